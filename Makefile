@@ -1,0 +1,54 @@
+# Everything that a developer runs. Needs Python 3.11 or newer, make and git; installs the rest into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto
+# uv is used when it is there, otherwise pip: both install exactly what requirements.lock says.
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: demo test check lint format lock docs clean install
+
+demo: install ## ingest the bundled sample and ask one question in each language
+	$(BIN)/python scripts/ingest.py source=sample
+	$(BIN)/python scripts/run_query.py "How long is the frame covered?"
+	$(BIN)/python scripts/run_query.py "차체의 보증 기간은 얼마인가요?"
+
+test: install ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: install lint ## what CI runs: ruff, format, mypy, generated docs, tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: install ## write the option tables of both READMEs anew
+	$(BIN)/python scripts/option_tables.py
+
+lock: install ## resolve the dependencies anew
+	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--upgrade --extra dev --output-file requirements.lock pyproject.toml
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ragloom needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(UV),)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+else
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+endif
+	touch $@
+
+clean:
+	rm -rf $(VENV) .ragloom .pytest_cache .mypy_cache .ruff_cache dist build
