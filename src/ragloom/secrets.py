@@ -1,0 +1,61 @@
+"""What a secret looks like, and how it is kept out of every text we print or save. Knows no other module of ours.
+
+Secrets come from the environment only. Two things can still leak one: a key like `embedding.api_key=sk-...` that
+somebody writes into an override or a yaml, and an error text of a server that repeats the key it was sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+MASK = "***"
+
+_SECRET_KEY = re.compile(
+    r"((^|_)(api_?keys?|secrets?|passwords?|passwd|passphrase|credentials?|bearer|authorization|token|auth)"
+    r"|[a-z0-9]_keys?)(_?\d+)?$"
+)
+# The forms in which providers issue keys: OpenAI's `sk-...`, Hugging Face's `hf_...`, a bearer header; and what stands
+# for user and password in an address.
+_SECRET_VALUE = re.compile(r"\b(sk-[\w-]{6,}|hf_\w{8,}|(?<=Bearer )\S+)|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_INNER_KEY = re.compile(r"[{,]\s*['\"]?([\w-]+)['\"]?\s*:")
+_SHORTEST_SECRET = 8
+
+
+def names_a_secret(key: str) -> bool:
+    """Says whether a config key or environment variable looks as if its value were a secret."""
+    return bool(_SECRET_KEY.search(re.split(r"[./]", key)[-1].strip("+~ ").replace("-", "_").lower()))
+
+
+def holds_a_secret(value: Any) -> bool:
+    """Says whether a key at any depth of a value looks like a secret's."""
+    if isinstance(value, dict):
+        return any(names_a_secret(str(key)) or holds_a_secret(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(holds_a_secret, value))
+
+
+def redact(text: str) -> str:
+    """Masks every secret in a text: the values of secret-looking environment variables and what has a key's form."""
+    values = {value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and names_a_secret(name)}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return _SECRET_VALUE.sub(MASK, text)
+
+
+def redact_override(override: str) -> str:
+    """Masks the value of an override whose key, or a key inside whose value, looks like a secret's."""
+    key, equals, value = override.partition("=")
+    secret = names_a_secret(key) or any(names_a_secret(name) for name in _INNER_KEY.findall(value))
+    return f"{key}={MASK}" if equals and secret else redact(override)
+
+
+def redact_tree(value: Any, key: str = "") -> Any:
+    """Copies a config with every secret-looking key's value masked, and every text redacted."""
+    if isinstance(value, dict):
+        return {name: redact_tree(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [redact_tree(item, key) for item in value]
+    if value is not None and names_a_secret(key):
+        return MASK
+    return redact(value) if isinstance(value, str) else value

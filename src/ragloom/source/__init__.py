@@ -1,0 +1,125 @@
+"""Which documents: the builders of the `source` group. Knows neither chunks nor stores.
+
+A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalised
+here and nowhere else. What cannot be read is named with its reason and never stops the rest.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ragloom.errors import ConfigError
+from ragloom.values import OPERATIONAL, Name, code_version
+
+if TYPE_CHECKING:
+    from ragloom.source.files import FolderSource, SampleSource
+    from ragloom.source.lines import JsonlSource
+
+Megabytes = Annotated[float, Field(gt=0)]
+"""A size above zero, in units of 1,000,000 bytes."""
+
+
+def check(option: str, values: dict[str, object]) -> list[str]:
+    """Says what is wrong with keys that a type alone cannot judge, without touching a file.
+
+    Returns:
+        One line a problem; none when all is well.
+    """
+    problems: list[str] = []
+    for key in ("include", "exclude"):
+        patterns = values.get(key) if option == "folder" else None
+        for pattern in patterns if isinstance(patterns, list | tuple) else ():
+            parts = str(pattern).split("/")
+            if "" in parts or "." in parts or ".." in parts or "\\" in str(pattern):
+                problems.append(
+                    f"source: {key}={pattern!r} must be a pattern of paths relative to source.path, with '/'; "
+                    "for example '**/*.md' (any folder) or 'manuals/**' (all of one folder)"
+                )
+    if option in ("folder", "jsonl") and values.get("name") is None and "path" in values:
+        path = Path(str(values["path"])).expanduser()
+        if not _own_name(path, option):
+            problems.append(f"source: name=null must be set where path={str(path)!r} has no name of its own")
+    return problems
+
+
+def _own_name(path: Path, option: str) -> str:
+    """Names a corpus by its folder, or by its file without the suffix."""
+    return path.resolve().name if option == "folder" else path.stem
+
+
+@code_version(1)
+def sample(
+    *,
+    name: Annotated[Name, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "SampleSource":
+    """Builds the source of the documents that come with Ragloom."""
+    from ragloom.source.files import SampleSource
+
+    return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
+
+
+@code_version(1)
+def folder(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    include: Annotated[list[Name], Field(min_length=1), OPERATIONAL],
+    exclude: Annotated[list[Name], OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "FolderSource":
+    """Builds the source of all readable files in a folder and its sub-folders.
+
+    Raises:
+        ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
+    """
+    from ragloom.source.files import FolderSource
+
+    if problems := check("folder", {"name": name, "path": path, "include": include, "exclude": exclude}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    return FolderSource(
+        name=name or _own_name(place, "folder"),
+        path=place,
+        include=list(include),
+        exclude=list(exclude),
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+
+
+@code_version(1)
+def jsonl(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    id_field: Name,
+    text_field: Name,
+    metadata_field: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "JsonlSource":
+    """Builds the source of the lines of a JSON Lines file, one document a line.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.source.lines import Fields, JsonlSource
+
+    if problems := check("jsonl", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    return JsonlSource(
+        name=name or _own_name(place, "jsonl"),
+        path=place,
+        fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )

@@ -1,0 +1,178 @@
+"""What every source can do, and the error of what cannot be read. Knows no kind of source and no file format."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.readers.base import BaseReader
+from llama_index.core.schema import Document
+
+from ragloom.errors import DataError
+from ragloom.records import Entry, Skipped, Unreadable
+
+Listed = Entry | Unreadable | Skipped
+
+_MAX_REASON = 400
+"""Characters."""
+_TRIES = 3
+"""Times that a file is read which changes while it is read."""
+
+
+class CannotRead(DataError):
+    """One document cannot be read.
+
+    Args:
+        reason: one plain sentence without the document's name, such as `it is encrypted and needs a password`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        reason = one_line(reason)
+        if len(reason) > _MAX_REASON:  # it quotes the file, which can say anything
+            reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Source(BaseReader):
+    """A corpus: lists its documents, reads and parses one at a time. It is a LlamaIndex reader as well.
+
+    Attributes:
+        name: stable name of the corpus; part of the index's identity.
+        root: identity of the place the documents come from, such as a resolved absolute path.
+        on_unreadable: `report` goes on past what cannot be read, `stop` does not; ingestion obeys it.
+        verify: whether content is read also where size and modification time are unchanged; ingestion obeys it.
+    """
+
+    def __init__(self, *, name: str, root: str, on_unreadable: str, verify: bool) -> None:
+        self.name = name
+        self.root = root
+        self.on_unreadable = on_unreadable
+        self.verify = verify
+
+    @abstractmethod
+    def entries(self) -> Iterator[Listed]:
+        """Lists the corpus lazily, in the same order each time, reading nothing but what listing needs.
+
+        Raises:
+            DataError: the root does not exist or cannot be listed.
+        """
+
+    @abstractmethod
+    def read(self, entry: Entry) -> bytes:
+        """Reads what `entry` names.
+
+        Raises:
+            CannotRead: it vanished, may not be read, or is no regular file.
+        """
+
+    @abstractmethod
+    def parse(self, entry: Entry, content: bytes) -> Document:
+        """Turns the bytes of `entry` into a document with normalised text.
+
+        Raises:
+            CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
+        """
+
+    def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
+        """Reads every document, for LlamaIndex, which has no way to report one that fails.
+
+        Raises:
+            DataError: the first document that cannot be read, with its reason.
+        """
+        for listed in self.entries():
+            if isinstance(listed, Unreadable):
+                raise DataError(f"{listed.location}: {listed.reason}")
+            if isinstance(listed, Entry):
+                try:
+                    yield self.parse(listed, self.read(listed))
+                except CannotRead as error:
+                    raise DataError(f"{listed.location}: {error.reason}") from None
+
+
+def new_document(id: str, text: str, metadata: dict[str, Any]) -> Document:
+    """Makes a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
+    keys = list(metadata)
+    return Document(
+        id_=id, text=text, metadata=metadata, excluded_embed_metadata_keys=keys, excluded_llm_metadata_keys=keys
+    )
+
+
+def regular_file_bytes(path: Path, limit: int, *, offset: int = 0, size: int | None = None) -> bytes:
+    """Reads a regular file, or `size` bytes of it, and never hangs on a FIFO that took its place.
+
+    A whole file is read as it was at one moment: again where somebody wrote to it meanwhile.
+
+    Raises:
+        CannotRead: it is no regular file, has more than `limit` bytes, keeps changing, or the system refuses.
+    """
+    for _ in range(_TRIES):
+        try:
+            content, steady = _read_once(path, limit, offset, size)
+        except OSError as error:
+            raise CannotRead(system_reason(error)) from None
+        if len(content) > limit:
+            raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+        if steady or size is not None:  # a file of lines may grow at its end
+            return content
+    raise CannotRead("it is being written to: it changed each time it was read; the next ingest reads it again")
+
+
+def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, bool]:
+    """Reads at most one byte over `limit`, and says whether the file stayed as it was."""
+    # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        before = os.fstat(descriptor)
+        if kind := special_kind(before.st_mode):
+            raise CannotRead(f"it is {kind}, not a file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            file.seek(offset)
+            wanted = size if size is not None else before.st_size or limit  # what /proc shows has no size
+            content = file.read(min(wanted, limit) + (size is None or size > limit))
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return content, (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+
+
+def special_kind(mode: int) -> str | None:
+    """Says what a file that is not regular is; None for a regular file."""
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO (named pipe)",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def system_reason(error: OSError) -> str:
+    """Puts a refusal of the operating system in one plain sentence."""
+    if isinstance(error, PermissionError):
+        return "there is no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist any more, or it is a link to nothing"
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link that leads back to itself"
+    return f"the system cannot read it: {error.strerror or error}"
+
+
+def shown(path: str | Path) -> str:
+    """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
+    return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
+def one_line(text: str) -> str:
+    """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

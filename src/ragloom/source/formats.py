@@ -1,0 +1,142 @@
+"""Which reader a file has, by its suffix, and whether its bytes are what the suffix says. Knows no reader's inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+
+from ragloom.records import FORMAT_KEY
+from ragloom.source.base import CannotRead
+from ragloom.source.decoding import decoded, normalised
+
+ENCODING_KEY = "encoding"
+"""Document metadata key: the encoding that a text file was decoded with."""
+
+_FORMATS = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".csv": "csv",
+    ".json": "json",
+}
+_BINARY = {"pdf": "a PDF", "docx": "a DOCX"}
+_KINDS_OF_TEXT = ("a PDF", "an RTF document")  # these may have no NUL near their beginning
+_SIGNATURES = (
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE file, such as Word 97-2003 wrote"),
+    (b"\x1f\x8b\x08", "gzip data"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"\x7fELF", "a program"),
+    (b"{\\rtf", "an RTF document"),
+    (b"SQLite format 3\0", "an SQLite database"),
+)
+
+
+def no_reader(name: str) -> str | None:
+    """Says why files of this name are not read; None where they are."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in _FORMATS:
+        return None
+    if suffix in (".jsonl", ".ndjson"):
+        return f"no reader for {suffix} in a folder; it is read by source=jsonl"
+    return f"no reader for {suffix}" if suffix else "no reader for names without a suffix"
+
+
+def parsed(id: str, content: bytes) -> tuple[str, dict[str, Any]]:
+    """Parses a file by the suffix of its id.
+
+    Returns:
+        The normalised text, and the metadata: format, encoding where there is one, an HTML document's title.
+
+    Raises:
+        CannotRead: with a reason that is true of these bytes.
+    """
+    format = _FORMATS[PurePosixPath(id).suffix.lower()]
+    if not content:
+        raise CannotRead("it is empty (0 bytes)")
+    _check_kind(format, content)
+    metadata: dict[str, Any] = {FORMAT_KEY: format}
+    text = _READERS[format](content, metadata)
+    if not text or text.isspace():
+        raise CannotRead("it is empty: it has no text")
+    return text, metadata
+
+
+def _check_kind(format: str, content: bytes) -> None:
+    """Refuses content that is evidently of another kind than the file's name says."""
+    kind = next((kind for start, kind in _SIGNATURES if content.startswith(start)), None)
+    if (
+        format == "docx"
+        and content.startswith(b"\xd0\xcf\x11\xe0")
+        and "EncryptedPackage".encode("utf-16-le") in content
+    ):
+        raise CannotRead("it is encrypted and needs a password")
+    if format == "pdf" and kind != "a PDF":
+        if b"%PDF-" in content[:1024]:  # readers accept that much before the header
+            return
+        raise CannotRead(f"its name says PDF, but it is {kind}" if kind else "it is no PDF, or its beginning is lost")
+    if format == "docx" and kind != "a ZIP archive":
+        raise CannotRead(f"its name says DOCX, but it is {kind or 'no ZIP archive, as DOCX files are'}")
+    if format not in _BINARY and kind and (b"\0" in content[:1000] or kind in _KINDS_OF_TEXT):
+        raise CannotRead(f"its name says {format}, but it is {kind}")
+
+
+def _plain(content: bytes, metadata: dict[str, Any]) -> str:
+    text, metadata[ENCODING_KEY] = decoded(content)
+    return normalised(text)
+
+
+def _csv(content: bytes, metadata: dict[str, Any]) -> str:
+    from ragloom.source.tabular import csv_text
+
+    return csv_text(_plain(content, metadata))
+
+
+def _json(content: bytes, metadata: dict[str, Any]) -> str:
+    from ragloom.source.tabular import json_text
+
+    return normalised(json_text(_plain(content, metadata)))
+
+
+def _html(content: bytes, metadata: dict[str, Any]) -> str:
+    from ragloom.source.markup import declared_encoding, html_text
+
+    text, metadata[ENCODING_KEY] = decoded(content, declared_encoding(content))
+    body, title = html_text(normalised(text))
+    if title:
+        metadata["title"] = normalised(title)
+    return normalised(body)
+
+
+def _pdf(content: bytes, metadata: dict[str, Any]) -> str:
+    from ragloom.source.paged import pdf_text
+
+    return pdf_text(content)
+
+
+def _docx(content: bytes, metadata: dict[str, Any]) -> str:
+    from ragloom.source.word import docx_text
+
+    return normalised(docx_text(content))
+
+
+_READERS: dict[str, Callable[[bytes, dict[str, Any]], str]] = {
+    "text": _plain,
+    "markdown": _plain,
+    "html": _html,
+    "pdf": _pdf,
+    "docx": _docx,
+    "csv": _csv,
+    "json": _json,
+}

@@ -1,0 +1,252 @@
+"""Builds markdown-like text from the events of a document's walk. Knows neither HTML nor DOCX.
+
+Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column only arrange
+text and become paragraphs. Text that would read as a heading, a fence or a table row by accident is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+
+_MAX_SPANNED = 100_000
+"""Cells that spans may add to one table: `rowspan` times `colspan` in a small file could be any number."""
+_MAX_INDENT = 20
+"""Levels of lists that are indented further: with each level a small file could grow by so many blanks an item."""
+_REPEATED = 200
+"""Characters up to which a cell over several rows is repeated in each, so that a row is understood alone."""
+_ACCIDENTAL = re.compile(r"^(?=#{1,6}(?:\s|$)|```|~~~|\|)")
+_BLANKS = re.compile(r"[ \t\n\r\f\v\u00a0\u200b]+")
+
+
+class Table:
+    """The cells of one table while it is read."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+        self._down: dict[int, tuple[int, str]] = {}
+        self._budget = _MAX_SPANNED
+
+    def start_row(self) -> None:
+        """Opens a row."""
+        self._fill()
+        self.rows.append([])
+
+    def add(self, text: str, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
+        """Adds a cell; a column span leaves its further cells blank, a row span repeats a short text below.
+
+        Args:
+            continued: the cell is the lower part of the one above it (how DOCX says a row span).
+        """
+        if not self.rows:
+            self.rows.append([])
+        self._fill_next()
+        row = self.rows[-1]
+        if continued and not text and len(self.rows) > 1 and len(row) < len(self.rows[-2]):
+            above = self.rows[-2][len(row)]
+            text = above if len(above) <= _REPEATED else ""
+        columns = max(1, min(columns, self._budget, 1000))
+        self._budget -= columns - 1
+        for number in range(columns):
+            shown = text if number == 0 else ""
+            if rows > 1:
+                self._down[len(row)] = (rows - 1, shown if len(shown) <= _REPEATED else "")
+            row.append(shown)
+
+    def _fill_next(self) -> None:
+        """Puts what spans down from above where the row is at."""
+        row = self.rows[-1]
+        if self._budget <= 0:
+            self._down.clear()
+        while len(row) in self._down:
+            self._budget -= 1
+            left, text = self._down.pop(len(row))
+            if left > 1:
+                self._down[len(row)] = (left - 1, text)
+            row.append(text)
+
+    def _fill(self) -> None:
+        """Ends a row: spans to the right of its last cell go on."""
+        if not self.rows:
+            return
+        row = self.rows[-1]
+        for column in sorted(column for column in self._down if column >= len(row)):
+            while len(row) < column and self._budget > 0:
+                row.append("")
+                self._budget -= 1
+            self._fill_next()
+
+    def lines(self) -> list[str]:
+        """Renders the rows, without those and without the columns that are blank throughout."""
+        self._fill()
+        used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
+        # Short rows stay short: padding them all to the longest would let a small file grow to any size.
+        rows = [[row[column] for column in used[: bisect_left(used, len(row))]] for row in self.rows if any(row)]
+        if not rows:
+            return []
+        if len(rows) == 1 or len(used) == 1:
+            return ["\n".join(" ".join(filter(None, row)) for row in rows)]
+        made = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        return ["\n".join([made[0], "| " + " | ".join(["---"] * len(used)) + " |", *made[1:]])]
+
+
+class Renderer:
+    """Collects inline text into blocks; blocks into lists, tables, code and headings."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[int, str]] = []  # line ends before it, text
+        self._inline: list[str] = []
+        self._heading = 0
+        self._code = 0
+        self._lists: list[int | None] = []  # next number, or None for bullets
+        self._markers: list[str] = []
+        self._table: Table | None = None
+        self._cell: list[str] | None = None
+        self._spans = (1, 1)
+        self._continued = False
+        self._close = False
+
+    def add(self, text: str) -> None:
+        """Adds inline text."""
+        self._inline.append(text if self._code else _BLANKS.sub(" ", text))
+
+    def line_break(self) -> None:
+        """Breaks the line within a block."""
+        self._inline.append("\n")
+
+    def end_block(self, *, close: bool = False) -> None:
+        """Ends the current block; `close` keeps the next one on the following line."""
+        text = "".join(self._inline)
+        self._inline.clear()
+        if self._code:
+            text = text.strip("\n")
+        else:
+            text = "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
+        if text:
+            self._emit(text, 1 if self._close else 2)
+            self._close = False
+        self._close = self._close or close
+
+    def _emit(self, text: str, gap: int) -> None:
+        if self._cell is not None:
+            if self._markers and self._cell:
+                self._cell[-1] += ";"  # the items of a list, on one line
+            self._cell.append(" ".join(text.split()))
+        elif self._heading:
+            self._parts.append((2, f"{'#' * self._heading} {' '.join(text.split())}"))
+        elif self._code:
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            self._parts.append((2, f"{fence}\n{text}\n{fence}"))
+        else:
+            text = "\n".join(_ACCIDENTAL.sub(r"\\", line) for line in text.split("\n"))
+            if self._lists:
+                indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
+                marker = self._markers.pop() if self._markers else ""
+                gap = 1 if marker else gap
+                text = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  ")
+                if not marker:
+                    text, gap = f"  {text}", 1
+            self._parts.append((gap, text))
+
+    def start_heading(self, level: int) -> None:
+        """Opens a heading of level 1 to 6."""
+        self.end_block()
+        self._heading = level
+
+    def end_heading(self) -> None:
+        """Closes a heading."""
+        self.end_block()
+        self._heading = 0
+
+    def stop_heading(self) -> None:
+        """Goes on with ordinary text, without ending the block."""
+        self._heading = 0
+
+    def start_list(self, first: int | None) -> None:
+        """Opens a list: numbered from `first`, or with bullets."""
+        self.end_block()
+        if not self._lists:
+            self._parts.append((2, ""))
+        self._lists.append(first)
+
+    def end_list(self) -> None:
+        """Closes a list."""
+        self.end_block()
+        if self._lists:
+            self._lists.pop()
+        if not self._lists:
+            self._markers.clear()
+            self._parts.append((2, ""))
+
+    def start_item(self, number: int | None = None) -> None:
+        """Opens an item of the innermost list."""
+        self.end_block()
+        if not self._lists:
+            self._lists.append(None)  # an item outside any list
+        current = self._lists[-1]
+        if current is None:
+            self._markers = ["- "]
+        else:
+            current = current if number is None else number
+            self._markers = [f"{current}. "]
+            self._lists[-1] = current + 1
+
+    def end_item(self) -> None:
+        """Closes an item."""
+        self.end_block()
+        self._markers.clear()
+
+    def start_code(self) -> None:
+        """Opens a block whose blanks and lines are kept."""
+        self.end_block()
+        self._code += 1
+
+    def end_code(self) -> None:
+        """Closes it."""
+        self.end_block()
+        self._code = max(0, self._code - 1)
+
+    def start_table(self) -> None:
+        """Opens a table."""
+        self.end_block()
+        self._table = Table()
+
+    def start_row(self) -> None:
+        """Opens a row, where a table is open."""
+        self.end_cell()
+        if self._table is not None:
+            self._table.start_row()
+
+    def start_cell(self, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
+        """Opens a cell, and ends one that was left open; outside a table it is a block."""
+        self.end_cell()
+        if self._table is not None:
+            self._cell, self._spans, self._continued = [], (columns, rows), continued
+
+    def end_cell(self) -> None:
+        """Closes a cell."""
+        self.end_block()
+        if self._table is not None and self._cell is not None:
+            self._table.add(" ".join(self._cell), *self._spans, continued=self._continued)
+        self._cell = None
+
+    def end_table(self) -> None:
+        """Closes a table and renders it."""
+        self.end_cell()
+        lines = self._table.lines() if self._table is not None else []
+        self._table = None
+        for text in lines:
+            self._parts.append((2, text))
+
+    def text(self) -> str:
+        """Ends the document and returns its text."""
+        self.end_block()
+        made: list[str] = []
+        pending = 0
+        for gap, text in self._parts:
+            pending = max(pending, gap)
+            if text:
+                made.append("\n" * (pending if made else 0))
+                made.append(text)
+                pending = 0
+        return "".join(made)

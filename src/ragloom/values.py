@@ -1,0 +1,83 @@
+"""The types of config values: what a builder's signature says about each key. Knows no option and no other module.
+
+A builder's keyword-only parameters are the keys of its yaml, and their annotations are the whole rule: `config`
+checks values against them without building anything, and `fingerprint` reads from them what shapes an index.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+Positive = Annotated[int, Field(gt=0)]
+"""A whole number above zero."""
+NonNegative = Annotated[int, Field(ge=0)]
+"""A whole number, zero included."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A share between 0 and 1."""
+Seconds = Annotated[float, Field(gt=0)]
+"""A time span above zero."""
+Name = Annotated[str, Field(min_length=1)]
+"""A text that is not empty."""
+
+
+@dataclass(frozen=True)
+class _Mark:
+    name: str
+
+
+OPERATIONAL = _Mark("operational")
+"""Marks a key that changes how fast or where something runs, never what it yields: it is no part of a fingerprint."""
+CONTENT = _Mark("content")
+"""Marks a key that may be a path: where it is one, the content of the file or folder is fingerprinted, not its name."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Marks a key of which only a part shapes an index: what `part` returns for its value is fingerprinted."""
+
+    part: Callable[[Any], Any]
+
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+def code_version(number: int, *, depends_on: str | None = None) -> Callable[[Builder], Builder]:
+    """Declares the version of what a builder's product puts out.
+
+    Args:
+        number: from 1.
+        depends_on: a distribution whose own version decides the output as well (such as one that ships a model).
+
+    Raise it whenever the same input and keys give another output: indexes built before are then not mistaken for new
+    ones. (The package's own version is not used, since it would re-embed everything at each release.)
+    """
+
+    def declare(builder: Builder) -> Builder:
+        builder.code_version = number  # type: ignore[attr-defined]
+        builder.depends_on = depends_on  # type: ignore[attr-defined]
+        return builder
+
+    return declare
+
+
+def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters that are a yaml's keys: the keyword-only ones."""
+    return {
+        name: item
+        for name, item in inspect.signature(builder).parameters.items()
+        if item.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def needs_of(builder: Callable[..., Any]) -> list[str]:
+    """Returns the names of what a builder is given: its parameters before the `*`."""
+    return [
+        name
+        for name, item in inspect.signature(builder).parameters.items()
+        if item.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
