@@ -1,0 +1,184 @@
+"""Counts what providers report as used and prices it. Knows prices by model name, no provider.
+
+Providers record each call here; whoever wants the usage of a piece of work collects it around that work. A collection
+belongs to the context (thread or task) that opened it and to what that context starts, so that concurrent queries do
+not see each other's tokens. Local models record nothing: nothing is paid for them.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["embedding", "llm"]
+
+_adding = threading.Lock()
+
+
+@dataclass
+class Tokens:
+    """What one model used.
+
+    Attributes:
+        requests: that were answered.
+        input, output: tokens as the provider reported them.
+        unreported: answered requests for which the provider reported no usage.
+    """
+
+    requests: int = 0
+    input: int = 0
+    output: int = 0
+    unreported: int = 0
+
+
+@dataclass
+class Lookups:
+    """What the embedding cache gave, and what was embedded beside.
+
+    Attributes:
+        hits, misses: distinct texts of each call, found and not found.
+        damaged: of the misses, those whose entry, or whose whole file, was damaged.
+        unavailable: times that the cache's file could not be read or written.
+        tokens: of the hits, by the embedding's own tokenizer.
+        made, made_tokens: texts that were embedded, with a cache or without, and their tokens where these are limited.
+        saved: model -> tokens of the hits that would have been paid for.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    damaged: int = 0
+    unavailable: int = 0
+    tokens: int = 0
+    made: int = 0
+    made_tokens: int = 0
+    saved: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Usage:
+    """Usage by (kind, model), and what was not used since the cache had it."""
+
+    models: dict[tuple[Kind, str], Tokens] = field(default_factory=dict)
+    cache: Lookups = field(default_factory=Lookups)
+
+    def add(self, kind: Kind, model: str, input_tokens: int | None, output_tokens: int | None) -> None:
+        """Adds one answered request; None where the provider reported nothing."""
+        with _adding:
+            tokens = self.models.setdefault((kind, model), Tokens())
+            tokens.requests += 1
+            tokens.input += input_tokens or 0
+            tokens.output += output_tokens or 0
+            tokens.unreported += input_tokens is None or (kind == "llm" and output_tokens is None)
+
+    def tokens(self, kind: Kind) -> Tokens:
+        """Sums the usage of one kind over its models."""
+        total = Tokens()
+        for (of, _), tokens in self.models.items():
+            if of == kind:
+                total.requests += tokens.requests
+                total.input += tokens.input
+                total.output += tokens.output
+                total.unreported += tokens.unreported
+        return total
+
+
+_collections: contextvars.ContextVar[tuple[Usage, ...]] = contextvars.ContextVar("ragloom_usage", default=())
+
+
+@contextmanager
+def collect_usage() -> Iterator[Usage]:
+    """Collects what is recorded inside the block, also by threads that run in a copy of its context."""
+    usage = Usage()
+    token = _collections.set((*_collections.get(), usage))
+    try:
+        yield usage
+    finally:
+        _collections.reset(token)
+
+
+def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: int | None) -> None:
+    """Records one answered request in every open collection of this context."""
+    for usage in _collections.get():
+        usage.add(kind, model, input_tokens, output_tokens)
+
+
+def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, tokens: int) -> None:
+    """Records what the cache gave for one call, in every open collection of this context.
+
+    Args:
+        model: that would have been paid; None = nothing would have been.
+    """
+    for usage in _collections.get():
+        with _adding:
+            usage.cache.hits += hits
+            usage.cache.misses += misses
+            usage.cache.damaged += damaged
+            usage.cache.tokens += tokens
+            if model is not None and tokens:
+                usage.cache.saved[model] = usage.cache.saved.get(model, 0) + tokens
+
+
+def record_made(texts: int, tokens: int) -> None:
+    """Records texts that were embedded, in every open collection of this context."""
+    for usage in _collections.get():
+        with _adding:
+            usage.cache.made += texts
+            usage.cache.made_tokens += tokens
+
+
+def record_unavailable(times: int) -> None:
+    """Records that the cache's file could not be read or written, in every open collection of this context."""
+    for usage in _collections.get():
+        with _adding:
+            usage.cache.unavailable += times
+
+
+def saved_dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
+    """Prices what the cache saved, in US dollars; None when a model has no price."""
+    if any(model not in prices for model in usage.cache.saved):
+        return None
+    return sum((tokens * prices[model]["input"] / 1_000_000 for model, tokens in usage.cache.saved.items()), 0.0)
+
+
+def dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
+    """Prices a usage in US dollars.
+
+    Args:
+        usage: what was collected.
+        prices: model -> {input, output}: dollars per million tokens.
+
+    Returns:
+        0.0 when nothing was paid for; None when a model has no price or a provider reported no usage, since a part
+        of a bill is not the bill.
+    """
+    total = 0.0
+    for (_, model), tokens in usage.models.items():
+        price = prices.get(model)
+        if price is None or tokens.unreported:
+            return None
+        total += (tokens.input * price["input"] + tokens.output * price["output"]) / 1_000_000
+    return total
+
+
+def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
+    """Shows a usage as tokens by kind, with its cost, and what the cache saved."""
+    embedding, llm = usage.tokens("embedding"), usage.tokens("llm")
+    return {
+        "embedding_tokens": embedding.input,
+        "llm_input_tokens": llm.input,
+        "llm_output_tokens": llm.output,
+        "requests": embedding.requests + llm.requests,
+        "cost_usd": dollars(usage, prices),
+        "cache": {
+            "hits": usage.cache.hits,
+            "misses": usage.cache.misses,
+            "damaged": usage.cache.damaged,
+            "unavailable": usage.cache.unavailable,
+            "saved_tokens": usage.cache.tokens,
+            "saved_usd": saved_dollars(usage, prices),
+        },
+    }

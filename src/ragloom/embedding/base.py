@@ -1,0 +1,337 @@
+"""What every embedding promises: what is sent, what is refused, what is checked. Knows no model and no provider.
+
+A subclass turns texts into vectors; composing a text (prefix, embedded metadata), limits in its own tokens, and the
+checks of what came back are here, so that no option can forget one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import BaseNode, MetadataMode
+from pydantic import BaseModel, Field, PrivateAttr
+
+from ragloom.cache import is_bypassed
+from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.cost import record_lookups, record_made, record_unavailable
+from ragloom.embedding.call import Call
+from ragloom.errors import DataError, ServiceError
+from ragloom.provider import Usage
+from ragloom.records import Chunk
+
+Vectors = npt.NDArray[np.float32]
+
+MAX_GROUP = 2048
+"""Texts per embedding event, at most: LlamaIndex's own limit of `embed_batch_size`."""
+_IN_THE_TEXT = {"embedded_metadata", "document_prefix", "query_prefix"}
+"""Keys that decide what text is sent, and nothing beside: an entry of the cache is found by that text."""
+_RECENT = 64  # questions whose vectors are remembered
+_NAMED = 10  # texts over the limit that one error names
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_tally = threading.Lock()
+
+
+class Embedding(BaseEmbedding):
+    """A LlamaIndex embedding that never cuts a text silently and never hands on an unchecked vector.
+
+    Attributes:
+        dimensions: of every vector.
+        max_tokens: of one text as sent, special tokens included; None = no limit.
+        embedded_metadata: metadata keys whose values are sent ahead of a document's text, in this order.
+        document_prefix, query_prefix: put before what is sent, as the model was trained.
+        overlong: what happens to a text over `max_tokens`.
+        cache: where vectors are looked up before they are made, and kept; None = nowhere.
+    """
+
+    dimensions: int = Field(gt=0)
+    max_tokens: int | None
+    embedded_metadata: list[str]
+    document_prefix: str = ""
+    query_prefix: str = ""
+    overlong: Literal["error", "truncate"] = "error"
+    cache: ModelCache | None = Field(default=None, exclude=True, repr=False)
+
+    truncation_offered: ClassVar[bool] = False
+    """Whether the option has a key `overlong`."""
+    zero_possible: ClassVar[bool] = False
+    """Whether an all-zero vector can be a true result."""
+    cheap: ClassVar[bool] = False
+    """Whether a vector costs no money and well under a millisecond: then none is kept."""
+    paid: ClassVar[bool] = False
+    """Whether each token costs money."""
+    _truncated: int = PrivateAttr(default=0)
+    _recent: dict[str, list[float]] = PrivateAttr(default_factory=dict)
+    _counted: dict[str, int] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Names the class in LlamaIndex's events and dumps."""
+        return cls.__name__
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked of a provider; nothing for a local model."""
+        return Usage()
+
+    @property
+    def truncated(self) -> int:
+        """Texts cut at `max_tokens` so far; always 0 with `overlong: error`."""
+        return self._truncated
+
+    @abstractmethod
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Counts each text's tokens with the model's own tokenizer, special tokens included."""
+
+    @abstractmethod
+    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Embeds one batch of texts that are within the limit, or to be truncated.
+
+        Args:
+            texts: none is blank, none is there twice.
+            counts: tokens of each; None where there is no limit.
+
+        Returns:
+            `[n, dimensions] float32`, in the order of the texts.
+        """
+
+    async def _avectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """As `_vectors`. Computing it is left to a thread, so that the event loop goes on."""
+        return await asyncio.to_thread(self._vectors, texts, counts)
+
+    def _batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
+        """Yields the places of texts that are embedded together; what was made is kept before the next ones are."""
+        if texts:
+            yield range(len(texts))
+
+    def origin(self) -> dict[str, str]:
+        """Says what decides the vectors and is in no config key: the server's address, a model's exact revision."""
+        return {}
+
+    def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
+        """Has vectors looked up before they are made.
+
+        Args:
+            cache: shared by all experiments.
+            description: of this embedding, as `ragloom.fingerprint.describe` gives it. All of it decides the vectors,
+                but for the keys that only decide what text is sent; nothing in it is a secret.
+        """
+        told = {key: value for key, value in description.items() if key not in _IN_THE_TEXT}
+        self.cache = cache.of({**told, **self.origin()}, dimensions=self.dimensions, name=self.model_name)
+
+    def document_text(self, text: str, metadata: Mapping[str, Any]) -> str:
+        """Composes what is sent for a document or chunk: prefix, embedded metadata, an empty line, the text."""
+        return _whole(self.document_prefix + self._with_metadata(text, metadata))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embeds exactly these texts, without prefix or metadata.
+
+        Returns:
+            `[n, dimensions] float32`, finite, in the order of the texts.
+
+        Raises:
+            DataError: a text is blank or over the limit; nothing was embedded.
+            ServiceError: the model or server failed, or returned what cannot be right.
+        """
+        whole = [_whole(text) for text in texts]
+        counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
+        if not whole:
+            return self._none()
+        call = self._begun(whole, counts)
+        for at in self._batches(call.texts, call.counts):
+            self._taken(call, at, self._vectors(*call.part(at)))
+        return call.vectors()
+
+    async def aembed(self, texts: Sequence[str]) -> Vectors:
+        """As `embed`, without blocking the event loop."""
+        whole = [_whole(text) for text in texts]
+        name = lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}"  # noqa: E731
+        counts = await asyncio.to_thread(self._checked, whole, name)
+        if not whole:
+            return self._none()
+        call = await asyncio.to_thread(self._begun, whole, counts)
+        for at in self._batches(call.texts, call.counts):
+            await asyncio.to_thread(self._taken, call, at, await self._avectors(*call.part(at)))
+        return call.vectors()
+
+    def embed_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
+        """Embeds chunks as documents: prefix, embedded metadata, text.
+
+        All limits are checked before the first chunk is embedded.
+
+        Returns:
+            `[n, dimensions] float32`, in the order of the chunks.
+
+        Raises:
+            DataError: chunks are over the limit; each is named by document and span.
+            ServiceError: the model or server failed, or returned what cannot be right.
+        """
+        texts = [self._with_metadata(chunk.text, chunk.metadata) for chunk in chunks]
+        self._check_documents(
+            texts, lambda at: f"{chunks[at].document}, characters {chunks[at].start} to {chunks[at].end}"
+        )
+        found = self.get_text_embedding_batch(texts)
+        return np.asarray(found, dtype=np.float32) if found else self._none()
+
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Sets each node's `embedding`, from the same text that `embed_chunks` sends for the chunk [36]."""
+        found = self.get_text_embedding_batch(self._texts_of(nodes), **kwargs)
+        for node, vector in zip(nodes, found, strict=True):
+            node.embedding = vector
+        return nodes
+
+    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """As `__call__`, without blocking the event loop."""
+        texts = await asyncio.to_thread(self._texts_of, nodes)
+        found = await self.aget_text_embedding_batch(texts, **kwargs)
+        for node, vector in zip(nodes, found, strict=True):
+            node.embedding = vector
+        return nodes
+
+    def _texts_of(self, nodes: Sequence[BaseNode]) -> list[str]:
+        texts = [self._with_metadata(node.get_content(MetadataMode.NONE), node.metadata) for node in nodes]
+        self._check_documents(texts, lambda at: _name_of(nodes[at]))
+        return texts
+
+    def _with_metadata(self, text: str, metadata: Mapping[str, Any]) -> str:
+        values = (str(metadata[key]) for key in self.embedded_metadata if metadata.get(key) is not None)
+        head = "\n".join(values).strip()
+        # Stripped as LlamaIndex's TextNode.get_content does it, so that both send the same text for our nodes.
+        return f"{head}\n\n{text}".strip() if head else text
+
+    def _check_documents(self, texts: list[str], name: Callable[[int], str]) -> None:
+        whole = [_whole(self.document_prefix + text) for text in texts]
+        counts = self._checked(whole, name, count_truncated=False)
+        self._counted = {} if counts is None else dict(zip(whole, counts, strict=True))
+
+    def _count(self, texts: list[str]) -> list[int]:
+        """Counts tokens; those that were counted while documents were checked are not counted again."""
+        counts = [self._counted.pop(text, -1) for text in texts]
+        left = [at for at, tokens in enumerate(counts) if tokens < 0]
+        for at, tokens in zip(left, self.count_tokens([texts[at] for at in left]) if left else (), strict=True):
+            counts[at] = tokens
+        return counts
+
+    def _checked(self, texts: list[str], name: Callable[[int], str], count_truncated: bool = True) -> list[int] | None:
+        """Counts tokens and refuses what is blank or too long; returns the counts, None where there is no limit."""
+        problems = [
+            f"embedding: {name(at)} is blank; leave it out" for at, text in enumerate(texts) if not text.strip()
+        ]
+        counts = None if self.max_tokens is None else self._count(texts)
+        over = [(at, tokens) for at, tokens in enumerate(counts or []) if tokens > (self.max_tokens or 0)]
+        if over and self.overlong == "error":
+            or_cut = ", or set embedding.overlong=truncate" if self.truncation_offered else ""
+            problems += [
+                f"embedding: {name(at)}: {tokens} tokens of {self.model_name} must be at most {self.max_tokens}; "
+                f"lower chunking.chunk_size{or_cut}"
+                for at, tokens in over
+            ]
+        if problems:
+            further = [f"embedding: and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
+            raise DataError(*problems[:_NAMED], *further)
+        if over and count_truncated:
+            with _tally:
+                self._truncated += len(over)
+        return counts
+
+    def _begun(self, texts: list[str], counts: list[int] | None) -> Call:
+        """Looks the texts up, and counts what that gave."""
+        call = Call(texts, counts, self.cache)
+        if call.found is not None:
+            reused = list(call.reused)
+            saved = self.count_tokens(reused) if counts is None else [counts[place] for place in call.reused.values()]
+            record_lookups(
+                self.model_name if self.paid else None,
+                hits=len(reused),
+                misses=len(call.texts),
+                damaged=call.found.damaged,
+                tokens=sum(saved),
+            )
+            record_unavailable(call.found.unavailable)
+        return call
+
+    def _taken(self, call: Call, at: Sequence[int], vectors: Vectors) -> None:
+        """Checks what was made before it is kept."""
+        self._verify(vectors, call, at)
+        texts, counts = call.part(at)
+        record_made(len(texts), sum(counts or ()))
+        record_unavailable(not call.take(at, vectors))
+
+    def _verify(self, vectors: Vectors, call: Call, at: Sequence[int]) -> None:
+        expected = len(at)
+        if vectors.shape != (expected, self.dimensions):
+            raise ServiceError(
+                f"embedding: {self.model_name} returned {' x '.join(map(str, vectors.shape))} numbers for {expected} "
+                f"texts; embedding.dimensions={self.dimensions} must be the model's own"
+            )
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if not self.zero_possible and not wrong.size:
+            wrong = np.flatnonzero(~vectors.any(axis=1))
+        if wrong.size:
+            raise ServiceError(
+                f"embedding: {self.model_name} returned a vector that is not finite or all zero for {wrong.size} of "
+                f"{expected} texts, the first being text {call.places[at[int(wrong[0])]] + 1}; the model or its server "
+                "is broken"
+            )
+
+    def _none(self) -> Vectors:
+        return np.zeros((0, self.dimensions), dtype=np.float32)
+
+    # LlamaIndex's own methods: they fire its events and call these.
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        text = self.query_prefix + query
+        return self._known(text) or self._remember(text, self.embed([text])[0].tolist())
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        text = self.query_prefix + query
+        return self._known(text) or self._remember(text, (await self.aembed([text]))[0].tolist())
+
+    def _known(self, text: str) -> list[float] | None:
+        """The vector of a question asked just before: retriever and reranker both need it, and it is paid for once."""
+        with _tally:
+            known = None if is_bypassed() else self._recent.get(text)
+        return None if known is None else list(known)
+
+    def _remember(self, text: str, vector: list[float]) -> list[float]:
+        with _tally:
+            self._recent[text] = vector
+            while len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
+        return list(vector)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return self.embed([self.document_prefix + text for text in texts]).tolist()  # type: ignore[no-any-return]
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return (await self.aembed([self.document_prefix + text for text in texts])).tolist()  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Fields only: clients, sessions and memos are made anew, and no key can be in what is pickled.
+        state = BaseModel.__getstate__(self)
+        return {**state, "__pydantic_private__": None}
+
+
+def _whole(text: str) -> str:
+    """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _name_of(node: BaseNode) -> str:
+    start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
+    if node.ref_doc_id is None or start is None:
+        return f"node {node.node_id}"
+    return f"{node.ref_doc_id}, characters {start} to {end}"

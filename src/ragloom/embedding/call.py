@@ -1,0 +1,58 @@
+"""One call's texts: what is known of them, what is to be made, and in which order it comes back. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ragloom.cache import is_bypassed
+from ragloom.cache.rows import Vector
+from ragloom.cache.vectors import Found, ModelCache
+
+
+class Call:
+    """The texts of one call. Each distinct one is looked up once, and made once where it is not known.
+
+    Args:
+        asked: the texts, in the caller's order.
+        counts: tokens of each; None where there is no limit.
+        cache: where vectors are found and kept; None = nowhere.
+
+    Attributes:
+        texts: that are to be made.
+        counts: their tokens.
+        places: where each was asked for first.
+        found: what the cache gave; None where it was not asked.
+    """
+
+    def __init__(self, asked: list[str], counts: list[int] | None, cache: ModelCache | None) -> None:
+        self._asked = asked
+        self._cache = None if is_bypassed() else cache
+        first: dict[str, int] = {}
+        for place, text in enumerate(asked):
+            first.setdefault(text, place)
+        self.found: Found | None = None if self._cache is None else self._cache.find(list(first))
+        self._known: dict[str, Vector] = {} if self.found is None else dict(self.found.vectors)
+        self.reused = {text: place for text, place in first.items() if text in self._known}
+        self.places = [place for text, place in first.items() if text not in self._known]
+        self.texts = [asked[place] for place in self.places]
+        self.counts = None if counts is None else [counts[place] for place in self.places]
+
+    def part(self, at: Sequence[int]) -> tuple[list[str], list[int] | None]:
+        """Returns texts that are to be made, and their tokens."""
+        return [self.texts[one] for one in at], None if self.counts is None else [self.counts[one] for one in at]
+
+    def take(self, at: Sequence[int], vectors: np.ndarray) -> bool:
+        """Takes in vectors that were made, and keeps them before anything else is made.
+
+        Returns:
+            whether the cache kept them; True where there is none.
+        """
+        texts = [self.texts[one] for one in at]
+        self._known.update(zip(texts, vectors, strict=True))
+        return self._cache is None or self._cache.keep(texts, vectors)
+
+    def vectors(self) -> np.ndarray:
+        """Returns the vectors of all texts, in the caller's order: `[n, dimensions] float32`."""
+        return np.stack([self._known[text] for text in self._asked])

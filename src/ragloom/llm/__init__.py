@@ -1,0 +1,126 @@
+"""Who writes the answer: one builder per option of the conf group `llm`. The classes are in the submodules."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ragloom.errors import ConfigError
+from ragloom.provider import link_problems
+from ragloom.values import OPERATIONAL, Name, Positive, Seconds, code_version
+
+if TYPE_CHECKING:
+    from ragloom.llm.remote import OpenAIChat
+    from ragloom.llm.sentences import Analyzer, SentenceLLM
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+"""0 to 2, as the protocol has it."""
+
+
+def check(option: str, values: dict[str, Any]) -> list[str]:
+    """Checks an option's keys against each other; returns one line per problem."""
+    problems = []
+    if "base_url" in values:
+        problems += link_problems("llm", values["base_url"], values["api_key_env"])
+    if values.get("max_tokens") is not None and values["max_tokens"] >= values.get("context_window", float("inf")):
+        problems.append(
+            f"llm: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
+            "which the prompt shares; lower llm.max_tokens"
+        )
+    return problems
+
+
+def _require_sound(option: str, values: dict[str, Any]) -> None:
+    if problems := check(option, values):
+        raise ConfigError(*problems)
+
+
+@code_version(1)
+def openai(
+    *,
+    model: Name,
+    temperature: Temperature | None,
+    seed: int | None,
+    max_tokens: Positive | None,
+    context_window: Positive,
+    base_url: Annotated[Name | None, OPERATIONAL],
+    api_key_env: Annotated[Name, OPERATIONAL],
+    timeout: Annotated[Seconds, OPERATIONAL],
+    attempts: Annotated[Positive, OPERATIONAL],
+    deadline: Annotated[Seconds, OPERATIONAL],
+) -> "OpenAIChat":
+    """Builds an LLM on OpenAI's API.
+
+    Raises:
+        ConfigError: keys contradict each other, or the API key is not in the environment.
+    """
+    _require_sound("openai", locals())
+    from ragloom.llm.remote import OpenAIChat
+
+    llm = OpenAIChat(
+        model=model,
+        temperature=temperature,
+        seed=seed,
+        max_tokens=max_tokens,
+        max_tokens_name="max_completion_tokens",
+        context_window=context_window,
+        stream_usage=True,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        timeout=timeout,
+        attempts=attempts,
+        deadline=deadline,
+    )
+    llm.provider.check_key()
+    return llm
+
+
+@code_version(1)
+def openai_compatible(
+    *,
+    base_url: Annotated[Name, OPERATIONAL],
+    api_key_env: Annotated[Name | None, OPERATIONAL],
+    model: Name,
+    temperature: Temperature | None,
+    seed: int | None,
+    max_tokens: Positive | None,
+    context_window: Positive,
+    stream_usage: Annotated[bool, OPERATIONAL],
+    timeout: Annotated[Seconds, OPERATIONAL],
+    attempts: Annotated[Positive, OPERATIONAL],
+    deadline: Annotated[Seconds, OPERATIONAL],
+) -> "OpenAIChat":
+    """Builds an LLM on any server that speaks OpenAI's protocol (vLLM, Ollama, LM Studio, a gateway).
+
+    Raises:
+        ConfigError: keys contradict each other, or the API key is not in the environment.
+    """
+    _require_sound("openai_compatible", locals())
+    from ragloom.llm.remote import OpenAIChat
+
+    llm = OpenAIChat(
+        model=model,
+        temperature=temperature,
+        seed=seed,
+        max_tokens=max_tokens,
+        max_tokens_name="max_tokens",
+        context_window=context_window,
+        stream_usage=stream_usage,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        timeout=timeout,
+        attempts=attempts,
+        deadline=deadline,
+    )
+    llm.provider.check_key()
+    return llm
+
+
+@code_version(1)
+def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
+    """Builds the LLM that needs no model: it answers with the passages' own best sentences, each cited."""
+    from ragloom.llm.sentences import SentenceLLM
+
+    return SentenceLLM(analyzer, max_sentences=max_sentences)
+
+
+extractive.writes_text = False  # type: ignore[attr-defined]

@@ -1,0 +1,268 @@
+"""An LLM behind an OpenAI-speaking server, as LlamaIndex knows LLMs. Knows no prompt and no retries.
+
+A reply is whole or it is an error: no choice, no text, or a stream that ends without a finish reason raises
+`ServiceError`, which LlamaIndex's synthesizers do not swallow as they do ValueError and TypeError [23].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+    TextBlock,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import LLM
+from pydantic import PrivateAttr
+
+from ragloom.errors import DataError, ServiceError
+from ragloom.provider import Provider, Usage
+from ragloom.provider.retry import Link
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+
+class OpenAIChat(LLM):
+    """Chats through `/chat/completions` of OpenAI, or of a server that speaks its protocol.
+
+    A response's `message.additional_kwargs["finish_reason"]` says why it ended: `stop`, or `length` when it was cut
+    at `max_tokens`.
+
+    Attributes:
+        model: as the server names it.
+        temperature, seed, max_tokens: sent unless None.
+        max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
+        context_window: tokens of prompt and reply together.
+        stream_usage: whether a stream is asked to report its tokens.
+        base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
+    """
+
+    model: str
+    temperature: float | None
+    seed: int | None
+    max_tokens: int | None
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
+    context_window: int
+    stream_usage: bool
+    base_url: str | None
+    api_key_env: str | None
+    timeout: float
+    attempts: int
+    deadline: float
+    _provider: Provider = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Makes the provider; it reads the key when the first request is made."""
+        super().model_post_init(context)
+        self._provider = Provider(
+            Link(
+                kind="llm",
+                model=self.model,
+                base_url=self.base_url,
+                api_key_env=self.api_key_env,
+                timeout=self.timeout,
+                attempts=self.attempts,
+                deadline=self.deadline,
+            )
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Names the class in LlamaIndex's events and dumps."""
+        return cls.__name__
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex plans with: window, longest reply, name."""
+        told: dict[str, Any] = {} if self.max_tokens is None else {"num_output": self.max_tokens}
+        return LLMMetadata(context_window=self.context_window, is_chat_model=True, model_name=self.model, **told)
+
+    @property
+    def provider(self) -> Provider:
+        """What sends the requests."""
+        return self._provider
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent and tokens reported since this LLM was built."""
+        return self._provider.usage
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Asks for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
+
+        Raises:
+            ServiceError: the server failed, or its reply holds no text.
+            ConfigError: the key or the model was refused.
+        """
+        return self._whole(self._provider.chat(**self._request(messages, kwargs)))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """As `chat`, without blocking the event loop."""
+        return self._whole(await self._provider.achat(**self._request(messages, kwargs)))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Yields the reply as it grows; each response holds all text so far, and the new piece as `delta`.
+
+        Raises:
+            ServiceError: also after pieces were yielded, when the stream breaks off.
+        """
+        return self._growing(self._streamed(messages, kwargs))
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """As `stream_chat`, without blocking the event loop."""
+        return self._agrowing(self._streamed(messages, kwargs))
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Sends the prompt as one user message; raises as `chat`."""
+        request = self._request(self._as_message(prompt, formatted), kwargs)
+        return _completion(self._whole(self._provider.chat(**request)))
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """As `complete`, without blocking the event loop."""
+        request = self._request(self._as_message(prompt, formatted), kwargs)
+        return _completion(self._whole(await self._provider.achat(**request)))
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Sends the prompt as one user message; yields and raises as `stream_chat`."""
+        pieces = self._growing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        return (_completion(piece) for piece in pieces)
+
+    @llm_completion_callback()
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """As `stream_complete`, without blocking the event loop."""
+        pieces = self._agrowing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        return (_completion(piece) async for piece in pieces)
+
+    def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
+        reply = _Growing(self._provider.link.place)
+        for chunk in self._provider.stream(**request):
+            if response := reply.take(chunk):
+                yield response
+        reply.check_end()
+
+    async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
+        reply = _Growing(self._provider.link.place)
+        async for chunk in self._provider.astream(**request):
+            if response := reply.take(chunk):
+                yield response
+        reply.check_end()
+
+    def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Composes a request from the config and what this call overrides; a value of None is not sent."""
+        settings = {
+            "temperature": self.temperature,
+            "seed": self.seed,
+            self.max_tokens_name: self.max_tokens,
+        } | {(self.max_tokens_name if name == "max_tokens" else name): value for name, value in kwargs.items()}
+        sent = {name: value for name, value in settings.items() if value is not None}
+        return {"model": self.model, "messages": [_message(message) for message in messages], **sent}
+
+    def _streamed(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        asked = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
+        return asked | self._request(messages, kwargs)
+
+    def _as_message(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        convert = None if formatted else self.completion_to_prompt
+        return [ChatMessage(content=convert(prompt) if convert else prompt)]
+
+    def _whole(self, completion: ChatCompletion) -> ChatResponse:
+        """Reads a reply.
+
+        Raises:
+            ServiceError: it has no choice or no text.
+        """
+        place = self._provider.link.place
+        choice = completion.choices[0] if completion.choices else None
+        message = getattr(choice, "message", None)
+        if message is None:
+            raise ServiceError(f"llm: {place} returned a reply without a message; ask again, or choose another model")
+        text, finish_reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
+        if not text or not isinstance(text, str):
+            raise _no_text(place, finish_reason, getattr(message, "refusal", None))
+        return _response(text, finish_reason, raw=completion)
+
+
+class _Growing:
+    """A reply that arrives in pieces."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._text = ""
+        self._refusal = ""
+        self._finish_reason: str | None = None
+
+    def take(self, chunk: ChatCompletionChunk) -> ChatResponse | None:
+        """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
+        # The client builds its objects unchecked, so that anything may be missing.
+        choices = getattr(chunk, "choices", None)
+        if not choices:
+            return None  # the report of usage comes in a piece of its own
+        delta, finish_reason = getattr(choices[0], "delta", None), getattr(choices[0], "finish_reason", None)
+        piece = getattr(delta, "content", None) or ""
+        self._refusal += getattr(delta, "refusal", None) or ""
+        self._text += piece
+        self._finish_reason = finish_reason or self._finish_reason
+        if not piece and not (finish_reason and self._text):
+            return None
+        return _response(self._text, self._finish_reason, raw=chunk, delta=piece)
+
+    def check_end(self) -> None:
+        """Raises ServiceError when the stream has ended and the reply has not."""
+        if self._finish_reason is None:
+            raise ServiceError(
+                f"llm: the stream of {self._place} ended without a finish reason after {len(self._text)} characters; "
+                "the reply broke off and is incomplete"
+            )
+        if not self._text:
+            raise _no_text(self._place, self._finish_reason, self._refusal)
+
+
+def _no_text(place: str, finish_reason: str | None, refusal: str | None) -> ServiceError:
+    if refusal:
+        return ServiceError(f"llm: the model refused to answer: {refusal[:300]}")
+    how = "; raise llm.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
+    return ServiceError(f"llm: {place} returned a reply without text (finish reason {finish_reason}){how}")
+
+
+def _response(text: str, finish_reason: str | None, *, raw: Any, delta: str | None = None) -> ChatResponse:
+    why = {"finish_reason": finish_reason} if finish_reason else {}
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=text, additional_kwargs=why)
+    return ChatResponse(message=message, raw=raw, delta=delta, additional_kwargs=dict(why))
+
+
+def _completion(response: ChatResponse) -> CompletionResponse:
+    return CompletionResponse(
+        text=response.message.content or "",
+        additional_kwargs=response.additional_kwargs,
+        raw=response.raw,
+        delta=response.delta,
+    )
+
+
+def _message(message: ChatMessage) -> dict[str, str]:
+    """Writes a message as the protocol has it.
+
+    Raises:
+        DataError: it holds something else than text.
+    """
+    if not all(isinstance(block, TextBlock) for block in message.blocks):
+        raise DataError(f"llm: a message of the role {message.role.value!r} must hold text only; leave the rest out")
+    return {"role": message.role.value, "content": message.content or ""}

@@ -1,0 +1,125 @@
+"""The `prompt` group: question and chunks to chat messages, packed to a token budget. Knows no LLM."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from ragloom.errors import ConfigError
+from ragloom.values import CONTENT, Name, Positive
+
+if TYPE_CHECKING:
+    from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.schema import NodeWithScore
+
+    from ragloom.messages import Language
+
+LABELS = {"en": "Question", "ko": "질문"}
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A prompt ready to send.
+
+    Attributes:
+        messages: system and user message; the user's blocks are `PassageBlock`s and one `QuestionBlock`.
+        supplied: the chunks in it; number n of the prompt is `supplied[n - 1]`.
+        language: the one to answer in.
+    """
+
+    messages: "list[ChatMessage]"
+    supplied: "list[NodeWithScore]"
+    language: "Language"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Turns a question and its chunks into messages.
+
+    Attributes:
+        instructions: language -> system text.
+        language: `auto` answers in the question's.
+        max_context_tokens: most tokens of all passages together.
+        numbered: passages stand with number and place, so that an answer can cite them.
+    """
+
+    instructions: "dict[Language, str]"
+    language: Literal["auto", "en", "ko"]
+    max_context_tokens: int
+    tokenizer: str
+    numbered: bool
+
+    def language_for(self, question: str) -> "Language":
+        """Returns the language to answer in."""
+        from ragloom.messages import language_of
+
+        return language_of(question) if self.language == "auto" else self.language
+
+    def fill(self, question: str, nodes: "list[NodeWithScore]") -> Prompted:
+        """Packs chunks in rank order while they fit the token budget; one that does not fit is left out whole.
+
+        Raises:
+            ConfigError: not even one chunk fits.
+        """
+        from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+
+        from ragloom.messages import PassageBlock, QuestionBlock
+        from ragloom.nodes import place
+        from ragloom.tokenizer import load
+
+        language, count = self.language_for(question), load(self.tokenizer).count
+        blocks: list[TextBlock] = []
+        supplied: list[NodeWithScore] = []
+        spent, shortest = 0, math.inf
+        for node in nodes:
+            passage = node.node.get_content()
+            title = place(node.node.ref_doc_id or "", node.node.metadata, page="p.")
+            text = f"[{len(supplied) + 1}] {title}\n{passage}\n" if self.numbered else f"{passage}\n"
+            tokens = count(text)
+            shortest = min(shortest, tokens)
+            if spent + tokens > self.max_context_tokens:
+                continue
+            spent += tokens
+            supplied.append(node)
+            blocks.append(PassageBlock(text=text, number=len(supplied), passage=passage))
+        if nodes and not supplied:
+            raise ConfigError(
+                f"prompt: prompt.max_context_tokens={self.max_context_tokens} must hold at least one chunk; the "
+                f"shortest found has {shortest} tokens with its number and place; raise it"
+            )
+        ask = f"{LABELS[language]}: {question}"
+        blocks.append(QuestionBlock(text=ask, question=question, language=language))
+        messages = [
+            ChatMessage(role=MessageRole.SYSTEM, content=self.instructions[language]),
+            ChatMessage(role=MessageRole.USER, blocks=blocks),
+        ]
+        return Prompted(messages, supplied, language)
+
+
+def cited(
+    *,
+    language: Literal["auto", "en", "ko"],
+    max_context_tokens: Positive,
+    tokenizer: Annotated[Name, CONTENT],
+    instruction_en: Name,
+    instruction_ko: Name,
+) -> Prompt:
+    """Asks for an answer whose every claim cites a passage by number, with a verbatim quote that is checked."""
+    return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=True)
+
+
+def plain(
+    *,
+    language: Literal["auto", "en", "ko"],
+    max_context_tokens: Positive,
+    tokenizer: Annotated[Name, CONTENT],
+    instruction_en: Name,
+    instruction_ko: Name,
+) -> Prompt:
+    """Asks for an answer from the passages and for no citations."""
+    return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=False)
+
+
+def _prompt(
+    language: Literal["auto", "en", "ko"], most: int, tokenizer: str, en: str, ko: str, numbered: bool
+) -> Prompt:
+    return Prompt({"en": en.strip(), "ko": ko.strip()}, language, most, tokenizer, numbered)

@@ -1,0 +1,294 @@
+"""The one place that talks to OpenAI-speaking servers: client, key, retries, errors, usage. Knows no conf option.
+
+The `openai` client does the protocol with its own retries off, so that requests are never multiplied (TRAPS 21): the
+one retry policy is here. The key is read from the environment when the first request is made; it lives in the client
+alone, which is no part of any representation, copy or pickle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from ragloom.cost import record
+from ragloom.errors import ConfigError, ServiceError
+from ragloom.provider.retry import Course, Link, broken, failure_of
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import CreateEmbeddingResponse
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+Answer = TypeVar("Answer")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was asked of a provider.
+
+    Attributes:
+        requests: sent, failed ones included.
+        input_tokens, output_tokens: as the server reported them; None once an answer came without a report, since a
+            part of a bill is not the bill.
+    """
+
+    requests: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+        )
+
+
+def _sum(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
+
+
+def link_problems(kind: str, base_url: str | None, api_key_env: str | None) -> list[str]:
+    """Says what is wrong with a server's address or its key's name, without repeating what may be a secret."""
+    problems = []
+    parts = urlsplit(base_url or "http://localhost")
+    if "@" in parts.netloc or parts.query:
+        problems.append(
+            f"{kind}: base_url must not carry a password or a query; put the key into an environment variable and "
+            f"its name into {kind}.api_key_env"
+        )
+    elif parts.scheme not in ("http", "https") or not parts.netloc:
+        problems.append(
+            f"{kind}: base_url={base_url!r} must be an address like http://localhost:8000/v1; add what is missing"
+        )
+    if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
+        problems.append(
+            f"{kind}: api_key_env must be the name of an environment variable, never the key itself; "
+            f"set {kind}.api_key_env=OPENAI_API_KEY, for example"
+        )
+    return problems
+
+
+def read_key(kind: str, api_key_env: str | None) -> str | None:
+    """Reads a key from the environment.
+
+    Raises:
+        ConfigError: the variable is not set, or holds what cannot be sent as a key. The value is never shown.
+    """
+    if api_key_env is None:
+        return None
+    key = os.environ.get(api_key_env, "").strip()
+    if not key:
+        raise ConfigError(
+            f"{kind}: the environment variable {api_key_env} must hold the provider's API key; it is not set: "
+            f"export {api_key_env}=..."
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"{kind}: the environment variable {api_key_env} must hold a key of printable ASCII letters; set it anew"
+        )
+    return key
+
+
+class Provider:
+    """Sends requests to one model of one server, and keeps count.
+
+    Safe to be used by several threads and event loops. Copies and pickles carry no client and so no key.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._lock = threading.Lock()
+        self._usage = Usage()
+        self._client: openai.OpenAI | None = None
+        self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
+
+    def __repr__(self) -> str:
+        return f"Provider({self.link.kind} {self.link.model!r} at {self.link.place})"
+
+    def __reduce__(self) -> tuple[type[Provider], tuple[Link]]:
+        return Provider, (self.link,)
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked so far, over all threads."""
+        return self._usage
+
+    def check_key(self) -> None:
+        """Raises ConfigError now, before anything is read or paid, when the key is missing."""
+        read_key(self.link.kind, self.link.api_key_env)
+
+    def embeddings(self, **request: Any) -> CreateEmbeddingResponse:
+        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says."""
+        answer = self._call(lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit))
+        return self._recorded(_expect(answer, "data", self.link))
+
+    async def aembeddings(self, **request: Any) -> CreateEmbeddingResponse:
+        """As `embeddings`, without blocking the event loop."""
+        answer = await self._acall(
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit)
+        )
+        return self._recorded(_expect(answer, "data", self.link))
+
+    def chat(self, **request: Any) -> ChatCompletion:
+        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says."""
+        answer: ChatCompletion = self._call(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
+        )
+        return self._recorded(_expect(answer, "choices", self.link))
+
+    async def achat(self, **request: Any) -> ChatCompletion:
+        """As `chat`, without blocking the event loop."""
+        answer: ChatCompletion = await self._acall(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
+        )
+        return self._recorded(_expect(answer, "choices", self.link))
+
+    def stream(self, **request: Any) -> Iterator[ChatCompletionChunk]:
+        """Asks for a reply in pieces. Opening is tried again as the policy says; a stream that broke off is not.
+
+        Raises:
+            ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
+        """
+        opened = self._call(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
+        )
+        usage, failure = None, None
+        try:
+            for chunk in opened:
+                usage = getattr(chunk, "usage", None) or usage
+                yield chunk
+        except self._failures as error:
+            failure = failure_of(self.link, error)
+        finally:
+            opened.close()
+            self._count(usage)
+        if failure:
+            raise broken(failure)
+
+    async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
+        """As `stream`, without blocking the event loop."""
+        opened = await self._acall(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
+        )
+        usage, failure = None, None
+        try:
+            async for chunk in opened:
+                usage = getattr(chunk, "usage", None) or usage
+                yield chunk
+        except self._failures as error:
+            failure = failure_of(self.link, error)
+        finally:
+            await opened.close()
+            self._count(usage)
+        if failure:
+            raise broken(failure)
+
+    # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
+    # exception, which holds the request with its Authorization header.
+
+    def _call(self, send: Callable[[openai.OpenAI, float], Answer]) -> Answer:
+        client, course = self._sync_client(), Course(self.link)
+        while True:
+            limit = course.begin()
+            self._add(Usage(requests=1))
+            try:
+                return send(client, limit)
+            except self._failures as error:
+                failure = failure_of(self.link, error)
+            _sleep(course.wait_after(failure))
+
+    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]]) -> Answer:
+        client, course = self._async_client(), Course(self.link)
+        while True:
+            limit = course.begin()
+            self._add(Usage(requests=1))
+            try:
+                return await send(client, limit)
+            except self._failures as error:
+                failure = failure_of(self.link, error)
+            await _asleep(course.wait_after(failure))
+
+    def _sync_client(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None:
+                from openai import OpenAI
+
+                self._client = OpenAI(**self._client_settings())
+            return self._client
+
+    def _async_client(self) -> openai.AsyncOpenAI:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            # A client's connections belong to the loop that opened them; those of closed loops are let go.
+            self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
+            if loop not in self._async_clients:
+                from openai import AsyncOpenAI
+
+                self._async_clients[loop] = AsyncOpenAI(**self._client_settings())
+            return self._async_clients[loop]
+
+    def _client_settings(self) -> dict[str, Any]:
+        key = read_key(self.link.kind, self.link.api_key_env)
+        # The client insists on a key; without one `_complete` leaves out the header that would carry it.
+        return {"base_url": self.link.base_url, "max_retries": 0, "api_key": key or "none"}
+
+    def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
+        from openai import Omit
+
+        return request if self.link.api_key_env else {**request, "extra_headers": {"Authorization": Omit()}}
+
+    @property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        import httpx
+        import openai
+
+        # ValueError: a body that is not JSON. HTTPError: the client does not translate what breaks inside a stream.
+        return (openai.OpenAIError, httpx.HTTPError, ValueError)
+
+    def _recorded(self, answer: Answer) -> Answer:
+        self._count(getattr(answer, "usage", None))
+        return answer
+
+    def _count(self, reported: Any) -> None:
+        given = _whole(getattr(reported, "prompt_tokens", None))
+        made = 0 if self.link.kind == "embedding" else _whole(getattr(reported, "completion_tokens", None))
+        self._add(Usage(0, given, made))
+        record(self.link.kind, self.link.model, input_tokens=given, output_tokens=made)
+
+    def _add(self, usage: Usage) -> None:
+        with self._lock:
+            self._usage += usage
+
+
+def _expect(answer: Answer, part: str, link: Link) -> Answer:
+    """Refuses an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
+    from openai import BaseModel
+
+    items = getattr(answer, part, None)
+    if not isinstance(items, list) or not all(isinstance(item, BaseModel) for item in items):
+        raise ServiceError(
+            f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API?"
+        )
+    return answer
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def _asleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)

@@ -1,0 +1,194 @@
+"""What a failed request means and whether it is tried again. Knows the `openai` client's errors, sends nothing.
+
+The one retry policy: connection failures, time-outs, broken answers and the statuses 408, 409, 429 (unless a quota is
+spent) and 5xx are transient; everything else is final. A call makes at most `attempts` requests within `deadline`,
+with exponential back-off and jitter between them, and never comes back earlier than the server asked (Retry-After).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import os
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.secrets import MASK, redact
+
+if TYPE_CHECKING:
+    import openai
+
+_log = logging.getLogger(__name__)
+
+# Back-off before request n + 1: half to the whole of 0.5 s, 1 s, 2 s, ... up to 30 s. The random part keeps clients
+# that failed together from returning together.
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+# What a refused request's own text is cut to in our message, in characters.
+_EXCERPT = 300
+
+
+@dataclass(frozen=True)
+class Link:
+    """How one model of one server is reached.
+
+    Attributes:
+        kind: the conf group, which opens every message.
+        model: as the server names it.
+        base_url: of the API, `http(s)://.../v1`; None = OpenAI's own, or what OPENAI_BASE_URL says.
+        api_key_env: name of the environment variable that holds the key; None = the server needs none.
+        timeout: seconds without an answer (in a stream: without a further piece) after which a request has failed.
+        attempts: requests made for one call at most, the first included.
+        deadline: seconds after which a call is not tried again, waits included.
+    """
+
+    kind: Literal["embedding", "llm"]
+    model: str
+    base_url: str | None
+    api_key_env: str | None
+    timeout: float
+    attempts: int
+    deadline: float
+
+    @property
+    def place(self) -> str:
+        """The server as messages name it: its address without user, password and query, or `OpenAI`."""
+        url = self.base_url or os.environ.get("OPENAI_BASE_URL")
+        if not url:
+            return "OpenAI"
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed request.
+
+    Attributes:
+        error: what is raised when it is not, or no longer, tried again.
+        transient: a later request may succeed.
+        retry_after: seconds that the server asks to wait; None = it said nothing.
+    """
+
+    error: RagloomError
+    transient: bool
+    retry_after: float | None = None
+
+
+class Course:
+    """One call's requests: counts them and says after each failure how long to wait, or that it is over."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._end = time.monotonic() + link.deadline
+        self._requests = 0
+
+    def begin(self) -> float:
+        """Counts a request and returns its time limit in seconds."""
+        self._requests += 1
+        return max(0.001, min(self._link.timeout, self._end - time.monotonic()))
+
+    def wait_after(self, failure: Failure) -> float:
+        """Returns the seconds to wait before the next request.
+
+        Raises:
+            RagloomError: the failure, when it is permanent or attempts or time are used up.
+        """
+        if not failure.transient:
+            raise failure.error
+        tried = f"gave up after {self._requests} request{'s' if self._requests > 1 else ''}"
+        if self._requests >= self._link.attempts:
+            raise type(failure.error)(f"{failure.error}; {tried}")
+        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (self._requests - 1))
+        wait = max(failure.retry_after or 0.0, random.uniform(longest / 2, longest))
+        if time.monotonic() + wait >= self._end:
+            asked = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
+            raise type(failure.error)(
+                f"{failure.error}; {tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time"
+            )
+        _log.warning("%s; request %d of %d in %.1f s", failure.error, self._requests + 1, self._link.attempts, wait)
+        return wait
+
+
+def failure_of(link: Link, error: Exception) -> Failure:
+    """Translates what the client raised into what a person can act on, without any key."""
+    import httpx
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return _status_failure(link, error)
+    if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
+        text = f"{link.kind}: {link.place} did not answer within {link.kind}.timeout={link.timeout:g} s"
+    elif isinstance(error, openai.APIConnectionError | httpx.HTTPError):
+        cause = error.__cause__ or error
+        text = f"{link.kind}: the connection to {link.place} failed ({_excerpt(cause, link)})"
+    elif isinstance(error, openai.APIError):
+        text = f"{link.kind}: {link.place} reported an error ({_excerpt(error, link)})"
+    elif isinstance(error, ValueError):
+        text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
+    else:
+        return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
+    return Failure(ServiceError(text), transient=True)
+
+
+def _status_failure(link: Link, error: openai.APIStatusError) -> Failure:
+    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is."""
+    status, says = error.status_code, _excerpt(error, link)
+    if status == 401:
+        how = (
+            f"the key in the environment variable {link.api_key_env} must be valid for {link.place}, which refused it "
+            f"(401); set {link.api_key_env} anew"
+            if link.api_key_env
+            else f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
+        )
+        return Failure(ConfigError(f"{link.kind}: {how}"), transient=False)
+    if status == 403:
+        return Failure(ConfigError(f"{link.kind}: {link.place} denied access (403: {says})"), transient=False)
+    if status == 404:
+        return Failure(
+            ConfigError(
+                f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
+                f"set {link.kind}.model, or check the address"
+            ),
+            transient=False,
+        )
+    if status == 429 and "insufficient_quota" in (error.code, error.type):
+        return Failure(ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False)
+    text = f"{link.kind}: {link.place} refused the request ({status}: {says})"
+    if status in (408, 409, 429) or status >= 500:
+        return Failure(ServiceError(text), transient=True, retry_after=_retry_after(error.response.headers))
+    return Failure(ServiceError(text), transient=False)
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Reads the seconds a server asks to wait: Retry-After-Ms, or Retry-After in seconds or as a date (RFC 9110)."""
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        value = headers.get("retry-after") or ""
+        if value.strip().isdigit():
+            return float(value)
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _excerpt(error: BaseException, link: Link) -> str:
+    """Shortens what a server or client said to one line, with every key masked."""
+    body = getattr(error, "body", None)
+    said = body.get("message") if isinstance(body, dict) else None
+    text = " ".join(str(said or error or type(error).__name__).split())
+    key = os.environ.get(link.api_key_env or "", "").strip()
+    return redact(text.replace(key, MASK) if key else text)[:_EXCERPT]
+
+
+def broken(failure: Failure) -> RagloomError:
+    """Makes the error of a stream that had begun: what came of it stands, but is not the whole reply."""
+    return type(failure.error)(f"{failure.error}; the reply broke off and is incomplete")

@@ -1,0 +1,297 @@
+"""Answers a question from one index: retrieve, rerank, prompt, answer, verify. Knows interfaces, no option.
+
+The engine is a LlamaIndex `BaseQueryEngine`: `query`, `aquery` and streaming return LlamaIndex responses with
+`source_nodes`. What Ragloom adds (checked citations, timings, usage) is in the response's metadata and in `Result`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
+from llama_index.core.llms.llm import LLM
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts.mixin import PromptMixinType
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from ragloom.citations import verify
+from ragloom.cost import Usage, collect_usage
+from ragloom.errors import ConfigError, DataError, ServiceError
+from ragloom.messages import NO_ANSWER
+from ragloom.nodes import to_chunk
+from ragloom.prompt import Prompt, Prompted
+from ragloom.records import Citation
+from ragloom.timing import collect, timed
+
+
+class StoredDocument(Protocol):
+    """A document as the index keeps it."""
+
+    @property
+    def text(self) -> str:
+        """The text that offsets refer to."""
+
+
+@dataclass
+class Result:
+    """One question, answered.
+
+    Attributes:
+        answer: None when retrieval was all that was asked for.
+        nodes: what the reranker left, best first.
+        supplied: ids of the chunks that were in the prompt.
+        found: chunk id -> the candidate as the retriever returned it.
+        timings_ms: stage -> milliseconds, with `total`.
+        usage: tokens by kind and model.
+        notes: what the reader should know (chunks left out, an answer cut at its length limit).
+    """
+
+    question: str
+    answer: str | None = None
+    citations: tuple[Citation, ...] = ()
+    nodes: list[NodeWithScore] = field(default_factory=list)
+    supplied: list[str] = field(default_factory=list)
+    found: dict[str, tuple[int, NodeWithScore]] = field(default_factory=dict)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def unverified(self) -> int:
+        """Citations that did not hold."""
+        return sum(not citation.verified for citation in self.citations)
+
+
+class CitedQueryEngine(BaseQueryEngine):
+    """Retrieves, reranks, prompts, answers, and checks every citation against the stored documents.
+
+    Args:
+        retriever: finds candidates.
+        reranker: orders and cuts them.
+        prompt: fills the messages.
+        llm: answers; None when the engine shall only search.
+        document: document id -> stored document; raises DataError when there is none.
+        streaming: `query` returns a `StreamingResponse`, whose metadata is complete when its text has been read.
+    """
+
+    def __init__(
+        self,
+        retriever: BaseRetriever,
+        reranker: BaseNodePostprocessor,
+        prompt: Prompt,
+        llm: LLM | None,
+        document: Callable[[str], StoredDocument],
+        *,
+        streaming: bool = False,
+    ) -> None:
+        super().__init__(callback_manager=None)
+        self._retriever = retriever
+        self._reranker = reranker
+        self._prompt = prompt
+        self._writer = llm
+        self._document = document
+        self._streaming = streaming
+
+    def answer(self, question: str | QueryBundle, *, on_text: Callable[[str], None] | None = None) -> Result:
+        """Answers a question.
+
+        Args:
+            question: text, or a bundle that brings its embedding.
+            on_text: is given the reply piece by piece as it arrives (the LLM streams then).
+
+        Raises:
+            ServiceError: a provider or the store failed, or the reply broke off.
+        """
+        bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
+        with collect() as timings, collect_usage() as usage, timed("total"):
+            result = self._search(bundle)
+            prompted = self._fill(bundle, result)
+            if prompted is None:
+                self._say_no_answer(result)
+                if on_text is not None:
+                    on_text(result.answer or "")
+            else:
+                with timed("llm"):
+                    reply = self._reply(prompted, on_text)
+                self._verify(reply, prompted, result)
+        result.timings_ms, result.usage = dict(timings), usage
+        return result
+
+    def search(self, question: str | QueryBundle) -> Result:
+        """Retrieves and reranks, and stops there."""
+        bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
+        with collect() as timings, collect_usage() as usage, timed("total"):
+            result = self._search(bundle)
+        result.timings_ms, result.usage = dict(timings), usage
+        return result
+
+    def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """Returns the chunks that would be given to the prompt's packing, best first."""
+        return self.search(query_bundle).nodes
+
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        if self._streaming:
+            return self._stream(query_bundle)
+        return _response(self.answer(query_bundle))
+
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        if self._streaming:
+            return self._stream(query_bundle)
+        with collect() as timings, collect_usage() as usage, timed("total"):
+            result = await self._asearch(query_bundle)
+            prompted = self._fill(query_bundle, result)
+            if prompted is None:
+                self._say_no_answer(result)
+            else:
+                with timed("llm"):
+                    response = await self._llm.achat(prompted.messages)
+                self._verify(response, prompted, result)
+        result.timings_ms, result.usage = dict(timings), usage
+        return _response(result)
+
+    def _search(self, bundle: QueryBundle) -> Result:
+        with timed("retrieve"):
+            found = self._retriever.retrieve(bundle)
+        before = self._counted()
+        with timed("rerank"):
+            nodes = self._reranker.postprocess_nodes(found, query_bundle=bundle)
+        return self._found(bundle, found, nodes, before)
+
+    async def _asearch(self, bundle: QueryBundle) -> Result:
+        with timed("retrieve"):
+            found = await self._retriever.aretrieve(bundle)
+        before = self._counted()
+        with timed("rerank"):
+            nodes = await self._reranker.apostprocess_nodes(found, query_bundle=bundle)
+        return self._found(bundle, found, nodes, before)
+
+    def _counted(self) -> dict[str, int]:
+        """What the reranker has counted so far: malformed replies, passages cut."""
+        return dict(getattr(self._reranker, "counts", {}))
+
+    def _found(
+        self,
+        bundle: QueryBundle,
+        found: Sequence[NodeWithScore],
+        nodes: Sequence[NodeWithScore],
+        before: dict[str, int],
+    ) -> Result:
+        ranks = {node.node.node_id: (rank, node) for rank, node in enumerate(found, start=1)}
+        result = Result(bundle.query_str, nodes=list(nodes), found=ranks)
+        for name, count in self._counted().items():
+            if count > before.get(name, 0):
+                result.notes.append(f"reranker: {count - before.get(name, 0)} {name}")
+        return result
+
+    def _fill(self, bundle: QueryBundle, result: Result) -> Prompted | None:
+        if not result.nodes:
+            return None
+        with timed("prompt"):
+            prompted = self._prompt.fill(bundle.query_str, result.nodes)
+        result.supplied = [node.node.node_id for node in prompted.supplied]
+        left_out = len(result.nodes) - len(result.supplied)
+        if left_out:
+            result.notes.append(
+                f"{left_out} of {len(result.nodes)} chunks were left out of the prompt: they do not fit "
+                f"prompt.max_context_tokens={self._prompt.max_context_tokens}"
+            )
+        return prompted
+
+    def _say_no_answer(self, result: Result) -> None:
+        result.answer = NO_ANSWER[self._prompt.language_for(result.question)]
+        result.notes.append("no chunk was found (nothing matches, or retriever.min_score or filters leave nothing)")
+
+    def _reply(self, prompted: Prompted, on_text: Callable[[str], None] | None) -> ChatResponse:
+        if on_text is None:
+            return self._llm.chat(prompted.messages)
+        last: ChatResponse | None = None
+        for last in self._llm.stream_chat(prompted.messages):
+            if last.delta:
+                on_text(last.delta)
+        return _complete(last)
+
+    def _verify(self, response: ChatResponse, prompted: Prompted, result: Result) -> None:
+        reply = response.message.content
+        if not reply or not reply.strip():
+            raise ServiceError("llm: the reply is empty; ask again, or choose another model")
+        if response.message.additional_kwargs.get("finish_reason") == "length":
+            result.notes.append("the answer was cut at the LLM's length limit; raise llm.max_tokens")
+        with timed("verify"):
+            chunks = [to_chunk(node.node) for node in prompted.supplied]
+            cited = verify(reply, chunks, functools.cache(self._stored_text))
+        result.answer, result.citations = cited.answer, cited.citations
+        if result.unverified:
+            result.notes.append(f"{result.unverified} of {len(result.citations)} citations could not be verified")
+
+    def _stored_text(self, document: str) -> str | None:
+        try:
+            return self._document(document).text
+        except DataError:
+            return None  # counted: its citations are unverified, and the result says so
+
+    def _stream(self, bundle: QueryBundle) -> StreamingResponse:
+        """Streams a reply; its metadata is filled when the last piece has been read."""
+        metadata: dict[str, Any] = {}
+        with collect() as timings, collect_usage() as usage:
+            with timed("total"):
+                result = self._search(bundle)
+                prompted = self._fill(bundle, result)
+            context = contextvars.copy_context()  # each piece adds to these timings and this usage, whoever reads it
+
+        def pieces() -> Generator[str, None, None]:
+            if prompted is None:
+                self._say_no_answer(result)
+                yield result.answer or ""
+            else:
+                replies = context.run(self._llm.stream_chat, prompted.messages)
+                last: ChatResponse | None = None
+                while (reply := context.run(_timed_next, replies)) is not None:
+                    last = reply
+                    yield reply.delta or ""
+                context.run(self._verify, _complete(last), prompted, result)
+            result.timings_ms, result.usage = dict(timings), usage
+            metadata.update(_metadata(result))
+
+        return StreamingResponse(response_gen=pieces(), source_nodes=result.nodes, metadata=metadata)
+
+    @property
+    def _llm(self) -> LLM:
+        if self._writer is None:
+            raise ConfigError("llm: this engine was built to search only; build it with answering=True")
+        return self._writer
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return {}
+
+
+def _timed_next(replies: Iterator[ChatResponse]) -> ChatResponse | None:
+    with timed("llm"), timed("total"):
+        return next(replies, None)
+
+
+def _complete(last: ChatResponse | None) -> ChatResponse:
+    if last is None:
+        raise ServiceError("llm: the reply stream ended before it began; ask again")
+    return last
+
+
+def _metadata(result: Result) -> dict[str, Any]:
+    embedding, llm = result.usage.tokens("embedding"), result.usage.tokens("llm")
+    return {
+        "answer": result.answer,
+        "citations": [asdict(citation) for citation in result.citations],
+        "timings_ms": result.timings_ms,
+        "usage": {"embedding": asdict(embedding), "llm": asdict(llm)},
+        "notes": result.notes,
+    }
+
+
+def _response(result: Result) -> Response:
+    return Response(response=result.answer, source_nodes=result.nodes, metadata=_metadata(result))

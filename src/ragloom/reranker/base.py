@@ -1,0 +1,82 @@
+"""What all rerankers share: the query is demanded, scores are replaced on copies, the list is cut, events fire.
+
+Knows no retriever: whatever fields a node with its score carries stay as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index_instrumentation import get_dispatcher
+from pydantic import Field
+
+_dispatcher = get_dispatcher(__name__)
+
+Order = list[tuple[int, float | None]]
+"""Positions of the given nodes, best first, each with its new score; None keeps the old one."""
+
+
+class Count:
+    """A number that several threads add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.value = 0
+
+    def add(self, number: int) -> None:
+        """Adds a number."""
+        with self._lock:
+            self.value += number
+
+
+class Reranker(BaseNodePostprocessor):
+    """A LlamaIndex node postprocessor that orders what a retriever found, and cuts the list to `top_n`.
+
+    The nodes that leave are copies with another `score`; what else they carry (how the retriever found them) stays,
+    and the nodes that were given are not changed.
+    """
+
+    top_n: int = Field(gt=0, description="How many leave.")
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What went otherwise than asked since the reranker was built, by name: for whoever reports to the user."""
+        return {}
+
+    @abstractmethod
+    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Orders at least one node."""
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = self._start(nodes, query_bundle)
+        return self._finish(nodes, self._order(nodes, query) if nodes else [])
+
+    def _start(self, nodes: list[NodeWithScore], query: QueryBundle | None) -> QueryBundle:
+        if query is None:
+            raise ValueError(f"{self.class_name()} orders by a query: pass query_bundle or query_str")
+        _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=self.class_name()))
+        return query
+
+    def _finish(self, nodes: list[NodeWithScore], order: Order) -> list[NodeWithScore]:
+        placed = [
+            nodes[at].model_copy(update={} if score is None else {"score": score}) for at, score in order[: self.top_n]
+        ]
+        _dispatcher.event(ReRankEndEvent(nodes=placed))
+        return placed
+
+
+def by_score(scores: Sequence[float]) -> Order:
+    """Orders by falling score; equal scores keep the order they came in."""
+    return [(at, float(scores[at])) for at in sorted(range(len(scores)), key=lambda at: -scores[at])]
+
+
+def passage(node: NodeWithScore) -> str:
+    """Gives what a model reads of a chunk: what is embedded of it, that is the heading path and the text."""
+    return node.node.get_content(metadata_mode=MetadataMode.EMBED)
