@@ -1,0 +1,1 @@
+"""Indexes in a local folder, on the LanceDB engine."""

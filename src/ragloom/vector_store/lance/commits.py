@@ -1,0 +1,136 @@
+"""The states of an index that queries may read, and how a state becomes one. Knows the engine's tables."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ragloom.vector_store.identity import Identity
+from ragloom.vector_store.interface import IndexInfo
+
+if TYPE_CHECKING:
+    from ragloom.vector_store.lance.folders import IndexFolder
+
+CHUNKS, DOCUMENTS = "chunks", "documents"
+"""The tables of an index."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state that queries may read.
+
+    Attributes:
+        number: from 1.
+        versions: table -> the engine's version of it.
+        since: table -> a time (seconds) not after that version was made; what is older may be cleaned away.
+        rows: table -> how many rows that version has.
+        committed_at: ISO 8601, UTC.
+        description, summary: as in `IndexInfo`.
+    """
+
+    number: int
+    versions: dict[str, int]
+    since: dict[str, float]
+    rows: dict[str, int]
+    committed_at: str
+    description: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def publish(
+    folder: IndexFolder,
+    opened: dict[str, Any],
+    count: Callable[[], dict[str, int]],
+    *,
+    rebuild_terms: bool,
+    retention: timedelta,
+    said: dict[str, dict[str, Any]],
+) -> Commit:
+    """Makes the newest state of the tables the one that queries read; the lock is held.
+
+    Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
+    crash anywhere before the record leaves the commit before as it was.
+
+    Args:
+        opened: table name -> table.
+        count: counts the tables' rows, and raises when they disagree.
+        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        said: `description` and `summary`.
+    """
+    from ragloom.vector_store.lance import tables
+
+    before = folder.commits()
+    last = before[-1] if before else None
+    count()
+    with tables.engine(folder.path, "maintaining"):
+        since = {
+            name: _maintained(name, table, last, rebuild_terms and name == CHUNKS) for name, table in opened.items()
+        }
+    commit = Commit(
+        number=last.number + 1 if last else 1,
+        versions={name: table.version for name, table in opened.items()},
+        since=since,
+        rows=count(),
+        committed_at=datetime.now(UTC).isoformat(),
+        **said,
+    )
+    kept = kept_commits([*before, commit], retention)
+    folder.record(kept)
+    with tables.engine(folder.path, "removing old versions"):
+        for name, table in opened.items():
+            tables.clean(table, oldest_kept(kept, name))
+    return commit
+
+
+def _maintained(name: str, table: Any, last: Commit | None, rebuild_terms: bool) -> float:
+    """Brings a table up to date; returns a time not after its version was made."""
+    from ragloom.vector_store.lance import tables
+
+    version, begun = table.version, time.time()
+    if last is not None and last.versions[name] == version and not rebuild_terms:
+        return last.since[name]
+    tables.maintain(table, rebuild_terms=rebuild_terms)
+    if table.version != version:
+        return begun
+    return last.since[name] if last else 0.0
+
+
+def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
+    """Returns the commits that stay readable: the newest, and those replaced less than `retention` ago."""
+    now = datetime.now(UTC)
+    kept = [
+        commit
+        for commit, successor in itertools.pairwise(commits)
+        if now - datetime.fromisoformat(successor.committed_at) < retention
+    ]
+    return [*kept, commits[-1]]
+
+
+def oldest_kept(kept: list[Commit], table: str) -> timedelta:
+    """Returns how old a version of a table may be so that none that a kept commit names is removed."""
+    if len(kept) == 1:
+        return timedelta(0)  # leaves the newest version, which is the one this commit names
+    margin = 1.0  # between this reading of the clock and the engine's own
+    return timedelta(seconds=time.time() - min(commit.since[table] for commit in kept) + margin)
+
+
+def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
+    """Describes an index of `size` bytes at a commit."""
+    return IndexInfo(
+        name=identity.name,
+        source=identity.source,
+        root=identity.root,
+        description=commit.description,
+        documents=commit.rows.get(DOCUMENTS, 0),
+        chunks=commit.rows[CHUNKS],
+        bytes=size,
+        committed_at=datetime.fromisoformat(commit.committed_at),
+        version=commit.number,
+        code_version=identity.code_version,
+        dimensions=identity.dimensions,
+        summary=commit.summary,
+    )

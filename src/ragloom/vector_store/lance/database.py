@@ -1,0 +1,218 @@
+"""Indexes in a LanceDB folder: found, opened, removed, rebuilt, promoted. Knows what the parts beside it do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom import vector_store
+from ragloom.errors import DataError, ServiceError
+from ragloom.records import Hit
+from ragloom.vector_store.checks import check_alias
+from ragloom.vector_store.found import Row, Scope
+from ragloom.vector_store.identity import INGEST, Identity, outdated
+from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing, StoredDocument
+from ragloom.vector_store.lance import tables
+from ragloom.vector_store.lance.aliases import Aliases
+from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Commit, info_of
+from ragloom.vector_store.lance.conditions import quoted
+from ragloom.vector_store.lance.folders import IndexFolder, folders
+from ragloom.vector_store.lance.search import ChunkSearch
+from ragloom.vector_store.lance.writer import LanceWriter
+
+if TYPE_CHECKING:
+    from llama_index.core.vector_stores.types import MetadataFilters
+
+    from ragloom.vector_store.lance.store import LanceDBVectorStore
+
+CODE_VERSION: int = vector_store.lancedb.code_version  # type: ignore[attr-defined]
+
+
+class LanceDatabase:
+    """The `Database` of a LanceDB folder.
+
+    Args:
+        path: the folder; `~` is the home folder. It need not exist.
+        analyzer: turns chunk texts and questions into search terms.
+        retention_minutes: how long a replaced state stays readable before a commit removes it.
+    """
+
+    def __init__(self, path: str | Path, analyzer: Analyzer, *, retention_minutes: int) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self.analyzer = analyzer
+        self._retention = timedelta(minutes=retention_minutes)
+        self._aliases = Aliases(self.path)
+
+    def indexes(self) -> list[IndexInfo]:
+        """Lists the committed indexes by name.
+
+        Raises:
+            ServiceError: the folder cannot be read.
+            DataError: an index is damaged; the text names its folder.
+        """
+        found = []
+        for folder in folders(self.path):
+            identity, commits = folder.identity(), folder.commits()
+            if identity is not None and identity.kind == INGEST and commits:
+                found.append(info_of(identity, commits[-1], folder.size()))
+        return found
+
+    def open(self, name: str) -> LanceIndex:
+        """Opens the newest commit of an index.
+
+        Raises:
+            IndexMissing: there is none.
+            DataError: it is damaged, or another version of the code wrote it.
+        """
+        folder = IndexFolder(self.path, name)
+        identity, commits = self._committed(folder)
+        if identity.code_version != CODE_VERSION:
+            raise DataError(outdated(identity, CODE_VERSION))
+        return LanceIndex(folder, identity, commits[-1], self.analyzer)
+
+    def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> LanceWriter:
+        """Returns the writer of an index, which is created when it is entered and missing."""
+        identity = Identity(name, name.rpartition("-")[0] or name, root, INGEST, dimensions, CODE_VERSION)
+        folder = IndexFolder(self.path, name)
+        return LanceWriter(folder, identity, description, self.analyzer, self._retention)
+
+    def delete(self, name: str) -> None:
+        """Removes an index with all its versions and aliases, also one that is damaged or was never committed.
+
+        Raises:
+            IndexMissing: there is none.
+            ServiceError: somebody writes it, or its files cannot be removed.
+        """
+        folder = IndexFolder(self.path, name)
+        if not folder.path.exists():
+            raise IndexMissing(f"vector_store: there is no index {name} in {self.path}")
+        with folder.lock(), self._aliases.changing() as aliases:
+            for alias in [alias for alias, target in aliases.items() if target == name]:
+                del aliases[alias]
+            self._aliases.write(aliases)
+            folder.remove()
+
+    def rebuild(self, name: str) -> IndexInfo:
+        """Compacts an index and builds its text index anew, as a new commit; nothing is embedded.
+
+        Raises:
+            IndexMissing: there is none.
+            ServiceError: somebody writes it, or an interrupted ingest has left it half done.
+        """
+        folder = IndexFolder(self.path, name)
+        identity, commits = self._committed(folder)
+        description = commits[-1].description
+        with self.writer(name, dimensions=identity.dimensions, description=description, root=identity.root) as writer:
+            return writer.rebuild()
+
+    def promote(self, name: str, alias: str) -> None:
+        """Points an alias at an index, in one atomic step; the alias is created when missing.
+
+        Raises:
+            IndexMissing: there is no index of that name.
+            DataError: the alias is no legal name, or names an index.
+        """
+        self._committed(IndexFolder(self.path, name))
+        with self._aliases.changing() as aliases:
+            check_alias(alias, [folder.name for folder in folders(self.path)])
+            self._committed(IndexFolder(self.path, name))  # it may have been deleted meanwhile
+            self._aliases.write({**aliases, alias: name})
+
+    def aliases(self) -> dict[str, str]:
+        """Returns the index that each alias points at."""
+        return self._aliases.read()
+
+    def close(self) -> None:
+        """Does nothing: no connection outlives what it was opened for."""
+
+    def _committed(self, folder: IndexFolder) -> tuple[Identity, list[Commit]]:
+        """Reads what an index is, and its commits.
+
+        Raises:
+            IndexMissing: there is none.
+        """
+        identity, commits = folder.identity(), folder.commits()
+        if identity is None or identity.kind != INGEST or not commits:
+            raise IndexMissing(f"vector_store: there is no index {folder.name} in {self.path}; ingest first")
+        return identity, commits
+
+
+class LanceIndex:
+    """The `Index` that reads one commit; it sees nothing of what is written later."""
+
+    def __init__(self, folder: IndexFolder, identity: Identity, commit: Commit, analyzer: Analyzer) -> None:
+        self.folder = folder
+        self._identity = identity
+        self._commit = commit
+        self.analyzer = analyzer
+        try:
+            connection = tables.connect(folder.path)
+            self._tables = {
+                name: tables.open_table(connection, name, version) for name, version in commit.versions.items()
+            }
+        except (ServiceError, RuntimeError, ValueError, OSError) as error:
+            raise folder.damaged(error) from error
+        self.search = ChunkSearch(self._tables[CHUNKS], identity.dimensions, analyzer, folder.path)
+
+    @cached_property
+    def info(self) -> IndexInfo:
+        """The commit that this index reads."""
+        return info_of(self._identity, self._commit, self.folder.size())
+
+    @cached_property
+    def store(self) -> LanceDBVectorStore:
+        """The same committed state as a read-only LlamaIndex vector store."""
+        from ragloom.vector_store.lance.store import LanceDBVectorStore
+
+        return LanceDBVectorStore.reading(self)
+
+    def dense(
+        self,
+        vector: Sequence[float],
+        k: int,
+        filters: MetadataFilters | None = None,
+        doc_ids: Sequence[str] | None = None,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Returns the k chunks of highest cosine similarity, exactly; ties by (document, start), complete at the cut.
+
+        Raises:
+            DataError: the vector has other dimensions than the index, or is not finite.
+        """
+        return _hits(self.search.dense(vector, k, Scope(filters, doc_ids), with_vectors=with_vectors))
+
+    def lexical(
+        self,
+        query: str,
+        k: int,
+        filters: MetadataFilters | None = None,
+        doc_ids: Sequence[str] | None = None,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Returns the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
+        return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
+
+    def document(self, id: str) -> StoredDocument:
+        """Returns a stored document.
+
+        Raises:
+            DataError: the index holds no such document.
+        """
+        with tables.engine(self.folder.path, "reading a document"):
+            search = self._tables[DOCUMENTS].search().where(f"id = {quoted(id)}")
+            rows = search.select(["id", "text", "metadata"]).to_arrow().to_pylist()
+        if not rows:
+            raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
+        return StoredDocument(rows[0]["id"], rows[0]["text"], json.loads(rows[0]["metadata"]))
+
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
+        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        return self.search.vectors(chunk_ids)
+
+
+def _hits(rows: list[Row]) -> list[Hit]:
+    return [Hit(row.chunk, row.score, row.vector) for row in rows]

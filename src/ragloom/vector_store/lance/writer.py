@@ -1,0 +1,270 @@
+"""Writes one index so that a crash at any moment loses nothing that was committed. Knows tables and commits.
+
+The order is the promise: chunks, counted, then the manifest row of their document; at the commit maintenance, counted
+again, then one atomic record of the versions that queries read, then the removal of what nobody reads any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from ragloom.errors import ServiceError
+from ragloom.records import Chunk
+from ragloom.vector_store.checks import check_documents
+from ragloom.vector_store.identity import Identity, demand_same
+from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
+from ragloom.vector_store.lance import tables
+from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, info_of, publish
+from ragloom.vector_store.lance.conditions import one_of
+from ragloom.vector_store.lance.folders import IndexFolder
+from ragloom.vector_store.lance.recovery import leftovers
+from ragloom.vector_store.lance.seen import Seen
+
+
+class LanceWriter:
+    """The `Writer` of an index in a LanceDB folder; it holds the index's lock from `with` to the end of the block.
+
+    Args:
+        folder: of the index.
+        identity: what the index is, or will be when it does not exist.
+        description: what shaped it; recorded with each commit.
+        analyzer: turns chunk texts into search terms.
+        retention: how long a replaced state stays readable.
+    """
+
+    def __init__(
+        self,
+        folder: IndexFolder,
+        identity: Identity,
+        description: dict[str, Any],
+        analyzer: Analyzer,
+        retention: timedelta,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._description = description
+        self._analyzer = analyzer
+        self._retention = retention
+        self._open = ExitStack()
+        self._recovered = False
+
+    def __enter__(self) -> LanceWriter:
+        with ExitStack() as stack:
+            stack.enter_context(self._folder.lock())
+            there = self._folder.identity()
+            if there is None:
+                self._folder.create(self._identity)
+            else:
+                demand_same(there, self._identity)
+            self._connection, self._tables = self._opened_tables()
+            self._begin()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def recover(self) -> Recovered:
+        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        if self._recovered:
+            return Recovered()
+        with self._engine("recovering"):
+            found = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in found.chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in found.documents)
+            self._see_base()
+        self._recovered = True
+        return Recovered(chunks, documents)
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields a row for each document, uncommitted ones included, in no order."""
+        with self._engine("reading the manifest"):
+            for batch in self._tables[DOCUMENTS].search().select(tables.MANIFEST_COLUMNS).to_batches():
+                for row in batch.to_pylist():
+                    yield ManifestRow(**row)
+
+    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash)."""
+        found: dict[tuple[str, str], np.ndarray] = {}
+        for some in tables.batches(list(document_ids)):
+            with self._engine("reading vectors"):
+                search = self._base[CHUNKS].search().where(one_of("document", some))
+                rows = search.select(["document", "sent_hash", "vector"]).to_arrow()
+            vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
+            names = zip(rows["document"].to_pylist(), rows["sent_hash"].to_pylist(), strict=True)
+            found |= dict(zip(names, vectors, strict=True))
+        return found
+
+    def write(
+        self,
+        documents: Sequence[StoredDocumentRow],
+        chunks: Sequence[Chunk],
+        vectors: np.ndarray,
+        sent_hashes: Sequence[str],
+    ) -> None:
+        """Stores whole documents: appends new ones, replaces known ones atomically, then writes their manifest rows.
+
+        Raises:
+            DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
+            ServiceError: the engine failed, or does not hold what was written.
+        """
+        if not documents:
+            return
+        self.recover()
+        check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
+        terms = [" ".join(self._analyzer.terms(chunk.text)) for chunk in chunks]
+        manifest = tables.document_rows(documents)
+        with self._engine("writing"):
+            known = self._known([document.manifest.id for document in documents])
+            new = np.array([chunk.document not in known for chunk in chunks], dtype=bool)
+            if len(chunks):
+                rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
+                tables.add_missing_columns(self._tables[CHUNKS], rows)
+                self._append(rows.filter(new))
+            if known:
+                self._replace(sorted(known), rows.filter(~new) if len(chunks) else None)
+            self._write_manifest(manifest, known)
+        self._written.update(document.manifest.id for document in documents)
+
+    def touch(self, rows: Sequence[ManifestRow]) -> None:
+        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        if not rows:
+            return
+        self.recover()
+        with self._engine("updating the manifest"):
+            merge = self._tables[DOCUMENTS].merge_insert("id").when_matched_update_all()
+            result = merge.execute(tables.manifest_rows(rows))
+        if result.num_updated_rows != len(rows):
+            raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        """Removes exactly these documents and their chunks; returns how many there were."""
+        self.recover()
+        count = 0
+        for some in tables.batches(list(document_ids)):
+            with self._engine("deleting"):
+                if self._tables[CHUNKS].delete(one_of("document", some)).num_deleted_rows:
+                    self._rebuild = True
+                count += self._tables[DOCUMENTS].delete(one_of("id", some)).num_deleted_rows
+        return count
+
+    def commit(self, summary: dict[str, Any]) -> IndexInfo:
+        """Maintains, counts, records the versions that queries read, and removes states nobody reads any more.
+
+        Raises:
+            ServiceError: the engine failed or the counts disagree; the commit before this one is still what is read.
+        """
+        self.recover()
+        commit = publish(
+            self._folder,
+            self._tables,
+            self._count,
+            rebuild_terms=self._rebuild,
+            retention=self._retention,
+            said={"description": self._description, "summary": summary},
+        )
+        self._begin()
+        return info_of(self._identity, commit, self._folder.size())
+
+    def rebuild(self) -> IndexInfo:
+        """Compacts, builds the text index anew and commits that; documents and what was said of them stay as they are.
+
+        Raises:
+            ServiceError: an interrupted ingest has left the index half done, or as `commit`.
+        """
+        if not self._recovered:
+            raise ServiceError(
+                f"vector_store: index {self._identity.name} was left half done by an interrupted ingest; ingest again, "
+                "then rebuild"
+            )
+        self._rebuild = True
+        return self.commit(self._folder.commits()[-1].summary)
+
+    def _opened_tables(self) -> tuple[Any, dict[str, Any]]:
+        schemas = {CHUNKS: tables.chunk_schema(self._identity.dimensions), DOCUMENTS: tables.document_schema()}
+        missing = [name for name in schemas if not tables.is_there(self._folder.path, name)]
+        if missing and self._folder.commits():
+            raise self._folder.damaged(f"table {missing[0]} is missing")
+        with self._engine("opening"):
+            connection = tables.connect(self._folder.path)
+            for name, schema in schemas.items():
+                tables.create(connection, name, schema)
+            return connection, {name: tables.open_table(connection, name) for name in schemas}
+
+    def _begin(self) -> None:
+        """Starts from the newest commit: whatever the tables hold beyond it has to be looked at."""
+        commits = self._folder.commits()
+        versions = {name: table.version for name, table in self._tables.items()}
+        self._recovered = bool(commits) and commits[-1].versions == versions
+        # Something else than appending may have happened: then the text index must be built anew.
+        self._rebuild = not self._recovered
+        self._written = Seen()
+        self._see_base()
+
+    def _see_base(self) -> None:
+        """Fixes the state before this run's own writes: reading it does not slow down as the run writes."""
+        versions = {name: table.version for name, table in self._tables.items()}
+        self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
+
+    def _known(self, ids: list[str]) -> set[str]:
+        """Returns which documents may be stored already, so that appending them would store them twice."""
+        known = set()
+        for some in tables.batches(ids):
+            rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id"]).to_arrow()
+            known.update(rows["id"].to_pylist())
+        return known | {id for id in ids if id in self._written}
+
+    def _append(self, rows: Any) -> None:
+        if not rows.num_rows:
+            return
+        table = self._tables[CHUNKS]
+        before = table.count_rows()
+        # From here on these documents may be there, also when the engine fails: a repetition replaces them.
+        self._written.update(rows["document"].unique().to_pylist())
+        table.add(rows)
+        self._demand(table.count_rows() - before, rows.num_rows)
+
+    def _replace(self, ids: list[str], rows: Any) -> None:
+        table = self._tables[CHUNKS]
+        self._rebuild = True
+        if rows is None or not rows.num_rows:
+            for some in tables.batches(ids):
+                table.delete(one_of("document", some))
+        else:
+            tables.replace(table, one_of("document", ids), rows)
+        stored = sum(table.count_rows(one_of("document", some)) for some in tables.batches(ids))
+        self._demand(stored, 0 if rows is None else rows.num_rows)
+
+    def _write_manifest(self, rows: Any, known: set[str]) -> None:
+        new = np.array([id not in known for id in rows["id"].to_pylist()], dtype=bool)
+        table = self._tables[DOCUMENTS]
+        if new.any():
+            table.add(rows.filter(new))
+        if not new.all():
+            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows.filter(~new))
+
+    def _count(self) -> dict[str, int]:
+        """Counts both tables and holds the chunks against the manifest."""
+        with self._engine("counting"):
+            rows = {name: table.count_rows() for name, table in self._tables.items()}
+            expected = self._tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]
+            self._demand(rows[CHUNKS], pa.compute.sum(expected).as_py() or 0)
+        return rows
+
+    def _demand(self, stored: int, written: int) -> None:
+        if stored != written:
+            raise ServiceError(
+                f"vector_store: of {written} chunks written to {self._folder.path} {stored} are stored; nothing was "
+                "committed: ingest again, and delete the index if that does not help"
+            )
+
+    def _engine(self, doing: str) -> Any:
+        return tables.engine(self._folder.path, doing)

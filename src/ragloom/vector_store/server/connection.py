@@ -1,0 +1,201 @@
+"""The connection to a Weaviate server: made and checked, and the one place where calls are made and tried again.
+
+`connect` asks the server itself before it hands the address to the client, so that each thing that may be wrong is told
+as what it is: no server, another program, TLS, the key, the version, the gRPC port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from weaviate import WeaviateClient
+from weaviate.classes.init import AdditionalConfig, Auth, Timeout
+from weaviate.config import GrpcConfig, Proxies
+from weaviate.connect.base import ProtocolParams
+
+from ragloom.vector_store.server.channel import Parameters
+from ragloom.vector_store.server.failures import BUGS, FAILURES, failure_of
+from ragloom.vector_store.server.probing import ask, check_grpc
+from ragloom.vector_store.server.rest import Rest
+from ragloom.vector_store.server.settings import Settings, api_key, headers
+
+T = TypeVar("T")
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between two attempts: half of it is random
+_CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    # gRPC waits up to 2 minutes before it looks again for a server that was gone.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Channels to one address would share that wait.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+_log = logging.getLogger(__name__)
+
+
+class Connection:
+    """A server that answered, and how to call it. Safe to be used by several threads.
+
+    Args:
+        client: connected.
+        parameters: of the client.
+        rest: of the same server, for what the client cannot ask for.
+        version: of the server.
+        settings: it was reached by.
+        secrets: texts that no message may show.
+        on_close: called when the connection is closed, however often that is done.
+    """
+
+    def __init__(
+        self,
+        client: WeaviateClient,
+        parameters: Parameters,
+        rest: Rest,
+        version: tuple[int, int, int],
+        settings: Settings,
+        secrets: frozenset[str],
+        on_close: Callable[[], None],
+    ) -> None:
+        self.client = client
+        self.rest = rest
+        self.version = version
+        self.where = settings.where
+        self._settings = settings
+        self._parameters = parameters
+        self._secrets = secrets
+        self._on_close = on_close
+
+    def __repr__(self) -> str:
+        return f"Connection({self.where}, Weaviate {'.'.join(map(str, self.version))})"
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self.client.close()
+        self.rest.close()
+        self._on_close()
+
+    def call(self, doing: str, function: Callable[[], T], *, retry: bool = True) -> T:
+        """Runs one call of the client; a transient failure is tried again until `retry_seconds` have passed.
+
+        Args:
+            doing: such as `counting`, for messages.
+            function: may be run several times.
+            retry: False = once.
+
+        Raises:
+            RagloomError: what the server said, how often and how long it was tried.
+        """
+        begun = time.monotonic()
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return function()
+            except BUGS:
+                raise
+            except FAILURES as error:
+                failure = failure_of(error, self._secrets, self._timeouts())
+            longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
+            wait = random.uniform(longest / 2, longest)
+            passed = time.monotonic() - begun
+            text = f"vector_store: {self.where} failed while {doing}: {failure.reason}"
+            if not failure.transient:
+                raise failure.kind(f"{text}; {failure.advice}")
+            if not retry:
+                raise failure.kind(f"{text} (tried once); {failure.advice}")
+            if passed + wait > self._settings.retry_seconds:
+                tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {passed:.1f} s"
+                limit = f"vector_store.timeouts.retry={self._settings.retry_seconds:g}"
+                raise failure.kind(f"{text} ({tried}, {limit}); {failure.advice}")
+            _log.warning("%s; trying again in %.1f s", text, wait)
+            if failure.unreachable:
+                self._parameters.wait(wait)
+            else:
+                time.sleep(wait)
+
+    def _timeouts(self) -> str:
+        settings = self._settings
+        return (
+            f"vector_store.timeouts.query={settings.query_seconds:g} s, "
+            f"vector_store.timeouts.insert={settings.insert_seconds:g} s"
+        )
+
+
+def connect(settings: Settings, *, key: str | None = None, on_close: Callable[[], None] = lambda: None) -> Connection:
+    """Connects to a server and checks all that a run needs of it.
+
+    Args:
+        settings: how to reach it.
+        key: the API key; None = what the environment variable holds.
+        on_close: called when the connection is closed.
+
+    Raises:
+        ConfigError: the address, the key or the headers are wrong.
+        ServiceError: the server is not there, not ready, too old, or its gRPC API cannot be reached.
+    """
+    key = api_key(settings) if key is None else key
+    sent = headers(settings)
+    secrets = frozenset(text for text in (key, *sent.values()) if text)
+    version = ask(settings, key, sent, secrets)
+    parameters = _parameters(settings)
+    client = _client(settings, parameters, key, sent)
+    try:
+        client.connect()
+        check_grpc(settings, client, secrets)
+    except FAILURES as error:
+        client.close()
+        failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.connect_seconds:g} s")
+        raise failure.kind(f"vector_store: {settings.where}: {failure.reason}; {failure.advice}") from None
+    except BaseException:
+        client.close()
+        raise
+    return Connection(client, parameters, Rest(settings, key, sent), version, settings, secrets, on_close)
+
+
+def _parameters(settings: Settings) -> Parameters:
+    parts = urlsplit(settings.url)
+    secure = parts.scheme == "https"
+    host, port = settings.grpc_address
+    return Parameters(
+        http=ProtocolParams(host=_bracketed(parts.hostname or ""), port=_port(parts), secure=secure),
+        grpc=ProtocolParams(host=_bracketed(host), port=port, secure=secure),
+    )
+
+
+def _client(settings: Settings, parameters: Parameters, key: str | None, headers: dict[str, str]) -> WeaviateClient:
+    """Makes the client without its own checks, which ask a package index for a newer client."""
+    return WeaviateClient(
+        connection_params=parameters,
+        auth_client_secret=Auth.api_key(key) if key else None,
+        additional_headers=headers or None,
+        additional_config=AdditionalConfig(
+            timeout=Timeout(
+                init=settings.connect_seconds, query=settings.query_seconds, insert=settings.insert_seconds
+            ),
+            # Empty proxies: otherwise the client sends everything through the environment's, whatever NO_PROXY says.
+            proxies=Proxies(),
+            trust_env=settings.trusts_environment,
+            grpc_config=GrpcConfig(
+                channel_options=[*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(settings.trusts_environment))]
+            ),
+        ),
+        skip_init_checks=True,
+    )
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _bracketed(host: str) -> str:
+    """The host as it stands in an address: an IPv6 one in brackets."""
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
+    except ValueError:
+        return host
