@@ -1,0 +1,266 @@
+"""One document from its bytes to its spans: what a worker process does. Knows no store and no option.
+
+A document crosses the process boundary as its text once, in UTF-8, and its chunks as numbers: LlamaIndex nodes of
+the same chunks took 31 MB for each MB of text.
+"""
+
+from __future__ import annotations
+
+import pickle
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
+from ragloom.records import Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
+from ragloom.source.base import CannotRead, shown
+from ragloom.workers.asking import ask
+from ragloom.workers.flow import Bounds
+from ragloom.workers.outcome import Done
+from ragloom.workers.pool import Workers
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import Document
+
+    from ragloom.chunking.parser import SpanParser
+    from ragloom.source.base import Source
+
+_ASKED_AT_ONCE = 2048
+"""Texts: LlamaIndex's own limit, so that the embedding makes its batches and not this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A document that is to be read.
+
+    Attributes:
+        bytes_hash, content_hash: of the version that is stored; None where there is none.
+    """
+
+    entry: Entry
+    bytes_hash: str | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A document whose stored version is right: its bytes are the same, or its text and metadata."""
+
+    bytes_hash: str
+
+
+@dataclass(slots=True, eq=False)
+class Cut:
+    """A document that was read and cut.
+
+    Attributes:
+        document: its id.
+        bytes_hash, text_hash, metadata_hash, content_hash: as the manifest has them.
+        metadata: the document's.
+        spans: first character and the one after the last of each chunk, one after the other.
+        located: what each chunk's metadata has beyond what it inherits; empty where none has any.
+        inherits: whether chunks have the document's metadata.
+        oversized: chunks over the chunking's size.
+        content: the text, or its UTF-8 (half surrogate pairs included).
+    """
+
+    document: str
+    bytes_hash: str
+    text_hash: str
+    metadata_hash: str
+    content_hash: str
+    metadata: dict[str, Any]
+    spans: array[int]
+    located: list[dict[str, Any]]
+    inherits: bool
+    oversized: int
+    content: str | bytes | bytearray
+
+    @property
+    def text(self) -> str:
+        """The normalised text."""
+        if not isinstance(self.content, str):
+            self.content = str(self.content, "utf-8", "surrogatepass")
+        return self.content
+
+    def __len__(self) -> int:
+        """Counts the chunks."""
+        return len(self.spans) // 2
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yields the chunks, equal to those that the chunking yields for the document."""
+        text, inherited = self.text, self.metadata if self.inherits else {}
+        for at in range(len(self)):
+            start, end = self.spans[2 * at], self.spans[2 * at + 1]
+            yield Chunk(
+                id=chunk_id(self.document, self.content_hash, start, end),
+                document=self.document,
+                content_hash=self.content_hash,
+                start=start,
+                end=end,
+                text=text[start:end],
+                metadata={**inherited, **(self.located[at] if self.located else {})},
+            )
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Pickles with the text as a buffer, which is sent uncopied."""
+        content = self.content.encode("utf-8", "surrogatepass") if isinstance(self.content, str) else self.content
+        fields = (getattr(self, name) for name in self.__slots__[:-1])
+        return Cut, (*fields, pickle.PickleBuffer(content))
+
+
+class Reading:
+    """Reads, parses and cuts one document. Picklable: it is what each worker has.
+
+    Args:
+        source: whose documents these are.
+        chunking: cuts them. An embedding that it needs stays in the process that runs the workers, with its cache,
+            limits and budget, and is asked (`answers_of`); only a cheap one goes along.
+    """
+
+    def __init__(self, source: Source, chunking: SpanParser) -> None:
+        self._source = source
+        self._chunking = _asking(chunking)
+
+    def load(self) -> None:
+        """Imports and loads what reading needs, so that workers share it."""
+        from ragloom.source import markup, paged, tabular, word  # noqa: F401
+
+        list(self._chunking.spans("Ready."))
+
+    def __call__(self, job: Job) -> Cut | Same | Unreadable:
+        """Does it all, or says why the document cannot be read."""
+        try:
+            content = self._source.read(job.entry)
+            bytes_hash = sha256(content)
+            if bytes_hash == job.bytes_hash:
+                return Same(bytes_hash)
+            document = self._source.parse(job.entry, content)
+        except CannotRead as error:
+            return Unreadable(shown(job.entry.location), error.reason)
+        del content  # memory: from here on only the text is needed
+        content_hash = document_hash(document.text, document.metadata)
+        if content_hash == job.content_hash:
+            return Same(bytes_hash)
+        return self._cut(document, bytes_hash, content_hash)
+
+    def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> Cut:
+        inherited = document.metadata if self._chunking.include_metadata else {}
+        spans, located, before = array("q"), [], self._chunking.oversized
+        for chunk in self._chunking.chunks(document):
+            spans.extend((chunk.start, chunk.end))
+            located.append({key: value for key, value in chunk.metadata.items() if key not in inherited})
+        utf8 = document.text.encode("utf-8", "surrogatepass")
+        return Cut(
+            document=document.node_id,
+            bytes_hash=bytes_hash,
+            text_hash=sha256(utf8),
+            metadata_hash=sha256(canonical_json(document.metadata)),
+            content_hash=content_hash,
+            metadata=dict(document.metadata),
+            spans=spans,
+            located=located if any(located) else [],
+            inherits=self._chunking.include_metadata,
+            oversized=self._chunking.oversized - before,
+            content=utf8,
+        )
+
+
+class Readers:
+    """Reads documents in worker processes. A context manager: leaving it ends them.
+
+    Args:
+        source, chunking: as `Reading` has them.
+        bounds: of each document and of all.
+    """
+
+    def __init__(self, source: Source, chunking: SpanParser, bounds: Bounds) -> None:
+        reading = Reading(source, chunking)
+        self._workers: Workers[Job, Cut | Same | Unreadable] = Workers(
+            reading,
+            bounds,
+            initialise=reading.load,
+            size=lambda job: job.entry.size,
+            answer=answers_of(getattr(chunking, "embedding", None)),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all processes at once; what they were at is lost."""
+        self._workers.close()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+        """Yields each job with what came of it, in order; nothing is started before the first.
+
+        A document that hangs, kills its process or needs too much memory is `Unreadable`, as one that is damaged.
+
+        Raises:
+            Exception: a bug, or what the embedding raised when the chunking asked it.
+            ServiceError: the system starts no processes.
+        """
+        for outcome in self._workers.run(jobs):
+            if isinstance(outcome, Done):
+                yield outcome.item, outcome.value
+            else:
+                yield outcome.item, Unreadable(shown(outcome.item.entry.location), outcome.reason)
+
+
+class AskingEmbedding(BaseEmbedding):
+    """Stands in a worker for an embedding of the process that runs the workers."""
+
+    max_tokens: int | None
+    document_prefix: str
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Counts each text's tokens, as the embedding does."""
+        counts: list[int] = ask(("count", texts))
+        return counts
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = ask(("embed", texts)).tolist()
+        return vectors
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        raise RuntimeError("a worker embeds no query")
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        raise RuntimeError("a worker embeds no query")
+
+
+def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
+    """Gives the function that answers `AskingEmbedding` in the process that has the embedding."""
+    if embedding is None:
+        return None
+
+    def answer(request: tuple[str, list[str]]) -> Any:
+        what, texts = request
+        if what == "count":
+            return embedding.count_tokens(texts)  # type: ignore[attr-defined]
+        return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
+
+    return answer
+
+
+def _asking(chunking: SpanParser) -> SpanParser:
+    """Gives the chunking with its embedding left behind, unless it is as cheap as asking for it."""
+    embedding = getattr(chunking, "embedding", None)
+    if embedding is None or getattr(embedding, "cheap", False):
+        return chunking
+    asking = AskingEmbedding(
+        model_name=embedding.model_name,
+        embed_batch_size=_ASKED_AT_ONCE,
+        max_tokens=embedding.max_tokens if hasattr(embedding, "count_tokens") else None,
+        document_prefix=getattr(embedding, "document_prefix", ""),
+    )
+    return chunking.model_copy(update={"embedding": asking})

@@ -1,0 +1,39 @@
+"""How a function that runs in a worker asks its pool for something only the parent has. Knows no transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+Answer = Callable[[Any], Any]
+"""Given a request, gives its answer."""
+
+_answer: ContextVar[Answer | None] = ContextVar("ragloom_workers_answer", default=None)
+
+
+def ask(request: Any) -> Any:
+    """Asks the process that runs the pool; the time until it answers is not the item's.
+
+    Args:
+        request: picklable, as its answer must be.
+
+    Raises:
+        RuntimeError: it is called outside a worker, or the pool was given no `answer`.
+        Refused: answering raised. In this process it is what that raised.
+    """
+    answer = _answer.get()
+    if answer is None:
+        raise RuntimeError("ask() must run in a worker of a pool that was given `answer`")
+    return answer(request)
+
+
+@contextmanager
+def answering(answer: Answer | None) -> Iterator[None]:
+    """Has `ask` answered by a function inside the block."""
+    token = _answer.set(answer)
+    try:
+        yield
+    finally:
+        _answer.reset(token)
