@@ -1,0 +1,237 @@
+"""One validated config to ready pipelines. Knows every interface, and no option.
+
+Parts are built when they are first needed: an ingest builds no LLM, and `indexes` no embedding.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom import fingerprint
+from ragloom.config import Config, build
+from ragloom.errors import ConfigError, DataError, RagloomError
+from ragloom.values import needs_of
+
+if TYPE_CHECKING:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.ingestion import IngestionPipeline
+
+    from ragloom.cache.vectors import VectorCache
+    from ragloom.ingestion import IngestSummary, Progress
+    from ragloom.query import CitedQueryEngine
+    from ragloom.vector_store.interface import Database, Index
+
+
+class Assembly:
+    """The parts of one experiment; with `with`, what they hold open is let go of at the end."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        try:
+            self.close()
+        except RagloomError:
+            if error is None:  # otherwise what went wrong before is the news
+                raise
+
+    def close(self) -> None:
+        """Lets go of store and cache, and ends a server that was started for the store; a later use opens them anew."""
+        cache: VectorCache | None = self.__dict__.get("cache")
+        if cache is not None:
+            cache.close()
+        database: Database | None = self.__dict__.pop("database", None)
+        if database is not None:
+            database.close()
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What shapes the index, in words: group -> builder, code version and keys."""
+        return {
+            group: fingerprint.describe(self.config.builder(group), self.config.values(group))
+            for group in fingerprint.SHAPING_GROUPS
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The description's digest."""
+        return fingerprint.digest(self.description)
+
+    @property
+    def index_name(self) -> str:
+        """The index of this config: the corpus and everything that shapes it."""
+        return f"{self.source.name}-{self.fingerprint}"
+
+    @property
+    def alias(self) -> str | None:
+        """The alias that queries read (`vector_store.alias`); None: this config's own index."""
+        alias: str | None = self.config.values("vector_store").get("alias")
+        return alias
+
+    @property
+    def prices(self) -> dict[str, Any]:
+        """Model -> dollars per million tokens."""
+        models: dict[str, Any] = (self.config.tree.get("prices") or {}).get("models") or {}
+        return models
+
+    @cached_property
+    def source(self) -> Any:
+        """Where documents come from."""
+        return build(self.config, "source")
+
+    @cached_property
+    def analyzer(self) -> Any:
+        """What turns text into search terms."""
+        return build(self.config, "analyzer")
+
+    @cached_property
+    def embedding(self) -> Any:
+        """What makes vectors, or finds them in the cache."""
+        embedding = build(self.config, "embedding")
+        # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
+        if self.config.tree["cache"]["enabled"] and not getattr(embedding, "cheap", True):
+            embedding.use_cache(self.cache, self.description["embedding"])
+        return embedding
+
+    @cached_property
+    def cache(self) -> VectorCache:
+        """Where vectors that were made before are kept, for all experiments."""
+        from ragloom.cache.vectors import VectorCache
+
+        settings = self.config.tree["cache"]
+        return VectorCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
+
+    @cached_property
+    def chunking(self) -> Any:
+        """What cuts documents."""
+        return build(self.config, "chunking", **self._available("chunking"))
+
+    @cached_property
+    def database(self) -> Database:
+        """Where indexes live."""
+        database: Database = build(self.config, "vector_store", **self._available("vector_store"))
+        return database
+
+    @cached_property
+    def llm(self) -> Any:
+        """What writes the answer."""
+        return build(self.config, "llm", **self._available("llm"))
+
+    def open(self) -> Index:
+        """Opens the committed index of this config, or the one that `vector_store.alias` names.
+
+        Raises:
+            IndexMissing: there is none; the text names the nearest index there is.
+            ConfigError: there is no such alias, or queries of this config cannot read the index that it names.
+        """
+        from ragloom.vector_store.interface import IndexMissing
+
+        if self.alias is not None:
+            return self._promoted(self.alias)
+        try:
+            return self.database.open(self.index_name)
+        except IndexMissing:
+            raise IndexMissing(*self._missing()) from None
+
+    def retriever(self, index: Index) -> BaseRetriever:
+        """Builds the retriever on an index."""
+        retriever: BaseRetriever = build(self.config, "retriever", **self._available("retriever"), index=index)
+        return retriever
+
+    def query_engine(self, index: Index, *, answering: bool = True, streaming: bool = False) -> CitedQueryEngine:
+        """Builds the query engine on an index.
+
+        Args:
+            index: opened.
+            answering: False builds no LLM: the engine can only search.
+            streaming: LlamaIndex's `query` streams.
+        """
+        from ragloom.query import CitedQueryEngine
+
+        reranker = build(self.config, "reranker", **self._available("reranker"), index=index)
+        return CitedQueryEngine(
+            self.retriever(index),
+            reranker,
+            build(self.config, "prompt"),
+            self.llm if answering else None,
+            index.document,
+            streaming=streaming,
+        )
+
+    def ingest(self, progress: Progress | None = None) -> IngestSummary:
+        """Brings the index in step with its source."""
+        from ragloom.ingestion import ingest
+
+        return ingest(
+            self.source,
+            self.chunking,
+            self.embedding,
+            self.database,
+            index_name=self.index_name,
+            description=self.description,
+            config=self.config.public(),
+            progress=progress,
+        )
+
+    def ingestion_pipeline(self) -> IngestionPipeline:
+        """Hands out a plain LlamaIndex pipeline of exactly the stages that `ingest` runs, for whoever wants one."""
+        from llama_index.core.ingestion import IngestionPipeline
+
+        return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
+
+    def _available(self, group: str) -> dict[str, Any]:
+        """Builds what a group's builder asks for; the opened index is the caller's to give."""
+        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name != "index"}
+
+    def _promoted(self, alias: str) -> Index:
+        """Opens the index that an alias names, if this config analyses and embeds questions as it was built."""
+        from ragloom.vector_store.interface import IndexMissing
+
+        aliases = self.database.aliases()
+        if alias not in aliases:
+            known = ", ".join(f"{name} ({index})" for name, index in aliases.items()) or "none"
+            raise ConfigError(
+                f"vector_store: vector_store.alias={alias} must be an alias that exists (there are: {known}); "
+                f"point it at an index with: indexes.py promote NAME {alias}"
+            )
+        try:
+            index = self.database.open(aliases[alias])
+        except IndexMissing:
+            raise DataError(
+                f"vector_store: vector_store.alias={alias} names {aliases[alias]}, which is gone; point it at another "
+                f"index with: indexes.py promote NAME {alias}"
+            ) from None
+        theirs = index.info.description
+        differs = fingerprint.difference(
+            {group: self.description[group] for group in fingerprint.QUERY_GROUPS},
+            {group: theirs.get(group, {}) for group in fingerprint.QUERY_GROUPS},
+        )
+        if differs:
+            raise ConfigError(
+                f"vector_store: vector_store.alias={alias} names {index.info.name}, which queries of this config "
+                "cannot read; set these keys as it was built (this config / that index)",
+                *(f"  {line}" for line in differs),
+            )
+        return index
+
+    def _missing(self) -> list[str]:
+        """Explains a missing index: what is asked for, and the nearest there is with the keys that differ."""
+        lines = [f"index: {self.index_name} is not in {self.config.choices.get('vector_store')} yet"]
+        nearest: tuple[int, str, list[str]] | None = None
+        for info in self.database.indexes():
+            differs = fingerprint.difference(self.description, info.description)
+            if info.source != self.source.name:
+                differs.insert(0, f"source.name: {self.source.name} / {info.source}")
+            if nearest is None or len(differs) < nearest[0]:
+                nearest = (len(differs), info.name, differs)
+        if nearest is None:
+            lines.append("no other index exists there")
+        else:
+            lines.append(f"the nearest existing index is {nearest[1]}; it differs (this config / that index) in")
+            lines += [f"  {line}" for line in nearest[2]]
+        return lines

@@ -1,0 +1,37 @@
+"""The command line: `ragloom VERB ...` and the scripts share these mains. Heavy imports wait until needed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+VERBS = {
+    "ingest": "bring an index in step with its source (a Hydra program: KEY=VALUE arguments)",
+    "query": "ask a question and get a cited answer",
+    "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",
+    "cache": "show, verify and prune the embedding cache",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `ragloom VERB ...`; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    verb = arguments[0] if arguments else "--help"
+    if verb in VERBS:
+        status: int = importlib.import_module(f"ragloom.cli.{verb}").main(arguments[1:])
+        return status
+    if verb == "--version":
+        from ragloom import __version__
+
+        sys.stdout.write(f"ragloom {__version__}\n")
+        return 0
+    width = max(map(len, VERBS))
+    lines = ["usage: ragloom VERB ...", "", *(f"  {name:<{width}}  {text}" for name, text in VERBS.items())]
+    lines += ["", "ragloom VERB --help says more."]
+    if verb in ("-h", "--help"):
+        sys.stdout.write("\n".join(lines) + "\n")
+        return 0
+    from ragloom.errors import nearest
+
+    sys.stderr.write(f"ragloom: {verb!r} must be a verb{nearest(verb, VERBS)}\n")
+    return 1

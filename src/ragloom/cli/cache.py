@@ -1,0 +1,164 @@
+"""`cache.py`: shows what the embedding cache holds, verifies its checksums, removes what is not needed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ragloom.cache.upkeep import Report
+    from ragloom.cache.vectors import VectorCache
+
+_DAY = 86_400
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describes the arguments: `--help` is their documentation."""
+    made = argparse.ArgumentParser(
+        prog="cache.py" if sys.argv[0].endswith(".py") else "ragloom cache",
+        description="Show, verify and prune the embedding cache: the vectors made before, for all experiments.",
+        epilog="Overrides choose the cache: cache.py show cache.path=/data/cache",
+    )
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in (
+        ("show", "what is kept: vectors, MB, hits, by model"),
+        ("verify", "check every entry, remove what is damaged, take back what a damaged file still holds"),
+        ("prune", "remove vectors, and make the file smaller"),
+    ):
+        sub = verbs.add_parser(verb, help=text, description=text)
+        sub.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as cache.path=FOLDER")
+        sub.add_argument("--json", action="store_true", help="print JSON")
+        sub.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+        if verb == "prune":
+            sub.add_argument(
+                "--max-gb", type=_amount, metavar="GB", help="leave at most as much, least used goes first"
+            )
+            sub.add_argument("--unused-days", type=_amount, metavar="DAYS", help="remove what was not used for as long")
+            sub.add_argument("--model", help="remove what this model made: its name, or the id that show prints")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns 0, 3 when verify found damage, 1 when it failed."""
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    further: list[str] = []
+
+    def parse(arguments: Sequence[str]) -> argparse.Namespace:
+        made = parser()
+        options, rest = made.parse_known_args(arguments)  # overrides may stand on both sides of an option
+        if unknown := [item for item in rest if item.startswith("-")]:
+            made.error(f"unrecognized arguments: {' '.join(unknown)}")
+        further.extend(rest)
+        return options
+
+    options = parsed(parse, argv)
+    from ragloom.config import load
+
+    (config,) = load([*options.overrides, *further], extra_dir=options.config_dir)
+    if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):
+        raise ConfigError("prune: --max-gb, --unused-days or --model must say what to remove; --max-gb 0 removes all")
+    from ragloom.cache.vectors import VectorCache
+
+    settings = config.tree["cache"]
+    folder, max_bytes = Path(settings["path"]).expanduser(), int(settings["max_gb"] * 1e9)
+    cache = VectorCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
+    as_json = options.json or config.tree["output"] == "json"
+    if options.verb == "show":
+        return _show(cache, folder, max_bytes, as_json=as_json)
+    if options.verb == "verify":
+        return _verify(cache, as_json=as_json)
+    return _prune(cache, options, as_json=as_json)
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
+    from ragloom.cache.upkeep import Report, report
+
+    found = Report(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
+    if as_json:
+        print_json(_report_json(found))
+        return OK
+    from rich.markup import escape
+    from rich.table import Table
+
+    screen = console()
+    screen.print(
+        f"{escape(found.path)}: {found.entries} vectors, {found.bytes / 1e6:.2f} of at most {max_bytes / 1e6:.0f} MB, "
+        f"{found.hits} hits"
+    )
+    if found.set_aside_bytes:
+        screen.print(
+            f"[yellow]a damaged file of {found.set_aside_bytes / 1e6:.2f} MB was set aside:[/] "
+            "verify takes back what can be read"
+        )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("id", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("dimensions", "vectors", "MB", "hits", "last used (UTC)"):
+        table.add_column(name, justify="right")
+    for model in found.models:
+        table.add_row(
+            model.id,
+            escape(model.name),
+            str(model.dimensions),
+            str(model.entries),
+            f"{model.bytes / 1e6:.2f}",
+            str(model.hits),
+            "-" if model.last_used is None else model.last_used.strftime("%Y-%m-%d %H:%M"),
+        )
+    if found.models:
+        screen.print(table)
+    return OK
+
+
+def _report_json(found: Report) -> dict[str, Any]:
+    shown = {**asdict(found), "entries": found.entries, "hits": found.hits}
+    for model in shown["models"]:
+        model["last_used"] = None if model["last_used"] is None else model["last_used"].isoformat()
+    return shown
+
+
+def _verify(cache: VectorCache | None, *, as_json: bool) -> int:
+    from ragloom.cache.upkeep import Verified, verify
+
+    found = Verified() if cache is None else verify(cache)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        back = f", {found.taken_back} of them taken back from a damaged file" if found.taken_back else ""
+        sys.stdout.write(f"{found.entries} vectors are right{back}; {found.damaged} were damaged and are removed\n")
+    return LISTED_FAILURES if found.damaged else OK
+
+
+def _prune(cache: VectorCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
+    from ragloom.cache.upkeep import Pruned, prune
+
+    found = Pruned(0, 0)
+    if cache is not None:
+        found = prune(
+            cache,
+            max_bytes=None if options.max_gb is None else int(options.max_gb * 1e9),
+            unused_seconds=None if options.unused_days is None else options.unused_days * _DAY,
+            model=options.model,
+        )
+    if as_json:
+        print_json(asdict(found))
+    else:
+        sys.stdout.write(f"removed {found.entries} vectors; the file is {found.bytes / 1e6:.2f} MB smaller\n")
+    return OK

@@ -1,0 +1,80 @@
+"""Runs a task as a Hydra program, with its arguments checked first and its exit status kept.
+
+Hydra's `main` returns None, stops at the first wrong override, repeats secrets, and loses later errors of a
+multirun: here all overrides are checked before Hydra runs, and the worst status of all jobs is the program's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import FAILED, OK, parsed, report
+from ragloom.errors import ConfigError, RagloomError
+from ragloom.overrides import CONFIG_NAME, config_dir
+
+if TYPE_CHECKING:
+    from ragloom.config import Config
+
+
+def run(verb: str, argv: list[str], task: Callable[[Config], int]) -> int:
+    """Checks the arguments, then hands them to Hydra.
+
+    Args:
+        verb: the program's name.
+        argv: without the program's name.
+        task: is given each job's validated config; returns its exit status.
+
+    Raises:
+        ConfigError: wrong overrides, all of them.
+    """
+    import hydra
+    from hydra._internal.utils import get_args_parser
+
+    arguments = parsed(get_args_parser().parse_intermixed_args, argv)
+    _refuse(arguments)
+    informs = arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion
+    jobs = 0
+    if not informs:
+        from ragloom.config import load
+
+        jobs = len(load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun))
+    statuses: list[int] = []
+
+    def job(tree: Any) -> int:
+        from hydra.core.hydra_config import HydraConfig
+
+        from ragloom.config import from_hydra
+
+        try:
+            status = task(from_hydra(tree, HydraConfig.get().runtime.choices))
+        except RagloomError as error:  # counted: the program's status is that of its worst job
+            report(error)
+            status = FAILED
+        statuses.append(status)
+        return status
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its traceback; Hydra would cut it and print overrides
+    before = sys.argv
+    sys.argv = [before[0], *argv]
+    try:
+        hydra.main(version_base=None, config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
+    finally:
+        sys.argv = before
+    if not informs and not arguments.cfg and len(statuses) < jobs:
+        # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
+        sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
+        return FAILED
+    return FAILED if FAILED in statuses else max(statuses, default=OK)
+
+
+def _refuse(arguments: Any) -> None:
+    """Refuses Hydra's flags that would run another config than the one that was checked."""
+    for flag in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(arguments, flag) is not None:
+            name = flag.replace("_", "-")
+            raise ConfigError(
+                f"--{name} must not be given; choose options by KEY=VALUE, or add a folder by --config-dir"
+            )

@@ -1,0 +1,82 @@
+"""What a verb of `indexes.py` is given, and the question that the verbs that remove something ask."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ragloom.cli.terminal import silenced_stdout
+from ragloom.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from ragloom.config import Config
+    from ragloom.vector_store.interface import Database, IndexInfo
+
+
+@dataclass
+class Request:
+    """A verb with its arguments, on a store.
+
+    Attributes:
+        options: parsed arguments.
+        config: that chose the store.
+        database: the store.
+        as_json: print JSON instead of text for people.
+    """
+
+    options: argparse.Namespace
+    config: Config
+    database: Database
+    as_json: bool
+
+    @cached_property
+    def infos(self) -> list[IndexInfo]:
+        """The committed indexes of the store."""
+        with silenced_stdout():
+            return self.database.indexes()
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The index that each alias names, read anew at each use."""
+        with silenced_stdout():
+            return self.database.aliases()
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that everything concerns."""
+        tenant: str | None = self.config.values("vector_store").get("tenant")
+        return tenant
+
+    def named(self, name: str) -> IndexInfo:
+        """Finds an index by its name.
+
+        Raises:
+            DataError: there is none of that name; says which is near.
+        """
+        for info in self.infos:
+            if info.name == name:
+                return info
+        known = nearest(name, (info.name for info in self.infos))
+        raise DataError(f"index: {name} must be the name of an index{known}")
+
+    def is_sure(self, question: str, otherwise: str) -> bool:
+        """Asks a person, unless `--yes` answers; says on standard error when nothing will be done.
+
+        Args:
+            question: what would be done.
+            otherwise: what was not done then.
+        """
+        if self.options.yes:
+            return True
+        if not sys.stdin.isatty():
+            sys.stderr.write(f"{otherwise}: nobody is there to ask; --yes does it without asking\n")
+            return False
+        sys.stderr.write(f"{question} type yes: ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() == "yes":
+            return True
+        sys.stderr.write(f"{otherwise}\n")
+        return False

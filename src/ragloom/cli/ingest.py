@@ -1,0 +1,121 @@
+"""`ingest.py`: brings an index in step with its source. A Hydra program: keys, no flags of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import LISTED_FAILURES, OK, command, console, guarded, print_json, silenced_stdout
+from ragloom.secrets import redact
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragloom.assembly import Assembly
+    from ragloom.ingestion import IngestSummary
+
+_MOST_LISTED = 20
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns 0 when complete, 3 when complete with listed failures, 1 when failed."""
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    from ragloom.cli.hydra_program import run
+
+    return run("ingest", argv, _task)
+
+
+def _task(config: Any) -> int:
+    from ragloom.cli.progress import shown_progress
+
+    with silenced_stdout():
+        from ragloom.assembly import Assembly
+
+        with Assembly(config) as assembly, shown_progress() as progress:
+            summary = assembly.ingest(progress)
+    if config.tree["output"] == "json":
+        print_json(summary_json(summary, assembly))
+    else:
+        print_summary(console(), summary, assembly)
+    return OK if summary.complete else LISTED_FAILURES
+
+
+def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
+    """Shows a summary as the one object that programs read."""
+    from dataclasses import asdict
+
+    from ragloom.cost import as_json
+
+    shown = asdict(summary)
+    shown["fingerprint"] = assembly.fingerprint
+    shown["config"] = assembly.config.choices
+    shown["usage"] = as_json(summary.usage, assembly.prices)
+    return shown
+
+
+def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
+    """Prints what an ingest did, and every document that could not be read (the first twenty)."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ragloom.cost import as_json
+
+    table = Table.grid(padding=(0, 2))
+    usage = as_json(summary.usage, assembly.prices)
+    cost = "unknown price" if usage["cost_usd"] is None else f"${usage['cost_usd']:.6f}"
+    rows = {
+        "index": escape(summary.index),
+        "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
+        f"{summary.unchanged} unchanged, {summary.deleted} deleted)",
+        "unreadable": str(len(summary.unreadable)),
+        "skipped": str(len(summary.skipped)),
+        "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
+        "embedded": f"{summary.embedded} texts, {summary.tokens} tokens, {cost}",
+        "cache": _cache_row(usage["cache"], assembly),
+        "seconds": f"{summary.seconds:.2f}",
+    }
+    if summary.recovered:
+        rows["recovered"] = (
+            f"an interrupted ingest had left {summary.recovered.chunks} chunks and {summary.recovered.documents} "
+            "unfinished documents; they were removed"
+        )
+    for name, text in rows.items():
+        table.add_row(f"[bold]{name}[/]", text)
+    screen.print(table)
+    for title, items in (("could not be read", summary.unreadable), ("skipped", summary.skipped)):
+        for item in items[:_MOST_LISTED]:
+            screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
+        if len(items) > _MOST_LISTED:
+            screen.print(f"... and {len(items) - _MOST_LISTED} more; output=json lists them all")
+    for note in (*_on_deleted(summary, assembly), *summary.notes):
+        screen.print(f"[yellow]note:[/] {escape(redact(note))}")
+    if summary.kept:
+        screen.print(f"[yellow]nothing was deleted:[/] {escape(summary.kept)}")
+
+
+def _on_deleted(summary: IngestSummary, assembly: Assembly) -> list[str]:
+    if not summary.deleted_chunks:
+        return []
+    store = f"vector_store={assembly.config.choices['vector_store']}"
+    return [
+        f"{summary.deleted_chunks} deleted chunks still count in the index's BM25 statistics, so that its scores are "
+        f"not quite those of a fresh index; {command('indexes', ['rebuild', summary.index, store])} ends that"
+    ]
+
+
+def _cache_row(looked_up: dict[str, Any], assembly: Assembly) -> str:
+    """Says what the embedding cache gave."""
+    if getattr(assembly.embedding, "cache", None) is None:
+        used = assembly.config.tree["cache"]["enabled"]
+        return "not used: this embedding is cheap" if used else "not used: cache.enabled=false"
+    saved = looked_up["saved_usd"]
+    text = f"{looked_up['hits']} hits, {looked_up['misses']} misses, "
+    text += f"{looked_up['saved_tokens']} tokens saved" + (", unknown price" if saved is None else f", ${saved:.6f}")
+    if looked_up["damaged"]:
+        text += f"; {looked_up['damaged']} of the misses were damaged: cache.py verify says more"
+    if looked_up["unavailable"]:
+        text += f"; the cache could not be read or written {looked_up['unavailable']} times (in use, or disk full)"
+    return text

@@ -1,0 +1,249 @@
+"""`run_query.py`: a question in, a cited answer out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import FAILED, OK, command, console, guarded, parsed, print_json, silenced_stdout
+from ragloom.errors import ConfigError, DataError, RagloomError
+from ragloom.secrets import redact, redact_override
+
+if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
+    from ragloom.query import CitedQueryEngine, Result
+    from ragloom.vector_store.interface import Index
+
+_OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describes the arguments: `--help` is their documentation."""
+    made = argparse.ArgumentParser(
+        prog="run_query.py" if sys.argv[0].endswith(".py") else "ragloom query",
+        description="Ask a question: retrieve, rerank, answer, and check every citation against its document.",
+        epilog="Examples:  run_query.py 'How long is the warranty?'   "
+        "run_query.py '환불은 언제까지 되나요?' chunking=paragraph retriever.top_k=5 --explain",
+    )
+    made.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="QUESTION OVERRIDE",
+        help="the question (`-` reads it from standard input), then overrides such as chunking=semantic",
+    )
+    made.add_argument(
+        "--file", metavar="JSONL", help='answer each line\'s {"question": ...}; one JSON line each, in order'
+    )
+    made.add_argument("--json", action="store_true", help="print exactly one JSON object (also: output=json)")
+    made.add_argument("--explain", action="store_true", help="show how each chunk was found and moved")
+    made.add_argument("--stream", action="store_true", help="print the answer as it is written")
+    made.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
+    made.add_argument("--ingest", action="store_true", help="bring the index in step with its source first")
+    made.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns the exit status."""
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    options = parsed(parser().parse_intermixed_args, argv)
+    question, overrides = _split(options)
+    from ragloom.config import load
+
+    (config,) = load(overrides, extra_dir=options.config_dir)
+    as_json = options.json or options.file is not None or config.tree["output"] == "json"
+    if options.stream and as_json:
+        raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
+    if options.stream and options.retrieve_only:
+        raise ConfigError("--stream must not go with --retrieve-only; no answer is written that could be streamed")
+    with silenced_stdout():
+        from ragloom.assembly import Assembly
+    with Assembly(config) as assembly:
+        return _answer(question, assembly, overrides, options, as_json=as_json)
+
+
+def _answer(
+    question: str | None, assembly: Assembly, overrides: list[str], options: argparse.Namespace, *, as_json: bool
+) -> int:
+    """Answers the question, or a file of them."""
+    if options.ingest and assembly.alias is not None:
+        raise ConfigError(
+            f"--ingest must not go with vector_store.alias={assembly.alias}; it brings this config's own index in "
+            "step, which the alias need not name: leave one of them out"
+        )
+    with silenced_stdout():
+        if options.ingest:
+            if not options.retrieve_only:
+                _ = assembly.llm  # a missing key is told before an embedding is paid for
+            _ingest(assembly)
+        index = _open(assembly, overrides, options)
+        engine = assembly.query_engine(index, answering=not options.retrieve_only)
+    if options.file is not None:
+        return _answer_file(options.file, engine, assembly, index, answering=not options.retrieve_only)
+    question = question or ""
+    on_text = None
+    if options.stream:
+
+        def on_text(text: str) -> None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    with silenced_stdout() if on_text is None else nullcontext():
+        result = engine.search(question) if options.retrieve_only else engine.answer(question, on_text=on_text)
+    if as_json:
+        print_json(to_json(result, assembly, index))
+    else:
+        from ragloom.cli.answer import print_result
+
+        if options.stream:
+            sys.stdout.write("\n\n")
+        print_result(console(), result, index, explain=options.explain, streamed=options.stream)
+    return OK
+
+
+def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
+    """Separates the question from the overrides.
+
+    Raises:
+        ConfigError: there is no question, or an override stands in its place.
+    """
+    arguments: list[str] = options.arguments
+    if options.file is not None:
+        return None, arguments
+    if not arguments:
+        raise ConfigError(
+            'a question must be given: run_query.py "question" [options] [overrides], or --file questions.jsonl'
+        )
+    from ragloom.overrides import groups
+
+    question, overrides = arguments[0], arguments[1:]
+    match = _OVERRIDE.match(question)
+    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+        raise ConfigError(
+            f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
+            "If it is the question, pass it on standard input: run_query.py -"
+        )
+    if question == "-":
+        question = sys.stdin.read()
+    if not question.strip():
+        raise ConfigError("the question must not be empty")
+    return question.strip(), overrides
+
+
+def _ingest(assembly: Assembly) -> None:
+    from ragloom.cli.ingest import print_summary
+    from ragloom.cli.progress import shown_progress
+
+    with shown_progress() as progress:
+        summary = assembly.ingest(progress)
+    print_summary(console(stderr=True), summary, assembly)
+
+
+def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
+    from ragloom.vector_store.interface import IndexMissing
+
+    try:
+        return assembly.open()
+    except IndexMissing as error:
+        first, *rest = error.problems
+        extra = [] if options.config_dir is None else ["--config-dir", options.config_dir]
+        build = command("ingest", [*extra, *overrides])
+        raise IndexMissing(f"{first}; build it with: {build}", *rest) from None
+
+
+def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index: Index, *, answering: bool) -> int:
+    """Answers a file of questions, a JSON line each, in order; a failure is a line with `error`."""
+    failures, number = 0, 0
+    for number, line in _lines(path):
+        shown: dict[str, Any] = {"line": number}
+        try:
+            question = _question(line, number)
+            shown["question"] = question
+            with silenced_stdout():
+                result = engine.answer(question) if answering else engine.search(question)
+            shown = to_json(result, assembly, index)
+        except RagloomError as error:
+            failures += 1
+            shown["error"] = redact("; ".join(error.problems))
+        print_json(shown)
+    if not number:
+        sys.stderr.write(f"{redact(path)} holds no question\n")
+    if failures:
+        sys.stderr.write(f"{failures} questions failed; their lines have `error`\n")
+    return FAILED if failures else OK
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    try:
+        with Path(path).open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise DataError(f"--file={path} must be a readable file; {error.strerror}") from None
+
+
+def _question(line: bytes, number: int) -> str:
+    try:
+        question = json.loads(line.decode("utf-8-sig"))["question"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # not UTF-8, no JSON, no object, no such key, too deep
+        raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
+    if not isinstance(question, str) or not question.strip():
+        raise DataError(f"line {number}: question must be text and not empty")
+    try:
+        question.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair") from None
+    return question.strip()
+
+
+def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
+    """Shows a result as the one object that programs read."""
+    from dataclasses import asdict
+
+    from ragloom.cost import as_json
+    from ragloom.fingerprint import digest
+    from ragloom.nodes import to_chunk
+
+    chunks = []
+    for rank, node in enumerate(result.nodes, start=1):
+        chunk = to_chunk(node.node)
+        found_rank, found = result.found.get(chunk.id, (None, None))
+        chunks.append(
+            {
+                "rank": rank,
+                "chunk": chunk.id,
+                "document": chunk.document,
+                "start": chunk.start,
+                "end": chunk.end,
+                "score": node.score,
+                "text": chunk.text,
+                "metadata": chunk.metadata,
+                "dense_rank": getattr(found, "dense_rank", None),
+                "dense_score": getattr(found, "dense_score", None),
+                "bm25_rank": getattr(found, "bm25_rank", None),
+                "bm25_score": getattr(found, "bm25_score", None),
+                "retriever_rank": found_rank,
+                "supplied": chunk.id in result.supplied,
+            }
+        )
+    return {
+        "question": result.question,
+        "answer": result.answer,
+        "citations": [asdict(citation) for citation in result.citations],
+        "chunks": chunks,
+        "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
+        "usage": as_json(result.usage, assembly.prices),
+        "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},
+        "config": assembly.config.choices,
+        "notes": result.notes,
+    }

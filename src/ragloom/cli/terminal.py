@@ -1,0 +1,84 @@
+"""What every program shares: errors as lines, exit status, tables, and the command that another program would need."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.errors import RagloomError
+from ragloom.secrets import redact, redact_override, redact_tree
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
+"""Exit status: complete; failed; complete with listed failures; Ctrl-C."""
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Runs a program; an error that its text explains becomes one line a problem on standard error, and status 1."""
+    try:
+        return run()
+    except RagloomError as error:
+        report(error)
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone (such as `| head`): nobody is left to tell
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - keeps the interpreter's flush at exit quiet
+        return FAILED
+
+
+def parsed(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str]) -> argparse.Namespace:
+    """Parses arguments; what argparse refuses is a wrong configuration like any other, with status 1."""
+    try:
+        return parse(argv)
+    except SystemExit as ended:
+        if ended.code == 0:  # --help
+            raise
+        raise SystemExit(FAILED) from None
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON value on one line of standard output, with every secret masked."""
+    sys.stdout.write(json.dumps(redact_tree(value), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def report(error: RagloomError) -> None:
+    """Prints an error, one line a problem."""
+    for problem in error.problems:
+        for line in problem.splitlines():
+            sys.stderr.write(f"{redact(line)}\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Makes a console whose width and colours suit where it prints."""
+    from rich.console import Console
+
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=None if terminal else 120)
+
+
+def command(verb: str, arguments: Sequence[str]) -> str:
+    """Writes the command that runs a verb, in the form in which this program was started."""
+    script = {"query": "run_query"}.get(verb, verb)
+    program = Path(sys.argv[0])
+    installed = program.suffix != ".py"
+    start = f"ragloom {verb}" if installed else f"python {(program.parent / f'{script}.py').as_posix()}"
+    return " ".join([start, *(shlex.quote(redact_override(argument)) for argument in arguments)])
+
+
+@contextlib.contextmanager
+def silenced_stdout() -> Iterator[None]:
+    """Sends what libraries print to standard output to standard error, so that `--json` prints one object only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
