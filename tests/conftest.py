@@ -1,0 +1,66 @@
+"""Fixtures that need a real Weaviate server; a test that asks for one carries the marker `weaviate`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from weaviate_servers import Address, Cluster, Server, find_executable
+
+
+@pytest.fixture(scope="session")
+def weaviate_executable() -> Path:
+    """The server's executable, for tests that need a server of their own."""
+    found = find_executable()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def weaviate_server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Address]:
+    """A server that many tests use: `WEAVIATE_URL`'s, or one per xdist worker. Never kill it: start a `Server`."""
+    if url := os.environ.get("WEAVIATE_URL"):
+        address = Address(url.rstrip("/"), int(os.environ.get("WEAVIATE_GRPC_PORT") or 50051))
+        assert address.is_ready(), f"WEAVIATE_URL={url} is not ready, or its gRPC port {address.grpc_port} is closed"
+        yield address
+        return
+    request.getfixturevalue("weaviate_executable")
+    with Server(tmp_path_factory.mktemp("weaviate")) as server:
+        yield server.address
+
+
+@pytest.fixture
+def prefix(weaviate_server: Address) -> Iterator[str]:
+    """A collection prefix of the test's own on the shared server; what begins with it is removed afterwards."""
+    name = f"T{secrets.token_hex(5)}"
+    yield name
+    weaviate_server.drop(name)
+
+
+@pytest.fixture
+def weaviate_process(
+    weaviate_executable: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Server]]:
+    """Starts servers of the test's own, to be killed, paused and restarted: `weaviate_process(ASYNC_INDEXING="true")`."""
+    started: list[Server] = []
+
+    def start(**env: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("weaviate"), env)
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def weaviate_cluster(weaviate_executable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes on loopback of the test's own."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster

@@ -1,0 +1,23 @@
+"""Builds one option with its yaml's own defaults, so that a test states only the keys it is about."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+def defaults(group: str, option: str) -> dict[str, Any]:
+    """Reads a yaml's keys."""
+    keys = yaml.safe_load((CONF / group / f"{option}.yaml").read_text("utf-8"))
+    del keys["_target_"]
+    return keys
+
+
+def make(group: str, option: str, **changed: Any) -> Any:
+    """Calls the builder with the yaml's keys, some changed."""
+    keys = defaults(group, option)
+    assert set(changed) <= set(keys), set(changed) - set(keys)
+    return getattr(importlib.import_module(f"ragloom.{group}"), option)(**(keys | changed))

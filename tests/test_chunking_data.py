@@ -1,0 +1,21 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import needs_data
+
+INVARIANTS = Path(__file__).parents[1] / "benchmarks" / "invariants.py"
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@needs_data("chroma-chunking")
+@needs_data("korquad1-dev")
+@needs_data("scifact")
+@needs_data("documents")
+def test_every_option_keeps_its_promises_on_all_evaluation_sets() -> None:
+    done = subprocess.run([sys.executable, str(INVARIANTS)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no promise broken" in done.stdout

@@ -1,0 +1,121 @@
+"""Fingerprints: what shapes an index changes them, what does not leaves them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragloom.assembly import Assembly
+from ragloom.config import load
+from ragloom.fingerprint import describe, difference, digest
+from ragloom.values import CONTENT, OPERATIONAL, Positive, Shapes, code_version
+
+
+def of(*overrides: str) -> str:
+    (config,) = load(list(overrides))
+    return Assembly(config).fingerprint
+
+
+BASE = ()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "chunking=paragraph",
+        "chunking.chunk_size=200",
+        "chunking.chunk_overlap=7",
+        "analyzer=english",
+        "embedding.dimensions=512",
+        "embedding.embedded_metadata=[]",
+        "source=jsonl",
+    ],
+)
+def test_what_shapes_an_index_changes_the_fingerprint(override: str) -> None:
+    extra = ["source.path=x.jsonl"] if override == "source=jsonl" else []
+    assert of(override, *extra) != of()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "retriever=dense",
+        "retriever.top_k=3",
+        "reranker=mmr",
+        "prompt=plain",
+        "llm=openai",
+        "vector_store.path=elsewhere",
+        "source.verify=true",
+        "output=json",
+    ],
+)
+def test_what_only_changes_queries_or_places_leaves_the_fingerprint(override: str) -> None:
+    assert of(override) == of()
+
+
+def test_fingerprint_is_the_same_in_every_process() -> None:
+    import subprocess
+    import sys
+
+    code = "from ragloom.config import load; from ragloom.assembly import Assembly; print(Assembly(load([])[0]).fingerprint)"
+    runs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in "ab"
+    }
+    assert runs == {of() + "\n"}
+
+
+@code_version(3)
+def built(*, model: Annotated[str, CONTENT], size: Positive, workers: Annotated[Positive, OPERATIONAL]) -> None:
+    """A builder with one key of each kind."""
+
+
+def values(**changed: Any) -> dict[str, Any]:
+    return {"model": "m", "size": 1, "workers": 1, **changed}
+
+
+def test_raised_code_version_changes_the_description() -> None:
+    before = describe(built, values())
+    assert before["code_version"] == 3
+    assert "workers" not in before
+
+    def later() -> None: ...
+
+    assert digest({"chunking": before}) != digest({"chunking": {**before, "code_version": 4}})
+
+
+@code_version(1)
+def kept(*, index: Annotated[dict[str, int], Shapes(lambda index: index["shards"])]) -> None:
+    """A builder with a key of which a part counts."""
+
+
+def test_of_a_key_that_shapes_an_index_in_part_only_that_part_counts() -> None:
+    described = describe(kept, {"index": {"shards": 3, "ef": 1}})
+    assert described["index"] == 3
+    assert described == describe(kept, {"index": {"shards": 3, "ef": 2}})
+    assert described != describe(kept, {"index": {"shards": 1, "ef": 1}})
+
+
+def test_model_folder_stands_for_its_content_not_its_place(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "model.onnx").write_bytes(b"weights")
+    one, two = (describe(built, values(model=str(tmp_path / name))) for name in ("one", "two"))
+    assert one == two
+    (tmp_path / "two" / "sub" / "model.onnx").write_bytes(b"other weights")
+    assert describe(built, values(model=str(tmp_path / "two"))) != one
+    (tmp_path / "one" / "sub" / "model.onnx").rename(tmp_path / "one" / "sub" / "renamed.onnx")
+    assert describe(built, values(model=str(tmp_path / "one"))) != one
+
+
+def test_difference_names_key_and_both_values() -> None:
+    ours = {"chunking": {"chunk_size": 256, "builder": "fixed"}, "embedding": {"model": "a"}}
+    theirs = {"chunking": {"chunk_size": 512, "builder": "fixed"}, "embedding": {}}
+    assert difference(ours, theirs) == ["chunking.chunk_size: 256 / 512", "embedding.model: a / (none)"]
+    assert difference(ours, ours) == []
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=6))
+def test_order_of_keys_does_not_matter(tree: dict[str, Any]) -> None:
+    assert digest(tree) == digest(dict(reversed(tree.items())))

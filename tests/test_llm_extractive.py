@@ -1,0 +1,93 @@
+"""llm=extractive: an answer of the passages' own sentences, or an honest none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llama_index.core.base.llms.types import ChatMessage, TextBlock
+
+from ragloom.analyzer import multilingual
+from ragloom.citations import verify
+from ragloom.errors import ConfigError
+from ragloom.llm.sentences import SentenceLLM, split_sentences
+from ragloom.messages import NO_ANSWER, PassageBlock, QuestionBlock, language_of
+from ragloom.records import Chunk
+
+WARRANTY = "# Warranty\n\nThe frame is covered for ten years. Wear parts are covered for six months.\n\nCall us."
+HOURS = "| Station | Hours |\n|---|---|\n| Harbour | 7 to 22 |\n| Hill | 9 to 18 |"
+KOREAN = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다.\n- 헬멧은 무료로 빌려 드립니다."
+
+
+def ask(question: str, *passages: str, most: int = 1) -> str:
+    blocks: list[TextBlock] = [
+        PassageBlock(text=f"[{number}] x\n{passage}", number=number, passage=passage)
+        for number, passage in enumerate(passages, start=1)
+    ]
+    blocks.append(QuestionBlock(text=question, question=question, language=language_of(question)))
+    llm = SentenceLLM(multilingual(), max_sentences=most)
+    return llm.chat([ChatMessage(role="user", blocks=blocks)]).message.content or ""
+
+
+def test_answer_is_the_sentence_that_shares_most_with_the_question_and_cites_it() -> None:
+    reply = ask("How long is the frame covered?", HOURS, WARRANTY)
+    assert reply == 'The frame is covered for ten years. [2]\n\n[2] "The frame is covered for ten years."'
+
+
+def test_korean_question_is_answered_from_korean() -> None:
+    assert ask("프레임 보증 기간은 얼마인가요?", HOURS, KOREAN).startswith("프레임의 보증 기간은 10년입니다. [2]")
+
+
+def test_table_row_is_a_sentence_of_its_own() -> None:
+    assert ask("When is the Hill station open?", HOURS).startswith("| Hill | 9 to 18 | [1]")
+
+
+@pytest.mark.parametrize("question", ["Where is the zebra?", "기린은 어디에 있나요?", "What is it?", "???"])
+def test_question_that_shares_no_term_gets_no_answer_in_its_language(question: str) -> None:
+    assert ask(question, WARRANTY, HOURS) == NO_ANSWER[language_of(question)]
+
+
+def test_no_passage_gives_no_answer() -> None:
+    assert ask("How long?") == NO_ANSWER["en"]
+
+
+def test_repeated_sentence_is_quoted_once() -> None:
+    reply = ask("How long is the frame covered?", WARRANTY, WARRANTY, most=3)
+    assert reply.count("ten years") == 2  # in the answer and in its quote
+
+
+def test_streamed_pieces_are_the_reply() -> None:
+    llm = SentenceLLM(multilingual(), max_sentences=1)
+    blocks = [
+        PassageBlock(text=WARRANTY, number=1, passage=WARRANTY),
+        QuestionBlock(text="q", question="How long is the frame covered?", language="en"),
+    ]
+    message = ChatMessage(role="user", blocks=blocks)
+    pieces = list(llm.stream_chat([message]))
+    assert "".join(piece.delta or "" for piece in pieces) == llm.chat([message]).message.content
+    assert pieces[-1].message.content == llm.chat([message]).message.content
+
+
+def test_bare_text_is_refused_not_answered_emptily() -> None:
+    llm = SentenceLLM(multilingual(), max_sentences=1)
+    with pytest.raises(ConfigError, match="llm=openai"):
+        llm.complete("rank these")
+    with pytest.raises(ConfigError, match="llm=openai"):
+        llm.chat([ChatMessage(role="user", content="rank these")])
+
+
+def test_headings_and_heads_of_tables_are_no_sentences() -> None:
+    assert list(split_sentences(WARRANTY)) == [
+        "The frame is covered for ten years.",
+        "Wear parts are covered for six months.",
+        "Call us.",
+    ]
+    assert list(split_sentences(HOURS)) == ["| Harbour | 7 to 22 |", "| Hill | 9 to 18 |"]
+
+
+@given(st.text('ab. \n|#-가나"[]1', max_size=80), st.text("ab가나 ", min_size=1, max_size=10))
+def test_every_citation_of_an_extracted_answer_is_verified(passage: str, question: str) -> None:
+    reply = ask(question, passage, most=3)
+    chunk = Chunk("i", "d", "h", 0, len(passage), passage)
+    cited = verify(reply, [chunk], lambda _: passage)
+    if reply not in NO_ANSWER.values():
+        assert cited.citations
+        assert all(citation.verified for citation in cited.citations), reply
