@@ -193,7 +193,7 @@ def test_texts_are_sent_as_they_are() -> None:
 def test_batches_keep_within_items_and_tokens_and_lose_nothing(sizes: list[int], items: int, tokens: int) -> None:
     embedding = make("embedding", "openai_compatible", batch_size=items, batch_tokens=max(tokens, 12), max_tokens=12)
     texts = [f"{number} " * size for number, size in enumerate(sizes)]
-    batches = [[texts[at] for at in batch] for batch in embedding._batches(texts, sizes)]
+    batches = [[texts[at] for at in batch] for batch in embedding.batches(texts, sizes)]
     assert [text for batch in batches for text in batch] == texts
     counts = dict(zip(texts, sizes, strict=True))
     for batch, after in zip(batches, [*batches[1:], None], strict=True):

@@ -15,6 +15,8 @@ from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.values import needs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.ingestion import IngestionPipeline
 
@@ -163,9 +165,18 @@ class Assembly:
             streaming=streaming,
         )
 
-    def ingest(self, progress: Progress | None = None) -> IngestSummary:
-        """Brings the index in step with its source."""
-        from ragloom.ingestion import ingest
+    def ingest(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> IngestSummary:
+        """Brings the index in step with its source.
+
+        Args:
+            progress: is told how far it is.
+            stop: asked before each document whether to end early.
+        """
+        from ragloom.ingestion import Deletions, Limits, ingest
+        from ragloom.reading import bounds_of
+
+        tree = self.config.tree
+        deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
 
         return ingest(
             self.source,
@@ -175,7 +186,9 @@ class Assembly:
             index_name=self.index_name,
             description=self.description,
             config=self.config.public(),
+            limits=Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions),
             progress=progress,
+            stop=stop,
         )
 
     def ingestion_pipeline(self) -> IngestionPipeline:

@@ -62,9 +62,23 @@ class CacheSettings(TypedDict):
     enabled: bool
 
 
+class WorkerSettings(TypedDict):
+    """The processes that read, parse and cut documents, and what they may use."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] | None
+    seconds_per_file: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seconds_per_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    memory_mb: Annotated[float, Field(ge=100, allow_inf_nan=False)]
+    in_flight_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
+    "workers": WorkerSettings,
+    "runs": Name,
+    "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
+    "allow_mass_delete": bool,
     "extensions": list[Name],
     "prices": Prices | None,
 }

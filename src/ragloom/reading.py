@@ -6,9 +6,10 @@ the same chunks took 31 MB for each MB of text.
 
 from __future__ import annotations
 
+import os
 import pickle
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser
     from ragloom.source.base import Source
 
+_ITEMS_EACH = 64
+"""Documents in flight for each worker."""
 _ASKED_AT_ONCE = 2048
 """Texts: LlamaIndex's own limit, so that the embedding makes its batches and not this one."""
 
@@ -167,6 +170,25 @@ class Reading:
             oversized=self._chunking.oversized - before,
             content=utf8,
         )
+
+
+def bounds_of(settings: Mapping[str, Any]) -> Bounds:
+    """Translates the config's `workers`; without a number of processes there is one per core that this process has."""
+    processes = settings["processes"]
+    if processes is None:
+        processes = _cores() if hasattr(os, "fork") else 0
+    return Bounds(
+        processes=processes,
+        seconds=settings["seconds_per_file"],
+        seconds_per_mb=settings["seconds_per_mb"],
+        megabytes=settings["memory_mb"],
+        items=_ITEMS_EACH * max(processes, 1),
+        in_flight_mb=settings["in_flight_mb"],
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Readers:

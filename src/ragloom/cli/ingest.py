@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import LISTED_FAILURES, OK, command, console, guarded, print_json, silenced_stdout
-from ragloom.secrets import redact
+from ragloom.cli.interrupt import stopping
+from ragloom.cli.terminal import (
+    FAILED,
+    INTERRUPTED,
+    LISTED_FAILURES,
+    OK,
+    command,
+    console,
+    guarded,
+    print_json,
+    silenced_stdout,
+)
+from ragloom.errors import DataError
+from ragloom.secrets import redact, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,18 +44,45 @@ def _run(argv: list[str]) -> int:
 
 
 def _task(config: Any) -> int:
-    from ragloom.cli.progress import shown_progress
+    from ragloom.cli.progress import events, shown_progress
 
+    as_json = config.tree["output"] == "json"
+    stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
 
-        with Assembly(config) as assembly, shown_progress() as progress:
-            summary = assembly.ingest(progress)
-    if config.tree["output"] == "json":
-        print_json(summary_json(summary, assembly))
+        with Assembly(config) as assembly, stopping() as stop:
+            with events(stream) if as_json else shown_progress(assembly) as progress:
+                summary = assembly.ingest(progress, stop)
+            shown = summary_json(summary, assembly)
+            path = _kept(shown, config)
+    if as_json:
+        print_json({"event": "summary", **shown})
     else:
         print_summary(console(), summary, assembly)
+        console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
+    if stop():
+        sys.stderr.write("stopped early; run the same command again to go on\n")
+        return INTERRUPTED
+    if summary.stopped is not None:
+        return FAILED
     return OK if summary.complete else LISTED_FAILURES
+
+
+def _kept(shown: dict[str, Any], config: Any) -> Path:
+    """Writes the summary to a folder of its own, and returns where."""
+    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    folder = Path(config.tree["runs"]).expanduser() / f"ingest-{shown['index']}-{began}"
+    try:
+        folder.mkdir(parents=True)
+        path = folder / "ingest.json"
+        path.write_text(json.dumps(redact_tree(shown), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"config: runs={config.tree['runs']!r} must be a folder that can be written ({error.strerror}); the ingest "
+            "itself is committed"
+        ) from None
+    return path
 
 
 def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
@@ -62,6 +104,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     from rich.table import Table
 
     from ragloom.cost import as_json
+    from ragloom.ingestion.summary import MOST_KEPT
 
     table = Table.grid(padding=(0, 2))
     usage = as_json(summary.usage, assembly.prices)
@@ -69,13 +112,15 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     rows = {
         "index": escape(summary.index),
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
-        f"{summary.unchanged} unchanged, {summary.deleted} deleted)",
-        "unreadable": str(len(summary.unreadable)),
-        "skipped": str(len(summary.skipped)),
+        f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
+        "unreadable": str(summary.unreadable_count),
+        "skipped": str(summary.skipped_count),
         "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
         "embedded": f"{summary.embedded} texts, {summary.tokens} tokens, {cost}",
         "cache": _cache_row(usage["cache"], assembly),
-        "seconds": f"{summary.seconds:.2f}",
+        "seconds": f"{summary.seconds:.2f} ("
+        + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.stages.items())
+        + ")",
     }
     if summary.recovered:
         rows["recovered"] = (
@@ -85,15 +130,20 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     for name, text in rows.items():
         table.add_row(f"[bold]{name}[/]", text)
     screen.print(table)
-    for title, items in (("could not be read", summary.unreadable), ("skipped", summary.skipped)):
+    for title, items, count in (
+        ("could not be read", summary.unreadable, summary.unreadable_count),
+        ("skipped", summary.skipped, summary.skipped_count),
+    ):
         for item in items[:_MOST_LISTED]:
             screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
-        if len(items) > _MOST_LISTED:
-            screen.print(f"... and {len(items) - _MOST_LISTED} more; output=json lists them all")
+        if count > _MOST_LISTED:
+            screen.print(f"... and {count - _MOST_LISTED} more; ingest.json lists the first {MOST_KEPT}")
     for note in (*_on_deleted(summary, assembly), *summary.notes):
         screen.print(f"[yellow]note:[/] {escape(redact(note))}")
     if summary.kept:
         screen.print(f"[yellow]nothing was deleted:[/] {escape(summary.kept)}")
+    if summary.stopped:
+        screen.print(f"[yellow]not everything was read:[/] {escape(redact(summary.stopped))}")
 
 
 def _on_deleted(summary: IngestSummary, assembly: Assembly) -> list[str]:

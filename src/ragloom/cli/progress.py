@@ -1,38 +1,103 @@
-"""Shows how far an ingest is: a bar with rate and time left on a terminal, nothing elsewhere."""
+"""Shows how far an ingest is: bars on a terminal, events for programs, nothing elsewhere."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TextIO
 
 from ragloom.cli.terminal import console
 
 if TYPE_CHECKING:
-    from ragloom.ingestion import Progress
+    from ragloom.assembly import Assembly
+    from ragloom.ingestion import Progress, State
+
+_SHOWN_EVERY = 0.1
+_TOLD_EVERY = 1.0
+"""Seconds."""
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """Yields what ingestion reports to: (documents seen, chunks written, failures)."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def events(stream: TextIO) -> Iterator[Progress]:
+    """Yields what ingestion reports to: it writes a JSON line at each change of stage, and once a second."""
+    last: list[object] = [None, 0.0]
+    began = time.monotonic()
+
+    def tell(state: State) -> None:
+        now = time.monotonic()
+        if state.stage == last[0] and now - float(str(last[1])) < _TOLD_EVERY:
+            return
+        last[:] = [state.stage, now]
+        event = {"event": "progress", "seconds": round(now - began, 3), **asdict(state)}
+        stream.write(json.dumps(event) + "\n")
+        stream.flush()
+
+    yield tell
+
+
+@contextmanager
+def shown_progress(assembly: Assembly) -> Iterator[Progress]:
+    """Yields what ingestion reports to: a bar for each stage, on a terminal."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     screen = console(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn(
-            "{task.fields[documents]} documents, {task.fields[chunks]} chunks, {task.fields[failures]} unreadable"
-        ),
+        TextColumn("{task.description:<12}"),
         BarColumn(),
-        TextColumn("{task.fields[rate]:.0f} chunks/s"),
+        TextColumn("{task.fields[text]}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("ingest", total=None, documents=0, chunks=0, failures=0, rate=0.0)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
+        names = ("listed", "read", "embedded", "written")
+        tasks = {name: bars.add_task(name, total=None, text="") for name in names}
+        last = [0.0]
 
-        def update(documents: int, chunks: int, failures: int) -> None:
-            elapsed = bar.tasks[task].elapsed or 0
-            rate = chunks / elapsed if elapsed else 0.0
-            bar.update(task, documents=documents, chunks=chunks, failures=failures, rate=rate)
+        def update(state: State) -> None:
+            now = time.monotonic()
+            if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SHOWN_EVERY):
+                return
+            last[0] = now
+            known = state.stage != "listing"
+            bars.update(
+                tasks["listed"],
+                completed=state.listed,
+                total=state.listed if known else None,
+                text=f"{state.listed} documents, {state.to_read} to read" if known else f"{state.listed} documents",
+            )
+            bars.update(
+                tasks["read"],
+                completed=state.bytes_read,
+                total=state.bytes_to_read if known else None,
+                text=f"{state.read} of {state.to_read} documents, {state.unreadable} unreadable",
+            )
+            # How many chunks there will be is not known: as many for each byte that is left as for those read.
+            left = state.bytes_to_read / state.bytes_read if state.bytes_read else 0
+            expected = round(state.chunks * left) or None
+            rate = state.written / (bars.tasks[tasks["written"]].elapsed or 1)
+            bars.update(
+                tasks["embedded"],
+                completed=state.embedded,
+                total=expected,
+                text=f"{state.embedded} texts, {state.tokens} tokens{_money(state, assembly)}",
+            )
+            doing = "" if state.stage in ("listing", "ingesting") else f", {state.stage}"
+            bars.update(
+                tasks["written"],
+                completed=state.written,
+                total=expected,
+                text=f"{state.written} chunks, {rate:.0f}/s{doing}",
+            )
 
         yield update
+
+
+def _money(state: State, assembly: Assembly) -> str:
+    """Says what the tokens so far cost, about, where they cost anything and the price is known."""
+    embedding = assembly.embedding
+    price = assembly.prices.get(embedding.model_name) if getattr(embedding, "paid", False) else None
+    return f", ${state.tokens * price['input'] / 1e6:.4f}" if price else ""

@@ -143,7 +143,7 @@ def _ingest(assembly: Assembly) -> None:
     from ragloom.cli.ingest import print_summary
     from ragloom.cli.progress import shown_progress
 
-    with shown_progress() as progress:
+    with shown_progress(assembly) as progress:
         summary = assembly.ingest(progress)
     print_summary(console(stderr=True), summary, assembly)
 

@@ -16,10 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import BaseNode, MetadataMode
 from pydantic import BaseModel, Field, PrivateAttr
 
 from ragloom.cache import is_bypassed
+from ragloom.cache.rows import Vector
 from ragloom.cache.vectors import ModelCache, VectorCache
 from ragloom.cost import record_lookups, record_made, record_unavailable
 from ragloom.embedding.call import Call
@@ -37,6 +41,7 @@ _RECENT = 64  # questions whose vectors are remembered
 _NAMED = 10  # texts over the limit that one error names
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _tally = threading.Lock()
+_dispatcher = get_dispatcher(__name__)
 
 
 class Embedding(BaseEmbedding):
@@ -48,6 +53,8 @@ class Embedding(BaseEmbedding):
         embedded_metadata: metadata keys whose values are sent ahead of a document's text, in this order.
         document_prefix, query_prefix: put before what is sent, as the model was trained.
         overlong: what happens to a text over `max_tokens`.
+        concurrency: batches that may be made at once.
+        tokens_in_flight: of all batches that are being made, at most; None = no limit.
         cache: where vectors are looked up before they are made, and kept; None = nowhere.
     """
 
@@ -57,6 +64,8 @@ class Embedding(BaseEmbedding):
     document_prefix: str = ""
     query_prefix: str = ""
     overlong: Literal["error", "truncate"] = "error"
+    concurrency: int = Field(default=1, gt=0)
+    tokens_in_flight: int | None = None
     cache: ModelCache | None = Field(default=None, exclude=True, repr=False)
 
     truncation_offered: ClassVar[bool] = False
@@ -106,10 +115,19 @@ class Embedding(BaseEmbedding):
         """As `_vectors`. Computing it is left to a thread, so that the event loop goes on."""
         return await asyncio.to_thread(self._vectors, texts, counts)
 
-    def _batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
+    @property
+    def window(self) -> int:
+        """How many texts are gathered before batches are made of them: more, where sorting them saves work."""
+        return MAX_GROUP
+
+    def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
         """Yields the places of texts that are embedded together; what was made is kept before the next ones are."""
-        if texts:
-            yield range(len(texts))
+        for first in range(0, len(texts), MAX_GROUP):
+            yield range(first, min(first + MAX_GROUP, len(texts)))
+
+    def is_full(self, texts: int, tokens: int) -> bool:
+        """Says whether a batch of so many texts and tokens need not wait for more."""
+        return texts >= MAX_GROUP
 
     def origin(self) -> dict[str, str]:
         """Says what decides the vectors and is in no config key: the server's address, a model's exact revision."""
@@ -142,12 +160,7 @@ class Embedding(BaseEmbedding):
         """
         whole = [_whole(text) for text in texts]
         counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
-        if not whole:
-            return self._none()
-        call = self._begun(whole, counts)
-        for at in self._batches(call.texts, call.counts):
-            self._taken(call, at, self._vectors(*call.part(at)))
-        return call.vectors()
+        return self._embedded(whole, counts)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """As `embed`, without blocking the event loop."""
@@ -157,14 +170,15 @@ class Embedding(BaseEmbedding):
         if not whole:
             return self._none()
         call = await asyncio.to_thread(self._begun, whole, counts)
-        for at in self._batches(call.texts, call.counts):
-            await asyncio.to_thread(self._taken, call, at, await self._avectors(*call.part(at)))
+        for at in self.batches(call.texts, call.counts):
+            texts, counts = call.part(at)
+            vectors = await self._avectors(texts, counts)
+            await asyncio.to_thread(self._kept, texts, counts, vectors)
+            call.take(at, vectors)
         return call.vectors()
 
     def embed_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
-        """Embeds chunks as documents: prefix, embedded metadata, text.
-
-        All limits are checked before the first chunk is embedded.
+        """Embeds chunks as documents: prefix, embedded metadata, text. All limits are checked before the first one.
 
         Returns:
             `[n, dimensions] float32`, in the order of the chunks.
@@ -173,12 +187,44 @@ class Embedding(BaseEmbedding):
             DataError: chunks are over the limit; each is named by document and span.
             ServiceError: the model or server failed, or returned what cannot be right.
         """
-        texts = [self._with_metadata(chunk.text, chunk.metadata) for chunk in chunks]
-        self._check_documents(
-            texts, lambda at: f"{chunks[at].document}, characters {chunks[at].start} to {chunks[at].end}"
-        )
-        found = self.get_text_embedding_batch(texts)
-        return np.asarray(found, dtype=np.float32) if found else self._none()
+        texts, counts = self.prepared(chunks)
+        return self._told(texts, lambda: self._embedded(texts, counts))
+
+    def prepared(self, chunks: Sequence[Chunk]) -> tuple[list[str], list[int] | None]:
+        """Composes what is sent for chunks: prefix, embedded metadata, text.
+
+        Returns:
+            the texts, and the tokens of each (None where there is no limit).
+
+        Raises:
+            DataError: chunks are over the limit; each is named by document and span.
+        """
+        texts = [self.document_text(chunk.text, chunk.metadata) for chunk in chunks]
+        name = lambda at: f"{chunks[at].document}, characters {chunks[at].start} to {chunks[at].end}"  # noqa: E731
+        return texts, self._checked(texts, name)
+
+    def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, Vector]:
+        """Finds the vectors of distinct texts that were made before, and counts hits and misses."""
+        call = self._begun(texts, counts)
+        return {} if call.found is None else call.found.vectors
+
+    def make(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Embeds one batch, as `batches` gives it: anew, verified, and kept before this returns.
+
+        It fires LlamaIndex's events.
+
+        Returns:
+            `[n, dimensions] float32`, in the order of the texts.
+
+        Raises:
+            ServiceError: the model or server failed, or returned what cannot be right.
+        """
+        return self._told(texts, lambda: self._made(texts, counts))
+
+    def _made(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        vectors = self._vectors(texts, counts)
+        self._kept(texts, counts, vectors)
+        return vectors
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Sets each node's `embedding`, from the same text that `embed_chunks` sends for the chunk [36]."""
@@ -194,6 +240,23 @@ class Embedding(BaseEmbedding):
         for node, vector in zip(nodes, found, strict=True):
             node.embedding = vector
         return nodes
+
+    def _told(self, texts: list[str], make: Callable[[], Vectors]) -> Vectors:
+        """Fires LlamaIndex's events around the embedding of texts."""
+        if not _listened_to():
+            return make()
+        _dispatcher.event(EmbeddingStartEvent(model_dict=self.to_payload()))
+        vectors = make()
+        _dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors.tolist()))
+        return vectors
+
+    def _embedded(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        if not texts:
+            return self._none()
+        call = self._begun(texts, counts)
+        for at in self.batches(call.texts, call.counts):
+            call.take(at, self._made(*call.part(at)))
+        return call.vectors()
 
     def _texts_of(self, nodes: Sequence[BaseNode]) -> list[str]:
         texts = [self._with_metadata(node.get_content(MetadataMode.NONE), node.metadata) for node in nodes]
@@ -257,18 +320,17 @@ class Embedding(BaseEmbedding):
             record_unavailable(call.found.unavailable)
         return call
 
-    def _taken(self, call: Call, at: Sequence[int], vectors: Vectors) -> None:
+    def _kept(self, texts: list[str], counts: list[int] | None, vectors: Vectors) -> None:
         """Checks what was made before it is kept."""
-        self._verify(vectors, call, at)
-        texts, counts = call.part(at)
+        self._verify(vectors, texts)
         record_made(len(texts), sum(counts or ()))
-        record_unavailable(not call.take(at, vectors))
+        if self.cache is not None and not is_bypassed():
+            record_unavailable(not self.cache.keep(texts, vectors))
 
-    def _verify(self, vectors: Vectors, call: Call, at: Sequence[int]) -> None:
-        expected = len(at)
-        if vectors.shape != (expected, self.dimensions):
+    def _verify(self, vectors: Vectors, texts: list[str]) -> None:
+        if vectors.shape != (len(texts), self.dimensions):
             raise ServiceError(
-                f"embedding: {self.model_name} returned {' x '.join(map(str, vectors.shape))} numbers for {expected} "
+                f"embedding: {self.model_name} returned {' x '.join(map(str, vectors.shape))} numbers for {len(texts)} "
                 f"texts; embedding.dimensions={self.dimensions} must be the model's own"
             )
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
@@ -277,8 +339,7 @@ class Embedding(BaseEmbedding):
         if wrong.size:
             raise ServiceError(
                 f"embedding: {self.model_name} returned a vector that is not finite or all zero for {wrong.size} of "
-                f"{expected} texts, the first being text {call.places[at[int(wrong[0])]] + 1}; the model or its server "
-                "is broken"
+                f"{len(texts)} texts, the first being text {int(wrong[0]) + 1}; the model or its server is broken"
             )
 
     def _none(self) -> Vectors:
@@ -328,6 +389,16 @@ class Embedding(BaseEmbedding):
 def _whole(text: str) -> str:
     """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
     return _SURROGATE.sub("\ufffd", text)
+
+
+def _listened_to() -> bool:
+    """Says whether anybody hears LlamaIndex's events: vectors are turned into lists of numbers for nobody else."""
+    dispatcher: Any = _dispatcher
+    while dispatcher is not None:
+        if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
+            return True
+        dispatcher = dispatcher.parent if dispatcher.propagate else None
+    return False
 
 
 def _name_of(node: BaseNode) -> str:

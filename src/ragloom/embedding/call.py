@@ -28,11 +28,10 @@ class Call:
 
     def __init__(self, asked: list[str], counts: list[int] | None, cache: ModelCache | None) -> None:
         self._asked = asked
-        self._cache = None if is_bypassed() else cache
         first: dict[str, int] = {}
         for place, text in enumerate(asked):
             first.setdefault(text, place)
-        self.found: Found | None = None if self._cache is None else self._cache.find(list(first))
+        self.found: Found | None = None if cache is None or is_bypassed() else cache.find(list(first))
         self._known: dict[str, Vector] = {} if self.found is None else dict(self.found.vectors)
         self.reused = {text: place for text, place in first.items() if text in self._known}
         self.places = [place for text, place in first.items() if text not in self._known]
@@ -43,15 +42,9 @@ class Call:
         """Returns texts that are to be made, and their tokens."""
         return [self.texts[one] for one in at], None if self.counts is None else [self.counts[one] for one in at]
 
-    def take(self, at: Sequence[int], vectors: np.ndarray) -> bool:
-        """Takes in vectors that were made, and keeps them before anything else is made.
-
-        Returns:
-            whether the cache kept them; True where there is none.
-        """
-        texts = [self.texts[one] for one in at]
-        self._known.update(zip(texts, vectors, strict=True))
-        return self._cache is None or self._cache.keep(texts, vectors)
+    def take(self, at: Sequence[int], vectors: np.ndarray) -> None:
+        """Takes in vectors that were made."""
+        self._known.update(zip((self.texts[one] for one in at), vectors, strict=True))
 
     def vectors(self) -> np.ndarray:
         """Returns the vectors of all texts, in the caller's order: `[n, dimensions] float32`."""

@@ -25,6 +25,7 @@ Pooling = Literal["auto", "mean", "cls", "last_token"]
 _MODEL_FILES = ("model.onnx", "onnx/model.onnx")
 _HIDDEN = ("last_hidden_state", "token_embeddings")
 _OPTION = "embedding=fastembed"
+_SORTED_BATCHES = 64
 
 
 class _Model(Protocol):
@@ -82,7 +83,16 @@ class OnnxEmbedding(Embedding):
         """Counts each text's tokens as the model reads them, special tokens included."""
         return [len(found) for found in self._model.tokenizer.encode_batch_fast(list(texts))]
 
-    def _batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
+    @property
+    def window(self) -> int:
+        """Batches' worth of texts that are sorted together."""
+        return _SORTED_BATCHES * self.batch_size
+
+    def is_full(self, texts: int, tokens: int) -> bool:
+        """Says whether a batch need not wait for more."""
+        return texts >= self.batch_size
+
+    def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
         """Sorts texts by length, so that little padding is computed."""
         lengths = self.count_tokens(texts) if counts is None else counts
         order = np.argsort(lengths, kind="stable")[::-1].tolist()

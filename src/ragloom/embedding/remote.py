@@ -90,7 +90,16 @@ class OpenAIEmbedding(Embedding):
     async def _avectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         return self._read(await self._provider.aembeddings(**self._request(texts)), len(texts))
 
-    def _batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
+    @property
+    def window(self) -> int:
+        """The texts of one request."""
+        return self.batch_size
+
+    def is_full(self, texts: int, tokens: int) -> bool:
+        """Says whether a request need not wait for more texts."""
+        return texts >= self.batch_size or tokens >= self.batch_tokens
+
+    def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
         """Packs texts, in order, into requests that keep within both limits of the server."""
         begin = filled = 0
         for at, tokens in enumerate(counts or [0] * len(texts)):

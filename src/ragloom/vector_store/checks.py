@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ragloom.errors import DataError
 from ragloom.records import Chunk
-from ragloom.vector_store.interface import StoredDocumentRow
+from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -38,6 +38,21 @@ def check_documents(
     if len(sent_hashes) != len(chunks):
         raise ValueError(f"{len(chunks)} chunks need as many sent_hashes, not {len(sent_hashes)}")
     check_chunks(chunks, vectors, dimensions)
+
+
+def demand_appended(
+    rows: Mapping[str, ManifestRow], documents: Sequence[StoredDocumentRow], appended: Mapping[tuple[str, str], int]
+) -> None:
+    """Refuses to finish documents whose chunks were not all appended.
+
+    Raises:
+        ValueError: names the document.
+    """
+    if len(rows) != len(documents):
+        raise ValueError("each document must come once")
+    for row in rows.values():
+        if (stored := appended.get((row.id, row.content_hash), 0)) != row.chunks:
+            raise ValueError(f"document {row.id!r} must have {row.chunks} chunks appended, and has {stored}")
 
 
 def check_unicode(text: str, document: str) -> None:

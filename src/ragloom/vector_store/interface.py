@@ -193,6 +193,32 @@ class Writer(Protocol):
     def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
         """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again."""
 
+    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
+        """Stores chunks of documents that are not finished yet; queries keep seeing the documents' old versions.
+
+        Args:
+            chunks: of any documents, a part of each or all.
+            vectors: `[len(chunks), dimensions] float32`.
+            sent_hashes: hash of exactly the text that was embedded, a chunk each.
+        """
+
+    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
+        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+
+        Args:
+            documents: each at most once.
+
+        Raises:
+            ValueError: a document has not as many chunks appended as its row says.
+        """
+
+    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
+        """Removes what was appended of documents that will not be finished; old versions stay.
+
+        Args:
+            documents: (id, content hash) of each.
+        """
+
     def write(
         self,
         documents: Sequence[StoredDocumentRow],
@@ -200,7 +226,7 @@ class Writer(Protocol):
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: appends new ones, replaces known ones atomically, then writes their manifest rows.
+        """Stores whole documents: `append` and `finish` in one.
 
         Args:
             documents: each at most once.

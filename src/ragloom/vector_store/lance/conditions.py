@@ -58,6 +58,16 @@ def one_of(name: str, values: Iterable[str]) -> str:
     return f"{name} IN ({listed})" if listed else "false"
 
 
+def version(document: str, content_hash: str | None, *, other: bool = False) -> str:
+    """Returns the condition that a chunk is of this version of a document; `other`: of another version of it."""
+    return f"(document = {quoted(document)} AND content_hash {'!=' if other else '='} {quoted(content_hash or '')})"
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """Joins conditions of which one is enough."""
+    return " OR ".join(conditions)
+
+
 def _sql(part: Predicate) -> str:
     if isinstance(part, Every | Some):
         return f"({(' AND ' if isinstance(part, Every) else ' OR ').join(map(_sql, part.parts))})"

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from ragloom.vector_store.lance.conditions import one_of, quoted
+from ragloom.vector_store.lance.conditions import any_of, one_of, version
 from ragloom.vector_store.lance.tables import IDS_PER_STATEMENT, batches
 
 
@@ -37,15 +37,12 @@ def leftovers(chunks: Any, documents: Any) -> Leftovers:
     incomplete = [row["document"] for row in wrong.to_pylist() if row["expected"] is not None]
     found = Leftovers()
     for start in range(0, len(orphans), IDS_PER_STATEMENT):
-        found.chunks.append(" OR ".join(map(_of, orphans[start : start + IDS_PER_STATEMENT])))
+        some = orphans[start : start + IDS_PER_STATEMENT]
+        found.chunks.append(any_of(version(row["document"], row["content_hash"]) for row in some))
     for some in batches(incomplete):
         found.chunks.append(one_of("document", some))
         found.documents.append(one_of("id", some))
     return found
-
-
-def _of(row: dict[str, Any]) -> str:
-    return f"(document = {quoted(row['document'])} AND content_hash = {quoted(row['content_hash'])})"
 
 
 def _arrow(table: Any, columns: list[str]) -> pa.Table:

@@ -6,7 +6,8 @@ again, then one atomic record of the versions that queries read, then the remova
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -17,10 +18,10 @@ import pyarrow.compute
 
 from ragloom.errors import ServiceError
 from ragloom.records import Chunk
-from ragloom.vector_store.checks import check_documents
+from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
-from ragloom.vector_store.lance import tables
+from ragloom.vector_store.lance import conditions, tables
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, info_of, publish
 from ragloom.vector_store.lance.conditions import one_of
 from ragloom.vector_store.lance.folders import IndexFolder
@@ -102,6 +103,56 @@ class LanceWriter:
             found |= dict(zip(names, vectors, strict=True))
         return found
 
+    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
+        """Stores chunks of documents that are not finished yet, by a plain append.
+
+        Raises:
+            DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
+            ServiceError: the engine failed, or does not hold what was written.
+        """
+        if not chunks:
+            return
+        self.recover()
+        check_chunks(chunks, vectors, self._identity.dimensions)
+        terms = [" ".join(self._analyzer.terms(chunk.text)) for chunk in chunks]
+        with self._engine("writing"):
+            rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
+            tables.add_missing_columns(self._tables[CHUNKS], rows)
+            self._remove_repeated(chunks)
+            self._append(rows)
+        for chunk in chunks:
+            self._unfinished[chunk.document, chunk.content_hash] += 1
+
+    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
+        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+
+        Raises:
+            DataError: metadata or text that cannot be kept.
+            ServiceError: the engine failed.
+        """
+        if not documents:
+            return
+        self.recover()
+        names = {document.manifest.id: document.manifest for document in documents}
+        demand_appended(names, documents, self._unfinished)
+        manifest = tables.document_rows(documents)
+        with self._engine("writing"):
+            known = self._known(list(names))
+            self._write_manifest(manifest, known.keys())
+            changed = {id: names[id].content_hash for id, old in known.items() if old != names[id].content_hash}
+            if changed:
+                self._remove_old(changed)
+        for row in names.values():
+            self._unfinished.pop((row.id, row.content_hash), None)
+        self._finished.update(names)
+
+    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
+        """Removes what was appended of documents that will not be finished; old versions stay."""
+        with self._engine("writing"):
+            for some in tables.batches([key for key in documents if self._unfinished.pop(key, 0)]):
+                self._tables[CHUNKS].delete(conditions.any_of(conditions.version(*key) for key in some))
+                self._rebuild = True
+
     def write(
         self,
         documents: Sequence[StoredDocumentRow],
@@ -109,29 +160,11 @@ class LanceWriter:
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: appends new ones, replaces known ones atomically, then writes their manifest rows.
-
-        Raises:
-            DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
-            ServiceError: the engine failed, or does not hold what was written.
-        """
-        if not documents:
-            return
-        self.recover()
+        """Stores whole documents: `append` and `finish` in one; all is checked before anything is written."""
         check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
-        terms = [" ".join(self._analyzer.terms(chunk.text)) for chunk in chunks]
-        manifest = tables.document_rows(documents)
-        with self._engine("writing"):
-            known = self._known([document.manifest.id for document in documents])
-            new = np.array([chunk.document not in known for chunk in chunks], dtype=bool)
-            if len(chunks):
-                rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
-                tables.add_missing_columns(self._tables[CHUNKS], rows)
-                self._append(rows.filter(new))
-            if known:
-                self._replace(sorted(known), rows.filter(~new) if len(chunks) else None)
-            self._write_manifest(manifest, known)
-        self._written.update(document.manifest.id for document in documents)
+        tables.document_rows(documents)
+        self.append(chunks, vectors, sent_hashes)
+        self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
@@ -205,7 +238,9 @@ class LanceWriter:
         self._recovered = bool(commits) and commits[-1].versions == versions
         # Something else than appending may have happened: then the text index must be built anew.
         self._rebuild = not self._recovered
-        self._written = Seen()
+        self._unfinished: Counter[tuple[str, str]] = Counter()
+        self._finished = Seen()
+        self._begun: set[str] = set()
         self._see_base()
 
     def _see_base(self) -> None:
@@ -213,36 +248,46 @@ class LanceWriter:
         versions = {name: table.version for name, table in self._tables.items()}
         self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
 
-    def _known(self, ids: list[str]) -> set[str]:
-        """Returns which documents may be stored already, so that appending them would store them twice."""
-        known = set()
+    def _known(self, ids: list[str]) -> dict[str, str | None]:
+        """Returns the documents that may be stored already, with their content hash; None where this run wrote them."""
+        known: dict[str, str | None] = {}
         for some in tables.batches(ids):
-            rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id"]).to_arrow()
-            known.update(rows["id"].to_pylist())
-        return known | {id for id in ids if id in self._written}
+            rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id", "content_hash"]).to_arrow()
+            known |= dict(zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
+        return known | {id: None for id in ids if id in self._finished}
+
+    def _remove_repeated(self, chunks: Sequence[Chunk]) -> None:
+        """Removes chunks that may be stored already, so that appending them does not store them twice."""
+        known = self._known(list({chunk.document for chunk in chunks}))
+        again = [
+            chunk.id
+            for chunk in chunks
+            if chunk.document in self._begun
+            or (chunk.document in known and known[chunk.document] in (None, chunk.content_hash))
+        ]
+        for some in tables.batches(again):
+            if self._tables[CHUNKS].delete(one_of("id", some)).num_deleted_rows:
+                self._rebuild = True
 
     def _append(self, rows: Any) -> None:
-        if not rows.num_rows:
-            return
         table = self._tables[CHUNKS]
         before = table.count_rows()
-        # From here on these documents may be there, also when the engine fails: a repetition replaces them.
-        self._written.update(rows["document"].unique().to_pylist())
-        table.add(rows)
+        try:
+            table.add(rows)
+        except BaseException:
+            # They may be there all the same: a repetition replaces them.
+            self._begun.update(rows["document"].unique().to_pylist())
+            raise
         self._demand(table.count_rows() - before, rows.num_rows)
 
-    def _replace(self, ids: list[str], rows: Any) -> None:
-        table = self._tables[CHUNKS]
+    def _remove_old(self, versions: dict[str, str | None]) -> None:
+        """Removes all chunks of documents but those of the version that the manifest names."""
         self._rebuild = True
-        if rows is None or not rows.num_rows:
-            for some in tables.batches(ids):
-                table.delete(one_of("document", some))
-        else:
-            tables.replace(table, one_of("document", ids), rows)
-        stored = sum(table.count_rows(one_of("document", some)) for some in tables.batches(ids))
-        self._demand(stored, 0 if rows is None else rows.num_rows)
+        for some in tables.batches(list(versions)):
+            old = (conditions.version(id, versions[id], other=True) for id in some)
+            self._tables[CHUNKS].delete(conditions.any_of(old))
 
-    def _write_manifest(self, rows: Any, known: set[str]) -> None:
+    def _write_manifest(self, rows: Any, known: Collection[str]) -> None:
         new = np.array([id not in known for id in rows["id"].to_pylist()], dtype=bool)
         table = self._tables[DOCUMENTS]
         if new.any():

@@ -19,7 +19,7 @@ import numpy as np
 
 from ragloom.errors import RagloomError, ServiceError
 from ragloom.records import Chunk
-from ragloom.vector_store.checks import check_documents
+from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.vector_store.server import filters
@@ -74,6 +74,7 @@ class WeaviateWriter:
             self._notes = self._place.update()
             self._state = self._begun()
             self._recovered = self._state.writing is None
+            self._unfinished: Counter[tuple[str, str]] = Counter()
             self._open = stack.pop_all()
         return self
 
@@ -124,6 +125,71 @@ class WeaviateWriter:
                 found[item.row.chunk.document, item.sent_hash] = np.array(item.row.vector, dtype=np.float32)
         return found
 
+    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
+        """Stores chunks of documents that are not finished yet, each confirmed by its id.
+
+        Raises:
+            DataError: two chunks of one id, a vector that is not finite, metadata that cannot be kept, or something
+                that the server refuses for good; names document and chunk.
+            ServiceError: the server cannot be reached, or does not hold what was written.
+        """
+        if not chunks:
+            return
+        self.recover()
+        check_chunks(chunks, vectors, self._identity.dimensions)
+        objects = [
+            chunk_object(chunk, self._analyzer.terms(chunk.text), vector, sent, None)
+            for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
+        ]
+        self._announce()
+        self._lease.demand_held()
+        self._place.add_columns(filters.kinds_of(item.properties for item in objects))
+        self._place.put_chunks(objects)
+        for chunk in chunks:
+            self._unfinished[chunk.document, chunk.content_hash] += 1
+
+    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
+        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+
+        Raises:
+            DataError: metadata that cannot be kept, or something that the server refuses for good.
+            ServiceError: the server cannot be reached, or does not hold what was written.
+        """
+        if not documents:
+            return
+        self.recover()
+        names = {document.manifest.id: document.manifest for document in documents}
+        demand_appended(names, documents, self._unfinished)
+        rows = [document_object(document) for document in documents]
+        self._announce()
+        known = {
+            id: str(item.properties["content_hash"])
+            for id, item in self._place.manifest_objects(list(names), ["content_hash"]).items()
+        }
+        self._lease.demand_held()
+        self._place.put_documents(rows, {document_uuid(id): id for id in names})
+        changed = {id: names[id].content_hash for id, hashed in known.items() if hashed != names[id].content_hash}
+        # A replica that was away may not know of a document's old version: then all are looked through.
+        replicated = self._place.options.index["replication"] > 1
+        self._remove_old({id: row.content_hash for id, row in names.items()} if replicated else changed, known)
+        same = sum(names[id].chunks for id in known if id not in changed)
+        self._state = replace(
+            self._state,
+            documents=self._state.documents + len(names) - len(known),
+            chunks=self._state.chunks + sum(row.chunks for row in names.values()) - same,
+        )
+        for row in names.values():
+            self._unfinished.pop((row.id, row.content_hash), None)
+
+    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
+        """Removes what was appended of documents that will not be finished; old versions stay."""
+        for id, content_hash in documents:
+            if self._unfinished.pop((id, content_hash), 0):
+                self._lease.demand_held()
+                self._place.delete_chunks(
+                    filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
+                )
+
     def write(
         self,
         documents: Sequence[StoredDocumentRow],
@@ -131,42 +197,12 @@ class WeaviateWriter:
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: new chunks, confirmed, then the manifest rows, then the old chunks are removed.
-
-        Raises:
-            DataError: two chunks of one id, a vector that is not finite, metadata that cannot be kept, or something
-                that the server refuses for good; names document and chunk.
-            ServiceError: the server cannot be reached, or does not hold what was written.
-        """
-        if not documents:
-            return
-        self.recover()
+        """Stores whole documents: `append` and `finish` in one; all is checked before anything is written."""
         check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
-        objects = [
-            chunk_object(chunk, self._analyzer.terms(chunk.text), vector, sent, None)
-            for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
-        ]
-        rows = [document_object(document) for document in documents]
-        self._announce()
-        names = {document.manifest.id: document.manifest for document in documents}
-        known = {
-            id: str(item.properties["content_hash"])
-            for id, item in self._place.manifest_objects(list(names), ["content_hash"]).items()
-        }
-        self._place.add_columns(filters.kinds_of(item.properties for item in objects))
-        self._place.put_chunks(objects)
-        self._lease.demand_held()
-        self._place.put_documents(rows, {document_uuid(id): id for id in names})
-        changed = {id: names[id].content_hash for id, hashed in known.items() if hashed != names[id].content_hash}
-        # A replica that was away may not know of a document's old version: then all are looked through.
-        replicated = self._place.options.index["replication"] > 1
-        self._remove_old({id: row.content_hash for id, row in names.items()} if replicated else changed)
-        same = sum(names[id].chunks for id in known if id not in changed)
-        self._state = replace(
-            self._state,
-            documents=self._state.documents + len(names) - len(known),
-            chunks=self._state.chunks + len(objects) - same,
-        )
+        for document in documents:
+            document_object(document)
+        self.append(chunks, vectors, sent_hashes)
+        self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
@@ -244,16 +280,19 @@ class WeaviateWriter:
         if not heard:
             time.sleep(FRESH_SECONDS)
 
-    def _remove_old(self, versions: dict[str, str]) -> None:
+    def _remove_old(self, versions: dict[str, str], known: dict[str, str]) -> None:
         """Removes all chunks of documents but those of the committed version.
 
         Args:
             versions: document -> content hash to keep.
+            known: document -> content hash of the version before.
         """
+        kept = set(versions.values())
+        # Two documents that have swapped their contents: what one keeps is what the other lets go.
+        single = [id for id in versions if known.get(id) in kept]
         chunks = 0
-        for some in _parts(list(versions)):
-            kept = [versions[id] for id in some]
-            old = filters.one_of("document", some) & filters.none_of("content_hash", kept)
+        for some in (*_parts([id for id in versions if known.get(id) not in kept]), *([id] for id in single)):
+            old = filters.one_of("document", some) & filters.none_of("content_hash", [versions[id] for id in some])
             chunks += self._place.delete_chunks(old)
         self._deleted(chunks)
 

@@ -1,0 +1,141 @@
+"""Brings an index in step with its source: read, parse, chunk, embed, write, verify, commit. Knows no option.
+
+A document counts as ingested when its manifest row is written, after its chunks were counted in the store. An
+unchanged document costs nothing, nor does one whose text is in the index already (moved, copied, other metadata), and
+what vanished from the source is deleted, but only when the source was listed completely.
+
+    ledger      what the source lists beside what the index holds, on disk
+    (reading)   worker processes: bytes -> text -> spans
+    blocks      chunks in bounded blocks, across documents
+    vectors     look-ups, full batches, several at once
+    storing     one thread that appends and finishes documents, in order
+    summary     how far it is, and what it did
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cost import collect_usage
+from ragloom.errors import DataError
+from ragloom.ingestion.ledger import Ledger
+from ragloom.ingestion.run import Run
+from ragloom.ingestion.summary import IngestSummary, Progress, State
+from ragloom.ingestion.vanished import Deletions, delete_vanished
+from ragloom.vector_store.interface import Database
+
+if TYPE_CHECKING:
+    from ragloom.chunking.parser import SpanParser
+    from ragloom.embedding.base import Embedding
+    from ragloom.source.base import Source
+    from ragloom.workers.flow import Bounds
+
+__all__ = ["Deletions", "IngestSummary", "Limits", "Progress", "State", "ingest"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an ingest may use and do.
+
+    Attributes:
+        workers: processes that read, and what a document may take there.
+        in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
+        deletions: how many vanished documents may be deleted.
+    """
+
+    workers: Bounds
+    in_flight_mb: float
+    deletions: Deletions
+
+
+def ingest(
+    source: Source,
+    chunking: SpanParser,
+    embedding: Embedding,
+    database: Database,
+    *,
+    index_name: str,
+    description: dict[str, Any],
+    config: dict[str, Any],
+    limits: Limits,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> IngestSummary:
+    """Brings an index in step with its source.
+
+    Args:
+        source: what is listed, read and parsed.
+        chunking: cuts documents into chunks.
+        embedding: makes their vectors.
+        database: holds the index.
+        index_name: `<source.name>-<fingerprint>`.
+        description: what shapes the index, in words; kept with it.
+        config: the composed config without secrets; kept with the commit.
+        limits: of memory, time and deletions.
+        progress: is told how far it is.
+        stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
+
+    Raises:
+        DataError: the source cannot be listed, its name belongs to another root, a text is over the embedding's
+            limit, or a document cannot be read and `source.on_unreadable=stop`. What was written before stays, is not
+            seen by queries, and is gone on from by the next ingest.
+        ServiceError: the store or the provider failed.
+    """
+    _check_root(source, database)
+    clock = _Clock()
+    with (
+        collect_usage() as usage,
+        Ledger() as ledger,
+        database.writer(
+            index_name, dimensions=embedding.dimensions, description=description, root=source.root
+        ) as writer,
+    ):
+        summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
+        run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
+        run.list()
+        clock.lap(summary, "listing")
+        run.take_in(limits.workers, limits.in_flight_mb)
+        clock.lap(summary, "ingesting")
+        if summary.stopped is None:
+            run.tell("deleting")
+            delete_vanished(run, limits.deletions, lambda: database.open(index_name))
+            clock.lap(summary, "deleting")
+        run.tell("maintaining")
+        info = writer.commit({"config": config, "oversized": summary.oversized})
+        clock.lap(summary, "maintaining")
+    summary.documents, summary.chunks = info.documents, info.chunks
+    summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)
+    summary.seconds = sum(summary.stages.values())
+    run.tell("done")
+    return summary
+
+
+class _Clock:
+    """Says how long each stage took."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self, summary: IngestSummary, stage: str) -> None:
+        """Notes the seconds since the stage before."""
+        now = time.perf_counter()
+        summary.stages[stage] = now - self._last
+        self._last = now
+
+
+def _check_root(source: Source, database: Database) -> None:
+    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+
+    Raises:
+        DataError: an index of this name was filled from another root.
+    """
+    for info in database.indexes():
+        if info.source == source.name and info.root != source.root:
+            raise DataError(
+                f"source: source.name={source.name} must stand for one place; index {info.name} was filled from "
+                f"{info.root}, and this source is {source.root}. Set source.name to another name; or, if the documents "
+                f"have moved, delete that index first: indexes.py delete {info.name}"
+            )

@@ -1,0 +1,233 @@
+"""One pass over a source: lists it, then has what is new or changed flow through the stages, in bounded memory.
+
+This thread decides everything; reading is done by worker processes, embedding and writing by threads that only answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ragloom.errors import DataError
+from ragloom.ingestion.blocks import Block, Incoming, blocks
+from ragloom.ingestion.ledger import Ledger
+from ragloom.ingestion.storing import Stored, Storing
+from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
+from ragloom.ingestion.vectors import Made, Vectoriser
+from ragloom.reading import Cut, Job, Readers, Same
+from ragloom.records import Entry, Skipped, Unreadable
+from ragloom.vector_store.interface import ManifestRow, Writer
+
+if TYPE_CHECKING:
+    from ragloom.chunking.parser import SpanParser
+    from ragloom.embedding.base import Embedding
+    from ragloom.source.base import Source
+    from ragloom.workers.flow import Bounds
+
+TOUCHED_AT_ONCE = 1024
+"""Unchanged documents whose new sizes and times are written together."""
+INTERRUPTED = "it was interrupted; what it had read is committed, and the same command goes on from there"
+
+
+class Run:
+    """The state of one pass.
+
+    Attributes:
+        hiding: the first thing that could not be read and may hide documents.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        chunking: SpanParser,
+        embedding: Embedding,
+        writer: Writer,
+        ledger: Ledger,
+        summary: IngestSummary,
+        progress: Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.source, self.chunking, self.embedding = source, chunking, embedding
+        self.writer, self.ledger, self.summary = writer, ledger, summary
+        self.hiding: Unreadable | None = None
+        self._progress, self._stop = progress, stop
+        self._state = State()
+        self._reading: dict[str, ManifestRow | None] = {}
+        self._touched: list[ManifestRow] = []
+        self._events: SimpleQueue[Made | Stored | BaseException] = SimpleQueue()
+        self._blocks: deque[Block] = deque()
+        self._in_flight = 0
+
+    def tell(self, stage: Stage | None = None) -> None:
+        """Tells how far it is."""
+        state = self._state
+        state.stage = stage or state.stage
+        state.unreadable = self.summary.unreadable_count
+        state.embedded, state.tokens = self.summary.embedded, self.summary.tokens
+        self._progress(state)
+
+    def list(self) -> None:
+        """Lists the source completely, and counts what has to be read.
+
+        Raises:
+            DataError: the source cannot be listed, or something is unreadable and `source.on_unreadable=stop`.
+        """
+        self.tell("listing")
+        self.ledger.hold(self.writer.manifest())
+        self.ledger.list(self._entries())
+        state, verify = self._state, self.source.verify
+        state.to_read, state.bytes_to_read = self.ledger.to_read(verify=verify)
+        self.summary.unchanged = state.listed - state.to_read
+        self.tell("ingesting")
+
+    def _entries(self) -> Iterator[Entry]:
+        for listed in self.source.entries():
+            if isinstance(listed, Unreadable):
+                if not listed.hides:
+                    self.ledger.hide(listed.location)
+                elif self.hiding is None:
+                    self.hiding = listed
+                self._unreadable(listed)
+            elif isinstance(listed, Skipped):
+                self.summary.skip(listed)
+            else:
+                self._state.listed += 1
+                yield listed
+            self.tell()
+
+    def take_in(self, workers: Bounds, in_flight_mb: float) -> None:
+        """Takes in every document that is new or changed.
+
+        Raises:
+            DataError: a text is over the embedding's limit, or a document cannot be read and
+                `source.on_unreadable=stop`.
+            ServiceError: the store or the provider failed.
+        """
+        if not self._state.to_read:
+            return
+        with (
+            closing(Vectoriser(self.embedding, self._stored, self._events)) as self._vectors,
+            closing(Storing(self.writer, self._events)) as self._storing,
+        ):
+            with Readers(self.source, self.chunking, workers) as readers:
+                for block in blocks(self._documents(readers), self.embedding.dimensions):
+                    while self._blocks and self._in_flight + block.bytes > in_flight_mb * 1e6:
+                        self._advance(wait=True)
+                    self._in_flight += block.bytes
+                    self._vectors.take(block)
+                    self._blocks.append(block)
+                    self._advance(wait=False)
+            self._vectors.flush()
+            self._touch()
+            while self._blocks or self._storing.waiting:
+                self._advance(wait=True)
+        self.summary.tokens = self._vectors.tokens + self.summary.usage.cache.made_tokens
+        self.tell()
+
+    def _documents(self, readers: Readers) -> Iterator[Incoming]:
+        """Reads what is new or may have changed; yields what has to be stored."""
+        for job, found in readers.run(self._jobs()):
+            row = self._reading.pop(job.entry.id)
+            self._state.read += 1
+            self._state.bytes_read += job.entry.size
+            if isinstance(found, Unreadable):
+                self._unreadable(found)
+            elif isinstance(found, Same):
+                assert row is not None
+                self.summary.unchanged += 1
+                entry = job.entry
+                new = replace(row, size=entry.size, mtime_ns=entry.mtime_ns, bytes_hash=found.bytes_hash)
+                self._touched.append(new)
+                if len(self._touched) >= TOUCHED_AT_ONCE:
+                    self._touch()
+            else:
+                self.summary.oversized += found.oversized
+                self._state.chunks += len(found)
+                yield _incoming(job.entry, found, row)
+            self.tell()
+
+    def _jobs(self) -> Iterator[Job]:
+        for entry, row in self.ledger.changes(verify=self.source.verify):
+            if self._stop():
+                self.summary.stopped = INTERRUPTED
+                return
+            self._reading[entry.id] = row
+            yield Job(entry, row.bytes_hash if row else None, row.content_hash if row else None)
+
+    def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
+        """Finds vectors in the index: of the versions before, and of documents of equal text."""
+        owners = {id(owner): owner for block in some for owner in block.owners}.values()
+        names = {owner.row.id for owner in owners if owner.known}
+        names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
+        return {sent: vector for (_, sent), vector in self.writer.vectors_of(sorted(names)).items()} if names else {}
+
+    def _advance(self, *, wait: bool) -> None:
+        """Does what the stages have answered; with `wait`, something at least."""
+        self._release()
+        if wait and not self._vectors.running and not self._storing.waiting:
+            self._vectors.flush()
+        try:
+            while True:
+                self._take(self._events.get(block=wait))
+                wait = False
+        except Empty:
+            self._release()
+        self.tell()
+
+    def _take(self, event: Made | Stored | BaseException) -> None:
+        if isinstance(event, Made):
+            self._vectors.took(event)
+        elif isinstance(event, Stored):
+            self._storing.took(event)
+            self._count(block for block in event.items if isinstance(block, Block))
+        else:
+            raise event
+
+    def _release(self) -> None:
+        """Has blocks written whose vectors are all there, in order."""
+        while self._blocks and not self._blocks[0].missing:
+            self._storing.put(self._blocks.popleft())
+
+    def _count(self, some: Iterable[Block]) -> None:
+        for block in some:
+            self._in_flight -= block.bytes
+            self._state.written += len(block.chunks)
+            stored = [document for document in block.complete if document.failed is None]
+            self.ledger.wrote(document.row for document in stored)
+            changed = sum(document.known for document in stored)
+            self.summary.changed += changed
+            self.summary.added += len(stored) - changed
+        self.summary.embedded = self.summary.usage.cache.made
+        self.summary.tokens = self._vectors.tokens + self.summary.usage.cache.made_tokens
+
+    def _touch(self) -> None:
+        if self._touched:
+            self._storing.put(self._touched)
+            self._touched = []
+
+    def _unreadable(self, item: Unreadable) -> None:
+        self.summary.cannot_read(item)
+        if self.source.on_unreadable == "stop":
+            raise DataError(
+                f"source: {item.location}: {item.reason}; mend or exclude it, or set source.on_unreadable=report"
+            )
+
+
+def _incoming(entry: Entry, cut: Cut, row: ManifestRow | None) -> Incoming:
+    new = ManifestRow(
+        id=entry.id,
+        size=entry.size,
+        mtime_ns=entry.mtime_ns,
+        bytes_hash=cut.bytes_hash,
+        text_hash=cut.text_hash,
+        metadata_hash=cut.metadata_hash,
+        content_hash=cut.content_hash,
+        chunks=len(cut),
+    )
+    return Incoming(new, cut, row is not None, entry.location)

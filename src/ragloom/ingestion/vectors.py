@@ -1,0 +1,195 @@
+"""The embedding stage: what is known is looked up, the rest is packed across documents into full batches, and several
+batches are made at once. Knows no store and no document beside what waits for a vector.
+
+All but `_made` runs in one thread; batches are made in others, which answer by putting a `Made` into the queue.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragloom.ingestion.blocks import Block
+from ragloom.records import sha256
+
+if TYPE_CHECKING:
+    from ragloom.embedding.base import Embedding, Vectors
+
+Slot = tuple[Block, int]
+"""A chunk that waits for its vector."""
+
+
+@dataclass(slots=True, eq=False)
+class Made:
+    """What came of a batch.
+
+    Attributes:
+        hashes: of its texts.
+        vectors: `[n, dimensions] float32`; None where it failed.
+    """
+
+    hashes: list[str]
+    tokens: int
+    vectors: Vectors | None = None
+    error: BaseException | None = None
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+class Vectoriser:
+    """Fills in the vectors of blocks.
+
+    Args:
+        embedding: makes them.
+        stored: gives the vectors that the index holds of documents, by hash of what was sent.
+        events: is given a `Made` for each batch.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        stored: Callable[[Sequence[Block]], dict[str, np.ndarray]],
+        events: SimpleQueue[Any],
+    ) -> None:
+        self._embedding, self._stored, self._events = embedding, stored, events
+        self._waiting: dict[str, list[Slot]] = {}
+        self._pending: list[tuple[str, str, int]] = []  # hash, text, tokens
+        self._pending_tokens = 0
+        self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
+        self._flight = _Flight(embedding.tokens_in_flight)
+        self.running = 0
+        self.tokens = 0
+
+    def close(self) -> None:
+        """Lets no further batch begin; does not wait for those that are being made."""
+        self._flight.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def take(self, block: Block) -> None:
+        """Looks up a block's vectors and has the others made.
+
+        Raises:
+            DataError: chunks are over the embedding's limit.
+        """
+        embedding = self._embedding
+        block.texts, counts = embedding.prepared(block.chunks)
+        block.hashes = [sha256(text) for text in block.texts]
+        block.vectors = np.empty((len(block.chunks), embedding.dimensions), dtype=np.float32)
+        block.missing = len(block.chunks)
+        known = {} if embedding.cheap else self._stored([block])
+        new: dict[str, int] = {}
+        for at, sent in enumerate(block.hashes):
+            if sent in known:
+                _fill(block, at, known[sent])
+            elif sent in self._waiting:
+                self._waiting[sent].append((block, at))
+            else:
+                self._waiting[sent] = [(block, at)]
+                new[sent] = at
+        if not new:
+            return
+        texts = [block.texts[at] for at in new.values()]
+        tokens = [counts[at] for at in new.values()] if counts is not None else None
+        found = {} if embedding.cheap else embedding.look_up(texts, tokens)
+        if tokens is None:  # then embedding counts nothing
+            tokens = embedding.count_tokens(texts)
+            self.tokens += sum(count for text, count in zip(texts, tokens, strict=True) if text not in found)
+        for sent, text, count in zip(new, texts, tokens, strict=True):
+            if text in found:
+                self._fill_all(sent, found[text])
+            else:
+                self._pending.append((sent, text, count))
+                self._pending_tokens += count
+        self._pack(flush=False)
+
+    def flush(self) -> None:
+        """Has made what waits for a batch to be full."""
+        self._pack(flush=True)
+
+    def took(self, made: Made) -> None:
+        """Fills in what came of a batch.
+
+        Raises:
+            Exception: what making it raised.
+        """
+        self.running -= 1
+        self._flight.leave(made.tokens)
+        if made.error is not None:
+            raise made.error
+        assert made.vectors is not None
+        for sent, vector in zip(made.hashes, made.vectors, strict=True):
+            self._fill_all(sent, vector)
+
+    def _fill_all(self, sent: str, vector: np.ndarray) -> None:
+        for block, at in self._waiting.pop(sent):
+            _fill(block, at, vector)
+
+    def _pack(self, *, flush: bool) -> None:
+        full = len(self._pending) >= self._embedding.window
+        if not (flush or full or self._embedding.is_full(len(self._pending), self._pending_tokens)):
+            return
+        pending, self._pending, self._pending_tokens = self._pending, [], 0
+        if not pending:
+            return
+        counts = [tokens for _, _, tokens in pending]
+        groups = list(self._embedding.batches([text for _, text, _ in pending], counts))
+        for number, group in enumerate(groups):
+            batch = [pending[at] for at in group]
+            tokens = sum(count for _, _, count in batch)
+            if flush or number < len(groups) - 1 or self._embedding.is_full(len(batch), tokens):
+                self._begin(batch, tokens)
+            else:
+                self._pending, self._pending_tokens = batch, tokens
+
+    def _begin(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
+        self.running += 1
+        self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens)
+
+    def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
+        made = Made([sent for sent, _, _ in batch], tokens)
+        try:
+            self._flight.enter(tokens)
+            counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
+            made.vectors = self._embedding.make([text for _, text, _ in batch], counts)
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
+            made.error = error
+        self._events.put(made)
+
+
+class _Flight:
+    """Bounds the tokens of all batches that are being made; one alone may go over it."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._tokens = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def enter(self, tokens: int) -> None:
+        with self._changed:
+            while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise RuntimeError("the embedding stage was closed")
+            self._tokens += tokens
+
+    def leave(self, tokens: int) -> None:
+        with self._changed:
+            self._tokens -= tokens
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _fill(block: Block, at: int, vector: np.ndarray) -> None:
+    block.vectors[at] = vector
+    block.missing -= 1
