@@ -20,11 +20,12 @@ from ragloom.vector_store.interface import ManifestRow
 _AT_ONCE = 1000
 """Rows that are read or written together."""
 _ROW = [field.name for field in fields(ManifestRow)]
+_COLUMNS = ", ".join(f"{name} {'BLOB PRIMARY KEY' if name == 'id' else ''}" for name in _ROW)
 _TABLES = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA cache_size = -16000;
-    CREATE TABLE held ({", ".join(f"{name} {'BLOB PRIMARY KEY' if name == 'id' else ''}" for name in _ROW)}) WITHOUT ROWID;
+    CREATE TABLE held ({_COLUMNS}) WITHOUT ROWID;
     CREATE INDEX held_texts ON held (text_hash);
     CREATE TABLE listed (number INTEGER PRIMARY KEY, id BLOB UNIQUE, location BLOB, size INTEGER, mtime_ns INTEGER,
                          start INTEGER);
@@ -60,7 +61,7 @@ class Ledger:
         values = ((_bytes(row.id), *astuple(row)[1:]) for row in rows)
         self._insert(f"INSERT INTO held VALUES ({marks})", values)
 
-    def list(self, entries: Iterable[Entry]) -> None:
+    def enter(self, entries: Iterable[Entry]) -> None:
         """Takes in what the source lists, in its order.
 
         Raises:
@@ -135,7 +136,8 @@ class Ledger:
             "SELECT text_hash, count(*) AS times FROM written WHERE id NOT IN (SELECT id FROM held) GROUP BY text_hash"
         )
         return self._number(
-            f"SELECT coalesce(sum(min(gone.times, came.times)), 0) FROM ({gone}) gone JOIN ({came}) came USING (text_hash)"
+            f"SELECT coalesce(sum(min(gone.times, came.times)), 0) FROM ({gone}) gone JOIN ({came}) came "
+            "USING (text_hash)"
         )
 
     def vanished(self) -> Iterator[list[str]]:

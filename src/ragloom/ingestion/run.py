@@ -80,7 +80,7 @@ class Run:
         """
         self.tell("listing")
         self.ledger.hold(self.writer.manifest())
-        self.ledger.list(self._entries())
+        self.ledger.enter(self._entries())
         state, verify = self._state, self.source.verify
         state.to_read, state.bytes_to_read = self.ledger.to_read(verify=verify)
         self.summary.unchanged = state.listed - state.to_read

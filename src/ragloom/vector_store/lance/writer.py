@@ -7,7 +7,7 @@ again, then one atomic record of the versions that queries read, then the remova
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -149,8 +149,9 @@ class LanceWriter:
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
         """Removes what was appended of documents that will not be finished; old versions stay."""
         with self._engine("writing"):
-            for some in tables.batches([key for key in documents if self._unfinished.pop(key, 0)]):
-                self._tables[CHUNKS].delete(conditions.any_of(conditions.version(*key) for key in some))
+            begun = [conditions.version(*key) for key in documents if self._unfinished.pop(key, 0)]
+            for some in tables.batches(begun):
+                self._tables[CHUNKS].delete(conditions.any_of(some))
                 self._rebuild = True
 
     def write(
@@ -280,7 +281,7 @@ class LanceWriter:
             raise
         self._demand(table.count_rows() - before, rows.num_rows)
 
-    def _remove_old(self, versions: dict[str, str | None]) -> None:
+    def _remove_old(self, versions: Mapping[str, str]) -> None:
         """Removes all chunks of documents but those of the version that the manifest names."""
         self._rebuild = True
         for some in tables.batches(list(versions)):
