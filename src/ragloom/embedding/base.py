@@ -16,10 +16,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, PrivateAttr
 
 from ragloom.cache import is_bypassed
