@@ -1,6 +1,7 @@
 """Ingestion: the index is in step with its source, nothing is paid twice, nothing unreadable stops the rest."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from llama_index.core.schema import MetadataMode
 
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import DataError
-from ragloom.ingestion import IngestSummary
+from ragloom.ingestion import IngestSummary, State, blocks
+from store_tools import contents
 
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."
 EN = "The frame is covered for ten years. Wear parts are covered for six months."
@@ -38,7 +41,14 @@ class Corpus:
 
     def assembly(self, *overrides: str) -> Assembly:
         (config,) = load(
-            ["source=folder", f'source.path="{self.folder}"', f'vector_store.path="{self.store}"', *overrides]
+            [
+                "workers.processes=0",  # what is patched here is not in a worker
+                "cache.enabled=false",  # what is not paid again is found in the index
+                "source=folder",
+                f'source.path="{self.folder}"',
+                f'vector_store.path="{self.store}"',
+                *overrides,
+            ]
         )
         return Assembly(config)
 
@@ -54,6 +64,12 @@ class Corpus:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path)
+
+
+@pytest.fixture
+def dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are worth looking up, as those of a paid model are."""
+    monkeypatch.setattr(HashingEmbedding, "cheap", False)
 
 
 def counts(summary: IngestSummary) -> tuple[int, int, int, int]:
@@ -119,6 +135,7 @@ def test_changed_document_is_replaced_and_a_vanished_one_deleted(corpus: Corpus)
     assert corpus.found("helmets") == ["new.txt"]
 
 
+@pytest.mark.usefixtures("dear")
 def test_only_new_texts_of_a_changed_document_are_embedded(corpus: Corpus) -> None:
     paragraphs = [f"Paragraph {n} speaks of topic {n} and of nothing else in this world." for n in range(6)]
     size = ("chunking=paragraph", "chunking.chunk_size=20", "chunking.chunk_overlap=0")
@@ -142,12 +159,14 @@ def test_equal_text_in_several_documents_is_embedded_once_and_stored_for_each(co
     assert sorted(corpus.found("very same words")) == ["a.txt", "b.txt"]
 
 
+@pytest.mark.usefixtures("dear")
 def test_changed_metadata_is_stored_without_paying_for_the_text_again(tmp_path: Path) -> None:
     lines = tmp_path / "d.jsonl"
 
     def ingest(lang: str) -> tuple[IngestSummary, Assembly]:
         lines.write_text(f'{{"id": "a", "text": "Some words.", "metadata": {{"lang": "{lang}"}}}}\n', encoding="utf-8")
-        (config,) = load(["source=jsonl", f"source.path={lines}", f"vector_store.path={tmp_path / 'store'}"])
+        place = [f"source.path={lines}", f"vector_store.path={tmp_path / 'store'}"]
+        (config,) = load(["source=jsonl", "workers.processes=0", "cache.enabled=false", *place])
         assembly = Assembly(config)
         return assembly.ingest(), assembly
 
@@ -232,13 +251,15 @@ def test_link_to_nowhere_keeps_its_document_and_lets_others_vanish(corpus: Corpu
     assert corpus.found("bells") == []
 
 
+@pytest.mark.usefixtures("dear")
 def test_moved_or_copied_document_is_not_paid_for_again(corpus: Corpus) -> None:
     """TRAPS 36: moving a file must not change what is embedded."""
     corpus.ingest()
     (corpus.folder / "en.md").rename(corpus.folder / "moved.md")
     (corpus.folder / "copy.txt").write_text(KO, encoding="utf-8")
     summary = corpus.ingest()
-    assert counts(summary) == (2, 0, 1, 1)
+    assert counts(summary) == (1, 0, 1, 0)
+    assert summary.moved == 1
     assert summary.embedded == 0
     assert corpus.found("wear parts") == ["moved.md"]
     assert sorted(corpus.found("보증 기간")) == ["copy.txt", "sub/ko.txt"]
@@ -255,14 +276,18 @@ def test_pieces_over_the_size_are_counted(corpus: Corpus) -> None:
     assert corpus.ingest(*recursive, "chunking.chunk_overlap=0").oversized == 2
 
 
-def test_what_waits_is_written_in_bounded_batches(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragloom.ingestion.MAX_PENDING", 3)
+def test_no_more_than_a_block_waits_beyond_what_may_be_in_flight(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MOST_CHUNKS", 3)
     lines = corpus.folder.parent / "many.jsonl"
-    lines.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(10)), encoding="utf-8")
-    (config,) = load(["source=jsonl", f'source.path="{lines}"', f'vector_store.path="{corpus.store}"'])
-    written: list[int] = []
-    Assembly(config).ingest(lambda documents, chunks, failures: written.append(chunks))
-    assert len(set(written)) > 3
+    lines.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(20)), encoding="utf-8")
+    place = [f'source.path="{lines}"', f'vector_store.path="{corpus.store}"']
+    (config,) = load(["source=jsonl", "workers.processes=0", "workers.in_flight_mb=0.001", *place])
+    ahead: list[int] = []
+    summary = Assembly(config).ingest(lambda state: ahead.append(state.chunks - state.written))
+    assert summary.chunks == 20
+    assert 3 <= max(ahead) <= 2 * 3 + 1  # one block in flight, one being filled, and the chunk that closes it
 
 
 def test_changed_chunking_or_embedding_goes_to_another_index(corpus: Corpus) -> None:
@@ -342,10 +367,10 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
     corpus.write("en.md", "The saddle is covered for three weeks.", later=5)
     assembly = corpus.assembly()
 
-    def fail(chunks: Any) -> Any:
+    def fail(self: Any, texts: list[str], counts: list[int] | None) -> Any:
         raise RuntimeError("the provider is gone")
 
-    monkeypatch.setattr(type(assembly.embedding), "embed_chunks", lambda self, chunks: fail(chunks))
+    monkeypatch.setattr(type(assembly.embedding), "make", fail)
     with pytest.raises(RuntimeError, match="gone"):
         assembly.ingest()
     monkeypatch.undo()
@@ -357,7 +382,86 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
 
 
 def test_progress_is_told(corpus: Corpus) -> None:
-    told: list[tuple[int, int, int]] = []
-    corpus.assembly().ingest(lambda documents, chunks, failures: told.append((documents, chunks, failures)))
-    assert told[-1] == (2, 2, 0)
-    assert told == sorted(told)
+    told: list[State] = []
+    corpus.assembly().ingest(lambda state: told.append(replace(state)))
+    assert list(dict.fromkeys(state.stage for state in told)) == [
+        "listing",
+        "ingesting",
+        "deleting",
+        "maintaining",
+        "done",
+    ]
+    last = told[-1]
+    assert (last.listed, last.to_read, last.read, last.chunks, last.embedded, last.written) == (2, 2, 2, 2, 2, 2)
+    assert last.bytes_read == last.bytes_to_read > 0
+    for name in ("listed", "read", "bytes_read", "chunks", "embedded", "tokens", "written"):
+        values = [getattr(state, name) for state in told]
+        assert values == sorted(values), name
+
+
+def test_asked_to_stop_it_commits_what_it_has_read_and_the_next_run_goes_on(corpus: Corpus) -> None:
+    for number in range(300):
+        corpus.write(f"many/{number}.txt", f"Document number {number}.")
+    read = [0]
+
+    def stop() -> bool:
+        read[0] += 1
+        return read[0] > 100
+
+    summary = corpus.assembly().ingest(stop=stop)
+    assert summary.stopped is not None
+    assert "same command goes on" in summary.stopped
+    assert not summary.complete
+    assert summary.added == summary.documents == 100
+    again = corpus.ingest()
+    assert again.complete
+    assert counts(again) == (202, 0, 100, 0)
+
+
+def test_stopped_run_deletes_nothing(corpus: Corpus) -> None:
+    corpus.ingest()
+    (corpus.folder / "en.md").unlink()
+    corpus.write("new.txt", "New.")
+    summary = corpus.assembly().ingest(stop=lambda: True)
+    assert (summary.deleted, summary.documents) == (0, 2)
+    assert counts(corpus.ingest()) == (1, 0, 1, 1)
+
+
+def test_more_vanished_documents_than_allowed_stay_until_that_is_allowed(corpus: Corpus) -> None:
+    for number in range(8):
+        corpus.write(f"{number}.txt", f"Document number {number}.")
+    corpus.ingest()
+    for number in range(8):
+        (corpus.folder / f"{number}.txt").unlink()
+    refused = corpus.ingest()
+    assert refused.deleted == 0
+    assert refused.documents == 10
+    assert not refused.complete
+    assert refused.kept is not None
+    assert "8 of 10" in refused.kept
+    assert "allow_mass_delete=true" in refused.kept
+    assert corpus.ingest("allow_mass_delete=true").deleted == 8
+
+
+def test_moved_documents_do_not_count_as_deleted(corpus: Corpus) -> None:
+    for number in range(8):
+        corpus.write(f"{number}.txt", f"Document number {number}.")
+    corpus.ingest()
+    for number in range(8):
+        (corpus.folder / f"{number}.txt").rename(corpus.folder / f"moved-{number}.txt")
+    summary = corpus.ingest()
+    assert (summary.moved, summary.added, summary.deleted, summary.documents) == (8, 0, 0, 10)
+    assert summary.complete
+
+
+def test_workers_give_the_same_index_as_this_process(corpus: Corpus, tmp_path: Path) -> None:
+    for number in range(40):
+        corpus.write(f"{number}.txt", f"Document number {number}. {EN} {KO}" * (number % 5))
+    here = corpus.ingest()
+    there = corpus.ingest("workers.processes=2", f'vector_store.path="{tmp_path / "other"}"')
+    assert counts(there) == counts(here)
+    dumps = [
+        contents(corpus.assembly(f'vector_store.path="{path}"').open()) for path in (corpus.store, tmp_path / "other")
+    ]
+    assert dumps[0] == dumps[1]
+    assert len(dumps[0]) == here.chunks
