@@ -3,11 +3,13 @@
 import contextlib
 import importlib
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache"}
@@ -21,6 +23,13 @@ class Done:
     returncode: int
     stdout: str
     stderr: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `ingest output=json` prints last."""
+        events: list[dict[str, Any]] = [json.loads(line) for line in self.stdout.splitlines()]
+        assert [event["event"] for event in events].index("summary") == len(events) - 1
+        return events[-1]
 
 
 @contextlib.contextmanager
@@ -39,7 +48,9 @@ def _inside(cwd: Path, script: str, env: dict[str, str]) -> Iterator[None]:
 
 
 def run(script: str, *arguments: str, cwd: Path, stdin: str = "", **env: str) -> Done:
-    """Runs `scripts/<script>.py` with these arguments in the folder `cwd`."""
+    """Runs `scripts/<script>.py` with these arguments in the folder `cwd`; ingest reads in this process, which is quick."""
+    if script == "ingest" and not any("workers.processes" in argument for argument in arguments):
+        arguments = (*arguments, "workers.processes=0")
     main = importlib.import_module(f"ragloom.cli.{MODULES[script]}").main
     out, err, given = io.StringIO(), io.StringIO(), sys.stdin
     with _inside(cwd, script, env), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

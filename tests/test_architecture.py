@@ -22,6 +22,7 @@ IDS = [f"{path.parent.name}={path.stem}" for path in YAMLS]
 SHARED = {
     "errors",
     "records",
+    "gold",
     "values",
     "secrets",
     "nodes",

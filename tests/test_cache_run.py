@@ -33,8 +33,7 @@ def run(program: str, *arguments: str, cwd: Path, server: OpenAIServer) -> Done:
 def ingest(*arguments: str, cwd: Path, server: OpenAIServer) -> dict[str, Any]:
     done = run("ingest", "output=json", *arguments, cwd=cwd, server=server)
     assert done.returncode == 0, done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout)
-    return summary
+    return done.summary
 
 
 def cache(*arguments: str, cwd: Path) -> Any:
@@ -162,7 +161,7 @@ def test_deleted_documents_texts_are_forgotten(tmp_path: Path, server: OpenAISer
     (docs / "goes.txt").unlink()
     (docs / "moves.txt").rename(docs / "moved.txt")
     summary = ingest(*keys, cwd=tmp_path, server=server)
-    assert (summary["deleted"], summary["usage"]["requests"]) == (2, 0)
+    assert (summary["deleted"], summary["moved"], summary["usage"]["requests"]) == (1, 1, 0)
     known = _opened(tmp_path, server, *keys)
     gone = {text for text in paid if text in DOCUMENTS["goes.txt"]}
     assert len(gone) >= (5 if chunking == "semantic" else 3)

@@ -148,7 +148,7 @@ def test_ingest_option_builds_first_and_keeps_standard_output_clean(tmp_path: Pa
 
 def test_ingest_json_is_one_object(place: Path) -> None:
     done = run("ingest", "output=json", cwd=place)
-    summary = json.loads(done.stdout)
+    summary = done.summary
     assert summary["unchanged"] == summary["documents"] > 5
     assert summary["embedded"] == 0
 
@@ -266,5 +266,5 @@ def test_ingest_tells_what_the_store_says_of_the_commit(tmp_path: Path, monkeypa
     assert "note: 3 shards [x]" in done.stdout
     assert "note: 7 deleted chunks still count in the index's BM25 statistics" in done.stdout
     assert "indexes.py rebuild sample-" in done.stdout
-    summary = json.loads(run("ingest", "output=json", cwd=tmp_path).stdout)
+    summary = run("ingest", "output=json", cwd=tmp_path).summary
     assert (summary["notes"], summary["deleted_chunks"]) == (["3 shards [x]"], 7)

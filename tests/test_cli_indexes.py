@@ -21,7 +21,7 @@ class Stand:
         """Builds the index of a config; returns its name."""
         done = run("ingest", "output=json", *self.store, *overrides, cwd=self.cwd)
         assert done.returncode == 0, done.stderr
-        name: str = json.loads(done.stdout)["index"]
+        name: str = done.summary["index"]
         return name
 
     def run(self, verb: str, *arguments: str, stdin: str = "") -> Done:

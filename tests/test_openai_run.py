@@ -31,11 +31,11 @@ def test_run_answers_counts_and_prices_what_the_server_reported(tmp_path: Path) 
     with OpenAIServer(answer=ANSWER, api_key=KEY, count=load("cl100k_base").count) as server:
         done = run("ingest", "output=json", cwd=tmp_path, server=server)
         assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout)
+        summary = done.summary
         assert summary["usage"]["embedding_tokens"] == server.tokens == summary["tokens"]
         assert summary["usage"]["cost_usd"] == pytest.approx(server.tokens * 0.02 / 1e6)
         before = server.tokens
-        again = json.loads(run("ingest", "output=json", cwd=tmp_path, server=server).stdout)
+        again = run("ingest", "output=json", cwd=tmp_path, server=server).summary
         assert again["usage"]["requests"] == 0
         assert server.tokens == before
         result = json.loads(

@@ -6,7 +6,7 @@ import os
 import pickle
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -84,7 +84,7 @@ def test_cut_gives_the_chunks_of_the_chunking_after_it_crossed(
 def test_half_a_character_crosses() -> None:
     made = document("a\ud800b")
     found = read(made, CHUNKERS["fixed"])
-    assert pickle.loads(pickle.dumps(found)).text == "a\ud800b"
+    assert pickle.loads(pickle.dumps(found, protocol=5)).text == "a\ud800b"
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -198,7 +198,7 @@ def test_what_an_embedding_raises_while_cutting_is_raised(processes: int, tmp_pa
 
 def test_cheap_embedding_goes_along() -> None:
     class Cheap(LetterEmbedding):
-        cheap = True
+        cheap: ClassVar[bool] = True
 
     kept: Any = Reading(
         ToldSource(None), chunkers()["semantic"].model_copy(update={"embedding": Cheap.model_construct()})
