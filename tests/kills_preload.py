@@ -1,0 +1,12 @@
+"""What the children of `kills` share: imported once by the process that they are forked from, which runs no thread."""
+
+import lancedb  # noqa: F401
+import weaviate  # noqa: F401
+
+import kills  # noqa: F401
+import ragloom.embedding.hashed
+import ragloom.ingestion
+import ragloom.reading
+import ragloom.source.files
+import ragloom.vector_store.lance.database
+import ragloom.vector_store.server.database  # noqa: F401
