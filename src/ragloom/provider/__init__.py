@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ragloom.cost import record
+from ragloom.cost import charge, record
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.provider.retry import Course, Link, broken, failure_of
+from ragloom.provider.limits import Limiter
+from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
 
 if TYPE_CHECKING:
     import openai
@@ -109,6 +110,7 @@ class Provider:
         self.link = link
         self._lock = threading.Lock()
         self._usage = Usage()
+        self._limiter = Limiter(link.rates)
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
 
@@ -127,15 +129,21 @@ class Provider:
         """Raises ConfigError now, before anything is read or paid, when the key is missing."""
         read_key(self.link.kind, self.link.api_key_env)
 
-    def embeddings(self, **request: Any) -> CreateEmbeddingResponse:
-        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says."""
-        answer = self._call(lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit))
+    def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
+        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
+
+        Args:
+            tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
+        """
+        answer = self._call(
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
+        )
         return self._recorded(_expect(answer, "data", self.link))
 
-    async def aembeddings(self, **request: Any) -> CreateEmbeddingResponse:
+    async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
         answer = await self._acall(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit)
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
         )
         return self._recorded(_expect(answer, "data", self.link))
 
@@ -196,27 +204,37 @@ class Provider:
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
 
-    def _call(self, send: Callable[[openai.OpenAI, float], Answer]) -> Answer:
+    def _call(self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0) -> Answer:
         client, course = self._sync_client(), Course(self.link)
         while True:
+            if held := self._limiter.reserve(tokens):
+                course.pause(held)
+                _sleep(held)
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            _sleep(course.wait_after(failure))
+            wait = course.wait_after(failure)
+            _charge_again(failure, tokens)
+            _sleep(wait)
 
-    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]]) -> Answer:
+    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]], tokens: int = 0) -> Answer:
         client, course = self._async_client(), Course(self.link)
         while True:
+            if held := self._limiter.reserve(tokens):
+                course.pause(held)
+                await _asleep(held)
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            await _asleep(course.wait_after(failure))
+            wait = course.wait_after(failure)
+            _charge_again(failure, tokens)
+            await _asleep(wait)
 
     def _sync_client(self) -> openai.OpenAI:
         with self._lock:
@@ -284,6 +302,12 @@ def _expect(answer: Answer, part: str, link: Link) -> Answer:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _charge_again(failure: Failure, tokens: int) -> None:
+    """Charges an open budget for the next request where the server may bill the one that failed as well."""
+    if failure.maybe_done and tokens:
+        charge(tokens)
 
 
 def _sleep(seconds: float) -> None:
