@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llama_index.core.ingestion import IngestionPipeline
 
     from ragloom.cache.vectors import VectorCache
+    from ragloom.cost import Budget
     from ragloom.ingestion import IngestSummary, Progress
     from ragloom.query import CitedQueryEngine
     from ragloom.vector_store.interface import Database, Index
@@ -177,7 +178,7 @@ class Assembly:
 
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-
+        limits = Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, self._budget())
         return ingest(
             self.source,
             self.chunking,
@@ -186,7 +187,7 @@ class Assembly:
             index_name=self.index_name,
             description=self.description,
             config=self.config.public(),
-            limits=Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions),
+            limits=limits,
             progress=progress,
             stop=stop,
         )
@@ -196,6 +197,26 @@ class Assembly:
         from llama_index.core.ingestion import IngestionPipeline
 
         return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
+
+    def _budget(self) -> Budget:
+        """What the embedding of one ingest may cost.
+
+        Raises:
+            ConfigError: dollars are limited, and what the model costs is not known.
+        """
+        from ragloom.cost import Budget
+
+        settings, price = self.config.tree["budget"], 0.0
+        if settings["max_usd"] is not None and getattr(self.embedding, "paid", False):
+            model = self.embedding.model_name
+            if model not in self.prices:
+                raise ConfigError(
+                    f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has "
+                    f"none; give '+prices.models={{{model}: {{input: DOLLARS, output: 0}}}}' (per million tokens; 0 "
+                    "where nothing is paid), or limit budget.max_tokens instead"
+                )
+            price = self.prices[model]["input"]
+        return Budget(**settings, price=price)
 
     def _available(self, group: str) -> dict[str, Any]:
         """Builds what a group's builder asks for; the opened index is the caller's to give."""

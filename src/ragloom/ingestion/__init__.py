@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cost import collect_usage
+from ragloom.cost import Budget, collect_usage, within
 from ragloom.errors import DataError
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.run import Run
@@ -44,11 +44,13 @@ class Limits:
         workers: processes that read, and what a document may take there.
         in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
         deletions: how many vanished documents may be deleted.
+        budget: what embedding may cost; None = it is not limited.
     """
 
     workers: Bounds
     in_flight_mb: float
     deletions: Deletions
+    budget: Budget | None = None
 
 
 def ingest(
@@ -74,7 +76,7 @@ def ingest(
         index_name: `<source.name>-<fingerprint>`.
         description: what shapes the index, in words; kept with it.
         config: the composed config without secrets; kept with the commit.
-        limits: of memory, time and deletions.
+        limits: of memory, time, money and deletions.
         progress: is told how far it is.
         stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
 
@@ -88,6 +90,7 @@ def ingest(
     clock = _Clock()
     with (
         collect_usage() as usage,
+        within(limits.budget),
         Ledger() as ledger,
         database.writer(
             index_name, dimensions=embedding.dimensions, description=description, root=source.root
