@@ -14,6 +14,7 @@ from programs import Done
 from ragloom.assembly import Assembly
 from ragloom.config import load
 from ragloom.ingestion import IngestSummary
+from ragloom.provider import sending_nothing
 from ragloom.records import Chunk, Entry
 from ragloom.tokenizer import load as tokenizer
 
@@ -74,6 +75,8 @@ class PaidCorpus:
     def chunks(self, server: OpenAIServer, *further: str) -> dict[str, list[tuple[Chunk, str]]]:
         """Cuts the documents as they are now: each document's chunks, with what is sent for them."""
         assembly = self.assembly(server, *further)
+        with sending_nothing():  # needs no key
+            assembly.embedding  # noqa: B018 - built here
         found = {}
         for entry in assembly.source.entries():
             assert isinstance(entry, Entry)

@@ -135,7 +135,9 @@ def test_what_chunking_asks_for_is_covered(corpus: PaidCorpus, processes: int) -
         corpus.write(number, f"Sentence {number}. Another about {number}. Nothing more than {number} is said here.")
     workers = f"workers.processes={processes}"
     with counting_server() as server:
-        corpus.ingest(server, *SEMANTIC, workers, f'cache.path="{corpus.root / "b"}"', f'vector_store.path="{corpus.root / "a"}"')
+        corpus.ingest(
+            server, *SEMANTIC, workers, f'cache.path="{corpus.root / "b"}"', f'vector_store.path="{corpus.root / "a"}"'
+        )
         whole, server.tokens = server.tokens, 0
         most = whole // 3
         summary = corpus.ingest(server, *SEMANTIC, workers, f"budget.max_tokens={most}")

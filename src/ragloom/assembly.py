@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.cache import is_begun
 from ragloom.config import Config, build
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.values import needs_of
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from ragloom.cache.vectors import VectorCache
     from ragloom.cost import Budget
-    from ragloom.ingestion import IngestSummary, Progress
+    from ragloom.ingestion import IngestSummary, Limits, Progress
+    from ragloom.ingestion.rehearsal import Estimate
     from ragloom.query import CitedQueryEngine
     from ragloom.vector_store.interface import Database, Index
 
@@ -97,7 +99,9 @@ class Assembly:
         """What makes vectors, or finds them in the cache."""
         embedding = build(self.config, "embedding")
         # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
-        if self.config.tree["cache"]["enabled"] and not getattr(embedding, "cheap", True):
+        settings = self.config.tree["cache"]
+        there = not self.config.tree["dry_run"] or is_begun(Path(settings["path"]).expanduser())
+        if settings["enabled"] and there and not getattr(embedding, "cheap", True):
             embedding.use_cache(self.cache, self.description["embedding"])
         return embedding
 
@@ -173,12 +177,9 @@ class Assembly:
             progress: is told how far it is.
             stop: asked before each document whether to end early.
         """
-        from ragloom.ingestion import Deletions, Limits, ingest
-        from ragloom.reading import bounds_of
+        from ragloom.ingestion import ingest
 
-        tree = self.config.tree
-        deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-        limits = Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, self._budget())
+        limits = self._limits()
         return ingest(
             self.source,
             self.chunking,
@@ -192,11 +193,42 @@ class Assembly:
             stop=stop,
         )
 
+    def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
+        """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
+        from ragloom.ingestion.rehearsal import rehearse
+        from ragloom.provider import sending_nothing
+
+        with sending_nothing():
+            return rehearse(
+                self.source,
+                self.chunking,
+                self.embedding,
+                self.database,
+                index_name=self.index_name,
+                limits=self._limits(),
+                keeps=self.config.tree["cache"]["enabled"] and not getattr(self.embedding, "cheap", True),
+                progress=progress,
+                stop=stop,
+            )
+
     def ingestion_pipeline(self) -> IngestionPipeline:
         """Hands out a plain LlamaIndex pipeline of exactly the stages that `ingest` runs, for whoever wants one."""
         from llama_index.core.ingestion import IngestionPipeline
 
         return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
+
+    def _limits(self) -> Limits:
+        """What an ingest may use, spend and delete.
+
+        Raises:
+            ConfigError: dollars are limited, and what the model costs is not known.
+        """
+        from ragloom.ingestion import Deletions, Limits
+        from ragloom.reading import bounds_of
+
+        tree = self.config.tree
+        deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
+        return Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, self._budget())
 
     def _budget(self) -> Budget:
         """What the embedding of one ingest may cost.

@@ -178,6 +178,7 @@ def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
         "llm_input_tokens": llm.input,
         "llm_output_tokens": llm.output,
         "requests": embedding.requests + llm.requests,
+        "unreported": embedding.unreported + llm.unreported,
         "cost_usd": dollars(usage, prices),
         "cache": {
             "hits": usage.cache.hits,

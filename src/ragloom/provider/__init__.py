@@ -8,11 +8,13 @@ alone, which is no part of any representation, copy or pickle.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -100,6 +102,22 @@ def read_key(kind: str, api_key_env: str | None) -> str | None:
     return key
 
 
+_silent: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_silent", default=False)
+
+
+@contextmanager
+def sending_nothing() -> Iterator[None]:
+    """Needs no key inside the block, and sends nothing: what would is a bug, and raises.
+
+    It belongs to the context (thread or task) that opened it and to what that context starts.
+    """
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
 class Provider:
     """Sends requests to one model of one server, and keeps count.
 
@@ -127,7 +145,8 @@ class Provider:
 
     def check_key(self) -> None:
         """Raises ConfigError now, before anything is read or paid, when the key is missing."""
-        read_key(self.link.kind, self.link.api_key_env)
+        if not _silent.get():
+            read_key(self.link.kind, self.link.api_key_env)
 
     def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
@@ -237,6 +256,7 @@ class Provider:
             await _asleep(wait)
 
     def _sync_client(self) -> openai.OpenAI:
+        self._demand_allowed()
         with self._lock:
             if self._client is None:
                 from openai import OpenAI
@@ -245,6 +265,7 @@ class Provider:
             return self._client
 
     def _async_client(self) -> openai.AsyncOpenAI:
+        self._demand_allowed()
         loop = asyncio.get_running_loop()
         with self._lock:
             # A client's connections belong to the loop that opened them; those of closed loops are let go.
@@ -254,6 +275,10 @@ class Provider:
 
                 self._async_clients[loop] = AsyncOpenAI(**self._client_settings())
             return self._async_clients[loop]
+
+    def _demand_allowed(self) -> None:
+        if _silent.get():
+            raise RuntimeError(f"{self!r} was asked where nothing may be sent")
 
     def _client_settings(self) -> dict[str, Any]:
         key = read_key(self.link.kind, self.link.api_key_env)
