@@ -44,7 +44,7 @@ class Fault:
         status: answered with `message` instead of the result.
         raw: body answered instead of the result, as it is.
         edit: changes the result before it is sent (in a stream: each piece).
-        break_after: characters of a streamed reply after which the connection is cut.
+        break_after: characters of a streamed reply, or bytes of a whole one, after which the connection is cut.
         end_after: characters of a streamed reply after which the stream ends as if it were complete.
         hang_after: characters of a streamed reply after which nothing comes for `delay` seconds.
         hang_up: the connection is closed without an answer.
@@ -98,6 +98,7 @@ class OpenAIServer:
     Attributes:
         requests: what was sent, in order.
         tokens: of all inputs answered, by `count`.
+        refuses: says of an input whether a request that holds it is refused.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class OpenAIServer:
         max_tokens: int = 8191,
         count: Callable[[str], int] = lambda text: len(text.split()),
         reports_usage: bool = True,
+        refuses: Callable[[str], bool] = lambda text: False,
     ) -> None:
         self.script = list(script)
         self.dimensions = dimensions
@@ -120,6 +122,7 @@ class OpenAIServer:
         self.max_tokens = max_tokens
         self.count = count
         self.reports_usage = reports_usage
+        self.refuses = refuses
         self.requests: list[Request] = []
         self.tokens = 0
         self._lock = threading.Lock()
@@ -208,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
         result = self._embeddings(body) if self.path == "/v1/embeddings" else self._completion(body)
         if not self.owner.reports_usage:
             result.pop("usage")
-        self._send_json(fault.edit(result) if fault.edit else result)
+        self._send_json(fault.edit(result) if fault.edit else result, fault.break_after)
 
     def _check(self, body: dict[str, Any]) -> None:
         key = self.owner.api_key
@@ -224,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not texts or len(texts) > ITEMS_PER_REQUEST or not all(texts):
             raise _Refused(400, "'$.input' is invalid", "invalid_request_error")
         for text in texts:
+            if self.owner.refuses(text):
+                raise _Refused(400, "input was rejected by the content policy", "content_policy_violation")
             if self.owner.count(text) > self.owner.max_tokens:
                 raise _Refused(400, f"This model's maximum context length is {self.owner.max_tokens} tokens")
         tokens = self.owner.counted(texts)
@@ -308,15 +313,17 @@ class _Handler(BaseHTTPRequestHandler):
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
         self._send(number, json.dumps({"error": error}).encode(), {"Content-Type": "application/json", **headers})
 
-    def _send_json(self, result: Any) -> None:
-        self._send(200, json.dumps(result, ensure_ascii=False).encode(), {"Content-Type": "application/json"})
+    def _send_json(self, result: Any, break_after: int | None) -> None:
+        body = json.dumps(result, ensure_ascii=False).encode()
+        self._send(200, body, {"Content-Type": "application/json"}, break_after)
 
-    def _send(self, number: int, body: bytes, headers: dict[str, str]) -> None:
+    def _send(self, number: int, body: bytes, headers: dict[str, str], break_after: int | None = None) -> None:
         self.send_response(number)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[:break_after])
+        self.close_connection |= break_after is not None  # before the length that was announced
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Keeps the test's output clean."""

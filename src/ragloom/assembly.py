@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.cache import is_begun
 from ragloom.config import Config, build
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.values import needs_of
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from llama_index.core.ingestion import IngestionPipeline
 
     from ragloom.cache.vectors import VectorCache
-    from ragloom.ingestion import IngestSummary, Progress
+    from ragloom.cost import Budget
+    from ragloom.ingestion import IngestSummary, Limits, Progress
+    from ragloom.ingestion.rehearsal import Estimate
     from ragloom.query import CitedQueryEngine
     from ragloom.vector_store.interface import Database, Index
 
@@ -96,7 +99,9 @@ class Assembly:
         """What makes vectors, or finds them in the cache."""
         embedding = build(self.config, "embedding")
         # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
-        if self.config.tree["cache"]["enabled"] and not getattr(embedding, "cheap", True):
+        settings = self.config.tree["cache"]
+        there = not self.config.tree["dry_run"] or is_begun(Path(settings["path"]).expanduser())
+        if settings["enabled"] and there and not getattr(embedding, "cheap", True):
             embedding.use_cache(self.cache, self.description["embedding"])
         return embedding
 
@@ -172,12 +177,9 @@ class Assembly:
             progress: is told how far it is.
             stop: asked before each document whether to end early.
         """
-        from ragloom.ingestion import Deletions, Limits, ingest
-        from ragloom.reading import bounds_of
+        from ragloom.ingestion import ingest
 
-        tree = self.config.tree
-        deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-
+        limits = self._limits()
         return ingest(
             self.source,
             self.chunking,
@@ -186,16 +188,67 @@ class Assembly:
             index_name=self.index_name,
             description=self.description,
             config=self.config.public(),
-            limits=Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions),
+            limits=limits,
             progress=progress,
             stop=stop,
         )
+
+    def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
+        """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
+        from ragloom.ingestion.rehearsal import rehearse
+        from ragloom.provider import sending_nothing
+
+        with sending_nothing():
+            return rehearse(
+                self.source,
+                self.chunking,
+                self.embedding,
+                self.database,
+                index_name=self.index_name,
+                limits=self._limits(),
+                keeps=self.config.tree["cache"]["enabled"] and not getattr(self.embedding, "cheap", True),
+                progress=progress,
+                stop=stop,
+            )
 
     def ingestion_pipeline(self) -> IngestionPipeline:
         """Hands out a plain LlamaIndex pipeline of exactly the stages that `ingest` runs, for whoever wants one."""
         from llama_index.core.ingestion import IngestionPipeline
 
         return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
+
+    def _limits(self) -> Limits:
+        """What an ingest may use, spend and delete.
+
+        Raises:
+            ConfigError: dollars are limited, and what the model costs is not known.
+        """
+        from ragloom.ingestion import Deletions, Limits
+        from ragloom.reading import bounds_of
+
+        tree = self.config.tree
+        deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
+        return Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, self._budget())
+
+    def _budget(self) -> Budget:
+        """What the embedding of one ingest may cost.
+
+        Raises:
+            ConfigError: dollars are limited, and what the model costs is not known.
+        """
+        from ragloom.cost import Budget
+
+        settings, price = self.config.tree["budget"], 0.0
+        if settings["max_usd"] is not None and getattr(self.embedding, "paid", False):
+            model = self.embedding.model_name
+            if model not in self.prices:
+                raise ConfigError(
+                    f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has "
+                    f"none; give '+prices.models={{{model}: {{input: DOLLARS, output: 0}}}}' (per million tokens; 0 "
+                    "where nothing is paid), or limit budget.max_tokens instead"
+                )
+            price = self.prices[model]["input"]
+        return Budget(**settings, price=price)
 
     def _available(self, group: str) -> dict[str, Any]:
         """Builds what a group's builder asks for; the opened index is the caller's to give."""

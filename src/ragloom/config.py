@@ -72,10 +72,19 @@ class WorkerSettings(TypedDict):
     in_flight_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class BudgetSettings(TypedDict):
+    """What the embedding of one ingest may cost; None = no limit."""
+
+    max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    max_tokens: Annotated[int, Field(ge=0)] | None
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
     "workers": WorkerSettings,
+    "dry_run": bool,
+    "budget": BudgetSettings,
     "runs": Name,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
     "allow_mass_delete": bool,

@@ -3,6 +3,9 @@
 Providers record each call here; whoever wants the usage of a piece of work collects it around that work. A collection
 belongs to the context (thread or task) that opened it and to what that context starts, so that concurrent queries do
 not see each other's tokens. Local models record nothing: nothing is paid for them.
+
+A budget is opened in the same way. It is charged before each call with that call's own tokens, so that no call is made
+that would exceed it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Literal
+
+from ragloom.errors import RagloomError
 
 Kind = Literal["embedding", "llm"]
 
@@ -172,6 +178,7 @@ def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
         "llm_input_tokens": llm.input,
         "llm_output_tokens": llm.output,
         "requests": embedding.requests + llm.requests,
+        "unreported": embedding.unreported + llm.unreported,
         "cost_usd": dollars(usage, prices),
         "cache": {
             "hits": usage.cache.hits,
@@ -182,3 +189,85 @@ def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
             "saved_usd": saved_dollars(usage, prices),
         },
     }
+
+
+class BudgetSpent(RagloomError):
+    """The next call would exceed the budget; it was not made."""
+
+
+class Budget:
+    """What the calls inside `within` may spend, together. Safe to be used by several threads.
+
+    Args:
+        max_usd: US dollars; None = no limit.
+        max_tokens: tokens as the embedding counts them; None = no limit.
+        price: US dollars per million tokens; 0 where nothing is paid.
+    """
+
+    def __init__(self, *, max_usd: float | None, max_tokens: int | None, price: float) -> None:
+        self._limits: dict[str, tuple[float, int]] = {}
+        if max_tokens is not None:
+            self._limits["max_tokens"] = max_tokens, max_tokens
+        if max_usd is not None and price > 0:
+            # As the decimal numbers that a person wrote: what costs exactly the limit does not exceed it.
+            self._limits["max_usd"] = max_usd, int(Fraction(str(max_usd)) * 1_000_000 / Fraction(str(price)))
+        self._changing = threading.Lock()
+        self._over: str | None = None
+        self.tokens = 0
+
+    def charge(self, tokens: int) -> None:
+        """Takes the tokens of a call that is about to be made.
+
+        Raises:
+            BudgetSpent: they would exceed the budget, or those of a call before would have: after that one none is
+                made, so that what is left out does not depend on which call is small.
+        """
+        with self._changing:
+            for key, (limit, most) in self._limits.items():
+                if self._over is None and self.tokens + tokens > most:
+                    self._over = (
+                        f"budget: budget.{key}={limit} must not be exceeded: {self.tokens} tokens are spent, and the "
+                        f"next request has {tokens} of the {most - self.tokens} left"
+                    )
+            if self._over is not None:
+                raise BudgetSpent(self._over)
+            self.tokens += tokens
+
+    def refund(self, tokens: int) -> None:
+        """Gives back the tokens of a call that was refused, and so is not billed."""
+        with self._changing:
+            self.tokens -= tokens
+
+
+_budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar("ragloom_budget", default=None)
+
+
+@contextmanager
+def within(budget: Budget | None) -> Iterator[None]:
+    """Has all calls inside the block charged to a budget, also those of threads that run in a copy of its context."""
+    token = _budget.set(budget)
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+def has_budget() -> bool:
+    """Says whether calls of this context are charged."""
+    return _budget.get() is not None
+
+
+def charge(tokens: int) -> None:
+    """Charges the open budget, if there is one, for a call that is about to be made.
+
+    Raises:
+        BudgetSpent: the call must not be made.
+    """
+    if (budget := _budget.get()) is not None:
+        budget.charge(tokens)
+
+
+def refund(tokens: int) -> None:
+    """Gives back to the open budget, if there is one, what a refused call was charged."""
+    if (budget := _budget.get()) is not None:
+        budget.refund(tokens)

@@ -142,13 +142,13 @@ class Reading:
             if bytes_hash == job.bytes_hash:
                 return Same(bytes_hash)
             document = self._source.parse(job.entry, content)
+            del content  # memory: from here on only the text is needed
+            content_hash = document_hash(document.text, document.metadata)
+            if content_hash == job.content_hash:
+                return Same(bytes_hash)
+            return self._cut(document, bytes_hash, content_hash)
         except CannotRead as error:
             return Unreadable(shown(job.entry.location), error.reason)
-        del content  # memory: from here on only the text is needed
-        content_hash = document_hash(document.text, document.metadata)
-        if content_hash == job.content_hash:
-            return Same(bytes_hash)
-        return self._cut(document, bytes_hash, content_hash)
 
     def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> Cut:
         inherited = document.metadata if self._chunking.include_metadata else {}
@@ -170,6 +170,11 @@ class Reading:
             oversized=self._chunking.oversized - before,
             content=utf8,
         )
+
+
+def refusal(says: str) -> str:
+    """Says why a document is not indexed of which the embedding's server refuses a text."""
+    return f"the embedding's server refuses a text of it ({says})"
 
 
 def bounds_of(settings: Mapping[str, Any]) -> Bounds:
@@ -247,7 +252,10 @@ class AskingEmbedding(BaseEmbedding):
         return counts
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        vectors: list[list[float]] = ask(("embed", texts)).tolist()
+        answer = ask(("embed", texts))
+        if isinstance(answer, str):
+            raise CannotRead(refusal(answer))
+        vectors: list[list[float]] = answer.tolist()
         return vectors
 
     def _get_text_embedding(self, text: str) -> list[float]:
@@ -269,6 +277,10 @@ def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
         what, texts = request
         if what == "count":
             return embedding.count_tokens(texts)  # type: ignore[attr-defined]
+        if hasattr(embedding, "embed_documents"):  # ours: it tells a text that is refused by itself from a failure
+            made = embedding.embed_documents(texts)
+            refusals: list[str] = list(made.refused.values())
+            return refusals[0] if refusals else made.vectors.astype(np.float64)
         return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
 
     return answer

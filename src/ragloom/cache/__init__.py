@@ -14,6 +14,9 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "vectors.sqlite"
 
 _bypassed: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_cache_bypassed", default=False)
 
@@ -34,3 +37,8 @@ def bypassed() -> Iterator[None]:
 def is_bypassed() -> bool:
     """Says whether this context makes every vector anew."""
     return _bypassed.get()
+
+
+def is_begun(folder: Path) -> bool:
+    """Says whether a folder holds a cache; asking makes none."""
+    return (folder / NAME).is_file()

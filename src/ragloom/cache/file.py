@@ -11,9 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ragloom.cache import NAME
 from ragloom.errors import ConfigError
 
-NAME, DAMAGED_NAME, LOCK_NAME = "vectors.sqlite", "vectors.damaged.sqlite", "vectors.lock"
+DAMAGED_NAME, LOCK_NAME = "vectors.damaged.sqlite", "vectors.lock"
 PAGE_BYTES = 4096
 
 _PATIENCE = 30.0  # seconds that a call waits for another process's transaction; each takes milliseconds

@@ -123,6 +123,17 @@ class ModelCache:
             found.damaged = len(texts) - len(found.vectors)
         return found
 
+    def peek(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """As `find`, for whoever only wants to know: it counts nothing and notes no use."""
+        wanted = {key_of(text): text for text in texts}
+        try:
+            with self.cache.file.transaction(write=False) as tables:
+                model = number_of(tables, self.layout)
+                proven, _ = read(tables, self.layout, [] if model is None else places(tables, model, wanted))
+        except (Damaged, Unavailable):
+            return {}  # the ingest that follows counts it
+        return {wanted[key]: vector for key, vector in proven.items()}
+
     def keep(self, texts: Sequence[str], vectors: npt.NDArray[Any]) -> bool:
         """Keeps the vectors of distinct texts: `[n, dimensions] float32`. They are there when this returns.
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.estimate import estimate_json, print_estimate
 from ragloom.cli.interrupt import stopping
 from ragloom.cli.terminal import (
     FAILED,
@@ -46,23 +47,30 @@ def _run(argv: list[str]) -> int:
 def _task(config: Any) -> int:
     from ragloom.cli.progress import events, shown_progress
 
-    as_json = config.tree["output"] == "json"
+    dry, as_json = config.tree["dry_run"], config.tree["output"] == "json"
     stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
 
         with Assembly(config) as assembly, stopping() as stop:
             with events(stream) if as_json else shown_progress(assembly) as progress:
-                summary = assembly.ingest(progress, stop)
-            shown = summary_json(summary, assembly)
-            path = _kept(shown, config)
+                estimate = assembly.rehearse(progress, stop) if dry else None
+                summary = assembly.ingest(progress, stop) if estimate is None else estimate.summary
+            shown = summary_json(summary, assembly) if estimate is None else estimate_json(estimate, assembly)
+            path = _kept(shown, config) if estimate is None else None
     if as_json:
         print_json({"event": "summary", **shown})
+    elif estimate is not None:
+        print_estimate(console(), estimate, assembly)
     else:
         print_summary(console(), summary, assembly)
         console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
-    if stop():
-        sys.stderr.write("stopped early; run the same command again to go on\n")
+    return _status(summary, dry=dry, stopped=stop())
+
+
+def _status(summary: IngestSummary, *, dry: bool, stopped: bool) -> int:
+    if stopped:
+        sys.stderr.write("stopped early\n" if dry else "stopped early; run the same command again to go on\n")
         return INTERRUPTED
     if summary.stopped is not None:
         return FAILED
@@ -116,7 +124,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         "unreadable": str(summary.unreadable_count),
         "skipped": str(summary.skipped_count),
         "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
-        "embedded": f"{summary.embedded} texts, {summary.tokens} tokens, {cost}",
+        "embedded": f"{summary.embedded} texts, {summary.tokens} tokens{_reported(usage, assembly)}, {cost}",
         "cache": _cache_row(usage["cache"], assembly),
         "seconds": f"{summary.seconds:.2f} ("
         + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in summary.stages.items())
@@ -144,6 +152,14 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         screen.print(f"[yellow]nothing was deleted:[/] {escape(summary.kept)}")
     if summary.stopped:
         screen.print(f"[yellow]not everything was read:[/] {escape(redact(summary.stopped))}")
+
+
+def _reported(usage: dict[str, Any], assembly: Assembly) -> str:
+    """Says what the provider reported beside what was counted: the estimate and the actual."""
+    if not getattr(assembly.embedding, "paid", False):
+        return ""
+    reported = "none" if usage["unreported"] else str(usage["embedding_tokens"])
+    return f" counted ({reported} reported by the provider in {usage['requests']} answers)"
 
 
 def _on_deleted(summary: IngestSummary, assembly: Assembly) -> list[str]:

@@ -23,6 +23,10 @@ _OPENAI_DIMENSIONS = {
 
 BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
+Concurrency = Annotated[int, Field(gt=0, le=256), OPERATIONAL]
+"""Requests in flight: each has a thread and a connection of its own."""
+Rate = Annotated[Positive | None, OPERATIONAL]
+"""A limit on requests or tokens; None = no limit."""
 
 
 def check(option: str, values: dict[str, Any]) -> list[str]:
@@ -82,6 +86,10 @@ def openai(
     timeout: Annotated[Seconds, OPERATIONAL],
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
+    concurrency: Concurrency,
+    tokens_in_flight: Rate,
+    requests_per_minute: Rate,
+    tokens_per_minute: Rate,
 ) -> "OpenAIEmbedding":
     """Builds an embedding on OpenAI's API.
 
@@ -106,6 +114,10 @@ def openai(
         timeout=timeout,
         attempts=attempts,
         deadline=deadline,
+        concurrency=concurrency,
+        tokens_in_flight=tokens_in_flight,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
     )
     embedding.provider.check_key()
     return embedding
@@ -130,6 +142,10 @@ def openai_compatible(
     timeout: Annotated[Seconds, OPERATIONAL],
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
+    concurrency: Concurrency,
+    tokens_in_flight: Rate,
+    requests_per_minute: Rate,
+    tokens_per_minute: Rate,
 ) -> "OpenAIEmbedding":
     """Builds an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
 
@@ -158,6 +174,10 @@ def openai_compatible(
         timeout=timeout,
         attempts=attempts,
         deadline=deadline,
+        concurrency=concurrency,
+        tokens_in_flight=tokens_in_flight,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
     )
     embedding.provider.check_key()
     return embedding

@@ -11,24 +11,26 @@ import re
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.instrumentation.event_handlers import NullEventHandler
-from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import BaseNode, MetadataMode
-from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, PrivateAttr
 
 from ragloom.cache import is_bypassed
 from ragloom.cache.rows import Vector
 from ragloom.cache.vectors import ModelCache, VectorCache
-from ragloom.cost import record_lookups, record_made, record_unavailable
+from ragloom.cost import charge, has_budget, record_lookups, record_made, record_unavailable, refund
+from ragloom.embedding.apart import Apart, make_apart
 from ragloom.embedding.call import Call
-from ragloom.errors import DataError, ServiceError
+from ragloom.embedding.checks import demand_texts, demand_vectors
+from ragloom.embedding.events import told
+from ragloom.embedding.recent import Recent
 from ragloom.provider import Usage
+from ragloom.provider.retry import RequestRefused
 from ragloom.records import Chunk
 
 Vectors = npt.NDArray[np.float32]
@@ -37,11 +39,9 @@ MAX_GROUP = 2048
 """Texts per embedding event, at most: LlamaIndex's own limit of `embed_batch_size`."""
 _IN_THE_TEXT = {"embedded_metadata", "document_prefix", "query_prefix"}
 """Keys that decide what text is sent, and nothing beside: an entry of the cache is found by that text."""
-_RECENT = 64  # questions whose vectors are remembered
-_NAMED = 10  # texts over the limit that one error names
+_HARMLESS = "text"  # no server refuses it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _tally = threading.Lock()
-_dispatcher = get_dispatcher(__name__)
 
 
 class Embedding(BaseEmbedding):
@@ -77,7 +77,7 @@ class Embedding(BaseEmbedding):
     paid: ClassVar[bool] = False
     """Whether each token costs money."""
     _truncated: int = PrivateAttr(default=0)
-    _recent: dict[str, list[float]] = PrivateAttr(default_factory=dict)
+    _recent: Recent = PrivateAttr(default_factory=Recent)
     _counted: dict[str, int] = PrivateAttr(default_factory=dict)
 
     @classmethod
@@ -172,7 +172,8 @@ class Embedding(BaseEmbedding):
         call = await asyncio.to_thread(self._begun, whole, counts)
         for at in self.batches(call.texts, call.counts):
             texts, counts = call.part(at)
-            vectors = await self._avectors(texts, counts)
+            with self._charged(texts, counts):
+                vectors = await self._avectors(texts, counts)
             await asyncio.to_thread(self._kept, texts, counts, vectors)
             call.take(at, vectors)
         return call.vectors()
@@ -221,8 +222,54 @@ class Embedding(BaseEmbedding):
         """
         return self._told(texts, lambda: self._made(texts, counts))
 
+    def make_apart(self, texts: list[str], counts: list[int] | None) -> Apart:
+        """As `make`; texts that are refused by themselves do not keep the others from being made.
+
+        Raises:
+            RequestRefused: the server refuses everything.
+            ServiceError: as `make`.
+        """
+        text = self.document_text(_HARMLESS, {})
+        tokens = None if counts is None else self.count_tokens([text])
+        harmless = lambda: self.make([text], tokens)  # noqa: E731
+        return make_apart(self.make, texts, counts, dimensions=self.dimensions, harmless=harmless)
+
+    def embed_documents(self, texts: Sequence[str]) -> Apart:
+        """Embeds texts as `get_text_embedding_batch` does; those that are refused by themselves are told.
+
+        Raises:
+            DataError: a text is blank or over the limit; nothing was embedded.
+            ServiceError: as `make_apart`.
+        """
+        whole = [_whole(self.document_prefix + text) for text in texts]
+        counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
+        if not whole:
+            return Apart(self._none())
+        call, refused = self._begun(whole, counts), dict[str, str]()
+        for at in self.batches(call.texts, call.counts):
+            made = self.make_apart(*call.part(at))
+            call.take(at, made.vectors)
+            refused |= {call.texts[at[place]]: reason for place, reason in made.refused.items()}
+        return Apart(call.vectors(), {at: refused[text] for at, text in enumerate(whole) if text in refused})
+
+    @contextmanager
+    def _charged(self, texts: list[str], counts: list[int] | None) -> Iterator[None]:
+        """Charges an open budget before a call, and gives back what a refused one was charged.
+
+        Raises:
+            BudgetSpent: the call must not be made.
+        """
+        tokens = sum(self.count_tokens(texts) if counts is None and has_budget() else counts or ())
+        charge(tokens)
+        try:
+            yield
+        except RequestRefused:
+            refund(tokens)
+            raise
+
     def _made(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        vectors = self._vectors(texts, counts)
+        with self._charged(texts, counts):
+            vectors = self._vectors(texts, counts)
         self._kept(texts, counts, vectors)
         return vectors
 
@@ -243,12 +290,7 @@ class Embedding(BaseEmbedding):
 
     def _told(self, texts: list[str], make: Callable[[], Vectors]) -> Vectors:
         """Fires LlamaIndex's events around the embedding of texts."""
-        if not _listened_to():
-            return make()
-        _dispatcher.event(EmbeddingStartEvent(model_dict=self.to_payload()))
-        vectors = make()
-        _dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors.tolist()))
-        return vectors
+        return told(texts, self.to_payload, make)
 
     def _embedded(self, texts: list[str], counts: list[int] | None) -> Vectors:
         if not texts:
@@ -284,21 +326,12 @@ class Embedding(BaseEmbedding):
 
     def _checked(self, texts: list[str], name: Callable[[int], str], count_truncated: bool = True) -> list[int] | None:
         """Counts tokens and refuses what is blank or too long; returns the counts, None where there is no limit."""
-        problems = [
-            f"embedding: {name(at)} is blank; leave it out" for at, text in enumerate(texts) if not text.strip()
-        ]
         counts = None if self.max_tokens is None else self._count(texts)
         over = [(at, tokens) for at, tokens in enumerate(counts or []) if tokens > (self.max_tokens or 0)]
-        if over and self.overlong == "error":
-            or_cut = ", or set embedding.overlong=truncate" if self.truncation_offered else ""
-            problems += [
-                f"embedding: {name(at)}: {tokens} tokens of {self.model_name} must be at most {self.max_tokens}; "
-                f"lower chunking.chunk_size{or_cut}"
-                for at, tokens in over
-            ]
-        if problems:
-            further = [f"embedding: and {len(problems) - _NAMED} more"] if len(problems) > _NAMED else []
-            raise DataError(*problems[:_NAMED], *further)
+        or_cut = ", or set embedding.overlong=truncate" if self.truncation_offered else ""
+        too_long = f"tokens of {self.model_name} must be at most {self.max_tokens}; lower chunking.chunk_size{or_cut}"
+        refused = [(at, f"{tokens} {too_long}") for at, tokens in over] if self.overlong == "error" else []
+        demand_texts(texts, refused, name)
         if over and count_truncated:
             with _tally:
                 self._truncated += len(over)
@@ -322,25 +355,12 @@ class Embedding(BaseEmbedding):
 
     def _kept(self, texts: list[str], counts: list[int] | None, vectors: Vectors) -> None:
         """Checks what was made before it is kept."""
-        self._verify(vectors, texts)
+        demand_vectors(
+            vectors, texts, dimensions=self.dimensions, zero_possible=self.zero_possible, model=self.model_name
+        )
         record_made(len(texts), sum(counts or ()))
         if self.cache is not None and not is_bypassed():
             record_unavailable(not self.cache.keep(texts, vectors))
-
-    def _verify(self, vectors: Vectors, texts: list[str]) -> None:
-        if vectors.shape != (len(texts), self.dimensions):
-            raise ServiceError(
-                f"embedding: {self.model_name} returned {' x '.join(map(str, vectors.shape))} numbers for {len(texts)} "
-                f"texts; embedding.dimensions={self.dimensions} must be the model's own"
-            )
-        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if not self.zero_possible and not wrong.size:
-            wrong = np.flatnonzero(~vectors.any(axis=1))
-        if wrong.size:
-            raise ServiceError(
-                f"embedding: {self.model_name} returned a vector that is not finite or all zero for {wrong.size} of "
-                f"{len(texts)} texts, the first being text {int(wrong[0]) + 1}; the model or its server is broken"
-            )
 
     def _none(self) -> Vectors:
         return np.zeros((0, self.dimensions), dtype=np.float32)
@@ -349,24 +369,11 @@ class Embedding(BaseEmbedding):
 
     def _get_query_embedding(self, query: str) -> list[float]:
         text = self.query_prefix + query
-        return self._known(text) or self._remember(text, self.embed([text])[0].tolist())
+        return self._recent.known(text) or self._recent.remember(text, self.embed([text])[0].tolist())
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         text = self.query_prefix + query
-        return self._known(text) or self._remember(text, (await self.aembed([text]))[0].tolist())
-
-    def _known(self, text: str) -> list[float] | None:
-        """The vector of a question asked just before: retriever and reranker both need it, and it is paid for once."""
-        with _tally:
-            known = None if is_bypassed() else self._recent.get(text)
-        return None if known is None else list(known)
-
-    def _remember(self, text: str, vector: list[float]) -> list[float]:
-        with _tally:
-            self._recent[text] = vector
-            while len(self._recent) > _RECENT:
-                del self._recent[next(iter(self._recent))]
-        return list(vector)
+        return self._recent.known(text) or self._recent.remember(text, (await self.aembed([text]))[0].tolist())
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
@@ -389,16 +396,6 @@ class Embedding(BaseEmbedding):
 def _whole(text: str) -> str:
     """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
     return _SURROGATE.sub("\ufffd", text)
-
-
-def _listened_to() -> bool:
-    """Says whether anybody hears LlamaIndex's events: vectors are turned into lists of numbers for nobody else."""
-    dispatcher: Any = _dispatcher
-    while dispatcher is not None:
-        if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
-            return True
-        dispatcher = dispatcher.parent if dispatcher.propagate else None
-    return False
 
 
 def _name_of(node: BaseNode) -> str:

@@ -18,6 +18,7 @@ from pydantic import Field, PrivateAttr
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
 from ragloom.provider import Provider, Usage
+from ragloom.provider.limits import Rates
 from ragloom.provider.retry import Link
 from ragloom.tokenizer import TIKTOKEN_NAMES, load
 
@@ -36,6 +37,7 @@ class OpenAIEmbedding(Embedding):
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
         encoding_format: how the server is asked to write vectors; whichever it uses is read.
         base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
+        requests_per_minute, tokens_per_minute: see `ragloom.provider.limits.Rates`.
     """
 
     paid = True
@@ -50,6 +52,8 @@ class OpenAIEmbedding(Embedding):
     timeout: float
     attempts: int
     deadline: float
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
     _provider: Provider = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -66,6 +70,7 @@ class OpenAIEmbedding(Embedding):
                 timeout=self.timeout,
                 attempts=self.attempts,
                 deadline=self.deadline,
+                rates=Rates(self.requests_per_minute, self.tokens_per_minute),
             )
         )
 
@@ -85,10 +90,10 @@ class OpenAIEmbedding(Embedding):
         return [tokens + special for tokens in load(self.tokenizer).counts(texts)]
 
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        return self._read(self._provider.embeddings(**self._request(texts)), len(texts))
+        return self._read(self._provider.embeddings(**self._request(texts, counts)), len(texts))
 
     async def _avectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        return self._read(await self._provider.aembeddings(**self._request(texts)), len(texts))
+        return self._read(await self._provider.aembeddings(**self._request(texts, counts)), len(texts))
 
     @property
     def window(self) -> int:
@@ -114,8 +119,9 @@ class OpenAIEmbedding(Embedding):
         """Says which server answers: another one may know another model by the same name."""
         return {"server": self._provider.link.place}
 
-    def _request(self, batch: list[str]) -> dict[str, Any]:
+    def _request(self, batch: list[str], counts: list[int] | None) -> dict[str, Any]:
         request: dict[str, Any] = {"model": self.model_name, "input": batch, "encoding_format": self.encoding_format}
+        request["tokens"] = sum(counts or ())
         return request | ({"dimensions": self.dimensions} if self.send_dimensions else {})
 
     def _read(self, answer: CreateEmbeddingResponse, expected: int) -> Vectors:

@@ -10,45 +10,29 @@ what vanished from the source is deleted, but only when the source was listed co
     vectors     look-ups, full batches, several at once
     storing     one thread that appends and finishes documents, in order
     summary     how far it is, and what it did
+    rehearsal   the same run without a call and without a write (`unmade` stands for the embedding)
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cost import collect_usage
-from ragloom.errors import DataError
+from ragloom.cost import collect_usage, within
 from ragloom.ingestion.ledger import Ledger
+from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.run import Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
-from ragloom.ingestion.vanished import Deletions, delete_vanished
+from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
 from ragloom.vector_store.interface import Database
 
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser
     from ragloom.embedding.base import Embedding
     from ragloom.source.base import Source
-    from ragloom.workers.flow import Bounds
 
 __all__ = ["Deletions", "IngestSummary", "Limits", "Progress", "State", "ingest"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an ingest may use and do.
-
-    Attributes:
-        workers: processes that read, and what a document may take there.
-        in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
-        deletions: how many vanished documents may be deleted.
-    """
-
-    workers: Bounds
-    in_flight_mb: float
-    deletions: Deletions
 
 
 def ingest(
@@ -74,7 +58,7 @@ def ingest(
         index_name: `<source.name>-<fingerprint>`.
         description: what shapes the index, in words; kept with it.
         config: the composed config without secrets; kept with the commit.
-        limits: of memory, time and deletions.
+        limits: of memory, time, money and deletions.
         progress: is told how far it is.
         stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
 
@@ -84,10 +68,11 @@ def ingest(
             seen by queries, and is gone on from by the next ingest.
         ServiceError: the store or the provider failed.
     """
-    _check_root(source, database)
+    check_root(source, database)
     clock = _Clock()
     with (
         collect_usage() as usage,
+        within(limits.budget),
         Ledger() as ledger,
         database.writer(
             index_name, dimensions=embedding.dimensions, description=description, root=source.root
@@ -124,18 +109,3 @@ class _Clock:
         now = time.perf_counter()
         summary.stages[stage] = now - self._last
         self._last = now
-
-
-def _check_root(source: Source, database: Database) -> None:
-    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
-
-    Raises:
-        DataError: an index of this name was filled from another root.
-    """
-    for info in database.indexes():
-        if info.source == source.name and info.root != source.root:
-            raise DataError(
-                f"source: source.name={source.name} must stand for one place; index {info.name} was filled from "
-                f"{info.root}, and this source is {source.root}. Set source.name to another name; or, if the documents "
-                f"have moved, delete that index first: indexes.py delete {info.name}"
-            )

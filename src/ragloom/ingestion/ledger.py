@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ragloom.records import Entry
 from ragloom.vector_store.interface import ManifestRow
@@ -38,6 +38,13 @@ _IS_NEW = (
     "OR listed.mtime_ns IS NULL"
 )
 _GONE = "id NOT IN (SELECT id FROM listed) AND id NOT IN (SELECT id FROM hidden)"
+
+
+class Staying(NamedTuple):
+    """Documents that an index holds on to, and their chunks."""
+
+    documents: int
+    chunks: int
 
 
 class Ledger:
@@ -128,6 +135,19 @@ class Ledger:
     def gone(self) -> int:
         """Counts documents that the index holds and the source does not list, nor may hide."""
         return self._number(f"SELECT count(*) FROM held WHERE {_GONE}")
+
+    def staying(self, *, without_gone: bool) -> Staying:
+        """Counts what the index held and holds on to: what was not written anew, and not deleted.
+
+        Args:
+            without_gone: the gone are deleted.
+        """
+        gone = f"AND NOT ({_GONE})" if without_gone else ""
+        where = f"id NOT IN (SELECT id FROM written) {gone}"
+        documents, chunks = self._tables.execute(
+            f"SELECT count(*), coalesce(sum(chunks), 0) FROM held WHERE {where}"
+        ).fetchone()
+        return Staying(int(documents), int(chunks))
 
     def moved(self) -> int:
         """Counts those of the gone whose text is in a document that came new."""

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ragloom.cost import BudgetSpent
 from ragloom.errors import DataError
 from ragloom.ingestion.blocks import Block, Incoming, blocks
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.storing import Stored, Storing
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.vectors import Made, Vectoriser
-from ragloom.reading import Cut, Job, Readers, Same
+from ragloom.reading import Cut, Job, Readers, Same, refusal
 from ragloom.records import Entry, Skipped, Unreadable
+from ragloom.source.base import shown
 from ragloom.vector_store.interface import ManifestRow, Writer
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 TOUCHED_AT_ONCE = 1024
 """Unchanged documents whose new sizes and times are written together."""
 INTERRUPTED = "it was interrupted; what it had read is committed, and the same command goes on from there"
+SPENT = "what was completed is committed, and the same command goes on from there with as much again, or set more"
 
 
 class Run:
@@ -132,7 +135,7 @@ class Run:
 
     def _documents(self, readers: Readers) -> Iterator[Incoming]:
         """Reads what is new or may have changed; yields what has to be stored."""
-        for job, found in readers.run(self._jobs()):
+        for job, found in self._found(readers):
             row = self._reading.pop(job.entry.id)
             self._state.read += 1
             self._state.bytes_read += job.entry.size
@@ -151,6 +154,19 @@ class Run:
                 self._state.chunks += len(found)
                 yield _incoming(job.entry, found, row)
             self.tell()
+
+    def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+        """Reads until the budget is spent, by chunks or by what cutting asks for."""
+        try:
+            for job, found in readers.run(self._jobs()):
+                if self._vectors.stopped is not None:
+                    return
+                yield job, found
+        except BudgetSpent as error:
+            self._spent(error)
+
+    def _spent(self, error: object) -> None:
+        self.summary.stopped = self.summary.stopped or f"{error}; {SPENT}"
 
     def _jobs(self) -> Iterator[Job]:
         for entry, row in self.ledger.changes(verify=self.source.verify):
@@ -182,7 +198,10 @@ class Run:
 
     def _take(self, event: Made | Stored | BaseException) -> None:
         if isinstance(event, Made):
-            self._vectors.took(event)
+            for document, reason in self._vectors.took(event):
+                self._unreadable(Unreadable(shown(document.location), refusal(reason)))
+            if self._vectors.stopped is not None:
+                self._spent(self._vectors.stopped)
         elif isinstance(event, Stored):
             self._storing.took(event)
             self._count(block for block in event.items if isinstance(block, Block))

@@ -12,7 +12,8 @@ from ragloom.vector_store.interface import IndexMissing
 
 if TYPE_CHECKING:
     from ragloom.ingestion.run import Run
-    from ragloom.vector_store.interface import Index
+    from ragloom.source.base import Source
+    from ragloom.vector_store.interface import Database, Index
 
 _FORGOTTEN_AT_ONCE = 256
 """Documents whose vectors are looked up together, to be forgotten."""
@@ -105,3 +106,18 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
         for text in run.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)):
             asked.add(sha256(run.embedding.document_text(text, {})))
     return asked
+
+
+def check_root(source: Source, database: Database) -> None:
+    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+
+    Raises:
+        DataError: an index of this name was filled from another root.
+    """
+    for info in database.indexes():
+        if info.source == source.name and info.root != source.root:
+            raise DataError(
+                f"source: source.name={source.name} must stand for one place; index {info.name} was filled from "
+                f"{info.root}, and this source is {source.root}. Set source.name to another name; or, if the documents "
+                f"have moved, delete that index first: indexes.py delete {info.name}"
+            )

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragloom.ingestion.blocks import Block
+from ragloom.cost import BudgetSpent
+from ragloom.ingestion.blocks import Block, Incoming
 from ragloom.records import sha256
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Made:
     Attributes:
         hashes: of its texts.
         vectors: `[n, dimensions] float32`; None where it failed.
+        refused: the provider's reason by the place of each text that was refused by itself.
     """
 
     hashes: list[str]
@@ -49,6 +51,11 @@ class Vectoriser:
         embedding: makes them.
         stored: gives the vectors that the index holds of documents, by hash of what was sent.
         events: is given a `Made` for each batch.
+
+    Attributes:
+        running: batches that are being made.
+        tokens: counted here, where embedding counts nothing.
+        stopped: why nothing is embedded any more: the budget is spent.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Vectoriser:
         self._flight = _Flight(embedding.tokens_in_flight)
         self.running = 0
         self.tokens = 0
+        self.stopped: str | None = None
 
     def close(self) -> None:
         """Lets no further batch begin; does not wait for those that are being made."""
@@ -87,6 +95,8 @@ class Vectoriser:
         for at, sent in enumerate(block.hashes):
             if sent in known:
                 _fill(block, at, known[sent])
+            elif block.owners[at].failed is not None:
+                block.missing -= 1
             elif sent in self._waiting:
                 self._waiting[sent].append((block, at))
             else:
@@ -103,6 +113,8 @@ class Vectoriser:
         for sent, text, count in zip(new, texts, tokens, strict=True):
             if text in found:
                 self._fill_all(sent, found[text])
+            elif self.stopped is not None:
+                self._give_up([sent], self.stopped)
             else:
                 self._pending.append((sent, text, count))
                 self._pending_tokens += count
@@ -112,19 +124,48 @@ class Vectoriser:
         """Has made what waits for a batch to be full."""
         self._pack(flush=True)
 
-    def took(self, made: Made) -> None:
+    def took(self, made: Made) -> list[tuple[Incoming, str]]:
         """Fills in what came of a batch.
+
+        Returns:
+            documents that will not be stored, with the reason, each once.
 
         Raises:
             Exception: what making it raised.
         """
         self.running -= 1
         self._flight.leave(made.tokens)
+        if isinstance(made.error, BudgetSpent):
+            self._spent(made.error, made.hashes)
+            return []
         if made.error is not None:
             raise made.error
         assert made.vectors is not None
-        for sent, vector in zip(made.hashes, made.vectors, strict=True):
-            self._fill_all(sent, vector)
+        failed = []
+        for at, (sent, vector) in enumerate(zip(made.hashes, made.vectors, strict=True)):
+            if at in made.refused:
+                reason = made.refused[at]
+                failed += [(document, reason) for document in self._give_up([sent], reason)]
+            else:
+                self._fill_all(sent, vector)
+        return failed
+
+    def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
+        """Gives up what is not made yet: documents that need it are left to the next ingest."""
+        self.stopped = str(error)
+        self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
+        self._pending, self._pending_tokens = [], 0
+
+    def _give_up(self, hashes: list[str], reason: str) -> list[Incoming]:
+        """Waits no longer for vectors; returns the documents that fail by it and had not failed before."""
+        failed = []
+        for sent in hashes:
+            for block, at in self._waiting.pop(sent):
+                block.missing -= 1
+                if block.owners[at].failed is None:
+                    block.owners[at].failed = reason
+                    failed.append(block.owners[at])
+        return failed
 
     def _fill_all(self, sent: str, vector: np.ndarray) -> None:
         for block, at in self._waiting.pop(sent):
@@ -153,12 +194,16 @@ class Vectoriser:
 
     def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
         made = Made([sent for sent, _, _ in batch], tokens)
+        if not self._flight.enter(tokens):
+            return  # nobody waits for it any more
         try:
-            self._flight.enter(tokens)
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
-            made.vectors = self._embedding.make([text for _, text, _ in batch], counts)
+            apart = self._embedding.make_apart([text for _, text, _ in batch], counts)
+            made.vectors, made.refused = apart.vectors, apart.refused
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             made.error = error
+            if not isinstance(error, BudgetSpent):
+                self._flight.close()  # before another batch is begun that would be paid for in vain
         self._events.put(made)
 
 
@@ -171,13 +216,14 @@ class _Flight:
         self._closed = False
         self._changed = threading.Condition()
 
-    def enter(self, tokens: int) -> None:
+    def enter(self, tokens: int) -> bool:
+        """Waits until a batch may begin; says whether it may at all."""
         with self._changed:
             while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
                 self._changed.wait()
-            if self._closed:
-                raise RuntimeError("the embedding stage was closed")
-            self._tokens += tokens
+            if not self._closed:
+                self._tokens += tokens
+            return not self._closed
 
     def leave(self, tokens: int) -> None:
         with self._changed:

@@ -8,18 +8,21 @@ alone, which is no part of any representation, copy or pickle.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ragloom.cost import record
+from ragloom.cost import charge, record
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.provider.retry import Course, Link, broken, failure_of
+from ragloom.provider.limits import Limiter
+from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
 
 if TYPE_CHECKING:
     import openai
@@ -99,6 +102,22 @@ def read_key(kind: str, api_key_env: str | None) -> str | None:
     return key
 
 
+_silent: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_silent", default=False)
+
+
+@contextmanager
+def sending_nothing() -> Iterator[None]:
+    """Needs no key inside the block, and sends nothing: what would is a bug, and raises.
+
+    It belongs to the context (thread or task) that opened it and to what that context starts.
+    """
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
 class Provider:
     """Sends requests to one model of one server, and keeps count.
 
@@ -109,6 +128,7 @@ class Provider:
         self.link = link
         self._lock = threading.Lock()
         self._usage = Usage()
+        self._limiter = Limiter(link.rates)
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
 
@@ -125,17 +145,24 @@ class Provider:
 
     def check_key(self) -> None:
         """Raises ConfigError now, before anything is read or paid, when the key is missing."""
-        read_key(self.link.kind, self.link.api_key_env)
+        if not _silent.get():
+            read_key(self.link.kind, self.link.api_key_env)
 
-    def embeddings(self, **request: Any) -> CreateEmbeddingResponse:
-        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says."""
-        answer = self._call(lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit))
+    def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
+        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
+
+        Args:
+            tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
+        """
+        answer = self._call(
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
+        )
         return self._recorded(_expect(answer, "data", self.link))
 
-    async def aembeddings(self, **request: Any) -> CreateEmbeddingResponse:
+    async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
         answer = await self._acall(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit)
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
         )
         return self._recorded(_expect(answer, "data", self.link))
 
@@ -196,29 +223,40 @@ class Provider:
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
 
-    def _call(self, send: Callable[[openai.OpenAI, float], Answer]) -> Answer:
+    def _call(self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0) -> Answer:
         client, course = self._sync_client(), Course(self.link)
         while True:
+            if held := self._limiter.reserve(tokens):
+                course.pause(held)
+                _sleep(held)
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            _sleep(course.wait_after(failure))
+            wait = course.wait_after(failure)
+            _charge_again(failure, tokens)
+            _sleep(wait)
 
-    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]]) -> Answer:
+    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]], tokens: int = 0) -> Answer:
         client, course = self._async_client(), Course(self.link)
         while True:
+            if held := self._limiter.reserve(tokens):
+                course.pause(held)
+                await _asleep(held)
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            await _asleep(course.wait_after(failure))
+            wait = course.wait_after(failure)
+            _charge_again(failure, tokens)
+            await _asleep(wait)
 
     def _sync_client(self) -> openai.OpenAI:
+        self._demand_allowed()
         with self._lock:
             if self._client is None:
                 from openai import OpenAI
@@ -227,6 +265,7 @@ class Provider:
             return self._client
 
     def _async_client(self) -> openai.AsyncOpenAI:
+        self._demand_allowed()
         loop = asyncio.get_running_loop()
         with self._lock:
             # A client's connections belong to the loop that opened them; those of closed loops are let go.
@@ -236,6 +275,10 @@ class Provider:
 
                 self._async_clients[loop] = AsyncOpenAI(**self._client_settings())
             return self._async_clients[loop]
+
+    def _demand_allowed(self) -> None:
+        if _silent.get():
+            raise RuntimeError(f"{self!r} was asked where nothing may be sent")
 
     def _client_settings(self) -> dict[str, Any]:
         key = read_key(self.link.kind, self.link.api_key_env)
@@ -284,6 +327,12 @@ def _expect(answer: Answer, part: str, link: Link) -> Answer:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _charge_again(failure: Failure, tokens: int) -> None:
+    """Charges an open budget for the next request where the server may bill the one that failed as well."""
+    if failure.maybe_done and tokens:
+        charge(tokens)
 
 
 def _sleep(seconds: float) -> None:

@@ -2,7 +2,8 @@
 
 The one retry policy: connection failures, time-outs, broken answers and the statuses 408, 409, 429 (unless a quota is
 spent) and 5xx are transient; everything else is final. A call makes at most `attempts` requests within `deadline`,
-with exponential back-off and jitter between them, and never comes back earlier than the server asked (Retry-After).
+with exponential back-off and jitter between them, and never comes back earlier than the server asked (Retry-After, or
+OpenAI's rate-limit headers). Time that our own limits (`limits`) let a request wait is not the deadline's.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import email.utils
 import logging
 import os
 import random
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.provider.limits import Rates
 from ragloom.secrets import MASK, redact
 
 if TYPE_CHECKING:
@@ -30,6 +33,23 @@ _log = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 # What a refused request's own text is cut to in our message, in characters.
 _EXCERPT = 300
+# Go's notation of a time span, as OpenAI's headers have it: "1s", "6m0s", "20ms", "1h2m3.5s".
+_SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s))+")
+_SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about what was sent, not about who sends or where
+
+
+class RequestRefused(ServiceError):
+    """A server will not have what a request holds: another request may pass.
+
+    Attributes:
+        says: the server's own reason.
+    """
+
+    def __init__(self, *problems: str, says: str = "") -> None:
+        super().__init__(*problems)
+        self.says = says
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,7 @@ class Link:
         timeout: seconds without an answer (in a stream: without a further piece) after which a request has failed.
         attempts: requests made for one call at most, the first included.
         deadline: seconds after which a call is not tried again, waits included.
+        rates: what may be sent in a minute.
     """
 
     kind: Literal["embedding", "llm"]
@@ -53,6 +74,7 @@ class Link:
     timeout: float
     attempts: int
     deadline: float
+    rates: Rates = field(default_factory=Rates)
 
     @property
     def place(self) -> str:
@@ -72,11 +94,13 @@ class Failure:
         error: what is raised when it is not, or no longer, tried again.
         transient: a later request may succeed.
         retry_after: seconds that the server asks to wait; None = it said nothing.
+        maybe_done: the server may have done, and may bill, what was asked, though no right answer arrived.
     """
 
     error: RagloomError
     transient: bool
     retry_after: float | None = None
+    maybe_done: bool = False
 
 
 class Course:
@@ -86,6 +110,10 @@ class Course:
         self._link = link
         self._end = time.monotonic() + link.deadline
         self._requests = 0
+
+    def pause(self, seconds: float) -> None:
+        """Says that our own limits let the next request wait so long."""
+        self._end += seconds
 
     def begin(self) -> float:
         """Counts a request and returns its time limit in seconds."""
@@ -132,7 +160,8 @@ def failure_of(link: Link, error: Exception) -> Failure:
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
         return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
-    return Failure(ServiceError(text), transient=True)
+    unsent = isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
+    return Failure(ServiceError(text), transient=True, maybe_done=not unsent)
 
 
 def _status_failure(link: Link, error: openai.APIStatusError) -> Failure:
@@ -160,8 +189,32 @@ def _status_failure(link: Link, error: openai.APIStatusError) -> Failure:
         return Failure(ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False)
     text = f"{link.kind}: {link.place} refused the request ({status}: {says})"
     if status in (408, 409, 429) or status >= 500:
-        return Failure(ServiceError(text), transient=True, retry_after=_retry_after(error.response.headers))
+        return Failure(ServiceError(text), transient=True, retry_after=_asked_to_wait(status, error.response.headers))
+    if status in _REFUSING_TEXTS:
+        return Failure(RequestRefused(text, says=f"{status}: {says}"), transient=False)
     return Failure(ServiceError(text), transient=False)
+
+
+def _asked_to_wait(status: int, headers: Any) -> float | None:
+    """Reads the seconds a server asks to wait; of a 429 also from OpenAI's headers on its rate limits."""
+    asked = _retry_after(headers)
+    return _rate_limit_reset(headers) if asked is None and status == 429 else asked
+
+
+def _rate_limit_reset(headers: Any) -> float | None:
+    """Reads when the limit that was hit is whole again: the one with nothing remaining, else the later one."""
+    resets = {kind: _span(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")}
+    known = {kind: seconds for kind, seconds in resets.items() if seconds is not None}
+    hit = [seconds for kind, seconds in known.items() if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
+    return max(hit or known.values(), default=None)
+
+
+def _span(value: str | None) -> float | None:
+    """Reads a time span in seconds; None where there is none, or it is something else."""
+    text = (value or "").strip()
+    if not _SPAN.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _SPAN_PART.findall(text))
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -176,6 +176,12 @@ class Index(Protocol):
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""
 
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields a row for each document, in no order."""
+
+    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash)."""
+
 
 class Writer(Protocol):
     """The only one that changes an index while it is entered (`with`). Nothing is seen by queries until `commit`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from ragloom.records import Hit
 from ragloom.vector_store.checks import check_alias
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.identity import INGEST, Identity, outdated
-from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing, StoredDocument
-from ragloom.vector_store.lance import tables
+from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
+from ragloom.vector_store.lance import reading, tables
 from ragloom.vector_store.lance.aliases import Aliases
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Commit, info_of
 from ragloom.vector_store.lance.conditions import quoted
@@ -25,6 +25,7 @@ from ragloom.vector_store.lance.search import ChunkSearch
 from ragloom.vector_store.lance.writer import LanceWriter
 
 if TYPE_CHECKING:
+    import numpy as np
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from ragloom.vector_store.lance.store import LanceDBVectorStore
@@ -212,6 +213,16 @@ class LanceIndex:
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""
         return self.search.vectors(chunk_ids)
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields a row for each document, in no order."""
+        with tables.engine(self.folder.path, "reading the manifest"):
+            yield from reading.manifest(self._tables[DOCUMENTS])
+
+    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash)."""
+        with tables.engine(self.folder.path, "reading vectors"):
+            return reading.vectors_of(self._tables[CHUNKS], document_ids)
 
 
 def _hits(rows: list[Row]) -> list[Hit]:

@@ -21,7 +21,7 @@ from ragloom.records import Chunk
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
-from ragloom.vector_store.lance import conditions, tables
+from ragloom.vector_store.lance import conditions, reading, tables
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, info_of, publish
 from ragloom.vector_store.lance.conditions import one_of
 from ragloom.vector_store.lance.folders import IndexFolder
@@ -87,21 +87,12 @@ class LanceWriter:
     def manifest(self) -> Iterator[ManifestRow]:
         """Yields a row for each document, uncommitted ones included, in no order."""
         with self._engine("reading the manifest"):
-            for batch in self._tables[DOCUMENTS].search().select(tables.MANIFEST_COLUMNS).to_batches():
-                for row in batch.to_pylist():
-                    yield ManifestRow(**row)
+            yield from reading.manifest(self._tables[DOCUMENTS])
 
     def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
         """Returns the stored vectors of documents by (document, sent_hash)."""
-        found: dict[tuple[str, str], np.ndarray] = {}
-        for some in tables.batches(list(document_ids)):
-            with self._engine("reading vectors"):
-                search = self._base[CHUNKS].search().where(one_of("document", some))
-                rows = search.select(["document", "sent_hash", "vector"]).to_arrow()
-            vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
-            names = zip(rows["document"].to_pylist(), rows["sent_hash"].to_pylist(), strict=True)
-            found |= dict(zip(names, vectors, strict=True))
-        return found
+        with self._engine("reading vectors"):
+            return reading.vectors_of(self._base[CHUNKS], document_ids)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet, by a plain append.

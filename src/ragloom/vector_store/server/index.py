@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ragloom.errors import DataError
 from ragloom.records import Hit
 from ragloom.vector_store.found import Row, Scope
-from ragloom.vector_store.interface import Analyzer, StoredDocument
+from ragloom.vector_store.interface import Analyzer, ManifestRow, StoredDocument
 from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.reading import vectors_of
 from ragloom.vector_store.server.reporting import info_of
 from ragloom.vector_store.server.search import ChunkSearch
 from ragloom.vector_store.server.state import State
 
 if TYPE_CHECKING:
+    import numpy as np
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from ragloom.vector_store.server.store import WeaviateVectorStore
@@ -84,6 +86,14 @@ class WeaviateIndex:
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""
         return self.search.vectors(chunk_ids)
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields a row for each document, in no order."""
+        yield from self.place.manifest()
+
+    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash)."""
+        return vectors_of(self.place, document_ids)
 
 
 def _hits(rows: list[Row]) -> list[Hit]:

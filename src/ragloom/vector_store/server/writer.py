@@ -26,6 +26,7 @@ from ragloom.vector_store.server import filters
 from ragloom.vector_store.server.lease import Lease
 from ragloom.vector_store.server.objects import chunk_object, document_object, document_uuid, touched_object
 from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.reading import vectors_of
 from ragloom.vector_store.server.reporting import estimated_bytes, info_of, notes_on
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS
 from ragloom.vector_store.server.state import FRESH_SECONDS, State
@@ -119,11 +120,7 @@ class WeaviateWriter:
 
     def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
         """Returns the stored vectors of documents by (document, sent_hash)."""
-        found: dict[tuple[str, str], np.ndarray] = {}
-        for some in _parts(document_ids):
-            for item in self._place.scan(filters.one_of("document", some), with_vectors=True):
-                found[item.row.chunk.document, item.sent_hash] = np.array(item.row.vector, dtype=np.float32)
-        return found
+        return vectors_of(self._place, document_ids)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet, each confirmed by its id.

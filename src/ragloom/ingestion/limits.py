@@ -1,0 +1,29 @@
+"""What an ingest may use, spend and delete. Knows no stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragloom.ingestion.vanished import Deletions
+
+if TYPE_CHECKING:
+    from ragloom.cost import Budget
+    from ragloom.workers.flow import Bounds
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an ingest may use and do.
+
+    Attributes:
+        workers: processes that read, and what a document may take there.
+        in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
+        deletions: how many vanished documents may be deleted.
+        budget: what embedding may cost; None = it is not limited.
+    """
+
+    workers: Bounds
+    in_flight_mb: float
+    deletions: Deletions
+    budget: Budget | None = None

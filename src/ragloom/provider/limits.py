@@ -1,0 +1,73 @@
+"""How much one provider is sent in a minute: by count of requests and by their tokens. Knows no request and no clock.
+
+A sliding window: in no minute are more requests, or more of their tokens, let go than the limits say. Other tools let
+a minute's worth go at once and refill beside it, which sends up to twice the limit in the first minute.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WINDOW = 60.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What may be sent in any minute; None = no limit.
+
+    Attributes:
+        requests: sent, those that failed included.
+        tokens: of these requests, as this side counts them.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
+class Limiter:
+    """Gives each request the moment at which it may be sent, in the order in which they come.
+
+    Safe to be used by several threads and event loops: nobody waits in here, whoever asks is told how long to.
+
+    Args:
+        clock: gives the present moment in seconds.
+    """
+
+    def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rates, self._clock = rates, clock
+        self._lock = threading.Lock()
+        self._granted: deque[tuple[float, int]] = deque()  # moment and tokens, of those that still count
+        self._tokens = 0
+
+    def reserve(self, tokens: int) -> float:
+        """Takes a request in, and returns the seconds after which it may be sent.
+
+        A request that alone is over the limit of tokens goes when a minute is free of others.
+        """
+        if self._rates == Rates():
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            moment = max(now, self._granted[-1][0]) if self._granted else now
+            self._forget(moment)
+            while self._granted and not self._fits(tokens):
+                moment = self._granted[0][0] + WINDOW
+                self._forget(moment)
+            self._granted.append((moment, tokens))
+            self._tokens += tokens
+            return moment - now
+
+    def _fits(self, tokens: int) -> bool:
+        requests, most = self._rates.requests, self._rates.tokens
+        if requests is not None and len(self._granted) >= requests:
+            return False
+        return most is None or self._tokens + tokens <= most
+
+    def _forget(self, moment: float) -> None:
+        while self._granted and self._granted[0][0] + WINDOW <= moment:
+            self._tokens -= self._granted.popleft()[1]
