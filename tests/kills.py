@@ -251,7 +251,7 @@ def _child(chain: Chain, step: str, processes: int) -> Iterator[tuple[Any, _Boar
 
 def _ingest(overrides: list[str], path: Path) -> None:
     """Ingests, in a process group of its own, in many small writes, and says on the board what it is at."""
-    os.setsid()
+    os.setpgid(0, 0)
     _mark(_Board(path))
     (config,) = load(overrides)
     with Assembly(config) as assembly:
