@@ -1,6 +1,8 @@
-"""What the children of `kills` share: imported once by the process that they are forked from, which runs no thread."""
+"""What the children of `kills` share: imported once by the process that they are forked from, which runs no thread.
 
-import lancedb  # noqa: F401
+LanceDB is not: importing it starts threads (0.40), and a fork of those may hang.
+"""
+
 import weaviate  # noqa: F401
 
 import kills  # noqa: F401
@@ -8,5 +10,4 @@ import ragloom.embedding.hashed
 import ragloom.ingestion
 import ragloom.reading
 import ragloom.source.files
-import ragloom.vector_store.lance.database
 import ragloom.vector_store.server.database  # noqa: F401

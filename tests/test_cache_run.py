@@ -116,7 +116,8 @@ def test_equal_questions_of_several_runs_are_paid_once(tmp_path: Path, server: O
 def test_ingest_killed_between_responses_pays_only_for_what_was_in_flight(tmp_path: Path, server: OpenAIServer) -> None:
     lines = [json.dumps({"id": str(number), "text": f"Document number {number}."}) for number in range(60)]
     (tmp_path / "d.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    keys = ["source=jsonl", "source.path=d.jsonl", "embedding.batch_size=5", f"embedding.base_url={server.base_url}"]
+    keys = ["source=jsonl", "source.path=d.jsonl", "embedding.batch_size=5", "embedding.concurrency=1"]
+    keys += [f"embedding.base_url={server.base_url}"]
     server.script = [None] * 4 + [slow(60)] + [None] * 20
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "ingest.py"), *BASE, *keys],
