@@ -81,7 +81,7 @@ def test_summary_counts_what_was_embedded_apart_from_what_was_found(tmp_path: Pa
     text = run("ingest", "vector_store.path=third", cwd=tmp_path, server=server).stdout
     saved = f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, ${first['tokens'] * 0.02 / 1e6:.6f}"
     assert saved in text
-    assert "embedded    0 texts, 0 tokens, $0.000000" in text
+    assert "embedded    0 texts, 0 tokens counted (0 reported by the provider in 0 answers), $0.000000" in text
     off = run("ingest", "vector_store.path=fourth", "cache.enabled=false", cwd=tmp_path, server=server).stdout
     assert "cache       not used: cache.enabled=false" in off
     hashing = programs.run("ingest", cwd=tmp_path).stdout
