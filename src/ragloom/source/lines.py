@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 from llama_index.core.schema import Document
 
 from ragloom.errors import DataError
+from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source, new_document, regular_file_bytes, shown, system_reason
-from ragloom.source.decoding import normalised
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAX_ID = 4096
