@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ragloom.cache.vectors import VectorCache
     from ragloom.cost import Budget
+    from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.rehearsal import Estimate
     from ragloom.query import CitedQueryEngine
@@ -128,6 +129,12 @@ class Assembly:
     def llm(self) -> Any:
         """What writes the answer."""
         return build(self.config, "llm", **self._available("llm"))
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Queries with gold; reading it may raise DataError."""
+        dataset: Dataset = build(self.config, "dataset")
+        return dataset
 
     def open(self) -> Index:
         """Opens the committed index of this config, or the one that `vector_store.alias` names.

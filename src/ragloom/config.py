@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
@@ -34,6 +34,7 @@ COMPONENTS = (
     "reranker",
     "llm",
     "prompt",
+    "dataset",
 )
 """The groups whose option is built; each must be chosen."""
 _QUESTION_TOKENS = 512  # kept free in an LLM's context window for instruction and question
@@ -221,7 +222,9 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
                 try:
                     values[key] = plain(node[key], name)
                 except OmegaConfBaseException as error:
-                    if OmegaConf.is_missing(node, key):
+                    if isinstance(error, InterpolationToMissingValueError):
+                        continue  # the key that it follows is told to be set
+                    if OmegaConf.is_missing(node, key) or _follows_dataset(node, key):
                         problems.append(f"{name.partition('.')[0]}: {name} must be set; give {name}=VALUE")
                     else:
                         reason = str(error).splitlines()[0]
@@ -236,6 +239,11 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
         return node
 
     return plain(tree, ""), problems
+
+
+def _follows_dataset(node: DictConfig, key: str) -> bool:
+    """Says whether a key is the dataset's where one is chosen: without one it is simply not set."""
+    return str(OmegaConf.to_container(node, resolve=False)[key]).startswith("${dataset.")  # type: ignore[index,call-overload]
 
 
 def _check_group(group: str, node: dict[str, Any], allowed: list[str], composed: Composed) -> list[str]:
