@@ -21,6 +21,9 @@ REQUIRED = {
     "dataset=spans": ["dataset.path=x"],
     "dataset=beir": ["dataset.path=x"],
     "dataset=squad": ["dataset.path=x.json"],
+    "experiment=chroma_chunking": ["dataset.path=x", "embedding.model=m", "chunking.length=cl100k_base"],
+    "experiment=scifact": ["dataset.path=x", "embedding.model=m"],
+    "experiment=korquad_contexts": ["dataset.path=x.json"],
     "reranker=llm": ["llm=openai"],
     "embedding=openai_compatible": [
         "embedding.model=m",
@@ -58,7 +61,7 @@ def test_option_composes_and_builds_or_names_the_missing_extra(
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_experiment_composes(experiment: str) -> None:
-    (config,) = load([f"experiment={experiment}"])
+    (config,) = load([f"experiment={experiment}", *REQUIRED.get(f"experiment={experiment}", [])])
     assert config.choices["experiment"] == experiment
 
 

@@ -100,6 +100,16 @@ def covered(passages: Iterable[Passage]) -> dict[str, list[Range]]:
     return {name: union(ranges) for name, ranges in found.items()}
 
 
+def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Passage:
+    """Moves a chunk to where its text first occurs in its document, as Chroma's evaluation finds chunks.
+
+    In a document that repeats itself this is another place than the chunk was cut from; use it for
+    `convention="chroma"` alone.
+    """
+    at = document_text.find(text)
+    return passage if at < 0 else passage._replace(start=at, end=at + len(text))
+
+
 def within_budget(
     passages: Sequence[Passage], texts: Sequence[str], *, budget: int, tokenizer: Tokenizer
 ) -> list[Passage]:
