@@ -18,6 +18,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
+from ragloom import measures
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
@@ -80,6 +81,13 @@ class BudgetSettings(TypedDict):
     max_tokens: Annotated[int, Field(ge=0)] | None
 
 
+class Latency(TypedDict):
+    """The pass that measures latency: how many questions, and how many at the same time."""
+
+    questions: Annotated[int, Field(ge=0)]
+    concurrency: list[Annotated[int, Field(ge=1, le=256)]]
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
@@ -91,6 +99,11 @@ _TOP_LEVEL: dict[str, Any] = {
     "allow_mass_delete": bool,
     "extensions": list[Name],
     "prices": Prices | None,
+    "metrics": measures.MetricSettings,
+    "ingest": Literal["auto", "never"],
+    "answers": bool,
+    "concurrency": Annotated[int, Field(ge=1, le=256)],
+    "latency": Latency,
 }
 
 
@@ -149,6 +162,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
     for key, annotation in _TOP_LEVEL.items():
         problems += _wrong_value("", key, tree.get(key), annotation)
     allowed = [] if problems else tree["extensions"]
+    problems += [] if problems else measures.problems(tree["metrics"])
     for key in set(tree) - set(COMPONENTS) - set(_TOP_LEVEL):
         problems.append(f"config: {key} must name a group or a top-level key{nearest(str(key), tree)}")
     for group in COMPONENTS:
@@ -208,6 +222,18 @@ def build(config: Config, group: str, **available: Any) -> Any:
     builder = config.builder(group)
     given = {name: available[name] for name in needs_of(builder)}
     return builder(**given, **config.values(group))
+
+
+def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:
+    """Copies a config with other depths; lists that are fused are at least as long as what leaves the retriever."""
+    tree = dict(config.tree)
+    if top_k is not None:
+        tree["retriever"] = {**tree["retriever"], "top_k": top_k}
+        if (candidates := tree["retriever"].get("candidates")) is not None:
+            tree["retriever"]["candidates"] = max(candidates, top_k)
+    if top_n is not None:
+        tree["reranker"] = {**tree["reranker"], "top_n": top_n}
+    return Config(tree, config.choices)
 
 
 def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
