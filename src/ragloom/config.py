@@ -104,6 +104,8 @@ _TOP_LEVEL: dict[str, Any] = {
     "answers": bool,
     "concurrency": Annotated[int, Field(ge=1, le=256)],
     "latency": Latency,
+    "explain": bool,
+    "retry_failed": bool,
 }
 
 

@@ -94,7 +94,7 @@ def problems(settings: MetricSettings) -> list[str]:
     """Says what is wrong with the names of metrics, one line each."""
     found = []
     for kind in ("spans", "documents", "answers"):
-        names: Sequence[str] = settings[kind]  # type: ignore[literal-required]
+        names: Sequence[str] = settings[kind]
         if len(set(names)) < len(names):
             found.append(f"metrics: metrics.{kind}={list(names)} must name each metric once")
         found += [line for name in names if (line := _wrong(kind, name))]

@@ -22,7 +22,7 @@ from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
 from ragloom.evaluation.questions import Questions
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
-from ragloom.evaluation.scoring import Scorer
+from ragloom.evaluation.scoring import Scorer, by_documents
 from ragloom.evaluation.step import committed, in_step
 from ragloom.evaluation.written import Scored, dollars_of
 from ragloom.measures import Need, need
@@ -36,7 +36,20 @@ if TYPE_CHECKING:
     from ragloom.tokenizer import Tokenizer
     from ragloom.vector_store.interface import Index
 
-_OPERATIONAL = ("output", "runs", "cache", "workers", "concurrency", "ingest", "latency", "prices")
+_OPERATIONAL = (
+    "output",
+    "runs",
+    "cache",
+    "workers",
+    "concurrency",
+    "ingest",
+    "latency",
+    "dry_run",
+    "budget",
+    "prices",
+    "explain",
+    "retry_failed",
+)
 """Top-level keys that decide neither what is measured nor what comes out."""
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
@@ -120,8 +133,8 @@ class Trial:
     def need(self) -> Need:
         """How far down rankings are read."""
         queries = self.dataset.queries()
-        spans = any(query.spans and not query.grades for query in queries)
-        return need(self.config.tree["metrics"], spans=spans, documents=any(query.grades for query in queries))
+        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
+        return need(self.config.tree["metrics"], spans=spans, documents=documents)
 
     def check(self) -> None:
         """Refuses what cannot be measured, before anything is ingested or paid.

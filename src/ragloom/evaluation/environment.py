@@ -15,7 +15,7 @@ _GIT_SECONDS = 10
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """Says which Python, packages (those that Ragloom asks for, and installed ones they name) and platform there are."""
+    """Says which Python, platform and packages (those that Ragloom asks for) there are."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -94,9 +94,9 @@ def usage_of(usage: Usage) -> dict[str, Any]:
             "output": tokens.output,
             "unreported": tokens.unreported,
         }
-    for model, tokens in sorted(usage.cache.saved.items()):
+    for model, saved in sorted(usage.cache.saved.items()):
         entry = models.setdefault(f"embedding:{model}", {"input": 0, "output": 0, "unreported": 0})
-        entry["input"] += tokens
+        entry["input"] += saved
     return models
 
 

@@ -45,7 +45,9 @@ class Scorer:
         ranked = self.ranked(queries, asked)
         for of_documents, names in ((False, self._of_spans), (True, self._of_documents)):
             rank_names = [item.name for item in names if not item.of_characters]
-            places = {query.id: at for at, query in enumerate(queries) if _by_documents(query) is of_documents}
+            places = {
+                query.id: at for at, query in enumerate(queries) if query.judged and by_documents(query) is of_documents
+            }
             if not rank_names or not places:
                 continue
             rankings = {id: ranked[at] for id, at in places.items()}
@@ -53,7 +55,7 @@ class Scorer:
             for id, at in places.items():
                 found[at] |= scored[id]
         for at, query in enumerate(queries):
-            if query.spans and not query.grades:
+            if query.spans:
                 found[at] |= self._of_characters(query, asked[at].ranking)
         order = [item.name for item in (*self._of_spans, *self._of_documents)]
         return [{name: scores[name] for name in order if name in scores} for scores in found]
@@ -64,7 +66,7 @@ class Scorer:
         lists: list[list[str]] = []
         for query, outcome in zip(queries, asked, strict=True):
             passages = passages_of(outcome.ranking)
-            if query.grades:
+            if by_documents(query):
                 lists.append(documents(passages))
             elif query.spans:
                 looked_at = len(passages) if most is None else most
@@ -97,8 +99,8 @@ def passages_of(ranking: Ranking) -> list[Passage]:
 
 
 def qrels(query: Query) -> dict[str, int]:
-    """Grades what a question's ranking may hold: documents, or gold spans where no document is graded."""
-    return dict(query.grades) or span_qrels(query.spans)
+    """Grades what a question's ranking may hold: gold spans, or documents."""
+    return dict(query.grades) if by_documents(query) else span_qrels(query.spans)
 
 
 def means(scores: Sequence[Mapping[str, float]]) -> Scores:
@@ -110,8 +112,6 @@ def means(scores: Sequence[Mapping[str, float]]) -> Scores:
     return {name: fmean(values) for name, values in columns.items()}
 
 
-def _by_documents(query: Query) -> bool | None:
-    """Says whether a question's gold is graded documents, or spans; None without gold."""
-    if query.grades:
-        return True
-    return False if query.spans else None
+def by_documents(query: Query) -> bool:
+    """Says whether a question is scored by graded documents: where it has gold spans these count, being stricter."""
+    return bool(query.grades) and not query.spans
