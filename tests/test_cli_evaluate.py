@@ -249,6 +249,8 @@ def test_answers_are_written_by_the_configs_own_depth_and_found_again(place: Pat
     lines = queries(place, first)
     assert "two tonnes" in lines[0]["answer"]
     assert lines[0]["citations"][0]["verified"]
+    assert lines[0]["metrics"]["citation_recall"] == 1.0
+    assert first["metrics"]["answered"] == 1.0
     assert [stage["stage"] for stage in first["stages"]] == ["index", "rankings", "answers"]
     again = evaluated(place, "answers=true", "retriever.top_k=2")
     assert [stage["hit"] for stage in again["stages"]] == [True, True, True]

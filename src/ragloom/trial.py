@@ -17,6 +17,7 @@ from ragloom import fingerprint
 from ragloom.assembly import Assembly
 from ragloom.config import Config, build
 from ragloom.errors import ConfigError, DataError
+from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
@@ -219,6 +220,9 @@ class Trial:
         settings = self.config.tree["metrics"]
         scorer = Scorer(settings, functools.partial(_tokenizer, settings["tokenizer"]))
         scores, ranked = scorer.scores(queries, asked), scorer.ranked(queries, asked)
+        if self.config.tree["answers"]:
+            for query, outcome, of_query in zip(queries, asked, scores, strict=True):
+                of_query |= answer_metrics(query, outcome, settings["answers"])
         return Scored(queries, asked, scores, ranked, self.assembly.prices)
 
     def _latency(self, asking: Questions, queries: Sequence[Query]) -> dict[str, Any] | None:
