@@ -71,7 +71,7 @@ def test_same_index_and_config_give_the_same_bytes_from_the_cache_and_without_it
     again = evaluated(place)
     assert [stage["hit"] for stage in again["stages"]] == [True, True]
     assert {name: (folder / name).read_bytes() for name in first} == first
-    shutil.rmtree(place / ".ragloom" / "cache" / "stages")
+    shutil.rmtree(place / ".ragloom" / "stages")
     anew = evaluated(place, "concurrency=1", "ingest=never")
     assert [stage["hit"] for stage in anew["stages"]] == [False]
     assert {name: (place / anew["folder"] / name).read_bytes() for name in first} == first
@@ -94,7 +94,7 @@ def test_crashed_questions_are_zeros_that_are_listed_and_never_left_out_of_the_m
 ) -> None:
     """TRAPS 34: a configuration whose hard questions crashed won."""
     whole = evaluated(place)
-    shutil.rmtree(place / ".ragloom" / "cache")
+    shutil.rmtree(place / ".ragloom" / "stages")
     failing(monkeypatch, "anchor", "captain")
     shown = evaluated(place, status=3)
     assert [item["query"] for item in shown["errors"]] == ["weight", "captain"]

@@ -95,6 +95,7 @@ _TOP_LEVEL: dict[str, Any] = {
     "dry_run": bool,
     "budget": BudgetSettings,
     "runs": Name,
+    "stages": Name | None,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
     "allow_mass_delete": bool,
     "extensions": list[Name],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
-from ragloom.config import Config, build
+from ragloom.config import Config
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all
@@ -41,6 +41,7 @@ _OPERATIONAL = (
     "output",
     "runs",
     "cache",
+    "stages",
     "workers",
     "concurrency",
     "ingest",
@@ -124,11 +125,10 @@ class Trial:
     def __exit__(self, *raised: Any) -> None:
         self.assembly.__exit__(*raised)
 
-    @functools.cached_property
+    @property
     def dataset(self) -> Dataset:
         """The questions and their gold."""
-        made: Dataset = build(self.config, "dataset")
-        return made
+        return self.assembly.dataset
 
     @functools.cached_property
     def need(self) -> Need:
@@ -284,11 +284,11 @@ def unit_json(unit: Unit) -> dict[str, Any]:
     return {
         "stage": unit.kind,
         "key": sha256(canonical_json(unit.key))[:12],
-        "hit": unit.known and not unit.counts.made,
+        "hit": unit.hit,
         "hits": unit.counts.hits,
         "made": unit.counts.made,
         "damaged": unit.counts.damaged,
-        "differs": unit.differs,
+        "differs": list(unit.differs),
     }
 
 

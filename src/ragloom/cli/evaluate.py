@@ -57,11 +57,10 @@ def evaluated(config: Config) -> Report:
         from ragloom.stages import Stages
         from ragloom.trial import Trial
 
-        cache = config.tree["cache"]
-        with watching() as watch:
-            folder = Path(cache["path"]).expanduser() / "stages" if cache["enabled"] else None
-            with Trial(config, Stages(folder, watch.note), watch) as trial:
-                return trial.run()
+        kept = config.tree["stages"]
+        folder = None if kept is None else Path(kept).expanduser()
+        with watching() as watch, Trial(config, Stages(folder, watch.note), watch) as trial:
+            return trial.run()
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Questions:
             timings.update(result.timings_ms)
             return ranking_json(ranking_of(result, as_configured=as_configured))
 
-        value, _ = unit.item(sha256(query.text), make)
+        value = unit.item(sha256(query.text), make)
         return Asked(ranking_from(value), timings_ms=timings)
 
     def answer(self, unit: Unit, query: Query, ranked: Asked) -> Asked:
@@ -109,7 +109,7 @@ class Questions:
             timings.update(result.timings_ms)
             return answer_json(answer_of(result))
 
-        value, _ = unit.item(sha256(query.text), make)
+        value = unit.item(sha256(query.text), make)
         return Asked(ranked.ranking, answer_from(value), timings_ms=timings)
 
     def timings(self, question: str, *, answering: bool) -> dict[str, float]:

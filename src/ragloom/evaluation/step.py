@@ -56,7 +56,7 @@ def in_step(
         if known is not None and index is not None and known["commit"] == committed(index.info):
             unit.counts.hits += 1
             return index, unit, known["took"]
-        unit.known = False
+        unit.known = False  # what is kept is of another commit
         summary = ingest()
         _demand_complete(summary)
         index = assembly.open()
