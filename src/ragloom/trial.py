@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
 from ragloom.config import Config
+from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
-from ragloom.evaluation.questions import Questions
+from ragloom.evaluation.questions import Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import Scorer, by_documents
 from ragloom.evaluation.step import committed, in_step
@@ -84,6 +85,7 @@ class Report:
         stages: what the cache had of each stage, and what was made.
         errors: questions that failed, with what went wrong.
         problems: what the dataset has to report, one line each.
+        usage: what was asked of providers in this run, cached things aside.
     """
 
     run: str
@@ -93,6 +95,7 @@ class Report:
     stages: list[Unit]
     errors: list[tuple[str, str]]
     problems: list[str]
+    usage: Usage = field(default_factory=Usage)
 
 
 def trial_digest(config: Config) -> str:
@@ -159,12 +162,29 @@ class Trial:
         if tree["answers"]:
             _ = self.assembly.llm  # a missing key is told before an embedding is paid for
 
+    def method(self) -> dict[str, Any]:
+        """All that decides rankings beside the index."""
+        return method(self.config, self.need)
+
+    def is_ranked(self, index: Index) -> bool:
+        """Says whether all questions were asked of this index before."""
+        texts = {query.text for query in self.dataset.queries()}
+        key = Questions(self.assembly, index, self.need).ranking_key()
+        return self._stages.count("rankings", key) >= len(texts)
+
     def run(self) -> Report:
         """Brings the index in step, asks all questions, scores what came of them, and writes the run's folder.
 
         Raises:
             ConfigError, DataError, ServiceError: nothing can be measured; a question that fails is no such error.
+            BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
         """
+        with collect_usage() as usage:
+            report = self._run()
+        report.usage = usage
+        return report
+
+    def _run(self) -> Report:
         self.check()
         index, took = self._index()
         checked = self._checked(index)

@@ -41,6 +41,7 @@ class Recorded:
         run: folder of its run; None until it is done.
         error: why it failed.
         told: metrics, counts, cost, seconds and stages of a trial that is done.
+        changed: when any of this was recorded last, in ISO 8601 and UTC.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Recorded:
     run: str | None = None
     error: str | None = None
     told: dict[str, Any] = field(default_factory=dict)
+    changed: str = ""
 
 
 def sweep_digest(trials: Sequence[str]) -> str:
@@ -78,7 +80,7 @@ class Trials:
                     "INSERT INTO trials (sweep, number, trial, label, state, changed, told) "
                     "VALUES (?, ?, ?, ?, 'waiting', ?, '{}') "
                     "ON CONFLICT (sweep, trial) DO UPDATE SET number = excluded.number, label = excluded.label",
-                    (sweep, number, trial, label, _now()),
+                    (sweep, number, trial, label, now()),
                 )
 
     def begin(self, sweep: str, trial: str, label: str) -> None:
@@ -87,13 +89,17 @@ class Trials:
             tables.execute(
                 "INSERT OR IGNORE INTO trials (sweep, number, trial, label, state, changed, told) "
                 "SELECT ?, coalesce(max(number) + 1, 0), ?, ?, 'waiting', ?, '{}' FROM trials WHERE sweep = ?",
-                (sweep, trial, label, _now(), sweep),
+                (sweep, trial, label, now(), sweep),
             )
         self._set(sweep, trial, "running", None, None, {})
 
     def done(self, sweep: str, trial: str, run: str, told: dict[str, Any]) -> None:
         """Records that a trial's run is written."""
         self._set(sweep, trial, "done", run, None, told)
+
+    def stopped(self, sweep: str, trial: str, why: str) -> None:
+        """Records that a trial still has to be run, and why it was not."""
+        self._set(sweep, trial, "waiting", None, why, {})
 
     def failed(self, sweep: str, trial: str, error: str) -> None:
         """Records why a trial ended without a run."""
@@ -103,17 +109,18 @@ class Trials:
         """Lists a sweep's trials in their order."""
         with self._changing() as tables:
             rows = tables.execute(
-                "SELECT number, trial, label, state, run, error, told FROM trials WHERE sweep = ? ORDER BY number",
+                "SELECT number, trial, label, state, run, error, changed, told FROM trials WHERE sweep = ? "
+                "ORDER BY number",
                 (sweep,),
             ).fetchall()
-        names = ("number", "trial", "label", "state", "run", "error")
+        names = ("number", "trial", "label", "state", "run", "error", "changed")
         return [Recorded(**dict(zip(names, row, strict=False)), told=json.loads(row[-1])) for row in rows]
 
     def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, told: Any) -> None:
         with self._changing() as tables:
             tables.execute(
                 "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
-                (state, _now(), run, error, json.dumps(told), sweep, trial),
+                (state, now(), run, error, json.dumps(told), sweep, trial),
             )
 
     @contextmanager
@@ -130,5 +137,6 @@ class Trials:
             ) from error
 
 
-def _now() -> str:
+def now() -> str:
+    """Tells the time as the ledger writes it; later times are larger texts."""
     return datetime.now(UTC).isoformat()

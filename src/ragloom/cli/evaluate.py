@@ -33,6 +33,10 @@ def _sweeping(configs: Sequence[Config]) -> Sweep | int:
 
 
 def _task(config: Any) -> int:
+    if config.tree["dry_run"]:
+        from ragloom.cli.plan import show_plan
+
+        return show_plan([config], [])
     report = evaluated(config)
     if config.tree["output"] == "json":
         print_json(report_json(report))

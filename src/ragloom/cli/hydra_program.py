@@ -83,7 +83,7 @@ def run(
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its traceback; Hydra would cut it and print overrides
     before = sys.argv
-    sys.argv = [before[0], *argv]
+    sys.argv = [before[0], *_flags_first(argv, arguments.overrides)]
     try:
         hydra.main(version_base=None, config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
     finally:
@@ -95,6 +95,14 @@ def run(
         sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
         return FAILED
     return FAILED if FAILED in statuses else max(statuses, default=OK)
+
+
+def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
+    """Puts overrides behind the flags: Hydra 1.3 refuses those behind a flag that is between them."""
+    flags = list(argv)
+    for text in reversed(overrides):
+        del flags[len(flags) - 1 - flags[::-1].index(text)]
+    return [*flags, *overrides]
 
 
 def _refuse(arguments: Any) -> None:

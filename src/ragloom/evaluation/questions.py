@@ -27,6 +27,7 @@ from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
+    from ragloom.config import Config
     from ragloom.gold import Query
     from ragloom.query import CitedQueryEngine
     from ragloom.vector_store.interface import Index
@@ -60,16 +61,8 @@ class Questions:
 
     def ranking_key(self) -> dict[str, Any]:
         """All that decides the ranking of a question."""
-        tree = self._assembly.config.tree
-        return {
-            "code": RANKING_CODE,
-            "index": {**committed(self._index.info), "built": self._index.info.description},
-            "retriever": self._described("retriever"),
-            "reranker": self._described("reranker"),
-            "server": tree["embedding"].get("base_url"),  # of the questions' vectors: it is no part of an index's name
-            "need": asdict(self._need),
-            "tokenizer": tree["metrics"]["tokenizer"] if self._need.tokens else None,
-        }
+        index = {**committed(self._index.info), "built": self._index.info.description}
+        return {"index": index, **method(self._assembly.config, self._need)}
 
     def answer_key(self) -> dict[str, Any]:
         """All that decides the answer to a question."""
@@ -77,8 +70,8 @@ class Questions:
         return {
             "code": ANSWER_CODE,
             "ranking": self.ranking_key(),
-            "prompt": self._described("prompt"),
-            "llm": {**self._described("llm"), "server": tree["llm"].get("base_url")},
+            "prompt": _described(self._assembly.config, "prompt"),
+            "llm": {**_described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
         }
 
     def rank(self, unit: Unit, query: Query) -> Asked:
@@ -127,17 +120,29 @@ class Questions:
                 )
             return self._engines[key]
 
-    def _described(self, group: str) -> dict[str, Any]:
-        config = self._assembly.config
-        builder = config.builder(group)
-        described = fingerprint.describe(builder, config.values(group))
-        if "llm" in needs_of(builder):
-            described["llm"] = fingerprint.describe(config.builder("llm"), config.values("llm"))
-            described["server"] = config.values("llm").get("base_url")
-        return described
-
     @functools.cached_property
     def _tokenizer(self) -> Any:
         from ragloom.tokenizer import load
 
         return load(self._assembly.config.tree["metrics"]["tokenizer"])
+
+
+def method(config: Config, need: Need) -> dict[str, Any]:
+    """All that decides the ranking of a question beside the index."""
+    return {
+        "code": RANKING_CODE,
+        "retriever": _described(config, "retriever"),
+        "reranker": _described(config, "reranker"),
+        "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name
+        "need": asdict(need),
+        "tokenizer": config.tree["metrics"]["tokenizer"] if need.tokens else None,
+    }
+
+
+def _described(config: Config, group: str) -> dict[str, Any]:
+    builder = config.builder(group)
+    described = fingerprint.describe(builder, config.values(group))
+    if "llm" in needs_of(builder):
+        described["llm"] = fingerprint.describe(config.builder("llm"), config.values("llm"))
+        described["server"] = config.values("llm").get("base_url")
+    return described

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cost import BudgetSpent
 from ragloom.errors import DataError
 from ragloom.evaluation.found import usage_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ragloom.ingestion import IngestSummary
 
 _COMMIT = "commit"
+_OVER_BUDGET = "budget:"  # begins why an ingest stopped that would have spent more than its budget
 
 
 def committed(info: IndexInfo) -> dict[str, Any]:
@@ -44,16 +46,12 @@ def in_step(
 
     Raises:
         DataError: the ingest could not bring it in step: something is unreadable, or vanished and was not deleted.
+        BudgetSpent: it stopped before a call that would have exceeded the budget.
     """
-    key = {
-        "index": assembly.index_name,
-        "store": redact_tree(assembly.config.tree["vector_store"]),
-        "listed": _listed(assembly),
-    }
-    with stages.unit("index", key) as unit:
+    with stages.unit("index", index_key(assembly)) as unit:
         known = unit.there(_COMMIT)
-        index = None if assembly.source.verify else _opened(assembly)
-        if known is not None and index is not None and known["commit"] == committed(index.info):
+        index = _as_listed(assembly, known)
+        if known is not None and index is not None:
             unit.counts.hits += 1
             return index, unit, known["took"]
         unit.known = False  # what is kept is of another commit
@@ -65,11 +63,33 @@ def in_step(
         return index, unit, took
 
 
-def _opened(assembly: Assembly) -> Index | None:
+def index_key(assembly: Assembly) -> dict[str, Any]:
+    """All that decides whether an index is in step: which it is, where, and what its source lists."""
+    return {
+        "index": assembly.index_name,
+        "store": redact_tree(assembly.config.tree["vector_store"]),
+        "listed": _listed(assembly),
+    }
+
+
+def found_in_step(assembly: Assembly, stages: Stages) -> Index | None:
+    """Opens the index if no ingest is needed; None otherwise."""
+    key = index_key(assembly)
+    if not stages.count("index", key):
+        return None
+    with stages.unit("index", key) as unit:
+        return _as_listed(assembly, unit.there(_COMMIT))
+
+
+def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None:
+    """Opens the index if its commit is the one that was made of what is listed now."""
+    if known is None or assembly.source.verify:
+        return None
     try:
-        return assembly.open()
+        index = assembly.open()
     except IndexMissing:
         return None
+    return index if known["commit"] == committed(index.info) else None
 
 
 def _listed(assembly: Assembly) -> str:
@@ -98,6 +118,8 @@ def _bytes_hash(source: Any, entry: Entry) -> str:
 def _demand_complete(summary: IngestSummary) -> None:
     if summary.complete:
         return
+    if summary.stopped is not None and summary.stopped.startswith(_OVER_BUDGET):
+        raise BudgetSpent(summary.stopped)
     reasons = []
     if summary.unreadable_count:
         first = summary.unreadable[0]
