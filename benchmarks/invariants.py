@@ -83,7 +83,9 @@ def options() -> dict[str, SpanParser]:
     hashing = embedding.hashing(**keys)
     return {
         "fixed": chunking.fixed(**sizes),
-        "recursive": chunking.recursive(**separators, length="characters", chunk_size=CHARACTERS, chunk_overlap=50),
+        "recursive": chunking.recursive(
+            **separators, special_tokens=0, length="characters", chunk_size=CHARACTERS, chunk_overlap=50
+        ),
         "paragraph": chunking.paragraph(**sizes),
         "semantic": chunking.semantic(hashing, **sizes, **meaning),
         "hybrid": chunking.hybrid(hashing, **sizes, **meaning),

@@ -56,8 +56,8 @@ def chunkers(size: int = 24, overlap: int = 6, **semantic: Any) -> dict[str, Spa
     meaning = {**SEMANTIC, "min_size": min(8, size - 1), **semantic}
     return {
         "fixed": chunking.fixed(**sizes, tokenizer=TOKENIZER),
-        "recursive": chunking.recursive(**separators, length="characters", **sizes),
-        "recursive in tokens": chunking.recursive(**separators, length=TOKENIZER, **sizes),
+        "recursive": chunking.recursive(**separators, special_tokens=0, length="characters", **sizes),
+        "recursive in tokens": chunking.recursive(**separators, special_tokens=0, length=TOKENIZER, **sizes),
         "paragraph": chunking.paragraph(**sizes, tokenizer=TOKENIZER),
         "semantic": chunking.semantic(LetterEmbedding(), **sizes, **meaning),
         "hybrid": chunking.hybrid(LetterEmbedding(), **sizes, **meaning),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache"}
+MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache", "evaluate": "evaluate"}
 
 
 @dataclass(frozen=True)

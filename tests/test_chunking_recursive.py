@@ -19,10 +19,20 @@ KEEP = st.sampled_from(["start", "end"])
 
 
 def _cutter(
-    separators: list[str], length: str, size: int, overlap: int, keep: Literal["start", "end"] = "start"
+    separators: list[str],
+    length: str,
+    size: int,
+    overlap: int,
+    keep: Literal["start", "end"] = "start",
+    special: int = 0,
 ) -> SeparatorCutter:
     return chunking.recursive(
-        separators=separators, length=length, chunk_size=size, chunk_overlap=overlap, keep_separator=keep
+        separators=separators,
+        length=length,
+        special_tokens=special,
+        chunk_size=size,
+        chunk_overlap=overlap,
+        keep_separator=keep,
     )
 
 
@@ -47,19 +57,27 @@ def test_recursive_gives_the_librarys_chunks(
 
 
 @settings(max_examples=150, deadline=None)
-@given(text=TEXTS, separators=SEPARATORS, size=st.integers(4, 40), overlap=st.integers(0, 39), keep=KEEP)
+@given(
+    text=TEXTS,
+    separators=SEPARATORS,
+    size=st.integers(6, 40),
+    overlap=st.integers(0, 39),
+    keep=KEEP,
+    special=st.sampled_from([0, 2]),
+)
 def test_recursive_gives_the_librarys_chunks_in_tokens(
-    text: str, separators: list[str], size: int, overlap: int, keep: Literal["start", "end"]
+    text: str, separators: list[str], size: int, overlap: int, keep: Literal["start", "end"], special: int
 ) -> None:
     assume(overlap < size)
+    count = load("cl100k_base").count
     library = RecursiveCharacterTextSplitter(
         separators=separators,
         chunk_size=size,
         chunk_overlap=overlap,
         keep_separator=keep,
-        length_function=load("cl100k_base").count,
+        length_function=lambda text: count(text) + special,
     )
-    parser = _cutter(separators, "cl100k_base", size, overlap, keep)
+    parser = _cutter(separators, "cl100k_base", size, overlap, keep, special)
     assert [text[start:end] for start, end in parser.cut(Outline(text, None))] == library.split_text(text)
     check_exact(text, list(parser.chunks(document(text))))
 

@@ -8,12 +8,22 @@ from llama_index.core.llms.mock import MockLLM
 from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom.analyzer import multilingual
 from ragloom.config import COMPONENTS, build, load
-from ragloom.errors import ConfigError, ServiceError
+from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.overrides import options
 
 REQUIRED = {
     "source=folder": ["source.path=."],
     "source=jsonl": ["source.path=x.jsonl"],
+    "source=spans": ["source.path=.", "source.corpora=corpora"],
+    "source=beir": ["source.path=."],
+    "source=squad": ["source.path=x.json", "source.document=context", "source.max_file_mb=1"],
+    "dataset=jsonl": ["dataset.path=x.jsonl"],
+    "dataset=spans": ["dataset.path=x"],
+    "dataset=beir": ["dataset.path=x"],
+    "dataset=squad": ["dataset.path=x.json"],
+    "experiment=chroma_chunking": ["dataset.path=x", "embedding.model=m", "chunking.length=cl100k_base"],
+    "experiment=scifact": ["dataset.path=x", "embedding.model=m"],
+    "experiment=korquad_contexts": ["dataset.path=x.json"],
     "reranker=llm": ["llm=openai"],
     "embedding=openai_compatible": [
         "embedding.model=m",
@@ -45,11 +55,13 @@ def test_option_composes_and_builds_or_names_the_missing_extra(
         assert build(config, group, **given) is not None
     except (ConfigError, ServiceError) as error:
         assert "pip install 'ragloom[" in str(error) or "folder" in str(error), error
+    except DataError as error:  # a dataset is read when it is built
+        assert "must be a readable file" in str(error) or "folder" in str(error), error
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_experiment_composes(experiment: str) -> None:
-    (config,) = load([f"experiment={experiment}"])
+    (config,) = load([f"experiment={experiment}", *REQUIRED.get(f"experiment={experiment}", [])])
     assert config.choices["experiment"] == experiment
 
 

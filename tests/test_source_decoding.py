@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragloom.normal import normalised
 from ragloom.source.base import CannotRead
-from ragloom.source.decoding import decoded, normalised
+from ragloom.source.decoding import decoded
 from ragloom.source.formats import parsed
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.cache import is_begun
-from ragloom.config import Config, build
+from ragloom.config import Config, build, deepened
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.values import needs_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ragloom.cache.vectors import VectorCache
     from ragloom.cost import Budget
+    from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.rehearsal import Estimate
     from ragloom.query import CitedQueryEngine
@@ -129,6 +130,12 @@ class Assembly:
         """What writes the answer."""
         return build(self.config, "llm", **self._available("llm"))
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Queries with gold; reading it may raise DataError."""
+        dataset: Dataset = build(self.config, "dataset")
+        return dataset
+
     def open(self) -> Index:
         """Opens the committed index of this config, or the one that `vector_store.alias` names.
 
@@ -145,24 +152,40 @@ class Assembly:
         except IndexMissing:
             raise IndexMissing(*self._missing()) from None
 
-    def retriever(self, index: Index) -> BaseRetriever:
-        """Builds the retriever on an index."""
-        retriever: BaseRetriever = build(self.config, "retriever", **self._available("retriever"), index=index)
+    def retriever(self, index: Index, *, top_k: int | None = None) -> BaseRetriever:
+        """Builds the retriever on an index.
+
+        Args:
+            index: opened.
+            top_k: chunks that leave it; None: as the config says.
+        """
+        config = self.config if top_k is None else deepened(self.config, top_k=top_k)
+        retriever: BaseRetriever = build(config, "retriever", **self._available("retriever"), index=index)
         return retriever
 
-    def query_engine(self, index: Index, *, answering: bool = True, streaming: bool = False) -> CitedQueryEngine:
+    def query_engine(
+        self,
+        index: Index,
+        *,
+        answering: bool = True,
+        streaming: bool = False,
+        depth: tuple[int, int] | None = None,
+    ) -> CitedQueryEngine:
         """Builds the query engine on an index.
 
         Args:
             index: opened.
             answering: False builds no LLM: the engine can only search.
             streaming: LlamaIndex's `query` streams.
+            depth: chunks that leave retriever and reranker; None: as the config says.
         """
         from ragloom.query import CitedQueryEngine
 
-        reranker = build(self.config, "reranker", **self._available("reranker"), index=index)
+        top_k, top_n = depth or (None, None)
+        config = self.config if top_n is None else deepened(self.config, top_n=top_n)
+        reranker = build(config, "reranker", **self._available("reranker"), index=index)
         return CitedQueryEngine(
-            self.retriever(index),
+            self.retriever(index, top_k=top_k),
             reranker,
             build(self.config, "prompt"),
             self.llm if answering else None,

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
+from ragloom import measures
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
@@ -34,6 +35,7 @@ COMPONENTS = (
     "reranker",
     "llm",
     "prompt",
+    "dataset",
 )
 """The groups whose option is built; each must be chosen."""
 _QUESTION_TOKENS = 512  # kept free in an LLM's context window for instruction and question
@@ -79,6 +81,13 @@ class BudgetSettings(TypedDict):
     max_tokens: Annotated[int, Field(ge=0)] | None
 
 
+class Latency(TypedDict):
+    """The pass that measures latency: how many questions, and how many at the same time."""
+
+    questions: Annotated[int, Field(ge=0)]
+    concurrency: list[Annotated[int, Field(ge=1, le=256)]]
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
@@ -86,10 +95,18 @@ _TOP_LEVEL: dict[str, Any] = {
     "dry_run": bool,
     "budget": BudgetSettings,
     "runs": Name,
+    "stages": Name | None,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
     "allow_mass_delete": bool,
     "extensions": list[Name],
     "prices": Prices | None,
+    "metrics": measures.MetricSettings,
+    "ingest": Literal["auto", "never"],
+    "answers": bool,
+    "concurrency": Annotated[int, Field(ge=1, le=256)],
+    "latency": Latency,
+    "explain": bool,
+    "retry_failed": bool,
 }
 
 
@@ -148,6 +165,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
     for key, annotation in _TOP_LEVEL.items():
         problems += _wrong_value("", key, tree.get(key), annotation)
     allowed = [] if problems else tree["extensions"]
+    problems += [] if problems else measures.problems(tree["metrics"])
     for key in set(tree) - set(COMPONENTS) - set(_TOP_LEVEL):
         problems.append(f"config: {key} must name a group or a top-level key{nearest(str(key), tree)}")
     for group in COMPONENTS:
@@ -209,6 +227,18 @@ def build(config: Config, group: str, **available: Any) -> Any:
     return builder(**given, **config.values(group))
 
 
+def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:
+    """Copies a config with other depths; lists that are fused are at least as long as what leaves the retriever."""
+    tree = dict(config.tree)
+    if top_k is not None:
+        tree["retriever"] = {**tree["retriever"], "top_k": top_k}
+        if (candidates := tree["retriever"].get("candidates")) is not None:
+            tree["retriever"]["candidates"] = max(candidates, top_k)
+    if top_n is not None:
+        tree["reranker"] = {**tree["reranker"], "top_n": top_n}
+    return Config(tree, config.choices)
+
+
 def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """Resolves interpolations key by key, so that each one that fails is named."""
     problems: list[str] = []
@@ -221,7 +251,9 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
                 try:
                     values[key] = plain(node[key], name)
                 except OmegaConfBaseException as error:
-                    if OmegaConf.is_missing(node, key):
+                    if isinstance(error, InterpolationToMissingValueError):
+                        continue  # the key that it follows is told to be set
+                    if OmegaConf.is_missing(node, key) or _follows_dataset(node, key):
                         problems.append(f"{name.partition('.')[0]}: {name} must be set; give {name}=VALUE")
                     else:
                         reason = str(error).splitlines()[0]
@@ -236,6 +268,11 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
         return node
 
     return plain(tree, ""), problems
+
+
+def _follows_dataset(node: DictConfig, key: str) -> bool:
+    """Says whether a key is the dataset's where one is chosen: without one it is simply not set."""
+    return str(OmegaConf.to_container(node, resolve=False)[key]).startswith("${dataset.")  # type: ignore[index,call-overload]
 
 
 def _check_group(group: str, node: dict[str, Any], allowed: list[str], composed: Composed) -> list[str]:

@@ -5,8 +5,11 @@ Gold is a character range of a document, or a graded document; never a chunk id,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from ragloom.records import canonical_json
 
 Range = tuple[int, int]
 """Characters `[start, end)` of a document's stored text."""
@@ -18,11 +21,17 @@ class GoldSpan:
 
     Attributes:
         document: its document's id.
-        places: where it stands, in order, at least one; with several, the span scores its best single one.
+        places: where it stands, in order, at least one; with several, the span scores its best single one. Empty only
+            while its quote has not been looked for (`Dataset.check`).
+        quote: how it reads; empty where the dataset names ranges without texts.
+        blanks: runs of blanks within the places: no chunk needs to hold them for the span to be complete, since a
+            chunking may leave out the blanks between two chunks.
     """
 
     document: str
     places: tuple[Range, ...]
+    quote: str = ""
+    blanks: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +62,20 @@ class Query:
     def judged(self) -> bool:
         """Whether retrieval can be scored: it has gold spans or graded documents."""
         return bool(self.spans or self.grades)
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The gold's documents: the best graded first, then those of spans."""
+        graded = sorted(self.grades, key=lambda name: (-self.grades[name], name))
+        return tuple(dict.fromkeys([*graded, *(span.document for span in self.spans)]))
+
+
+def gold_digest(queries: Iterable[Query]) -> str:
+    """Hashes queries and gold to 64 hexadecimal digits, the same on every machine; their order does not matter."""
+    lines = sorted(canonical_json([query.id, query.text, *_gold(query)]) for query in queries)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _gold(query: Query) -> list[object]:
+    spans = [[span.document, span.places, span.quote] for span in query.spans]
+    return [spans, dict(query.grades), query.answers, query.answerable, query.group, dict(query.tags)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ragloom.errors import ConfigError
-from ragloom.values import CONTENT, Name, Positive
+from ragloom.values import CONTENT, Name, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
@@ -95,6 +95,7 @@ class Prompt:
         return Prompted(messages, supplied, language)
 
 
+@code_version(1)
 def cited(
     *,
     language: Literal["auto", "en", "ko"],
@@ -107,6 +108,7 @@ def cited(
     return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=True)
 
 
+@code_version(1)
 def plain(
     *,
     language: Literal["auto", "en", "ko"],

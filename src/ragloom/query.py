@@ -112,17 +112,33 @@ class CitedQueryEngine(BaseQueryEngine):
         bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
         with collect() as timings, collect_usage() as usage, timed("total"):
             result = self._search(bundle)
-            prompted = self._fill(bundle, result)
-            if prompted is None:
-                self._say_no_answer(result)
-                if on_text is not None:
-                    on_text(result.answer or "")
-            else:
-                with timed("llm"):
-                    reply = self._reply(prompted, on_text)
-                self._verify(reply, prompted, result)
+            self._write(bundle, result, on_text)
         result.timings_ms, result.usage = dict(timings), usage
         return result
+
+    def complete(self, found: Result) -> Result:
+        """Answers from what a search has found; timings and usage are those of the answering alone.
+
+        Raises:
+            ServiceError: as `answer`.
+        """
+        result = Result(found.question, nodes=found.nodes, found=found.found)
+        with collect() as timings, collect_usage() as usage, timed("total"):
+            self._write(QueryBundle(found.question), result, None)
+        result.timings_ms, result.usage = dict(timings), usage
+        return result
+
+    def _write(self, bundle: QueryBundle, result: Result, on_text: Callable[[str], None] | None) -> None:
+        """Fills in the answer."""
+        prompted = self._fill(bundle, result)
+        if prompted is None:
+            self._say_no_answer(result)
+            if on_text is not None:
+                on_text(result.answer or "")
+            return
+        with timed("llm"):
+            reply = self._reply(prompted, on_text)
+        self._verify(reply, prompted, result)
 
     def search(self, question: str | QueryBundle) -> Result:
         """Retrieves and reranks, and stops there."""

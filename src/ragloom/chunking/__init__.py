@@ -66,15 +66,21 @@ def _check_tokenizer(option: str, values: Mapping[str, Any]) -> list[str]:
     """Loads only a tokenizer that comes from a file."""
     key = "length" if option == "recursive" else "tokenizer"
     name, size = values[key], values["chunk_size"]
+    special = values.get("special_tokens", 0)
     if option == "recursive" and name == _CHARACTERS:
-        return []
+        if not special:
+            return []
+        return [
+            f"chunking: special_tokens={special} must be 0 with length=characters; "
+            "set it to 0, or length to the model's tokenizer"
+        ]
     try:
         least = smallest_limit(name)
     except ConfigError as error:
         return [f"chunking: {problem}" for problem in error.problems]
-    if size >= least:
+    if size >= least + special:
         return []
-    return [f"chunking: chunk_size={size} must be at least {least}, the tokens of one character; raise it"]
+    return [f"chunking: chunk_size={size} must be at least {least + special}, the tokens of one character; raise it"]
 
 
 def _demand(option: str, values: Mapping[str, Any]) -> None:
@@ -100,6 +106,7 @@ def recursive(
     *,
     separators: Separators,
     length: TokenizerName,
+    special_tokens: NonNegative,
     chunk_size: Positive,
     chunk_overlap: NonNegative,
     keep_separator: Literal["start", "end"],

@@ -31,11 +31,13 @@ class SeparatorCutter(SpanParser):
     Attributes:
         separators: in order of preference; an empty one cuts anywhere.
         length: what `chunk_size` and `chunk_overlap` count: `characters`, or the tokens of the tokenizer of this name.
+        special_tokens: added to each length in tokens, of a piece as of a chunk: what a model puts around a text.
         keep_separator: whether a separator stands at the start or the end of a piece.
     """
 
     separators: list[str]
     length: str
+    special_tokens: int
     chunk_size: int
     chunk_overlap: int
     keep_separator: Literal["start", "end"]
@@ -106,7 +108,7 @@ class SeparatorCutter(SpanParser):
             return [len(text) for text in texts]
         distinct = list(dict.fromkeys(texts))
         known = dict(zip(distinct, load(self.length).counts(distinct), strict=True))
-        return [known[text] for text in texts]
+        return [known[text] + self.special_tokens for text in texts]
 
 
 def _stripped(text: str, spans: Iterable[Span]) -> Iterator[Span]:

@@ -7,6 +7,7 @@ import sys
 
 VERBS = {
     "ingest": "bring an index in step with its source (a Hydra program: KEY=VALUE arguments)",
+    "evaluate": "measure a config on a dataset, or sweep over several (a Hydra program: KEY=VALUE arguments)",
     "query": "ask a question and get a cited answer",
     "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",
     "cache": "show, verify and prune the embedding cache",

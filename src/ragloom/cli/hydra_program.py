@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.cli.terminal import FAILED, OK, parsed, report
 from ragloom.errors import ConfigError, RagloomError
@@ -19,13 +19,31 @@ if TYPE_CHECKING:
     from ragloom.config import Config
 
 
-def run(verb: str, argv: list[str], task: Callable[[Config], int]) -> int:
+class Sweep(Protocol):
+    """What a program does with all jobs of a multirun together."""
+
+    def task(self) -> Callable[[Config], int]:
+        """Gives what runs one job, picklable: launchers run jobs in processes of their own. None of it raises."""
+
+    def finish(self) -> int:
+        """Ends the sweep, whatever processes its jobs ran in; returns the exit status."""
+
+
+def run(
+    verb: str,
+    argv: list[str],
+    task: Callable[[Config], int],
+    *,
+    sweeping: Callable[[Sequence[Config]], Sweep | int] | None = None,
+) -> int:
     """Checks the arguments, then hands them to Hydra.
 
     Args:
         verb: the program's name.
         argv: without the program's name.
         task: is given each job's validated config; returns its exit status.
+        sweeping: is given all configs of a multirun, and makes what runs and ends it; or an exit status, where there
+            is nothing to run.
 
     Raises:
         ConfigError: wrong overrides, all of them.
@@ -37,10 +55,17 @@ def run(verb: str, argv: list[str], task: Callable[[Config], int]) -> int:
     _refuse(arguments)
     informs = arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion
     jobs = 0
+    sweep: Sweep | None = None
     if not informs:
         from ragloom.config import load
 
-        jobs = len(load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun))
+        configs = load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun)
+        jobs = len(configs)
+        if sweeping is not None and arguments.multirun and not arguments.cfg:
+            begun = sweeping(configs)
+            if isinstance(begun, int):
+                return begun
+            sweep, task = begun, begun.task()
     statuses: list[int] = []
 
     def job(tree: Any) -> int:
@@ -58,16 +83,26 @@ def run(verb: str, argv: list[str], task: Callable[[Config], int]) -> int:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its traceback; Hydra would cut it and print overrides
     before = sys.argv
-    sys.argv = [before[0], *argv]
+    sys.argv = [before[0], *_flags_first(argv, arguments.overrides)]
     try:
         hydra.main(version_base=None, config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
     finally:
         sys.argv = before
+    if sweep is not None:
+        return sweep.finish()
     if not informs and not arguments.cfg and len(statuses) < jobs:
         # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
         sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
         return FAILED
     return FAILED if FAILED in statuses else max(statuses, default=OK)
+
+
+def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
+    """Puts overrides behind the flags: Hydra 1.3 refuses those behind a flag that is between them."""
+    flags = list(argv)
+    for text in reversed(overrides):
+        del flags[len(flags) - 1 - flags[::-1].index(text)]
+    return [*flags, *overrides]
 
 
 def _refuse(arguments: Any) -> None:

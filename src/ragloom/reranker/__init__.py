@@ -32,6 +32,9 @@ def none(*, top_n: Positive) -> "BaseNodePostprocessor":
     return Cut(top_n=top_n)
 
 
+none.keeps_order = True  # type: ignore[attr-defined]
+
+
 @code_version(1)
 def mmr(
     embedding: "BaseEmbedding", index: "Vectors", *, top_n: Positive, relevance_weight: Fraction

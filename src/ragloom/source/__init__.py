@@ -13,8 +13,9 @@ from ragloom.errors import ConfigError
 from ragloom.values import OPERATIONAL, Name, code_version
 
 if TYPE_CHECKING:
+    from ragloom.source.contexts import SquadSource
     from ragloom.source.files import FolderSource, SampleSource
-    from ragloom.source.lines import JsonlSource
+    from ragloom.source.lines import BeirSource, JsonlSource
 
 Megabytes = Annotated[float, Field(gt=0)]
 """A size above zero, in units of 1,000,000 bytes."""
@@ -36,7 +37,7 @@ def check(option: str, values: dict[str, object]) -> list[str]:
                     f"source: {key}={pattern!r} must be a pattern of paths relative to source.path, with '/'; "
                     "for example '**/*.md' (any folder) or 'manuals/**' (all of one folder)"
                 )
-    if option in ("folder", "jsonl") and values.get("name") is None and "path" in values:
+    if option != "sample" and values.get("name") is None and "path" in values:
         path = Path(str(values["path"])).expanduser()
         if not _own_name(path, option):
             problems.append(f"source: name=null must be set where path={str(path)!r} has no name of its own")
@@ -45,7 +46,7 @@ def check(option: str, values: dict[str, object]) -> list[str]:
 
 def _own_name(path: Path, option: str) -> str:
     """Names a corpus by its folder, or by its file without the suffix."""
-    return path.resolve().name if option == "folder" else path.stem
+    return path.stem if option in ("jsonl", "squad") else path.resolve().name
 
 
 @code_version(1)
@@ -120,6 +121,97 @@ def jsonl(
         path=place,
         fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
         max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+
+
+@code_version(1)
+def spans(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    corpora: Annotated[Name, OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "FolderSource":
+    """Builds the source of the documents of a dataset of quotes: a folder within its folder.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.source.files import FolderSource
+
+    if problems := check("spans", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    return FolderSource(
+        name=name or _own_name(place, "spans"),
+        path=place / corpora,
+        include=["**"],
+        exclude=[],
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+
+
+@code_version(1)
+def beir(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    title_separator: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "BeirSource":
+    """Builds the source of the documents of a folder in BEIR's form.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.source.lines import BeirSource
+
+    if problems := check("beir", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    return BeirSource(
+        name=name or _own_name(place, "beir"),
+        path=place / "corpus.jsonl",
+        title_separator=title_separator,
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+
+
+@code_version(1)
+def squad(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    document: Literal["context", "article"],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "SquadSource":
+    """Builds the source of the paragraphs or articles of a file in SQuAD's form.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.source.contexts import SquadSource
+
+    if problems := check("squad", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    return SquadSource(
+        name=name or _own_name(place, "squad"),
+        path=place,
+        document=document,
+        max_bytes=round(max_file_mb * 1_000_000),
         on_unreadable=on_unreadable,
         verify=verify,
     )

@@ -70,13 +70,6 @@ def decoded(content: bytes, declared: str | None = None) -> tuple[str, str]:
     return text, encoding
 
 
-def normalised(text: str) -> str:
-    """Normalises a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
-    text = text.replace("\0", "").replace("\ufffe", "").removeprefix("\ufeff")
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
 def _marked(content: bytes) -> tuple[str, str] | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):

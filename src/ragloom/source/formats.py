@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
+from ragloom.normal import normalised
 from ragloom.records import FORMAT_KEY
 from ragloom.source.base import CannotRead
-from ragloom.source.decoding import decoded, normalised
+from ragloom.source.decoding import decoded
 
 ENCODING_KEY = "encoding"
 """Document metadata key: the encoding that a text file was decoded with."""

@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 from llama_index.core.schema import Document
 
 from ragloom.errors import DataError
+from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source, new_document, regular_file_bytes, shown, system_reason
-from ragloom.source.decoding import normalised
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAX_ID = 4096
@@ -146,9 +146,13 @@ class JsonlSource(Source):
             raise CannotRead("the file changed after it was listed")
         return new_document(id, text, metadata)
 
+    def _record(self, line: bytes) -> dict[str, Any]:
+        """Reads a line; a form of its own fills in the fields."""
+        return _object(line)
+
     def _values(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
         """Takes id, normalised text and metadata from a line."""
-        record = _object(line)
+        record = self._record(line)
         names = self._fields
         for name in (names.id, names.text):
             if name not in record:
@@ -177,6 +181,42 @@ class JsonlSource(Source):
         if not text or text.isspace():
             raise CannotRead(f"its {names.text!r} is empty")
         return unicodedata.normalize("NFC", id), text, metadata
+
+
+class BeirSource(JsonlSource):
+    """The documents of a folder in BEIR's form: the title stands before the text, and is metadata as well."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path,
+        title_separator: str | None,
+        max_bytes: int,
+        on_unreadable: str,
+        verify: bool,
+    ) -> None:
+        self._separator = title_separator
+        super().__init__(
+            name=name,
+            path=path,
+            fields=Fields(id="_id", text="text", metadata="metadata"),
+            max_bytes=max_bytes,
+            on_unreadable=on_unreadable,
+            verify=verify,
+        )
+
+    def _record(self, line: bytes) -> dict[str, Any]:
+        record = _object(line)
+        title, text = record.get("title"), record.get("text")
+        if title is not None and not isinstance(title, str):
+            raise CannotRead(f"its 'title' is {_kind(title)}, and must be a text")
+        metadata = record.get("metadata")
+        if title and isinstance(metadata or {}, dict):
+            record["metadata"] = {**(metadata or {}), "title": title}
+        if title and isinstance(text, str) and self._separator is not None:
+            record["text"] = f"{title}{self._separator}{text}"
+        return record
 
 
 def _lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:

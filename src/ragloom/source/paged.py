@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pypdfium2
 import pypdfium2.raw as pdfium
 
+from ragloom.normal import normalised
 from ragloom.records import PAGE_BREAK
 from ragloom.source.base import CannotRead
-from ragloom.source.decoding import normalised
 
 _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""

@@ -1,0 +1,136 @@
+"""A sweep's dry run: which trials, which stages they share, and what those would cost that are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import OK, console, print_json, silenced_stdout
+from ragloom.records import canonical_json
+from ragloom.sweeping import label_of
+
+if TYPE_CHECKING:
+    from ragloom.config import Config
+    from ragloom.stages import Stages
+
+_HOUR = 3600
+
+
+@dataclass
+class Plan:
+    """What a sweep would do.
+
+    Attributes:
+        trials: their labels.
+        stages: stage -> {units: different ones, there: of them those that are kept already}.
+        indexes: the estimate of each index that has to be built or brought in step.
+        unknown: what is not in the estimate, in words.
+    """
+
+    trials: list[str]
+    stages: dict[str, dict[str, int]]
+    indexes: list[dict[str, Any]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def dollars(self) -> float | None:
+        """Of embedding documents; None when a price is not known."""
+        costs = [item["cost_usd"] for item in self.indexes]
+        return None if None in costs else sum(costs)
+
+    @property
+    def hours(self) -> float:
+        """At least, by the providers' limits per minute."""
+        return sum(item["seconds_at_limits"] or 0 for item in self.indexes) / _HOUR
+
+    @property
+    def tokens(self) -> int:
+        """Of documents that have to be embedded."""
+        return sum(item["tokens"] for item in self.indexes)
+
+
+def show_plan(configs: Sequence[Config], keys: Sequence[str]) -> int:
+    """Prints what a sweep would do and cost; nothing is called and nothing is written.
+
+    Args:
+        configs: of the trials.
+        keys: in which they differ.
+    """
+    with silenced_stdout():
+        plan = planned(configs, keys)
+    if configs[0].tree["output"] == "json":
+        shown = {**vars(plan), "cost_usd": plan.dollars, "hours_at_least": plan.hours, "tokens": plan.tokens}
+        print_json({"event": "plan", **shown})
+        return OK
+    screen = console()
+    for label in plan.trials:
+        screen.print(label, markup=False)
+    screen.print(f"[bold]trials[/]    {len(plan.trials)}")
+    for stage, count in plan.stages.items():
+        screen.print(f"[bold]{stage:<9}[/] {count['units']} different, {count['there']} of them there already")
+    price = "unknown price" if plan.dollars is None else f"${plan.dollars:.6f}"
+    screen.print(f"[bold]to embed[/]  {plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {price}")
+    screen.print(f"[bold]hours[/]     at least {plan.hours:.2f}, by the providers' limits per minute")
+    for text in plan.unknown:
+        screen.print(f"[yellow]not estimated:[/] {text}")
+    screen.print("a dry run: nothing was called, and nothing was written")
+    return OK
+
+
+def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
+    """Finds out what a sweep would do.
+
+    Raises:
+        ConfigError, DataError, ServiceError: a trial could not be run.
+    """
+    from ragloom.evaluation.step import found_in_step
+    from ragloom.trial import Trial, Watch
+
+    stages = _stages(configs[0])
+    indexes: dict[str, bool] = {}
+    rankings: dict[str, bool] = {}
+    estimates = []
+    for config in configs:
+        with Trial(config, stages, Watch()) as trial:
+            trial.check()
+            index = found_in_step(trial.assembly, stages)
+            place = canonical_json([trial.assembly.index_name, config.public()["vector_store"]])
+            if place not in indexes:
+                indexes[place] = index is not None
+                if index is None:
+                    estimates.append(_estimate(trial.assembly))
+            rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)
+    counts = {
+        "index": {"units": len(indexes), "there": sum(indexes.values())},
+        "rankings": {"units": len(rankings), "there": sum(rankings.values())},
+    }
+    return Plan([label_of(config, keys) for config in configs], counts, estimates, _unknown(configs))
+
+
+def _stages(config: Config) -> Stages:
+    from ragloom.stages import Stages
+
+    kept = config.tree["stages"]
+    folder = None if kept is None else Path(kept).expanduser()
+    return Stages(folder if folder is not None and folder.is_dir() else None)
+
+
+def _estimate(assembly: Any) -> dict[str, Any]:
+    from ragloom.cli.estimate import estimate_json
+
+    shown = estimate_json(assembly.rehearse(), assembly)
+    return {name: shown[name] for name in ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")}
+
+
+def _unknown(configs: Sequence[Config]) -> list[str]:
+    """Says what an estimate leaves out."""
+    from ragloom.values import needs_of
+
+    found = ["what local computing takes"]
+    if any(getattr(config.builder("embedding"), "paid", True) for config in configs):
+        found.append("the embedding of questions, once for each embedding")
+    if any(config.tree["answers"] or "llm" in needs_of(config.builder("reranker")) for config in configs):
+        found.append("what the LLM is asked")
+    return found

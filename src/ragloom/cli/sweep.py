@@ -1,0 +1,214 @@
+"""A sweep: many trials of one command, each recorded, none lost to another's failure, and a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
+from ragloom.config import Config
+from ragloom.cost import BudgetSpent, dollars
+from ragloom.errors import RagloomError
+from ragloom.secrets import redact
+from ragloom.sweeping import label_of, varying
+from ragloom.trials import Recorded, Trials, now, sweep_digest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragloom.trial import Report
+
+
+def begun(configs: Sequence[Config]) -> Sweep | int:
+    """Enters a sweep's trials in the ledger; a dry run is shown, and there is nothing to run.
+
+    Raises:
+        DataError: the ledger cannot be written.
+    """
+    with silenced_stdout():
+        from ragloom.trial import trial_digest
+
+    keys = varying(configs)
+    if configs[0].tree["dry_run"]:
+        from ragloom.cli.plan import show_plan
+
+        return show_plan(configs, keys)
+    trials = {trial_digest(config): label_of(config, keys) for config in configs}
+    tree = configs[0].tree
+    ledger = Trials(Path(tree["runs"]).expanduser().absolute())
+    sweep = sweep_digest(list(trials))
+    ledger.enter(sweep, list(trials.items()))
+    left_out = {item.trial for item in ledger.of(sweep) if item.state == "failed"}
+    return Sweep(
+        ledger=ledger,
+        digest=sweep,
+        keys=keys,
+        left_out=frozenset() if tree["retry_failed"] else frozenset(left_out),
+        output=tree["output"],
+        began=now(),
+    )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is under way. Picklable: launchers run trials in processes of their own.
+
+    Attributes:
+        ledger: where its trials are recorded.
+        digest: names it.
+        keys: in which its trials differ.
+        left_out: trials that failed before and are not tried again.
+        output: `text` or `json`.
+        began: when this run of it began, as the ledger writes time.
+    """
+
+    ledger: Trials
+    digest: str
+    keys: list[str]
+    left_out: frozenset[str]
+    output: str
+    began: str
+
+    def task(self) -> Callable[[Config], int]:
+        """Gives what runs one trial, picklable; it raises nothing but an interruption."""
+        return self.run
+
+    def run(self, config: Config) -> int:
+        """Runs one trial, records it, and survives whatever it raises."""
+        with silenced_stdout():
+            from ragloom.trial import trial_digest
+
+        trial, label = trial_digest(config), label_of(config, self.keys)
+        if trial in self.left_out:
+            return FAILED
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            screen.print(f"[bold]{label}[/]")
+        self.ledger.begin(self.digest, trial, label)
+        try:
+            self._measure(config, trial)
+        except BudgetSpent as error:
+            report(error)
+            self.ledger.stopped(self.digest, trial, str(error))
+            return FAILED
+        except RagloomError as error:
+            report(error)
+            self.ledger.failed(self.digest, trial, redact("; ".join(error.problems)))
+            return FAILED
+        except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded with its traceback, and loses no other
+            sys.stderr.write(redact(traceback.format_exc()))
+            self.ledger.failed(self.digest, trial, redact(f"{type(error).__name__}: {error}"))
+            return FAILED
+        return OK
+
+    def finish(self) -> int:
+        """Prints the table of trials; returns 0, 3 when questions failed, 1 when a trial failed or is missing."""
+        trials = self.ledger.of(self.digest)
+        if self.output == "json":
+            shown = [{**vars(item), "left_out": item.trial in self.left_out} for item in trials]
+            print_json({"event": "sweep", "sweep": self.digest, "trials": shown, "stages": stage_runs(trials)})
+        else:
+            print_trials(console(), trials, self.left_out)
+        if any(item.state != "done" for item in trials):
+            return FAILED
+        return LISTED_FAILURES if any(item.told["counts"]["errors"] for item in trials) else OK
+
+    def _measure(self, config: Config, trial: str) -> None:
+        from ragloom.cli.evaluate import evaluated
+
+        began = time.perf_counter()
+        measured = evaluated(within_budget(config, self._spent()))
+        self.ledger.done(self.digest, trial, str(measured.folder), told(measured, config, time.perf_counter() - began))
+
+    def _spent(self) -> tuple[float | None, int]:
+        """Sums what the trials of this run have spent: US dollars (None where a price is unknown) and tokens.
+
+        Raises:
+            BudgetSpent: a trial of this run was stopped by the budget.
+        """
+        now = [item for item in self.ledger.of(self.digest) if item.changed >= self.began]
+        over = [item.error for item in now if item.state == "waiting" and item.error]
+        if over:
+            raise BudgetSpent(over[0])
+        spent = [item.told["spent"] for item in now if "spent" in item.told]
+        dollars = [item["usd"] for item in spent]
+        return None if None in dollars else sum(dollars), sum(item["tokens"] for item in spent)
+
+
+def within_budget(config: Config, spent: tuple[float | None, int]) -> Config:
+    """Copies a config with what a sweep's budget still holds for one trial.
+
+    Raises:
+        BudgetSpent: nothing is left, or what was spent is not known.
+    """
+    budget = dict(config.tree["budget"])
+    for key, used in zip(("max_usd", "max_tokens"), spent, strict=True):
+        if budget[key] is None:
+            continue
+        if used is None:
+            raise BudgetSpent(
+                f"budget: budget.{key}={budget[key]:g} must not be exceeded, and what was spent is not known, since a "
+                "model has no price; give it in prices.models"
+            )
+        if used and used >= budget[key]:
+            raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
+        budget[key] -= used
+    return Config({**config.tree, "budget": budget}, config.choices)
+
+
+def told(measured: Report, config: Config, seconds: float) -> dict[str, Any]:
+    """Says what the ledger keeps of a trial that is done."""
+    from ragloom.trial import unit_json
+
+    prices = (config.tree.get("prices") or {}).get("models") or {}
+    spent = {"usd": dollars(measured.usage, prices), "tokens": measured.usage.cache.made_tokens}
+    stages = [unit_json(unit) for unit in measured.stages]
+    return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "spent": spent}
+
+
+def stage_runs(trials: Sequence[Recorded]) -> dict[str, dict[str, int]]:
+    """Counts for each stage how often it was made, and how often it was found."""
+    made: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    for item in trials:
+        for stage in item.told.get("stages", ()):
+            (found if stage["hit"] else made)[stage["stage"]] += 1
+    return {stage: {"made": made[stage], "found": found[stage]} for stage in dict.fromkeys([*made, *found])}
+
+
+def print_trials(screen: Console, trials: Sequence[Recorded], left_out: frozenset[str]) -> None:
+    """Prints a line for each trial, and what failed."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for item in trials for name in item.told.get("metrics", {})))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("trial")
+    for name in names:
+        table.add_column(escape(name), justify="right")
+    for name in ("failed", "seconds"):
+        table.add_column(name, justify="right")
+    for item in trials:
+        metrics = item.told.get("metrics", {})
+        values = [f"{metrics[name]:.4f}" if name in metrics else "" for name in names]
+        counts = item.told.get("counts", {})
+        state = [str(counts["errors"]), f"{item.told['seconds']:.1f}"] if item.state == "done" else [item.state, ""]
+        table.add_row(escape(item.label), *values, *state)
+    screen.print(table)
+    runs = [f"{stage} {count['made']} made, {count['found']} found" for stage, count in stage_runs(trials).items()]
+    screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
+    for item in trials:
+        if item.state == "waiting" and item.error:
+            screen.print(f"[yellow]not run:[/] {escape(redact(f'{item.label}: {item.error}'))}", soft_wrap=True)
+        if item.state == "failed":
+            again = "; retry_failed=true tries it again" if item.trial in left_out else ""
+            screen.print(f"[red]failed:[/] {escape(redact(f'{item.label}: {item.error}'))}{again}", soft_wrap=True)
+    folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
+    for folder in folders:
+        screen.print(f"kept in {escape(folder)}", soft_wrap=True)

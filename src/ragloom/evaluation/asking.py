@@ -1,0 +1,78 @@
+"""Asks all questions of a set, several at once, and loses none. Knows no engine: it is given what asks one question.
+
+A question that fails is counted, with its error: a configuration must not win because its hard questions crashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from ragloom.errors import RagloomError
+from ragloom.evaluation.found import Asked
+from ragloom.gold import Query
+from ragloom.secrets import redact
+from ragloom.timing import in_context
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+Told = Callable[[int, int, int], None]
+"""Is told how many questions are done, of how many, and how many have failed."""
+
+_QUEUED_EACH = 2  # questions handed over for each thread: enough that none waits, few enough to stop soon
+
+
+def ask_all(queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurrency: int, told: Told) -> list[Asked]:
+    """Asks each question once, at most `concurrency` at the same time.
+
+    Args:
+        queries: all of them.
+        ask: asks one; whatever it raises is that question's error.
+        concurrency: from 1.
+        told: is told after each question, in this thread.
+
+    Returns:
+        what came of each, in the order of the queries.
+    """
+    asked: list[Asked | None] = [None] * len(queries)
+    done = failed = 0
+    told(0, len(queries), 0)
+    for at, outcome in _concurrently(queries, lambda query: _one(query, ask), concurrency):
+        asked[at] = outcome
+        done, failed = done + 1, failed + (outcome.error is not None)
+        told(done, len(queries), failed)
+    return [outcome for outcome in asked if outcome is not None]
+
+
+def _one(query: Query, ask: Callable[[Query], Asked]) -> Asked:
+    try:
+        return ask(query)
+    except RagloomError as error:
+        return Asked(error=redact("; ".join(error.problems)))
+    except Exception as error:  # noqa: BLE001 - a crash of one question is that question's zero, named and counted
+        return Asked(error=redact(f"{type(error).__name__}: {error}"))
+
+
+def _concurrently(
+    items: Sequence[Item], function: Callable[[Item], Value], concurrency: int
+) -> Iterator[tuple[int, Value]]:
+    """Yields the place of each item with what the function returns for it, as they come."""
+    if concurrency == 1:
+        yield from ((at, function(item)) for at, item in enumerate(items))
+        return
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="ragloom-ask") as pool:
+        running: dict[Future[Value], int] = {}
+        waiting = iter(enumerate(items))
+        try:
+            while True:
+                while len(running) < concurrency * _QUEUED_EACH and (following := next(waiting, None)) is not None:
+                    running[pool.submit(in_context(function), following[1])] = following[0]
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        finally:
+            for future in running:
+                future.cancel()

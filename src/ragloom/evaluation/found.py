@@ -1,0 +1,159 @@
+"""What came of a question, in the form that is scored, kept and written: plain values. Knows no metric and no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from llama_index.core.schema import NodeWithScore
+
+from ragloom.cost import Usage
+from ragloom.nodes import to_chunk, to_node
+from ragloom.query import Result
+from ragloom.records import Chunk
+
+_ARMS = ("retriever_rank", "retriever_score", "dense_rank", "dense_score", "bm25_rank", "bm25_score")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A chunk in a ranking.
+
+    Attributes:
+        chunk: what was found.
+        score: raw, as the last stage gave it.
+        arms: how it came into the list, as `ragloom.retriever.ranked.Ranked` has it.
+    """
+
+    chunk: Chunk
+    score: float | None
+    arms: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a question found.
+
+    Attributes:
+        found: best first.
+        as_configured: whether it is what the config's own depths give; False where metrics look further down.
+        usage: what the question cost, caches aside; see `usage_of`.
+        notes: what the reader should know.
+    """
+
+    found: tuple[Found, ...] = ()
+    as_configured: bool = True
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered.
+
+    Attributes:
+        text: the answer.
+        citations: as `ragloom.records.Citation` has them, as plain values.
+        usage, notes: of the answering alone.
+    """
+
+    text: str
+    citations: tuple[Mapping[str, Any], ...] = ()
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Asked:
+    """A question, asked.
+
+    Attributes:
+        ranking: empty when it failed.
+        answer: None when none was asked for, or it failed.
+        error: what went wrong, in one line; None when nothing did.
+        timings_ms: of this run; empty where nothing was run. Concurrent questions slow each other: no latency.
+    """
+
+    ranking: Ranking = field(default_factory=Ranking)
+    answer: Answer | None = None
+    error: str | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """Says what a piece of work costs, by model, whether or not a cache had it: equal in every run.
+
+    Returns:
+        model -> {kind, input, output, unreported}; what is not paid for is not in it.
+    """
+    models: dict[str, Any] = {}
+    for (kind, model), tokens in sorted(usage.models.items()):
+        models[f"{kind}:{model}"] = {
+            "input": tokens.input,
+            "output": tokens.output,
+            "unreported": tokens.unreported,
+        }
+    for model, saved in sorted(usage.cache.saved.items()):
+        entry = models.setdefault(f"embedding:{model}", {"input": 0, "output": 0, "unreported": 0})
+        entry["input"] += saved
+    return models
+
+
+def ranking_of(result: Result, *, as_configured: bool) -> Ranking:
+    """Takes the ranking out of a search's result."""
+    found = tuple(
+        Found(
+            to_chunk(node.node),
+            None if node.score is None else float(node.score),
+            {name: value for name in _ARMS if (value := getattr(node, name, None)) is not None},
+        )
+        for node in result.nodes
+    )
+    return Ranking(found, as_configured, usage_of(result.usage), tuple(result.notes))
+
+
+def result_of(question: str, ranking: Ranking) -> Result:
+    """Gives a ranking back as what a search returns, so that it can be answered from."""
+    from ragloom.retriever.ranked import Ranked
+
+    nodes: list[NodeWithScore] = [
+        Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in ranking.found
+    ]
+    return Result(question, nodes=nodes)
+
+
+def ranking_json(ranking: Ranking) -> dict[str, Any]:
+    """Shows a ranking as plain values."""
+    found = [{**asdict(item.chunk), "score": item.score, "arms": dict(item.arms)} for item in ranking.found]
+    return {
+        "found": found,
+        "as_configured": ranking.as_configured,
+        "usage": dict(ranking.usage),
+        "notes": list(ranking.notes),
+    }
+
+
+def ranking_from(shown: Mapping[str, Any]) -> Ranking:
+    """Reads what `ranking_json` shows."""
+    found = []
+    for item in shown["found"]:
+        fields = {key: value for key, value in item.items() if key not in ("score", "arms")}
+        found.append(Found(Chunk(**fields), item["score"], item["arms"]))
+    return Ranking(tuple(found), shown["as_configured"], shown["usage"], tuple(shown["notes"]))
+
+
+def answer_of(result: Result) -> Answer:
+    """Takes the answer out of a result."""
+    citations = tuple(asdict(citation) for citation in result.citations)
+    return Answer(result.answer or "", citations, usage_of(result.usage), tuple(result.notes))
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """Shows an answer as plain values."""
+    return asdict(answer)
+
+
+def answer_from(shown: Mapping[str, Any]) -> Answer:
+    """Reads an answer from plain values."""
+    return Answer(shown["text"], tuple(shown["citations"]), shown["usage"], tuple(shown["notes"]))

@@ -1,0 +1,148 @@
+"""How one question of a set is asked, or found among what was computed before. Knows an assembly, and no option."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ragloom import fingerprint
+from ragloom.evaluation.depth import Deepening, Depth
+from ragloom.evaluation.found import (
+    Asked,
+    answer_from,
+    answer_json,
+    answer_of,
+    ranking_from,
+    ranking_json,
+    ranking_of,
+    result_of,
+)
+from ragloom.evaluation.step import committed
+from ragloom.measures import Need
+from ragloom.records import sha256
+from ragloom.stages import Unit
+from ragloom.values import needs_of
+
+if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
+    from ragloom.config import Config
+    from ragloom.gold import Query
+    from ragloom.query import CitedQueryEngine
+    from ragloom.vector_store.interface import Index
+
+RANKING_CODE = 1
+"""Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
+ANSWER_CODE = 1
+"""The same of the way from a ranking to an answer."""
+
+
+class Questions:
+    """Asks questions of one index. Safe to be used by several threads.
+
+    Nothing is built before the first question that was not computed before.
+
+    Args:
+        assembly: whose retriever, reranker, prompt and LLM.
+        index: opened.
+        need: how far down rankings are read.
+    """
+
+    def __init__(self, assembly: Assembly, index: Index, need: Need) -> None:
+        self._assembly = assembly
+        self._index = index
+        self._need = need
+        self._building = threading.Lock()
+        self._engines: dict[Depth | None, CitedQueryEngine] = {}
+        tree = assembly.config.tree
+        self._own = Depth(tree["retriever"]["top_k"], tree["reranker"]["top_n"])
+        self._deepening = Deepening(self._engine, self._own, need, lambda text: self._tokenizer.count(text))
+
+    def ranking_key(self) -> dict[str, Any]:
+        """All that decides the ranking of a question."""
+        index = {**committed(self._index.info), "built": self._index.info.description}
+        return {"index": index, **method(self._assembly.config, self._need)}
+
+    def answer_key(self) -> dict[str, Any]:
+        """All that decides the answer to a question."""
+        tree = self._assembly.config.tree
+        return {
+            "code": ANSWER_CODE,
+            "ranking": self.ranking_key(),
+            "prompt": _described(self._assembly.config, "prompt"),
+            "llm": {**_described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
+        }
+
+    def rank(self, unit: Unit, query: Query) -> Asked:
+        """Finds a question's ranking, or makes it."""
+        timings: dict[str, float] = {}
+
+        def make() -> dict[str, Any]:
+            result, as_configured = self._deepening.search(query.text)
+            timings.update(result.timings_ms)
+            return ranking_json(ranking_of(result, as_configured=as_configured))
+
+        value = unit.item(sha256(query.text), make)
+        return Asked(ranking_from(value), timings_ms=timings)
+
+    def answer(self, unit: Unit, query: Query, ranked: Asked) -> Asked:
+        """Finds a question's answer, or makes it; a question without a ranking stays as it is."""
+        if ranked.error is not None:
+            return ranked
+        timings = dict(ranked.timings_ms)
+
+        def make() -> dict[str, Any]:
+            engine = self._engine(self._own, answering=True)
+            # A ranking that was read deeper than the config says is not what this config answers from.
+            if ranked.ranking.as_configured:
+                result = engine.complete(result_of(query.text, ranked.ranking))
+            else:
+                result = engine.answer(query.text)
+            timings.update(result.timings_ms)
+            return answer_json(answer_of(result))
+
+        value = unit.item(sha256(query.text), make)
+        return Asked(ranked.ranking, answer_from(value), timings_ms=timings)
+
+    def timings(self, question: str, *, answering: bool) -> dict[str, float]:
+        """Asks a question as the config says, keeps nothing, and returns stage -> milliseconds."""
+        engine = self._engine(self._own, answering=answering)
+        result = engine.answer(question) if answering else engine.search(question)
+        return result.timings_ms
+
+    def _engine(self, depth: Depth, *, answering: bool = False) -> CitedQueryEngine:
+        key = None if answering else depth
+        with self._building:
+            if key not in self._engines:
+                self._engines[key] = self._assembly.query_engine(
+                    self._index, answering=answering, depth=(depth.top_k, depth.top_n)
+                )
+            return self._engines[key]
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        from ragloom.tokenizer import load
+
+        return load(self._assembly.config.tree["metrics"]["tokenizer"])
+
+
+def method(config: Config, need: Need) -> dict[str, Any]:
+    """All that decides the ranking of a question beside the index."""
+    return {
+        "code": RANKING_CODE,
+        "retriever": _described(config, "retriever"),
+        "reranker": _described(config, "reranker"),
+        "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name
+        "need": asdict(need),
+        "tokenizer": config.tree["metrics"]["tokenizer"] if need.tokens else None,
+    }
+
+
+def _described(config: Config, group: str) -> dict[str, Any]:
+    builder = config.builder(group)
+    described = fingerprint.describe(builder, config.values(group))
+    if "llm" in needs_of(builder):
+        described["llm"] = fingerprint.describe(config.builder("llm"), config.values("llm"))
+        described["server"] = config.values("llm").get("base_url")
+    return described

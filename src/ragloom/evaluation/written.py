@@ -1,0 +1,133 @@
+"""What a run writes of what it found: means, counts, cost, a line a question. Knows no file and no formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ragloom.evaluation.found import Asked
+from ragloom.evaluation.scoring import Scores, means, qrels
+from ragloom.evaluation.trec import qrels_lines, run_lines
+from ragloom.gold import Query
+
+
+@dataclass
+class Scored:
+    """All questions of a run, side by side, in the dataset's order.
+
+    Attributes:
+        ranked: for each question the ids that its qrels name.
+    """
+
+    queries: Sequence[Query]
+    asked: Sequence[Asked]
+    scores: Sequence[Scores]
+    ranked: Sequence[Sequence[str]]
+    prices: Mapping[str, Any] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, Any]:
+        """Shows means, counts and cost: equal for the same index and config, so that nothing timed is in it."""
+        return {"metrics": means(self.scores), "counts": self.counts(), "cost": self.cost()}
+
+    def counts(self) -> dict[str, int]:
+        """Counts the questions; none is in no count."""
+        judged = [query.judged for query in self.queries]
+        failed = [outcome.error is not None for outcome in self.asked]
+        return {
+            "queries": len(self.queries),
+            "judged": sum(judged),
+            "not_judged": len(judged) - sum(judged),
+            "without_answer": sum(query.answerable is False for query in self.queries),
+            "errors": sum(failed),
+            "judged_errors": sum(wrong for wrong, is_judged in zip(failed, judged, strict=True) if is_judged),
+        }
+
+    def cost(self) -> dict[str, Any]:
+        """Says what asking all questions costs, whether or not a cache had it; US dollars are None where unknown."""
+        models: dict[str, dict[str, int]] = {}
+        for outcome in self.asked:
+            answered = outcome.answer.usage if outcome.answer is not None else {}
+            for usage in (outcome.ranking.usage, answered):
+                for model, tokens in usage.items():
+                    total = models.setdefault(model, {"input": 0, "output": 0, "unreported": 0})
+                    for name in total:
+                        total[name] += tokens[name]
+        return {**_tokens(models), "usd": dollars_of(models, self.prices), "per": "all questions"}
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yields what is known of each question."""
+        for query, outcome, scores in zip(self.queries, self.asked, self.scores, strict=True):
+            answer = outcome.answer
+            yield {
+                "query": query.id,
+                "text": query.text,
+                "group": query.group,
+                "tags": dict(query.tags),
+                "judged": query.judged,
+                "metrics": dict(scores),
+                "error": outcome.error,
+                "chunks": _chunks(outcome),
+                "answer": answer.text if answer is not None else None,
+                "citations": list(answer.citations) if answer is not None else [],
+                "notes": [*outcome.ranking.notes, *(answer.notes if answer is not None else ())],
+                "timings_ms": {stage: round(value, 3) for stage, value in outcome.timings_ms.items()},
+                "usage": {"ranking": outcome.ranking.usage, "answer": answer.usage if answer is not None else {}},
+            }
+
+    def run_lines(self) -> Iterator[str]:
+        """Yields the lines of run.trec."""
+        yield from run_lines(
+            (query.id, ids) for query, ids in zip(self.queries, self.ranked, strict=True) if query.judged
+        )
+
+    def qrels_lines(self) -> Iterator[str]:
+        """Yields the lines of qrels.trec."""
+        yield from qrels_lines((query.id, qrels(query)) for query in self.queries if query.judged)
+
+    def errors(self) -> list[tuple[str, str]]:
+        """Lists the questions that failed, with what went wrong."""
+        return [
+            (query.id, outcome.error)
+            for query, outcome in zip(self.queries, self.asked, strict=True)
+            if outcome.error is not None
+        ]
+
+
+def dollars_of(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any]) -> float | None:
+    """Prices usage by model, in US dollars; None when a model has no price or a provider reported no usage."""
+    total = 0.0
+    for name, tokens in models.items():
+        price = prices.get(name.partition(":")[2])
+        if price is None or tokens["unreported"]:
+            return None
+        total += (tokens["input"] * price["input"] + tokens["output"] * price["output"]) / 1_000_000
+    return total
+
+
+def _tokens(models: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    def total(kind: str, name: str) -> int:
+        return sum(tokens[name] for model, tokens in models.items() if model.startswith(f"{kind}:"))
+
+    return {
+        "embedding_tokens": total("embedding", "input"),
+        "llm_input_tokens": total("llm", "input"),
+        "llm_output_tokens": total("llm", "output"),
+    }
+
+
+def _chunks(outcome: Asked) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": rank,
+            "chunk": item.chunk.id,
+            "document": item.chunk.document,
+            "start": item.chunk.start,
+            "end": item.chunk.end,
+            "score": item.score,
+            "text": item.chunk.text,
+            **{name: item.arms.get(name) for name in ("dense_rank", "dense_score", "bm25_rank", "bm25_score")},
+            "retriever_rank": item.arms.get("retriever_rank"),
+        }
+        for rank, item in enumerate(outcome.ranking.found, start=1)
+    ]

@@ -1,0 +1,18 @@
+"""How good an answer or a ranking is, as pure functions over plain data. Knows no dataset, store or option.
+
+`spans` counts characters, `ranking` orders, `answers` compares words. A chunk is a `Passage` (document, start, end)
+and a list's order is its rank. Every query counts: whoever calls gives an empty list for one that failed, which
+scores zero; a query without gold is refused, since it has no score.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Passage(NamedTuple):
+    """A chunk as metrics see it: characters `[start, end)` of a document's stored text."""
+
+    document: str
+    start: int
+    end: int

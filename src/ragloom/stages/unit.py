@@ -1,0 +1,175 @@
+"""The items of one key: found or made, counted, kept one by one. Knows no stage and no folder."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ragloom.errors import ServiceError
+from ragloom.records import sha256
+
+_TABLES = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, digest TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass
+class Counts:
+    """What a unit gave.
+
+    Attributes:
+        hits: items that were there.
+        made: items that were made.
+        damaged: items that could not be believed.
+    """
+
+    hits: int = 0
+    made: int = 0
+    damaged: int = 0
+
+
+class Items:
+    """Values by name in a file; safe to be used by several threads.
+
+    Each write is a transaction of its own: a process that is killed loses none that was written. (A power cut may:
+    nothing is synced, since everything can be made anew.)
+
+    Args:
+        path: the file; None keeps nothing but in memory.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._using = threading.Lock()
+        self._memory: dict[str, Any] = {}
+        self._tables: sqlite3.Connection | None = None
+        if path is not None:
+            with self._told():
+                self._tables = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+                self._tables.executescript(_TABLES)
+
+    def __len__(self) -> int:
+        if self._tables is None:
+            return len(self._memory)
+        with self._using, self._told():
+            return int(self._tables.execute("SELECT count(*) FROM items").fetchone()[0])
+
+    def read(self, name: str) -> tuple[Any | None, bool]:
+        """Returns a value, or None where there is none; and whether there was one that is damaged."""
+        if self._tables is None:
+            return self._memory.get(name), False
+        with self._using, self._told():
+            row = self._tables.execute("SELECT value, digest FROM items WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return None, False
+        if sha256(f"{name}:{row[0]}") != row[1]:
+            return None, True
+        return json.loads(row[0]), False
+
+    def write(self, name: str, value: Any) -> None:
+        """Keeps a value of plain values; it takes the place of one that is there."""
+        if self._tables is None:
+            self._memory[name] = value
+            return
+        text = json.dumps(value, separators=(",", ":"))
+        with self._using, self._told():
+            self._tables.execute(
+                "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (name, text, sha256(f"{name}:{text}"))
+            )
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._tables is not None:
+            self._tables.close()
+
+    def _told(self) -> _Told:
+        return _Told(self._path)
+
+
+class _Told:
+    """Says of a failure of the file which one it is."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise ServiceError(
+                f"config: {self._path} must be a file of stages that can be read and written ({error}); remove its "
+                "folder: what it held is made anew"
+            ) from error
+
+
+@dataclass
+class Unit:
+    """All items of one key, held by this process alone while it is entered. Safe to be used by several threads.
+
+    Attributes:
+        kind: of stage.
+        key: what decides the values.
+        items: what is there.
+        known: whether something was there before.
+        differs: on a miss, the keys in which the nearest unit differs (this one / that one); empty where there is none.
+    """
+
+    kind: str
+    key: Mapping[str, Any]
+    items: Items
+    known: bool = False
+    differs: Sequence[str] = ()
+    counts: Counts = field(default_factory=Counts)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def item(self, name: str, make: Callable[[], Any]) -> Any:
+        """Gives an item's value, which is made where it is not there; what raises is not kept.
+
+        Args:
+            name: what the item is, such as the digest of a question.
+            make: makes its value, of plain values.
+        """
+        value = self.there(name)
+        if value is not None:
+            with self._counting:
+                self.counts.hits += 1
+            return value
+        value = json.loads(json.dumps(make()))  # as it will be read again
+        self.put(name, value)
+        return value
+
+    def there(self, name: str) -> Any | None:
+        """Gives an item's value without counting it as found; None when it is not there, or damaged."""
+        value, damaged = self.items.read(name)
+        if damaged:
+            with self._counting:
+                self.counts.damaged += 1
+        return value
+
+    def put(self, name: str, value: Any) -> None:
+        """Keeps a value that was made; it takes the place of one that is there."""
+        self.items.write(name, value)
+        with self._counting:
+            self.counts.made += 1
+
+    @property
+    def hit(self) -> bool:
+        """Whether nothing had to be made."""
+        return self.known and not self.counts.made
+
+    @property
+    def explained(self) -> str:
+        """Says in one line whether it was there, and on a miss in what the nearest differs."""
+        if self.known:
+            added = f", but for {self.counts.made} of its items" if self.counts.made else ""
+            return f"{self.kind}: there already{added}"
+        if not self.differs:
+            return f"{self.kind}: new, and the first of its kind"
+        return f"{self.kind}: new; the nearest differs in " + "; ".join(self.differs)

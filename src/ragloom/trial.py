@@ -1,0 +1,334 @@
+"""One config to one run: index in step, all questions asked, scored, written. Knows every verb, and no option.
+
+What was computed before is found again by its key (`ragloom.stages`); what is found again is never a latency.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom import fingerprint
+from ragloom.assembly import Assembly
+from ragloom.config import Config
+from ragloom.cost import Usage, collect_usage
+from ragloom.errors import ConfigError, DataError
+from ragloom.evaluation.answers import answer_metrics
+from ragloom.evaluation.asking import Told, ask_all
+from ragloom.evaluation.environment import environment, git
+from ragloom.evaluation.found import Asked
+from ragloom.evaluation.questions import Questions, method
+from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
+from ragloom.evaluation.scoring import Scorer, by_documents
+from ragloom.evaluation.step import committed, in_step
+from ragloom.evaluation.written import Scored, dollars_of
+from ragloom.measures import Need, need
+from ragloom.records import canonical_json, sha256
+from ragloom.stages import Stages, Unit
+
+if TYPE_CHECKING:
+    from ragloom.dataset.base import Checked, Dataset
+    from ragloom.gold import Query
+    from ragloom.ingestion import IngestSummary, Progress
+    from ragloom.tokenizer import Tokenizer
+    from ragloom.vector_store.interface import Index
+
+_OPERATIONAL = (
+    "output",
+    "runs",
+    "cache",
+    "stages",
+    "workers",
+    "concurrency",
+    "ingest",
+    "latency",
+    "dry_run",
+    "budget",
+    "prices",
+    "explain",
+    "retry_failed",
+)
+"""Top-level keys that decide neither what is measured nor what comes out."""
+_NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
+"""Groups whose options stand in a run's name, for people."""
+
+
+class Watch:
+    """Is told how far a trial is; this one keeps it to itself."""
+
+    def ingesting(self, assembly: Assembly) -> AbstractContextManager[Progress | None]:
+        """Shows an ingest's progress."""
+        return nullcontext(None)
+
+    def asking(self, what: str) -> AbstractContextManager[Told]:
+        """Shows how many questions are done."""
+        return nullcontext(lambda done, total, failed: None)
+
+    def note(self, text: str) -> None:
+        """Shows a line."""
+
+
+@dataclass
+class Report:
+    """What a trial gave.
+
+    Attributes:
+        run: the run's name.
+        folder: where it is written.
+        metrics: as metrics.json has it.
+        latency: as latency.json has it; None where no pass was made.
+        stages: what the cache had of each stage, and what was made.
+        errors: questions that failed, with what went wrong.
+        problems: what the dataset has to report, one line each.
+        usage: what was asked of providers in this run, cached things aside.
+    """
+
+    run: str
+    folder: Path
+    metrics: dict[str, Any]
+    latency: dict[str, Any] | None
+    stages: list[Unit]
+    errors: list[tuple[str, str]]
+    problems: list[str]
+    usage: Usage = field(default_factory=Usage)
+
+
+def trial_digest(config: Config) -> str:
+    """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
+    tree = {key: value for key, value in config.public().items() if key not in _OPERATIONAL}
+    return sha256(canonical_json([tree, config.choices]))[:12]
+
+
+class Trial:
+    """Evaluates one config. A context manager: leaving it lets go of what it holds open.
+
+    Args:
+        config: validated.
+        stages: what was computed before.
+        watch: is told how far it is.
+        stop: asked before each document of an ingest whether to end early.
+    """
+
+    def __init__(self, config: Config, stages: Stages, watch: Watch, stop: Callable[[], bool] = lambda: False) -> None:
+        self.config = config
+        self.assembly = Assembly(config)
+        self._stages = stages
+        self._watch = watch
+        self._stop = stop
+        self._units: list[Unit] = []
+
+    def __enter__(self) -> Trial:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.assembly.__exit__(*raised)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The questions and their gold."""
+        return self.assembly.dataset
+
+    @functools.cached_property
+    def need(self) -> Need:
+        """How far down rankings are read."""
+        queries = self.dataset.queries()
+        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
+        return need(self.config.tree["metrics"], spans=spans, documents=documents)
+
+    def check(self) -> None:
+        """Refuses what cannot be measured, before anything is ingested or paid.
+
+        Raises:
+            ConfigError: a reranker is given no more than is scored, or an alias is to be brought in step.
+        """
+        tree = self.config.tree
+        deepest, top_k = max(self.need.chunks, self.need.documents), tree["retriever"]["top_k"]
+        if not getattr(self.config.builder("reranker"), "keeps_order", False) and top_k <= deepest:
+            raise ConfigError(
+                f"retriever: retriever.top_k={top_k} must be more than {deepest}, the deepest k of the metrics, or "
+                f"reranker={self.config.choices.get('reranker')} re-orders only what is scored, and no recall can "
+                f"change; set retriever.top_k={5 * deepest}, or ask for metrics of a smaller k"
+            )
+        if self.assembly.alias is not None and tree["ingest"] == "auto":
+            raise ConfigError(
+                f"config: ingest=auto must not go with vector_store.alias={self.assembly.alias}; an ingest brings this "
+                "config's own index in step, which the alias need not name: set ingest=never"
+            )
+        if tree["answers"]:
+            _ = self.assembly.llm  # a missing key is told before an embedding is paid for
+
+    def method(self) -> dict[str, Any]:
+        """All that decides rankings beside the index."""
+        return method(self.config, self.need)
+
+    def is_ranked(self, index: Index) -> bool:
+        """Says whether all questions were asked of this index before."""
+        texts = {query.text for query in self.dataset.queries()}
+        key = Questions(self.assembly, index, self.need).ranking_key()
+        return self._stages.count("rankings", key) >= len(texts)
+
+    def run(self) -> Report:
+        """Brings the index in step, asks all questions, scores what came of them, and writes the run's folder.
+
+        Raises:
+            ConfigError, DataError, ServiceError: nothing can be measured; a question that fails is no such error.
+            BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
+        """
+        with collect_usage() as usage:
+            report = self._run()
+        report.usage = usage
+        return report
+
+    def _run(self) -> Report:
+        self.check()
+        index, took = self._index()
+        checked = self._checked(index)
+        asking = Questions(self.assembly, index, self.need)
+        asked = self._ranked(asking, checked.queries)
+        if self.config.tree["answers"]:
+            asked = self._answered(asking, checked.queries, asked)
+        scored = self._scored(checked.queries, asked)
+        latency = self._latency(asking, checked.queries)
+        dataset = {"name": self.dataset.name, "digest": checked.digest()}
+        return self._write(scored, dataset, _index_json(index, took, self.assembly.prices), latency, checked.problems)
+
+    def _index(self) -> tuple[Index, dict[str, Any]]:
+        if self.config.tree["ingest"] == "never":
+            return self.assembly.open(), {}
+        index, unit, took = in_step(self.assembly, self._stages, self._ingest)
+        self._units.append(unit)
+        return index, took
+
+    def _ingest(self) -> IngestSummary:
+        self._watch.note(f"bringing index {self.assembly.index_name} in step with its source")
+        with self._watch.ingesting(self.assembly) as progress:
+            return self.assembly.ingest(progress, self._stop)
+
+    def _checked(self, index: Index) -> Checked:
+        def text(document: str) -> str | None:
+            try:
+                return index.document(document).text
+            except DataError:
+                return None  # told by the dataset, with all others that are missing
+
+        return self.dataset.check(text)
+
+    def _ranked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
+        with self._stages.unit("rankings", asking.ranking_key()) as unit, self._watch.asking("questions") as told:
+            ask = functools.partial(asking.rank, unit)
+            asked = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
+        self._units.append(unit)
+        return asked
+
+    def _answered(self, asking: Questions, queries: Sequence[Query], ranked: Sequence[Asked]) -> list[Asked]:
+        before = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
+        with self._stages.unit("answers", asking.answer_key()) as unit, self._watch.asking("answers") as told:
+
+            def ask(query: Query) -> Asked:
+                return asking.answer(unit, query, before[query.id])
+
+            answered = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
+        self._units.append(unit)
+        return answered
+
+    def _scored(self, queries: list[Query], asked: list[Asked]) -> Scored:
+        settings = self.config.tree["metrics"]
+        scorer = Scorer(settings, functools.partial(_tokenizer, settings["tokenizer"]))
+        scores, ranked = scorer.scores(queries, asked), scorer.ranked(queries, asked)
+        if self.config.tree["answers"]:
+            for query, outcome, of_query in zip(queries, asked, scores, strict=True):
+                of_query |= answer_metrics(query, outcome, settings["answers"])
+        return Scored(queries, asked, scores, ranked, self.assembly.prices)
+
+    def _latency(self, asking: Questions, queries: Sequence[Query]) -> dict[str, Any] | None:
+        from ragloom.benchmark import latency
+
+        settings, texts = self.config.tree["latency"], [query.text for query in queries]
+        total = settings["questions"]
+        if not total:
+            return None
+        answering = self.config.tree["answers"]
+        passes = []
+        for concurrency in settings["concurrency"]:
+            self._watch.note(f"timing {total} questions, {concurrency} at the same time")
+            ask = functools.partial(asking.timings, answering=answering)
+            passes.append(latency(ask, texts, concurrency=concurrency, total=total))
+        return {**passes[0], "further": passes[1:]}
+
+    def _write(
+        self,
+        scored: Scored,
+        dataset: dict[str, str],
+        index: dict[str, Any],
+        latency: dict[str, Any] | None,
+        problems: list[str],
+    ) -> Report:
+        """Writes the run's folder, whose name says what was measured: the same again takes its place."""
+        named = canonical_json([trial_digest(self.config), dataset["digest"], index["commit"]])
+        options = [self.config.choices[group] for group in _NAMED_BY]
+        name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
+        files: dict[str, Any] = {
+            "config.yaml": [yaml_text(self.config.public())],
+            "run.json": {
+                "run": name,
+                "dataset": dataset,
+                "index": index,
+                "choices": self.config.choices,
+                "config": self.config.public(),
+                "created": datetime.now(UTC).isoformat(),
+                "seed": 0,
+                "environment": environment(),
+                "git": git(),
+                "stages": [unit_json(unit) for unit in self._units],
+                "problems": problems,
+            },
+            "metrics.json": scored.metrics(),
+            "queries.jsonl": map(json_line, scored.lines()),
+            "run.trec": scored.run_lines(),
+            "qrels.trec": scored.qrels_lines(),
+        }
+        if latency is not None:
+            files["latency.json"] = latency
+        folder = Path(self.config.tree["runs"]).expanduser() / name
+        write_run(folder, files)
+        return Report(name, folder, files["metrics.json"], latency, self._units, scored.errors(), problems)
+
+
+def unit_json(unit: Unit) -> dict[str, Any]:
+    """Shows what the cache had of a stage."""
+    return {
+        "stage": unit.kind,
+        "key": sha256(canonical_json(unit.key))[:12],
+        "hit": unit.hit,
+        "hits": unit.counts.hits,
+        "made": unit.counts.made,
+        "damaged": unit.counts.damaged,
+        "differs": list(unit.differs),
+    }
+
+
+def _index_json(index: Index, took: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
+    info = index.info
+    usage = took.get("usage")
+    return {
+        "name": info.name,
+        "fingerprint": fingerprint.digest(info.description),
+        "commit": committed(info),
+        "documents": info.documents,
+        "chunks": info.chunks,
+        "bytes": info.bytes,
+        "ingest_seconds": took.get("seconds"),
+        "embedding_tokens": took.get("tokens"),
+        "usd": None if usage is None else dollars_of(usage, prices),
+    }
+
+
+def _tokenizer(name: str) -> Tokenizer:
+    from ragloom.tokenizer import load
+
+    return load(name)
