@@ -25,7 +25,6 @@ SHARED = {
     "gold",
     "values",
     "secrets",
-    "gold",
     "normal",
     "squad",
     "measures",
