@@ -77,13 +77,17 @@ class SeparatorCutter(SpanParser):
 
     def _merged(self, measured: Iterable[tuple[Span, int]]) -> Iterator[Span]:
         held, total = deque[tuple[Span, int]](), 0
+        joint = self.special_tokens  # the library measures the empty text between two pieces as well
         for piece, length in measured:
-            if held and total + length > self.chunk_size:
+            if held and total + length + joint > self.chunk_size:
                 yield held[0][0][0], held[-1][0][1]
-                while total > self.chunk_overlap or (total + length > self.chunk_size and total > 0):
+                while total > self.chunk_overlap or (
+                    total + length + (joint if held else 0) > self.chunk_size and total > 0
+                ):
                     total -= held.popleft()[1]
+                    total -= joint if held else 0
+            total += length + (joint if held else 0)
             held.append((piece, length))
-            total += length
         if held:
             yield held[0][0][0], held[-1][0][1]
 
