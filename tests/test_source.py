@@ -48,18 +48,33 @@ def made_files(root: Path) -> None:
         (root / name).write_bytes(content)
 
 
-@pytest.mark.parametrize("option", ["sample", "folder", "jsonl"])
+def made_source(option: str, root: Path) -> Source:
+    """Builds a source of each option, with files of its own."""
+    if option == "folder":
+        made_files(root)
+        return folder(root)
+    if option == "spans":
+        made_files(root / "corpora")
+        return source.spans(**values("spans", path=str(root), corpora="corpora"))
+    if option == "jsonl":
+        lines = [{"id": "ä", "text": "x\r\ny", "metadata": {"n": 1}}, {"id": 2, "text": "두 번째"}]
+        (root / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+        return source.jsonl(**values("jsonl", path=str(root / "a.jsonl")))
+    if option == "beir":
+        lines = [{"_id": "1", "title": "제목", "text": "x\r\ny"}, {"_id": "2", "title": "", "text": "z"}]
+        (root / "corpus.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+        return source.beir(**values("beir", path=str(root)))
+    if option == "squad":
+        paragraphs = [{"context": "첫째\r\n줄", "qas": []}, {"context": "둘째", "qas": []}]
+        (root / "a.json").write_text(json.dumps({"data": [{"title": "제목", "paragraphs": paragraphs}]}))
+        return source.squad(**values("squad", path=str(root / "a.json"), document="article", max_file_mb=1.0))
+    return source.sample(**values("sample"))
+
+
+@pytest.mark.parametrize("option", ["sample", "folder", "jsonl", "spans", "beir", "squad"])
 def test_source_output_is_bound_to_its_code_version(option: str, tmp_path: Path) -> None:
     """Raise the builder's code_version when this fails on purpose: indexes made before must not be mistaken for new."""
-    if option == "folder":
-        made_files(tmp_path)
-        made = folder(tmp_path)
-    elif option == "jsonl":
-        lines = [{"id": "ä", "text": "x\r\ny", "metadata": {"n": 1}}, {"id": 2, "text": "두 번째"}]
-        (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-        made = source.jsonl(**values("jsonl", path=str(tmp_path / "a.jsonl")))
-    else:
-        made = source.sample(**values("sample"))
+    made = made_source(option, tmp_path)
     found = {"code_version": getattr(source, option).code_version, "digest": sha256(canonical_json(documents(made)))}
     assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))[option]
 
