@@ -1,7 +1,7 @@
 """How good an answer or a ranking is, as pure functions over plain data. Knows no dataset, store or option.
 
-`spans` counts characters, `ranking` orders, `answers` compares words. A chunk is a `Passage` (document, start, end)
-and a list's order is its rank. Every query counts: whoever calls gives an empty list for one that failed, which
+`spans` counts characters, `ranking` orders, `answers` compares words, `judge` asks an LLM. A chunk is a `Passage`, and
+a list's order is its rank. Every query counts: whoever calls gives an empty list for one that failed, which
 scores zero; a query without gold is refused, since it has no score.
 """
 
