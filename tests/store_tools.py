@@ -15,6 +15,7 @@ import numpy as np
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
 import ragloom.vector_store as builders
+from made import defaults
 from ragloom.nodes import to_node
 from ragloom.records import Chunk, Hit, chunk_id, document_hash, sha256
 from ragloom.vector_store.interface import Database, Index, ManifestRow, StoredDocumentRow, Writer
@@ -72,9 +73,10 @@ def write(writer: Writer, cuts: Iterable[Cut]) -> None:
     writer.write([item.row for item in cuts], chunks, vectors(texts), [sha256(text) for text in texts])
 
 
-def database(path: Path, retention_minutes: int = 60, analyzer: Any = None) -> Database:
+def database(path: Path, retention_minutes: int = 60, analyzer: Any = None, **keys: Any) -> Database:
     """Builds the LanceDB database of a folder."""
-    return builders.lancedb(analyzer or Words(), path=str(path), retention_minutes=retention_minutes, alias=None)
+    own = {"path": str(path), "retention_minutes": retention_minutes, **keys}
+    return builders.lancedb(analyzer or Words(), **{**defaults("vector_store", "lancedb"), **own})
 
 
 def writer(place: Database, name: str = "corpus-1", root: str = "/documents") -> Writer:

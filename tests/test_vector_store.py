@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ragloom.vector_store as builders
+from made import make
 from ragloom.errors import DataError
 from ragloom.records import canonical_json, sha256
 from ragloom.vector_store.lance import folders
@@ -161,7 +162,7 @@ def test_aliases_that_several_set_at_once_are_all_kept(tmp_path: Path) -> None:
 
 def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with writer(builders.lancedb(Words(), path="~/a b/한국", retention_minutes=60, alias=None)) as writing:
+    with writer(make("vector_store", "lancedb", analyzer=Words(), path="~/a b/한국")) as writing:
         writing.commit({})
     assert (tmp_path / "a b" / "한국" / "corpus-1").is_dir()
 
@@ -204,5 +205,7 @@ def test_builder_takes_the_analyzer_and_nothing_else_from_assembly() -> None:
         "analyzer": "POSITIONAL_OR_KEYWORD",
         "path": "KEYWORD_ONLY",
         "retention_minutes": "KEYWORD_ONLY",
+        "ann_threshold": "KEYWORD_ONLY",
+        "min_ann_recall": "KEYWORD_ONLY",
         "alias": "KEYWORD_ONLY",
     }

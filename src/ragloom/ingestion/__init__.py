@@ -8,6 +8,7 @@ what vanished from the source is deleted, but only when the source was listed co
     (reading)   worker processes: bytes -> text -> spans
     blocks      chunks in bounded blocks, across documents
     vectors     look-ups, full batches, several at once
+    questions   sentences of chunks, embedded as queries: what approximate search is measured with
     storing     one thread that appends and finishes documents, in order
     summary     how far it is, and what it did
     rehearsal   the same run without a call and without a write (`unmade` stands for the embedding)
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.cost import collect_usage, within
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
+from ragloom.ingestion.questions import questions_of
 from ragloom.ingestion.run import Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
 from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
@@ -89,7 +91,7 @@ def ingest(
             delete_vanished(run, limits.deletions, lambda: database.open(index_name))
             clock.lap(summary, "deleting")
         run.tell("maintaining")
-        info = writer.commit({"config": config, "oversized": summary.oversized})
+        info = writer.commit({"config": config, "oversized": summary.oversized}, questions_of(embedding))
         clock.lap(summary, "maintaining")
     summary.documents, summary.chunks = info.documents, info.chunks
     summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.values import OPERATIONAL, Name, NonNegative, Shapes, code_version
+from ragloom.values import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
 from ragloom.vector_store.keys import Batch, IndexSettings, Timeouts, check, immutable, is_set
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ __all__ = ["check", "lancedb", "weaviate", "weaviate_embedded"]
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 AnyPort = Annotated[int, Field(ge=0, le=65_535)]
+Recall = Annotated[float, Field(gt=0, le=1)]
 Consistency = Literal["ONE", "QUORUM", "ALL"]
 
 _WEAVIATE_CODE_VERSION = 1
@@ -26,12 +27,20 @@ def lancedb(
     *,
     path: Annotated[Name, OPERATIONAL],
     retention_minutes: Annotated[NonNegative, OPERATIONAL],
+    ann_threshold: Annotated[Positive, OPERATIONAL],  # neither changes what is stored: no reason to embed again
+    min_ann_recall: Annotated[Recall, OPERATIONAL],
     alias: Annotated[Name | None, OPERATIONAL],  # read by `assembly.open`
 ) -> "Database":
     """Builds the database of a LanceDB folder; the folder is created by the first ingest."""
     from ragloom.vector_store.lance.database import LanceDatabase
 
-    return LanceDatabase(path, analyzer, retention_minutes=retention_minutes)
+    return LanceDatabase(
+        path,
+        analyzer,
+        retention_minutes=retention_minutes,
+        ann_threshold=ann_threshold,
+        min_ann_recall=min_ann_recall,
+    )
 
 
 @code_version(_WEAVIATE_CODE_VERSION)

@@ -51,6 +51,7 @@ class IndexInfo:
         summary: what the run that committed said about itself.
         deleted_chunks: deleted since the index was built and still counted in its BM25 statistics; `rebuild` ends that.
         notes: what a person should know about how it was committed, a sentence each.
+        dense: how dense search is approximated and what was measured; None where the store does not say, or is exact.
     """
 
     name: str
@@ -68,6 +69,7 @@ class IndexInfo:
     bytes_estimated: bool = False
     deleted_chunks: int = 0
     notes: tuple[str, ...] = ()
+    dense: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,17 @@ class Recovered:
         return bool(self.chunks or self.documents)
 
 
+class Questions(Protocol):
+    """Makes query-like vectors of what is stored."""
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Makes a question of each chunk text, embedded as queries are.
+
+        Returns:
+            `[len(texts), dimensions] float32`; zeros where a text gives no question.
+        """
+
+
 class Index(Protocol):
     """An index at the commit that was the newest when it was opened. Safe to use from several threads."""
 
@@ -146,7 +159,9 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity, exactly; ties by (document, start), complete at the cut.
+        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+
+        Where the store searches approximately, `info.notes` say how, and what recall was measured.
 
         Args:
             vector: `[dimensions]`.
@@ -247,8 +262,12 @@ class Writer(Protocol):
     def delete(self, document_ids: Sequence[str]) -> int:
         """Removes exactly these documents and their chunks; returns how many there were."""
 
-    def commit(self, summary: dict[str, Any]) -> IndexInfo:
-        """Makes everything written the state that queries read, in one atomic step that comes last."""
+    def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
+        """Makes everything written the state that queries read, in one atomic step that comes last.
+
+        Args:
+            questions: asked where the store measures the recall of approximate search; None: it cannot.
+        """
 
 
 class Database(Protocol):

@@ -45,6 +45,7 @@ def show(request: Request) -> int:
         lines.append(f"deleted chunks that still count in BM25 statistics: {info.deleted_chunks} (rebuild ends that)")
     if names := names_of(info.name, aliases):
         lines.append(f"aliases: {', '.join(names)}")
+    lines += [f"note: {note}" for note in info.notes]
     lines.append("shaped by:")
     for group, keys in info.description.items():
         lines.append(f"  {group}:")

@@ -13,6 +13,7 @@ from ragloom.vector_store.identity import Identity
 from ragloom.vector_store.interface import IndexInfo
 
 if TYPE_CHECKING:
+    from ragloom.vector_store.lance.approximation import Approximation, Wanted
     from ragloom.vector_store.lance.folders import IndexFolder
 
 CHUNKS, DOCUMENTS = "chunks", "documents"
@@ -30,6 +31,7 @@ class Commit:
         rows: table -> how many rows that version has.
         committed_at: ISO 8601, UTC.
         description, summary: as in `IndexInfo`.
+        dense: what `Approximation` keeps of how dense search is made; None: exactly, there being few rows.
     """
 
     number: int
@@ -39,6 +41,22 @@ class Commit:
     committed_at: str
     description: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    dense: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What a commit has to bring up to date beside what the engine does of itself.
+
+    Attributes:
+        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        deleted: rows may have been deleted since.
+        dense: what dense search is to be; None: exact, whatever it was.
+    """
+
+    rebuild_terms: bool
+    deleted: bool = False
+    dense: Wanted | None = None
 
 
 def publish(
@@ -46,7 +64,7 @@ def publish(
     opened: dict[str, Any],
     count: Callable[[], dict[str, int]],
     *,
-    rebuild_terms: bool,
+    upkeep: Upkeep,
     retention: timedelta,
     said: dict[str, dict[str, Any]],
 ) -> Commit:
@@ -58,7 +76,8 @@ def publish(
     Args:
         opened: table name -> table.
         count: counts the tables' rows, and raises when they disagree.
-        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        upkeep: of the chunk table.
+        retention: how long a replaced state stays readable.
         said: `description` and `summary`.
     """
     from ragloom.vector_store.lance import tables
@@ -67,15 +86,17 @@ def publish(
     last = before[-1] if before else None
     count()
     with tables.engine(folder.path, "maintaining"):
-        since = {
-            name: _maintained(name, table, last, rebuild_terms and name == CHUNKS) for name, table in opened.items()
+        done = {
+            name: _maintained(name, table, last, upkeep if name == CHUNKS else Upkeep(rebuild_terms=False))
+            for name, table in opened.items()
         }
     commit = Commit(
         number=last.number + 1 if last else 1,
         versions={name: table.version for name, table in opened.items()},
-        since=since,
+        since={name: since for name, (since, _) in done.items()},
         rows=count(),
         committed_at=datetime.now(UTC).isoformat(),
+        dense=None if (dense := done[CHUNKS][1]) is None else dense.as_json(),
         **said,
     )
     kept = kept_commits([*before, commit], retention)
@@ -86,17 +107,29 @@ def publish(
     return commit
 
 
-def _maintained(name: str, table: Any, last: Commit | None, rebuild_terms: bool) -> float:
-    """Brings a table up to date; returns a time not after its version was made."""
-    from ragloom.vector_store.lance import tables
+def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> tuple[float, Approximation | None]:
+    """Brings a table up to date.
+
+    Returns:
+        a time not after its version was made, and how dense search of it is made.
+    """
+    from ragloom.vector_store.lance import approximation, tables
 
     version, begun = table.version, time.time()
-    if last is not None and last.versions[name] == version and not rebuild_terms:
-        return last.since[name]
-    tables.maintain(table, rebuild_terms=rebuild_terms)
+    before = None if last is None or last.dense is None else approximation.Approximation.of(last.dense)
+    wanted = upkeep.dense
+    plan = "none" if wanted is None else approximation.planned(table, before, wanted, deleted=upkeep.deleted)
+    if plan != "keep":
+        approximation.drop(table)
+    unchanged = last is not None and last.versions[name] == table.version
+    if not unchanged or upkeep.rebuild_terms:
+        tables.maintain(table, rebuild_terms=upkeep.rebuild_terms)
+    found = before if plan == "keep" else None
+    if plan == "build" and wanted is not None:
+        found = approximation.build(table, wanted)
     if table.version != version:
-        return begun
-    return last.since[name] if last else 0.0
+        return begun, found
+    return (last.since[name] if last else 0.0), found
 
 
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
@@ -120,6 +153,9 @@ def oldest_kept(kept: list[Commit], table: str) -> timedelta:
 
 def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
     """Describes an index of `size` bytes at a commit."""
+    from ragloom.vector_store.lance.approximation import Approximation
+
+    notes = () if commit.dense is None else (Approximation.of(commit.dense).note,)
     return IndexInfo(
         name=identity.name,
         source=identity.source,
@@ -133,4 +169,6 @@ def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
         code_version=identity.code_version,
         dimensions=identity.dimensions,
         summary=commit.summary,
+        notes=notes,
+        dense=commit.dense,
     )

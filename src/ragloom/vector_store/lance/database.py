@@ -18,6 +18,7 @@ from ragloom.vector_store.identity import INGEST, Identity, outdated
 from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.vector_store.lance import reading, tables
 from ragloom.vector_store.lance.aliases import Aliases
+from ragloom.vector_store.lance.approximation import Approximation, Wanted
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Commit, info_of
 from ragloom.vector_store.lance.conditions import quoted
 from ragloom.vector_store.lance.folders import IndexFolder, folders
@@ -40,12 +41,23 @@ class LanceDatabase:
         path: the folder; `~` is the home folder. It need not exist.
         analyzer: turns chunk texts and questions into search terms.
         retention_minutes: how long a replaced state stays readable before a commit removes it.
+        ann_threshold: chunks from which dense search is approximate.
+        min_ann_recall: that it must have been measured to have; otherwise it stays exact.
     """
 
-    def __init__(self, path: str | Path, analyzer: Analyzer, *, retention_minutes: int) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        analyzer: Analyzer,
+        *,
+        retention_minutes: int,
+        ann_threshold: int,
+        min_ann_recall: float,
+    ) -> None:
         self.path = Path(path).expanduser().absolute()
         self.analyzer = analyzer
         self._retention = timedelta(minutes=retention_minutes)
+        self._dense = Wanted(ann_threshold, min_ann_recall)
         self._aliases = Aliases(self.path)
 
     def indexes(self) -> list[IndexInfo]:
@@ -79,7 +91,7 @@ class LanceDatabase:
         """Returns the writer of an index, which is created when it is entered and missing."""
         identity = Identity(name, name.rpartition("-")[0] or name, root, INGEST, dimensions, CODE_VERSION)
         folder = IndexFolder(self.path, name)
-        return LanceWriter(folder, identity, description, self.analyzer, self._retention)
+        return LanceWriter(folder, identity, description, self.analyzer, self._retention, self._dense)
 
     def delete(self, name: str) -> None:
         """Removes an index with all its versions and aliases, also one that is damaged or was never committed.
@@ -157,7 +169,14 @@ class LanceIndex:
             }
         except (ServiceError, RuntimeError, ValueError, OSError) as error:
             raise folder.damaged(error) from error
-        self.search = ChunkSearch(self._tables[CHUNKS], identity.dimensions, analyzer, folder.path)
+        dense = None if commit.dense is None else Approximation.of(commit.dense)
+        self.search = ChunkSearch(
+            self._tables[CHUNKS],
+            identity.dimensions,
+            analyzer,
+            folder.path,
+            parameters=None if dense is None else dense.parameters,
+        )
 
     @cached_property
     def info(self) -> IndexInfo:
@@ -179,7 +198,9 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity, exactly; ties by (document, start), complete at the cut.
+        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+
+        Exactly, or as the commit's `info.notes` say.
 
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.

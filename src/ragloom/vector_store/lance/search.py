@@ -1,4 +1,7 @@
-"""Searches in a chunk table: cosine and BM25, exact, complete and in one order. Knows LanceDB, not who asks.
+"""Searches in a chunk table: cosine and BM25, complete and in one order. Knows LanceDB, not who asks.
+
+Dense search is exact unless it is given parameters of an approximate index; these score what they find by the stored
+vectors, so that the same row has the same score, equal rows stand in the same order, and ties are completed as well.
 
 BM25 is Lucene's: for each term of the query, as often as it stands there, `idf * tf * (k1 + 1) / (tf + k1 * (1 - b +
 b * length / mean length))` with `idf = ln(1 + (N - df + .5) / (df + .5))`, k1 = 1.2, b = .75, in 32-bit floats; a
@@ -20,13 +23,14 @@ from ragloom.records import Chunk
 from ragloom.vector_store.found import Row, Scope, best, checked_vector, complete
 from ragloom.vector_store.interface import Analyzer
 from ragloom.vector_store.lance import conditions
+from ragloom.vector_store.lance.nearest import SPARE, Parameters, nearest
+from ragloom.vector_store.lance.recall import DEPTHS
 from ragloom.vector_store.lance.tables import READING, batches, engine
 
 if TYPE_CHECKING:
     pass
 
 _CHUNK_COLUMNS = ["id", "document", "content_hash", "start_char", "end_char", "text", "metadata", "node"]
-_SPARE = 16
 
 
 class ChunkSearch:
@@ -37,13 +41,17 @@ class ChunkSearch:
         dimensions: of its vectors.
         analyzer: turns questions into terms.
         path: the index's folder, for messages.
+        parameters: of the table's approximate index, whose recall was measured; None: dense search is exact.
     """
 
-    def __init__(self, table: Any, dimensions: int, analyzer: Analyzer, path: Path) -> None:
+    def __init__(
+        self, table: Any, dimensions: int, analyzer: Analyzer, path: Path, *, parameters: Parameters | None = None
+    ) -> None:
         self._table = table
         self._dimensions = dimensions
         self._analyzer = analyzer
         self._path = path
+        self._parameters = parameters
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Returns the k rows of highest cosine similarity; ties by (document, start), complete at the cut.
@@ -54,11 +62,16 @@ class ChunkSearch:
         query = checked_vector(vector, self._dimensions)
         if not query.any():
             return []
+        # What was measured holds for lists of that length from everything; whatever else is asked is answered exactly.
+        measured = k <= max(DEPTHS) and self.condition(scope) is None
+        parameters = self._parameters if measured else None
 
         def fetch(limit: int) -> Any:
-            search = self._table.search(query, vector_column_name="vector", query_type="vector")
-            search = search.distance_type("cosine").bypass_vector_index().limit(limit)
-            return self._run(search, scope, with_vectors, "_distance")
+            if parameters is not None:
+                found = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
+                if found.num_rows == limit:
+                    return found  # fewer: the partitions that were searched do not hold so many
+            return self._run(nearest(self._table, query, limit, None), scope, with_vectors, "_distance")
 
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
 
@@ -118,7 +131,7 @@ class ChunkSearch:
             with engine(self._path, "searching", READING):
                 return list(fetch(limit).to_pylist())
 
-        items = complete(fetched, k, lambda item: float(item[column]), spare=_SPARE)
+        items = complete(fetched, k, lambda item: float(item[column]), spare=SPARE)
         return best((_row(item, score(item[column])) for item in items), k)
 
 

@@ -17,7 +17,7 @@ from ragloom.vector_store.found import Scope
 from ragloom.vector_store.identity import STORE, Identity, demand_same
 from ragloom.vector_store.interface import Analyzer
 from ragloom.vector_store.lance import tables
-from ragloom.vector_store.lance.commits import CHUNKS, publish
+from ragloom.vector_store.lance.commits import CHUNKS, Upkeep, publish
 from ragloom.vector_store.lance.conditions import one_of, quoted
 from ragloom.vector_store.lance.folders import IndexFolder
 from ragloom.vector_store.lance.search import ChunkSearch
@@ -140,7 +140,7 @@ class LanceDBVectorStore(NodeStore):
                 self._folder,
                 {CHUNKS: table},
                 count,
-                rebuild_terms=True,
+                upkeep=Upkeep(rebuild_terms=True),
                 retention=_RETENTION,
                 said={"description": {}, "summary": {}},
             )

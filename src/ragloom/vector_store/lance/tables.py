@@ -183,10 +183,19 @@ def maintain(table: Any, *, rebuild_terms: bool) -> None:
     """
     if rebuild_terms and any(index.name == TERMS_INDEX for index in table.list_indices()):
         table.drop_index(TERMS_INDEX)
-    _optimize(table)
+    settle(table)
     if rebuild_terms:
         table.create_index("terms", config=terms_index(), replace=True)
-        _optimize(table)
+        settle(table)
+
+
+def settle(table: Any) -> None:
+    """Optimises until nothing changes, so that `clean` makes no further version."""
+    for _ in range(_STABLE_AFTER):
+        version = table.version
+        table.optimize(cleanup_older_than=FOREVER)
+        if table.version == version:
+            return
 
 
 def clean(table: Any, keep: timedelta) -> None:
@@ -218,15 +227,6 @@ def batches(values: Sequence[str]) -> Iterator[list[str]]:
     """Cuts ids into lists that one SQL condition may name."""
     for start in range(0, len(values), IDS_PER_STATEMENT):
         yield list(values[start : start + IDS_PER_STATEMENT])
-
-
-def _optimize(table: Any) -> None:
-    """Optimises until nothing changes, so that `clean` makes no further version."""
-    for _ in range(_STABLE_AFTER):
-        version = table.version
-        table.optimize(cleanup_older_than=FOREVER)
-        if table.version == version:
-            return
 
 
 def _kind(name: str) -> pa.DataType:

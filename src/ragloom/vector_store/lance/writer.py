@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,10 @@ from ragloom.errors import ServiceError
 from ragloom.records import Chunk
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
-from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
+from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow
 from ragloom.vector_store.lance import conditions, reading, tables
-from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, info_of, publish
+from ragloom.vector_store.lance.approximation import Wanted
+from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Upkeep, info_of, publish
 from ragloom.vector_store.lance.conditions import one_of
 from ragloom.vector_store.lance.folders import IndexFolder
 from ragloom.vector_store.lance.recovery import leftovers
@@ -38,6 +40,7 @@ class LanceWriter:
         description: what shaped it; recorded with each commit.
         analyzer: turns chunk texts into search terms.
         retention: how long a replaced state stays readable.
+        dense: what dense search of it is to be.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class LanceWriter:
         description: dict[str, Any],
         analyzer: Analyzer,
         retention: timedelta,
+        dense: Wanted,
     ) -> None:
         self._folder = folder
         self._identity = identity
         self._description = description
         self._analyzer = analyzer
         self._retention = retention
+        self._dense = dense
         self._open = ExitStack()
         self._recovered = False
 
@@ -180,23 +185,17 @@ class LanceWriter:
                 count += self._tables[DOCUMENTS].delete(one_of("id", some)).num_deleted_rows
         return count
 
-    def commit(self, summary: dict[str, Any]) -> IndexInfo:
+    def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
         """Maintains, counts, records the versions that queries read, and removes states nobody reads any more.
+
+        Args:
+            questions: asked where dense search is to be approximate and its recall has to be measured (anew).
 
         Raises:
             ServiceError: the engine failed or the counts disagree; the commit before this one is still what is read.
         """
         self.recover()
-        commit = publish(
-            self._folder,
-            self._tables,
-            self._count,
-            rebuild_terms=self._rebuild,
-            retention=self._retention,
-            said={"description": self._description, "summary": summary},
-        )
-        self._begin()
-        return info_of(self._identity, commit, self._folder.size())
+        return self._publish(summary, Upkeep(self._rebuild, self._rebuild, replace(self._dense, questions=questions)))
 
     def rebuild(self) -> IndexInfo:
         """Compacts, builds the text index anew and commits that; documents and what was said of them stay as they are.
@@ -209,8 +208,21 @@ class LanceWriter:
                 f"vector_store: index {self._identity.name} was left half done by an interrupted ingest; ingest again, "
                 "then rebuild"
             )
-        self._rebuild = True
-        return self.commit(self._folder.commits()[-1].summary)
+        # The rows are those of the commit before: what was measured of dense search holds.
+        upkeep = Upkeep(rebuild_terms=True, deleted=False, dense=self._dense)
+        return self._publish(self._folder.commits()[-1].summary, upkeep)
+
+    def _publish(self, summary: dict[str, Any], upkeep: Upkeep) -> IndexInfo:
+        commit = publish(
+            self._folder,
+            self._tables,
+            self._count,
+            upkeep=upkeep,
+            retention=self._retention,
+            said={"description": self._description, "summary": summary},
+        )
+        self._begin()
+        return info_of(self._identity, commit, self._folder.size())
 
     def _opened_tables(self) -> tuple[Any, dict[str, Any]]:
         schemas = {CHUNKS: tables.chunk_schema(self._identity.dimensions), DOCUMENTS: tables.document_schema()}

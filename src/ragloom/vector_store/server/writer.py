@@ -21,7 +21,7 @@ from ragloom.errors import RagloomError, ServiceError
 from ragloom.records import Chunk
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
-from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Recovered, StoredDocumentRow
+from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow
 from ragloom.vector_store.server import filters
 from ragloom.vector_store.server.lease import Lease
 from ragloom.vector_store.server.objects import chunk_object, document_object, document_uuid, touched_object
@@ -229,8 +229,11 @@ class WeaviateWriter:
         self._state = replace(self._state, documents=self._state.documents - documents)
         return documents
 
-    def commit(self, summary: dict[str, Any]) -> IndexInfo:
+    def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
         """Waits for the server's vector queue, counts, and records that everything written is committed.
+
+        Args:
+            questions: not asked: the server's own index is searched as `vector_store.index` says.
 
         Raises:
             ServiceError: the server cannot be reached or the counts disagree; the documents that were written are
