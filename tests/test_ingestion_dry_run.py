@@ -99,9 +99,7 @@ def test_numbers_of_an_update_are_the_endpoints(corpus: PaidCorpus, monkeypatch:
         assert estimate.summary.kept is not None
 
 
-def test_numbers_without_a_cache_are_the_endpoints(
-    corpus: PaidCorpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbers_without_a_cache_are_the_endpoints(corpus: PaidCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     (corpus.folder / "zz.md").write_bytes((corpus.folder / "000.md").read_bytes())
     with counting_server() as server:
         estimate = demand_same(corpus, server, monkeypatch, "cache.enabled=false")
