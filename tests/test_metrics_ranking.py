@@ -70,6 +70,7 @@ def test_ranking_scores_are_those_of_arithmetic() -> None:
             assert 0 <= scores[query][measure] <= 1
 
 
+@pytest.mark.slow
 def test_ranking_scores_are_those_of_a_second_library(tmp_path: Path) -> None:
     """Acceptance: ranx on TREC files gives our numbers to 1e-6, with absent queries and empty results."""
     rankings, qrels = cases(2, 200)
@@ -167,7 +168,7 @@ def test_span_in_five_pieces_is_found_with_the_fifth() -> None:
 def test_blanks_between_two_chunks_do_not_keep_a_span_incomplete() -> None:
     gold = [span((0, 9), blanks=((4, 5),))]  # "gold text", cut as "gold" and "text"
     assert span_ranking([Passage(A, 0, 4), Passage(A, 5, 9)], gold, most=2, min_coverage=1.0) == ["chunk0", "span0"]
-    assert span_ranking([Passage(A, 0, 4), Passage(A, 6, 9)], gold, most=2, min_coverage=1.0) == ["chunk0", "chunk1"]
+    assert span_ranking([Passage(A, 0, 5), Passage(A, 6, 9)], gold, most=2, min_coverage=1.0) == ["chunk0", "chunk1"]
 
 
 def test_every_chunk_that_holds_gold_finds_it_and_only_the_first_in_rank_is_paid() -> None:
