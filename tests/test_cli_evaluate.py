@@ -176,7 +176,8 @@ def test_edited_document_is_ingested_before_it_is_measured(place: Path) -> None:
     before = evaluated(place)
     write_corpus(place, {"bell.txt": "The bell is silent: it rings at noon no more.\n\nIt was sold."})
     after = evaluated(place)
-    assert [stage["hit"] for stage in after["stages"]] == [False, False]
+    made = {stage["stage"]: (stage["hits"], stage["made"]) for stage in after["stages"]}
+    assert made == {"chunks": (4, 1), "index": (0, 1), "rankings": (0, 4)}
     assert after["run"] != before["run"]
     texts = [chunk["text"] for line in queries(place, after) for chunk in line["chunks"]]
     assert any("no more" in text for text in texts)
@@ -251,7 +252,7 @@ def test_answers_are_written_by_the_configs_own_depth_and_found_again(place: Pat
     assert lines[0]["citations"][0]["verified"]
     assert lines[0]["metrics"]["citation_recall"] == 1.0
     assert first["metrics"]["answered"] == 1.0
-    assert [stage["stage"] for stage in first["stages"]] == ["index", "rankings", "answers"]
+    assert [stage["stage"] for stage in first["stages"]] == ["chunks", "index", "rankings", "answers"]
     again = evaluated(place, "answers=true", "retriever.top_k=2")
     assert [stage["hit"] for stage in again["stages"]] == [True, True, True]
     assert [line["answer"] for line in queries(place, again)] == [line["answer"] for line in lines]
@@ -289,5 +290,10 @@ def test_no_secret_is_in_anything_that_is_left(place: Path) -> None:
 def test_table_names_metrics_counts_and_the_folder(place: Path) -> None:
     done = evaluate(place)
     assert done.returncode == 0, done.stderr
-    for text in ("nDCG@5", "4, 3 with gold", "index made, rankings made", ".ragloom/runs/questions-fixed-hashing-bm25"):
+    for text in (
+        "nDCG@5",
+        "4, 3 with gold",
+        "chunks made, index made, rankings made",
+        ".ragloom/runs/questions-fixed-hashing-bm25",
+    ):
         assert text in done.stdout

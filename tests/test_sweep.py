@@ -47,7 +47,11 @@ def table(shown: dict[str, Any]) -> list[tuple[Any, ...]]:
 def test_each_stage_is_made_once_and_a_second_run_makes_none(place: Path) -> None:
     first = evaluated(place, *BY_RERANKER)
     assert [item["state"] for item in first["trials"]] == ["done"] * 8
-    assert first["stages"] == {"index": {"made": 4, "found": 4}, "rankings": {"made": 8, "found": 0}}
+    assert first["stages"] == {
+        "chunks": {"made": 2, "found": 2},
+        "index": {"made": 4, "found": 4},
+        "rankings": {"made": 8, "found": 0},
+    }
     (place / ".ragloom" / "runs" / "trials.sqlite").unlink()
     again = evaluated(place, *BY_RERANKER)
     assert again["stages"] == {"index": {"made": 0, "found": 8}, "rankings": {"made": 0, "found": 8}}
@@ -115,8 +119,9 @@ def test_two_processes_that_want_the_same_stage_make_it_once(place: Path) -> Non
     ]
     running = [subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) for command in commands]
     shown = [json.loads(process.communicate(timeout=300)[0]) for process in running]
-    for stage in (0, 1):
-        assert sorted(item["stages"][stage]["hit"] for item in shown) == [False, True]
+    for kind in ("index", "rankings"):
+        hits = [stage["hit"] for item in shown for stage in item["stages"] if stage["stage"] == kind]
+        assert sorted(hits) == [False, True]
     assert shown[0]["metrics"] == shown[1]["metrics"]
 
 
@@ -146,13 +151,21 @@ def test_sweep_that_is_killed_goes_on_and_ends_as_an_undisturbed_one(place: Path
 def test_dry_run_lists_trials_and_unique_stages_and_writes_nothing(place: Path) -> None:
     before = sorted(place.rglob("*"))
     plan = evaluated(place, *BY_RERANKER, "dry_run=true")
-    assert plan["stages"] == {"index": {"units": 4, "there": 0}, "rankings": {"units": 8, "there": 0}}
+    assert plan["stages"] == {
+        "chunks": {"units": 2, "there": 0},
+        "index": {"units": 4, "there": 0},
+        "rankings": {"units": 8, "there": 0},
+    }
     assert len(plan["trials"]) == 8
     assert plan["cost_usd"] == 0.0
     assert sorted(place.rglob("*")) == before
     evaluated(place, *GRID, "retriever.top_k=6")
     plan = evaluated(place, *BY_RERANKER, "dry_run=true")
-    assert plan["stages"] == {"index": {"units": 4, "there": 4}, "rankings": {"units": 8, "there": 4}}
+    assert {stage: count["there"] for stage, count in plan["stages"].items()} == {
+        "chunks": 2,
+        "index": 4,
+        "rankings": 4,
+    }
     assert "a dry run" in evaluate(place, *BY_RERANKER, "dry_run=true").stdout
 
 
@@ -213,3 +226,18 @@ def test_ledger_that_is_damaged_is_named_and_may_be_removed(place: Path) -> None
     assert evaluated(place, "-m", "chunking=fixed,paragraph")["stages"]["index"]["made"] == 0
     with sqlite3.connect(path) as tables:
         assert tables.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+
+
+def test_indexes_made_of_kept_chunks_are_those_made_of_documents(place: Path) -> None:
+    """What was cut before is exactly what would be cut: same run, with and without stages."""
+    (place / "corpus" / "코드.md").write_text(
+        "# 제목\n\n종은 정오에 울린다. 😀\n\n## 둘째\n\n닻은 무겁다.", encoding="utf-8"
+    )
+    evaluated(place, "embedding.dimensions=64")
+    kept = evaluated(place, "embedding.dimensions=128", "retriever=hybrid")
+    assert kept["stages"][0]["hit"], "the chunks are those of the first index"
+    (folder,) = (place / kept["folder"]).parent.glob(kept["run"])
+    lines = [json.loads(line)["chunks"] for line in (folder / "queries.jsonl").read_text("utf-8").splitlines()]
+    fresh = evaluated(place, "embedding.dimensions=128", "retriever=hybrid", "stages=null", "vector_store.path=other")
+    text = (place / fresh["folder"] / "queries.jsonl").read_text("utf-8")
+    assert [json.loads(line)["chunks"] for line in text.splitlines()] == lines

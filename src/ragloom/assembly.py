@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.rehearsal import Estimate
+    from ragloom.ingestion.run import Cuts
     from ragloom.query import CitedQueryEngine
     from ragloom.vector_store.interface import Database, Index
 
@@ -193,12 +194,18 @@ class Assembly:
             streaming=streaming,
         )
 
-    def ingest(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> IngestSummary:
+    def ingest(
+        self,
+        progress: Progress | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        cuts: Cuts | None = None,
+    ) -> IngestSummary:
         """Brings the index in step with its source.
 
         Args:
             progress: is told how far it is.
             stop: asked before each document whether to end early.
+            cuts: has documents that were cut before; None: every document that may have changed is read.
         """
         from ragloom.ingestion import ingest
 
@@ -214,6 +221,7 @@ class Assembly:
             limits=limits,
             progress=progress,
             stop=stop,
+            cuts=cuts,
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all
+from ragloom.evaluation.cuts import cut_before
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
 from ragloom.evaluation.questions import Questions, method
@@ -206,8 +207,13 @@ class Trial:
 
     def _ingest(self) -> IngestSummary:
         self._watch.note(f"bringing index {self.assembly.index_name} in step with its source")
-        with self._watch.ingesting(self.assembly) as progress:
-            return self.assembly.ingest(progress, self._stop)
+        if self.config.tree["stages"] is None:
+            with self._watch.ingesting(self.assembly) as progress:
+                return self.assembly.ingest(progress, self._stop)
+        cuts, unit = cut_before(self.assembly, self._stages)
+        self._units.append(unit)
+        with closing(cuts), self._watch.ingesting(self.assembly) as progress:
+            return self.assembly.ingest(progress, self._stop, cuts)
 
     def _checked(self, index: Index) -> Checked:
         def text(document: str) -> str | None:

@@ -85,16 +85,20 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     Raises:
         ConfigError, DataError, ServiceError: a trial could not be run.
     """
+    from ragloom.evaluation.cuts import cut_key
     from ragloom.evaluation.step import found_in_step
     from ragloom.trial import Trial, Watch
 
     stages = _stages(configs[0])
+    chunks: dict[str, bool] = {}
     indexes: dict[str, bool] = {}
     rankings: dict[str, bool] = {}
     estimates = []
     for config in configs:
         with Trial(config, stages, Watch()) as trial:
             trial.check()
+            key = cut_key(trial.assembly)
+            chunks[canonical_json(key)] = stages.count("chunks", key) > 0
             index = found_in_step(trial.assembly, stages)
             place = canonical_json([trial.assembly.index_name, config.public()["vector_store"]])
             if place not in indexes:
@@ -103,6 +107,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
                     estimates.append(_estimate(trial.assembly))
             rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)
     counts = {
+        "chunks": {"units": len(chunks), "there": sum(chunks.values())},
         "index": {"units": len(indexes), "there": sum(indexes.values())},
         "rankings": {"units": len(rankings), "there": sum(rankings.values())},
     }

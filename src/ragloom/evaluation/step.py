@@ -132,7 +132,10 @@ def _demand_complete(summary: IngestSummary) -> None:
 
 
 def _took(summary: IngestSummary, info: IndexInfo, known: dict[str, Any] | None) -> dict[str, Any]:
-    """Says what building the index took, if this ingest built it; an ingest that only added knows it of a part."""
+    """Says what building the index took, if this ingest built it; an ingest that only added knows it of a part.
+
+    `seconds` are those of embedding and writing: documents were cut before, for all indexes that share the chunking.
+    """
     whole = summary.added + summary.moved == summary.documents and not summary.unchanged
     if not whole:
         return dict(known["took"]) if known else {}

@@ -24,7 +24,7 @@ from ragloom.cost import collect_usage, within
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.questions import questions_of
-from ragloom.ingestion.run import Run
+from ragloom.ingestion.run import Cuts, Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
 from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
 from ragloom.vector_store.interface import Database
@@ -49,6 +49,7 @@ def ingest(
     limits: Limits,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    cuts: Cuts | None = None,
 ) -> IngestSummary:
     """Brings an index in step with its source.
 
@@ -63,6 +64,7 @@ def ingest(
         limits: of memory, time, money and deletions.
         progress: is told how far it is.
         stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
+        cuts: has documents that were cut before; None: every document that may have changed is read.
 
     Raises:
         DataError: the source cannot be listed, its name belongs to another root, a text is over the embedding's
@@ -82,6 +84,7 @@ def ingest(
     ):
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
         run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
+        run.cuts = cuts
         run.list()
         clock.lap(summary, "listing")
         run.take_in(limits.workers, limits.in_flight_mb)

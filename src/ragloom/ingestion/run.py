@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -38,11 +38,19 @@ INTERRUPTED = "it was interrupted; what it had read is committed, and the same c
 SPENT = "what was completed is committed, and the same command goes on from there with as much again, or set more"
 
 
+class Cuts(Protocol):
+    """What has documents that were cut before."""
+
+    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+        """Yields each job with what came of it, in order, as `readers.run` does."""
+
+
 class Run:
     """The state of one pass.
 
     Attributes:
         hiding: the first thing that could not be read and may hide documents.
+        cuts: has what was cut before; None: every document is read.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Run:
         self.source, self.chunking, self.embedding = source, chunking, embedding
         self.writer, self.ledger, self.summary = writer, ledger, summary
         self.hiding: Unreadable | None = None
+        self.cuts: Cuts | None = None
         self._progress, self._stop = progress, stop
         self._state = State()
         self._reading: dict[str, ManifestRow | None] = {}
@@ -158,12 +167,15 @@ class Run:
     def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
         """Reads until the budget is spent, by chunks or by what cutting asks for."""
         try:
-            for job, found in readers.run(self._jobs()):
+            for job, found in self._read(readers):
                 if self._vectors.stopped is not None:
                     return
                 yield job, found
         except BudgetSpent as error:
             self._spent(error)
+
+    def _read(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+        return readers.run(self._jobs()) if self.cuts is None else self.cuts.run(readers, self._jobs())
 
     def _spent(self, error: object) -> None:
         self.summary.stopped = self.summary.stopped or f"{error}; {SPENT}"

@@ -13,6 +13,7 @@ from typing import Any
 from ragloom.errors import ServiceError
 from ragloom.records import sha256
 
+_BUSY_SECONDS = 60
 _TABLES = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
@@ -36,77 +37,70 @@ class Counts:
 
 
 class Items:
-    """Values by name in a file; safe to be used by several threads.
+    """Values by name in a file; safe to be used by several threads, and by several processes.
 
     Each write is a transaction of its own: a process that is killed loses none that was written. (A power cut may:
     nothing is synced, since everything can be made anew.)
 
     Args:
-        path: the file; None keeps nothing but in memory.
+        path: the file, opened when it is used; None keeps nothing but in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._using = threading.Lock()
         self._memory: dict[str, Any] = {}
-        self._tables: sqlite3.Connection | None = None
-        if path is not None:
-            with self._told():
-                self._tables = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
-                self._tables.executescript(_TABLES)
+        self._opened: sqlite3.Connection | None = None
 
     def __len__(self) -> int:
-        if self._tables is None:
+        if self._path is None:
             return len(self._memory)
-        with self._using, self._told():
-            return int(self._tables.execute("SELECT count(*) FROM items").fetchone()[0])
+        return int(self._rows("SELECT count(*) FROM items")[0][0])
 
     def read(self, name: str) -> tuple[Any | None, bool]:
         """Returns a value, or None where there is none; and whether there was one that is damaged."""
-        if self._tables is None:
+        if self._path is None:
             return self._memory.get(name), False
-        with self._using, self._told():
-            row = self._tables.execute("SELECT value, digest FROM items WHERE name = ?", (name,)).fetchone()
-        if row is None:
+        rows = self._rows("SELECT value, digest FROM items WHERE name = ?", name)
+        if not rows:
             return None, False
-        if sha256(f"{name}:{row[0]}") != row[1]:
+        ((value, digest),) = rows
+        if sha256(f"{name}:{value}") != digest:
             return None, True
-        return json.loads(row[0]), False
+        return json.loads(value), False
 
     def write(self, name: str, value: Any) -> None:
         """Keeps a value of plain values; it takes the place of one that is there."""
-        if self._tables is None:
+        if self._path is None:
             self._memory[name] = value
             return
         text = json.dumps(value, separators=(",", ":"))
-        with self._using, self._told():
-            self._tables.execute(
-                "INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (name, text, sha256(f"{name}:{text}"))
-            )
+        self._rows("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", name, text, sha256(f"{name}:{text}"))
 
     def close(self) -> None:
-        """Lets go of the file."""
-        if self._tables is not None:
-            self._tables.close()
+        """Lets go of the file; a later use opens it anew."""
+        with self._using:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
-    def _told(self) -> _Told:
-        return _Told(self._path)
+    def _rows(self, statement: str, *values: str) -> list[Any]:
+        with self._using:
+            try:
+                if self._opened is None:
+                    self._opened = self._open()
+                return self._opened.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                raise ServiceError(
+                    f"config: {self._path} must be a file of stages that can be read and written ({error}); remove "
+                    "its folder: what it held is made anew"
+                ) from error
 
-
-class _Told:
-    """Says of a failure of the file which one it is."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise ServiceError(
-                f"config: {self._path} must be a file of stages that can be read and written ({error}); remove its "
-                "folder: what it held is made anew"
-            ) from error
+    def _open(self) -> sqlite3.Connection:
+        assert self._path is not None
+        tables = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
+        tables.executescript(_TABLES)
+        return tables
 
 
 @dataclass
@@ -136,10 +130,8 @@ class Unit:
             name: what the item is, such as the digest of a question.
             make: makes its value, of plain values.
         """
-        value = self.there(name)
+        value = self.found(name)
         if value is not None:
-            with self._counting:
-                self.counts.hits += 1
             return value
         value = json.loads(json.dumps(make()))  # as it will be read again
         self.put(name, value)
@@ -151,6 +143,14 @@ class Unit:
         if damaged:
             with self._counting:
                 self.counts.damaged += 1
+        return value
+
+    def found(self, name: str) -> Any | None:
+        """Gives an item's value and counts it as found; None when it is not there, or damaged."""
+        value = self.there(name)
+        if value is not None:
+            with self._counting:
+                self.counts.hits += 1
         return value
 
     def put(self, name: str, value: Any) -> None:

@@ -1,0 +1,137 @@
+"""Documents that were parsed and cut before are not parsed and cut again. Knows readers, and no chunking.
+
+Three embeddings of one chunking are three indexes, whose documents are cut once. An item's name is the document's id
+and the hash of its bytes, and its unit's key is how documents are parsed and cut: what is kept is found whatever the
+corpus is called and wherever it lies.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ragloom.errors import ServiceError
+from ragloom.reading import Cut, Job, Readers, Same, bounds_of
+from ragloom.records import Entry, Unreadable, canonical_json, sha256
+from ragloom.source.base import CannotRead
+from ragloom.stages import Stages, Unit
+from ragloom.values import needs_of
+
+if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
+    from ragloom.source.base import Source
+
+CUT_CODE = 1
+"""Raise it when what is kept of a cut document changes: what was kept before is not used then."""
+
+Outcome = Cut | Same | Unreadable
+
+
+def cut_key(assembly: Assembly) -> dict[str, Any]:
+    """All that decides how a document is parsed and cut, beside its bytes."""
+    described = assembly.description
+    asks = "embedding" in needs_of(assembly.config.builder("chunking"))
+    return {
+        "code": CUT_CODE,
+        "source": described["source"],
+        "chunking": described["chunking"],
+        "embedding": {**described["embedding"], "server": assembly.config.tree["embedding"].get("base_url")}
+        if asks
+        else None,
+    }
+
+
+def cut_before(assembly: Assembly, stages: Stages) -> tuple[KeptCuts, Unit]:
+    """Cuts all documents of a source that were not cut before, so that several indexes may be made of them.
+
+    Only this process does it; another that wants the same waits. A chunking that asks an embedding cuts while an index
+    is made, within that ingest's budget, and keeps what it cut.
+    """
+    key = cut_key(assembly)
+    with stages.unit("chunks", key) as unit:
+        kept = KeptCuts(unit, assembly.source)
+        if key["embedding"] is None:
+            jobs = (Job(item) for item in assembly.source.entries() if isinstance(item, Entry))
+            with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
+                for _ in kept.run(readers, jobs):
+                    pass
+    return kept, unit
+
+
+class KeptCuts:
+    """Gives back what was cut before, and keeps what was not.
+
+    Args:
+        unit: of the key that `cut_key` gives. It may have been left: what it keeps is read and written all the same.
+        source: whose documents these are.
+    """
+
+    def __init__(self, unit: Unit, source: Source) -> None:
+        self._unit = unit
+        self._source = source
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._unit.items.close()
+
+    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yields each job with what came of it, in order, as `readers.run` does; only what is not kept is read."""
+        waiting: deque[tuple[Job, str | None, bool]] = deque()
+
+        def missing() -> Iterator[Job]:
+            for job in jobs:
+                name = self._name(job)
+                there = name is not None and self._unit.there(name) is not None
+                waiting.append((job, name, there))
+                if not there:
+                    yield job
+
+        for job, found in readers.run(missing()):
+            yield from self._kept(waiting)
+            _, name, _ = waiting.popleft()
+            if isinstance(found, Cut) and name is not None:
+                self._unit.put(name, cut_json(found))
+            yield job, found
+        yield from self._kept(waiting)
+
+    def _kept(self, waiting: deque[tuple[Job, str | None, bool]]) -> Iterator[tuple[Job, Outcome]]:
+        """Yields what is at the head and was kept."""
+        while waiting and waiting[0][2]:
+            job, name, _ = waiting.popleft()
+            value = self._unit.found(name or "")
+            if value is None:
+                raise ServiceError(f"config: stages: what was cut of {job.entry.id} was removed meanwhile; try again")
+            cut = cut_from(value)
+            yield job, Same(cut.bytes_hash) if cut.content_hash == job.content_hash else cut
+
+    def _name(self, job: Job) -> str | None:
+        """Names a document by id and bytes; None where it cannot be read, or its stored version is right."""
+        try:
+            bytes_hash = sha256(self._source.read(job.entry))
+        except CannotRead:
+            return None  # told by the readers
+        return None if bytes_hash == job.bytes_hash else sha256(canonical_json([job.entry.id, bytes_hash]))
+
+
+def cut_json(cut: Cut) -> dict[str, Any]:
+    """Shows a cut document as plain values."""
+    return {
+        "document": cut.document,
+        "bytes_hash": cut.bytes_hash,
+        "text_hash": cut.text_hash,
+        "metadata_hash": cut.metadata_hash,
+        "content_hash": cut.content_hash,
+        "metadata": cut.metadata,
+        "spans": list(cut.spans),
+        "located": cut.located,
+        "inherits": cut.inherits,
+        "oversized": cut.oversized,
+        "content": cut.text,
+    }
+
+
+def cut_from(shown: dict[str, Any]) -> Cut:
+    """Reads what `cut_json` shows."""
+    return Cut(**{**shown, "spans": array("q", shown["spans"])})
