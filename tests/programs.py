@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache"}
+MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache", "compare": "compare"}
 
 
 @dataclass(frozen=True)

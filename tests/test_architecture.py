@@ -36,7 +36,7 @@ SHARED = {
 }
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)
-VERBS = {"ingestion", "reading", "query", "citations"}
+VERBS = {"ingestion", "reading", "query", "citations", "comparison"}
 TOP = {"config", "overrides", "fingerprint", "assembly"}
 
 
@@ -125,6 +125,7 @@ def test_imports_point_down_only() -> None:
             "reading": SHARED | {"source"},
             "query": SHARED | {"citations", "prompt"},
             "citations": SHARED,
+            "comparison": SHARED,
             **dict.fromkeys(SHARED, SHARED),
             **{group: SHARED | {group} for group in GROUPS},
         }[part]
@@ -167,6 +168,8 @@ sys.stderr.write("HEAVY:" + ",".join(name for name in {heavy!r} if name in sys.m
         ["ingest", "vector_store=weaviate", "vector_store.index.ef=0"],
         ["indexes", "--help"],
         ["cache", "--help"],
+        ["compare", "--help"],
+        ["compare", "a-run", "comparison.plan=guess"],
     ],
     ids=" ".join,
 )

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict, get_type_hints, is_typeddict
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
-from ragloom.values import Name, keys_of, needs_of
+from ragloom.values import Name, NonNegative, keys_of, needs_of
 
 TARGET = "_target_"
 COMPONENTS = (
@@ -72,10 +72,23 @@ class WorkerSettings(TypedDict):
     in_flight_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class ComparisonSettings(TypedDict):
+    """What `compare` tests, fixed before looking."""
+
+    metric: Name | None
+    baseline: Name | None
+    plan: Literal["auto", "baseline", "split", "pairs"]
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seed: NonNegative
+    resamples: Annotated[int, Field(ge=1000, le=1_000_000)]
+    examples: Annotated[int, Field(ge=0, le=1000)]
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
     "workers": WorkerSettings,
+    "comparison": ComparisonSettings,
     "runs": Name,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
     "allow_mass_delete": bool,

@@ -8,6 +8,7 @@ import sys
 VERBS = {
     "ingest": "bring an index in step with its source (a Hydra program: KEY=VALUE arguments)",
     "query": "ask a question and get a cited answer",
+    "compare": "say which of several evaluated configs is better, what is not settled, and which one to ship",
     "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",
     "cache": "show, verify and prune the embedding cache",
 }

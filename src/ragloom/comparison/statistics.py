@@ -95,15 +95,21 @@ def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[N
     percentiles taken a little further out, as t and the missing degree of freedom ask (Hesterberg, "What Teachers
     Should Know About the Bootstrap", The American Statistician 69, 2015, 4.1); below, t times the standard error.
     """
-    reach = _reach(data)
     if data.groups < BOOTSTRAP_GROUPS or data.queries < BOOTSTRAP_QUERIES:
-        return data.mean - reach * data.error, data.mean + reach * data.error
+        return t_intervals(data)
+    reach = _reach(data)
     means = np.concatenate(
         [counts @ data.sums / (counts @ data.sizes)[:, None] for counts in _counts(data.groups, resamples, rng)]
     )
     tail = 0.5 * math.erfc(reach * math.sqrt(data.groups / (data.groups - 1)) / math.sqrt(2))
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def t_intervals(data: Paired) -> tuple[Numbers, Numbers]:
+    """Returns the 95 % interval by t with groups - 1 degrees of freedom, `[m]` low and high; infinite for one group."""
+    reach = _reach(data)
+    return data.mean - reach * data.error, data.mean + reach * data.error
 
 
 def flip_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
@@ -227,10 +233,13 @@ def _counts(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[N
 def _signs(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Numbers]:
     for at in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - at)
-        yield rng.integers(2, size=(rows, groups), dtype=np.int8) * 2.0 - 1.0
+        signs: Numbers = rng.integers(2, size=(rows, groups)).astype(np.float64) * 2 - 1
+        yield signs
 
 
 def _every_sign(groups: int) -> Iterator[Numbers]:
     numbers = np.arange(2**groups)
     for at in range(0, len(numbers), _ROWS):
-        yield (numbers[at : at + _ROWS, None] >> np.arange(groups) & 1) * 2.0 - 1.0
+        bits = numbers[at : at + _ROWS, None] >> np.arange(groups) & 1
+        signs: Numbers = bits.astype(np.float64) * 2 - 1
+        yield signs
