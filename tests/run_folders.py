@@ -1,13 +1,20 @@
 """Makes run folders in the form that `evaluate` writes, with scores that a test chooses."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragloom.config import load
+from ragloom.config import Config, load
 
 METRIC = "nDCG@10"
+
+
+@functools.lru_cache
+def _composed(overrides: tuple[str, ...]) -> Config:
+    (config,) = load(list(overrides))
+    return config
 
 
 def write(
@@ -33,7 +40,7 @@ def write(
         told: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
     """
     folder.mkdir(parents=True)
-    (config,) = load(list(overrides))
+    config = _composed(overrides)
     metric = told.pop("metric", METRIC)
     qrels = told.pop("qrels", [f"q{at} 0 d{at} 1" for at in range(len(scores))])
     positions = told.pop("positions", None)

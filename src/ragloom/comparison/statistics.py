@@ -25,8 +25,10 @@ POWER = 0.8
 BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES = 50, 100
 """From how many on the interval is a bootstrap's; below, resampling so few underrates how they vary."""
 _ROWS = 4096  # resamples at once, which bounds the memory in use
-_REFINED = 20  # resamples in which a p value at its limit is expected to be exceeded
-_NEAR = 10.0  # times its limit from which on a p value is not refined: more resamples would not bring it below
+REFINED = 20
+"""Resamples in which a p value at its limit is expected to be exceeded, at least."""
+NEAR = 10.0
+"""Times its limit from which on a p value is not refined: more resamples would not bring it below."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Paired:
 
     @property
     def _scale(self) -> float:
-        return self.groups / (self.groups - 1) / float(self.sizes.sum()) ** 2
+        return self.groups / max(self.groups - 1, 1) / float(self.sizes.sum()) ** 2
 
     def only(self, pairs: npt.NDArray[np.intp]) -> Paired:
         """Takes some of the pairs."""
@@ -140,8 +142,8 @@ def refined_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers
     """
     tests = data.sums.shape[1]
     p = flip_p(data, resamples, rng)
-    wanted = math.ceil(_REFINED * tests / ALPHA)
-    near = np.flatnonzero(p <= max(_NEAR * ALPHA / tests, 2 / (resamples + 1)))
+    wanted = math.ceil(REFINED * tests / ALPHA)
+    near = np.flatnonzero(p <= max(NEAR * ALPHA / tests, 2 / (resamples + 1)))
     if wanted > resamples and near.size:
         p[near] = flip_p(data.only(near), wanted, rng)
     return p
@@ -233,7 +235,8 @@ def _counts(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[N
 def _signs(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Numbers]:
     for at in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - at)
-        signs: Numbers = rng.integers(2, size=(rows, groups)).astype(np.float64) * 2 - 1
+        drawn = rng.integers(256, size=(rows, -(-groups // 8)), dtype=np.uint8)  # a bit for each group
+        signs: Numbers = np.unpackbits(drawn, axis=1, count=groups).astype(np.float64) * 2 - 1
         yield signs
 
 
