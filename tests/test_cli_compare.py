@@ -79,7 +79,7 @@ def test_the_recommendation_runs(tmp_path: Path, runs: list[str]) -> None:
 
 
 def test_no_recommendation_leaves_none_of_an_earlier_verdict(tmp_path: Path) -> None:
-    a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER)
+    a, b = write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER)
     named = run("compare", str(a), str(b), "comparison.baseline=a", "--out", "v", cwd=tmp_path)
     assert (tmp_path / "v" / "experiment" / "recommended.yaml").is_file(), named.stderr
     done = run("compare", str(a), str(b), "--out", "v", cwd=tmp_path)

@@ -52,7 +52,7 @@ def test_the_better_config_is_named_with_its_interval_and_the_right_sign(tmp_pat
 
 
 def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_it(tmp_path: Path) -> None:
-    found = compared(write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2, 0.03), BETTER))
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
     assert found.verdict.winner is None
     assert found.verdict.sentences[0].startswith("no clear winner: ")
     (finding,) = found.verdict.findings
@@ -319,7 +319,7 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
 
 
 def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tmp_path: Path) -> None:
-    found = compared(write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER))
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
     assert [each.as_good for each in found.choice.standings] == [False, False]
     most = [each.most for each in found.choice.standings]
     (finding,) = found.verdict.findings
@@ -329,7 +329,7 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
 
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
-    found = compared(write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
     assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
     assert "the baseline stays" in found.choice.reason
 
