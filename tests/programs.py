@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-MODULES = {"ingest": "ingest", "run_query": "query", "indexes": "indexes", "cache": "cache", "evaluate": "evaluate"}
+MODULES = {"run_query": "query"} | {name: name for name in ("ingest", "indexes", "cache", "evaluate", "compare")}
 
 
 @dataclass(frozen=True)

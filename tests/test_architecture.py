@@ -40,7 +40,7 @@ SHARED = {
 }
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)
-VERBS = {"ingestion", "reading", "query", "citations"}
+VERBS = {"ingestion", "reading", "query", "citations", "comparison"}
 TOP = {"config", "overrides", "fingerprint", "assembly"}
 
 
@@ -139,6 +139,7 @@ def test_imports_point_down_only() -> None:
             "query": SHARED | {"citations", "prompt"},
             "citations": SHARED,
             "metrics": SHARED,
+            "comparison": SHARED,
             **dict.fromkeys(SHARED, SHARED),
             **{group: SHARED | {group} for group in GROUPS},
         }[part]
@@ -183,6 +184,8 @@ sys.stderr.write("HEAVY:" + ",".join(name for name in {heavy!r} if name in sys.m
         ["cache", "--help"],
         ["evaluate", "--help"],
         ["evaluate", "'metrics.documents=[nDCG@ten]'"],
+        ["compare", "--help"],
+        ["compare", "a-run", "comparison.plan=guess"],
     ],
     ids=" ".join,
 )

@@ -22,7 +22,7 @@ from ragloom import measures
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
-from ragloom.values import Name, keys_of, needs_of
+from ragloom.values import Name, NonNegative, keys_of, needs_of
 
 TARGET = "_target_"
 COMPONENTS = (
@@ -88,12 +88,25 @@ class Latency(TypedDict):
     concurrency: list[Annotated[int, Field(ge=1, le=256)]]
 
 
+class ComparisonSettings(TypedDict):
+    """What `compare` tests, fixed before looking."""
+
+    metric: Name | None
+    baseline: Name | None
+    plan: Literal["auto", "baseline", "split", "pairs"]
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seed: NonNegative
+    resamples: Annotated[int, Field(ge=1000, le=1_000_000)]
+    examples: Annotated[int, Field(ge=0, le=1000)]
+
+
 _TOP_LEVEL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
     "workers": WorkerSettings,
     "dry_run": bool,
     "budget": BudgetSettings,
+    "comparison": ComparisonSettings,
     "runs": Name,
     "stages": Name | None,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],

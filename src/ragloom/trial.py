@@ -53,6 +53,7 @@ _OPERATIONAL = (
     "prices",
     "explain",
     "retry_failed",
+    "comparison",
 )
 """Top-level keys that decide neither what is measured nor what comes out."""
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")

@@ -9,6 +9,7 @@ VERBS = {
     "ingest": "bring an index in step with its source (a Hydra program: KEY=VALUE arguments)",
     "evaluate": "measure a config on a dataset, or sweep over several (a Hydra program: KEY=VALUE arguments)",
     "query": "ask a question and get a cited answer",
+    "compare": "say which of several evaluated configs is better, what is not settled, and which one to ship",
     "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",
     "cache": "show, verify and prune the embedding cache",
 }

@@ -1,0 +1,156 @@
+"""`compare.py`: says which of several evaluated configs is better, what is not settled, and which one to ship."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.terminal import OK, command, console, guarded, parsed, print_json, silenced_stdout
+from ragloom.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ragloom.comparison import Comparison
+
+_OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
+_NOT_SHIPPED = ("source", "dataset")  # groups that say what was measured on, not what is shipped
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describes the arguments: `--help` is their documentation."""
+    made = argparse.ArgumentParser(
+        prog="compare.py" if sys.argv[0].endswith(".py") else "ragloom compare",
+        description="Compare runs that evaluate wrote: what is shown to be better, what is not settled, what to ship.",
+        epilog="Overrides set what is tested: compare.py RUNS/* comparison.baseline=RUN comparison.metric=R@5",
+    )
+    made.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run, as evaluate.py names it")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    made.add_argument("--markdown", action="store_true", help="print Markdown")
+    made.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: beside the runs)",
+    )
+    made.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    options = parsed(parser().parse_intermixed_args, argv)
+    folders = [item for item in options.runs if not _is_override(item)]
+    overrides = [item for item in options.runs if _is_override(item)]
+    from ragloom.config import load
+
+    (config,) = load(overrides, extra_dir=options.config_dir)
+    if not folders:
+        raise ConfigError("compare: RUN must be at least two folders of runs; evaluate.py prints where it writes them")
+    with silenced_stdout():
+        from ragloom.comparison import compare
+
+        found = compare([Path(item) for item in folders], config.tree["comparison"])
+    out = Path(options.out).expanduser() if options.out else _beside(found)
+    notes = _written(found, out, options.config_dir)
+    if options.json or config.tree["output"] == "json":
+        from ragloom.comparison.report import as_json
+
+        print_json({**as_json(found), "written": str(out)})
+        return OK
+    from ragloom.comparison.rendering import markdown, show
+    from ragloom.comparison.report import sections
+
+    if options.markdown:
+        sys.stdout.write(markdown(sections(found)))
+        return OK
+    screen = console()
+    show(screen, sections(found))
+    screen.print("")
+    for note in notes:
+        screen.print(note, markup=False, soft_wrap=True)
+    return OK
+
+
+def _is_override(text: str) -> bool:
+    """Tells an override from a folder, whose name may hold an equals sign too."""
+    return bool(_OVERRIDE.match(text)) and not Path(text).exists()
+
+
+def _beside(found: Comparison) -> Path:
+    """Names the folder of a comparison by what is compared, and how: the same again takes its place."""
+    from ragloom.records import canonical_json, sha256
+
+    named = canonical_json([sorted(run.name for run in found.runs), dict(found.settings)])
+    return found.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
+
+
+def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
+    """Writes what was found, and says where, and how the recommendation is run."""
+    import json
+
+    from ragloom.comparison.recommendation import NAME
+    from ragloom.comparison.rendering import markdown
+    from ragloom.comparison.report import as_json, sections
+    from ragloom.secrets import redact, redact_tree
+
+    recommended = out / "experiment" / f"{NAME}.yaml"
+    try:
+        recommended.parent.mkdir(parents=True, exist_ok=True)
+        recommended.unlink(missing_ok=True)  # of an earlier verdict that recommended something
+        text = json.dumps(redact_tree(as_json(found)), ensure_ascii=False, indent=1, allow_nan=False)
+        (out / "verdict.json").write_text(text + "\n", encoding="utf-8")
+        (out / "verdict.md").write_text(redact(markdown(sections(found))), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"compare: --out={out} must be a folder that can be written ({error.strerror})") from None
+    notes = [f"written to {out}: verdict.md, verdict.json"]
+    if found.choice.recommended is not None:
+        recommended.write_text(_experiment(found, config_dir), encoding="utf-8")
+        _demand_runnable(found, recommended.parent.parent)
+        run = command("ingest", ["--config-dir", str(out), f"experiment={NAME}"])
+        notes.append(f"the recommendation is {recommended}; run it with: {run} source=...")
+    return notes
+
+
+def _experiment(found: Comparison, config_dir: str | None) -> str:
+    from ragloom.comparison.recommendation import experiment_yaml
+    from ragloom.config import load
+
+    run, groups = _recommended(found)
+    options = [f"{group}={run.choices[group]}" for group in groups]
+    extensions = [f"extensions={run.config['extensions']}"] if run.config.get("extensions") else []
+    (defaults,) = load([*options, *extensions], extra_dir=config_dir)
+    why = [
+        f"Recommended by compare.py on {found.sheet.metric}: {found.choice.reason}.",
+        *found.verdict.sentences,
+        f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
+    ]
+    return experiment_yaml(run.choices, run.config, defaults.tree, groups, why)
+
+
+def _demand_runnable(found: Comparison, folder: Path) -> None:
+    """Composes what was written, and refuses it when it is not the pipeline that was measured."""
+    from ragloom.comparison.recommendation import NAME
+    from ragloom.config import load
+
+    run, groups = _recommended(found)
+    (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
+    differ = [group for group in groups if config.tree[group] != run.config[group]]
+    if differ:
+        raise DataError(
+            f"compare: {run.name} must compose from the options of this version; {', '.join(differ)} changed since it "
+            "was evaluated: evaluate it anew"
+        )
+
+
+def _recommended(found: Comparison) -> tuple[Any, Sequence[str]]:
+    from ragloom.config import COMPONENTS
+
+    assert found.choice.recommended is not None
+    run = found.runs[found.choice.recommended]
+    return run, [group for group in COMPONENTS if group not in _NOT_SHIPPED and group in run.choices]

@@ -1,0 +1,94 @@
+"""Compares runs: what is shown, what is not, and which config to ship. Knows run folders, no pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragloom.errors import DataError
+
+if TYPE_CHECKING:
+    from ragloom.comparison.choice import Choice
+    from ragloom.comparison.details import Example, Part
+    from ragloom.comparison.runs import Run
+    from ragloom.comparison.scores import Sheet
+    from ragloom.comparison.verdict import Verdict
+    from ragloom.config import ComparisonSettings
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison found.
+
+    Attributes:
+        runs: one for each config, in the order of their labels.
+        labels: what the configs differ in.
+        worse, better: questions of the verdict's pair.
+        notes: what a reader has to know of the runs.
+    """
+
+    settings: ComparisonSettings
+    runs: list[Run]
+    labels: list[str]
+    sheet: Sheet
+    verdict: Verdict
+    choice: Choice
+    parts: list[Part]
+    worse: list[Example]
+    better: list[Example]
+    notes: list[str]
+
+
+def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison:
+    """Compares runs of at least two configs.
+
+    Args:
+        folders: of runs; the first stands for the baseline in a split, where none is named and no run has
+            `experiment=baseline...`.
+        settings: `comparison` of the config.
+
+    Raises:
+        ConfigError: the settings do not fit the runs.
+        DataError: a folder is no run, the runs cannot be compared, or all are of one config.
+    """
+    from ragloom.comparison.choice import chosen
+    from ragloom.comparison.details import moved, parts
+    from ragloom.comparison.labels import labels, row_of
+    from ragloom.comparison.runs import demand_comparable, distinct, read
+    from ragloom.comparison.scores import sheet
+    from ragloom.comparison.verdict import Rules, judged
+
+    read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
+    demand_comparable(read_runs)
+    runs, notes = distinct(read_runs)
+    if len(runs) < 2:
+        raise DataError("compare: runs of at least two configs must be given; give the folders that evaluate.py wrote")
+    first, named = runs[0], labels(runs)
+    order = sorted(range(len(runs)), key=lambda at: named[at])
+    runs, named = [runs[at] for at in order], [named[at] for at in order]
+    table = sheet(runs, settings["metric"] or next(iter(runs[0].means), "a metric"))
+    rules = Rules(
+        plan=settings["plan"],
+        baseline=None if settings["baseline"] is None else row_of(settings["baseline"], runs, named),
+        stand_in=_stand_in(runs, first),
+        tolerance=settings["tolerance"],
+        seed=settings["seed"],
+        resamples=settings["resamples"],
+    )
+    verdict = judged(table, named, rules)
+    if verdict.plan == "split" and rules.baseline is None:
+        notes.append(
+            f"{named[rules.stand_in]} is taken for the baseline (experiment=baseline, or the run given first); "
+            "comparison.baseline=RUN names another"
+        )
+    worse, better = moved(runs, table, verdict.pair, settings["examples"])
+    choice = chosen(runs, table, verdict, rules)
+    return Comparison(settings, runs, named, table, verdict, choice, parts(table, verdict.pair), worse, better, notes)
+
+
+def _stand_in(runs: Sequence[Run], first: Run) -> int:
+    """Chooses what a split tests against: the only run of `experiment=baseline...`, otherwise the first given."""
+    baselines = [at for at, run in enumerate(runs) if str(run.choices.get("experiment")).startswith("baseline")]
+    return baselines[0] if len(baselines) == 1 else list(runs).index(first)

@@ -1,0 +1,292 @@
+"""A comparison as sections of lines and tables, and as JSON. Knows no terminal and no Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ragloom.comparison import Comparison
+from ragloom.comparison.details import Example
+from ragloom.comparison.statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
+from ragloom.comparison.testing import Finding
+from ragloom.comparison.verdict import ALL, DEV, TEST, number
+
+_TEXT = 160  # characters of a chunk that are shown
+_MOST_TESTS = 40  # shown of the tests, those of the smallest p values; JSON has all
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: lines, then a table.
+
+    Attributes:
+        numbers: columns of the table that hold numbers.
+    """
+
+    title: str
+    lines: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    numbers: frozenset[int] = frozenset()
+
+
+def sections(found: Comparison) -> Iterator[Section]:
+    """Yields the report in the order in which it is read."""
+    yield _verdict(found)
+    yield _configs(found)
+    yield _tests(found)
+    yield _trade(found)
+    yield from _tags(found)
+    first, second = (found.labels[row] for row in found.verdict.pair)
+    for word, examples in (("loses most to", found.worse), ("gains most over", found.better)):
+        for place, example in enumerate(examples):
+            title = f"Questions on which {first} {word} {second} ({ALL})" if not place else ""
+            yield _example(found, example, title)
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Shows a comparison as the one object that programs read; rows of configs are named by their runs."""
+    verdict, choice = found.verdict, found.choice
+    names = [run.name for run in found.runs]
+
+    def name(row: int | None) -> str | None:
+        return None if row is None else names[row]
+
+    shown: dict[str, Any] = {
+        "settings": dict(found.settings),
+        "metric": found.sheet.metric,
+        "plan": verdict.plan,
+        "half": verdict.half,
+        "queries": len(found.sheet.rows),
+        "tested_queries": verdict.queries,
+        "tested_groups": verdict.groups,
+        "windows": found.sheet.windowed,
+        "baseline": name(verdict.baseline),
+        "best_on_dev": name(verdict.best),
+        "winner": name(verdict.winner),
+        "verdict": verdict.sentences,
+        "notes": [*verdict.notes, *found.notes],
+        "tests": [
+            {**asdict(finding), "pair": [names[row] for row in finding.pair], "shown": finding.shown}
+            for finding in verdict.findings
+        ],
+        "configs": [_config_json(found, row) for row in range(len(names))],
+        "cost_of": choice.cost_of or None,
+        "cheapest": name(choice.cheapest),
+        "fastest": name(choice.fastest),
+        "recommended": name(choice.recommended),
+        "reason": choice.reason,
+        "tags": [{**asdict(part), "means": dict(zip(names, part.means, strict=True))} for part in found.parts],
+        "pair": [names[row] for row in verdict.pair],
+        "worse": [asdict(example) for example in found.worse],
+        "better": [asdict(example) for example in found.better],
+    }
+    finite: dict[str, Any] = _finite(shown)
+    return finite
+
+
+def _config_json(found: Comparison, row: int) -> dict[str, Any]:
+    run, verdict = found.runs[row], found.verdict
+    return {
+        "run": run.name,
+        "label": found.labels[row],
+        "folder": str(run.folder),
+        **asdict(found.choice.standings[row]),
+        "dev": verdict.dev[row] if verdict.dev else None,
+        "test": verdict.test[row] if verdict.test else None,
+        "failed": found.sheet.failed[row],
+        "not_judged": found.sheet.not_judged[row],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Replaces what JSON has no word for (an interval of one group is infinite) by None."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _verdict(found: Comparison) -> Section:
+    verdict, choice, sheet = found.verdict, found.choice, found.sheet
+    plans = {
+        "baseline": "the baseline against every other, on all questions",
+        "split": "the best of the dev half against the baseline, once, on the test half",
+        "pairs": "every pair, on all questions",
+    }
+    resampled = "windows" if sheet.windowed else "groups"
+    lines = [
+        *verdict.sentences,
+        f"Tested: {plans[verdict.plan]} ({verdict.queries} questions in {verdict.groups} {resampled}).{_could(found)}",
+        *(f"Note: {note}." for note in [*verdict.notes, *found.notes, *_zeros(found)]),
+        *_shipped(found),
+    ]
+    if choice.recommended is None:
+        lines.append(f"Recommended: none; {choice.reason}.")
+    else:
+        lines.append(f"Recommended: {found.labels[choice.recommended]}; {choice.reason}.")
+    return Section(f"Verdict on {sheet.metric}", lines)
+
+
+def _could(found: Comparison) -> str:
+    """Says what these tests could have shown at all."""
+    effects = [finding.detectable for finding in found.verdict.findings]
+    if not effects:
+        return ""
+    ends = f"{number(min(effects))} to {number(max(effects))}" if len(effects) > 1 else number(effects[0])
+    return f" Smallest true difference that this shows with a chance of {POWER:g}: {ends} {found.sheet.metric}."
+
+
+def _shipped(found: Comparison) -> Iterator[str]:
+    tolerance, choice = number(found.settings["tolerance"]), found.choice
+    good = [found.labels[row] for row, each in enumerate(choice.standings) if each.as_good]
+    if not good:
+        yield f"None is shown to be as good as any other (a loss of at most {tolerance})."
+        return
+    yield f"Shown to be as good as any (loss below {tolerance}): {'; '.join(good)}."
+    if len(good) < len(choice.standings):
+        yield "The others are not shown to be as good."
+    if choice.cheapest is not None:
+        yield f"Cheapest of these: {found.labels[choice.cheapest]} ({choice.cost_of})."
+    if choice.fastest is not None:
+        yield f"Fastest of these: {found.labels[choice.fastest]} (95th percentile)."
+
+
+def _zeros(found: Comparison) -> Iterator[str]:
+    for row, label in enumerate(found.labels):
+        if failed := found.sheet.failed[row]:
+            yield f"{label}: {failed} of {len(found.sheet.rows)} questions failed and count as zero"
+        if missing := found.sheet.not_judged[row]:
+            yield f"{label}: {missing} of {len(found.sheet.rows)} questions were not judged and count as zero"
+
+
+def _configs(found: Comparison) -> Section:
+    halves = bool(found.verdict.dev)
+    order = sorted(range(len(found.labels)), key=lambda row: -found.choice.standings[row].mean)
+    rows = []
+    for row in order:
+        each = found.choice.standings[row]
+        rows.append(
+            [
+                found.labels[row] + (" (baseline)" if row == found.verdict.baseline else ""),
+                number(each.mean),
+                *([number(found.verdict.dev[row]), number(found.verdict.test[row])] if halves else []),
+                str(found.sheet.failed[row]),
+                number(max(each.most, 0.0)),
+                "as good" if each.as_good else "not shown to be as good",
+                found.runs[row].name,
+            ]
+        )
+    head = ["config", "mean", *([DEV, TEST] if halves else []), "failed", "loss, at most", "within tolerance", "run"]
+    text = (
+        f"{found.sheet.metric} on {ALL} ({len(found.sheet.rows)}). Loss, at most: upper end of the 95 % interval of "
+        "the loss to any other config."
+    )
+    return Section(f"Configs ({ALL})", [text], head, rows, frozenset(range(1, len(head) - 2)))
+
+
+def _tests(found: Comparison) -> Section:
+    verdict = found.verdict
+    findings = sorted(verdict.findings, key=lambda finding: finding.adjusted)
+    shown = findings[:_MOST_TESTS]
+    enough = verdict.groups >= BOOTSTRAP_GROUPS and verdict.queries >= BOOTSTRAP_QUERIES
+    interval = (
+        "bootstrap" if enough else f"t, with fewer than {BOOTSTRAP_GROUPS} groups or {BOOTSTRAP_QUERIES} questions"
+    )
+    lines = [
+        f"Difference of means with its 95 % interval ({interval}); p by exchanging labels within groups, adjusted "
+        f"after Holm over {len(findings)}. Detectable: smallest true difference that this test shows with a chance of "
+        f"{POWER:g}. Needed: questions that would show the difference, or one of the tolerance, so."
+    ]
+    if len(shown) < len(findings):
+        lines.append(f"The {len(shown)} smallest p values of {len(findings)}; the JSON has all.")
+    if not findings:
+        lines = ["Nothing was tested."]
+    head = ["first", "second", "difference", "95 % interval", "p", "adjusted", "detectable", "needed", "shown"]
+    rows = [_test_row(found, finding) for finding in shown]
+    return Section(f"Tests ({verdict.half})", lines, head if rows else [], rows, frozenset(range(2, 8)))
+
+
+def _test_row(found: Comparison, finding: Finding) -> list[str]:
+    return [
+        found.labels[finding.pair[0]],
+        found.labels[finding.pair[1]],
+        number(finding.difference),
+        f"[{number(finding.low)}, {number(finding.high)}]",
+        _p(finding.p),
+        _p(finding.adjusted),
+        number(finding.detectable),
+        "-" if finding.needed is None else str(finding.needed),
+        "yes" if finding.shown else "no",
+    ]
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else number(value)
+
+
+def _trade(found: Comparison) -> Section:
+    choice = found.choice
+    rows = []
+    for row in sorted(range(len(found.labels)), key=lambda row: -choice.standings[row].mean):
+        each, run = choice.standings[row], found.runs[row]
+        total = ((run.latency or {}).get("stages") or {}).get("total") or {}
+        fronts = [name for name, on in (("cost", each.best_for_cost), ("latency", each.best_for_time)) if on]
+        size = run.index.get("bytes")
+        rows.append(
+            [
+                found.labels[row],
+                number(each.mean),
+                "unknown" if each.cost is None else f"{each.cost:.6g}",
+                *(_plain(total.get(name), ".1f") for name in ("p50", "p95", "p99")),
+                "-" if size is None else f"{size / 1e6:.2f}",
+                _plain(run.index.get("ingest_seconds"), ".1f"),
+                " and ".join(fronts) or "-",
+            ]
+        )
+    timed = next((run.latency for run in found.runs if run.latency is not None), None)
+    lines = [
+        f"Cost: {choice.cost_of or 'unknown'}. On the front: no other config is as good and cheaper (faster).",
+        "Latency: not timed; evaluate with latency.questions=N."
+        if timed is None
+        else f"Latency: of a pass of its own, n {timed.get('n')}, {timed.get('concurrency')} at a time.",
+    ]
+    head = ["config", "mean", "cost", "p50 ms", "p95 ms", "p99 ms", "index MB", "ingest s", "on the front of"]
+    return Section(f"Quality, cost and latency ({ALL})", lines, head, rows, frozenset(range(1, 8)))
+
+
+def _plain(value: Any, form: str) -> str:
+    return "-" if value is None else format(float(value), form)
+
+
+def _tags(found: Comparison) -> Iterator[Section]:
+    first, second = (found.labels[row] for row in found.verdict.pair)
+    for tag in dict.fromkeys(part.tag for part in found.parts):
+        parts = [part for part in found.parts if part.tag == tag]
+        rows = [[label, *(number(part.means[row]) for part in parts)] for row, label in enumerate(found.labels)]
+        gained = [f"{number(part.difference)} [{number(part.low)}, {number(part.high)}]" for part in parts]
+        rows.append([f"{first} minus {second}", *gained])
+        lines = ["Means, and a difference with a t interval of these questions alone. Nothing here was tested."]
+        head = ["config", *(f"{part.value} ({part.queries})" for part in parts)]
+        yield Section(f"By {tag} ({ALL})", lines, head, rows, frozenset(range(1, len(head))))
+
+
+def _example(found: Comparison, example: Example, title: str) -> Section:
+    texts = [[_chunk(chunk) for chunk in chunks] for chunks in example.chunks]
+    height = max(map(len, texts))
+    rows = [[side[at] if at < len(side) else "" for side in texts] for at in range(height)]
+    head = [
+        f"{found.labels[row]}: {number(score)}" for row, score in zip(found.verdict.pair, example.scores, strict=True)
+    ]
+    return Section(
+        title, [f"{example.query} ({example.group}): {example.text}"], head, rows or [["nothing", "nothing"]]
+    )
+
+
+def _chunk(chunk: dict[str, Any]) -> str:
+    text = " ".join(str(chunk.get("text", "")).split())
+    text = text if len(text) <= _TEXT else f"{text[:_TEXT]}..."
+    return f"{chunk['rank']}. {chunk['document']} [{chunk['start']}, {chunk['end']}) {text}"

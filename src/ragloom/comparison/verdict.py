@@ -1,0 +1,251 @@
+"""From scores to what may be said: plan, findings, the claim in words. Knows labels and scores, no run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ragloom.comparison import testing
+from ragloom.comparison.scores import Sheet, alike
+from ragloom.comparison.testing import SPLIT_GROUPS, Finding, Pair, Plan
+from ragloom.errors import ConfigError
+
+ALL, DEV, TEST = "all questions", "dev half", "test half"
+_MANY = 1_000_000
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is fixed before looking: the keys of `comparison` in the config.
+
+    Attributes:
+        plan: `auto` takes `baseline` where one is named, `split` for more than two configs, else `pairs`.
+        baseline: row of the named baseline; None where none is named.
+        stand_in: row that stands for the baseline in a split where none is named.
+        tolerance: loss that nobody minds.
+        seed, resamples: of split, test and interval.
+    """
+
+    plan: Literal["auto", "baseline", "split", "pairs"]
+    baseline: int | None
+    stand_in: int
+    tolerance: float
+    seed: int
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was tested and what is shown.
+
+    Attributes:
+        plan: that was followed.
+        baseline: row of the baseline; None with `pairs`.
+        best: row of the best of the dev half; with `split` only.
+        half: what the findings are about.
+        findings: a test each.
+        sentences: what may be said, first of all whether there is a winner.
+        notes: what a reader has to know about how it was tested.
+        winner: row of a config that is shown to be better than the baseline, or than every other; else None.
+        beaten: rows that are shown to be worse than another.
+        pair: the two rows that matter most; what is shown of questions and tags is about them.
+        dev: mean scores on the dev half, `[k]`, with `split` only; `test` on the other.
+        queries, groups: that the findings rest on.
+    """
+
+    plan: Plan
+    baseline: int | None
+    best: int | None
+    half: str
+    findings: list[Finding]
+    sentences: list[str]
+    notes: list[str]
+    winner: int | None
+    beaten: list[int]
+    pair: Pair
+    queries: int
+    groups: int
+    dev: list[float] = field(default_factory=list)
+    test: list[float] = field(default_factory=list)
+
+
+def judged(sheet: Sheet, named: Sequence[str], rules: Rules) -> Verdict:
+    """Tests what the rules fix, and says what is shown.
+
+    Configs with the same score on every query are tested once.
+
+    Raises:
+        ConfigError: a split is asked for with too few groups, or a plan that needs a baseline has none.
+    """
+    plan, notes = _plan(sheet, rules)
+    baseline = None if plan == "pairs" else rules.baseline if rules.baseline is not None else rules.stand_in
+    same, rows = alike(sheet.scores), list(range(len(named)))
+    kept = [row for row in rows if same[row] == row]
+    if baseline is not None:  # of equals the baseline speaks for all
+        kept = sorted({baseline if same[row] == same[baseline] else row for row in kept})
+    notes += _equals(same, kept, named)
+    part, best, dev = np.ones(sheet.scores.shape[1], dtype=bool), None, None
+    if plan == "split":
+        dev = testing.halves(sheet.groups, rules.seed)
+        best = max(kept, key=lambda row: (float(sheet.scores[row, dev].mean()), row == baseline, -row))
+        part = ~dev
+    groups = testing.numbered([str(group) for group in sheet.groups[part]])
+    chosen = _pairs(plan, kept, baseline, best)
+    findings = testing.tested(
+        sheet.scores[:, part], groups, chosen, resamples=rules.resamples, seed=rules.seed, worth=rules.tolerance
+    )
+    count = int(groups.max()) + 1
+    half = TEST if plan == "split" else ALL
+    winner = _winner(plan, findings, kept, baseline, sheet)
+    verdict = Verdict(
+        plan=plan,
+        baseline=baseline,
+        best=best,
+        half=half,
+        findings=findings,
+        sentences=[],
+        notes=notes,
+        winner=winner,
+        beaten=sorted({finding.pair[1 if finding.difference > 0 else 0] for finding in findings if finding.shown}),
+        pair=_pair(sheet, plan, kept, baseline, best, dev),
+        queries=int(part.sum()),
+        groups=count,
+        dev=[] if dev is None else sheet.scores[:, dev].mean(axis=1).tolist(),
+        test=[] if dev is None else sheet.scores[:, part].mean(axis=1).tolist(),
+    )
+    verdict.sentences.extend(_sentences(verdict, sheet, named, rules))
+    return verdict
+
+
+def number(value: float) -> str:
+    """Writes a score or a difference: `.041`, `-.002`, `1.000`."""
+    text = f"{value:.3f}"
+    text = "0.000" if text == "-0.000" else text
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def _plan(sheet: Sheet, rules: Rules) -> tuple[Plan, list[str]]:
+    notes = []
+    if sheet.windowed:
+        notes.append(
+            f"the dataset has {sheet.named_groups} groups, fewer than {SPLIT_GROUPS}: there is no split, and windows "
+            f"of neighbouring questions ({sheet.count} of them) are resampled instead of groups"
+        )
+    if rules.plan == "split" and sheet.windowed:
+        raise ConfigError(
+            f"config: comparison.plan=split must have at least {SPLIT_GROUPS} groups to split, and the dataset has "
+            f"{sheet.named_groups}; name a baseline, or set comparison.plan=pairs"
+        )
+    if rules.plan == "baseline" and rules.baseline is None:
+        raise ConfigError("config: comparison.plan=baseline must have a baseline; set comparison.baseline=RUN")
+    if rules.plan == "pairs" and rules.baseline is not None:
+        raise ConfigError("config: comparison.plan=pairs must have no baseline; it tests every pair")
+    if rules.plan != "auto":
+        return rules.plan, notes
+    if rules.baseline is not None:
+        return "baseline", notes
+    return ("split" if len(sheet.scores) > 2 and not sheet.windowed else "pairs"), notes
+
+
+def _pairs(plan: Plan, kept: list[int], baseline: int | None, best: int | None) -> list[Pair]:
+    def place(row: int | None) -> int | None:
+        return None if row is None else kept.index(row)
+
+    made = testing.pairs(plan, len(kept), place(baseline), place(best))
+    return [(kept[first], kept[second]) for first, second in made]
+
+
+def _equals(same: list[int], kept: list[int], named: Sequence[str]) -> list[str]:
+    notes = []
+    for row in kept:
+        others = [named[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]]
+        if others:
+            notes.append(f"{named[row]} has the same score on every question as {' and '.join(others)}: tested once")
+    return notes
+
+
+def _winner(plan: Plan, findings: list[Finding], kept: list[int], baseline: int | None, sheet: Sheet) -> int | None:
+    better = {(finding.pair if finding.difference > 0 else finding.pair[::-1]) for finding in findings if finding.shown}
+    if plan == "pairs":
+        alone = [row for row in kept if all((row, other) in better for other in kept if other != row)]
+        return alone[0] if alone and len(kept) > 1 else None
+    if better and all(first == baseline for first, _ in better) and len(better) == len(kept) - 1:
+        return baseline
+    gained = [first for first, second in better if second == baseline]
+    return max(gained, key=lambda row: (sheet.means[row], -row), default=None)
+
+
+def _pair(
+    sheet: Sheet, plan: Plan, kept: list[int], baseline: int | None, best: int | None, dev: np.ndarray | None
+) -> Pair:
+    """Chooses the two configs whose questions are shown: the leading one, and the baseline or the next."""
+    means = sheet.means if dev is None else sheet.scores[:, dev].mean(axis=1)
+    order = sorted(range(len(means)), key=lambda row: (row in kept, means[row], -row), reverse=True)
+    if plan == "pairs" or baseline is None:
+        return order[0], order[1]
+    if best is not None and best != baseline:
+        return best, baseline
+    return next(row for row in order if row != baseline), baseline
+
+
+def _sentences(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> list[str]:
+    if not testing.can_show(verdict.groups, len(verdict.findings)):
+        return [
+            f"no clear winner: too few questions; {verdict.groups} groups could show no difference in "
+            f"{_tests(len(verdict.findings))}, however large"
+        ]
+    claims = [_claim(finding, verdict, sheet.metric, named) for finding in verdict.findings if finding.shown]
+    if verdict.winner is None:
+        return [f"no clear winner: {_open(verdict, sheet, named, rules)}", *claims]
+    if verdict.plan == "baseline" and verdict.winner != verdict.baseline and len(claims) > 1:
+        claims.append("which of those that beat the baseline is best was not tested")
+    return claims
+
+
+def _claim(finding: Finding, verdict: Verdict, metric: str, named: Sequence[str]) -> str:
+    first, second = finding.pair if finding.difference > 0 else finding.pair[::-1]
+    ends = sorted((abs(finding.low), abs(finding.high)))
+    marks = [f"{named[row]}{' (baseline)' if row == verdict.baseline else ''}" for row in (first, second)]
+    p = "p < .001" if finding.adjusted < 0.001 else f"p {number(finding.adjusted)}"
+    corrected = f", Holm over {_tests(len(verdict.findings))}" if len(verdict.findings) > 1 else ""
+    return (
+        f"{marks[0]} is better than {marks[1]} by {number(abs(finding.difference))} {metric} "
+        f"[{number(ends[0])}, {number(ends[1])}] ({verdict.half}, {p}{corrected})"
+    )
+
+
+def _open(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> str:
+    """Says what is not settled, and how many questions would settle it."""
+    if not verdict.findings:
+        baseline = "" if verdict.baseline is None else named[verdict.baseline]
+        if verdict.plan == "split":
+            return f"on the dev half none is better than the baseline {baseline}, so that nothing was tested"
+        return "all configs have the same score on every question"
+    pair = set(verdict.pair)
+    finding = next((item for item in verdict.findings if set(item.pair) == pair), None)
+    if finding is None or finding.shown:
+        finding = max((item for item in verdict.findings if not item.shown), key=lambda item: abs(item.difference))
+    first, second = finding.pair
+    seen = (
+        f"{named[first]} minus {named[second]} is {number(finding.difference)} {sheet.metric} "
+        f"[{number(finding.low)}, {number(finding.high)}] ({verdict.half})"
+    )
+    worth = max(abs(finding.difference), rules.tolerance)
+    if finding.needed is not None and finding.needed <= verdict.queries and worth > abs(finding.difference):
+        return f"{seen}; these {verdict.queries} questions would have shown a difference of {number(worth)}"
+    return f"{seen}; {_needed(finding, verdict)} would settle whether a difference of {number(worth)} is real"
+
+
+def _needed(finding: Finding, verdict: Verdict) -> str:
+    if finding.needed is None or finding.needed > _MANY:
+        return "more than a million questions"
+    if verdict.plan == "split":
+        return f"about {2 * finding.needed} questions (half of them to test; now {verdict.queries})"
+    return f"about {finding.needed} questions (now {verdict.queries})"
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'s' if count != 1 else ''}"

@@ -1,0 +1,122 @@
+"""`compare.py` as a person and a program meet it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from programs import run
+from ragloom.config import COMPONENTS, load
+from run_folders import METRIC, write
+from test_comparison import BETTER, EQUAL, scores
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[str]:
+    """Three runs, one of them with values of its own, the first of them worse."""
+    made = [
+        write(tmp_path / "runs" / "base", scores(1)),
+        write(tmp_path / "runs" / "good", scores(2, 0.9), BETTER, "retriever.top_k=7", "prompt.language=ko"),
+        write(tmp_path / "runs" / "dense", scores(3), EQUAL),
+    ]
+    return [str(folder.relative_to(tmp_path)) for folder in made]
+
+
+def test_compare_prints_the_verdict_and_writes_it(tmp_path: Path, runs: list[str]) -> None:
+    done = run("compare", *runs, "comparison.baseline=base", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == f"Verdict on {METRIC}"
+    assert " is better than " in done.stdout.splitlines()[2]
+    (out,) = (tmp_path / "comparisons").iterdir()
+    assert sorted(path.name for path in out.iterdir()) == ["experiment", "verdict.json", "verdict.md"]
+    again = run("compare", *reversed(runs), "comparison.baseline=base", cwd=tmp_path)
+    assert again.stdout == done.stdout  # seeded, and the order of runs is nothing
+    assert list((tmp_path / "comparisons").iterdir()) == [out]
+
+
+def test_compare_prints_one_object_as_json(tmp_path: Path, runs: list[str]) -> None:
+    done = run("compare", *runs, "comparison.baseline=base", "--json", cwd=tmp_path)
+    shown = json.loads(done.stdout)
+    assert shown["winner"] == shown["recommended"] == "good"
+    assert shown["plan"] == "baseline"
+    assert len(shown["tests"]) == 2
+    assert {config["run"] for config in shown["configs"]} == {"base", "good", "dense"}
+    written = json.loads((Path(shown["written"]) / "verdict.json").read_text(encoding="utf-8"))
+    assert written == {key: value for key, value in shown.items() if key != "written"}
+
+
+def test_compare_prints_markdown_in_which_no_text_is_markup(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", [0.0] * 30)
+    b = write(tmp_path / "b", [0.5] * 29 + [1.0], BETTER)
+    for folder in (a, b):
+        text = (folder / "queries.jsonl").read_text()
+        (folder / "queries.jsonl").write_text(text.replace("question 29?", "a | b <script> *c*"))
+    done = run("compare", str(a), str(b), "--markdown", "--out", str(tmp_path / "out"), cwd=tmp_path)
+    assert done.stdout.startswith(f"## Verdict on {METRIC}\n")
+    assert "a \\| b \\<script\\> \\*c\\*" in done.stdout
+    assert done.stdout == (tmp_path / "out" / "verdict.md").read_text(encoding="utf-8")
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert rows
+    assert all(line.endswith("|") for line in rows)
+
+
+def test_the_recommendation_is_an_experiment_that_composes_what_was_measured(tmp_path: Path, runs: list[str]) -> None:
+    done = run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
+    assert "experiment=recommended" in done.stdout
+    (config,) = load(["experiment=recommended", "source=sample"], extra_dir=str(tmp_path / "verdict"))
+    (measured,) = load([BETTER, "retriever.top_k=7", "prompt.language=ko"])
+    for group in COMPONENTS:
+        assert config.tree[group] == measured.tree[group], group
+    text = (tmp_path / "verdict" / "experiment" / "recommended.yaml").read_text(encoding="utf-8")
+    assert "top_k: 7" in text
+    assert "chunk_size" not in text  # a value of the option itself is not repeated
+
+
+def test_the_recommendation_runs(tmp_path: Path, runs: list[str]) -> None:
+    run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
+    done = run("ingest", "--config-dir", "verdict", "experiment=recommended", "workers.processes=0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_recommendation_leaves_none_of_an_earlier_verdict(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER)
+    named = run("compare", str(a), str(b), "comparison.baseline=a", "--out", "v", cwd=tmp_path)
+    assert (tmp_path / "v" / "experiment" / "recommended.yaml").is_file(), named.stderr
+    done = run("compare", str(a), str(b), "--out", "v", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no clear winner" in done.stdout
+    assert not (tmp_path / "v" / "experiment" / "recommended.yaml").exists()
+
+
+def test_options_that_changed_since_are_told(tmp_path: Path, runs: list[str]) -> None:
+    told = tmp_path / "runs" / "good" / "run.json"
+    read = json.loads(told.read_text())
+    del read["config"]["retriever"]["top_k"]
+    told.write_text(json.dumps(read))
+    done = run("compare", *runs, "comparison.baseline=base", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "retriever changed since it was evaluated" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "at least two folders of runs"),
+        (["nowhere", "elsewhere"], "must be a folder that evaluate.py wrote"),
+        (["a", "b", "comparison.tolerance=0"], "comparison.tolerance=0 must be"),
+        (["a", "b", "comparison.plan=best"], "comparison.plan='best' must be"),
+        (["a", "--wide"], "unrecognized arguments: --wide"),
+    ],
+)
+def test_wrong_arguments_are_one_line_each(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run("compare", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_whose_name_has_an_equals_sign_is_a_folder(tmp_path: Path) -> None:
+    a = write(tmp_path / "chunking=fixed", scores(1))
+    b = write(tmp_path / "chunking=paragraph", scores(2, 0.9), BETTER)
+    done = run("compare", a.name, b.name, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["winner"] == b.name
