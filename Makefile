@@ -8,10 +8,12 @@ UV := $(shell command -v uv 2>/dev/null)
 
 .PHONY: demo test check lint format lock docs clean install
 
-demo: install ## ingest the bundled sample and ask one question in each language
+demo: install ## ingest the bundled sample, ask one question in each language, compare three configs
 	$(BIN)/python scripts/ingest.py source=sample
 	$(BIN)/python scripts/run_query.py "How long is the frame covered?"
 	$(BIN)/python scripts/run_query.py "차체의 보증 기간은 얼마인가요?"
+	$(BIN)/python scripts/evaluate.py -m dataset=sample chunking=fixed,paragraph,recursive runs=.ragloom/demo
+	$(BIN)/python scripts/compare.py .ragloom/demo/sample-* comparison.examples=0
 
 test: install ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
