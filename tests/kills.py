@@ -32,11 +32,13 @@ STAGES = ("start", "append", "manifest", "replace", "delete", "optimise", "betwe
 START, BETWEEN, DONE = 0, 6, 7
 STEPS: dict[str, tuple[str, ...]] = {
     "first": ("append", "manifest", "optimise", "between"),
-    "update": ("append", "manifest", "replace", "replace", "delete", "optimise", "between"),
+    "update": ("replace", "append", "replace", "manifest", "replace", "delete", "optimise"),
     "delete": ("delete", "delete", "delete", "optimise"),
     "rechunk": ("append", "manifest", "optimise", "between"),
 }
 """The steps of a chain, and the stages in which each is killed, equally often."""
+_TAKES = {"append": 0.02, "manifest": 0.006, "replace": 0.004, "delete": 0.02, "optimise": 0.1, "between": 0.01}
+"""Seconds that each stage takes, about: within them the moment of a kill is drawn."""
 _DOCUMENTS = 36
 _SECONDS = 120.0
 """No ingest takes so long."""
@@ -201,7 +203,7 @@ def killed(
         stage = stages[number % len(stages)]
         times = draw.randint(1, max(1, whole.entered[step][stage]))
         processes = int(draw.random() < 0.1)
-        found = chain.kill(step, stage, times, 0.06 * draw.random() ** 3, processes)
+        found = chain.kill(step, stage, times, _TAKES[stage] * draw.random(), processes)
         chain.ingest(step)
         state, expected = chain.state(step, rankings=rankings, rebuild=rebuild), whole.states[step]
         yield found, [name for name in expected if state[name] != expected[name]]
