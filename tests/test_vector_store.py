@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ragloom.vector_store as builders
-from made import make
 from ragloom.errors import DataError
 from ragloom.records import canonical_json, sha256
 from ragloom.vector_store.lance import folders
@@ -162,7 +161,7 @@ def test_aliases_that_several_set_at_once_are_all_kept(tmp_path: Path) -> None:
 
 def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with writer(make("vector_store", "lancedb", analyzer=Words(), path="~/a b/한국")) as writing:
+    with writer(database(Path("~/a b/한국"))) as writing:
         writing.commit({})
     assert (tmp_path / "a b" / "한국" / "corpus-1").is_dir()
 
