@@ -16,7 +16,7 @@ from ragloom.errors import DataError
 from ragloom.records import canonical_json, sha256
 from ragloom.vector_store.lance import folders
 from ragloom.vector_store.lance.seen import Seen
-from store_tools import Words, cut, database, fresh, ranking, sentence, sync, vectors, write, writer
+from store_tools import cut, database, fresh, ranking, sentence, sync, vectors, write, writer
 
 GOLDEN = Path(__file__).parent / "golden" / "vector_store.json"
 CORPUS = {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n), 30), n=n) for n in range(8)}
