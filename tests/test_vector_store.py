@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ragloom.vector_store as builders
-from made import defaults
 from ragloom.errors import DataError
 from ragloom.records import canonical_json, sha256
 from ragloom.vector_store.lance import folders
 from ragloom.vector_store.lance.seen import Seen
-from store_tools import Words, cut, database, fresh, ranking, sentence, sync, vectors, write, writer
+from store_tools import cut, database, fresh, ranking, sentence, sync, vectors, write, writer
 
 GOLDEN = Path(__file__).parent / "golden" / "vector_store.json"
 CORPUS = {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n), 30), n=n) for n in range(8)}
@@ -162,8 +161,7 @@ def test_aliases_that_several_set_at_once_are_all_kept(tmp_path: Path) -> None:
 
 def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    keys = defaults("vector_store", "lancedb") | {"path": "~/a b/한국"}
-    with writer(builders.lancedb(Words(), **keys)) as writing:
+    with writer(database(Path("~/a b/한국"))) as writing:
         writing.commit({})
     assert (tmp_path / "a b" / "한국" / "corpus-1").is_dir()
 
