@@ -103,7 +103,7 @@ class Dataset:
         for name, spans in wanted.items():
             text = document_text(name)
             search.look(name, text, spans)
-            if text is not None and spans and self.text_hashes.get(name, sha256(text)) != sha256(text):
+            if text is not None and name in self.text_hashes and sha256(text) != self.text_hashes[name]:
                 search.changed.append(name)
         search.demand_all(self.name)
         queries = [search.found(at, query) for at, query in enumerate(self._queries)]
