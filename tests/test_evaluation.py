@@ -71,6 +71,7 @@ class Corpus:
         return Engine()
 
 
+@settings(deadline=None)
 @given(
     documents=st.lists(st.sampled_from("abcdef"), max_size=60),
     top_k=st.integers(1, 12),
@@ -169,7 +170,7 @@ def test_failed_question_is_a_zero_in_every_mean() -> None:
 IDS = st.text(min_size=1, max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(one=IDS, other=IDS)
 def test_ids_are_encoded_without_blanks_and_without_becoming_one(one: str, other: str) -> None:
     assert encoded(one).isascii()
