@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -118,9 +118,11 @@ class WeaviateWriter:
         """Yields a row for each document, those of this run included, in no order."""
         yield from self._place.manifest()
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash)."""
-        return vectors_of(self._place, document_ids)
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        return vectors_of(self._place, document_ids, sent)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet, each confirmed by its id.
