@@ -63,13 +63,19 @@ def _sum(left: int | None, right: int | None) -> int | None:
 def link_problems(kind: str, base_url: str | None, api_key_env: str | None) -> list[str]:
     """Says what is wrong with a server's address or its key's name, without repeating what may be a secret."""
     problems = []
-    parts = urlsplit(base_url or "http://localhost")
-    if "@" in parts.netloc or parts.query:
+    url = base_url or "http://localhost"
+    try:
+        parts = urlsplit(url)
+        secret = "@" in parts.netloc or bool(parts.query)
+        sound = parts.scheme in ("http", "https") and bool(parts.netloc) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        secret, sound = "@" in url or "?" in url, False
+    if secret:
         problems.append(
             f"{kind}: base_url must not carry a password or a query; put the key into an environment variable and "
             f"its name into {kind}.api_key_env"
         )
-    elif parts.scheme not in ("http", "https") or not parts.netloc:
+    elif not sound:
         problems.append(
             f"{kind}: base_url={base_url!r} must be an address like http://localhost:8000/v1; add what is missing"
         )
