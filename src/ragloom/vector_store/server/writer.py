@@ -102,7 +102,11 @@ class WeaviateWriter:
                 if (found.row.chunk.document, found.row.chunk.content_hash) in stored
                 or found.row.chunk.document in incomplete
             ]
-            chunks = self._place.delete_chunk_ids(left)
+            # Looking took time: who has taken over meanwhile may have completed what was left over, by the same ids.
+            for some in _parts(left):
+                self._lease.demand_held()
+                chunks += self._place.delete_chunk_ids(some)
+        self._lease.demand_held()
         documents = self._place.delete_documents(sorted(incomplete))
         self._recovered = True
         counted = State(documents=self._place.count(DOCUMENTS), chunks=self._place.count(CHUNKS))
@@ -185,9 +189,9 @@ class WeaviateWriter:
         for id, content_hash in documents:
             if self._unfinished.pop((id, content_hash), 0):
                 self._lease.demand_held()
-                self._place.delete_chunks(
-                    filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                )
+                version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
+                gone = self._place.delete_chunks(version)  # never counted as stored, but BM25 counts them on
+                self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + gone)
 
     def write(
         self,
