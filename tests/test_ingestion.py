@@ -14,6 +14,8 @@ from ragloom.config import load
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import DataError
 from ragloom.ingestion import IngestSummary, State, blocks
+from ragloom.ingestion.ledger import Ledger
+from ragloom.records import Entry
 from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
 
@@ -136,6 +138,13 @@ def test_document_of_many_blocks_has_each_stored_vector_read_once(
     assert summary.chunks > 24, "it has several blocks"
     assert len(read) > 3
     assert max(read) <= 8
+
+
+def test_full_folder_of_temporary_files_is_an_error_that_says_so() -> None:
+    with Ledger() as ledger:
+        ledger._tables.execute("PRAGMA max_page_count = 20")
+        with pytest.raises(DataError, match="temporary files must have room .* is full; make room, or set TMPDIR"):
+            ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
 
 
 def test_verify_reads_what_has_an_equal_size_and_time(corpus: Corpus) -> None:
