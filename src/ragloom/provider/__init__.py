@@ -124,6 +124,26 @@ def sending_nothing() -> Iterator[None]:
         _silent.reset(token)
 
 
+_end: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
+
+
+class CalledOff(ServiceError):
+    """Nobody waits for the answer any more; the request that was waiting for its turn was not sent."""
+
+
+@contextmanager
+def until(end: threading.Event) -> Iterator[None]:
+    """Has calls inside the block that wait for their turn, or to be tried again, given up when an event is set.
+
+    What was sent already is waited for: it is paid for.
+    """
+    token = _end.set(end)
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
 class Provider:
     """Sends requests to one model of one server, and keeps count.
 
@@ -342,7 +362,11 @@ def _charge_again(failure: Failure, tokens: int) -> None:
 
 
 def _sleep(seconds: float) -> None:
-    time.sleep(seconds)
+    end = _end.get()
+    if end is None:
+        time.sleep(seconds)
+    elif end.wait(seconds):
+        raise CalledOff("the run has ended before this request was sent; run it again")
 
 
 async def _asleep(seconds: float) -> None:
