@@ -29,6 +29,7 @@ _NOT_THE_EXPERIMENT = {
     "prices",
     "explain",
     "retry_failed",
+    "stages",
     "comparison",
     "max_delete_fraction",
     "allow_mass_delete",
