@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, queries, write_corpus, write_questions
+from ragloom.comparison.runs import read
 from ragloom.query import CitedQueryEngine, Result
 
 FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec"}
@@ -52,6 +53,14 @@ def test_run_folder_holds_what_was_run_and_what_it_scored(place: Path) -> None:
     for name, mean in shown["metrics"].items():
         values = [line["metrics"][name] for line in lines if line["judged"]]
         assert mean == pytest.approx(sum(values) / 3)
+
+
+def test_lines_say_where_the_gold_stands_so_that_windows_follow_it(place: Path) -> None:
+    shown = evaluated(place)
+    lines = {line["query"]: line for line in queries(place, shown)}
+    assert lines["ring"]["gold"] == [{"document": "bell.txt", "start": 22, "end": 35}]
+    assert lines["captain"]["gold"] == []
+    assert {row.id: row.position for row in read(place / shown["folder"]).rows}["ring"] == 22
 
 
 def test_trec_files_give_standard_tools_the_same_metrics(place: Path) -> None:
