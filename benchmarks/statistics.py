@@ -247,7 +247,7 @@ def main() -> int:
 
 def winners_table(population: Population, sweeps: int, groups: int) -> int:
     print(f"  a winner among equals, {groups} groups (limit {FALSE_WINNERS})")
-    print("     k  baseline   split   pairs   (best against baseline, untold)")
+    print("     k  baseline   split   pairs   (never do this: best against baseline)")
     missed = 0
     for configs in (3, 10, 27):
         draw = partial(exchangeable, population, configs, groups)

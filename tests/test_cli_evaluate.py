@@ -11,7 +11,8 @@ import ir_measures
 import pytest
 import yaml
 
-from evaluation_corpus import QUESTIONS, evaluate, evaluated, queries, write_corpus, write_questions
+import programs
+from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
 from ragloom.comparison.runs import read
 from ragloom.query import CitedQueryEngine, Result
 
@@ -191,6 +192,16 @@ def test_edited_document_is_ingested_before_it_is_measured(place: Path) -> None:
     texts = [chunk["text"] for line in queries(place, after) for chunk in line["chunks"]]
     assert any("no more" in text for text in texts)
     assert not any("Incheon" in text for text in texts)
+
+
+def test_run_keeps_its_name_and_bytes_when_an_ingest_changed_nothing(place: Path) -> None:
+    first = evaluated(place)
+    bytes_before = (place / first["folder"] / "run.trec").read_bytes()
+    assert programs.run("ingest", *overrides(place), cwd=place).returncode == 0
+    again = evaluated(place)
+    assert again["run"] == first["run"]
+    assert (place / again["folder"] / "run.trec").read_bytes() == bytes_before
+    assert len(list((place / ".ragloom" / "runs").glob("questions-*"))) == 1
 
 
 def test_ingest_never_measures_the_committed_state_and_says_how_to_get_one(place: Path) -> None:

@@ -361,6 +361,16 @@ def test_tags_are_broken_down_and_the_questions_that_moved_most_shown_with_their
     assert compared(tmp_path / "base", tmp_path / "new", examples=0).worse == []
 
 
+def test_a_part_of_one_group_has_no_interval(tmp_path: Path) -> None:
+    tags = [{"kind": "rare" if at == 0 else "common"} for at in range(N)]
+    a, b = write(tmp_path / "a", scores(1), tags=tags), write(tmp_path / "b", scores(2), BETTER, tags=tags)
+    found = compared(a, b)
+    (part,) = [section for section in sections(found) if section.title.startswith("By kind")]
+    assert part.head == ["config", "common (199)", "rare (1)"]
+    assert part.rows[-1][2].endswith("(one group: no interval)")
+    assert "inf" not in str(as_json(found)["tags"])
+
+
 def test_labels_say_what_the_configs_differ_in(tmp_path: Path) -> None:
     found = compared(
         write(tmp_path / "a", scores(1), "reranker=mmr"),

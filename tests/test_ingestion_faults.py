@@ -18,7 +18,9 @@ from ragloom.ingestion import IngestSummary
 DOCUMENTS = 20
 REQUESTS = batches(DOCUMENTS)
 CONCURRENCY, ATTEMPTS = 2, 3
-LIMITS = [f"embedding.attempts={ATTEMPTS}", "embedding.timeout=0.5", "embedding.deadline=100"]
+LIMITS = [f"embedding.attempts={ATTEMPTS}", "embedding.deadline=1000"]
+TIMEOUT = 1.0
+"""Seconds, where a request is to time out; elsewhere a busy machine must not make one do so."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,10 @@ def corpus(tmp_path: Path) -> PaidCorpus:
 def unreadable(summary: IngestSummary) -> list[str]:
     """The names of the documents that a summary reports."""
     return sorted(Path(item.location).name for item in summary.unreadable)
+
+
+def limits(fault: Fault) -> list[str]:
+    return [*LIMITS, f"embedding.timeout={TIMEOUT if fault.delay else 60}"]
 
 
 def _nan(body: dict[str, list[dict[str, object]]]) -> None:
@@ -71,7 +77,7 @@ FINAL = {
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT)
 def test_fault_that_passes_leaves_a_right_index(corpus: PaidCorpus, fault: Fault, waits: list[float]) -> None:
     with counting_server(script=[None, *[fault] * (ATTEMPTS - 1)]) as server:
-        summary = corpus.ingest(server, *LIMITS)
+        summary = corpus.ingest(server, *limits(fault))
         assert len(server.requests) == REQUESTS + ATTEMPTS - 1
         corpus.demand_complete(server)
     assert summary.complete
@@ -85,17 +91,14 @@ def test_fault_that_stays_ends_in_an_error_and_the_next_run_completes(corpus: Pa
     passing = 2
     with counting_server(script=[*[None] * passing, *[fault] * 100]) as server:
         with pytest.raises(ServiceError, match=f"gave up after {ATTEMPTS} requests"):
-            corpus.ingest(server, *LIMITS)
+            corpus.ingest(server, *limits(fault))
         failed = len(server.requests)
         assert failed <= passing + CONCURRENCY * ATTEMPTS
         server.script = []
-        paid = server.tokens
         assert corpus.ingest(server, *LIMITS).complete
         corpus.demand_complete(server)
         # What was answered in the first run is not paid again.
         assert len(server.requests) - failed == REQUESTS - passing
-        if fault.delay == 0 and fault.break_after is None:
-            assert server.tokens - paid < server.tokens
 
 
 @pytest.mark.parametrize("fault", FINAL.values(), ids=FINAL)
@@ -119,7 +122,7 @@ def test_answer_in_another_order_is_put_in_order(corpus: PaidCorpus) -> None:
 
 def test_slow_answers_are_waited_for(corpus: PaidCorpus) -> None:
     with counting_server(script=[slow(0.1), None] * 100) as server:
-        assert corpus.ingest(server, "embedding.timeout=5").complete
+        assert corpus.ingest(server).complete
         corpus.demand_complete(server)
     assert len(server.requests) == REQUESTS
 

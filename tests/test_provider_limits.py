@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ragloom.provider
@@ -24,6 +24,7 @@ class Clock:
         return self.now
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 5) | st.none(),
     st.integers(1, 100) | st.none(),
@@ -47,6 +48,7 @@ def test_no_minute_has_more_than_the_limits(
         assert tokens is None or sum(minute) <= tokens or len(minute) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 30))
 def test_no_request_waits_longer_than_it_must(requests: int, asked: int) -> None:
     limiter = Limiter(Rates(requests, None), Clock())

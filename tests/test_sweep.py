@@ -118,7 +118,7 @@ def test_two_processes_that_want_the_same_stage_make_it_once(place: Path) -> Non
         for number in (1, 2)
     ]
     running = [subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) for command in commands]
-    shown = [json.loads(process.communicate(timeout=300)[0]) for process in running]
+    shown = [json.loads(process.communicate(timeout=900)[0]) for process in running]
     for kind in ("index", "rankings"):
         hits = [stage["hit"] for item in shown for stage in item["stages"] if stage["stage"] == kind]
         assert sorted(hits) == [False, True]

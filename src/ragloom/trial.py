@@ -26,7 +26,7 @@ from ragloom.evaluation.found import Asked
 from ragloom.evaluation.questions import Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import Scorer, by_documents
-from ragloom.evaluation.step import committed, in_step
+from ragloom.evaluation.step import committed, content_digest, in_step
 from ragloom.evaluation.written import Scored, dollars_of
 from ragloom.measures import Need, need
 from ragloom.records import canonical_json, sha256
@@ -276,7 +276,7 @@ class Trial:
         problems: list[str],
     ) -> Report:
         """Writes the run's folder, whose name says what was measured: the same again takes its place."""
-        named = canonical_json([trial_digest(self.config), dataset["digest"], index["commit"]])
+        named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
         options = [self.config.choices[group] for group in _NAMED_BY]
         name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
         files: dict[str, Any] = {
@@ -326,6 +326,7 @@ def _index_json(index: Index, took: dict[str, Any], prices: dict[str, Any]) -> d
         "name": info.name,
         "fingerprint": fingerprint.digest(info.description),
         "commit": committed(info),
+        "content": content_digest(index),
         "documents": info.documents,
         "chunks": info.chunks,
         "bytes": info.bytes,

@@ -92,7 +92,7 @@ class Sweep:
             screen.print(f"[bold]{label}[/]")
         self.ledger.begin(self.digest, trial, label)
         try:
-            self._measure(config, trial)
+            measured = self._measure(config, trial)
         except BudgetSpent as error:
             report(error)
             self.ledger.stopped(self.digest, trial, str(error))
@@ -105,6 +105,9 @@ class Sweep:
             sys.stderr.write(redact(traceback.format_exc()))
             self.ledger.failed(self.digest, trial, redact(f"{type(error).__name__}: {error}"))
             return FAILED
+        if config.tree["explain"]:
+            for unit in measured.stages:
+                console(stderr=True).print(f"{label}: {unit.explained}", markup=False, soft_wrap=True)
         return OK
 
     def finish(self) -> int:
@@ -119,12 +122,14 @@ class Sweep:
             return FAILED
         return LISTED_FAILURES if any(item.told["counts"]["errors"] for item in trials) else OK
 
-    def _measure(self, config: Config, trial: str) -> None:
+    def _measure(self, config: Config, trial: str) -> Report:
         from ragloom.cli.evaluate import evaluated
 
         began = time.perf_counter()
         measured = evaluated(within_budget(config, self._spent()))
-        self.ledger.done(self.digest, trial, str(measured.folder), told(measured, config, time.perf_counter() - began))
+        shown = told(measured, config, time.perf_counter() - began)
+        self.ledger.done(self.digest, trial, str(measured.folder), shown)
+        return measured
 
     def _spent(self) -> tuple[float | None, int]:
         """Sums what the trials of this run have spent: US dollars (None where a price is unknown) and tokens.

@@ -215,13 +215,17 @@ def _test_row(found: Comparison, finding: Finding) -> list[str]:
         found.labels[finding.pair[0]],
         found.labels[finding.pair[1]],
         number(finding.difference),
-        f"[{number(finding.low)}, {number(finding.high)}]",
+        _interval(finding.low, finding.high),
         _p(finding.p),
         _p(finding.adjusted),
         number(finding.detectable),
         "-" if finding.needed is None else str(finding.needed),
         "yes" if finding.shown else "no",
     ]
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(high - low) else "(one group: no interval)"
 
 
 def _p(value: float) -> str:
@@ -267,7 +271,7 @@ def _tags(found: Comparison) -> Iterator[Section]:
     for tag in dict.fromkeys(part.tag for part in found.parts):
         parts = [part for part in found.parts if part.tag == tag]
         rows = [[label, *(number(part.means[row]) for part in parts)] for row, label in enumerate(found.labels)]
-        gained = [f"{number(part.difference)} [{number(part.low)}, {number(part.high)}]" for part in parts]
+        gained = [f"{number(part.difference)} {_interval(part.low, part.high)}" for part in parts]
         rows.append([f"{first} minus {second}", *gained])
         lines = ["Means, and a difference with a t interval of these questions alone. Nothing here was tested."]
         head = ["config", *(f"{part.value} ({part.queries})" for part in parts)]

@@ -19,12 +19,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from ragloom.errors import DataError
 from ragloom.records import sha256
 from ragloom.secrets import redact_tree
 
 ASIDE = ".partial-"
 """Begins the name of a folder that is being written."""
+LOCK = ".lock"
+"""Held while a folder is put in its place."""
 
 
 def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any]]) -> None:
@@ -48,10 +52,11 @@ def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any
                     file.write(json_text(content))
                 else:
                     file.writelines(content)
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        aside.rename(folder)
+        with FileLock(folder.parent / LOCK):  # two processes may have measured the same
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)
+            aside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise DataError(

@@ -31,6 +31,12 @@ def committed(info: IndexInfo) -> dict[str, Any]:
     return {"name": info.name, "version": info.version, "committed_at": info.committed_at.isoformat()}
 
 
+def content_digest(index: Index) -> str:
+    """Digests what an index holds, to 64 hexadecimal digits: the same after an ingest that changed nothing."""
+    rows = sorted((row.id, row.content_hash, row.chunks) for row in index.manifest())
+    return sha256(canonical_json([index.info.description, rows]))
+
+
 def in_step(
     assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]
 ) -> tuple[Index, Unit, dict[str, Any]]:

@@ -1,0 +1,273 @@
+"""The parts of an evaluation by themselves: depth, asking, scoring, TREC files, quantiles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ir_measures
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import chunk
+from ragloom.benchmark import latency, quantiles
+from ragloom.cost import Usage, collect_usage, record, record_lookups
+from ragloom.errors import DataError
+from ragloom.evaluation.asking import ask_all
+from ragloom.evaluation.depth import Deepening, Depth
+from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
+from ragloom.evaluation.run_folder import ASIDE, write_run
+from ragloom.evaluation.scoring import Scorer, means
+from ragloom.evaluation.trec import encoded, qrels_lines, run_lines
+from ragloom.evaluation.written import Scored, dollars_of
+from ragloom.gold import GoldSpan, Query
+from ragloom.measures import MetricSettings, Need, measure, need, problems
+from ragloom.nodes import to_node
+from ragloom.query import Result
+from ragloom.retriever.ranked import Ranked
+from ragloom.tokenizer import load
+
+SETTINGS: MetricSettings = {
+    "spans": ["nDCG@3", "R@3", "recall@2", "precision@2", "recall@5tokens"],
+    "documents": ["nDCG@3", "RR@3"],
+    "answers": [],
+    "min_coverage": 1.0,
+    "convention": "union",
+    "tokenizer": "cl100k_base",
+}
+
+
+def ranking(*documents: str) -> Ranking:
+    """A ranking of chunks of five characters, one after the other in each document."""
+    places: dict[str, int] = {}
+    found = []
+    for document in documents:
+        start = places.get(document, 0)
+        places[document] = start + 5
+        found.append(Found(chunk(document, start, "word "), 1.0, {"retriever_rank": len(found) + 1}))
+    return Ranking(tuple(found))
+
+
+class Corpus:
+    """An engine at any depth: chunks of documents in a fixed order, `top_n` of the first `top_k` of them."""
+
+    def __init__(self, documents: Sequence[str]) -> None:
+        self.found = ranking(*documents).found
+        self.depths: list[Depth] = []
+
+    def at(self, depth: Depth) -> Any:
+        self.depths.append(depth)
+        corpus = self
+
+        class Engine:
+            def search(self, question: str) -> Result:
+                nodes = [Ranked(node=to_node(item.chunk), score=1.0) for item in corpus.found[: depth.top_k]]
+                return Result(question, nodes=list(nodes[: depth.top_n]))
+
+        return Engine()
+
+
+@settings(deadline=None)
+@given(
+    documents=st.lists(st.sampled_from("abcdef"), max_size=60),
+    top_k=st.integers(1, 12),
+    top_n=st.integers(1, 12),
+    wanted=st.builds(Need, st.integers(0, 15), st.integers(0, 6), st.integers(0, 20)),
+)
+def test_ranking_is_as_deep_as_needed_or_exhausted(documents: list[str], top_k: int, top_n: int, wanted: Need) -> None:
+    corpus, own = Corpus(documents), Depth(top_k, min(top_n, top_k))
+    result, as_configured = Deepening(corpus.at, own, wanted, lambda text: 1).search("q")
+    names = [node.node.ref_doc_id for node in result.nodes]
+    assert names == documents[: len(names)], "looking deeper changes no order"
+    enough = len(names) >= max(wanted.chunks, wanted.tokens) and len(set(names)) >= wanted.documents
+    assert enough or len(names) == len(documents)
+    assert as_configured == (corpus.depths[-1] == own)
+    if wanted == Need():
+        assert corpus.depths == [own], "the config's own depth does"
+
+
+def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
+    queries = [Query(str(number), f"question {number}") for number in range(50)]
+    running, most, lock = 0, 0, threading.Lock()
+    told: list[tuple[int, int, int]] = []
+
+    def ask(query: Query) -> Asked:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            if query.id in ("7", "9"):
+                raise DataError("one", "two") if query.id == "7" else RuntimeError("a bug")
+            return Asked(ranking(query.id))
+        finally:
+            with lock:
+                running -= 1
+
+    asked = ask_all(queries, ask, concurrency=4, told=lambda *state: told.append(state))
+    assert most <= 4
+    assert [item.error for item in asked if item.error] == ["one; two", "RuntimeError: a bug"]
+    assert [item.ranking.found[0].chunk.document for item in asked if not item.error] == [
+        query.id for query in queries if query.id not in ("7", "9")
+    ]
+    assert told[0] == (0, 50, 0)
+    assert told[-1] == (50, 50, 2)
+
+
+def test_interruption_is_not_a_question_s_error() -> None:
+    def ask(query: Query) -> Asked:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_all([Query("q", "q")], ask, concurrency=1, told=lambda *state: None)
+
+
+SPAN = Query("s", "by span", spans=(GoldSpan("a", ((0, 10),)),))
+GRADED = Query("d", "by document", grades={"a": 2, "b": 1})
+WITHOUT = Query("n", "without gold")
+
+
+def scored(*pairs: tuple[Query, Asked]) -> Scored:
+    queries, asked = [query for query, _ in pairs], [outcome for _, outcome in pairs]
+    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"))
+    return Scored(queries, asked, scorer.scores(queries, asked), scorer.ranked(queries, asked))
+
+
+def test_each_question_is_scored_by_what_its_gold_is() -> None:
+    found = scored((SPAN, Asked(ranking("a", "b", "a"))), (GRADED, Asked(ranking("b", "b", "a"))), (WITHOUT, Asked()))
+    # The span is complete with the third chunk: 1/log2(4). Half of it is in the first two chunks, which are ten long.
+    # "word " has two tokens, so that the fifth is the third chunk's "word".
+    assert found.scores[0] == pytest.approx(
+        {"nDCG@3": 1 / 2, "R@3": 1.0, "recall@2": 5 / 10, "precision@2": 5 / 10, "recall@5tokens": 9 / 10}
+    )
+    # b (grade 1) before a (grade 2): (1/1 + 2/log2 3) / (2/1 + 1/log2 3).
+    assert found.scores[1] == pytest.approx({"nDCG@3": (1 + 2 / 1.5849625) / (2 + 1 / 1.5849625), "RR@3": 1.0})
+    assert found.scores[2] == {}
+    assert found.counts()["not_judged"] == 1
+
+
+def test_failed_question_is_a_zero_in_every_mean() -> None:
+    """TRAPS 34: queries that crashed were left out of the mean, so a crashing config won."""
+    failed = Asked(error="it broke")
+    found = scored((SPAN, Asked(ranking("a", "a"))), (GRADED, failed), (replace(SPAN, id="s2"), failed))
+    assert found.scores[1] == {"nDCG@3": 0.0, "RR@3": 0.0}
+    assert found.metrics()["metrics"]["nDCG@3"] == pytest.approx((found.scores[0]["nDCG@3"] + 0 + 0) / 3)
+    assert found.counts() == {
+        "queries": 3,
+        "judged": 3,
+        "not_judged": 0,
+        "without_answer": 0,
+        "errors": 2,
+        "judged_errors": 2,
+    }
+    assert found.errors() == [("d", "it broke"), ("s2", "it broke")]
+
+
+IDS = st.text(min_size=1, max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(one=IDS, other=IDS)
+def test_ids_are_encoded_without_blanks_and_without_becoming_one(one: str, other: str) -> None:
+    assert encoded(one).isascii()
+    assert len(encoded(one).split()) == 1
+    assert (encoded(one) == encoded(other)) == (one == other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gold=st.dictionaries(IDS, st.dictionaries(IDS, st.integers(1, 3), min_size=1, max_size=4), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_standard_tool_reads_the_files_and_agrees(
+    tmp_path_factory: pytest.TempPathFactory, gold: dict[str, dict[str, int]], data: st.DataObject
+) -> None:
+    """With ties, absent queries and empty results among the cases: scores are made of ranks."""
+    folder: Path = tmp_path_factory.mktemp("trec")
+    ids = sorted({id for grades in gold.values() for id in grades})
+    rankings = {query: data.draw(st.permutations(ids))[: data.draw(st.integers(0, len(ids)))] for query in gold}
+    (folder / "run").write_text("".join(run_lines(rankings.items())), "utf-8")
+    (folder / "qrels").write_text("".join(qrels_lines(gold.items())), "utf-8")
+    run = list(ir_measures.read_trec_run(str(folder / "run")))
+    scores = [item.score for item in run if item.query_id == encoded(next(iter(gold)))]
+    assert scores == sorted(set(scores), reverse=True)
+    qrels = list(ir_measures.read_trec_qrels(str(folder / "qrels")))
+    by_tool = ir_measures.calc_aggregate([ir_measures.nDCG @ 3], qrels, run) if run else {ir_measures.nDCG @ 3: 0.0}
+    queries = [Query(query, query, grades=grades) for query, grades in gold.items()]
+    asked = [Asked(ranking(*rankings[query.id])) for query in queries]
+    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base")).scores(queries, asked))
+    assert ours["nDCG@3"] == pytest.approx(by_tool[ir_measures.nDCG @ 3], abs=1e-6)
+
+
+def test_ranking_survives_being_written_and_read() -> None:
+    before = Ranking(ranking("a", "a", "나").found, False, {"embedding:m": {"input": 3}}, ("a note",))
+    assert ranking_from(ranking_json(before)) == before
+    nodes = result_of("q", before).nodes
+    assert [node.node.ref_doc_id for node in nodes] == ["a", "a", "나"]
+
+
+def test_cost_is_the_same_whether_or_not_the_cache_had_it() -> None:
+    with collect_usage() as paid:
+        record("embedding", "m", input_tokens=12, output_tokens=None)
+    with collect_usage() as found:
+        record_lookups("m", hits=1, misses=0, damaged=0, tokens=12)
+    assert usage_of(paid) == usage_of(found) == {"embedding:m": {"input": 12, "output": 0, "unreported": 0}}
+    assert dollars_of(usage_of(paid), {"m": {"input": 0.5, "output": 0}}) == pytest.approx(12 * 0.5 / 1e6)
+    assert dollars_of(usage_of(paid), {}) is None
+    assert usage_of(Usage()) == {}
+
+
+def test_run_folder_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "one"
+    write_run(folder, {"a.json": {"x": 1, "api_key": "sk-planted-0123"}, "lines": ["1\n", "2\n"]})
+    write_run(folder, {"a.json": {"x": 2}})
+    assert [path.name for path in folder.iterdir()] == ["a.json"]
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(ASIDE)] == []
+
+    def broken() -> Any:
+        yield "1\n"
+        raise OSError(28, "no space")
+
+    with pytest.raises(DataError, match="no space"):
+        write_run(folder, {"a.json": broken()})
+    assert (folder / "a.json").read_text("utf-8") == '{\n "x": 2\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1.0], (1, 1, 1)), ([2.0, 1.0], (1, 2, 2)), ([float(n) for n in range(100, 0, -1)], (50, 95, 99))],
+)
+def test_quantiles_are_of_nearest_rank(values: list[float], expected: tuple[float, ...]) -> None:
+    assert tuple(quantiles(values).values()) == expected
+
+
+def test_latency_bypasses_the_cache_states_n_and_counts_failures() -> None:
+    from ragloom.cache import is_bypassed
+
+    seen: list[tuple[str, bool]] = []
+
+    def ask(question: str) -> dict[str, float]:
+        seen.append((question, is_bypassed()))
+        if question == "b":
+            raise DataError("no")
+        return {"total": 2.0}
+
+    found = latency(ask, ["a", "b"], concurrency=2, total=4)
+    assert (found["n"], found["concurrency"], found["errors"], found["warm"]) == (4, 2, 2, 4)
+    assert found["stages"] == {"total": {"p50": 2.0, "p95": 2.0, "p99": 2.0}}
+    assert len(seen) == 8, "four warm it up, four are timed"
+    assert all(bypassed for _, bypassed in seen)
+
+
+def test_names_say_what_is_counted_and_how_deep() -> None:
+    read = measure("recall@1000tokens")
+    assert read is not None
+    assert (read.base, read.k, read.budget, read.of_characters) == ("recall", 1000, True, True)
+    assert measure("MRR@10") is None
+    assert problems(SETTINGS) == []
+    assert need(SETTINGS, spans=True, documents=False) == Need(chunks=3, tokens=5)
+    assert need(SETTINGS, spans=True, documents=True) == Need(chunks=3, documents=3, tokens=5)
