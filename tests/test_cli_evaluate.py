@@ -64,6 +64,37 @@ def test_lines_say_where_the_gold_stands_so_that_windows_follow_it(place: Path) 
     assert {row.id: row.position for row in read(place / shown["folder"]).rows}["ring"] == 22
 
 
+def test_convention_and_all_chunks_reach_the_metrics(place: Path) -> None:
+    """TRAPS 44: a text that repeats itself is found by Chroma's convention at its first place."""
+    write_corpus(place, {"bell.txt": "It rings at noon.\n\nIt is loud.\n\nIt rings at noon."})
+    (place / "questions.jsonl").write_text(
+        json.dumps({"id": "q", "question": "loud rings?", "gold": [{"document": "bell.txt", "range": [32, 49]}]})
+    )
+    own = ["chunking=paragraph", "chunking.chunk_size=6", "metrics.spans=[recall@3,precision_omega]"]
+    assert evaluated(place, *own)["metrics"] == {"recall@3": 1.0, "precision_omega": 1.0}
+    chroma = evaluated(place, *own, "metrics.convention=chroma")
+    assert chroma["metrics"]["recall@3"] < 0.2  # nothing but the blanks before it
+    assert chroma["metrics"]["precision_omega"] < 0.2
+
+
+def test_gold_is_the_same_however_documents_are_cut(place: Path) -> None:
+    """TRAPS 26: gold that names nodes is invalid once the chunking changes."""
+    runs = [evaluated(place, "chunking=paragraph", f"chunking.chunk_size={size}") for size in (12, 200)]
+    one, other = (place / shown["folder"] for shown in runs)
+    assert (one / "qrels.trec").read_bytes() == (other / "qrels.trec").read_bytes()
+    ends = [{chunk["end"] for line in queries(place, shown) for chunk in line["chunks"]} for shown in runs]
+    assert ends[0] != ends[1]
+    assert [shown["metrics"]["recall@1000tokens"] for shown in runs] == [1.0, 1.0]
+
+
+def test_questions_are_analysed_as_the_index_was(place: Path) -> None:
+    """TRAPS 34: stemmed index, unstemmed queries."""
+    question = {"id": "q", "question": "closing", "gold": [("deck.txt", "upper deck is closed")]}
+    write_questions(place, [question])
+    assert evaluated(place, "analyzer=multilingual")["metrics"]["R@5"] == 0.0
+    assert evaluated(place, "analyzer=english")["metrics"]["R@5"] == 1.0
+
+
 def test_trec_files_give_standard_tools_the_same_metrics(place: Path) -> None:
     names = "[nDCG@3,R@3,P@3,RR@3,AP@3,Success@1]"
     shown = evaluated(place, f"metrics.spans={names}")
@@ -240,6 +271,8 @@ def test_reranking_only_what_is_scored_is_refused(place: Path) -> None:
         ("metrics.documents=[recall@5]", "must be in metrics.spans"),
         ("metrics.spans=[R@100tokens]", "must be a metric with a number"),
         ("metrics.spans=[R@5,R@5]", "must name each metric once"),
+        ("metrics.spans=[precision_omga]", "did you mean 'precision_omega'?"),
+        ("metrics.spans=[precision_omega@5]", "did you mean"),
         ("metrics.answers=[exact_mach]", "did you mean 'exact_match'?"),
         ("metrics.min_coverage=0", "must be greater than 0"),
         ("concurrency=0", "must be at least 1"),
