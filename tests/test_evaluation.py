@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from fakes import chunk
 from ragloom.benchmark import latency, quantiles
+from ragloom.config import load as load_config
 from ragloom.cost import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
 from ragloom.evaluation.asking import ask_all
 from ragloom.evaluation.depth import Deepening, Depth
 from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
+from ragloom.evaluation.questions import method
 from ragloom.evaluation.run_folder import ASIDE, write_run
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec import encoded, qrels_lines, run_lines
@@ -189,6 +191,29 @@ def test_chroma_finds_chunks_where_their_text_first_occurs() -> None:
     # Two chunks, of which [0, 5) and [5, 10) touch the gold; as Chroma finds them both stand at [0, 5).
     assert found["union"] == pytest.approx({"recall@2": 1.0, "precision@2": 4 / 10, "precision_omega": 4 / 10})
     assert found["chroma"] == pytest.approx({"recall@2": 1 / 4, "precision@2": 1 / 10, "precision_omega": 1 / 8})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "retriever.candidates=101",
+        "retriever.min_score=0.1",
+        "retriever.filters=[{key: language, value: ko}]",
+        "retriever.dense_weight=0.4",
+        "retriever.fusion=rrf",
+        "retriever.min_bm25_score=1",
+        "reranker=mmr",
+        "vector_store=weaviate",
+        ["vector_store=weaviate", "vector_store.index.ef=99"],
+        ["vector_store=weaviate", "vector_store.index.bm25_b=0.5"],
+        "metrics.tokenizer=o200k_base",
+    ],
+)
+def test_whatever_changes_a_ranking_is_in_its_key(change: str | list[str]) -> None:
+    """TRAPS 34: a cache key left out the search type, so that all search types got the first one's answers."""
+    *before, last = [change] if isinstance(change, str) else change
+    (config,), (other,) = load_config(before), load_config([*before, last])
+    assert method(config, Need(tokens=1)) != method(other, Need(tokens=1))
 
 
 def test_raw_similarities_change_no_metric() -> None:
