@@ -120,3 +120,14 @@ def test_a_folder_whose_name_has_an_equals_sign_is_a_folder(tmp_path: Path) -> N
     b = write(tmp_path / "chunking=paragraph", scores(2, 0.9), BETTER)
     done = run("compare", a.name, b.name, "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["winner"] == b.name
+
+
+def test_what_else_stands_among_runs_is_no_run(tmp_path: Path, runs: list[str]) -> None:
+    """A sweep leaves its ledger there, and each ingest a folder: `compare.py .ragloom/runs/*` names them too."""
+    (tmp_path / "runs" / "trials.sqlite").write_bytes(b"")
+    (tmp_path / "runs" / "ingest-sample-1").mkdir()
+    (tmp_path / "runs" / "ingest-sample-1" / "ingest.json").write_text("{}")
+    among = sorted(str(path) for path in (tmp_path / "runs").iterdir())
+    done = run("compare", *among, "comparison.baseline=base", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["configs"]) == len(runs)

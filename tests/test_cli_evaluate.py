@@ -13,6 +13,7 @@ import yaml
 
 import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
+from ragloom.comparison.runs import read
 from ragloom.query import CitedQueryEngine, Result
 
 FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec"}
@@ -53,6 +54,45 @@ def test_run_folder_holds_what_was_run_and_what_it_scored(place: Path) -> None:
     for name, mean in shown["metrics"].items():
         values = [line["metrics"][name] for line in lines if line["judged"]]
         assert mean == pytest.approx(sum(values) / 3)
+
+
+def test_lines_say_where_the_gold_stands_so_that_windows_follow_it(place: Path) -> None:
+    shown = evaluated(place)
+    lines = {line["query"]: line for line in queries(place, shown)}
+    assert lines["ring"]["gold"] == [{"document": "bell.txt", "start": 22, "end": 35}]
+    assert lines["captain"]["gold"] == []
+    assert {row.id: row.position for row in read(place / shown["folder"]).rows}["ring"] == 22
+
+
+def test_convention_and_all_chunks_reach_the_metrics(place: Path) -> None:
+    """TRAPS 44: a text that repeats itself is found by Chroma's convention at its first place."""
+    write_corpus(place, {"bell.txt": "It rings at noon.\n\nIt is loud.\n\nIt rings at noon."})
+    (place / "questions.jsonl").write_text(
+        json.dumps({"id": "q", "question": "loud rings?", "gold": [{"document": "bell.txt", "range": [32, 49]}]})
+    )
+    own = ["chunking=paragraph", "chunking.chunk_size=6", "metrics.spans=[recall@3,precision_omega]"]
+    assert evaluated(place, *own)["metrics"] == {"recall@3": 1.0, "precision_omega": 1.0}
+    chroma = evaluated(place, *own, "metrics.convention=chroma")
+    assert chroma["metrics"]["recall@3"] < 0.2  # nothing but the blanks before it
+    assert chroma["metrics"]["precision_omega"] < 0.2
+
+
+def test_gold_is_the_same_however_documents_are_cut(place: Path) -> None:
+    """TRAPS 26: gold that names nodes is invalid once the chunking changes."""
+    runs = [evaluated(place, "chunking=paragraph", f"chunking.chunk_size={size}") for size in (12, 200)]
+    one, other = (place / shown["folder"] for shown in runs)
+    assert (one / "qrels.trec").read_bytes() == (other / "qrels.trec").read_bytes()
+    ends = [{chunk["end"] for line in queries(place, shown) for chunk in line["chunks"]} for shown in runs]
+    assert ends[0] != ends[1]
+    assert [shown["metrics"]["recall@1000tokens"] for shown in runs] == [1.0, 1.0]
+
+
+def test_questions_are_analysed_as_the_index_was(place: Path) -> None:
+    """TRAPS 34: stemmed index, unstemmed queries."""
+    question = {"id": "q", "question": "closing", "gold": [("deck.txt", "upper deck is closed")]}
+    write_questions(place, [question])
+    assert evaluated(place, "analyzer=multilingual")["metrics"]["R@5"] == 0.0
+    assert evaluated(place, "analyzer=english")["metrics"]["R@5"] == 1.0
 
 
 def test_trec_files_give_standard_tools_the_same_metrics(place: Path) -> None:
@@ -231,6 +271,8 @@ def test_reranking_only_what_is_scored_is_refused(place: Path) -> None:
         ("metrics.documents=[recall@5]", "must be in metrics.spans"),
         ("metrics.spans=[R@100tokens]", "must be a metric with a number"),
         ("metrics.spans=[R@5,R@5]", "must name each metric once"),
+        ("metrics.spans=[precision_omga]", "did you mean 'precision_omega'?"),
+        ("metrics.spans=[precision_omega@5]", "did you mean"),
         ("metrics.answers=[exact_mach]", "did you mean 'exact_match'?"),
         ("metrics.min_coverage=0", "must be greater than 0"),
         ("concurrency=0", "must be at least 1"),

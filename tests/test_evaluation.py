@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 
 from fakes import chunk
 from ragloom.benchmark import latency, quantiles
+from ragloom.config import load as load_config
 from ragloom.cost import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
+from ragloom.evaluation import scoring
 from ragloom.evaluation.asking import ask_all
 from ragloom.evaluation.depth import Deepening, Depth
 from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
+from ragloom.evaluation.questions import method
 from ragloom.evaluation.run_folder import ASIDE, write_run
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec import encoded, qrels_lines, run_lines
@@ -50,6 +53,12 @@ def ranking(*documents: str) -> Ranking:
         places[document] = start + 5
         found.append(Found(chunk(document, start, "word "), 1.0, {"retriever_rank": len(found) + 1}))
     return Ranking(tuple(found))
+
+
+HELD = scoring.Corpus(
+    text=lambda name: "word " * 3, chunks=lambda name: [chunk(name, start, "word ") for start in (0, 5, 10)]
+)
+"""Documents that repeat themselves."""
 
 
 class Corpus:
@@ -133,7 +142,7 @@ WITHOUT = Query("n", "without gold")
 
 def scored(*pairs: tuple[Query, Asked]) -> Scored:
     queries, asked = [query for query, _ in pairs], [outcome for _, outcome in pairs]
-    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"))
+    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"), HELD)
     return Scored(queries, asked, scorer.scores(queries, asked), scorer.ranked(queries, asked))
 
 
@@ -167,12 +176,74 @@ def test_failed_question_is_a_zero_in_every_mean() -> None:
     assert found.errors() == [("d", "it broke"), ("s2", "it broke")]
 
 
+def test_chroma_finds_chunks_where_their_text_first_occurs() -> None:
+    """TRAPS 44: the order of equal texts moved Chroma's recall; its convention finds each at its first place."""
+    query = replace(SPAN, spans=(GoldSpan("a", ((4, 8),)),))
+    found = {}
+    for convention in ("union", "chroma"):
+        settings: MetricSettings = {
+            **SETTINGS,
+            "spans": ["recall@2", "precision@2", "precision_omega"],
+            "convention": convention,  # type: ignore[typeddict-item]
+        }
+        scorer = Scorer(settings, lambda: load("cl100k_base"), HELD)
+        (found[convention],) = scorer.scores([query], [Asked(ranking("a", "a"))])
+    # Two chunks, of which [0, 5) and [5, 10) touch the gold; as Chroma finds them both stand at [0, 5).
+    assert found["union"] == pytest.approx({"recall@2": 1.0, "precision@2": 4 / 10, "precision_omega": 4 / 10})
+    assert found["chroma"] == pytest.approx({"recall@2": 1 / 4, "precision@2": 1 / 10, "precision_omega": 1 / 8})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "retriever.candidates=101",
+        "retriever.min_score=0.1",
+        "retriever.filters=[{key: language, value: ko}]",
+        "retriever.dense_weight=0.4",
+        "retriever.fusion=rrf",
+        "retriever.min_bm25_score=1",
+        "reranker=mmr",
+        "vector_store=weaviate",
+        ["vector_store=weaviate", "vector_store.index.ef=99"],
+        ["vector_store=weaviate", "vector_store.index.bm25_b=0.5"],
+        "metrics.tokenizer=o200k_base",
+    ],
+)
+def test_whatever_changes_a_ranking_is_in_its_key(change: str | list[str]) -> None:
+    """TRAPS 34: a cache key left out the search type, so that all search types got the first one's answers."""
+    *before, last = [change] if isinstance(change, str) else change
+    (config,), (other,) = load_config(before), load_config([*before, last])
+    assert method(config, Need(tokens=1)) != method(other, Need(tokens=1))
+
+
+def test_raw_similarities_change_no_metric() -> None:
+    """TRAPS 34: models ranked by their own raw similarity scores."""
+    found = ranking("b", "a", "a")
+    louder = replace(
+        found, found=tuple(replace(item, score=None if at else 1e9) for at, item in enumerate(found.found))
+    )
+    one, other = (scored((SPAN, Asked(each)), (GRADED, Asked(each))) for each in (found, louder))
+    assert one.scores == other.scores
+    assert list(one.run_lines()) == list(other.run_lines())
+
+
+def test_precision_omega_is_of_all_chunks_whatever_is_retrieved_but_zero_where_a_question_failed() -> None:
+    settings: MetricSettings = {**SETTINGS, "spans": ["precision_omega"]}
+    scorer = Scorer(settings, lambda: load("cl100k_base"), HELD)
+    queries = [replace(SPAN, id=id) for id in ("found", "nothing", "failed")]
+    asked = [Asked(ranking("a", "b")), Asked(), Asked(error="it broke")]
+    assert [each["precision_omega"] for each in scorer.scores(queries, asked)] == [1.0, 1.0, 0.0]
+    assert scorer.ranked(queries, asked)[0] == ["chunk0", "chunk1"], "run.trec still has what was found"
+    assert need(settings, spans=True, documents=False) == Need()
+
+
 IDS = st.text(min_size=1, max_size=12)
 
 
 @settings(max_examples=200, deadline=None)
 @given(one=IDS, other=IDS)
 def test_ids_are_encoded_without_blanks_and_without_becoming_one(one: str, other: str) -> None:
+    """TRAPS 44: ids with blanks broke TREC files."""
     assert encoded(one).isascii()
     assert len(encoded(one).split()) == 1
     assert (encoded(one) == encoded(other)) == (one == other)
@@ -199,7 +270,7 @@ def test_standard_tool_reads_the_files_and_agrees(
     by_tool = ir_measures.calc_aggregate([ir_measures.nDCG @ 3], qrels, run) if run else {ir_measures.nDCG @ 3: 0.0}
     queries = [Query(query, query, grades=grades) for query, grades in gold.items()]
     asked = [Asked(ranking(*rankings[query.id])) for query in queries]
-    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base")).scores(queries, asked))
+    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base"), HELD).scores(queries, asked))
     assert ours["nDCG@3"] == pytest.approx(by_tool[ir_measures.nDCG @ 3], abs=1e-6)
 
 

@@ -360,6 +360,7 @@ class BrokenIndex(FakeIndex):
 
 
 def test_an_arm_that_fails_is_an_error_never_the_other_arm_alone():
+    """TRAPS 34: an outage silently switched to something else."""
     with pytest.raises(ServiceError, match="gone"):
         hybrid(BrokenIndex(CHUNKS)).retrieve("apple")
     with pytest.raises(ServiceError, match="gone"):

@@ -45,6 +45,7 @@ def test_index_holds_what_was_written(place: "Place") -> None:
         assert (stored.text, stored.metadata) == (item.row.text, item.row.metadata)
         hits = index.lexical(item.row.text, 10, doc_ids=[stored.id], with_vectors=True)
         assert sorted((hit.chunk for hit in hits), key=lambda chunk: chunk.start) == list(item.chunks)
+        assert index.chunks_of([stored.id]) == list(item.chunks)
         for hit in hits:
             assert stored.text[hit.chunk.start : hit.chunk.end] == hit.chunk.text
             np.testing.assert_array_equal(np.float32(hit.vector), vectors([hit.chunk.text])[0])

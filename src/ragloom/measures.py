@@ -1,6 +1,7 @@
 """The names of metrics, read: what each counts, and how far down a ranking it looks. Knows no formula and no dataset.
 
-A ranking metric is `nDCG@10`; a metric of characters is `recall@5` (chunks) or `recall@1000tokens` (a token budget).
+A ranking metric is `nDCG@10`; a metric of characters is `recall@5` (chunks), `recall@1000tokens` (a token budget) or
+`precision_omega` (all chunks, whatever is retrieved).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ RANKING = ("nDCG", "R", "P", "RR", "AP", "Success")
 """Of a ranking of documents, or of gold spans."""
 SPANS = ("recall", "precision", "iou")
 """Of characters."""
+OMEGA = "precision_omega"
+"""Of the characters of all chunks: how well a chunking could do. It has no `@k`, since nothing is retrieved."""
 ANSWERS = ("exact_match", "f1", "citation_precision", "citation_recall", "answered", "abstained")
 """Of answers in words."""
 
@@ -45,7 +48,7 @@ class Measure:
     Attributes:
         name: as it is asked for and shown.
         base: before the `@`.
-        k: chunks, documents or tokens.
+        k: chunks, documents or tokens; 0 where it looks at no ranking.
         budget: whether `k` counts tokens.
     """
 
@@ -57,7 +60,7 @@ class Measure:
     @property
     def of_characters(self) -> bool:
         """Whether it counts characters, and not ranks."""
-        return self.base in SPANS
+        return self.base in SPANS or self.base == OMEGA
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Need:
 
 def measure(name: str) -> Measure | None:
     """Reads a name; None where it is none."""
+    if name == OMEGA:
+        return Measure(name, name, 0, budget=False)
     match = _NAME.fullmatch(name)
     if match is None or match[1] not in (*RANKING, *SPANS) or (match[3] and match[1] not in SPANS):
         return None
@@ -121,12 +126,12 @@ def _wrong(kind: str, name: str) -> str | None:
     shown = f"metrics: metrics.{kind}={name}"
     if kind == "answers":
         return None if name in ANSWERS else f"{shown} must be a metric of answers{nearest(name, ANSWERS)}"
-    bases = RANKING if kind == "documents" else (*RANKING, *SPANS)
+    bases = RANKING if kind == "documents" else (*RANKING, *SPANS, OMEGA)
     read = measure(name)
     if read is None:
         base = name.partition("@")[0]
-        forms = [f"{known}@k" for known in bases]
-        close = nearest(f"{base}@k", forms)
+        forms = [known if known == OMEGA else f"{known}@k" for known in bases]
+        close = nearest(name if "@" not in name and nearest(name, [OMEGA]) else f"{base}@k", forms)
         return f"{shown} must be a metric with a number, such as nDCG@10 or recall@5{close}"
     if read.base not in bases:
         return f"{shown} counts characters and must be in metrics.spans; graded documents are scored as rankings"

@@ -25,7 +25,7 @@ from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
 from ragloom.evaluation.questions import Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
-from ragloom.evaluation.scoring import Scorer, by_documents
+from ragloom.evaluation.scoring import Corpus, Scorer, by_documents
 from ragloom.evaluation.step import committed, content_digest, in_step
 from ragloom.evaluation.written import Scored, dollars_of
 from ragloom.measures import Need, need
@@ -194,7 +194,7 @@ class Trial:
         asked = self._ranked(asking, checked.queries)
         if self.config.tree["answers"]:
             asked = self._answered(asking, checked.queries, asked)
-        scored = self._scored(checked.queries, asked)
+        scored = self._scored(checked.queries, asked, index)
         latency = self._latency(asking, checked.queries)
         dataset = {"name": self.dataset.name, "digest": checked.digest()}
         return self._write(scored, dataset, _index_json(index, took, self.assembly.prices), latency, checked.problems)
@@ -243,9 +243,10 @@ class Trial:
         self._units.append(unit)
         return answered
 
-    def _scored(self, queries: list[Query], asked: list[Asked]) -> Scored:
+    def _scored(self, queries: list[Query], asked: list[Asked], index: Index) -> Scored:
         settings = self.config.tree["metrics"]
-        scorer = Scorer(settings, functools.partial(_tokenizer, settings["tokenizer"]))
+        corpus = Corpus(lambda name: index.document(name).text, lambda name: index.chunks_of([name]))
+        scorer = Scorer(settings, functools.partial(_tokenizer, settings["tokenizer"]), corpus)
         scores, ranked = scorer.scores(queries, asked), scorer.ranked(queries, asked)
         if self.config.tree["answers"]:
             for query, outcome, of_query in zip(queries, asked, scores, strict=True):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import OK, command, console, guarded, parsed, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError
+from ragloom.trials import FILE as LEDGER
 
 if TYPE_CHECKING:
     from ragloom.comparison import Comparison
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
+_INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
 _NOT_SHIPPED = ("source", "dataset")  # groups that say what was measured on, not what is shipped
 
 
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     options = parsed(parser().parse_intermixed_args, argv)
-    folders = [item for item in options.runs if not _is_override(item)]
+    folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
     from ragloom.config import load
 
@@ -80,6 +82,11 @@ def _run(argv: list[str]) -> int:
 def _is_override(text: str) -> bool:
     """Tells an override from a folder, whose name may hold an equals sign too."""
     return bool(_OVERRIDE.match(text)) and not Path(text).exists()
+
+
+def _is_beside(path: Path) -> bool:
+    """Tells what else stands in a folder of runs, so that `RUNS/*` names the runs: a sweep's ledger, ingests."""
+    return path.name == LEDGER or ((path / _INGEST).is_file() and not (path / "run.json").exists())
 
 
 def _beside(found: Comparison) -> Path:

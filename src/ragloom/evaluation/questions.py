@@ -131,6 +131,8 @@ def method(config: Config, need: Need) -> dict[str, Any]:
     """All that decides the ranking of a question beside the index."""
     return {
         "code": RANKING_CODE,
+        # Of a server's settings some are changed in place and are no part of an index's name (Weaviate's `ef`, BM25's).
+        "store": [config.tree["vector_store"]["_target_"], config.tree["vector_store"].get("index")],
         "retriever": _described(config, "retriever"),
         "reranker": _described(config, "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name

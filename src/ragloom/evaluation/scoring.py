@@ -6,17 +6,20 @@ questions whose gold a metric suits, so that a failure can only lower it.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ragloom.evaluation.found import Asked, Ranking
 from ragloom.gold import Query
-from ragloom.measures import Measure, MetricSettings, measures
+from ragloom.measures import OMEGA, Measure, MetricSettings, measures
 from ragloom.metrics import Passage
 from ragloom.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
-from ragloom.metrics.spans import Convention, span_scores, within_budget
+from ragloom.metrics.spans import Convention, at_first_occurrence, precision_omega, span_scores, within_budget
+from ragloom.records import Chunk
 
 if TYPE_CHECKING:
     from ragloom.tokenizer import Tokenizer
@@ -25,17 +28,37 @@ Scores = dict[str, float]
 """Metric -> score."""
 
 
+_DOCUMENTS_HELD = 64  # texts and chunks kept at a time: questions of one document follow each other
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What an index holds, for metrics that look beyond a ranking; read only when they ask.
+
+    Attributes:
+        text: of a document.
+        chunks: all of a document.
+    """
+
+    text: Callable[[str], str]
+    chunks: Callable[[str], Sequence[Chunk]]
+
+
 class Scorer:
     """Scores rankings by what `metrics` says.
 
     Args:
         settings: `metrics`, with right names.
         tokenizer: loads what counts a token budget.
+        corpus: what was ranked.
     """
 
-    def __init__(self, settings: MetricSettings, tokenizer: Callable[[], Tokenizer]) -> None:
+    def __init__(self, settings: MetricSettings, tokenizer: Callable[[], Tokenizer], corpus: Corpus) -> None:
         self._settings = settings
         self._tokenizer = tokenizer
+        self._convention: Convention = settings["convention"]
+        self._text = functools.lru_cache(_DOCUMENTS_HELD)(corpus.text)
+        self._all_of = functools.lru_cache(_DOCUMENTS_HELD)(lambda name: self._places(corpus.chunks(name)))
         self._of_spans = measures(settings["spans"])
         self._of_documents = measures(settings["documents"])
 
@@ -56,13 +79,13 @@ class Scorer:
                 found[at] |= scored[id]
         for at, query in enumerate(queries):
             if query.spans:
-                found[at] |= self._of_characters(query, asked[at].ranking)
+                found[at] |= self._of_characters(query, asked[at])
         order = [item.name for item in (*self._of_spans, *self._of_documents)]
         return [{name: scores[name] for name in order if name in scores} for scores in found]
 
     def ranked(self, queries: Sequence[Query], asked: Sequence[Asked]) -> list[list[str]]:
         """Ranks for each question the ids that its qrels name: documents, or gold spans; none without gold."""
-        most = max((item.k for item in self._of_spans if not item.budget), default=None)
+        most = max((item.k for item in self._of_spans if item.k and not item.budget), default=None)
         lists: list[list[str]] = []
         for query, outcome in zip(queries, asked, strict=True):
             passages = passages_of(outcome.ranking)
@@ -76,17 +99,32 @@ class Scorer:
                 lists.append([])
         return lists
 
-    def _of_characters(self, query: Query, ranking: Ranking) -> Scores:
+    def _of_characters(self, query: Query, outcome: Asked) -> Scores:
         scores: Scores = {}
-        convention: Convention = self._settings["convention"]
         for item in self._of_spans:
-            if item.of_characters:
-                found = span_scores(self._cut(item, ranking), query.spans, convention)
+            if item.base == OMEGA:
+                scores[item.name] = self._omega(query) if outcome.error is None else 0.0
+            elif item.of_characters:
+                found = span_scores(self._cut(item, outcome.ranking), query.spans, self._convention)
                 scores[item.name] = getattr(found, item.base)
         return scores
 
+    def _omega(self, query: Query) -> float:
+        names = dict.fromkeys(span.document for span in query.spans)
+        return precision_omega([each for name in names for each in self._all_of(name)], query.spans, self._convention)
+
+    def _places(self, chunks: Sequence[Chunk]) -> list[Passage]:
+        """Says where chunks stand, as the convention finds them."""
+        passages = [Passage(chunk.document, chunk.start, chunk.end) for chunk in chunks]
+        if self._convention != "chroma":
+            return passages
+        return [
+            at_first_occurrence(passage, chunk.text, self._text(chunk.document))
+            for passage, chunk in zip(passages, chunks, strict=True)
+        ]
+
     def _cut(self, item: Measure, ranking: Ranking) -> list[Passage]:
-        passages = passages_of(ranking)
+        passages = self._places([found.chunk for found in ranking.found])
         if not item.budget:
             return passages[: item.k]
         texts = [found.chunk.text for found in ranking.found]

@@ -65,6 +65,7 @@ class Scored:
                 "group": query.group,
                 "tags": dict(query.tags),
                 "judged": query.judged,
+                "gold": _gold(query),
                 "metrics": dict(scores),
                 "error": outcome.error,
                 "chunks": _chunks(outcome),
@@ -114,6 +115,11 @@ def _tokens(models: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         "llm_input_tokens": total("llm", "input"),
         "llm_output_tokens": total("llm", "output"),
     }
+
+
+def _gold(query: Query) -> list[dict[str, Any]]:
+    """Shows each gold passage at its first place: `compare` makes windows of where it stands."""
+    return [{"document": span.document, "start": span.places[0][0], "end": span.places[0][1]} for span in query.spans]
 
 
 def _chunks(outcome: Asked) -> list[dict[str, Any]]:

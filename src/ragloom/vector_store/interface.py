@@ -188,6 +188,9 @@ class Index(Protocol):
             DataError: the index holds no such document.
         """
 
+    def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
+        """Returns all chunks of documents, ordered by (document, start)."""
+
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""
 

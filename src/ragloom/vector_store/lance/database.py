@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import vector_store
 from ragloom.errors import DataError, ServiceError
-from ragloom.records import Hit
+from ragloom.records import Chunk, Hit
 from ragloom.vector_store.checks import check_alias
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.identity import INGEST, Identity, outdated
@@ -230,6 +230,10 @@ class LanceIndex:
         if not rows:
             raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
         return StoredDocument(rows[0]["id"], rows[0]["text"], json.loads(rows[0]["metadata"]))
+
+    def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
+        """Returns all chunks of documents, ordered by (document, start)."""
+        return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ragloom.errors import DataError
-from ragloom.records import Hit
+from ragloom.records import Chunk, Hit
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.interface import Analyzer, ManifestRow, StoredDocument
 from ragloom.vector_store.server.place import Place
@@ -82,6 +82,10 @@ class WeaviateIndex:
         if found is None:
             raise DataError(f"vector_store: index {self.info.name} holds no document {id!r}; ingest it first")
         return found
+
+    def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
+        """Returns all chunks of documents, ordered by (document, start)."""
+        return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that the index holds, by chunk id."""
