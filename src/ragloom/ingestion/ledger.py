@@ -189,7 +189,7 @@ class Ledger:
             except sqlite3.OperationalError as error:
                 raise DataError(
                     "source: the folder of temporary files must have room for what the source lists and the index "
-                    f"holds, some 500 MB a million documents: {error}; make room, or set TMPDIR to another folder"
+                    f"holds, some 800 MB a million documents: {error}; make room, or set TMPDIR to another folder"
                 ) from None
 
     def _number(self, query: str) -> int:
