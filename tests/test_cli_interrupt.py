@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import programs
+from ragloom.cli import ingest
 
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = """
@@ -81,3 +83,20 @@ def test_ending_it_at_once_loses_nothing_either(tmp_path: Path, end: Callable[["
     assert process.returncode != 0
     again = programs.run("ingest", "source=jsonl", "source.path=d.jsonl", "output=json", cwd=tmp_path).summary
     assert again["documents"] == again["chunks"] == 400
+
+
+def test_ctrl_c_that_comes_when_all_is_read_has_stopped_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def late() -> Iterator[Callable[[], bool]]:
+        before_the_document = iter([False])
+        yield lambda: next(before_the_document, True)
+
+    (tmp_path / "d.jsonl").write_text('{"id": "1", "text": "The only document."}', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ingest, "stopping", late)
+    assert ingest.main(["source=jsonl", "source.path=d.jsonl", "workers.processes=0", "output=json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["stopped"] is None
+    assert "stopped early" not in err

@@ -84,8 +84,11 @@ def test_reordered_response_is_put_in_order() -> None:
         lambda body: body["data"][2].update(index="2"),
         lambda body: body["data"][2].pop("index"),
         lambda body: body["data"].clear(),
+        lambda body: body["data"].append({**body["data"][0], "index": None}),
+        lambda body: body["data"].append({**body["data"][0], "index": "0"}),
+        lambda body: body["data"][1].update(index=True),
     ],
-    ids=["n-1", "n+1", "twice", "beyond", "text", "none", "empty"],
+    ids=["n-1", "n+1", "twice", "beyond", "text", "none", "empty", "n+1 none", "n+1 text", "true"],
 )
 def test_response_that_does_not_answer_each_text_once_is_an_error(change: Any, waits: list[float]) -> None:
     """TRAPS 22: n-1 vectors lose a node elsewhere without a word."""

@@ -14,6 +14,9 @@ from ragloom.config import load
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import DataError
 from ragloom.ingestion import IngestSummary, State, blocks
+from ragloom.ingestion.ledger import Ledger
+from ragloom.records import Entry
+from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
 
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."
@@ -109,6 +112,39 @@ def test_touched_file_is_read_but_neither_parsed_nor_embedded(corpus: Corpus, mo
     again = corpus.assembly()
     monkeypatch.setattr(again.source, "read", lambda entry: pytest.fail("the new time was not remembered"))
     again.ingest()
+
+
+def test_document_of_many_blocks_has_each_stored_vector_read_once(
+    corpus: Corpus, dear: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read whole for each of its blocks, they took time by the square of a document, and memory without a bound."""
+    text = "\n\n".join(f"Paragraph {number} of a long document." for number in range(60))
+    small = ("chunking.chunk_size=16", "chunking.chunk_overlap=0")
+    corpus.write("long.md", text)
+    corpus.ingest(*small)
+    monkeypatch.setattr(blocks, "MOST_CHUNKS", 8)
+    read: list[int] = []
+    vectors_of = LanceWriter.vectors_of
+
+    def counted(self: LanceWriter, *asked: Any) -> Any:
+        found = vectors_of(self, *asked)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(LanceWriter, "vectors_of", counted)
+    corpus.write("long.md", f"{text}\n\nOne paragraph more.", later=1)
+    summary = corpus.ingest(*small)
+    assert summary.changed == 1
+    assert summary.chunks > 24, "it has several blocks"
+    assert len(read) > 3
+    assert max(read) <= 8
+
+
+def test_full_folder_of_temporary_files_is_an_error_that_says_so() -> None:
+    with Ledger() as ledger:
+        ledger._tables.execute("PRAGMA max_page_count = 20")
+        with pytest.raises(DataError, match="temporary files must have room .* is full; make room, or set TMPDIR"):
+            ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
 
 
 def test_verify_reads_what_has_an_equal_size_and_time(corpus: Corpus) -> None:

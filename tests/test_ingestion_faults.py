@@ -151,6 +151,21 @@ def test_no_more_requests_are_in_flight_than_configured(corpus: PaidCorpus) -> N
         assert most[0] == 1
 
 
+def test_failed_run_sends_nothing_that_waited_for_its_turn(corpus: PaidCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be paid for in vain, and keep the program from ending for minutes."""
+    monkeypatch.undo()  # waits are real here
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    before = set(threading.enumerate())
+    with counting_server(script=[Fault(status=403, delay=0.5)]) as server:
+        with pytest.raises(ConfigError, match="denied access"):
+            corpus.ingest(server, "embedding.requests_per_minute=1", "embedding.concurrency=3")
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.startswith("ragloom-embedding"):
+                thread.join(20)
+                assert not thread.is_alive(), "it waits for its minute"
+        assert len(server.requests) == 1
+
+
 # One text that is refused.
 
 

@@ -21,7 +21,7 @@ from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from ragloom.cost import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.provider import Provider, Usage, link_problems
-from ragloom.provider.retry import Course, Failure, Link
+from ragloom.provider.retry import Course, Failure, Link, RequestRefused
 
 KEY = "sk-planted-0123456789abcdef"
 
@@ -129,6 +129,15 @@ def test_retry_after_is_waited_for_at_least(call: Call, waits: list[float]) -> N
     assert len(server.requests) == 2
     assert len(waits) == 1
     assert 7 <= waits[0] <= 8
+
+
+def test_half_a_character_in_what_a_server_says_keeps_no_report_from_being_written() -> None:
+    with (
+        OpenAIServer([status(400, message="half \ud800 a character")]) as server,
+        pytest.raises(RequestRefused, match=r"half \? a character") as caught,
+    ):
+        sync_call(Provider(link(server.base_url)))
+    assert f"{caught.value} {caught.value.says}".encode()
 
 
 def test_retry_after_as_a_date_is_understood(waits: list[float]) -> None:
@@ -385,6 +394,11 @@ def test_provider_works_after_it_was_copied_and_pickled() -> None:
         ("http://user:hidden@host/v1", None, "must not carry a password"),
         ("http://host/v1?api_key=hidden", None, "must not carry a password"),
         ("localhost:8000/v1", None, "must be an address like"),
+        ("http://[host/v1", None, "must be an address like"),
+        ("http://host:port/v1", None, "must be an address like"),
+        ("http://host:99999/v1", None, "must be an address like"),
+        ("http://user:hidden@host:port/v1", None, "must not carry a password"),
+        ("http://[host/v1?api_key=hidden", None, "must not carry a password"),
         ("", None, None),
         (None, "sk-hidden-0123", "never the key itself"),
         ("https://host/v1", "MY_KEY", None),

@@ -133,6 +133,11 @@ def test_vectors_of_known_text_are_found_by_document_and_hash(place: "Place") ->
     assert set(found) == {(chunk.document, sha256(chunk.text)) for chunk in chunks}
     for chunk in chunks:
         np.testing.assert_array_equal(found[chunk.document, sha256(chunk.text)], vectors([chunk.text])[0])
+    one = sha256(chunks[0].text)
+    with writer(place.database) as writing:
+        assert set(writing.vectors_of(["1.md", "2.md"], {one, "none"})) == {key for key in found if key[1] == one}
+        assert writing.vectors_of(["1.md", "2.md"], set()) == {}
+    assert set(place.database.open("corpus-1").vectors_of(["1.md"], {one})) == {("1.md", one)} & set(found)
 
 
 def test_touch_changes_the_manifest_and_neither_text_nor_chunks(place: "Place") -> None:

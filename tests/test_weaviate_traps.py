@@ -427,6 +427,44 @@ def test_second_writer_is_told_who_writes_and_since_when_and_takes_over_from_the
     other.close()
 
 
+def test_writer_that_is_overtaken_while_it_looks_for_leftovers_removes_none_of_them(
+    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it found left over has been completed since, under the same ids."""
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 2.0)
+    left = cut("a.md", "text")
+    with writer(place) as killed:
+        killed.append(left.chunks, vectors(["text"]), [sha256("text")])
+    other = weaviate_database(_address(place), place.options.prefix)
+    with writer(place) as first:
+        held, scan, looks = first._lease, first._place.scan, iter([False, True])  # type: ignore[attr-defined]
+
+        def slow(*arguments: Any, **named: Any) -> Iterator[Any]:
+            yield from scan(*arguments, **named)
+            if next(looks):
+                held._stop.set()  # as if its machine had slept
+                with writer(other) as second:
+                    write(second, [left])
+                    second.commit({})
+
+        monkeypatch.setattr(first._place, "scan", slow)  # type: ignore[attr-defined]
+        with pytest.raises(ServiceError, match="has lost the right to write index corpus-1"):
+            first.recover()
+    assert list(contents(place.open("corpus-1"))) == [left.chunks[0].id]
+    other.close()
+
+
+def test_discarded_chunks_are_told_as_deleted_since_bm25_counts_them(place: WeaviateDatabase) -> None:
+    """TRAPS 40."""
+    item = cut("a.md", "text")
+    with writer(place) as writing:
+        writing.append(item.chunks, vectors(["text"]), [sha256("text")])
+        writing.discard([(item.row.manifest.id, item.row.manifest.content_hash)])
+        write(writing, [cut("b.md", "text")])
+        info = writing.commit({})
+    assert (info.documents, info.chunks, info.deleted_chunks) == (1, 1, 1)
+
+
 def test_stored_is_searchable_when_commit_returns_also_with_asynchronous_indexing(
     weaviate_process: Callable[..., Server],
 ) -> None:

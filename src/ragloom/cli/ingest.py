@@ -65,7 +65,8 @@ def _task(config: Any) -> int:
     else:
         print_summary(console(), summary, assembly)
         console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
-    return _status(summary, dry=dry, stopped=stop())
+    # A Ctrl-C that came when everything was read has stopped nothing.
+    return _status(summary, dry=dry, stopped=stop() and summary.stopped is not None)
 
 
 def _status(summary: IngestSummary, *, dry: bool, stopped: bool) -> int:

@@ -132,7 +132,9 @@ class OpenAIEmbedding(Embedding):
         """
         indices = [getattr(item, "index", None) for item in answer.data]
         place = self._provider.link.place
-        if sorted(index for index in indices if isinstance(index, int)) != list(range(expected)):
+        # None and true would be taken for all places at once: NumPy's indices are more than numbers.
+        numbers = sorted(index for index in indices if type(index) is int)
+        if len(indices) != expected or numbers != list(range(expected)):
             raise ServiceError(
                 f"embedding: {place} must return one vector for each of {expected} texts, but returned "
                 f"{len(indices)} with the indices {_shown(indices)}; nothing of this request is used"

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
+from ragloom.errors import DataError
 from ragloom.records import Entry
 from ragloom.vector_store.interface import ManifestRow
 
@@ -181,9 +182,15 @@ class Ledger:
     def _insert(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
         rows = iter(values)
         while some := list(itertools.islice(rows, _AT_ONCE)):
-            self._tables.execute("BEGIN")
-            self._tables.executemany(statement, some)
-            self._tables.execute("COMMIT")
+            try:
+                self._tables.execute("BEGIN")
+                self._tables.executemany(statement, some)
+                self._tables.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise DataError(
+                    "source: the folder of temporary files must have room for what the source lists and the index "
+                    f"holds, some 500 MB a million documents: {error}; make room, or set TMPDIR to another folder"
+                ) from None
 
     def _number(self, query: str) -> int:
         return int(self._tables.execute(query).fetchone()[0])

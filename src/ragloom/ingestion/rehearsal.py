@@ -7,7 +7,7 @@ seen; its vectors are, where they are cached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -149,9 +149,11 @@ class _Unwritten:
         """Yields what the last commit holds."""
         return self._index.manifest() if self._index is not None else iter(())
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
         """Returns stored vectors, as the index does."""
-        return self._index.vectors_of(document_ids) if self._index is not None else {}
+        return self._index.vectors_of(document_ids, sent) if self._index is not None else {}
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Counts chunks."""

@@ -193,7 +193,11 @@ class Run:
         owners = {id(owner): owner for block in some for owner in block.owners}.values()
         names = {owner.row.id for owner in owners if owner.known}
         names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
-        return {sent: vector for (_, sent), vector in self.writer.vectors_of(sorted(names)).items()} if names else {}
+        if not names:
+            return {}
+        # Only what these blocks need: a document of thousands of chunks comes in as many blocks.
+        hashes = {sent for block in some for sent in block.hashes}
+        return {sent: vector for (_, sent), vector in self.writer.vectors_of(sorted(names), hashes).items()}
 
     def _advance(self, *, wait: bool) -> None:
         """Does what the stages have answered; with `wait`, something at least."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from ragloom.cost import BudgetSpent
 from ragloom.ingestion.blocks import Block, Incoming
+from ragloom.provider import until
 from ragloom.records import sha256
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ class Vectoriser:
         self._pending_tokens = 0
         self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
         self._flight = _Flight(embedding.tokens_in_flight)
+        self._end = threading.Event()
         self.running = 0
         self.tokens = 0
         self.stopped: str | None = None
 
     def close(self) -> None:
-        """Lets no further batch begin; does not wait for those that are being made."""
+        """Lets no further batch begin and no further request be sent; does not wait for those that were."""
+        self._end.set()
         self._flight.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -198,7 +201,8 @@ class Vectoriser:
             return  # nobody waits for it any more
         try:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
-            apart = self._embedding.make_apart([text for _, text, _ in batch], counts)
+            with until(self._end):
+                apart = self._embedding.make_apart([text for _, text, _ in batch], counts)
             made.vectors, made.refused = apart.vectors, apart.refused
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             made.error = error

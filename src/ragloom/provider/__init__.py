@@ -63,13 +63,19 @@ def _sum(left: int | None, right: int | None) -> int | None:
 def link_problems(kind: str, base_url: str | None, api_key_env: str | None) -> list[str]:
     """Says what is wrong with a server's address or its key's name, without repeating what may be a secret."""
     problems = []
-    parts = urlsplit(base_url or "http://localhost")
-    if "@" in parts.netloc or parts.query:
+    url = base_url or "http://localhost"
+    try:
+        parts = urlsplit(url)
+        secret = "@" in parts.netloc or bool(parts.query)
+        sound = parts.scheme in ("http", "https") and bool(parts.netloc) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        secret, sound = "@" in url or "?" in url, False
+    if secret:
         problems.append(
             f"{kind}: base_url must not carry a password or a query; put the key into an environment variable and "
             f"its name into {kind}.api_key_env"
         )
-    elif parts.scheme not in ("http", "https") or not parts.netloc:
+    elif not sound:
         problems.append(
             f"{kind}: base_url={base_url!r} must be an address like http://localhost:8000/v1; add what is missing"
         )
@@ -116,6 +122,26 @@ def sending_nothing() -> Iterator[None]:
         yield
     finally:
         _silent.reset(token)
+
+
+_end: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
+
+
+class CalledOff(ServiceError):
+    """Nobody waits for the answer any more; the request that was waiting for its turn was not sent."""
+
+
+@contextmanager
+def until(end: threading.Event) -> Iterator[None]:
+    """Has calls inside the block that wait for their turn, or to be tried again, given up when an event is set.
+
+    What was sent already is waited for: it is paid for.
+    """
+    token = _end.set(end)
+    try:
+        yield
+    finally:
+        _end.reset(token)
 
 
 class Provider:
@@ -336,7 +362,11 @@ def _charge_again(failure: Failure, tokens: int) -> None:
 
 
 def _sleep(seconds: float) -> None:
-    time.sleep(seconds)
+    end = _end.get()
+    if end is None:
+        time.sleep(seconds)
+    elif end.wait(seconds):
+        raise CalledOff("the run has ended before this request was sent; run it again")
 
 
 async def _asleep(seconds: float) -> None:

@@ -234,10 +234,11 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def _excerpt(error: BaseException, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every key masked."""
+    """Shortens what a server or client said to one line, with every key masked and no half of a character."""
     body = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
     text = " ".join(str(said or error or type(error).__name__).split())
+    text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
     key = os.environ.get(link.api_key_env or "", "").strip()
     return redact(text.replace(key, MASK) if key else text)[:_EXCERPT]
 

@@ -8,7 +8,7 @@ keeps the state it was opened at. On a server (Weaviate) each document is commit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -197,8 +197,10 @@ class Index(Protocol):
     def manifest(self) -> Iterator[ManifestRow]:
         """Yields a row for each document, in no order."""
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash)."""
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
 
 
 class Writer(Protocol):
@@ -214,8 +216,14 @@ class Writer(Protocol):
     def manifest(self) -> Iterator[ManifestRow]:
         """Yields a row for each document, uncommitted ones included, in no order."""
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again."""
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again.
+
+        Args:
+            sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
+        """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet; queries keep seeing the documents' old versions.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -244,10 +244,12 @@ class LanceIndex:
         with tables.engine(self.folder.path, "reading the manifest"):
             yield from reading.manifest(self._tables[DOCUMENTS])
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash)."""
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
         with tables.engine(self.folder.path, "reading vectors"):
-            return reading.vectors_of(self._tables[CHUNKS], document_ids)
+            return reading.vectors_of(self._tables[CHUNKS], document_ids, sent)
 
 
 def _hits(rows: list[Row]) -> list[Hit]:

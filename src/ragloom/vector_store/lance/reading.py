@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,17 @@ def manifest(documents: Any) -> Iterator[ManifestRow]:
             yield ManifestRow(**row)
 
 
-def vectors_of(chunks: Any, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-    """Returns the vectors of documents in a table of chunks, by (document, sent_hash)."""
+def vectors_of(
+    chunks: Any, document_ids: Sequence[str], sent: Collection[str] | None = None
+) -> dict[tuple[str, str], np.ndarray]:
+    """Returns the vectors of documents in a table of chunks, by (document, sent_hash); `sent`: only of these hashes."""
     found: dict[tuple[str, str], np.ndarray] = {}
+    only = "" if sent is None else f" AND {one_of('sent_hash', sorted(sent))}"
     for some in batches(list(document_ids)):
-        search = chunks.search().where(one_of("document", some))
+        search = chunks.search().where(f"{one_of('document', some)}{only}")
         rows = search.select(["document", "sent_hash", "vector"]).to_arrow()
+        if not rows.num_rows:
+            continue  # of nothing NumPy does not know how long a row is
         vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
         names = zip(rows["document"].to_pylist(), rows["sent_hash"].to_pylist(), strict=True)
         found |= dict(zip(names, vectors, strict=True))

@@ -94,10 +94,12 @@ class LanceWriter:
         with self._engine("reading the manifest"):
             yield from reading.manifest(self._tables[DOCUMENTS])
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash)."""
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
         with self._engine("reading vectors"):
-            return reading.vectors_of(self._base[CHUNKS], document_ids)
+            return reading.vectors_of(self._base[CHUNKS], document_ids, sent)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet, by a plain append.

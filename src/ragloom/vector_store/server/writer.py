@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -102,7 +102,11 @@ class WeaviateWriter:
                 if (found.row.chunk.document, found.row.chunk.content_hash) in stored
                 or found.row.chunk.document in incomplete
             ]
-            chunks = self._place.delete_chunk_ids(left)
+            # Looking took time: who has taken over meanwhile may have completed what was left over, by the same ids.
+            for some in _parts(left):
+                self._lease.demand_held()
+                chunks += self._place.delete_chunk_ids(some)
+        self._lease.demand_held()
         documents = self._place.delete_documents(sorted(incomplete))
         self._recovered = True
         counted = State(documents=self._place.count(DOCUMENTS), chunks=self._place.count(CHUNKS))
@@ -118,9 +122,11 @@ class WeaviateWriter:
         """Yields a row for each document, those of this run included, in no order."""
         yield from self._place.manifest()
 
-    def vectors_of(self, document_ids: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash)."""
-        return vectors_of(self._place, document_ids)
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        return vectors_of(self._place, document_ids, sent)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
         """Stores chunks of documents that are not finished yet, each confirmed by its id.
@@ -183,9 +189,9 @@ class WeaviateWriter:
         for id, content_hash in documents:
             if self._unfinished.pop((id, content_hash), 0):
                 self._lease.demand_held()
-                self._place.delete_chunks(
-                    filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                )
+                version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
+                gone = self._place.delete_chunks(version)  # never counted as stored, but BM25 counts them on
+                self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + gone)
 
     def write(
         self,
