@@ -334,6 +334,16 @@ def test_latency_bypasses_the_cache_states_n_and_counts_failures() -> None:
     assert all(bypassed for _, bypassed in seen)
 
 
+def test_a_crash_in_a_pass_for_latency_is_a_failure_that_is_counted_and_loses_no_run() -> None:
+    def ask(question: str) -> dict[str, float]:
+        if question == "bad":
+            raise KeyError("a bug of one question")
+        return {"total": 2.0}
+
+    found = latency(ask, ["good", "bad"], concurrency=2, total=4)
+    assert (found["n"], found["errors"]) == (4, 2)
+
+
 def test_names_say_what_is_counted_and_how_deep() -> None:
     read = measure("recall@1000tokens")
     assert read is not None
