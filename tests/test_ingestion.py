@@ -238,6 +238,16 @@ def test_document_that_became_unreadable_keeps_its_old_version(corpus: Corpus) -
     assert corpus.found("wear parts") == ["en.md"]
 
 
+def test_document_that_grew_over_the_limit_keeps_its_old_version(corpus: Corpus) -> None:
+    corpus.write("small.txt", "Small.")
+    corpus.ingest()
+    corpus.write("en.md", "The saddle is covered. " * 100, later=5)
+    (corpus.folder / "sub" / "ko.txt").unlink()
+    summary = corpus.ingest("source.max_file_mb=0.001")
+    assert (summary.deleted, summary.skipped_count) == (1, 1)
+    assert corpus.found("wear parts") == ["en.md"]
+
+
 def test_nothing_is_deleted_when_the_source_is_empty(corpus: Corpus) -> None:
     corpus.ingest()
     for path in sorted(corpus.folder.rglob("*"), reverse=True):

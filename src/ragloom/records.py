@@ -95,10 +95,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error."""
+    """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error.
+
+    Attributes:
+        stays: a version of it that was taken in before is kept: it grew, and was not meant to go.
+    """
 
     location: str
     reason: str
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

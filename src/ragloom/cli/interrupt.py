@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ def stopping() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        sys.stderr.write("ending: what is in flight is finished and committed; once more ends it at once\n")
+        # Straight to the file: the stream may be in the middle of a write, which a handler must not begin again.
+        os.write(2, b"ending: what is in flight is finished and committed; once more ends it at once\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -107,6 +107,8 @@ class Run:
                     self.hiding = listed
                 self._unreadable(listed)
             elif isinstance(listed, Skipped):
+                if listed.stays:
+                    self.ledger.hide(listed.location)
                 self.summary.skip(listed)
             else:
                 self._state.listed += 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ragloom.source.base import Source
     from ragloom.vector_store.interface import Database, Index
 
-_FORGOTTEN_AT_ONCE = 256
+_FORGOTTEN_AT_ONCE = 16
 """Documents whose vectors are looked up together, to be forgotten."""
 
 

@@ -229,7 +229,8 @@ class _Walk:
             return Unreadable(shown(path), f"it is {kind}, not a file")
         if status.st_size > self._rules.max_bytes:
             limit = self._rules.max_bytes / 1_000_000
-            return Skipped(shown(path), f"{status.st_size / 1_000_000:.1f} MB is over source.max_file_mb={limit:g}")
+            reason = f"{status.st_size / 1_000_000:.1f} MB is over source.max_file_mb={limit:g}"
+            return Skipped(shown(path), reason, stays=True)
         return Entry(id=id, location=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 

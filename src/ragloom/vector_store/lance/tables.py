@@ -190,12 +190,20 @@ def maintain(table: Any, *, rebuild_terms: bool) -> None:
 
 
 def settle(table: Any) -> None:
-    """Optimises until nothing changes, so that `clean` makes no further version."""
+    """Optimises until nothing changes, so that `clean` makes no further version.
+
+    Raises:
+        ServiceError: it does not end: `clean` would remove the version that is about to be committed.
+    """
     for _ in range(_STABLE_AFTER):
         version = table.version
         table.optimize(cleanup_older_than=FOREVER)
         if table.version == version:
             return
+    raise ServiceError(
+        f"vector_store: maintenance of table {table.name} did not come to an end in {_STABLE_AFTER} rounds; nothing "
+        "was committed: ingest again"
+    )
 
 
 def clean(table: Any, keep: timedelta) -> None:
