@@ -263,9 +263,9 @@ def test_of_equal_configs_a_winner_is_named_in_no_more_sweeps_than_promised() ->
     random, sweeps = rng(11), 300
     named = {"baseline": 0, "split": 0, "pairs": 0, "never do this": 0}
     for sweep in range(sweeps):
-        scores, groups = exchangeable(6, 50, random)
+        scores, groups = exchangeable(9, 50, random)
         for plan in ("baseline", "pairs"):
-            p = p_values(scores, groups, pairs(plan, 6, 0), RESAMPLES, sweep)
+            p = p_values(scores, groups, pairs(plan, 9, 0), RESAMPLES, sweep)
             named[plan] += bool(statistics.holm(p).min() <= 0.05)
         dev = halves(groups, sweep)
         best = int(scores[:, dev].mean(axis=1).argmax())

@@ -395,7 +395,8 @@ def test_what_somebody_kills_is_replaced_and_nothing_is_lost(victim: str, mark: 
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background was told to ignore it
 from ragloom.workers.flow import Bounds
 from ragloom.workers.pool import Workers
 from worker_functions import act

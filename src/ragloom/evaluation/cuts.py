@@ -57,6 +57,7 @@ def cut_before(assembly: Assembly, stages: Stages) -> tuple[KeptCuts, Unit]:
             with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
                 for _ in kept.run(readers, jobs):
                     pass
+            kept.counts = False  # what was made above is found by the ingest, and was not found before
     return kept, unit
 
 
@@ -66,9 +67,13 @@ class KeptCuts:
     Args:
         unit: of the key that `cut_key` gives. It may have been left: what it keeps is read and written all the same.
         source: whose documents these are.
+
+    Attributes:
+        counts: whether what is given back counts as found.
     """
 
     def __init__(self, unit: Unit, source: Source) -> None:
+        self.counts = True
         self._unit = unit
         self._source = source
 
@@ -100,7 +105,7 @@ class KeptCuts:
         """Yields what is at the head and was kept."""
         while waiting and waiting[0][2]:
             job, name, _ = waiting.popleft()
-            value = self._unit.found(name or "")
+            value = (self._unit.found if self.counts else self._unit.there)(name or "")
             if value is None:
                 raise ServiceError(f"config: stages: what was cut of {job.entry.id} was removed meanwhile; try again")
             cut = cut_from(value)

@@ -16,6 +16,7 @@ from ragloom.errors import ConfigError, ServiceError
 from ragloom.vector_store.server.supervise import DATA, END_SECONDS, locked, started
 
 LOOK_SECONDS = 0.05
+_ENDING_SECONDS = 3.0
 _PORTS = range(20_000, 32_000)  # below those that the kernel gives to clients
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "TZ", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG")
 _NODE = "ragloom"  # stays the same: shards belong to a node of that name
@@ -85,7 +86,8 @@ def demand_free(folder: Path) -> None:
         return
     file = os.open(database, os.O_RDWR)
     try:
-        if not locked(file, fcntl.LOCK_EX):
+        # A server that was killed just now holds its files until the last of its threads has ended.
+        if not wait_locked(file, fcntl.LOCK_EX, time.monotonic() + _ENDING_SECONDS):
             raise ServiceError(
                 f"vector_store: vector_store.path={folder} is in use by {holder(file)}, which is no server "
                 "of ours; end it, or choose another folder"
