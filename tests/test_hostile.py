@@ -40,8 +40,8 @@ Pool = Workers[tuple[Source, str, Job], Any]
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
-    """One worker, which gives a file a minute and 1,000 MB."""
-    bounds = Bounds(processes=1, seconds=60, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
+    """One worker, which gives a file half a minute and 1,000 MB."""
+    bounds = Bounds(processes=1, seconds=30, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
     with Workers(hostile_files.read, bounds, initialise=prepare, size=lambda item: item[2].entry.size) as workers:
         yield workers
 
