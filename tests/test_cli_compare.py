@@ -72,6 +72,19 @@ def test_the_recommendation_is_an_experiment_that_composes_what_was_measured(tmp
     assert "chunk_size" not in text  # a value of the option itself is not repeated
 
 
+def test_a_key_that_follows_another_is_recommended_as_it_was_measured(tmp_path: Path) -> None:
+    follows = ["retriever.top_k=20", "reranker.top_n=10"]  # 10 is what top_n follows unless top_k is changed
+    (measured,) = load(follows)
+    (plain,) = load([])
+    assert measured.tree["reranker"] == plain.tree["reranker"]
+    good, base = write(tmp_path / "good", scores(2), *follows), write(tmp_path / "base", scores(5), BETTER)
+    done = run("compare", str(good), str(base), "comparison.baseline=base", "--out", "v", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (config,) = load(["experiment=recommended"], extra_dir=str(tmp_path / "v"))
+    assert config.tree["reranker"]["top_n"] == 10
+    assert config.tree["retriever"]["top_k"] == 20
+
+
 def test_the_recommendation_runs(tmp_path: Path, runs: list[str]) -> None:
     run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
     done = run("ingest", "--config-dir", "verdict", "experiment=recommended", "workers.processes=0", cwd=tmp_path)

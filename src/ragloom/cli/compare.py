@@ -117,27 +117,54 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
         raise DataError(f"compare: --out={out} must be a folder that can be written ({error.strerror})") from None
     notes = [f"written to {out}: verdict.md, verdict.json"]
     if found.choice.recommended is not None:
-        recommended.write_text(_experiment(found, config_dir), encoding="utf-8")
-        _demand_runnable(found, recommended.parent.parent)
+        _recommend(found, recommended, config_dir)
         run = command("ingest", ["--config-dir", str(out), f"experiment={NAME}"])
         notes.append(f"the recommendation is {recommended}; run it with: {run} source=...")
     return notes
 
 
-def _experiment(found: Comparison, config_dir: str | None) -> str:
-    from ragloom.comparison.recommendation import experiment_yaml
+def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
+    """Writes the experiment, and holds that it composes the pipeline that was measured.
+
+    A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
+    option's own value all the same: what comes out otherwise is written out.
+    """
+    from ragloom.comparison.recommendation import NAME
+    from ragloom.config import load
+
+    _, groups = _recommended(found)
+    defaults = _defaults(found, config_dir)
+    file.write_text(_experiment(found, defaults), encoding="utf-8")
+    (composed,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent))
+    followed = {
+        group: {key: value for key, value in defaults[group].items() if composed.tree[group].get(key) == value}
+        for group in groups
+    }
+    file.write_text(_experiment(found, {**defaults, **followed}), encoding="utf-8")
+    _demand_runnable(found, file.parent.parent)
+
+
+def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
+    """Composes what the recommended options alone give."""
     from ragloom.config import load
 
     run, groups = _recommended(found)
     options = [f"{group}={run.choices[group]}" for group in groups]
     extensions = [f"extensions={run.config['extensions']}"] if run.config.get("extensions") else []
     (defaults,) = load([*options, *extensions], extra_dir=config_dir)
+    return defaults.tree
+
+
+def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
+    from ragloom.comparison.recommendation import experiment_yaml
+
+    run, groups = _recommended(found)
     why = [
         f"Recommended by compare.py on {found.sheet.metric}: {found.choice.reason}.",
         *found.verdict.sentences,
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
-    return experiment_yaml(run.choices, run.config, defaults.tree, groups, why)
+    return experiment_yaml(run.choices, run.config, defaults, groups, why)
 
 
 def _demand_runnable(found: Comparison, folder: Path) -> None:
