@@ -77,7 +77,7 @@ def test_a_key_that_follows_another_is_recommended_as_it_was_measured(tmp_path: 
     (measured,) = load(follows)
     (plain,) = load([])
     assert measured.tree["reranker"] == plain.tree["reranker"]
-    good, base = write(tmp_path / "good", scores(2), *follows), write(tmp_path / "base", scores(5), BETTER)
+    good, base = write(tmp_path / "good", scores(2, 0.9), *follows), write(tmp_path / "base", scores(5), BETTER)
     done = run("compare", str(good), str(base), "comparison.baseline=base", "--out", "v", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (config,) = load(["experiment=recommended"], extra_dir=str(tmp_path / "v"))

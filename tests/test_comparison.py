@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragloom.comparison import Comparison, compare
-from ragloom.comparison.report import as_json, sections
+from ragloom.comparison.report import as_json, said, sections
 from ragloom.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
@@ -378,3 +378,9 @@ def test_labels_say_what_the_configs_differ_in(tmp_path: Path) -> None:
         write(tmp_path / "c", scores(3), BETTER),
     )
     assert sorted(found.labels) == ["fixed chunk_size=100 + none", "fixed chunk_size=256 + mmr", "paragraph + none"]
+
+
+def test_of_many_shown_differences_people_read_the_first_and_a_count() -> None:
+    sentences = [f"{number} is better" for number in range(300)]
+    assert said(sentences[:12]) == sentences[:12]
+    assert said(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]

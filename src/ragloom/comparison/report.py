@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from ragloom.comparison.testing import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number
 
 _TEXT = 160  # characters of a chunk that are shown
+MOST_SAID = 12
+"""Sentences of a verdict that people are shown; JSON has all."""
 _MOST_TESTS = 40  # shown of the tests, those of the smallest p values; JSON has all
 
 
@@ -110,6 +112,15 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def said(sentences: Sequence[str]) -> list[str]:
+    """Keeps the first sentences of a verdict: many pairs give hundreds, of which JSON has all."""
+    left = len(sentences) - MOST_SAID
+    return [
+        *sentences[:MOST_SAID],
+        *([f"{left} more differences are shown; --json has all of them"] if left > 0 else []),
+    ]
+
+
 def _verdict(found: Comparison) -> Section:
     verdict, choice, sheet = found.verdict, found.choice, found.sheet
     plans = {
@@ -119,7 +130,7 @@ def _verdict(found: Comparison) -> Section:
     }
     resampled = "windows" if sheet.windowed else "groups"
     lines = [
-        *verdict.sentences,
+        *said(verdict.sentences),
         f"Tested: {plans[verdict.plan]} ({verdict.queries} questions in {verdict.groups} {resampled}).{_could(found)}",
         *(f"Note: {note}." for note in [*verdict.notes, *found.notes, *_zeros(found)]),
         *_shipped(found),
