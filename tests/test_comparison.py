@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragloom.comparison import Comparison, compare
-from ragloom.comparison.report import as_json, said, sections
+from ragloom.comparison.report import as_json, sections, shortened
 from ragloom.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
@@ -382,5 +382,5 @@ def test_labels_say_what_the_configs_differ_in(tmp_path: Path) -> None:
 
 def test_of_many_shown_differences_people_read_the_first_and_a_count() -> None:
     sentences = [f"{number} is better" for number in range(300)]
-    assert said(sentences[:12]) == sentences[:12]
-    assert said(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]
+    assert shortened(sentences[:12]) == sentences[:12]
+    assert shortened(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]

@@ -157,12 +157,12 @@ def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
 
 def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
     from ragloom.comparison.recommendation import experiment_yaml
-    from ragloom.comparison.report import said
+    from ragloom.comparison.report import shortened
 
     run, groups = _recommended(found)
     why = [
         f"Recommended by compare.py on {found.sheet.metric}: {found.choice.reason}.",
-        *said(found.verdict.sentences),
+        *shortened(found.verdict.sentences),
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
     return experiment_yaml(run.choices, run.config, defaults, groups, why)

@@ -112,7 +112,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def said(sentences: Sequence[str]) -> list[str]:
+def shortened(sentences: Sequence[str]) -> list[str]:
     """Keeps the first sentences of a verdict: many pairs give hundreds, of which JSON has all."""
     left = len(sentences) - MOST_SAID
     return [
@@ -130,7 +130,7 @@ def _verdict(found: Comparison) -> Section:
     }
     resampled = "windows" if sheet.windowed else "groups"
     lines = [
-        *said(verdict.sentences),
+        *shortened(verdict.sentences),
         f"Tested: {plans[verdict.plan]} ({verdict.queries} questions in {verdict.groups} {resampled}).{_could(found)}",
         *(f"Note: {note}." for note in [*verdict.notes, *found.notes, *_zeros(found)]),
         *_shipped(found),
