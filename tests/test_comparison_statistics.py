@@ -259,7 +259,7 @@ def exchangeable(configs: int, groups: int, random: np.random.Generator) -> tupl
 
 
 def test_of_equal_configs_a_winner_is_named_in_no_more_sweeps_than_promised() -> None:
-    # 300 sweeps: .05 +- .0126; .06 is the promise (benchmarks/statistics.py holds it with 2,000), .09 a broken test.
+    # 300 sweeps: .05 +- .0126; .06 is the promise (benchmarks/significance.py holds it with 2,000), .09 a broken test.
     random, sweeps = rng(11), 300
     named = {"baseline": 0, "split": 0, "pairs": 0, "never do this": 0}
     for sweep in range(sweeps):

@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 SPLIT_GROUPS = 20
 """Groups from which on they are split into halves; below, they are cut into windows."""
 _WINDOWS, _WINDOW_QUERIES = 20, 10
-"""About how many windows, and how many queries each at least. Measured (benchmarks/statistics.py: five KorQuAD
+"""About how many windows, and how many queries each at least. Measured (benchmarks/significance.py: five KorQuAD
 articles, configs alike within a paragraph of six queries): 20 of 10 name a false winner in .05 of all sweeps, 50 of 5
 in .18."""
 

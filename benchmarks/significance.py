@@ -1,6 +1,6 @@
 """Measures by simulation whether the verdict is honest; exits 1 when a limit is missed.
 
-    python benchmarks/statistics.py [sweeps]
+    python benchmarks/significance.py [sweeps]
 
 Each sweep draws groups of queries with their real per-query scores (nDCG@10 of 27 hashed embeddings on KorQuAD, whose
 groups are articles of several questions, and on SciFact, where a group is a document of mostly one). Exchangeable
