@@ -31,6 +31,7 @@ from ragloom.evaluation.written import Scored, dollars_of
 from ragloom.measures import Need, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
+from ragloom.values import OPERATIONAL_KEYS
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -39,23 +40,6 @@ if TYPE_CHECKING:
     from ragloom.tokenizer import Tokenizer
     from ragloom.vector_store.interface import Index
 
-_OPERATIONAL = (
-    "output",
-    "runs",
-    "cache",
-    "stages",
-    "workers",
-    "concurrency",
-    "ingest",
-    "latency",
-    "dry_run",
-    "budget",
-    "prices",
-    "explain",
-    "retry_failed",
-    "comparison",
-)
-"""Top-level keys that decide neither what is measured nor what comes out."""
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
 
@@ -102,7 +86,7 @@ class Report:
 
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
-    tree = {key: value for key, value in config.public().items() if key not in _OPERATIONAL}
+    tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 

@@ -81,3 +81,24 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
         for name, item in inspect.signature(builder).parameters.items()
         if item.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
+
+
+OPERATIONAL_KEYS = frozenset(
+    {
+        "output",
+        "runs",
+        "cache",
+        "stages",
+        "workers",
+        "concurrency",
+        "ingest",
+        "latency",
+        "dry_run",
+        "budget",
+        "prices",
+        "explain",
+        "retry_failed",
+        "comparison",
+    }
+)
+"""Top-level keys of a config that decide neither what is measured nor what comes out."""

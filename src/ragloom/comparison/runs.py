@@ -14,26 +14,10 @@ from typing import Any
 
 from ragloom.errors import DataError
 from ragloom.records import canonical_json
+from ragloom.values import OPERATIONAL_KEYS
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
-_NOT_THE_EXPERIMENT = {
-    "output",
-    "runs",
-    "cache",
-    "workers",
-    "concurrency",
-    "ingest",
-    "latency",
-    "dry_run",
-    "budget",
-    "prices",
-    "explain",
-    "retry_failed",
-    "stages",
-    "comparison",
-    "max_delete_fraction",
-    "allow_mass_delete",
-}
+_NOT_THE_EXPERIMENT = OPERATIONAL_KEYS | {"max_delete_fraction", "allow_mass_delete"}
 """Top-level keys of a config that decide neither what is measured nor what comes out."""
 _MOST_SHOWN = 3  # ids named in an error
 
