@@ -37,6 +37,7 @@ SHARED = {
     "provider",
     "cache",
     "workers",
+    "spooled",
 }
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from llama_index.core.schema import MetadataMode
 
+from ragloom import spooled
 from ragloom.assembly import Assembly
 from ragloom.config import load
 from ragloom.embedding.hashed import HashingEmbedding
@@ -511,3 +512,22 @@ def test_workers_give_the_same_index_as_this_process(corpus: Corpus, tmp_path: P
     ]
     assert dumps[0] == dumps[1]
     assert len(dumps[0]) == here.chunks
+
+
+def test_a_long_document_is_the_same_as_a_short_one_but_stands_in_a_file(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.write("long.txt", f"{KO} {EN} " * 40)
+    corpus.ingest()
+    there = corpus.assembly()
+    before = contents(there.open()), there.open().document("long.txt")
+    there.database.delete(there.index_name)
+    monkeypatch.setattr(spooled, "LONG", 1000)
+    assert counts(corpus.ingest()) == (3, 0, 0, 0)
+    (kept,) = corpus.store.glob("*/texts/*")
+    assert kept.read_text(encoding="utf-8") == before[1].text
+    assert (contents(there.open()), there.open().document("long.txt")) == before
+    corpus.write("long.txt", f"{EN} {KO} " * 40, later=1)
+    assert counts(corpus.ingest("vector_store.retention_minutes=0")) == (0, 1, 2, 0)
+    assert [path.name for path in corpus.store.glob("*/texts/*")] != [kept.name]
+    assert there.open().document("long.txt").text.startswith(EN)

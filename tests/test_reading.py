@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from llama_index.core.schema import Document
 
 from chunkers import FORMATS, OPTIONS, TEXTS, LetterEmbedding, chunkers, document
+from ragloom import spooled
 from ragloom.chunking.parser import SpanParser
 from ragloom.errors import DataError
 from ragloom.reading import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
 from ragloom.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.source.base import Source
+from ragloom.spooled import SpooledText
 from ragloom.workers.asking import answering
 from ragloom.workers.flow import Bounds
 from test_source import folder
@@ -42,9 +44,9 @@ def run(source: Source, chunking: SpanParser, processes: int, **changed: Any) ->
         return {job.entry.id: found for job, found in readers.run(jobs(source))}
 
 
-def read(made: Document, chunking: SpanParser) -> Cut:
+def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> Cut:
     with answering(answers_of(getattr(chunking, "embedding", None))):
-        found = Reading(ToldSource(made), chunking)(Job(Entry("x", "x", 1, None)))
+        found = Reading(ToldSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
     assert isinstance(found, Cut)
     return found
 
@@ -61,6 +63,34 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "notes.txt").write_bytes("한글 문서입니다. ".encode("cp949") * 30)
     (tmp_path / "empty.txt").write_bytes(b"")
     return tmp_path
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@settings(max_examples=10, deadline=None)
+@given(text=TEXTS, format=FORMATS)
+def test_a_long_text_stays_behind_in_a_file_and_gives_the_same_chunks(
+    tmp_path_factory: pytest.TempPathFactory, option: str, text: str, format: str | None
+) -> None:
+    chunking, made = CHUNKERS[option], document(text, format)
+    folder = tmp_path_factory.mktemp("spool")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spooled, "LONG", 0)
+        sent = pickle.dumps(read(made, chunking, folder), protocol=5)
+    crossed: Cut = pickle.loads(sent)
+    assert isinstance(crossed.text, SpooledText)
+    assert crossed.text.read() == made.text
+    assert crossed.text_hash == sha256(made.text)
+    assert list(crossed.chunks()) == list(chunking.chunks(made))
+    crossed.close()
+    assert not list(folder.iterdir())
+
+
+def test_no_room_for_a_long_text_is_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooled, "LONG", 0)
+    with pytest.raises(DataError, match="source: the folder of temporary files must have room.*TMPDIR"):
+        read(document("A text.", None), CHUNKERS["fixed"], tmp_path / "gone")
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -1,7 +1,7 @@
 """One document from its bytes to its spans: what a worker process does. Knows no store and no option.
 
 A document crosses the process boundary as its text once, in UTF-8, and its chunks as numbers: LlamaIndex nodes of
-the same chunks took 31 MB for each MB of text.
+the same chunks took 31 MB for each MB of text. A long text stays behind in a file.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import pickle
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
+from ragloom import spooled
+from ragloom.errors import DataError
 from ragloom.records import Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.source.base import CannotRead, shown
+from ragloom.spooled import SpooledText
 from ragloom.workers.asking import ask
 from ragloom.workers.flow import Bounds
 from ragloom.workers.outcome import Done
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 
 _ITEMS_EACH = 64
 """Documents in flight for each worker."""
+_NOTHING: dict[str, Any] = {}
+"""What most chunks' metadata has beyond the document's; one for all of them."""
 _ASKED_AT_ONCE = 2048
 """Texts: LlamaIndex's own limit, so that the embedding makes its batches and not this one."""
 
@@ -67,7 +73,7 @@ class Cut:
         located: what each chunk's metadata has beyond what it inherits; empty where none has any.
         inherits: whether chunks have the document's metadata.
         oversized: chunks over the chunking's size.
-        content: the text, or its UTF-8 (half surrogate pairs included).
+        content: the text, or its UTF-8 (half surrogate pairs included), or where it is in a file.
     """
 
     document: str
@@ -80,14 +86,19 @@ class Cut:
     located: list[dict[str, Any]]
     inherits: bool
     oversized: int
-    content: str | bytes | bytearray
+    content: str | bytes | bytearray | SpooledText
 
     @property
-    def text(self) -> str:
+    def text(self) -> str | SpooledText:
         """The normalised text."""
-        if not isinstance(self.content, str):
+        if not isinstance(self.content, str | SpooledText):
             self.content = str(self.content, "utf-8", "surrogatepass")
         return self.content
+
+    def close(self) -> None:
+        """Removes the text's file, if there is one."""
+        if isinstance(self.content, SpooledText):
+            self.content.remove()
 
     def __len__(self) -> int:
         """Counts the chunks."""
@@ -96,7 +107,9 @@ class Cut:
     def chunks(self) -> Iterator[Chunk]:
         """Yields the chunks, equal to those that the chunking yields for the document."""
         text, inherited = self.text, self.metadata if self.inherits else {}
-        for at in range(len(self)):
+        spans = zip(self.spans[::2], self.spans[1::2], strict=True)
+        slices = text.slices(spans) if isinstance(text, SpooledText) else (text[start:end] for start, end in spans)
+        for at, part in enumerate(slices):
             start, end = self.spans[2 * at], self.spans[2 * at + 1]
             yield Chunk(
                 id=chunk_id(self.document, self.content_hash, start, end),
@@ -104,7 +117,7 @@ class Cut:
                 content_hash=self.content_hash,
                 start=start,
                 end=end,
-                text=text[start:end],
+                text=part,
                 metadata={**inherited, **(self.located[at] if self.located else {})},
             )
 
@@ -112,7 +125,7 @@ class Cut:
         """Pickles with the text as a buffer, which is sent uncopied."""
         content = self.content.encode("utf-8", "surrogatepass") if isinstance(self.content, str) else self.content
         fields = (getattr(self, name) for name in self.__slots__[:-1])
-        return Cut, (*fields, pickle.PickleBuffer(content))
+        return Cut, (*fields, content if isinstance(content, SpooledText) else pickle.PickleBuffer(content))
 
 
 class Reading:
@@ -122,10 +135,12 @@ class Reading:
         source: whose documents these are.
         chunking: cuts them. An embedding that it needs stays in the process that runs the workers, with its cache,
             limits and budget, and is asked (`answers_of`); only a cheap one goes along.
+        spool: folder for long texts, whose files are the caller's; None: they cross the boundary like others.
     """
 
-    def __init__(self, source: Source, chunking: SpanParser) -> None:
+    def __init__(self, source: Source, chunking: SpanParser, spool: Path | None = None) -> None:
         self._source = source
+        self._spool = spool
         self._chunking = _asking(chunking)
 
     def load(self) -> None:
@@ -155,12 +170,11 @@ class Reading:
         spans, located, before = array("q"), [], self._chunking.oversized
         for chunk in self._chunking.chunks(document):
             spans.extend((chunk.start, chunk.end))
-            located.append({key: value for key, value in chunk.metadata.items() if key not in inherited})
-        utf8 = document.text.encode("utf-8", "surrogatepass")
+            located.append({key: value for key, value in chunk.metadata.items() if key not in inherited} or _NOTHING)
         return Cut(
             document=document.node_id,
             bytes_hash=bytes_hash,
-            text_hash=sha256(utf8),
+            text_hash=sha256(document.text),
             metadata_hash=sha256(canonical_json(document.metadata)),
             content_hash=content_hash,
             metadata=dict(document.metadata),
@@ -168,8 +182,19 @@ class Reading:
             located=located if any(located) else [],
             inherits=self._chunking.include_metadata,
             oversized=self._chunking.oversized - before,
-            content=utf8,
+            content=self._content(document.text),
         )
+
+    def _content(self, text: str) -> bytes | SpooledText:
+        if self._spool is None or len(text) < spooled.LONG:
+            return text.encode("utf-8", "surrogatepass")
+        try:
+            return spooled.spooled(text, self._spool)
+        except OSError as error:
+            raise DataError(
+                f"source: the folder of temporary files must have room for the text of each long document: {error}; "
+                "make room, or set TMPDIR to another folder"
+            ) from None
 
 
 def refusal(says: str) -> str:
@@ -200,12 +225,12 @@ class Readers:
     """Reads documents in worker processes. A context manager: leaving it ends them.
 
     Args:
-        source, chunking: as `Reading` has them.
+        source, chunking, spool: as `Reading` has them.
         bounds: of each document and of all.
     """
 
-    def __init__(self, source: Source, chunking: SpanParser, bounds: Bounds) -> None:
-        reading = Reading(source, chunking)
+    def __init__(self, source: Source, chunking: SpanParser, bounds: Bounds, spool: Path | None = None) -> None:
+        reading = Reading(source, chunking, spool)
         self._workers: Workers[Job, Cut | Same | Unreadable] = Workers(
             reading,
             bounds,

@@ -16,6 +16,7 @@ from ragloom.errors import ServiceError
 from ragloom.reading import Cut, Job, Readers, Same, bounds_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
 from ragloom.source.base import CannotRead
+from ragloom.spooled import whole
 from ragloom.stages import Stages, Unit
 from ragloom.values import needs_of
 
@@ -133,7 +134,7 @@ def cut_json(cut: Cut) -> dict[str, Any]:
         "located": cut.located,
         "inherits": cut.inherits,
         "oversized": cut.oversized,
-        "content": cut.text,
+        "content": whole(cut.text),
     }
 
 

@@ -49,11 +49,16 @@ class Staying(NamedTuple):
 
 
 class Ledger:
-    """A context manager: leaving it removes the file."""
+    """A context manager: leaving it removes the folder.
+
+    Attributes:
+        folder: the temporary one, for what else has to go when the ingest ends.
+    """
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory(prefix="ragloom-")
-        self._tables = sqlite3.connect(Path(self._folder.name) / "ledger.sqlite", isolation_level=None)
+        self.folder = Path(self._folder.name)
+        self._tables = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
         self._tables.executescript(_TABLES)
 
     def __enter__(self) -> Self:

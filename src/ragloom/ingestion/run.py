@@ -129,7 +129,7 @@ class Run:
             closing(Vectoriser(self.embedding, self._stored, self._events)) as self._vectors,
             closing(Storing(self.writer, self._events)) as self._storing,
         ):
-            with Readers(self.source, self.chunking, workers) as readers:
+            with Readers(self.source, self.chunking, workers, self.ledger.folder) as readers:
                 for block in blocks(self._documents(readers), self.embedding.dimensions):
                     while self._in_flight and self._in_flight + block.bytes > in_flight_mb * 1e6:
                         self._advance(wait=True)
@@ -236,6 +236,8 @@ class Run:
             self._in_flight -= block.bytes
             self._state.written += len(block.chunks)
             stored = [document for document in block.complete if document.failed is None]
+            for document in block.complete:
+                document.cut.close()
             self.ledger.wrote(document.row for document in stored)
             changed = sum(document.known for document in stored)
             self.summary.changed += changed

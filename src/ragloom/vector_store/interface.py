@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.errors import DataError
 from ragloom.records import Chunk, Hit
+from ragloom.spooled import SpooledText
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,10 +107,10 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocumentRow:
-    """A document to be written: its manifest row with its text and metadata."""
+    """A document to be written: its manifest row with its text (which may be in a file) and metadata."""
 
     manifest: ManifestRow
-    text: str
+    text: str | SpooledText
     metadata: dict[str, Any]
 
 

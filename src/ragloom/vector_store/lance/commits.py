@@ -15,7 +15,6 @@ from ragloom.vector_store.interface import IndexInfo
 if TYPE_CHECKING:
     from ragloom.vector_store.lance.approximation import Approximation, Wanted
     from ragloom.vector_store.lance.folders import IndexFolder
-
 CHUNKS, DOCUMENTS = "chunks", "documents"
 """The tables of an index."""
 
@@ -80,7 +79,7 @@ def publish(
         retention: how long a replaced state stays readable.
         said: `description` and `summary`.
     """
-    from ragloom.vector_store.lance import tables
+    from ragloom.vector_store.lance import tables, texts
 
     before = folder.commits()
     last = before[-1] if before else None
@@ -104,6 +103,7 @@ def publish(
     with tables.engine(folder.path, "removing old versions"):
         for name, table in opened.items():
             tables.clean(table, oldest_kept(kept, name))
+        texts.clean(folder.path, [item.versions[DOCUMENTS] for item in kept if DOCUMENTS in item.versions])
     return commit
 
 

@@ -16,7 +16,7 @@ from ragloom.vector_store.checks import check_alias
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.identity import INGEST, Identity, outdated
 from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
-from ragloom.vector_store.lance import reading, tables
+from ragloom.vector_store.lance import reading, tables, texts
 from ragloom.vector_store.lance.aliases import Aliases
 from ragloom.vector_store.lance.approximation import Approximation, Wanted
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Commit, info_of
@@ -226,10 +226,12 @@ class LanceIndex:
         """
         with tables.engine(self.folder.path, "reading a document"):
             search = self._tables[DOCUMENTS].search().where(f"id = {quoted(id)}")
-            rows = search.select(["id", "text", "metadata"]).to_arrow().to_pylist()
-        if not rows:
-            raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
-        return StoredDocument(rows[0]["id"], rows[0]["text"], json.loads(rows[0]["metadata"]))
+            rows = search.select(["id", "text", "text_hash", "metadata"]).to_arrow().to_pylist()
+            if not rows:
+                raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
+            row = rows[0]
+            text = texts.read(self.folder.path, row["text_hash"]) if row["text"] is None else row["text"]
+        return StoredDocument(row["id"], text, json.loads(row["metadata"]))
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
         """Returns all chunks of documents, ordered by (document, start)."""

@@ -3,6 +3,7 @@
     <path>/<index>/index.json      what the index is, written once when it is created
     <path>/<index>/commits.json    which table versions queries read, newest last; replaced atomically at each commit
     <path>/<index>/*.lance         the engine's tables
+    <path>/<index>/texts/          texts too long for the engine (`texts`)
     <path>/.locks/<index>          held by the writer; the kernel lets go of it when the process dies
     <path>/.aliases.json           which index each alias names (`aliases`)
 

@@ -145,9 +145,10 @@ def chunk_rows(
 
 
 def document_rows(documents: Sequence[StoredDocumentRow]) -> pa.Table:
-    """Turns documents into rows of the document table."""
+    """Turns documents into rows of the document table; a text in a file is no part of them."""
     arrays = _manifest_arrays([document.manifest for document in documents])
-    arrays["text"] = _texts([document.text for document in documents], [d.manifest for d in documents], pa.large_utf8())
+    texts = [document.text if isinstance(document.text, str) else None for document in documents]
+    arrays["text"] = _texts(texts, [document.manifest for document in documents], pa.large_utf8())
     arrays["metadata"] = pa.array([metadata.to_json(d.metadata, d.manifest.id) for d in documents], pa.utf8())
     return pa.table(arrays)
 

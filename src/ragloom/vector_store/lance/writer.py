@@ -19,10 +19,11 @@ import pyarrow.compute
 
 from ragloom.errors import ServiceError
 from ragloom.records import Chunk
+from ragloom.spooled import SpooledText
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow
-from ragloom.vector_store.lance import conditions, reading, tables
+from ragloom.vector_store.lance import conditions, reading, tables, texts
 from ragloom.vector_store.lance.approximation import Wanted
 from ragloom.vector_store.lance.commits import CHUNKS, DOCUMENTS, Upkeep, info_of, publish
 from ragloom.vector_store.lance.conditions import one_of
@@ -135,6 +136,9 @@ class LanceWriter:
         demand_appended(names, documents, self._unfinished)
         manifest = tables.document_rows(documents)
         with self._engine("writing"):
+            for document in documents:
+                if isinstance(document.text, SpooledText):
+                    texts.put(self._folder.path, document.manifest.text_hash, document.text)
             known = self._known(list(names))
             self._write_manifest(manifest, known.keys())
             changed = {id: names[id].content_hash for id, old in known.items() if old != names[id].content_hash}

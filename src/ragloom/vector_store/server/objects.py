@@ -12,6 +12,7 @@ import numpy as np
 from weaviate.classes.data import DataObject
 
 from ragloom.records import Chunk, sha256
+from ragloom.spooled import whole
 from ragloom.vector_store import metadata
 from ragloom.vector_store.checks import check_unicode
 from ragloom.vector_store.found import Row
@@ -111,7 +112,7 @@ def vector_of(found: Object[Any, Any], dimensions: int) -> list[float]:
 def document_object(document: StoredDocumentRow) -> DataObject[dict[str, Any], None]:
     """Makes the manifest object of a document: writing it is what commits the document."""
     kept = metadata.to_json(document.metadata, document.manifest.id)
-    properties = {**_manifest_properties(document.manifest), "text": document.text, "metadata": kept}
+    properties = {**_manifest_properties(document.manifest), "text": whole(document.text), "metadata": kept}
     _check(properties, document.manifest.id)
     return DataObject(properties=properties, uuid=document_uuid(document.manifest.id))
 
