@@ -108,7 +108,7 @@ def main(*sizes: str) -> int:
     table = Table("corpus", *(f"{stage} MB" for stage in stages), "chunks", "chunks/s", "seconds", "again s")
     for name in ("dense", "bm25", "hybrid"):
         table.add_column(f"{name} ms p50 / p99")
-    table.add_column("notes")
+    notes = []
     with tempfile.TemporaryDirectory(prefix="ragloom-memory-") as place:
         folder = Path(place)
         for size in sizes or SIZES:
@@ -121,7 +121,8 @@ def main(*sizes: str) -> int:
             shown = [f"{peaks.get(stage, 0):.0f}" for stage in stages]
             shown += [str(summary["chunks"]), f"{rate:.0f}", f"{summary['seconds']:.0f}", f"{again['seconds']:.1f}"]
             shown += [f"{low:.1f} / {high:.1f}" for low, high in asked.values()]
-            table.add_row(size, *shown, " ".join(summary["notes"]))
+            table.add_row(size, *shown)
+            notes += [f"{size}: {note}" for note in summary["notes"]]
             rows.append((size, peaks))
             if peaks.get("maintaining", 0) > MAINTENANCE_MB:
                 wrong.append(f"{size}: maintenance took {peaks['maintaining']:.0f} MB")
@@ -131,6 +132,8 @@ def main(*sizes: str) -> int:
     if len(many) > 2 and many[2] - many[1] > GROWTH_MB:
         wrong.append(f"reading to commit grew by {many[2] - many[1]:.0f} MB from the second size to the third")
     screen.print(table)
+    for line in notes:
+        screen.print(line)
     for line in wrong:
         screen.print(f"[red]{line}[/]")
     return 1 if wrong else 0

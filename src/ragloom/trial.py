@@ -300,6 +300,7 @@ def unit_json(unit: Unit) -> dict[str, Any]:
         "hits": unit.counts.hits,
         "made": unit.counts.made,
         "damaged": unit.counts.damaged,
+        "seconds": round(unit.seconds, 3),
         "differs": list(unit.differs),
     }
 

@@ -69,7 +69,7 @@ class Vectoriser:
         self._waiting: dict[str, list[Slot]] = {}
         self._pending: list[tuple[str, str, int]] = []  # hash, text, tokens
         self._pending_tokens = 0
-        self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
+        self._pool = ThreadPoolExecutor(embedding.concurrency + embedding.ahead, thread_name_prefix="ragloom-embedding")
         self._flight = _Flight(embedding.tokens_in_flight)
         self._end = threading.Event()
         self.running = 0

@@ -14,9 +14,9 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ragloom.cost import charge, record
@@ -155,6 +155,7 @@ class Provider:
         self._lock = threading.Lock()
         self._usage = Usage()
         self._limiter = Limiter(link.rates)
+        self._in_flight = threading.BoundedSemaphore(link.concurrency) if link.concurrency else nullcontext()
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
 
@@ -180,10 +181,13 @@ class Provider:
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
         """
-        answer = self._call(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
-        )
-        return self._recorded(_expect(answer, "data", self.link))
+
+        def send(client: openai.OpenAI, limit: float) -> Callable[[], CreateEmbeddingResponse]:
+            # Raw, so that the next request may be in flight while this answer is read: vectors are long.
+            response = client.embeddings.with_raw_response.create(**self._complete(request), timeout=limit)
+            return cast("Callable[[], CreateEmbeddingResponse]", response.parse)
+
+        return self._recorded(_expect(self._call(send, tokens), "data", self.link))
 
     async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
@@ -194,9 +198,12 @@ class Provider:
 
     def chat(self, **request: Any) -> ChatCompletion:
         """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says."""
-        answer: ChatCompletion = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
-        )
+
+        def send(client: openai.OpenAI, limit: float) -> Callable[[], ChatCompletion]:
+            answer: ChatCompletion = client.chat.completions.create(**self._complete(request), timeout=limit)
+            return lambda: answer
+
+        answer = self._call(send)
         return self._recorded(_expect(answer, "choices", self.link))
 
     async def achat(self, **request: Any) -> ChatCompletion:
@@ -212,9 +219,14 @@ class Provider:
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
-        opened = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
-        )
+
+        def send(client: openai.OpenAI, limit: float) -> Callable[[], openai.Stream[ChatCompletionChunk]]:
+            opened: openai.Stream[ChatCompletionChunk] = client.chat.completions.create(
+                **self._complete(request), stream=True, timeout=limit
+            )
+            return lambda: opened
+
+        opened = self._call(send)
         usage, failure = None, None
         try:
             for chunk in opened:
@@ -249,21 +261,37 @@ class Provider:
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
 
-    def _call(self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0) -> Answer:
+    def _call(self, send: Callable[[openai.OpenAI, float], Callable[[], Answer]], tokens: int = 0) -> Answer:
+        """Sends until there is an answer.
+
+        Args:
+            send: makes one request; what it returns reads the answer, when the request is not in flight any more.
+        """
         client, course = self._sync_client(), Course(self.link)
         while True:
-            if held := self._limiter.reserve(tokens):
-                course.pause(held)
-                _sleep(held)
-            limit = course.begin()
-            self._add(Usage(requests=1))
             try:
-                return send(client, limit)
+                with self._turn(course, tokens) as limit:
+                    read = send(client, limit)
+                return read()
             except self._failures as error:
                 failure = failure_of(self.link, error)
             wait = course.wait_after(failure)
             _charge_again(failure, tokens)
             _sleep(wait)
+
+    @contextmanager
+    def _turn(self, course: Course, tokens: int) -> Iterator[float]:
+        """Waits until a request may be sent; gives its time limit in seconds."""
+        came = time.monotonic()
+        with self._in_flight:
+            course.pause(time.monotonic() - came)
+            _demand_wanted()
+            if held := self._limiter.reserve(tokens):
+                course.pause(held)
+                _sleep(held)
+            limit = course.begin()
+            self._add(Usage(requests=1))
+            yield limit
 
     async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]], tokens: int = 0) -> Answer:
         client, course = self._async_client(), Course(self.link)
@@ -365,7 +393,14 @@ def _sleep(seconds: float) -> None:
     end = _end.get()
     if end is None:
         time.sleep(seconds)
-    elif end.wait(seconds):
+    else:
+        end.wait(seconds)
+        _demand_wanted()
+
+
+def _demand_wanted() -> None:
+    end = _end.get()
+    if end is not None and end.is_set():
         raise CalledOff("the run has ended before this request was sent; run it again")
 
 

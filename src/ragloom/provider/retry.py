@@ -36,6 +36,7 @@ _EXCERPT = 300
 # Go's notation of a time span, as OpenAI's headers have it: "1s", "6m0s", "20ms", "1h2m3.5s".
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s))+")
 _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")  # RFC 9110 has whole ones, and servers send parts
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about what was sent, not about who sends or where
 
@@ -65,6 +66,7 @@ class Link:
         attempts: requests made for one call at most, the first included.
         deadline: seconds after which a call is not tried again, waits included.
         rates: what may be sent in a minute.
+        concurrency: requests in flight at once, of threads that wait for theirs; None = as many as come.
     """
 
     kind: Literal["embedding", "llm"]
@@ -75,6 +77,7 @@ class Link:
     attempts: int
     deadline: float
     rates: Rates = field(default_factory=Rates)
+    concurrency: int | None = None
 
     @property
     def place(self) -> str:
@@ -223,7 +226,7 @@ def _retry_after(headers: Any) -> float | None:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
         value = headers.get("retry-after") or ""
-        if value.strip().isdigit():
+        if _SECONDS.fullmatch(value.strip()):
             return float(value)
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError):

@@ -13,6 +13,7 @@ damaged is made anew, never believed.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,15 @@ __all__ = ["Stages", "Unit"]
 
 _NAMED = 32  # hexadecimal digits of a unit's folder
 _COMPARED = 256  # newest units that are compared to name the nearest: explaining a miss must not read a whole disk
+
+
+@contextmanager
+def _timed(unit: Unit) -> Iterator[Unit]:
+    began = time.perf_counter()
+    try:
+        yield unit
+    finally:
+        unit.seconds = time.perf_counter() - began
 
 
 class Stages:
@@ -52,7 +62,8 @@ class Stages:
         """
         key = json.loads(canonical_json(dict(key)))
         if self._folder is None:
-            yield Unit(kind, key, Items(None))
+            with _timed(Unit(kind, key, Items(None))) as unit:
+                yield unit
             return
         folder = self._place(kind, key)
         try:
@@ -69,7 +80,8 @@ class Stages:
                 (folder / "key.json").write_text(json.dumps(key, ensure_ascii=False, indent=1) + "\n", "utf-8")
             items = Items(folder / "items.sqlite")
             try:
-                yield Unit(kind, key, items, known=known and len(items) > 0, differs=differs)
+                with _timed(Unit(kind, key, items, known=known and len(items) > 0, differs=differs)) as unit:
+                    yield unit
             finally:
                 items.close()
 

@@ -113,6 +113,7 @@ class Unit:
         items: what is there.
         known: whether something was there before.
         differs: on a miss, the keys in which the nearest unit differs (this one / that one); empty where there is none.
+        seconds: that it was entered for; of one that was entered within it, too.
     """
 
     kind: str
@@ -121,6 +122,7 @@ class Unit:
     known: bool = False
     differs: Sequence[str] = ()
     counts: Counts = field(default_factory=Counts)
+    seconds: float = 0.0
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def item(self, name: str, make: Callable[[], Any]) -> Any:
