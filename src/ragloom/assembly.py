@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ragloom.vector_store.interface import Database, Index
 
 
+_GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
+
+
 class Assembly:
     """The parts of one experiment; with `with`, what they hold open is let go of at the end."""
 
@@ -130,6 +133,11 @@ class Assembly:
     def llm(self) -> Any:
         """What writes the answer."""
         return build(self.config, "llm", **self._available("llm"))
+
+    @cached_property
+    def judge(self) -> Any:
+        """The LLM that judges answers; None where nobody does."""
+        return build(self.config, "judge", **self._available("judge"))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -282,8 +290,8 @@ class Assembly:
         return Budget(**settings, price=price)
 
     def _available(self, group: str) -> dict[str, Any]:
-        """Builds what a group's builder asks for; the opened index is the caller's to give."""
-        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name != "index"}
+        """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
+        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}
 
     def _promoted(self, alias: str) -> Index:
         """Opens the index that an alias names, if this config analyses and embeds questions as it was built."""

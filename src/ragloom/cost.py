@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from ragloom.errors import RagloomError
 
-Kind = Literal["embedding", "llm"]
+Kind = Literal["embedding", "llm", "judge"]
 
 _adding = threading.Lock()
 
@@ -78,7 +78,7 @@ class Usage:
             tokens.requests += 1
             tokens.input += input_tokens or 0
             tokens.output += output_tokens or 0
-            tokens.unreported += input_tokens is None or (kind == "llm" and output_tokens is None)
+            tokens.unreported += input_tokens is None or (kind != "embedding" and output_tokens is None)
 
     def tokens(self, kind: Kind) -> Tokens:
         """Sums the usage of one kind over its models."""

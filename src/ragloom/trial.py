@@ -19,16 +19,17 @@ from ragloom.config import Config
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
-from ragloom.evaluation.asking import Told, ask_all
+from ragloom.evaluation.asking import Told, ask_all, each
 from ragloom.evaluation.cuts import cut_before
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
+from ragloom.evaluation.judging import Judging, judge_json
 from ragloom.evaluation.questions import Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import Corpus, Scorer, by_documents
 from ragloom.evaluation.step import committed, content_digest, in_step
 from ragloom.evaluation.written import Scored, dollars_of
-from ragloom.measures import Need, need
+from ragloom.measures import Need, judged, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
 from ragloom.values import OPERATIONAL_KEYS
@@ -147,6 +148,8 @@ class Trial:
             )
         if tree["answers"]:
             _ = self.assembly.llm  # a missing key is told before an embedding is paid for
+        if judged(tree["metrics"]):
+            _ = self.assembly.judge
 
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
@@ -178,6 +181,8 @@ class Trial:
         asked = self._ranked(asking, checked.queries)
         if self.config.tree["answers"]:
             asked = self._answered(asking, checked.queries, asked)
+        if names := judged(self.config.tree["metrics"]):
+            asked = self._judged(Judging(self.assembly, names), checked.queries, asked)
         scored = self._scored(checked.queries, asked, index)
         latency = self._latency(asking, checked.queries)
         dataset = {"name": self.dataset.name, "digest": checked.digest()}
@@ -226,6 +231,18 @@ class Trial:
             answered = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
         self._units.append(unit)
         return answered
+
+    def _judged(self, judging: Judging, queries: Sequence[Query], asked: Sequence[Asked]) -> list[Asked]:
+        with self._stages.unit("verdicts", judging.key()) as unit, self._watch.asking("verdicts") as told:
+            found = each(
+                list(zip(queries, asked, strict=True)),
+                lambda pair: judging.judged(unit, *pair),
+                lambda asked: any(verdict.passed is None for verdict in asked.verdicts.values()),
+                self.config.tree["concurrency"],
+                told,
+            )
+        self._units.append(unit)
+        return found
 
     def _scored(self, queries: list[Query], asked: list[Asked], index: Index) -> Scored:
         settings = self.config.tree["metrics"]
@@ -278,6 +295,7 @@ class Trial:
                 "git": git(),
                 "stages": [unit_json(unit) for unit in self._units],
                 "problems": problems,
+                "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
             },
             "metrics.json": scored.metrics(),
             "queries.jsonl": map(json_line, scored.lines()),

@@ -2,7 +2,7 @@
 
     config.yaml     the composed config, without secrets
     run.json        names, fingerprints, environment, git commit
-    metrics.json    means, counts, cost: byte-equal for the same index and config
+    metrics.json    means, verdicts, counts, cost: byte-equal for the same index and config
     queries.jsonl   a line for each question, in the dataset's order
     run.trec, qrels.trec    what standard tools read
     latency.json    only where a pass for latency was made

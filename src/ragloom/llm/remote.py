@@ -40,6 +40,7 @@ class OpenAIChat(LLM):
     at `max_tokens`.
 
     Attributes:
+        group: opens every message, and names what is used: of `llm`, or of `judge`.
         model: as the server names it.
         temperature, seed, max_tokens: sent unless None.
         max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
@@ -48,6 +49,7 @@ class OpenAIChat(LLM):
         base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
 
+    group: Literal["llm", "judge"]
     model: str
     temperature: float | None
     seed: int | None
@@ -67,7 +69,7 @@ class OpenAIChat(LLM):
         super().model_post_init(context)
         self._provider = Provider(
             Link(
-                kind="llm",
+                kind=self.group,
                 model=self.model,
                 base_url=self.base_url,
                 api_key_env=self.api_key_env,
@@ -152,14 +154,14 @@ class OpenAIChat(LLM):
         return (_completion(piece) async for piece in pieces)
 
     def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
-        reply = _Growing(self._provider.link.place)
+        reply = _Growing(self._provider.link)
         for chunk in self._provider.stream(**request):
             if response := reply.take(chunk):
                 yield response
         reply.check_end()
 
     async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
-        reply = _Growing(self._provider.link.place)
+        reply = _Growing(self._provider.link)
         async for chunk in self._provider.astream(**request):
             if response := reply.take(chunk):
                 yield response
@@ -189,22 +191,24 @@ class OpenAIChat(LLM):
         Raises:
             ServiceError: it has no choice or no text.
         """
-        place = self._provider.link.place
+        link = self._provider.link
         choice = completion.choices[0] if completion.choices else None
         message = getattr(choice, "message", None)
         if message is None:
-            raise ServiceError(f"llm: {place} returned a reply without a message; ask again, or choose another model")
+            raise ServiceError(
+                f"{link.kind}: {link.place} returned a reply without a message; ask again, or choose another model"
+            )
         text, finish_reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
         if not text or not isinstance(text, str):
-            raise _no_text(place, finish_reason, getattr(message, "refusal", None))
+            raise _no_text(link, finish_reason, getattr(message, "refusal", None))
         return _response(text, finish_reason, raw=completion)
 
 
 class _Growing:
     """A reply that arrives in pieces."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._text = ""
         self._refusal = ""
         self._finish_reason: str | None = None
@@ -228,18 +232,18 @@ class _Growing:
         """Raises ServiceError when the stream has ended and the reply has not."""
         if self._finish_reason is None:
             raise ServiceError(
-                f"llm: the stream of {self._place} ended without a finish reason after {len(self._text)} characters; "
-                "the reply broke off and is incomplete"
+                f"{self._link.kind}: the stream of {self._link.place} ended without a finish reason after "
+                f"{len(self._text)} characters; the reply broke off and is incomplete"
             )
         if not self._text:
-            raise _no_text(self._place, self._finish_reason, self._refusal)
+            raise _no_text(self._link, self._finish_reason, self._refusal)
 
 
-def _no_text(place: str, finish_reason: str | None, refusal: str | None) -> ServiceError:
+def _no_text(link: Link, finish_reason: str | None, refusal: str | None) -> ServiceError:
     if refusal:
-        return ServiceError(f"llm: the model refused to answer: {refusal[:300]}")
-    how = "; raise llm.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
-    return ServiceError(f"llm: {place} returned a reply without text (finish reason {finish_reason}){how}")
+        return ServiceError(f"{link.kind}: the model refused to answer: {refusal[:300]}")
+    how = f"; raise {link.kind}.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
+    return ServiceError(f"{link.kind}: {link.place} returned a reply without text (finish reason {finish_reason}){how}")
 
 
 def _response(text: str, finish_reason: str | None, *, raw: Any, delta: str | None = None) -> ChatResponse:

@@ -67,7 +67,7 @@ class Link:
         rates: what may be sent in a minute.
     """
 
-    kind: Literal["embedding", "llm"]
+    kind: Literal["embedding", "llm", "judge"]
     model: str
     base_url: str | None
     api_key_env: str | None
