@@ -230,6 +230,19 @@ def test_question_that_failed_is_a_zero_that_nobody_is_asked_about(place: Path) 
     assert len(server.asked) == 4
 
 
+def test_run_names_the_seeds_that_were_sent_and_no_others(place: Path) -> None:
+    def seeds(shown: dict[str, Any]) -> dict[str, int]:
+        told: dict[str, int] = json.loads((place / shown["folder"] / "run.json").read_text("utf-8"))["seeds"]
+        return told
+
+    with Servers() as server:
+        assert seeds(judged(place, server, "judge.seed=7")) == {"judge.seed": 7}
+        assert {request.body.get("seed") for request in server.requests if request.body["model"] == "judge"} == {7}
+        assert seeds(judged(place, server, "judge.seed=7", "llm.seed=3")) == {"llm.seed": 3, "judge.seed": 7}
+        own = [*server.overrides(), "llm.seed=3", "judge.seed=7", "answers=false"]
+        assert seeds(evaluated(place, *own, **ENV)) == {}, "nobody was asked"
+
+
 def test_trials_of_a_sweep_share_verdicts_on_the_same_answers(place: Path) -> None:
     with Servers() as server:
         sweep = evaluated(place, *server.overrides(), BOTH, "-m", "retriever.top_k=2,3", **ENV)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
-from ragloom.config import Config
+from ragloom.config import COMPONENTS, Config
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
@@ -32,7 +32,7 @@ from ragloom.evaluation.written import Scored, dollars_of
 from ragloom.measures import Need, judged, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS
+from ragloom.values import OPERATIONAL_KEYS, needs_of
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -269,6 +269,14 @@ class Trial:
             passes.append(latency(ask, texts, concurrency=concurrency, total=total))
         return {**passes[0], "further": passes[1:]}
 
+    def _seeds(self) -> dict[str, int]:
+        """Lists the seeds of what was used: key -> value. Without one nothing that is computed here is random."""
+        tree = self.config.tree
+        unused = set() if tree["answers"] or "llm" in needs_of(self.config.builder("reranker")) else {"llm"}
+        unused |= set() if judged(tree["metrics"]) else {"judge"}
+        found = {f"{group}.seed": tree[group].get("seed") for group in COMPONENTS if group not in unused}
+        return {key: seed for key, seed in found.items() if seed is not None}
+
     def _write(
         self,
         scored: Scored,
@@ -290,7 +298,7 @@ class Trial:
                 "choices": self.config.choices,
                 "config": self.config.public(),
                 "created": datetime.now(UTC).isoformat(),
-                "seed": 0,
+                "seeds": self._seeds(),
                 "environment": environment(),
                 "git": git(),
                 "stages": [unit_json(unit) for unit in self._units],
