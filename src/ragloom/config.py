@@ -75,7 +75,7 @@ class WorkerSettings(TypedDict):
 
 
 class BudgetSettings(TypedDict):
-    """What the embedding of one ingest may cost; None = no limit."""
+    """What one ingest, evaluation or sweep may spend; None = no limit."""
 
     max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     max_tokens: Annotated[int, Field(ge=0)] | None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
 from ragloom.config import COMPONENTS, Config
-from ragloom.cost import Usage, collect_usage
+from ragloom.cost import BudgetSpent, Usage, collect_usage, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all, each
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
+
+
+_GOES_ON = "what was asked is kept, and the same command goes on from there with as much again, or set more"
 
 
 class Watch:
@@ -146,10 +149,7 @@ class Trial:
                 f"config: ingest=auto must not go with vector_store.alias={self.assembly.alias}; an ingest brings this "
                 "config's own index in step, which the alias need not name: set ingest=never"
             )
-        if tree["answers"]:
-            _ = self.assembly.llm  # a missing key is told before an embedding is paid for
-        if judged(tree["metrics"]):
-            _ = self.assembly.judge
+        _ = self._llms  # a missing key is told before an embedding is paid for
 
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
@@ -166,25 +166,24 @@ class Trial:
 
         Raises:
             ConfigError, DataError, ServiceError: nothing can be measured; a question that fails is no such error.
-            BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
+            BudgetSpent: it stopped before a call that might have exceeded the budget; what was made is kept.
         """
-        with collect_usage() as usage:
+        self.check()
+        with collect_usage() as usage, within(self.assembly.budget(*self._llms.values())):
             report = self._run()
         report.usage = usage
         return report
 
     def _run(self) -> Report:
-        self.check()
         index, took = self._index()
         checked = self._checked(index)
         asking = Questions(self.assembly, index, self.need)
-        asked = self._ranked(asking, checked.queries)
-        if self.config.tree["answers"]:
-            asked = self._answered(asking, checked.queries, asked)
-        if names := judged(self.config.tree["metrics"]):
-            asked = self._judged(Judging(self.assembly, names), checked.queries, asked)
-        scored = self._scored(checked.queries, asked, index)
-        latency = self._latency(asking, checked.queries)
+        try:
+            asked = self._asked(asking, checked.queries)
+            scored = self._scored(checked.queries, asked, index)
+            latency = self._latency(asking, checked.queries)
+        except BudgetSpent as error:
+            raise BudgetSpent(f"{error}; {_GOES_ON}") from None
         dataset = {"name": self.dataset.name, "digest": checked.digest()}
         return self._write(scored, dataset, _index_json(index, took, self.assembly.prices), latency, checked.problems)
 
@@ -213,6 +212,23 @@ class Trial:
                 return None  # told by the dataset, with all others that are missing
 
         return self.dataset.check(text)
+
+    def _asked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
+        asked = self._ranked(asking, queries)
+        if self.config.tree["answers"]:
+            asked = self._answered(asking, queries, asked)
+        if names := judged(self.config.tree["metrics"]):
+            asked = self._judged(Judging(self.assembly, names), queries, asked)
+        return asked
+
+    @functools.cached_property
+    def _llms(self) -> dict[str, Any]:
+        """The LLMs that this config asks, by their group."""
+        tree = self.config.tree
+        answers = tree["answers"] or "llm" in needs_of(self.config.builder("reranker"))
+        return ({"llm": self.assembly.llm} if answers else {}) | (
+            {"judge": self.assembly.judge} if judged(tree["metrics"]) else {}
+        )
 
     def _ranked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
         with self._stages.unit("rankings", asking.ranking_key()) as unit, self._watch.asking("questions") as told:
@@ -272,9 +288,8 @@ class Trial:
     def _seeds(self) -> dict[str, int]:
         """Lists the seeds of what was used: key -> value. Without one nothing that is computed here is random."""
         tree = self.config.tree
-        unused = set() if tree["answers"] or "llm" in needs_of(self.config.builder("reranker")) else {"llm"}
-        unused |= set() if judged(tree["metrics"]) else {"judge"}
-        found = {f"{group}.seed": tree[group].get("seed") for group in COMPONENTS if group not in unused}
+        used = [group for group in COMPONENTS if group in self._llms or group not in ("llm", "judge")]
+        found = {f"{group}.seed": tree[group].get("seed") for group in used}
         return {key: seed for key, seed in found.items() if seed is not None}
 
     def _write(

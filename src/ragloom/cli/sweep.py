@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
 from ragloom.config import Config
-from ragloom.cost import BudgetSpent, dollars
+from ragloom.cost import BudgetSpent, dollars, tokens_of
 from ragloom.errors import RagloomError
 from ragloom.secrets import redact
 from ragloom.sweeping import label_of, varying
@@ -172,7 +172,7 @@ def told(measured: Report, config: Config, seconds: float) -> dict[str, Any]:
     from ragloom.trial import unit_json
 
     prices = (config.tree.get("prices") or {}).get("models") or {}
-    spent = {"usd": dollars(measured.usage, prices), "tokens": measured.usage.cache.made_tokens}
+    spent = {"usd": dollars(measured.usage, prices), "tokens": tokens_of(measured.usage)}
     stages = [unit_json(unit) for unit in measured.stages]
     return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "spent": spent}
 

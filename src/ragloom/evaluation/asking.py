@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from ragloom.cost import BudgetSpent
 from ragloom.errors import RagloomError
 from ragloom.evaluation.found import Asked
 from ragloom.gold import Query
@@ -29,12 +30,15 @@ def ask_all(queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurre
 
     Args:
         queries: all of them.
-        ask: asks one; whatever it raises is that question's error.
+        ask: asks one; whatever it raises is that question's error, a spent budget aside.
         concurrency: from 1.
         told: is told after each question, in this thread.
 
     Returns:
         what came of each, in the order of the queries.
+
+    Raises:
+        BudgetSpent: a question was not asked since it might have exceeded the budget.
     """
     return each(queries, lambda query: _one(query, ask), lambda asked: asked.error is not None, concurrency, told)
 
@@ -68,6 +72,8 @@ def each(
 def _one(query: Query, ask: Callable[[Query], Asked]) -> Asked:
     try:
         return ask(query)
+    except BudgetSpent:
+        raise  # no question's error: all that follow would have it
     except RagloomError as error:
         return Asked(error=redact("; ".join(error.problems)))
     except Exception as error:  # noqa: BLE001 - a crash of one question is that question's zero, named and counted

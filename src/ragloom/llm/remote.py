@@ -7,7 +7,7 @@ A reply is whole or it is an error: no choice, no text, or a stream that ends wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -25,12 +25,18 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr
 
+from ragloom.cost import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
 from ragloom.provider import Provider, Usage
 from ragloom.provider.retry import Link
+from ragloom.tokenizer import load
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+
+_TOKENIZER = "cl100k_base"
+_MESSAGE_TOKENS = 4  # that the protocol adds to each message, and to the reply's beginning (OpenAI's cookbook: 3 and 3)
 
 
 class OpenAIChat(LLM):
@@ -48,6 +54,9 @@ class OpenAIChat(LLM):
         stream_usage: whether a stream is asked to report its tokens.
         base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
+
+    paid: ClassVar[bool] = True
+    """Whether each token costs money, unless its price is 0."""
 
     group: Literal["llm", "judge"]
     model: str
@@ -107,13 +116,14 @@ class OpenAIChat(LLM):
         Raises:
             ServiceError: the server failed, or its reply holds no text.
             ConfigError: the key or the model was refused.
+            BudgetSpent: the longest reply would exceed the open budget; nothing was sent.
         """
-        return self._whole(self._provider.chat(**self._request(messages, kwargs)))
+        return self._asked(self._request(messages, kwargs))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, without blocking the event loop."""
-        return self._whole(await self._provider.achat(**self._request(messages, kwargs)))
+        return await self._aasked(self._request(messages, kwargs))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -133,13 +143,13 @@ class OpenAIChat(LLM):
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Sends the prompt as one user message; raises as `chat`."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(self._whole(self._provider.chat(**request)))
+        return _completion(self._asked(request))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As `complete`, without blocking the event loop."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(self._whole(await self._provider.achat(**request)))
+        return _completion(await self._aasked(request))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
@@ -152,6 +162,26 @@ class OpenAIChat(LLM):
         """As `stream_complete`, without blocking the event loop."""
         pieces = self._agrowing(self._streamed(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) async for piece in pieces)
+
+    def _asked(self, request: dict[str, Any]) -> ChatResponse:
+        bound = self._bound(request)
+        completion = self._provider.chat(bound=bound, **request)
+        _settle(bound, completion)
+        return self._whole(completion)
+
+    async def _aasked(self, request: dict[str, Any]) -> ChatResponse:
+        bound = self._bound(request)
+        completion = await self._provider.achat(bound=bound, **request)
+        _settle(bound, completion)
+        return self._whole(completion)
+
+    def _bound(self, request: dict[str, Any]) -> Bound | None:
+        """Says what a request uses at most; None where nobody limits it."""
+        if not has_budget():
+            return None
+        given = sent_tokens([message["content"] for message in request["messages"]])
+        longest = request.get(self.max_tokens_name)
+        return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
 
     def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
         reply = _Growing(self._provider.link)
@@ -202,6 +232,17 @@ class OpenAIChat(LLM):
         if not text or not isinstance(text, str):
             raise _no_text(link, finish_reason, getattr(message, "refusal", None))
         return _response(text, finish_reason, raw=completion)
+
+
+def sent_tokens(messages: Sequence[str]) -> int:
+    """Counts what messages are billed for, or a little more: by `cl100k_base`, which newer models undercut."""
+    return sum(load(_TOKENIZER).counts(messages)) + _MESSAGE_TOKENS * (len(messages) + 1)
+
+
+def _settle(bound: Bound | None, completion: ChatCompletion) -> None:
+    if bound is not None:
+        reported = [getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+        bound.settle(*(tokens if isinstance(tokens, int) else None for tokens in reported))
 
 
 class _Growing:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ragloom.cost import charge, record
+from ragloom.cost import Bound, charge, record
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.provider.limits import Limiter
 from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
@@ -192,17 +192,22 @@ class Provider:
         )
         return self._recorded(_expect(answer, "data", self.link))
 
-    def chat(self, **request: Any) -> ChatCompletion:
-        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says."""
+    def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
+        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says.
+
+        Args:
+            bound: of each request, which an open budget is charged with; what a reply does not use is the caller's to
+                settle.
+        """
         answer: ChatCompletion = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
-    async def achat(self, **request: Any) -> ChatCompletion:
+    async def achat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
         """As `chat`, without blocking the event loop."""
         answer: ChatCompletion = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
@@ -249,34 +254,49 @@ class Provider:
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
 
-    def _call(self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0) -> Answer:
+    def _call(
+        self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
+    ) -> Answer:
         client, course = self._sync_client(), Course(self.link)
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
                 _sleep(held)
+            if bound is not None:
+                bound.take()
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
+            if bound is not None and not failure.maybe_done:
+                bound.settle(0, 0)
             wait = course.wait_after(failure)
             _charge_again(failure, tokens)
             _sleep(wait)
 
-    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]], tokens: int = 0) -> Answer:
+    async def _acall(
+        self,
+        send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]],
+        tokens: int = 0,
+        bound: Bound | None = None,
+    ) -> Answer:
         client, course = self._async_client(), Course(self.link)
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
                 await _asleep(held)
+            if bound is not None:
+                bound.take()
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
+            if bound is not None and not failure.maybe_done:
+                bound.settle(0, 0)
             wait = course.wait_after(failure)
             _charge_again(failure, tokens)
             await _asleep(wait)
