@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from ragloom.values import needs_of
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
@@ -20,4 +22,6 @@ def make(group: str, option: str, **changed: Any) -> Any:
     """Calls the builder with the yaml's keys, some changed."""
     keys = defaults(group, option)
     assert set(changed) <= set(keys), set(changed) - set(keys)
-    return getattr(importlib.import_module(f"ragloom.{group}"), option)(**(keys | changed))
+    builder = getattr(importlib.import_module(f"ragloom.{group}"), option)
+    given = {"group": group} if "group" in needs_of(builder) else {}
+    return builder(**given, **(keys | changed))

@@ -71,7 +71,7 @@ def write(
         "choices": config.choices,
         "config": config.public(),
         "created": "2026-01-01T00:00:00+00:00",
-        "seed": 0,
+        "seeds": {},
         **told,
     }
     (folder / "run.json").write_text(json.dumps(run))

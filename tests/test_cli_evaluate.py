@@ -32,7 +32,7 @@ def test_run_folder_holds_what_was_run_and_what_it_scored(place: Path) -> None:
     folder = place / shown["folder"]
     assert {path.name for path in folder.iterdir()} == FILES
     assert json.loads((folder / "metrics.json").read_text("utf-8")) == {
-        key: shown[key] for key in ("metrics", "counts", "cost")
+        key: shown[key] for key in ("metrics", "verdicts", "counts", "cost")
     }
     run = json.loads((folder / "run.json").read_text("utf-8"))
     assert run["run"] == folder.name == shown["run"]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ragloom.vector_store.interface import Database, Index
 
 
+_GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
+
+
 class Assembly:
     """The parts of one experiment; with `with`, what they hold open is let go of at the end."""
 
@@ -130,6 +133,11 @@ class Assembly:
     def llm(self) -> Any:
         """What writes the answer."""
         return build(self.config, "llm", **self._available("llm"))
+
+    @cached_property
+    def judge(self) -> Any:
+        """The LLM that judges answers; None where nobody does."""
+        return build(self.config, "judge", **self._available("judge"))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -254,36 +262,45 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and what the model costs is not known.
         """
+        from ragloom.cost import open_budget
         from ragloom.ingestion import Deletions, Limits
         from ragloom.reading import bounds_of
 
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-        return Limits(bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, self._budget())
+        return Limits(
+            bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, open_budget() or self.budget()
+        )
 
-    def _budget(self) -> Budget:
-        """What the embedding of one ingest may cost.
+    def budget(self, *asked: Any) -> Budget:
+        """What one run may cost: its embedding, and the LLMs that it asks.
 
         Raises:
-            ConfigError: dollars are limited, and what the model costs is not known.
+            ConfigError: dollars are limited, and what a model costs is not known.
         """
         from ragloom.cost import Budget
 
         settings, price = self.config.tree["budget"], 0.0
-        if settings["max_usd"] is not None and getattr(self.embedding, "paid", False):
-            model = self.embedding.model_name
-            if model not in self.prices:
-                raise ConfigError(
-                    f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has "
-                    f"none; give '+prices.models={{{model}: {{input: DOLLARS, output: 0}}}}' (per million tokens; 0 "
-                    "where nothing is paid), or limit budget.max_tokens instead"
-                )
-            price = self.prices[model]["input"]
-        return Budget(**settings, price=price)
+        if settings["max_usd"] is None:
+            return Budget(**settings, price=price)
+        paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
+        if getattr(self.embedding, "paid", False):
+            paid[self.embedding.model_name] = "output: 0"
+            price = self.prices.get(self.embedding.model_name, {}).get("input", 0.0)
+        unknown = [
+            f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has none; "
+            f"give '+prices.models={{{model}: {{input: DOLLARS, {output}}}}}' (per million tokens; 0 where nothing is "
+            "paid), or limit budget.max_tokens instead"
+            for model, output in paid.items()
+            if model not in self.prices
+        ]
+        if unknown:
+            raise ConfigError(*unknown)
+        return Budget(**settings, price=price, prices=self.prices)
 
     def _available(self, group: str) -> dict[str, Any]:
-        """Builds what a group's builder asks for; the opened index is the caller's to give."""
-        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name != "index"}
+        """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
+        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}
 
     def _promoted(self, alias: str) -> Index:
         """Opens the index that an alias names, if this config analyses and embeds questions as it was built."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ragloom.cache import bypassed
+from ragloom.cost import BudgetSpent
 from ragloom.timing import in_context
 
 Value = TypeVar("Value")
@@ -67,6 +68,8 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 def _timed(ask: Callable[[str], dict[str, float]], question: str) -> dict[str, float] | None:
     try:
         return ask(question)
+    except BudgetSpent:
+        raise
     except Exception:  # noqa: BLE001 - counted as an error; a crash was named when the question was scored
         return None
 

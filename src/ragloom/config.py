@@ -18,9 +18,9 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
-from ragloom import measures
+from ragloom import between, measures
 from ragloom.errors import ConfigError, nearest
-from ragloom.overrides import Composed, compose_checked, options
+from ragloom.overrides import Composed, compose_checked, is_own, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.values import Name, NonNegative, keys_of, needs_of
 
@@ -36,9 +36,9 @@ COMPONENTS = (
     "llm",
     "prompt",
     "dataset",
+    "judge",
 )
 """The groups whose option is built; each must be chosen."""
-_QUESTION_TOKENS = 512  # kept free in an LLM's context window for instruction and question
 
 
 class Price(TypedDict):
@@ -75,7 +75,7 @@ class WorkerSettings(TypedDict):
 
 
 class BudgetSettings(TypedDict):
-    """What the embedding of one ingest may cost; None = no limit."""
+    """What one ingest, evaluation or sweep may spend; None = no limit."""
 
     max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     max_tokens: Annotated[int, Field(ge=0)] | None
@@ -189,7 +189,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
             continue
         problems += _check_group(group, node, allowed, composed)
     config = Config(tree, composed.choices)
-    problems += _between_groups(config)
+    problems += between.problems(config)
     if problems:
         raise ConfigError(*problems)
     return config
@@ -197,9 +197,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
 
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None]) -> Config:
     """Takes over the config that `@hydra.main` hands to a task, validated anew."""
-    chosen = {
-        group: option for group, option in choices.items() if option is not None and not group.startswith("hydra/")
-    }
+    chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
     return validated(Composed(tree, chosen))
 
 
@@ -233,10 +231,11 @@ def build(config: Config, group: str, **available: Any) -> Any:
     Args:
         config: validated, so that values are known to fit.
         group: such as `chunking`.
-        available: what may be given, by the names that builders use (`embedding`, `analyzer`, `llm`, `index`).
+        available: what may be given, by the names that builders use (`embedding`, `analyzer`, `llm`, `index`); the
+            group's own name is given as `group`.
     """
     builder = config.builder(group)
-    given = {name: available[name] for name in needs_of(builder)}
+    given = {name: {"group": group, **available}[name] for name in needs_of(builder)}
     return builder(**given, **config.values(group))
 
 
@@ -318,38 +317,8 @@ def _check_group(group: str, node: dict[str, Any], allowed: list[str], composed:
             problems += _wrong_value(group, key, values[key], parameter.annotation)
     check = getattr(importlib.import_module(builder.__module__), "check", None)
     if check is not None and not problems and set(keys) == set(values):
-        problems += check(builder.__name__, values)
-    return problems
-
-
-def _between_groups(config: Config) -> list[str]:
-    """Lists what is wrong between groups; a key that is wrong by itself is told by its own rule."""
-    problems = []
-    groups = {name: config.tree.get(name) or {} for name in ("retriever", "reranker", "prompt", "llm")}
-    top_k, top_n = groups["retriever"].get("top_k"), groups["reranker"].get("top_n")
-    if isinstance(top_k, int) and isinstance(top_n, int) and top_n > top_k > 0:
-        problems.append(
-            f"reranker: reranker.top_n={top_n} must be at most retriever.top_k={top_k}; "
-            f"set reranker.top_n={top_k}, or retriever.top_k={top_n}"
-        )
-    window, context = groups["llm"].get("context_window"), groups["prompt"].get("max_context_tokens")
-    reply = groups["llm"].get("max_tokens") or 0
-    if isinstance(window, int) and isinstance(context, int) and isinstance(reply, int):
-        most = window - reply - _QUESTION_TOKENS
-        if context > most:
-            problems.append(
-                f"prompt: prompt.max_context_tokens={context} must be at most {most}, what llm.context_window={window} "
-                f"leaves beside llm.max_tokens={reply} and {_QUESTION_TOKENS} for instruction and question; lower it"
-            )
-    try:
-        writes, needs = getattr(config.builder("llm"), "writes_text", True), needs_of(config.builder("reranker"))
-    except (ConfigError, KeyError, TypeError):
-        return problems  # told already: such an option is not chosen or cannot be found
-    if "llm" in needs and not writes:
-        problems.append(
-            f"reranker: reranker={config.choices.get('reranker')} must have an llm that writes text; "
-            f"llm={config.choices.get('llm')} only extracts: set llm=openai or llm=openai_compatible"
-        )
+        given = {"group": group} if "group" in needs_of(builder) else {}
+        problems += check(builder.__name__, values, **given)
     return problems
 
 

@@ -5,7 +5,7 @@ belongs to the context (thread or task) that opened it and to what that context 
 not see each other's tokens. Local models record nothing: nothing is paid for them.
 
 A budget is opened in the same way. It is charged before each call with that call's own tokens, so that no call is made
-that would exceed it.
+that would exceed it. An LLM's longest reply is held back, and settled when the bill is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from ragloom.errors import RagloomError
 
-Kind = Literal["embedding", "llm"]
+Kind = Literal["embedding", "llm", "judge"]
 
 _adding = threading.Lock()
 
@@ -78,7 +78,7 @@ class Usage:
             tokens.requests += 1
             tokens.input += input_tokens or 0
             tokens.output += output_tokens or 0
-            tokens.unreported += input_tokens is None or (kind == "llm" and output_tokens is None)
+            tokens.unreported += input_tokens is None or (kind != "embedding" and output_tokens is None)
 
     def tokens(self, kind: Kind) -> Tokens:
         """Sums the usage of one kind over its models."""
@@ -150,6 +150,12 @@ def saved_dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
     return sum((tokens * prices[model]["input"] / 1_000_000 for model, tokens in usage.cache.saved.items()), 0.0)
 
 
+def tokens_of(usage: Usage) -> int:
+    """Counts tokens as a budget does: what was embedded, by the embedding's tokenizer, and what LLMs read and wrote."""
+    asked = [tokens for (kind, _), tokens in usage.models.items() if kind != "embedding"]
+    return usage.cache.made_tokens + sum(tokens.input + tokens.output for tokens in asked)
+
+
 def dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
     """Prices a usage in US dollars.
 
@@ -200,43 +206,82 @@ class Budget:
 
     Args:
         max_usd: US dollars; None = no limit.
-        max_tokens: tokens as the embedding counts them; None = no limit.
-        price: US dollars per million tokens; 0 where nothing is paid.
+        max_tokens: tokens as this side counts them, an LLM's replies included; None = no limit.
+        price: US dollars per million tokens that an embedding is sent; 0 where nothing is paid.
+        prices: of LLMs: model -> {input, output}; one that is not listed costs nothing.
     """
 
-    def __init__(self, *, max_usd: float | None, max_tokens: int | None, price: float) -> None:
-        self._limits: dict[str, tuple[float, int]] = {}
-        if max_tokens is not None:
-            self._limits["max_tokens"] = max_tokens, max_tokens
-        if max_usd is not None and price > 0:
-            # As the decimal numbers that a person wrote: what costs exactly the limit does not exceed it.
-            self._limits["max_usd"] = max_usd, int(Fraction(str(max_usd)) * 1_000_000 / Fraction(str(price)))
+    def __init__(
+        self,
+        *,
+        max_usd: float | None,
+        max_tokens: int | None,
+        price: float,
+        prices: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        # As the decimal numbers that a person wrote: what costs exactly the limit does not exceed it.
+        self._max_usd = None if max_usd is None else Fraction(str(max_usd))
+        self._max_tokens = max_tokens
+        self._price = Fraction(str(price))
+        self._prices = prices or {}
         self._changing = threading.Lock()
         self._over: str | None = None
         self.tokens = 0
+        self._usd = Fraction(0)
 
-    def charge(self, tokens: int) -> None:
-        """Takes the tokens of a call that is about to be made.
+    @property
+    def limits(self) -> bool:
+        """Whether there is any limit."""
+        return self._max_usd is not None or self._max_tokens is not None
+
+    def charge(self, tokens: int, output: int = 0, model: str | None = None) -> None:
+        """Takes what a call that is about to be made may use.
+
+        Args:
+            tokens: that are sent.
+            output: tokens of the reply, at most.
+            model: LLM that is asked; None: the embedding.
 
         Raises:
             BudgetSpent: they would exceed the budget, or those of a call before would have: after that one none is
                 made, so that what is left out does not depend on which call is small.
         """
+        usd = self._cost(tokens, output, model)
         with self._changing:
-            for key, (limit, most) in self._limits.items():
-                if self._over is None and self.tokens + tokens > most:
-                    self._over = (
-                        f"budget: budget.{key}={limit} must not be exceeded: {self.tokens} tokens are spent, and the "
-                        f"next request has {tokens} of the {most - self.tokens} left"
-                    )
+            if self._over is None:
+                self._over = self._exceeded(tokens + output, usd)
             if self._over is not None:
                 raise BudgetSpent(self._over)
-            self.tokens += tokens
+            self.tokens += tokens + output
+            self._usd += usd
 
-    def refund(self, tokens: int) -> None:
-        """Gives back the tokens of a call that was refused, and so is not billed."""
+    def refund(self, tokens: int, output: int = 0, model: str | None = None) -> None:
+        """Gives back what a call was charged and is not billed: one that was refused, or the rest of a bound."""
         with self._changing:
-            self.tokens -= tokens
+            self.tokens -= tokens + output
+            self._usd -= self._cost(tokens, output, model)
+
+    def _cost(self, tokens: int, output: int, model: str | None) -> Fraction:
+        if model is None:
+            return tokens * self._price / 1_000_000
+        price = self._prices.get(model)
+        if price is None:
+            return Fraction(0)
+        return (tokens * Fraction(str(price["input"])) + output * Fraction(str(price["output"]))) / 1_000_000
+
+    def _exceeded(self, tokens: int, usd: Fraction) -> str | None:
+        """Says which limit a call would exceed; None where it exceeds none."""
+        if self._max_tokens is not None and self.tokens + tokens > self._max_tokens:
+            return (
+                f"budget: budget.max_tokens={self._max_tokens} must not be exceeded: {self.tokens} tokens are spent, "
+                f"and the next request has up to {tokens} of the {self._max_tokens - self.tokens} left"
+            )
+        if self._max_usd is not None and self._usd + usd > self._max_usd:
+            return (
+                f"budget: budget.max_usd={float(self._max_usd):g} must not be exceeded: ${float(self._usd):.6f} are "
+                f"spent, and the next request may cost ${float(usd):.6f}"
+            )
+        return None
 
 
 _budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar("ragloom_budget", default=None)
@@ -252,13 +297,19 @@ def within(budget: Budget | None) -> Iterator[None]:
         _budget.reset(token)
 
 
+def open_budget() -> Budget | None:
+    """Returns the budget that calls of this context are charged to."""
+    return _budget.get()
+
+
 def has_budget() -> bool:
-    """Says whether calls of this context are charged."""
-    return _budget.get() is not None
+    """Says whether calls of this context are limited."""
+    budget = _budget.get()
+    return budget is not None and budget.limits
 
 
 def charge(tokens: int) -> None:
-    """Charges the open budget, if there is one, for a call that is about to be made.
+    """Charges the open budget, if there is one, for a call of the embedding that is about to be made.
 
     Raises:
         BudgetSpent: the call must not be made.
@@ -271,3 +322,35 @@ def refund(tokens: int) -> None:
     """Gives back to the open budget, if there is one, what a refused call was charged."""
     if (budget := _budget.get()) is not None:
         budget.refund(tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one request to an LLM uses at most, held back from the open budget until its bill is known.
+
+    Attributes:
+        input, output: tokens.
+    """
+
+    model: str
+    input: int
+    output: int
+
+    def take(self) -> None:
+        """Charges the open budget for the request, which is about to be sent.
+
+        Raises:
+            BudgetSpent: it must not be sent.
+        """
+        if (budget := _budget.get()) is not None:
+            budget.charge(self.input, self.output, self.model)
+
+    def settle(self, input: int | None = None, output: int | None = None) -> None:
+        """Gives back what was not used.
+
+        Args:
+            input, output: tokens as the provider reported them; None: it reported nothing, so that all may be billed.
+        """
+        if (budget := _budget.get()) is not None:
+            given = 0 if input is None else self.input - input
+            budget.refund(given, 0 if output is None else self.output - output, self.model)

@@ -25,6 +25,8 @@ OMEGA = "precision_omega"
 """Of the characters of all chunks: how well a chunking could do. It has no `@k`, since nothing is retrieved."""
 ANSWERS = ("exact_match", "f1", "citation_precision", "citation_recall", "answered", "abstained")
 """Of answers in words."""
+JUDGED = ("faithfulness", "correctness")
+"""Of answers, as the LLM of the group `judge` sees them."""
 
 Kind = Literal["spans", "documents", "answers"]
 _NAME = re.compile(r"([A-Za-z]+)@([1-9]\d*)(tokens)?")
@@ -88,6 +90,11 @@ def measure(name: str) -> Measure | None:
     return Measure(name, match[1], int(match[2]), bool(match[3]))
 
 
+def judged(settings: MetricSettings) -> list[str]:
+    """Lists the metrics that a judge is asked for."""
+    return [name for name in settings["answers"] if name in JUDGED]
+
+
 def measures(names: Iterable[str]) -> list[Measure]:
     """Reads names that `problems` has found right."""
     found = [measure(name) for name in names]
@@ -125,7 +132,8 @@ def need(settings: MetricSettings, *, spans: bool, documents: bool) -> Need:
 def _wrong(kind: str, name: str) -> str | None:
     shown = f"metrics: metrics.{kind}={name}"
     if kind == "answers":
-        return None if name in ANSWERS else f"{shown} must be a metric of answers{nearest(name, ANSWERS)}"
+        known = (*ANSWERS, *JUDGED)
+        return None if name in known else f"{shown} must be a metric of answers{nearest(name, known)}"
     bases = RANKING if kind == "documents" else (*RANKING, *SPANS, OMEGA)
     read = measure(name)
     if read is None:

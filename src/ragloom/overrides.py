@@ -141,6 +141,11 @@ def groups() -> list[str]:
         return [name for name in hydra.config_loader.list_groups("") if name != "hydra"]
 
 
+def is_own(group: str) -> bool:
+    """Says whether a choice is one of the experiment's: neither Hydra's own, nor what an option takes from a group."""
+    return not group.startswith("hydra/") and "@" not in group
+
+
 @contextmanager
 def _hydra(extra_dir: str | None) -> Iterator[Hydra]:
     """Opens Hydra as its `main` does, with the search path of `--config-dir`; its public API offers no such folder."""
@@ -297,6 +302,6 @@ def _composed(hydra: Hydra, overrides: list[str]) -> Composed:
     choices = {
         group: str(option)
         for group, option in tree.hydra.runtime.choices.items()
-        if option is not None and not group.startswith("hydra/")
+        if option is not None and is_own(group)
     }
     return Composed(OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"]), choices)

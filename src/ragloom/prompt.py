@@ -23,11 +23,13 @@ class Prompted:
     Attributes:
         messages: system and user message; the user's blocks are `PassageBlock`s and one `QuestionBlock`.
         supplied: the chunks in it; number n of the prompt is `supplied[n - 1]`.
+        passages: how these read in it, with number and place where it has them.
         language: the one to answer in.
     """
 
     messages: "list[ChatMessage]"
     supplied: "list[NodeWithScore]"
+    passages: list[str]
     language: "Language"
 
 
@@ -68,6 +70,7 @@ class Prompt:
 
         language, count = self.language_for(question), load(self.tokenizer).count
         blocks: list[TextBlock] = []
+        passages: list[str] = []
         supplied: list[NodeWithScore] = []
         spent, shortest = 0, math.inf
         for node in nodes:
@@ -80,6 +83,7 @@ class Prompt:
                 continue
             spent += tokens
             supplied.append(node)
+            passages.append(text)
             blocks.append(PassageBlock(text=text, number=len(supplied), passage=passage))
         if nodes and not supplied:
             raise ConfigError(
@@ -92,7 +96,7 @@ class Prompt:
             ChatMessage(role=MessageRole.SYSTEM, content=self.instructions[language]),
             ChatMessage(role=MessageRole.USER, blocks=blocks),
         ]
-        return Prompted(messages, supplied, language)
+        return Prompted(messages, supplied, passages, language)
 
 
 @code_version(1)

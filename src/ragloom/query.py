@@ -47,6 +47,7 @@ class Result:
         answer: None when retrieval was all that was asked for.
         nodes: what the reranker left, best first.
         supplied: ids of the chunks that were in the prompt.
+        passages: how these read in it.
         found: chunk id -> the candidate as the retriever returned it.
         timings_ms: stage -> milliseconds, with `total`.
         usage: tokens by kind and model.
@@ -58,6 +59,7 @@ class Result:
     citations: tuple[Citation, ...] = ()
     nodes: list[NodeWithScore] = field(default_factory=list)
     supplied: list[str] = field(default_factory=list)
+    passages: list[str] = field(default_factory=list)
     found: dict[str, tuple[int, NodeWithScore]] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
@@ -212,6 +214,7 @@ class CitedQueryEngine(BaseQueryEngine):
         with timed("prompt"):
             prompted = self._prompt.fill(bundle.query_str, result.nodes)
         result.supplied = [node.node.node_id for node in prompted.supplied]
+        result.passages = prompted.passages
         left_out = len(result.nodes) - len(result.supplied)
         if left_out:
             result.notes.append(

@@ -15,23 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
-from ragloom.config import Config
-from ragloom.cost import Usage, collect_usage
+from ragloom.config import COMPONENTS, Config
+from ragloom.cost import BudgetSpent, Usage, collect_usage, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
-from ragloom.evaluation.asking import Told, ask_all
+from ragloom.evaluation.asking import Told, ask_all, each
 from ragloom.evaluation.cuts import cut_before
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
+from ragloom.evaluation.judging import Judging, judge_json
 from ragloom.evaluation.questions import Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import Corpus, Scorer, by_documents
 from ragloom.evaluation.step import committed, content_digest, in_step
 from ragloom.evaluation.written import Scored, dollars_of
-from ragloom.measures import Need, need
+from ragloom.measures import Need, judged, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS
+from ragloom.values import OPERATIONAL_KEYS, needs_of
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
+
+
+_GOES_ON = "what was asked is kept, and the same command goes on from there with as much again, or set more"
 
 
 class Watch:
@@ -145,8 +149,7 @@ class Trial:
                 f"config: ingest=auto must not go with vector_store.alias={self.assembly.alias}; an ingest brings this "
                 "config's own index in step, which the alias need not name: set ingest=never"
             )
-        if tree["answers"]:
-            _ = self.assembly.llm  # a missing key is told before an embedding is paid for
+        _ = self._llms  # a missing key is told before an embedding is paid for
 
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
@@ -163,23 +166,24 @@ class Trial:
 
         Raises:
             ConfigError, DataError, ServiceError: nothing can be measured; a question that fails is no such error.
-            BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
+            BudgetSpent: it stopped before a call that might have exceeded the budget; what was made is kept.
         """
-        with collect_usage() as usage:
+        self.check()
+        with collect_usage() as usage, within(self.assembly.budget(*self._llms.values())):
             report = self._run()
         report.usage = usage
         return report
 
     def _run(self) -> Report:
-        self.check()
         index, took = self._index()
         checked = self._checked(index)
         asking = Questions(self.assembly, index, self.need)
-        asked = self._ranked(asking, checked.queries)
-        if self.config.tree["answers"]:
-            asked = self._answered(asking, checked.queries, asked)
-        scored = self._scored(checked.queries, asked, index)
-        latency = self._latency(asking, checked.queries)
+        try:
+            asked = self._asked(asking, checked.queries)
+            scored = self._scored(checked.queries, asked, index)
+            latency = self._latency(asking, checked.queries)
+        except BudgetSpent as error:
+            raise BudgetSpent(f"{error}; {_GOES_ON}") from None
         dataset = {"name": self.dataset.name, "digest": checked.digest()}
         return self._write(scored, dataset, _index_json(index, took, self.assembly.prices), latency, checked.problems)
 
@@ -209,6 +213,23 @@ class Trial:
 
         return self.dataset.check(text)
 
+    def _asked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
+        asked = self._ranked(asking, queries)
+        if self.config.tree["answers"]:
+            asked = self._answered(asking, queries, asked)
+        if names := judged(self.config.tree["metrics"]):
+            asked = self._judged(Judging(self.assembly, names), queries, asked)
+        return asked
+
+    @functools.cached_property
+    def _llms(self) -> dict[str, Any]:
+        """The LLMs that this config asks, by their group."""
+        tree = self.config.tree
+        answers = tree["answers"] or "llm" in needs_of(self.config.builder("reranker"))
+        return ({"llm": self.assembly.llm} if answers else {}) | (
+            {"judge": self.assembly.judge} if judged(tree["metrics"]) else {}
+        )
+
     def _ranked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
         with self._stages.unit("rankings", asking.ranking_key()) as unit, self._watch.asking("questions") as told:
             ask = functools.partial(asking.rank, unit)
@@ -226,6 +247,18 @@ class Trial:
             answered = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
         self._units.append(unit)
         return answered
+
+    def _judged(self, judging: Judging, queries: Sequence[Query], asked: Sequence[Asked]) -> list[Asked]:
+        with self._stages.unit("verdicts", judging.key()) as unit, self._watch.asking("verdicts") as told:
+            found = each(
+                list(zip(queries, asked, strict=True)),
+                lambda pair: judging.judged(unit, *pair),
+                lambda asked: any(verdict.passed is None for verdict in asked.verdicts.values()),
+                self.config.tree["concurrency"],
+                told,
+            )
+        self._units.append(unit)
+        return found
 
     def _scored(self, queries: list[Query], asked: list[Asked], index: Index) -> Scored:
         settings = self.config.tree["metrics"]
@@ -252,6 +285,13 @@ class Trial:
             passes.append(latency(ask, texts, concurrency=concurrency, total=total))
         return {**passes[0], "further": passes[1:]}
 
+    def _seeds(self) -> dict[str, int]:
+        """Lists the seeds of what was used: key -> value. Without one nothing that is computed here is random."""
+        tree = self.config.tree
+        used = [group for group in COMPONENTS if group in self._llms or group not in ("llm", "judge")]
+        found = {f"{group}.seed": tree[group].get("seed") for group in used}
+        return {key: seed for key, seed in found.items() if seed is not None}
+
     def _write(
         self,
         scored: Scored,
@@ -273,11 +313,12 @@ class Trial:
                 "choices": self.config.choices,
                 "config": self.config.public(),
                 "created": datetime.now(UTC).isoformat(),
-                "seed": 0,
+                "seeds": self._seeds(),
                 "environment": environment(),
                 "git": git(),
                 "stages": [unit_json(unit) for unit in self._units],
                 "problems": problems,
+                "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
             },
             "metrics.json": scored.metrics(),
             "queries.jsonl": map(json_line, scored.lines()),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
 _INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
-_NOT_SHIPPED = ("source", "dataset")  # groups that say what was measured on, not what is shipped
+_NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +72,12 @@ def print_report(screen: Console, report: Report, *, explain: bool) -> None:
     counts, cost = report.metrics["counts"], report.metrics["cost"]
     table = Table.grid(padding=(0, 2))
     table.add_row("[bold]run[/]", escape(report.run))
-    for name, value in report.metrics["metrics"].items():
-        table.add_row(f"[bold]{escape(name)}[/]", f"{value:.4f}")
+    for name, value in scores(report.metrics).items():
+        table.add_row(f"[bold]{escape(name)}[/]", value)
     table.add_row("[bold]questions[/]", _counted(counts))
     table.add_row("[bold]cost[/]", _cost(cost))
+    if report.metrics["verdicts"]:
+        table.add_row("[bold]judging[/]", _judging(cost))
     for each in _passes(report):
         table.add_row("[bold]latency[/]", _latency(each))
     table.add_row("[bold]stages[/]", ", ".join(_stage(unit) for unit in report.stages) or "none kept")
@@ -92,6 +94,21 @@ def print_report(screen: Console, report: Report, *, explain: bool) -> None:
         screen.print(f"... and {len(report.errors) - _MOST_LISTED} more; queries.jsonl has them all")
 
 
+def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]:
+    """Writes each metric, with the questions that were not judged and what their verdicts could change.
+
+    Args:
+        metrics: as metrics.json has it.
+        bounds: whether to say between which values the share lies.
+    """
+    shown = {name: f"{value:.4f}" for name, value in metrics["metrics"].items()}
+    for name, count in metrics["verdicts"].items():
+        if missing := count["not_judged"]:
+            between = f"; between {count['lowest']:.4f} and {count['highest']:.4f}" if bounds else ""
+            shown[name] = f"{shown.get(name, '-')} (not judged: {missing}{between})"
+    return shown
+
+
 def _counted(counts: dict[str, Any]) -> str:
     text = f"{counts['queries']}, {counts['judged']} with gold"
     if counts["not_judged"]:
@@ -103,8 +120,16 @@ def _counted(counts: dict[str, Any]) -> str:
 
 def _cost(cost: dict[str, Any]) -> str:
     tokens = cost["embedding_tokens"] + cost["llm_input_tokens"] + cost["llm_output_tokens"]
-    price = "unknown price" if cost["usd"] is None else f"${cost['usd']:.6f}"
-    return f"{price}, {tokens} tokens for all questions"
+    return f"{_price(cost['usd'])}, {tokens} tokens for all questions"
+
+
+def _judging(cost: dict[str, Any]) -> str:
+    tokens = cost["judge_input_tokens"] + cost["judge_output_tokens"]
+    return f"{_price(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
+
+
+def _price(usd: float | None) -> str:
+    return "unknown price" if usd is None else f"${usd:.6f}"
 
 
 def _passes(report: Report) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
 from ragloom.config import Config
-from ragloom.cost import BudgetSpent, dollars
+from ragloom.cost import BudgetSpent, dollars, tokens_of
 from ragloom.errors import RagloomError
 from ragloom.secrets import redact
 from ragloom.sweeping import label_of, varying
@@ -172,7 +172,7 @@ def told(measured: Report, config: Config, seconds: float) -> dict[str, Any]:
     from ragloom.trial import unit_json
 
     prices = (config.tree.get("prices") or {}).get("models") or {}
-    spent = {"usd": dollars(measured.usage, prices), "tokens": measured.usage.cache.made_tokens}
+    spent = {"usd": dollars(measured.usage, prices), "tokens": tokens_of(measured.usage)}
     stages = [unit_json(unit) for unit in measured.stages]
     return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "spent": spent}
 
@@ -192,7 +192,11 @@ def print_trials(screen: Console, trials: Sequence[Recorded], left_out: frozense
     from rich.markup import escape
     from rich.table import Table
 
-    names = list(dict.fromkeys(name for item in trials for name in item.told.get("metrics", {})))
+    with silenced_stdout():
+        from ragloom.cli.measured import scores
+
+    written = {item.trial: scores(item.told, bounds=False) for item in trials if item.state == "done"}
+    names = list(dict.fromkeys(name for shown in written.values() for name in shown))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("trial")
     for name in names:
@@ -200,8 +204,7 @@ def print_trials(screen: Console, trials: Sequence[Recorded], left_out: frozense
     for name in ("failed", "seconds"):
         table.add_column(name, justify="right")
     for item in trials:
-        metrics = item.told.get("metrics", {})
-        values = [f"{metrics[name]:.4f}" if name in metrics else "" for name in names]
+        values = [written.get(item.trial, {}).get(name, "") for name in names]
         counts = item.told.get("counts", {})
         state = [str(counts["errors"]), f"{item.told['seconds']:.1f}"] if item.state == "done" else [item.state, ""]
         table.add_row(escape(item.label), *values, *state)

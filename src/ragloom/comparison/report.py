@@ -100,6 +100,7 @@ def _config_json(found: Comparison, row: int) -> dict[str, Any]:
         "test": verdict.test[row] if verdict.test else None,
         "failed": found.sheet.failed[row],
         "not_judged": found.sheet.not_judged[row],
+        "not_answered": found.sheet.not_answered[row],
     }
 
 
@@ -172,6 +173,8 @@ def _zeros(found: Comparison) -> Iterator[str]:
             yield f"{label}: {failed} of {len(found.sheet.rows)} questions failed and count as zero"
         if missing := found.sheet.not_judged[row]:
             yield f"{label}: {missing} of {len(found.sheet.rows)} questions were not judged and count as zero"
+        if missing := found.sheet.not_answered[row]:
+            yield f"{label}: {missing} of {len(found.sheet.rows)} questions were not answered and count as zero"
 
 
 def _configs(found: Comparison) -> Section:

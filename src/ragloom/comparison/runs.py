@@ -53,6 +53,7 @@ class Run:
         index: what `run.json` says of the index: name, fingerprint, bytes, tokens.
         choices: group -> option.
         config: composed config.
+        judge: who judged its answers; None where nobody did.
         means: metric -> mean, in the order in which they were asked for.
         cost: of asking all questions.
         latency: a pass of its own; None where none was made.
@@ -66,6 +67,7 @@ class Run:
     index: dict[str, Any]
     choices: dict[str, str]
     config: dict[str, Any]
+    judge: dict[str, Any] | None = None
     created: str = ""
     means: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def read(folder: Path) -> Run:
             index=dict(told.get("index") or {}),
             choices=dict(told["choices"]),
             config=dict(told["config"]),
+            judge=told.get("judge"),
             created=str(told.get("created", "")),
             means=dict(measured["metrics"]),
             cost=dict(measured.get("cost") or {}),
@@ -178,6 +181,8 @@ def _unlike(ours: Run, theirs: Run) -> Iterator[str]:
         yield f"gold (qrels.trec); {_some(sorted(ours.qrels ^ theirs.qrels))}"
     if ours.config.get("metrics") != theirs.config.get("metrics"):
         yield f"the settings of metrics; {theirs.config.get('metrics')} is not {ours.config.get('metrics')}"
+    elif ours.judge != theirs.judge:
+        yield f"a judge; {theirs.judge} is not {ours.judge}"
 
 
 def _named(dataset: dict[str, Any]) -> str:

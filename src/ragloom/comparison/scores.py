@@ -1,7 +1,7 @@
 """The scores of all runs side by side, and what each query belongs to. Knows no test.
 
 Every query that a metric suits counts in every run: one that failed is a zero, and so is one for which a judge gave
-no verdict.
+no verdict, or that a run did not answer where a judge says how others did. So nobody wins by what is missing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ragloom.comparison.runs import Row, Run
 from ragloom.comparison.statistics import Groups, Numbers
 from ragloom.comparison.testing import SPLIT_GROUPS, numbered, windows
 from ragloom.errors import DataError, nearest
+from ragloom.measures import JUDGED
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Sheet:
         windowed: whether these were too few, and windows take their place.
         failed: `[k]` queries that failed.
         not_judged: `[k]` queries for which a judge gave no verdict.
+        not_answered: `[k]` queries that were not answered, so that there was nothing to judge.
     """
 
     metric: str
@@ -40,6 +42,7 @@ class Sheet:
     windowed: bool
     failed: list[int]
     not_judged: list[int]
+    not_answered: list[int]
 
     @property
     def count(self) -> int:
@@ -80,6 +83,7 @@ def sheet(runs: Sequence[Run], metric: str) -> Sheet:
         windowed=windowed,
         failed=[sum(run.rows[at].failed for at in suits) for run in runs],
         not_judged=[sum(run.rows[at].metrics.get(metric, 0.0) is None for at in suits) for run in runs],
+        not_answered=[sum(_not_answered(run.rows[at], metric) for at in suits) for run in runs],
     )
 
 
@@ -94,8 +98,12 @@ def _suits(rows: Sequence[Row], metric: str) -> bool:
     return any(metric in row.metrics for row in rows) or all(row.judged and row.failed for row in rows)
 
 
+def _not_answered(row: Row, metric: str) -> bool:
+    return metric in JUDGED and metric not in row.metrics and not row.failed
+
+
 def _score(run: Run, row: Row, metric: str) -> float:
-    if row.failed:
+    if row.failed or _not_answered(row, metric):
         return 0.0
     if metric not in row.metrics:
         raise DataError(

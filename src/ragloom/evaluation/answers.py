@@ -4,33 +4,47 @@
     citation_precision, citation_recall questions with gold
     answered                            questions with an answer: whether there was one
     abstained                           questions without an answer: whether there was none; they count here only
+    faithfulness, correctness           as the judge says, see `ragloom.evaluation.judging`
 
-A question that failed scores zero in all of them.
+A question that failed scores zero in all of them. One that was not judged has no score, and is no pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ragloom.evaluation.found import Asked
+from ragloom.evaluation.found import Asked, Scores
 from ragloom.gold import Query
+from ragloom.measures import JUDGED
 from ragloom.messages import NO_ANSWER, language_of
 from ragloom.metrics import Passage
-from ragloom.metrics.answers import abstains, answer_scores, citation_scores, unit_of
+from ragloom.metrics.answers import abstains as says_none
+from ragloom.metrics.answers import answer_scores, citation_scores, unit_of
 
 
-def answer_metrics(query: Query, asked: Asked, names: Sequence[str]) -> dict[str, float]:
+def answer_metrics(query: Query, asked: Asked, names: Sequence[str]) -> Scores:
     """Scores one question by those of the metrics that suit it.
 
     Args:
-        names: of `ragloom.measures.ANSWERS`.
+        names: of `ragloom.measures.ANSWERS` and `JUDGED`.
+
+    Returns:
+        metric -> score; None where the judge gave no verdict.
     """
-    found: dict[str, float] = {}
+    found: Scores = {}
     for name in names:
-        value = _METRICS[name](query, asked)
-        if value is not None:
+        if name in JUDGED:
+            if name in asked.verdicts:
+                passed = asked.verdicts[name].passed
+                found[name] = None if passed is None else float(passed)
+        elif (value := _METRICS[name](query, asked)) is not None:
             found[name] = value
     return found
+
+
+def abstains(text: str) -> bool:
+    """Says whether an answer says that there is none."""
+    return says_none(text, NO_ANSWER.values())
 
 
 def _text(asked: Asked) -> str:
@@ -64,16 +78,12 @@ def _has_answer(query: Query) -> bool:
     return query.answerable is not False and (query.judged or bool(query.answers))
 
 
-def _abstained(asked: Asked) -> bool:
-    return abstains(_text(asked), NO_ANSWER.values())
-
-
 def _answered(query: Query, asked: Asked) -> float | None:
-    return float(asked.error is None and not _abstained(asked)) if _has_answer(query) else None
+    return float(asked.error is None and not abstains(_text(asked))) if _has_answer(query) else None
 
 
 def _refused(query: Query, asked: Asked) -> float | None:
-    return float(asked.error is None and _abstained(asked)) if query.answerable is False else None
+    return float(asked.error is None and abstains(_text(asked))) if query.answerable is False else None
 
 
 def _part(

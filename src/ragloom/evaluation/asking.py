@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from ragloom.cost import BudgetSpent
 from ragloom.errors import RagloomError
 from ragloom.evaluation.found import Asked
 from ragloom.gold import Query
@@ -29,26 +30,50 @@ def ask_all(queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurre
 
     Args:
         queries: all of them.
-        ask: asks one; whatever it raises is that question's error.
+        ask: asks one; whatever it raises is that question's error, a spent budget aside.
         concurrency: from 1.
         told: is told after each question, in this thread.
 
     Returns:
         what came of each, in the order of the queries.
+
+    Raises:
+        BudgetSpent: a question was not asked since it might have exceeded the budget.
     """
-    asked: list[Asked | None] = [None] * len(queries)
-    done = failed = 0
-    told(0, len(queries), 0)
-    for at, outcome in _concurrently(queries, lambda query: _one(query, ask), concurrency):
-        asked[at] = outcome
-        done, failed = done + 1, failed + (outcome.error is not None)
-        told(done, len(queries), failed)
-    return [outcome for outcome in asked if outcome is not None]
+    return each(queries, lambda query: _one(query, ask), lambda asked: asked.error is not None, concurrency, told)
+
+
+def each(
+    items: Sequence[Item],
+    function: Callable[[Item], Value],
+    fails: Callable[[Value], bool],
+    concurrency: int,
+    told: Told,
+) -> list[Value]:
+    """Returns what the function gives for each item, in their order; at most `concurrency` are at work at a time.
+
+    Args:
+        fails: whether a value counts as failed.
+        told: is told after each item, in this thread.
+
+    Raises:
+        whatever the function raises: what is at work then is waited for, and the rest is left.
+    """
+    values: dict[int, Value] = {}
+    failed = 0
+    told(0, len(items), 0)
+    for at, value in _concurrently(items, function, concurrency):
+        values[at] = value
+        failed += fails(value)
+        told(len(values), len(items), failed)
+    return [values[at] for at in range(len(items))]
 
 
 def _one(query: Query, ask: Callable[[Query], Asked]) -> Asked:
     try:
         return ask(query)
+    except BudgetSpent:
+        raise  # no question's error: all that follow would have it
     except RagloomError as error:
         return Asked(error=redact("; ".join(error.problems)))
     except Exception as error:  # noqa: BLE001 - a crash of one question is that question's zero, named and counted

@@ -9,9 +9,13 @@ from typing import Any
 from llama_index.core.schema import NodeWithScore
 
 from ragloom.cost import Usage
+from ragloom.metrics.judge import Verdict
 from ragloom.nodes import to_chunk, to_node
 from ragloom.query import Result
 from ragloom.records import Chunk
+
+Scores = dict[str, float | None]
+"""Metric -> score of one question; None where a judge gave no verdict."""
 
 _ARMS = ("retriever_rank", "retriever_score", "dense_rank", "dense_score", "bm25_rank", "bm25_score")
 
@@ -55,11 +59,13 @@ class Answer:
     Attributes:
         text: the answer.
         citations: as `ragloom.records.Citation` has them, as plain values.
+        passages: those of the prompt, as they read in it.
         usage, notes: of the answering alone.
     """
 
     text: str
     citations: tuple[Mapping[str, Any], ...] = ()
+    passages: tuple[str, ...] = ()
     usage: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -73,12 +79,16 @@ class Asked:
         answer: None when none was asked for, or it failed.
         error: what went wrong, in one line; None when nothing did.
         timings_ms: of this run; empty where nothing was run. Concurrent questions slow each other: no latency.
+        verdicts: a judge's, by metric; one that does not suit the question has none.
+        judging: what the judge used, as `usage_of` shows it.
     """
 
     ranking: Ranking = field(default_factory=Ranking)
     answer: Answer | None = None
     error: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    judging: Mapping[str, Any] = field(default_factory=dict)
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def ranking_from(shown: Mapping[str, Any]) -> Ranking:
 def answer_of(result: Result) -> Answer:
     """Takes the answer out of a result."""
     citations = tuple(asdict(citation) for citation in result.citations)
-    return Answer(result.answer or "", citations, usage_of(result.usage), tuple(result.notes))
+    return Answer(result.answer or "", citations, tuple(result.passages), usage_of(result.usage), tuple(result.notes))
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -156,4 +166,6 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def answer_from(shown: Mapping[str, Any]) -> Answer:
     """Reads an answer from plain values."""
-    return Answer(shown["text"], tuple(shown["citations"]), shown["usage"], tuple(shown["notes"]))
+    return Answer(
+        shown["text"], tuple(shown["citations"]), tuple(shown["passages"]), shown["usage"], tuple(shown["notes"])
+    )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RANKING_CODE = 1
 """Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
-ANSWER_CODE = 1
+ANSWER_CODE = 2
 """The same of the way from a ranking to an answer."""
 
 
@@ -70,8 +70,8 @@ class Questions:
         return {
             "code": ANSWER_CODE,
             "ranking": self.ranking_key(),
-            "prompt": _described(self._assembly.config, "prompt"),
-            "llm": {**_described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
+            "prompt": described(self._assembly.config, "prompt"),
+            "llm": {**described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
         }
 
     def rank(self, unit: Unit, query: Query) -> Asked:
@@ -133,18 +133,19 @@ def method(config: Config, need: Need) -> dict[str, Any]:
         "code": RANKING_CODE,
         # Of a server's settings some are changed in place and are no part of an index's name (Weaviate's `ef`, BM25's).
         "store": [config.tree["vector_store"]["_target_"], config.tree["vector_store"].get("index")],
-        "retriever": _described(config, "retriever"),
-        "reranker": _described(config, "reranker"),
+        "retriever": described(config, "retriever"),
+        "reranker": described(config, "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name
         "need": asdict(need),
         "tokenizer": config.tree["metrics"]["tokenizer"] if need.tokens else None,
     }
 
 
-def _described(config: Config, group: str) -> dict[str, Any]:
+def described(config: Config, group: str) -> dict[str, Any]:
+    """Describes a group's option, and the LLM that it is given, for a key."""
     builder = config.builder(group)
-    described = fingerprint.describe(builder, config.values(group))
+    shown = fingerprint.describe(builder, config.values(group))
     if "llm" in needs_of(builder):
-        described["llm"] = fingerprint.describe(config.builder("llm"), config.values("llm"))
-        described["server"] = config.values("llm").get("base_url")
-    return described
+        shown["llm"] = fingerprint.describe(config.builder("llm"), config.values("llm"))
+        shown["server"] = config.values("llm").get("base_url")
+    return shown

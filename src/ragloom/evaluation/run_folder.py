@@ -1,11 +1,15 @@
 """The folder that one run leaves: what was run, what it scored, and everything needed to score it again.
 
     config.yaml     the composed config, without secrets
-    run.json        names, fingerprints, environment, git commit
-    metrics.json    means, counts, cost: byte-equal for the same index and config
+    run.json        names, fingerprints, seeds, environment, git commit
+    metrics.json    means, verdicts, counts, cost: byte-equal for the same index and config
     queries.jsonl   a line for each question, in the dataset's order
     run.trec, qrels.trec    what standard tools read
     latency.json    only where a pass for latency was made
+
+Seeds are those that were sent to models. Nothing else is drawn at random: samples are chosen by digests, and vectors
+are hashed without a seed. What may differ between two runs is a model's own mood, and an approximate index, which its
+store trains without a seed (its recall is measured). What `compare` resamples has a seed of its own.
 
 It is written aside and put in its place whole, so that a folder that is there is complete.
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ragloom.evaluation.found import Asked, Ranking
+from ragloom.evaluation.found import Asked, Ranking, Scores
 from ragloom.gold import Query
 from ragloom.measures import OMEGA, Measure, MetricSettings, measures
 from ragloom.metrics import Passage
@@ -23,10 +23,6 @@ from ragloom.records import Chunk
 
 if TYPE_CHECKING:
     from ragloom.tokenizer import Tokenizer
-
-Scores = dict[str, float]
-"""Metric -> score."""
-
 
 _DOCUMENTS_HELD = 64  # texts and chunks kept at a time: questions of one document follow each other
 
@@ -141,12 +137,16 @@ def qrels(query: Query) -> dict[str, int]:
     return dict(query.grades) if by_documents(query) else span_qrels(query.spans)
 
 
-def means(scores: Sequence[Mapping[str, float]]) -> Scores:
-    """Averages each metric over the questions that have it, in the order in which metrics first come."""
+def means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """Averages each metric over the questions that have it, in the order in which metrics first come.
+
+    A question that was not judged is in no mean; a metric that was judged nowhere has none.
+    """
     columns: dict[str, list[float]] = defaultdict(list)
     for each in scores:
         for name, value in each.items():
-            columns[name].append(value)
+            if value is not None:
+                columns[name].append(value)
     return {name: fmean(values) for name, values in columns.items()}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ragloom.evaluation.found import Asked
-from ragloom.evaluation.scoring import Scores, means, qrels
+from ragloom.evaluation.found import Asked, Scores
+from ragloom.evaluation.scoring import means, qrels
 from ragloom.evaluation.trec import qrels_lines, run_lines
 from ragloom.gold import Query
+from ragloom.metrics.judge import judged
 
 
 @dataclass
@@ -27,8 +28,23 @@ class Scored:
     prices: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
-        """Shows means, counts and cost: equal for the same index and config, so that nothing timed is in it."""
-        return {"metrics": means(self.scores), "counts": self.counts(), "cost": self.cost()}
+        """Shows means, verdicts, counts and cost: equal for the same index and config, so that nothing is timed."""
+        return {
+            "metrics": means(self.scores),
+            "verdicts": self.verdicts(),
+            "counts": self.counts(),
+            "cost": self.cost(),
+        }
+
+    def verdicts(self) -> dict[str, Any]:
+        """Counts the judge's verdicts by metric, with the shares that passed at least and at most."""
+        names = dict.fromkeys(name for outcome in self.asked for name in outcome.verdicts)
+        counted = {
+            name: judged(outcome.verdicts[name] for outcome in self.asked if name in outcome.verdicts) for name in names
+        }
+        return {
+            name: {**asdict(count), "lowest": count.lowest, "highest": count.highest} for name, count in counted.items()
+        }
 
     def counts(self) -> dict[str, int]:
         """Counts the questions; none is in no count."""
@@ -44,16 +60,26 @@ class Scored:
         }
 
     def cost(self) -> dict[str, Any]:
-        """Says what asking all questions costs, whether or not a cache had it; US dollars are None where unknown."""
-        models: dict[str, dict[str, int]] = {}
-        for outcome in self.asked:
-            answered = outcome.answer.usage if outcome.answer is not None else {}
-            for usage in (outcome.ranking.usage, answered):
-                for model, tokens in usage.items():
-                    total = models.setdefault(model, {"input": 0, "output": 0, "unreported": 0})
-                    for name in total:
-                        total[name] += tokens[name]
-        return {**_tokens(models), "usd": dollars_of(models, self.prices), "per": "all questions"}
+        """Says what asking all questions costs, whether or not a cache had it; US dollars are None where unknown.
+
+        `usd` is what the config costs. What judging it costs stands apart, and makes no config cheaper or dearer.
+        """
+        asking = _summed(
+            usage
+            for outcome in self.asked
+            for usage in (outcome.ranking.usage, outcome.answer.usage if outcome.answer is not None else {})
+        )
+        judging = _summed(usage for outcome in self.asked for usage in outcome.judging.values())
+        return {
+            "embedding_tokens": _tokens(asking, "embedding", "input"),
+            "llm_input_tokens": _tokens(asking, "llm", "input"),
+            "llm_output_tokens": _tokens(asking, "llm", "output"),
+            "usd": dollars_of(asking, self.prices),
+            "judge_input_tokens": _tokens(judging, "judge", "input"),
+            "judge_output_tokens": _tokens(judging, "judge", "output"),
+            "judge_usd": dollars_of(judging, self.prices),
+            "per": "all questions",
+        }
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yields what is known of each question."""
@@ -71,9 +97,14 @@ class Scored:
                 "chunks": _chunks(outcome),
                 "answer": answer.text if answer is not None else None,
                 "citations": list(answer.citations) if answer is not None else [],
+                "verdicts": {name: asdict(verdict) for name, verdict in outcome.verdicts.items()},
                 "notes": [*outcome.ranking.notes, *(answer.notes if answer is not None else ())],
                 "timings_ms": {stage: round(value, 3) for stage, value in outcome.timings_ms.items()},
-                "usage": {"ranking": outcome.ranking.usage, "answer": answer.usage if answer is not None else {}},
+                "usage": {
+                    "ranking": outcome.ranking.usage,
+                    "answer": answer.usage if answer is not None else {},
+                    "judging": dict(outcome.judging),
+                },
             }
 
     def run_lines(self) -> Iterator[str]:
@@ -106,15 +137,18 @@ def dollars_of(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any
     return total
 
 
-def _tokens(models: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    def total(kind: str, name: str) -> int:
-        return sum(tokens[name] for model, tokens in models.items() if model.startswith(f"{kind}:"))
+def _summed(usages: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    models: dict[str, dict[str, int]] = {}
+    for usage in usages:
+        for model, tokens in usage.items():
+            total = models.setdefault(model, {"input": 0, "output": 0, "unreported": 0})
+            for name in total:
+                total[name] += tokens[name]
+    return models
 
-    return {
-        "embedding_tokens": total("embedding", "input"),
-        "llm_input_tokens": total("llm", "input"),
-        "llm_output_tokens": total("llm", "output"),
-    }
+
+def _tokens(models: Mapping[str, Mapping[str, int]], kind: str, name: str) -> int:
+    return sum(tokens[name] for model, tokens in models.items() if model.startswith(f"{kind}:"))
 
 
 def _gold(query: Query) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ class Limits:
         workers: processes that read, and what a document may take there.
         in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
         deletions: how many vanished documents may be deleted.
-        budget: what embedding may cost; None = it is not limited.
+        budget: what the run may cost; None = it is not limited.
     """
 
     workers: Bounds

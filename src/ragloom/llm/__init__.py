@@ -1,6 +1,10 @@
-"""Who writes the answer: one builder per option of the conf group `llm`. The classes are in the submodules."""
+"""Who writes the answer: one builder per option of the conf group `llm`. The classes are in the submodules.
 
-from typing import TYPE_CHECKING, Annotated, Any
+The options of `judge` are built here as well: a judge is an LLM. A builder is given the `group` it builds for, which
+opens its messages and names its usage.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,26 +20,31 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 """0 to 2, as the protocol has it."""
 
 
-def check(option: str, values: dict[str, Any]) -> list[str]:
+Group = Literal["llm", "judge"]
+"""Whose option is built."""
+
+
+def check(option: str, values: dict[str, Any], group: Group = "llm") -> list[str]:
     """Checks an option's keys against each other; returns one line per problem."""
     problems = []
     if "base_url" in values:
-        problems += link_problems("llm", values["base_url"], values["api_key_env"])
+        problems += link_problems(group, values["base_url"], values["api_key_env"])
     if values.get("max_tokens") is not None and values["max_tokens"] >= values.get("context_window", float("inf")):
         problems.append(
-            f"llm: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
-            "which the prompt shares; lower llm.max_tokens"
+            f"{group}: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
+            f"which the prompt shares; lower {group}.max_tokens"
         )
     return problems
 
 
 def _require_sound(option: str, values: dict[str, Any]) -> None:
-    if problems := check(option, values):
+    if problems := check(option, values, values["group"]):
         raise ConfigError(*problems)
 
 
 @code_version(1)
 def openai(
+    group: Group,
     *,
     model: Name,
     temperature: Temperature | None,
@@ -57,6 +66,7 @@ def openai(
     from ragloom.llm.remote import OpenAIChat
 
     llm = OpenAIChat(
+        group=group,
         model=model,
         temperature=temperature,
         seed=seed,
@@ -76,6 +86,7 @@ def openai(
 
 @code_version(1)
 def openai_compatible(
+    group: Group,
     *,
     base_url: Annotated[Name, OPERATIONAL],
     api_key_env: Annotated[Name | None, OPERATIONAL],
@@ -98,6 +109,7 @@ def openai_compatible(
     from ragloom.llm.remote import OpenAIChat
 
     llm = OpenAIChat(
+        group=group,
         model=model,
         temperature=temperature,
         seed=seed,

@@ -7,7 +7,7 @@ A reply is whole or it is an error: no choice, no text, or a stream that ends wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -25,12 +25,18 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr
 
+from ragloom.cost import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
 from ragloom.provider import Provider, Usage
 from ragloom.provider.retry import Link
+from ragloom.tokenizer import load
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+
+_TOKENIZER = "cl100k_base"
+_MESSAGE_TOKENS = 4  # that the protocol adds to each message, and to the reply's beginning (OpenAI's cookbook: 3 and 3)
 
 
 class OpenAIChat(LLM):
@@ -40,6 +46,7 @@ class OpenAIChat(LLM):
     at `max_tokens`.
 
     Attributes:
+        group: opens every message, and names what is used: of `llm`, or of `judge`.
         model: as the server names it.
         temperature, seed, max_tokens: sent unless None.
         max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
@@ -48,6 +55,10 @@ class OpenAIChat(LLM):
         base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
 
+    paid: ClassVar[bool] = True
+    """Whether each token costs money, unless its price is 0."""
+
+    group: Literal["llm", "judge"]
     model: str
     temperature: float | None
     seed: int | None
@@ -67,7 +78,7 @@ class OpenAIChat(LLM):
         super().model_post_init(context)
         self._provider = Provider(
             Link(
-                kind="llm",
+                kind=self.group,
                 model=self.model,
                 base_url=self.base_url,
                 api_key_env=self.api_key_env,
@@ -105,13 +116,14 @@ class OpenAIChat(LLM):
         Raises:
             ServiceError: the server failed, or its reply holds no text.
             ConfigError: the key or the model was refused.
+            BudgetSpent: the longest reply would exceed the open budget; nothing was sent.
         """
-        return self._whole(self._provider.chat(**self._request(messages, kwargs)))
+        return self._asked(self._request(messages, kwargs))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, without blocking the event loop."""
-        return self._whole(await self._provider.achat(**self._request(messages, kwargs)))
+        return await self._aasked(self._request(messages, kwargs))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -131,13 +143,13 @@ class OpenAIChat(LLM):
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Sends the prompt as one user message; raises as `chat`."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(self._whole(self._provider.chat(**request)))
+        return _completion(self._asked(request))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As `complete`, without blocking the event loop."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(self._whole(await self._provider.achat(**request)))
+        return _completion(await self._aasked(request))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
@@ -151,15 +163,35 @@ class OpenAIChat(LLM):
         pieces = self._agrowing(self._streamed(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) async for piece in pieces)
 
+    def _asked(self, request: dict[str, Any]) -> ChatResponse:
+        bound = self._bound(request)
+        completion = self._provider.chat(bound=bound, **request)
+        _settle(bound, completion)
+        return self._whole(completion)
+
+    async def _aasked(self, request: dict[str, Any]) -> ChatResponse:
+        bound = self._bound(request)
+        completion = await self._provider.achat(bound=bound, **request)
+        _settle(bound, completion)
+        return self._whole(completion)
+
+    def _bound(self, request: dict[str, Any]) -> Bound | None:
+        """Says what a request uses at most; None where nobody limits it."""
+        if not has_budget():
+            return None
+        given = sent_tokens([message["content"] for message in request["messages"]])
+        longest = request.get(self.max_tokens_name)
+        return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
+
     def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
-        reply = _Growing(self._provider.link.place)
+        reply = _Growing(self._provider.link)
         for chunk in self._provider.stream(**request):
             if response := reply.take(chunk):
                 yield response
         reply.check_end()
 
     async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
-        reply = _Growing(self._provider.link.place)
+        reply = _Growing(self._provider.link)
         async for chunk in self._provider.astream(**request):
             if response := reply.take(chunk):
                 yield response
@@ -189,22 +221,35 @@ class OpenAIChat(LLM):
         Raises:
             ServiceError: it has no choice or no text.
         """
-        place = self._provider.link.place
+        link = self._provider.link
         choice = completion.choices[0] if completion.choices else None
         message = getattr(choice, "message", None)
         if message is None:
-            raise ServiceError(f"llm: {place} returned a reply without a message; ask again, or choose another model")
+            raise ServiceError(
+                f"{link.kind}: {link.place} returned a reply without a message; ask again, or choose another model"
+            )
         text, finish_reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
         if not text or not isinstance(text, str):
-            raise _no_text(place, finish_reason, getattr(message, "refusal", None))
+            raise _no_text(link, finish_reason, getattr(message, "refusal", None))
         return _response(text, finish_reason, raw=completion)
+
+
+def sent_tokens(messages: Sequence[str]) -> int:
+    """Counts what messages are billed for, or a little more: by `cl100k_base`, which newer models undercut."""
+    return sum(load(_TOKENIZER).counts(messages)) + _MESSAGE_TOKENS * (len(messages) + 1)
+
+
+def _settle(bound: Bound | None, completion: ChatCompletion) -> None:
+    if bound is not None:
+        reported = [getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+        bound.settle(*(tokens if isinstance(tokens, int) else None for tokens in reported))
 
 
 class _Growing:
     """A reply that arrives in pieces."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._text = ""
         self._refusal = ""
         self._finish_reason: str | None = None
@@ -228,18 +273,18 @@ class _Growing:
         """Raises ServiceError when the stream has ended and the reply has not."""
         if self._finish_reason is None:
             raise ServiceError(
-                f"llm: the stream of {self._place} ended without a finish reason after {len(self._text)} characters; "
-                "the reply broke off and is incomplete"
+                f"{self._link.kind}: the stream of {self._link.place} ended without a finish reason after "
+                f"{len(self._text)} characters; the reply broke off and is incomplete"
             )
         if not self._text:
-            raise _no_text(self._place, self._finish_reason, self._refusal)
+            raise _no_text(self._link, self._finish_reason, self._refusal)
 
 
-def _no_text(place: str, finish_reason: str | None, refusal: str | None) -> ServiceError:
+def _no_text(link: Link, finish_reason: str | None, refusal: str | None) -> ServiceError:
     if refusal:
-        return ServiceError(f"llm: the model refused to answer: {refusal[:300]}")
-    how = "; raise llm.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
-    return ServiceError(f"llm: {place} returned a reply without text (finish reason {finish_reason}){how}")
+        return ServiceError(f"{link.kind}: the model refused to answer: {refusal[:300]}")
+    how = f"; raise {link.kind}.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
+    return ServiceError(f"{link.kind}: {link.place} returned a reply without text (finish reason {finish_reason}){how}")
 
 
 def _response(text: str, finish_reason: str | None, *, raw: Any, delta: str | None = None) -> ChatResponse:

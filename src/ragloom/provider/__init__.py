@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from ragloom.cost import charge, record
+from ragloom.cost import Bound, charge, record
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.provider.limits import Limiter
 from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
@@ -196,20 +196,25 @@ class Provider:
         )
         return self._recorded(_expect(answer, "data", self.link))
 
-    def chat(self, **request: Any) -> ChatCompletion:
-        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says."""
+    def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
+        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says.
+
+        Args:
+            bound: of each request, which an open budget is charged with; what a reply does not use is the caller's to
+                settle.
+        """
 
         def send(client: openai.OpenAI, limit: float) -> Callable[[], ChatCompletion]:
             answer: ChatCompletion = client.chat.completions.create(**self._complete(request), timeout=limit)
             return lambda: answer
 
-        answer = self._call(send)
+        answer = self._call(send, bound=bound)
         return self._recorded(_expect(answer, "choices", self.link))
 
-    async def achat(self, **request: Any) -> ChatCompletion:
+    async def achat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
         """As `chat`, without blocking the event loop."""
         answer: ChatCompletion = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit)
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
@@ -261,7 +266,12 @@ class Provider:
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
 
-    def _call(self, send: Callable[[openai.OpenAI, float], Callable[[], Answer]], tokens: int = 0) -> Answer:
+    def _call(
+        self,
+        send: Callable[[openai.OpenAI, float], Callable[[], Answer]],
+        tokens: int = 0,
+        bound: Bound | None = None,
+    ) -> Answer:
         """Sends until there is an answer.
 
         Args:
@@ -270,17 +280,19 @@ class Provider:
         client, course = self._sync_client(), Course(self.link)
         while True:
             try:
-                with self._turn(course, tokens) as limit:
+                with self._turn(course, tokens, bound) as limit:
                     read = send(client, limit)
                 return read()
             except self._failures as error:
                 failure = failure_of(self.link, error)
+            if bound is not None and not failure.maybe_done:
+                bound.settle(0, 0)
             wait = course.wait_after(failure)
             _charge_again(failure, tokens)
             _sleep(wait)
 
     @contextmanager
-    def _turn(self, course: Course, tokens: int) -> Iterator[float]:
+    def _turn(self, course: Course, tokens: int, bound: Bound | None) -> Iterator[float]:
         """Waits until a request may be sent; gives its time limit in seconds."""
         came = time.monotonic()
         with self._in_flight:
@@ -289,22 +301,33 @@ class Provider:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
                 _sleep(held)
+            if bound is not None:
+                bound.take()
             limit = course.begin()
             self._add(Usage(requests=1))
             yield limit
 
-    async def _acall(self, send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]], tokens: int = 0) -> Answer:
+    async def _acall(
+        self,
+        send: Callable[[openai.AsyncOpenAI, float], Awaitable[Answer]],
+        tokens: int = 0,
+        bound: Bound | None = None,
+    ) -> Answer:
         client, course = self._async_client(), Course(self.link)
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
                 await _asleep(held)
+            if bound is not None:
+                bound.take()
             limit = course.begin()
             self._add(Usage(requests=1))
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
+            if bound is not None and not failure.maybe_done:
+                bound.settle(0, 0)
             wait = course.wait_after(failure)
             _charge_again(failure, tokens)
             await _asleep(wait)

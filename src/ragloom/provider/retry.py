@@ -69,7 +69,7 @@ class Link:
         concurrency: requests in flight at once, of threads that wait for theirs; None = as many as come.
     """
 
-    kind: Literal["embedding", "llm"]
+    kind: Literal["embedding", "llm", "judge"]
     model: str
     base_url: str | None
     api_key_env: str | None

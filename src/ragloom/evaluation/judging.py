@@ -1,0 +1,111 @@
+"""Has answers judged, or finds what a judge said before. Knows which answer is judged by what, and no LLM.
+
+    faithfulness    what was answered to questions that have an answer: by the passages that the prompt held
+    correctness     questions with right answers in words: by these
+
+Nobody is asked where there is nothing to judge. A question that failed fails in both. An abstention where there is an
+answer fails in correctness; in faithfulness it has no verdict, since it says nothing that passages could bear out
+(`answered` counts it). A question without an answer counts in `abstained`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cost import collect_usage
+from ragloom.evaluation.answers import abstains
+from ragloom.evaluation.found import Asked, usage_of
+from ragloom.evaluation.questions import described
+from ragloom.gold import Query
+from ragloom.metrics import judge
+from ragloom.metrics.judge import Messages, Verdict
+from ragloom.records import canonical_json, sha256
+from ragloom.stages import Unit
+
+if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
+    from ragloom.config import Config
+
+VERDICT_CODE = 1
+"""Raise it when the way from messages to a reply changes: replies kept before are not used then."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judges answers. Safe to be used by several threads.
+
+    Attributes:
+        assembly: whose judge.
+        names: metrics that are asked for, of `ragloom.measures.JUDGED`.
+    """
+
+    assembly: Assembly
+    names: Sequence[str]
+
+    def key(self) -> dict[str, Any]:
+        """All that decides a verdict beside what the judge is sent.
+
+        What it is sent names the item: instruction, question, answer, and passages or right answers. So a verdict is of
+        exactly this answer, and configs that answer alike share it and never differ by a judge's mood.
+        """
+        return {"code": VERDICT_CODE, "judge": judge_json(self.assembly.config)}
+
+    def judged(self, unit: Unit, query: Query, asked: Asked) -> Asked:
+        """Adds the verdicts on a question's answer.
+
+        A service that fails gives no verdict, and none is kept: the next run asks again. A reply that is no verdict is
+        kept as any other: it is what this judge says of this answer, and who asks until the reply fits chooses it.
+
+        Raises:
+            ConfigError: the judge's key or model is refused.
+        """
+        verdicts: dict[str, Verdict] = {}
+        used: dict[str, Any] = {}
+        for name in self.names:
+            found = case(name, query, asked)
+            if isinstance(found, Verdict):
+                verdicts[name] = found
+            elif found is not None:
+                verdicts[name], used[name] = self._asked(unit, found)
+        return replace(asked, verdicts=verdicts, judging=used)
+
+    def _asked(self, unit: Unit, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
+        used: dict[str, Any] = {}
+
+        def ask(messages: Messages) -> str:
+            value = unit.item(sha256(canonical_json(messages)), lambda: self._made(messages))
+            used.update(value["usage"])
+            return str(value["reply"])
+
+        return judge.judge(messages, ask), used
+
+    def _made(self, messages: Messages) -> dict[str, Any]:
+        from llama_index.core.base.llms.types import ChatMessage, MessageRole
+
+        roles = (MessageRole.SYSTEM, MessageRole.USER)
+        with collect_usage() as usage:
+            reply = self.assembly.judge.chat(
+                [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
+            )
+        return {"reply": reply.message.content or "", "usage": usage_of(usage)}
+
+
+def judge_json(config: Config) -> dict[str, Any]:
+    """Says who judges: verdicts of two judges are not compared."""
+    return {**described(config, "judge"), "server": config.tree["judge"].get("base_url")}
+
+
+def case(name: str, query: Query, asked: Asked) -> Messages | Verdict | None:
+    """Says what the judge is asked of an answer, or the verdict where nothing has to be asked; None without either."""
+    if query.answerable is False or (name == "correctness" and not query.answers):
+        return None
+    if asked.error is not None or asked.answer is None:
+        return Verdict(False, "the question failed")
+    text, passages = asked.answer.text, asked.answer.passages
+    if name == "faithfulness":
+        return None if abstains(text) else judge.faithfulness(query.text, text, passages)
+    if abstains(text):
+        return Verdict(False, "it says that there is no answer, and there is one")
+    return judge.correctness(query.text, text, query.answers)
