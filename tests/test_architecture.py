@@ -126,7 +126,7 @@ def test_imports_point_down_only() -> None:
             "cli": SHARED
             | TOP
             | VERBS
-            | {"cli", "vector_store", "trial", "trials", "stages", "sweeping", "evaluation"},
+            | {"cli", "vector_store", "trial", "trials", "stages", "sweeping", "evaluation", "benchmark"},
             "trial": SHARED | VERBS | TOP | {"evaluation", "stages", "benchmark"},
             "evaluation": SHARED  # the stages that it asks and keeps, by their records
             | VERBS

@@ -38,9 +38,10 @@ def latency(
         n, concurrency, warm (questions before), errors, questions_per_second, and for each stage p50, p95 and p99 in
         milliseconds. A question that fails is counted and not timed.
     """
-    asked = [questions[at % len(questions)] for at in range(total)]
+    warming = min(_WARM, total)
+    asked = timed(questions, total)[warming:]
     with bypassed():
-        for question in asked[:_WARM]:
+        for question in asked[:warming]:
             _timed(ask, question)
         began = time.perf_counter()
         found = _all(lambda question: _timed(ask, question), asked, concurrency)
@@ -52,11 +53,17 @@ def latency(
     return {
         "n": total,
         "concurrency": concurrency,
-        "warm": min(_WARM, total),
+        "warm": warming,
         "errors": sum(timings is None for timings in found),
         "questions_per_second": round(total / seconds, 3),
         "stages": {stage: quantiles(values) for stage, values in stages.items()},
     }
+
+
+def timed(questions: Sequence[str], total: int) -> list[str]:
+    """Lists what a pass asks: the first questions to warm up, then so many in order, from the first again and again."""
+    asked = [questions[at % len(questions)] for at in range(total)]
+    return [*asked[:_WARM], *asked]
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:

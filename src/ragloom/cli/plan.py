@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from ragloom.stages import Stages
 
 _HOUR = 3600
+BASIS = (
+    "questions are counted; a prompt has at most reranker.top_n chunks of chunking.chunk_size and "
+    "prompt.max_context_tokens, a reply max_tokens; an LLM reranks once for each ranking, retriever.top_k deep; "
+    "passes for latency are included"
+)
+"""What the numbers of `Plan.asked` rest on."""
 
 
 @dataclass
@@ -26,13 +32,21 @@ class Plan:
         trials: their labels.
         stages: stage -> {units: different ones, there: of them those that are kept already}.
         indexes: the estimate of each index that has to be built or brought in step.
+        asked: what models are asked for questions, rankings, answers and verdicts, at most, with its price.
         unknown: what is not in the estimate, in words.
     """
 
     trials: list[str]
     stages: dict[str, dict[str, int]]
     indexes: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+
+    @property
+    def most(self) -> float | None:
+        """US dollars for everything that is estimated, at most; None when a price is not known."""
+        costs = [self.dollars, *(item["cost_usd"] for item in self.asked)]
+        return None if None in costs else float(sum(costs))
 
     @property
     def dollars(self) -> float | None:
@@ -61,8 +75,8 @@ def show_plan(configs: Sequence[Config], keys: Sequence[str]) -> int:
     with silenced_stdout():
         plan = planned(configs, keys)
     if configs[0].tree["output"] == "json":
-        shown = {**vars(plan), "cost_usd": plan.dollars, "hours_at_least": plan.hours, "tokens": plan.tokens}
-        print_json({"event": "plan", **shown})
+        shown = {**vars(plan), "cost_usd": plan.dollars, "cost_usd_at_most": plan.most, "basis": BASIS}
+        print_json({"event": "plan", **shown, "hours_at_least": plan.hours, "tokens": plan.tokens})
         return OK
     screen = console()
     for label in plan.trials:
@@ -70,8 +84,13 @@ def show_plan(configs: Sequence[Config], keys: Sequence[str]) -> int:
     screen.print(f"[bold]trials[/]    {len(plan.trials)}")
     for stage, count in plan.stages.items():
         screen.print(f"[bold]{stage:<9}[/] {count['units']} different, {count['there']} of them there already")
-    price = "unknown price" if plan.dollars is None else f"${plan.dollars:.6f}"
-    screen.print(f"[bold]to embed[/]  {plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {price}")
+    screen.print(
+        f"[bold]to embed[/]  {plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {_price(plan.dollars)}"
+    )
+    for item in plan.asked:
+        screen.print(f"[bold]{item['what']:<9}[/] {_asked(item)}", highlight=False)
+    if plan.asked:
+        screen.print(f"[bold]in all[/]    {_at_most(plan.most)}: {BASIS}", soft_wrap=True)
     screen.print(f"[bold]hours[/]     at least {plan.hours:.2f}, by the providers' limits per minute")
     for text in plan.unknown:
         screen.print(f"[yellow]not estimated:[/] {text}")
@@ -85,6 +104,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     Raises:
         ConfigError, DataError, ServiceError: a trial could not be run.
     """
+    from ragloom.cli.forecast import Forecast
     from ragloom.evaluation.cuts import cut_key
     from ragloom.evaluation.step import found_in_step
     from ragloom.trial import Trial, Watch
@@ -94,6 +114,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     indexes: dict[str, bool] = {}
     rankings: dict[str, bool] = {}
     estimates = []
+    forecast = Forecast()
     for config in configs:
         with Trial(config, stages, Watch()) as trial:
             trial.check()
@@ -106,12 +127,16 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
                 if index is None:
                     estimates.append(_estimate(trial.assembly))
             rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)
+            forecast.add(trial, stages, index, place)
     counts = {
         "chunks": {"units": len(chunks), "there": sum(chunks.values())},
         "index": {"units": len(indexes), "there": sum(indexes.values())},
         "rankings": {"units": len(rankings), "there": sum(rankings.values())},
     }
-    return Plan([label_of(config, keys) for config in configs], counts, estimates, _unknown(configs))
+    prices = trial.assembly.prices
+    asked = [{**asdict(item), "cost_usd": item.usd(prices)} for item in forecast.spent.values()]
+    unknown = ["what local computing takes", *forecast.unknown]
+    return Plan([label_of(config, keys) for config in configs], counts, estimates, asked, unknown)
 
 
 def _stages(config: Config) -> Stages:
@@ -129,13 +154,16 @@ def _estimate(assembly: Any) -> dict[str, Any]:
     return {name: shown[name] for name in ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")}
 
 
-def _unknown(configs: Sequence[Config]) -> list[str]:
-    """Says what an estimate leaves out."""
-    from ragloom.values import needs_of
+def _asked(item: dict[str, Any]) -> str:
+    exact = item["what"] == "questions"
+    tokens = f"{item['input_tokens']} tokens" + ("" if exact else f" sent, {item['output_tokens']} replied")
+    price = _price(item["cost_usd"]) if exact else _at_most(item["cost_usd"])
+    return f"{item['requests']} requests to {item['model']}, {tokens}, {price}"
 
-    found = ["what local computing takes"]
-    if any(getattr(config.builder("embedding"), "paid", True) for config in configs):
-        found.append("the embedding of questions, once for each embedding")
-    if any(config.tree["answers"] or "llm" in needs_of(config.builder("reranker")) for config in configs):
-        found.append("what the LLM is asked")
-    return found
+
+def _at_most(usd: float | None) -> str:
+    return _price(usd) if usd is None else f"at most {_price(usd)}"
+
+
+def _price(usd: float | None) -> str:
+    return "unknown price" if usd is None else f"${usd:.6f}"

@@ -75,7 +75,7 @@ class Judging:
         used: dict[str, Any] = {}
 
         def ask(messages: Messages) -> str:
-            value = unit.item(sha256(canonical_json(messages)), lambda: self._made(messages))
+            value = unit.item(item_name(messages), lambda: self._made(messages))
             used.update(value["usage"])
             return str(value["reply"])
 
@@ -90,6 +90,11 @@ class Judging:
                 [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
             )
         return {"reply": reply.message.content or "", "usage": usage_of(usage)}
+
+
+def item_name(messages: Messages) -> str:
+    """Names a reply by what the judge was sent."""
+    return sha256(canonical_json(messages))
 
 
 def judge_json(config: Config) -> dict[str, Any]:

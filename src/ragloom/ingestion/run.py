@@ -131,7 +131,9 @@ class Run:
         ):
             with Readers(self.source, self.chunking, workers, self.ledger.folder) as readers:
                 for block in blocks(self._documents(readers), self.embedding.dimensions):
-                    while self._in_flight and self._in_flight + block.bytes > in_flight_mb * 1e6:
+                    while self._vectors.busy or (
+                        self._in_flight and self._in_flight + block.bytes > in_flight_mb * 1e6
+                    ):
                         self._advance(wait=True)
                     self._in_flight += block.bytes
                     self._vectors.take(block)

@@ -76,6 +76,11 @@ class Vectoriser:
         self.tokens = 0
         self.stopped: str | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether enough batches wait that preparing more would only take time from those that are being made."""
+        return self.running > 2 * (self._embedding.concurrency + self._embedding.ahead)
+
     def close(self) -> None:
         """Lets no further batch begin and no further request be sent; does not wait for those that were."""
         self._end.set()

@@ -175,13 +175,21 @@ class OpenAIChat(LLM):
         _settle(bound, completion)
         return self._whole(completion)
 
+    def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
+        """Says what a request uses at most.
+
+        Args:
+            messages: their texts.
+            longest: tokens of the reply; None: as the config says, which may be all that the window leaves.
+        """
+        given, longest = sent_tokens(messages), longest or self.max_tokens
+        return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
+
     def _bound(self, request: dict[str, Any]) -> Bound | None:
         """Says what a request uses at most; None where nobody limits it."""
         if not has_budget():
             return None
-        given = sent_tokens([message["content"] for message in request["messages"]])
-        longest = request.get(self.max_tokens_name)
-        return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
+        return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
 
     def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
         reply = _Growing(self._provider.link)

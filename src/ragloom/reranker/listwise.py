@@ -7,7 +7,7 @@ the reply format `[2] > [1] > [3]`, and the window that slides from the end of t
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
@@ -80,6 +80,15 @@ class Listwise(Reranker):
     def counts(self) -> dict[str, int]:
         """What went otherwise than asked since the reranker was built, by name."""
         return {"malformed replies": self.malformed, "truncated passages": self.truncated}
+
+    def asks(self, question: str, count: int) -> Iterator[tuple[list[str], int]]:
+        """Yields for each request about so many passages its texts without them, and the tokens they have at most."""
+        end = count
+        while count > 1 and end > 0:
+            start = max(0, end - self.window_size)
+            messages = _messages(question, [""] * (end - start))
+            yield [message.content or "" for message in messages], (end - start) * self.passage_tokens
+            end = end - self.window_step if start else 0
 
     def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         exchange = self._exchange(nodes, query.query_str)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,20 @@ class Stages:
             return len(items)
         finally:
             items.close()
+
+    def values(self, kind: str, key: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+        """Reads the items of a unit that are there, without entering it: name -> value."""
+        if self._folder is None:
+            return {}
+        path = self._place(kind, json.loads(canonical_json(dict(key)))) / "items.sqlite"
+        if not path.is_file():
+            return {}
+        items = Items(path)
+        try:
+            found = {name: items.read(name)[0] for name in names}
+        finally:
+            items.close()
+        return {name: value for name, value in found.items() if value is not None}
 
     def _place(self, kind: str, key: Mapping[str, Any]) -> Path:
         assert self._folder is not None
