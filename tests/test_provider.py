@@ -21,7 +21,8 @@ import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from ragloom.cost import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.provider import CalledOff, Provider, Usage, link_problems, until
+from ragloom.provider import CalledOff, Provider, Usage, until
+from ragloom.provider.key import link_problems
 from ragloom.provider.retry import Course, Failure, Link, RequestRefused
 
 KEY = "sk-planted-0123456789abcdef"

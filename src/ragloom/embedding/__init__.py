@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ragloom.errors import ConfigError
-from ragloom.provider import link_problems
+from ragloom.provider.key import link_problems
 from ragloom.values import CONTENT, OPERATIONAL, Name, Positive, Seconds, code_version
 
 if TYPE_CHECKING:

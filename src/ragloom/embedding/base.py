@@ -7,7 +7,6 @@ checks of what came back are here, so that no option can forget one.
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from ragloom.cache.vectors import ModelCache, VectorCache
 from ragloom.cost import charge, has_budget, record_lookups, record_made, record_unavailable, refund
 from ragloom.embedding.apart import Apart, make_apart
 from ragloom.embedding.call import Call
-from ragloom.embedding.checks import demand_texts, demand_vectors
+from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import Recent
 from ragloom.provider import Usage
@@ -40,7 +39,6 @@ MAX_GROUP = 2048
 _IN_THE_TEXT = {"embedded_metadata", "document_prefix", "query_prefix"}
 """Keys that decide what text is sent, and nothing beside: an entry of the cache is found by that text."""
 _HARMLESS = "text"  # no server refuses it
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _tally = threading.Lock()
 
 
@@ -148,7 +146,7 @@ class Embedding(BaseEmbedding):
 
     def document_text(self, text: str, metadata: Mapping[str, Any]) -> str:
         """Composes what is sent for a document or chunk: prefix, embedded metadata, an empty line, the text."""
-        return _whole(self.document_prefix + self._with_metadata(text, metadata))
+        return unbroken(self.document_prefix + self._with_metadata(text, metadata))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Embeds exactly these texts, without prefix or metadata.
@@ -160,13 +158,13 @@ class Embedding(BaseEmbedding):
             DataError: a text is blank or over the limit; nothing was embedded.
             ServiceError: the model or server failed, or returned what cannot be right.
         """
-        whole = [_whole(text) for text in texts]
+        whole = [unbroken(text) for text in texts]
         counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
         return self._embedded(whole, counts)
 
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """As `embed`, without blocking the event loop."""
-        whole = [_whole(text) for text in texts]
+        whole = [unbroken(text) for text in texts]
         name = lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}"  # noqa: E731
         counts = await asyncio.to_thread(self._checked, whole, name)
         if not whole:
@@ -243,7 +241,7 @@ class Embedding(BaseEmbedding):
             DataError: a text is blank or over the limit; nothing was embedded.
             ServiceError: as `make_apart`.
         """
-        whole = [_whole(self.document_prefix + text) for text in texts]
+        whole = [unbroken(self.document_prefix + text) for text in texts]
         counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
         if not whole:
             return Apart(self._none())
@@ -304,7 +302,7 @@ class Embedding(BaseEmbedding):
 
     def _texts_of(self, nodes: Sequence[BaseNode]) -> list[str]:
         texts = [self._with_metadata(node.get_content(MetadataMode.NONE), node.metadata) for node in nodes]
-        self._check_documents(texts, lambda at: _name_of(nodes[at]))
+        self._check_documents(texts, lambda at: name_of(nodes[at]))
         return texts
 
     def _with_metadata(self, text: str, metadata: Mapping[str, Any]) -> str:
@@ -314,7 +312,7 @@ class Embedding(BaseEmbedding):
         return f"{head}\n\n{text}".strip() if head else text
 
     def _check_documents(self, texts: list[str], name: Callable[[int], str]) -> None:
-        whole = [_whole(self.document_prefix + text) for text in texts]
+        whole = [unbroken(self.document_prefix + text) for text in texts]
         counts = self._checked(whole, name, count_truncated=False)
         self._counted = {} if counts is None else dict(zip(whole, counts, strict=True))
 
@@ -393,15 +391,3 @@ class Embedding(BaseEmbedding):
         # Fields only: clients, sessions and memos are made anew, and no key can be in what is pickled.
         state = BaseModel.__getstate__(self)
         return {**state, "__pydantic_private__": None}
-
-
-def _whole(text: str) -> str:
-    """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def _name_of(node: BaseNode) -> str:
-    start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
-    if node.ref_doc_id is None or start is None:
-        return f"node {node.node_id}"
-    return f"{node.ref_doc_id}, characters {start} to {end}"

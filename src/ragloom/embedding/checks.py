@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from llama_index.core.schema import BaseNode
 
 from ragloom.errors import DataError, ServiceError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = 10  # texts over the limit that one error names
 
 
@@ -49,3 +52,16 @@ def demand_vectors(
             f"embedding: {model} returned a vector that is not finite or all zero for {wrong.size} of "
             f"{len(texts)} texts, the first being text {int(wrong[0]) + 1}; the model or its server is broken"
         )
+
+
+def unbroken(text: str) -> str:
+    """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def name_of(node: BaseNode) -> str:
+    """Names a node by its document and its place there, where it has one."""
+    start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
+    if node.ref_doc_id is None or start is None:
+        return f"node {node.node_id}"
+    return f"{node.ref_doc_id}, characters {start} to {end}"

@@ -18,7 +18,8 @@ from ragloom.vector_store.server.batches import Limits
 from ragloom.vector_store.server.connection import Connection
 from ragloom.vector_store.server.index import WeaviateIndex
 from ragloom.vector_store.server.lease import Lease, labels
-from ragloom.vector_store.server.place import Options, Place
+from ragloom.vector_store.server.options import Options
+from ragloom.vector_store.server.place import Place
 from ragloom.vector_store.server.reporting import info_of
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS, LEASE, Label
 from ragloom.vector_store.server.state import State

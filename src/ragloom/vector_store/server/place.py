@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,6 +32,7 @@ from ragloom.vector_store.server.objects import (
     manifest_row,
     stored_chunk,
 )
+from ragloom.vector_store.server.options import Options
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS, Label
 from ragloom.vector_store.server.state import State
 
@@ -44,27 +45,6 @@ MOST_RESULTS = 10_000
 """Results of one search, and objects that one deletion takes: the server's own limit (`QUERY_MAXIMUM_RESULTS`)."""
 _PAGE = 2_000
 _PAGE_WITH_VECTORS = 500
-
-
-@dataclass(frozen=True)
-class Options:
-    """How an index is kept on a server: `vector_store`'s keys.
-
-    Attributes:
-        prefix: of all collections.
-        tenant: None without multi-tenancy.
-        consistency_level: ONE, QUORUM or ALL: of writes, and of reads by id.
-        index: `vector_store.index`.
-        limits: of batches.
-        indexing_seconds: how long a commit waits for the server's vector queue.
-    """
-
-    prefix: str
-    tenant: str | None
-    consistency_level: str
-    index: dict[str, Any]
-    limits: batches.Limits
-    indexing_seconds: float
 
 
 class Place:

@@ -23,7 +23,8 @@ from ragloom.vector_store.predicates import NOTHING
 from ragloom.vector_store.server import filters
 from ragloom.vector_store.server.lease import labels
 from ragloom.vector_store.server.objects import chunk_object, chunk_uuid
-from ragloom.vector_store.server.place import MOST_RESULTS, Options, Place
+from ragloom.vector_store.server.options import Options
+from ragloom.vector_store.server.place import MOST_RESULTS, Place
 from ragloom.vector_store.server.schema import CHUNKS, Label, label_of
 from ragloom.vector_store.server.search import ChunkSearch
 
