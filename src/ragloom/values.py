@@ -99,6 +99,8 @@ OPERATIONAL_KEYS = frozenset(
         "explain",
         "retry_failed",
         "comparison",
+        "max_delete_fraction",
+        "allow_mass_delete",
     }
 )
 """Top-level keys of a config that decide neither what is measured nor what comes out."""

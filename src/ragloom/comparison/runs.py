@@ -17,8 +17,6 @@ from ragloom.records import canonical_json
 from ragloom.values import OPERATIONAL_KEYS
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
-_NOT_THE_EXPERIMENT = OPERATIONAL_KEYS | {"max_delete_fraction", "allow_mass_delete"}
-"""Top-level keys of a config that decide neither what is measured nor what comes out."""
 _MOST_SHOWN = 3  # ids named in an error
 
 
@@ -78,7 +76,7 @@ class Run:
     @property
     def identity(self) -> str:
         """Equal for two runs of one experiment: keys that change only speed or place are no part of it."""
-        tree = {key: value for key, value in self.config.items() if key not in _NOT_THE_EXPERIMENT}
+        tree = {key: value for key, value in self.config.items() if key not in OPERATIONAL_KEYS}
         choices = {group: option for group, option in self.choices.items() if group not in ("experiment", "prices")}
         return canonical_json([tree, choices, self.index.get("fingerprint")])
 
