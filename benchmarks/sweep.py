@@ -1,6 +1,6 @@
 """What a sweep costs beside its stages, and what a kill costs it: python sweep.py [cost] [kills] [--folder DIR]
 
-27 trials on SciFact: 3 chunkings x 3 embeddings (feature hashing of 256 and 1,024 numbers, MiniLM) x 3 retrievers.
+27 trials on SciFact: 3 chunkings x 3 embeddings (feature hashing of 256 and 1,024 numbers, MiniLM of 128 tokens) x 3 retrievers.
 
 `cost`: each config by itself, a process each, with one stage cache, gives what each unique stage takes (3 chunkings, 9
 indexes, 27 rankings); beside it the sweep of all, from nothing, at most 1.1 x their sum; and the same sweep again with
@@ -114,7 +114,7 @@ def hashing(dimensions: int) -> str:
 def minilm() -> str:
     """The yaml of an option."""
     model = SHARED / "models" / "all-MiniLM-L6-v2-onnx"
-    return f"defaults:\n  - fastembed\nmodel: {json.dumps(str(model))}\noverlong: truncate\n"
+    return f"defaults:\n  - fastembed\nmodel: {json.dumps(str(model))}\noverlong: truncate\nmax_length: 128\n"
 
 
 def table_of(sweep: dict[str, Any]) -> list[dict[str, Any]]:
