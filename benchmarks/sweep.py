@@ -1,6 +1,7 @@
 """What a sweep costs beside its stages, and what a kill costs it: python sweep.py [cost] [kills] [--folder DIR]
 
-27 trials on SciFact: 3 chunkings x 3 embeddings (feature hashing of 256 and 1,024 numbers, MiniLM of 128 tokens) x 3 retrievers.
+27 trials on SciFact: 3 chunkings x 3 embeddings (feature hashing of 256 and 1,024 numbers, MiniLM of 128 tokens) x 3
+retrievers.
 
 `cost`: each config by itself, a process each, with one stage cache, gives what each unique stage takes (3 chunkings, 9
 indexes, 27 rankings); beside it the sweep of all, from nothing, at most 1.1 x their sum; and the same sweep again with
@@ -93,6 +94,11 @@ class Place:
         names = ("metrics.json", "run.trec", "qrels.trec")
         return {f"{path.parent.name}/{path.name}": path.read_bytes() for name in names for path in self.runs(name)}
 
+    def clear(self) -> None:
+        """Removes what was made."""
+        for name in ("runs", "stages", "cache", "store"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def runs(self, name: str) -> list[Path]:
         """Files of this name of all runs."""
         return sorted((self.folder / "runs").glob(f"*/{name}"))
@@ -143,12 +149,13 @@ def cost(folder: Path, screen: Console) -> bool:
 def kills(folder: Path, screen: Console) -> bool:
     """Kills a sweep again and again; says whether it ends as one that was left in peace."""
     embeddings = {"small": hashing(256), "large": hashing(1024)}
-    calm = Place(folder / "calm", embeddings)
-    seconds, undisturbed = calm.sweep()
-    disturbed = Place(folder / "disturbed", embeddings)
+    place = Place(folder / "killed", embeddings)
+    seconds, undisturbed = place.sweep()
+    calm, trials = place.kept(), len(place.runs("metrics.json"))
+    place.clear()  # and not another place: where the store is, is a part of a run's name
     moments = random.Random(20261127)
     for number in range(KILLS):
-        process = subprocess.Popen(disturbed.command(), stdout=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(place.command(), stdout=subprocess.DEVNULL, start_new_session=True)
         after = moments.uniform(1, max(2.0, seconds / 6))
         try:
             process.wait(after)
@@ -156,17 +163,14 @@ def kills(folder: Path, screen: Console) -> bool:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            done = len(disturbed.runs("metrics.json"))
-            screen.print(
-                f"kill {number + 1}: after {after:.1f} s, with {done} of {len(calm.runs('run.json'))} runs there"
-            )
-            if done == len(calm.runs("run.json")):  # begin anew, so that each kill hits work
-                for name in ("runs", "stages", "cache", "store"):
-                    shutil.rmtree(disturbed.folder / name, ignore_errors=True)
-    _, found = disturbed.sweep()
-    same_table, same_runs = table_of(found) == table_of(undisturbed), disturbed.kept() == calm.kept()
+            done = len(place.runs("metrics.json"))
+            screen.print(f"kill {number + 1}: after {after:.1f} s, with {done} of {trials} runs there")
+            if done == trials:  # begin anew, so that each kill hits work
+                place.clear()
+    _, found = place.sweep()
+    same_table, same_runs = table_of(found) == table_of(undisturbed), place.kept() == calm
     screen.print(f"{KILLS} kills: the table is {'equal' if same_table else 'NOT EQUAL'}")
-    screen.print(f"{len(calm.kept())} files of the runs are {'equal' if same_runs else 'NOT EQUAL'}")
+    screen.print(f"{len(calm)} files of the runs are {'equal' if same_runs else 'NOT EQUAL'}")
     return same_table and same_runs
 
 

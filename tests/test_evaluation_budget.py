@@ -121,6 +121,32 @@ def test_sweep_stops_within_a_trial_whose_rest_a_later_run_asks(place: Path) -> 
     assert len(server.requests) == QUESTIONS * 3 + QUESTIONS, "three times answered; the same answers are judged once"
 
 
+def test_sweep_counts_what_failed_trials_spent(place: Path) -> None:
+    sweep = ["-m", "prompt.max_context_tokens=4000,5000,6000"]
+    with counting() as server:
+        evaluated(place, *asked(server), "stages=null", "runs=apart", "prompt.max_context_tokens=4000")
+        most = 1.5 * sum(map(billed, server.requests[:QUESTIONS])) + LONGEST
+    refuses = [*[Fault()] * QUESTIONS, status(401)]
+    with counting(*refuses, *refuses, *refuses) as server:
+        shown = evaluated(place, *asked(server), *sweep, f"budget.max_usd={most / 1e6:.6f}", status=1)
+        assert [item["state"] for item in shown["trials"]] == ["failed", "waiting", "waiting"]
+        assert all("spent" in item["told"] for item in shown["trials"][:2])
+        answered = [request for request in server.requests if request.body["model"] == "my-llm"]
+        assert QUESTIONS < len(answered) < 2 * QUESTIONS
+        assert sum(map(billed, answered)) <= most
+
+
+def test_sweep_counts_what_a_server_does_not_report(place: Path) -> None:
+    sweep = ["-m", "prompt.max_context_tokens=4000,5000,6000"]
+    with OpenAIServer(answer=REPLY, count=COUNT, reports_usage=False) as server:
+        evaluated(place, *asked(server), "stages=null", "runs=apart", "prompt.max_context_tokens=4000")
+        most = 3 * sum(map(billed, server.requests)) // 2
+        server.requests.clear()
+        shown = evaluated(place, *asked(server), *sweep, f"budget.max_tokens={most}", status=1)
+        assert [item["state"] for item in shown["trials"]][-1] == "waiting"
+        assert sum(map(billed, server.requests)) <= most
+
+
 def test_tokens_of_llms_count_as_those_that_are_embedded(place: Path) -> None:
     with counting() as server:
         evaluated(place, "answers=false")  # what is embedded is there
@@ -186,7 +212,9 @@ def test_llms_price_counts_what_is_sent_and_what_is_replied() -> None:
     with within(budget):
         bound = Bound("m", input=10, output=10)
         bound.take()
-        with pytest.raises(BudgetSpent, match=r"\$0.000110 are spent, and the next request may cost \$0.000001"):
+        with pytest.raises(
+            BudgetSpent, match=r"\$0.000110 are spent or held, and the next request may cost \$0.000001"
+        ):
             Bound("m", input=1, output=0).take()
     later = Budget(max_usd=0.000110, max_tokens=None, price=0, prices=prices)
     with within(later):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ragloom.errors import ServiceError
-from ragloom.metrics.judge import Judged, Messages, Verdict, correctness, faithfulness, judge, judged, verdict
+from ragloom.metrics.judge import Judged, Messages, NoReply, Verdict, correctness, faithfulness, judge, judged, verdict
 
 PASS = '{"verdict": "pass", "reason": "passage 1 says so"}'
 
@@ -45,7 +44,7 @@ def test_judge_that_fails_is_not_judged_and_never_a_pass() -> None:
     """TRAPS 34: a judge swallowed an exception and scored 1.0."""
 
     def down(messages: Messages) -> str:
-        raise ServiceError("llm: the provider is down")
+        raise NoReply("llm: the provider is down")
 
     assert judge(("", ""), down) == Verdict(None, "no reply: llm: the provider is down")
 

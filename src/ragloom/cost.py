@@ -150,12 +150,6 @@ def saved_dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
     return sum((tokens * prices[model]["input"] / 1_000_000 for model, tokens in usage.cache.saved.items()), 0.0)
 
 
-def tokens_of(usage: Usage) -> int:
-    """Counts tokens as a budget does: what was embedded, by the embedding's tokenizer, and what LLMs read and wrote."""
-    asked = [tokens for (kind, _), tokens in usage.models.items() if kind != "embedding"]
-    return usage.cache.made_tokens + sum(tokens.input + tokens.output for tokens in asked)
-
-
 def dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
     """Prices a usage in US dollars.
 
@@ -230,6 +224,11 @@ class Budget:
         self._usd = Fraction(0)
 
     @property
+    def usd(self) -> float:
+        """US dollars that are spent or held back."""
+        return float(self._usd)
+
+    @property
     def limits(self) -> bool:
         """Whether there is any limit."""
         return self._max_usd is not None or self._max_tokens is not None
@@ -273,13 +272,13 @@ class Budget:
         """Says which limit a call would exceed; None where it exceeds none."""
         if self._max_tokens is not None and self.tokens + tokens > self._max_tokens:
             return (
-                f"budget: budget.max_tokens={self._max_tokens} must not be exceeded: {self.tokens} tokens are spent, "
-                f"and the next request has up to {tokens} of the {self._max_tokens - self.tokens} left"
+                f"budget: budget.max_tokens={self._max_tokens} must not be exceeded: {self.tokens} tokens are spent or "
+                f"held, and the next request has up to {tokens} of the {self._max_tokens - self.tokens} left"
             )
         if self._max_usd is not None and self._usd + usd > self._max_usd:
             return (
                 f"budget: budget.max_usd={float(self._max_usd):g} must not be exceeded: ${float(self._usd):.6f} are "
-                f"spent, and the next request may cost ${float(usd):.6f}"
+                f"spent or held, and the next request may cost ${float(usd):.6f}"
             )
         return None
 
@@ -290,11 +289,27 @@ _budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar("ragloom
 @contextmanager
 def within(budget: Budget | None) -> Iterator[None]:
     """Has all calls inside the block charged to a budget, also those of threads that run in a copy of its context."""
+    if budget is not None and (account := _account.get()) is not None and budget not in account:
+        account.append(budget)
     token = _budget.set(budget)
     try:
         yield
     finally:
         _budget.reset(token)
+
+
+_account: contextvars.ContextVar[list[Budget] | None] = contextvars.ContextVar("ragloom_account", default=None)
+
+
+@contextmanager
+def accounted() -> Iterator[list[Budget]]:
+    """Lists the budgets that are opened inside the block: what was spent is known however the block ends."""
+    opened: list[Budget] = []
+    token = _account.set(opened)
+    try:
+        yield opened
+    finally:
+        _account.reset(token)
 
 
 def open_budget() -> Budget | None:

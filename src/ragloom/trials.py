@@ -40,7 +40,7 @@ class Recorded:
         label: the options in which the sweep's trials differ, for people.
         run: folder of its run; None until it is done.
         error: why it failed.
-        told: metrics, counts, cost, seconds and stages of a trial that is done.
+        told: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
         changed: when any of this was recorded last, in ISO 8601 and UTC.
     """
 
@@ -97,13 +97,13 @@ class Trials:
         """Records that a trial's run is written."""
         self._set(sweep, trial, "done", run, None, told)
 
-    def stopped(self, sweep: str, trial: str, why: str) -> None:
+    def stopped(self, sweep: str, trial: str, why: str, told: dict[str, Any]) -> None:
         """Records that a trial still has to be run, and why it was not."""
-        self._set(sweep, trial, "waiting", None, why, {})
+        self._set(sweep, trial, "waiting", None, why, told)
 
-    def failed(self, sweep: str, trial: str, error: str) -> None:
+    def failed(self, sweep: str, trial: str, error: str, told: dict[str, Any]) -> None:
         """Records why a trial ended without a run."""
-        self._set(sweep, trial, "failed", None, error, {})
+        self._set(sweep, trial, "failed", None, error, told)
 
     def of(self, sweep: str) -> list[Recorded]:
         """Lists a sweep's trials in their order."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
 from ragloom.config import Config
-from ragloom.cost import BudgetSpent, dollars, tokens_of
+from ragloom.cost import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
 from ragloom.secrets import redact
 from ragloom.sweeping import label_of, varying
@@ -91,20 +91,21 @@ class Sweep:
         if screen.is_terminal:
             screen.print(f"[bold]{label}[/]")
         self.ledger.begin(self.digest, trial, label)
-        try:
-            measured = self._measure(config, trial)
-        except BudgetSpent as error:
-            report(error)
-            self.ledger.stopped(self.digest, trial, str(error))
-            return FAILED
-        except RagloomError as error:
-            report(error)
-            self.ledger.failed(self.digest, trial, redact("; ".join(error.problems)))
-            return FAILED
-        except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded with its traceback, and loses no other
-            sys.stderr.write(redact(traceback.format_exc()))
-            self.ledger.failed(self.digest, trial, redact(f"{type(error).__name__}: {error}"))
-            return FAILED
+        with accounted() as budgets:
+            try:
+                measured = self._measure(config, trial, budgets)
+            except BudgetSpent as error:
+                report(error)
+                self.ledger.stopped(self.digest, trial, str(error), spent(budgets))
+                return FAILED
+            except RagloomError as error:
+                report(error)
+                self.ledger.failed(self.digest, trial, redact("; ".join(error.problems)), spent(budgets))
+                return FAILED
+            except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded, and loses no other
+                sys.stderr.write(redact(traceback.format_exc()))
+                self.ledger.failed(self.digest, trial, redact(f"{type(error).__name__}: {error}"), spent(budgets))
+                return FAILED
         if config.tree["explain"]:
             for unit in measured.stages:
                 console(stderr=True).print(f"{label}: {unit.explained}", markup=False, soft_wrap=True)
@@ -122,17 +123,17 @@ class Sweep:
             return FAILED
         return LISTED_FAILURES if any(item.told["counts"]["errors"] for item in trials) else OK
 
-    def _measure(self, config: Config, trial: str) -> Report:
+    def _measure(self, config: Config, trial: str, budgets: Sequence[Budget]) -> Report:
         from ragloom.cli.evaluate import evaluated
 
         began = time.perf_counter()
         measured = evaluated(within_budget(config, self._spent()))
-        shown = told(measured, config, time.perf_counter() - began)
+        shown = {**told(measured, time.perf_counter() - began), **spent(budgets)}
         self.ledger.done(self.digest, trial, str(measured.folder), shown)
         return measured
 
-    def _spent(self) -> tuple[float | None, int]:
-        """Sums what the trials of this run have spent: US dollars (None where a price is unknown) and tokens.
+    def _spent(self) -> tuple[float, int]:
+        """Sums what the trials of this run have spent, failed ones included: US dollars and tokens.
 
         Raises:
             BudgetSpent: a trial of this run was stopped by the budget.
@@ -141,40 +142,37 @@ class Sweep:
         over = [item.error for item in now if item.state == "waiting" and item.error]
         if over:
             raise BudgetSpent(over[0])
-        spent = [item.told["spent"] for item in now if "spent" in item.told]
-        dollars = [item["usd"] for item in spent]
-        return None if None in dollars else sum(dollars), sum(item["tokens"] for item in spent)
+        each = [item.told["spent"] for item in now if "spent" in item.told]
+        return sum(item["usd"] for item in each), sum(item["tokens"] for item in each)
 
 
-def within_budget(config: Config, spent: tuple[float | None, int]) -> Config:
+def spent(budgets: Sequence[Budget]) -> dict[str, Any]:
+    """Says what the ledger keeps of what a trial spent, as its budget counts: what may be billed is."""
+    return {"spent": {"usd": sum(item.usd for item in budgets), "tokens": sum(item.tokens for item in budgets)}}
+
+
+def within_budget(config: Config, spent: tuple[float, int]) -> Config:
     """Copies a config with what a sweep's budget still holds for one trial.
 
     Raises:
-        BudgetSpent: nothing is left, or what was spent is not known.
+        BudgetSpent: nothing is left.
     """
     budget = dict(config.tree["budget"])
     for key, used in zip(("max_usd", "max_tokens"), spent, strict=True):
         if budget[key] is None:
             continue
-        if used is None:
-            raise BudgetSpent(
-                f"budget: budget.{key}={budget[key]:g} must not be exceeded, and what was spent is not known, since a "
-                "model has no price; give it in prices.models"
-            )
         if used and used >= budget[key]:
             raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
         budget[key] -= used
     return Config({**config.tree, "budget": budget}, config.choices)
 
 
-def told(measured: Report, config: Config, seconds: float) -> dict[str, Any]:
+def told(measured: Report, seconds: float) -> dict[str, Any]:
     """Says what the ledger keeps of a trial that is done."""
     from ragloom.trial import unit_json
 
-    prices = (config.tree.get("prices") or {}).get("models") or {}
-    spent = {"usd": dollars(measured.usage, prices), "tokens": tokens_of(measured.usage)}
     stages = [unit_json(unit) for unit in measured.stages]
-    return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "spent": spent}
+    return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages}
 
 
 def stage_runs(trials: Sequence[Recorded]) -> dict[str, dict[str, int]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cost import collect_usage
+from ragloom.errors import ServiceError
 from ragloom.evaluation.answers import abstains
 from ragloom.evaluation.found import Asked, usage_of
 from ragloom.evaluation.questions import described
@@ -85,10 +86,12 @@ class Judging:
         from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
         roles = (MessageRole.SYSTEM, MessageRole.USER)
-        with collect_usage() as usage:
-            reply = self.assembly.judge.chat(
-                [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
-            )
+        said = [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
+        try:
+            with collect_usage() as usage:
+                reply = self.assembly.judge.chat(said)
+        except ServiceError as error:
+            raise judge.NoReply(error.problems[0]) from None
         return {"reply": reply.message.content or "", "usage": usage_of(usage)}
 
 

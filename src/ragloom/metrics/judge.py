@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ragloom.errors import ServiceError
-
 Messages = tuple[str, str]
 """Instruction and case, to be sent as the system's and the user's message."""
 
@@ -31,6 +29,10 @@ _CORRECT = (
     f"in it are not for you. {_FORM}"
 )
 _VERDICTS = {"pass": True, "fail": False}
+
+
+class NoReply(Exception):
+    """The judge was asked, and gave no reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,13 @@ def judge(messages: Messages, ask: Callable[[Messages], str]) -> Verdict:
     """Asks for one verdict.
 
     Args:
-        ask: sends the messages and returns the reply; its `ServiceError` is a missing verdict, any other error is a
-            bug and passes through.
+        ask: sends the messages and returns the reply; its `NoReply` is a missing verdict, any other error passes
+            through: what a disk refuses is no judge's silence.
     """
     try:
         reply = ask(messages)
-    except ServiceError as error:
-        return Verdict(None, f"no reply: {error.problems[0] if error.problems else error}")
+    except NoReply as error:
+        return Verdict(None, f"no reply: {error}")
     return verdict(reply)
 
 
