@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
 from ragloom import spooled
@@ -14,9 +15,11 @@ from ragloom.assembly import Assembly
 from ragloom.config import load
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import DataError
+from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary, State, blocks
 from ragloom.ingestion.ledger import Ledger
 from ragloom.records import Entry
+from ragloom.stages import Stages
 from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
 
@@ -531,3 +534,39 @@ def test_a_long_document_is_the_same_as_a_short_one_but_stands_in_a_file(
     assert counts(corpus.ingest("vector_store.retention_minutes=0")) == (0, 1, 2, 0)
     assert [path.name for path in corpus.store.glob("*/texts/*")] != [kept.name]
     assert there.open().document("long.txt").text.startswith(EN)
+
+
+def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus.write("long.txt", f"{KO} {EN} " * 40)
+    monkeypatch.setattr(spooled, "LONG", 1000)
+    made = corpus.assembly()
+    kept, unit = cut_before(made, Stages(tmp_path / "stages"))
+    assert unit.counts.made == 2
+    assert counts(made.ingest(cuts=kept)) == (3, 0, 0, 0)
+    kept.close()
+    assert made.open().document("long.txt").text.startswith(KO)
+    assert len(list(corpus.store.glob("*/texts/*"))) == 1
+
+
+def test_folder_that_a_killed_ingest_left_goes_with_the_next_one_but_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, young, at_work = (tmp_path / f"ragloom-ingest-{name}" for name in ("left", "young", "at_work"))
+    for folder in (left, young, at_work):
+        folder.mkdir()
+        (folder / "text.txt").write_text("of a document")
+        os.utime(folder, (1, 1))
+    os.utime(young)
+    with FileLock(at_work / "lock"):
+        os.utime(at_work, (1, 1))
+        with Ledger() as ledger:
+            assert not left.exists()
+            assert young.exists()
+            assert at_work.exists()
+            os.utime(ledger.folder, (1, 1))
+            with Ledger():
+                assert ledger.folder.exists()
+    assert not ledger.folder.exists()

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ragloom import spooled
 from ragloom.errors import ServiceError
 from ragloom.reading import Cut, Job, Readers, Same, bounds_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
 from ragloom.source.base import CannotRead
-from ragloom.spooled import whole
+from ragloom.spooled import SpooledText, whole
 from ragloom.stages import Stages, Unit
 from ragloom.values import needs_of
 
@@ -97,7 +98,7 @@ class KeptCuts:
         for job, found in readers.run(missing()):
             yield from self._kept(waiting)
             _, name, _ = waiting.popleft()
-            if isinstance(found, Cut) and name is not None:
+            if isinstance(found, Cut) and name is not None and not _is_long(found):
                 self._unit.put(name, cut_json(found))
             yield job, found
         yield from self._kept(waiting)
@@ -119,6 +120,11 @@ class KeptCuts:
         except CannotRead:
             return None  # told by the readers
         return None if bytes_hash == job.bytes_hash else sha256(canonical_json([job.entry.id, bytes_hash]))
+
+
+def _is_long(cut: Cut) -> bool:
+    """Says whether a text is too long to be kept: it is read and cut for each index anew."""
+    return isinstance(cut.content, SpooledText) or len(cut.content) >= spooled.LONG
 
 
 def cut_json(cut: Cut) -> dict[str, Any]:

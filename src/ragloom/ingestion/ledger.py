@@ -5,19 +5,27 @@ It lives for one ingest, in a temporary folder: what must outlive it is the mani
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shutil
 import sqlite3
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple, Self
+
+from filelock import FileLock, Timeout
 
 from ragloom.errors import DataError
 from ragloom.records import Entry
 from ragloom.vector_store.interface import ManifestRow
 
+_PREFIX, _LOCK = "ragloom-ingest-", "lock"
+_YOUNG = 60
+"""Seconds in which a folder may not have its lock yet."""
 _AT_ONCE = 1000
 """Rows that are read or written together."""
 _ROW = [field.name for field in fields(ManifestRow)]
@@ -56,8 +64,11 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="ragloom-")
+        _remove_left()
+        self._folder = TemporaryDirectory(prefix=_PREFIX)
         self.folder = Path(self._folder.name)
+        self._held = FileLock(self.folder / _LOCK)
+        self._held.acquire()
         self._tables = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
         self._tables.executescript(_TABLES)
 
@@ -66,6 +77,7 @@ class Ledger:
 
     def __exit__(self, *raised: object) -> None:
         self._tables.close()
+        self._held.release()
         self._folder.cleanup()
 
     def hold(self, rows: Iterable[ManifestRow]) -> None:
@@ -199,6 +211,15 @@ class Ledger:
 
     def _number(self, query: str) -> int:
         return int(self._tables.execute(query).fetchone()[0])
+
+
+def _remove_left() -> None:
+    """Removes folders whose process was killed, with the texts in them: the kernel let go of their locks."""
+    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, Timeout):  # somebody else's, or removed by another at this moment
+            if time.time() - folder.stat().st_mtime > _YOUNG:
+                with FileLock(folder / _LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _bytes(text: str) -> bytes:
