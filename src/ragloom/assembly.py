@@ -104,11 +104,18 @@ class Assembly:
         """What makes vectors, or finds them in the cache."""
         embedding = build(self.config, "embedding")
         # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
-        settings = self.config.tree["cache"]
-        there = not self.config.tree["dry_run"] or is_begun(Path(settings["path"]).expanduser())
-        if settings["enabled"] and there and not getattr(embedding, "cheap", True):
+        there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
+        if there and self._keeps(embedding):
             embedding.use_cache(self.cache, self.description["embedding"])
         return embedding
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether a run keeps vectors in the cache, so that a text that comes again is paid once."""
+        return self._keeps(self.embedding)
+
+    def _keeps(self, embedding: Any) -> bool:
+        return bool(self.config.tree["cache"]["enabled"]) and not getattr(embedding, "cheap", True)
 
     @cached_property
     def cache(self) -> VectorCache:
@@ -245,7 +252,7 @@ class Assembly:
                 self.database,
                 index_name=self.index_name,
                 limits=self._limits(),
-                keeps=self.config.tree["cache"]["enabled"] and not getattr(self.embedding, "cheap", True),
+                keeps=self.keeps_vectors,
                 progress=progress,
                 stop=stop,
             )
