@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,27 @@ def queries(folder: Path, shown: dict[str, Any]) -> list[dict[str, Any]]:
     """Reads a run's lines."""
     lines = (folder / shown["folder"] / "queries.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def own_llm(place: Path, declared: str = "") -> list[str]:
+    """Writes an LLM of one's own, and chooses it."""
+    (place / "mine").mkdir()
+    (place / "mine" / "my_llm.py").write_text(
+        "from typing import ClassVar\n\nfrom llama_index.core.llms.mock import MockLLM\n\n\n"
+        f"class Mine(MockLLM):\n    {declared or 'pass'}\n\n\n"
+        "def mine() -> MockLLM:\n    return Mine()\n\n\nmine.code_version = 1\n"
+    )
+    (place / "conf" / "llm").mkdir(parents=True)
+    (place / "conf" / "llm" / "mine.yaml").write_text("_target_: my_llm.mine\n")
+    return ["--config-dir", str(place / "conf"), "extensions=[my_llm]", "llm=mine"]
+
+
+@contextmanager
+def importable(place: Path) -> Iterator[None]:
+    """Has the module of `own_llm` found."""
+    sys.path.insert(0, str(place / "mine"))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(place / "mine"))
+        sys.modules.pop("my_llm", None)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import programs
-from evaluation_corpus import DOCUMENTS, evaluate, evaluated, overrides, write_corpus, write_questions
+from evaluation_corpus import DOCUMENTS, evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import OpenAIServer
 from ragloom.messages import NO_ANSWER
 from ragloom.tokenizer import load
@@ -133,9 +131,19 @@ def test_abstention_is_known_to_be_unasked(place: Path) -> None:
         assert evaluated(place, *judged(server), "dry_run=true")["asked"] == []
 
 
-def test_llm_that_reranks_is_asked_at_most_as_often_as_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("gold", "calls"),
+    [
+        ({"answers": ["noon"]}, 1 + 3),
+        ({"gold": [("0-bell.txt", "rings at noon")]}, 2 * (1 + 3) + 5),
+    ],
+    ids=["as the config says", "9 chunks twice, then all 12"],
+)
+def test_llm_that_reranks_is_asked_at_most_as_often_as_is_said(
+    tmp_path: Path, gold: dict[str, Any], calls: int
+) -> None:
     write_corpus(tmp_path, {f"{at}-{name}": text for at in range(3) for name, text in DOCUMENTS.items()})
-    write_questions(tmp_path, [{"id": "q", "question": "ferry bell noon anchor cabin deck the", "answers": ["noon"]}])
+    write_questions(tmp_path, [{"id": "q", "question": "ferry bell noon anchor cabin deck the", **gold}])
     with serving() as server:
         keys = ["retriever.top_k=9", "reranker=llm", "reranker.window_size=4", "reranker.window_step=2"]
         own = [*llm("llm", server, "writer"), *keys, PRICES]
@@ -143,11 +151,37 @@ def test_llm_that_reranks_is_asked_at_most_as_often_as_is_said(tmp_path: Path) -
         (reranking,) = plan["asked"]
         assert reranking["what"] == "reranking"
         shown = evaluated(tmp_path, *own)
-        calls = [request for request in server.requests if request.path.endswith("completions")]
-        assert len(calls) == reranking["requests"] == 1 + 3
+        assert len(server.requests) == reranking["requests"] == calls
         assert 0 < shown["cost"]["llm_input_tokens"] <= reranking["input_tokens"]
         assert shown["cost"]["usd"] <= plan["cost_usd_at_most"]
         assert evaluated(tmp_path, *own, "dry_run=true")["asked"] == []
+        server.requests.clear()
+        (answers, *again) = reversed(evaluated(tmp_path, *own, "answers=true", "dry_run=true")["asked"])
+        assert [(item["what"], item["requests"]) for item in again] == ([("reranking", 4)] if "gold" in gold else [])
+        evaluated(tmp_path, *own, "answers=true")
+        assert len(server.requests) == answers["requests"] + sum(item["requests"] for item in again)
+        server.requests.clear()
+        fresh = ["answers=true", "latency.questions=1", "stages=null"]
+        plan = evaluated(tmp_path, *own, *fresh, "dry_run=true")
+        evaluated(tmp_path, *own, *fresh)
+        assert len(server.requests) == sum(item["requests"] for item in plan["asked"])
+
+
+def test_reranking_that_may_go_down_nobody_knows_how_far_has_no_bound(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {"bell.txt": " ".join(f"The bell number {at} rings at noon." for at in range(100))})
+    write_questions(tmp_path, [{"id": "q", "question": "What of the bell?", "documents": {"bell.txt": 1}}])
+    with serving() as server:
+        paid = ["embedding=openai", f"embedding.base_url={server.base_url}"]
+        own = [*llm("llm", server, "writer"), "reranker=llm", "retriever.top_k=20", *paid, PRICES]
+        known = evaluated(tmp_path, *own, "dry_run=true", **KEY)
+        cut = [*own, "chunking=semantic", "dry_run=true"]
+        plan = evaluated(tmp_path, *cut, **KEY)
+        text = evaluate(tmp_path, *cut, **KEY).stdout
+    assert known["unknown"] == ["what local computing takes"]
+    assert plan["cost_usd_at_most"] is None
+    assert "how often reranker=llm asks the LLM" in plan["unknown"][1]
+    assert "in all    no bound, since not all is estimated" in text
+    assert "not estimated: how often reranker=llm asks the LLM" in text
 
 
 def test_trials_that_share_answers_count_them_once(place: Path) -> None:
@@ -157,6 +191,97 @@ def test_trials_that_share_answers_count_them_once(place: Path) -> None:
         assert {item["what"]: item["requests"] for item in plan["asked"]} == {"answers": 4, "verdicts": 8}
         both = evaluated(place, *judged(server), "-m", "prompt.max_context_tokens=3000,4000", "dry_run=true")
     assert {item["what"]: item["requests"] for item in both["asked"]} == {"answers": 8, "verdicts": 16}
+
+
+def test_trials_that_keep_nothing_each_ask_anew(place: Path) -> None:
+    with serving() as server:
+        sweep = ["-m", "metrics.min_coverage=0.5,1.0", "stages=null"]
+        plan = evaluated(place, *judged(server), *sweep, "dry_run=true")
+        assert {item["what"]: item["requests"] for item in plan["asked"]} == {"answers": 8, "verdicts": 16}
+        evaluated(place, *judged(server), *sweep)
+        assert len(server.requests) == 24
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_questions_are_counted_for_each_trial_where_no_vector_is_kept(place: Path, enabled: bool) -> None:
+    with serving() as server:
+        paid = ["embedding=openai", "embedding.dimensions=16", f"embedding.base_url={server.base_url}"]
+        sweep = [*paid, f"cache.enabled={enabled}", "-m", "retriever=dense,hybrid"]
+        plan = evaluated(place, *sweep, "dry_run=true", **KEY)
+        assert asked(plan)["questions"]["requests"] == (4 if enabled else 8)
+        evaluated(place, *sweep, **KEY)
+        assert server.tokens == plan["tokens"] + asked(plan)["questions"]["input_tokens"]
+
+
+def test_questions_that_are_forgotten_and_searched_again_for_answers_are_counted_twice(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {f"{at}-{name}": text for at in range(3) for name, text in DOCUMENTS.items()})
+    gold = [("0-bell.txt", "rings at noon")]
+    write_questions(tmp_path, [{"id": f"{n}", "question": f"What of bell {n}?", "gold": gold} for n in range(70)])
+    with serving() as server:
+        paid = ["embedding=openai", "embedding.dimensions=16", f"embedding.base_url={server.base_url}"]
+        own = [*paid, "cache.enabled=false", "retriever=dense", "answers=true"]
+        plan = evaluated(tmp_path, *own, "dry_run=true", **KEY)
+        assert asked(plan)["questions"]["requests"] == 2 * 70
+        evaluated(tmp_path, *own, **KEY)
+        assert server.tokens == plan["tokens"] + asked(plan)["questions"]["input_tokens"]
+
+
+def test_passes_for_latency_embed_a_question_for_the_reranker_as_well(place: Path) -> None:
+    with serving() as server:
+        paid = ["embedding=openai", "embedding.dimensions=16", f"embedding.base_url={server.base_url}"]
+        own = [*paid, "retriever=dense", "reranker=mmr", "latency.questions=2"]
+        plan = evaluated(place, *own, "dry_run=true", **KEY)
+        evaluated(place, *own, **KEY)
+        assert server.tokens == plan["tokens"] + asked(plan)["questions"]["input_tokens"]
+
+
+def test_long_headings_before_passages_are_within_what_is_said(tmp_path: Path) -> None:
+    heading = " ".join(f"chapter {number} of the voyage" for number in range(40))
+    documents = {f"{at}.md": f"# {heading}\n\nThe bell rings at noon, {at} times.\n" for at in range(5)}
+    write_corpus(tmp_path, documents)
+    write_questions(tmp_path, [{"id": "q", "question": "When does the bell ring?", "answers": ["noon"]}])
+    with serving() as server:
+        own = [*judged(server), "chunking.chunk_size=16", "chunking.chunk_overlap=0"]
+        most = asked(evaluated(tmp_path, *own, "dry_run=true"))
+        cost = evaluated(tmp_path, *own)["cost"]
+    assert cost["llm_input_tokens"] > 3 * COUNT(heading), "the headings stand before the passages"
+    assert cost["llm_input_tokens"] <= most["answers"]["input_tokens"]
+    assert cost["judge_input_tokens"] <= most["verdicts"]["input_tokens"]
+
+
+def test_labels_before_passages_that_fill_the_prompt_are_within_what_the_judge_is_said_to_be_sent(
+    tmp_path: Path,
+) -> None:
+    write_corpus(tmp_path, {f"{at}.txt": f"bell {at}" for at in range(40)})
+    write_questions(tmp_path, [{"id": "q", "question": "Which bell?", "answers": ["all"]}])
+    with serving() as server:
+        own = [*judged(server), "metrics.answers=[faithfulness]", "prompt=plain", "llm.max_tokens=5"]
+        full = 40 * COUNT("bell 12\n")
+        own += ["retriever.top_k=40", "reranker.top_n=40", f"prompt.max_context_tokens={full}"]
+        most = asked(evaluated(tmp_path, *own, "dry_run=true"))
+        cost = evaluated(tmp_path, *own)["cost"]
+    assert full < cost["judge_input_tokens"] <= most["verdicts"]["input_tokens"]
+    assert cost["llm_input_tokens"] <= most["answers"]["input_tokens"]
+
+
+def test_dry_run_demands_no_key(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    own = ["llm=openai", "judge=openai", "embedding=openai", "answers=true", "metrics.answers=[correctness]"]
+    plan = evaluated(place, *own, "dry_run=true")
+    assert {item["what"] for item in plan["asked"]} == {"answers", "verdicts"}
+    done = evaluate(place, *own)
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+
+
+def test_answers_of_a_length_that_nobody_knows_have_no_price_before_the_judge(place: Path) -> None:
+    with serving() as server:
+        mine = own_llm(place, "paid: ClassVar[bool] = False")
+        own = [*mine, *judged(server)[len(llm("llm", server, "writer")) :], "dry_run=true"]
+        with importable(place):
+            plan = evaluated(place, *own)
+    assert plan["cost_usd_at_most"] is None
+    assert plan["unknown"][1:] == ["how long the answers of llm=mine are, which the judge reads"]
 
 
 def test_text_says_what_is_asked_what_it_costs_and_on_what_that_rests(place: Path) -> None:
@@ -173,25 +298,9 @@ def test_text_says_what_is_asked_what_it_costs_and_on_what_that_rests(place: Pat
 
 
 def test_llm_of_ones_own_that_does_not_say_what_it_costs_is_named(place: Path) -> None:
-    (place / "mine").mkdir()
-    (place / "mine" / "my_llm.py").write_text(
-        "from llama_index.core.llms.mock import MockLLM\n\ndef mine() -> MockLLM:\n    return MockLLM()\n\nmine.code_version = 1\n"
-    )
-    (place / "conf" / "llm").mkdir(parents=True)
-    (place / "conf" / "llm" / "mine.yaml").write_text("_target_: my_llm.mine\n")
-    sys.path.insert(0, str(place / "mine"))
-    try:
-        done = programs.run(
-            "evaluate",
-            *overrides(place),
-            "--config-dir",
-            str(place / "conf"),
-            "extensions=[my_llm]",
-            "llm=mine",
-            "answers=true",
-            "dry_run=true",
-            cwd=place,
-        )
-    finally:
-        sys.path.remove(str(place / "mine"))
+    own = [*own_llm(place), "answers=true", "dry_run=true"]
+    with importable(place):
+        done = evaluate(place, *own)
+        plan = evaluated(place, *own)
     assert "not estimated: what llm=mine is asked" in done.stdout, done.stderr
+    assert plan["cost_usd_at_most"] is None, "what is not known is no zero"

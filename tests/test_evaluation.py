@@ -20,7 +20,7 @@ from ragloom.cost import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
 from ragloom.evaluation.asking import ask_all
-from ragloom.evaluation.depth import Deepening, Depth
+from ragloom.evaluation.depth import Deepening, Depth, depths_at_most
 from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
 from ragloom.evaluation.questions import method
 from ragloom.evaluation.run_folder import ASIDE, write_run
@@ -97,6 +97,25 @@ def test_ranking_is_as_deep_as_needed_or_exhausted(documents: list[str], top_k: 
     assert as_configured == (corpus.depths[-1] == own)
     if wanted == Need():
         assert corpus.depths == [own], "the config's own depth does"
+    for chunks in (len(documents), len(documents) + 5, None):
+        most = depths_at_most(own, wanted, chunks)
+        if most is None:
+            assert chunks is None
+            assert wanted.documents, "any number of chunks may be of one document"
+        else:
+            assert corpus.depths == most[: len(corpus.depths)], "what a dry run counts is a bound"
+
+
+def test_depths_at_most_end_where_metrics_or_the_index_do() -> None:
+    own = Depth(10, 5)
+    ladder = [own, Depth(10, 10), Depth(20, 20), Depth(40, 40)]
+    assert depths_at_most(own, Need(tokens=40), None) == ladder
+    assert depths_at_most(own, Need(tokens=1000), 19) == ladder[:3], "no ranking has 20 chunks of 19"
+    assert depths_at_most(own, Need(tokens=1000), 20) == ladder, (
+        "20 chunks may be all, or not: nobody knows but by looking"
+    )
+    assert depths_at_most(own, Need(documents=5), 15) == ladder[1:3]
+    assert depths_at_most(own, Need(), None) == depths_at_most(own, Need(chunks=5), None) == [own]
 
 
 def test_every_question_is_asked_once_and_errors_are_its_own() -> None:

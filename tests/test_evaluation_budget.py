@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 import ragloom.provider
-from evaluation_corpus import evaluate, evaluated, write_corpus, write_questions
+from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
 from ragloom.cost import Bound, Budget, BudgetSpent, within
@@ -164,6 +164,29 @@ def test_dollars_without_the_price_of_an_llm_or_a_judge_are_refused_before_anyth
     for model in ("my-llm", "my-judge"):
         assert f"budget.max_usd=1 must have a price to reckon with, and {model} has none" in done.stderr
     assert not (place / ".ragloom").exists()
+
+
+@pytest.mark.parametrize("limit", ["budget.max_usd=1", "budget.max_tokens=100000"])
+def test_llm_of_ones_own_that_no_budget_sees_is_refused_where_anything_is_limited(place: Path, limit: str) -> None:
+    own = [*own_llm(place), "answers=true"]
+    with importable(place):
+        done = evaluate(place, *own, limit)
+        assert not (place / ".ragloom").exists()
+        unlimited = evaluate(place, *own)
+        searching = evaluate(place, *own, limit, "answers=false")
+    assert done.returncode == 1
+    key, _, value = limit.partition("=")
+    assert done.stderr.startswith(f"budget: {key}={value} must hold for all that is asked, and llm=mine does not say")
+    assert "`paid: ClassVar[bool] = False`" in done.stderr
+    assert unlimited.returncode == searching.returncode == 0, unlimited.stderr + searching.stderr
+
+
+def test_llm_of_ones_own_that_is_said_to_cost_nothing_is_asked_within_a_budget(place: Path) -> None:
+    own = [*own_llm(place, "paid: ClassVar[bool] = False"), "answers=true"]
+    with importable(place):
+        done = evaluate(place, *own, "budget.max_usd=1")
+        free = evaluate(place, "answers=true", "budget.max_usd=1")
+    assert done.returncode == free.returncode == 0, done.stderr + free.stderr
 
 
 def chat(server: OpenAIServer, **changed: Any) -> OpenAIChat:

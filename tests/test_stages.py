@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.errors import ConfigError
+from ragloom.errors import ConfigError, ServiceError
 from ragloom.stages import Stages
 
 PLAIN = st.recursive(
@@ -113,6 +115,41 @@ def test_one_makes_and_the_other_waits_for_it(tmp_path: Path) -> None:
     other.join(30)
     assert found == ["first"]
     assert "another process is making the same rankings" in told[0]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["in memory", "on disk"])
+def test_threads_that_ask_for_the_same_item_make_it_once(tmp_path: Path, folder: bool) -> None:
+    calls: list[int] = []
+
+    def make() -> str:
+        calls.append(1)
+        time.sleep(0.1)  # so that the others come meanwhile
+        return "made"
+
+    with Stages(tmp_path if folder else None).unit("answers", KEY) as unit, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: unit.item("q", make), range(4))) == ["made"] * 4
+        assert (len(calls), unit.counts.made, unit.counts.hits) == (1, 1, 3)
+        assert not unit._making, "nothing is held any more"
+
+
+def test_thread_that_waits_for_one_that_fails_tries_itself() -> None:
+    calls: list[int] = []
+
+    def make() -> str:
+        calls.append(1)
+        first = len(calls) == 1
+        time.sleep(0.1)
+        if first:
+            raise ServiceError("llm: it is down")
+        return "made"
+
+    with Stages(None).unit("answers", KEY) as unit, ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(unit.item, "q", make) for _ in range(4)]
+        failed = [future for future in asked if future.exception() is not None]
+        assert len(failed) == 1
+        assert {future.result() for future in asked if future not in failed} == {"made"}
+        assert (len(calls), unit.counts.made, unit.counts.hits) == (2, 1, 2)
+        assert not unit._making
 
 
 def test_nearest_unit_is_the_one_that_differs_in_the_fewest_keys(tmp_path: Path) -> None:

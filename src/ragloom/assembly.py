@@ -16,7 +16,7 @@ from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.values import needs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.ingestion import IngestionPipeline
@@ -104,11 +104,18 @@ class Assembly:
         """What makes vectors, or finds them in the cache."""
         embedding = build(self.config, "embedding")
         # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
-        settings = self.config.tree["cache"]
-        there = not self.config.tree["dry_run"] or is_begun(Path(settings["path"]).expanduser())
-        if settings["enabled"] and there and not getattr(embedding, "cheap", True):
+        there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
+        if there and self._keeps(embedding):
             embedding.use_cache(self.cache, self.description["embedding"])
         return embedding
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether a run keeps vectors in the cache, so that a text that comes again is paid once."""
+        return self._keeps(self.embedding)
+
+    def _keeps(self, embedding: Any) -> bool:
+        return bool(self.config.tree["cache"]["enabled"]) and not getattr(embedding, "cheap", True)
 
     @cached_property
     def cache(self) -> VectorCache:
@@ -245,7 +252,7 @@ class Assembly:
                 self.database,
                 index_name=self.index_name,
                 limits=self._limits(),
-                keeps=self.config.tree["cache"]["enabled"] and not getattr(self.embedding, "cheap", True),
+                keeps=self.keeps_vectors,
                 progress=progress,
                 stop=stop,
             )
@@ -276,11 +283,23 @@ class Assembly:
         """What one run may cost: its embedding, and the LLMs that it asks.
 
         Raises:
-            ConfigError: dollars are limited, and what a model costs is not known.
+            ConfigError: dollars are limited, and what a model costs is not known; or anything is limited, and an LLM is
+                asked that does not say what it costs.
         """
         from ragloom.cost import Budget
 
         settings, price = self.config.tree["budget"], 0.0
+        limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)
+        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, asked)]
+        if limited and uncounted:
+            raise ConfigError(
+                *(
+                    f"budget: {limited} must hold for all that is asked, and {group}={self.config.choices.get(group)} "
+                    "does not say what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing is "
+                    "paid, derive it from ragloom.llm.remote.OpenAIChat, which counts, or set no limit"
+                    for group in uncounted
+                )
+            )
         if settings["max_usd"] is None:
             return Budget(**settings, price=price)
         paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
@@ -297,6 +316,14 @@ class Assembly:
         if unknown:
             raise ConfigError(*unknown)
         return Budget(**settings, price=price, prices=self.prices)
+
+    def _is_uncounted(self, group: str, asked: Sequence[Any]) -> bool:
+        """Says whether an LLM is asked whose calls no budget sees, and which may cost something."""
+        llm = self.__dict__.get(group)
+        if llm is None or all(llm is not item for item in asked):
+            return False
+        counts = getattr(llm, "paid", None) is False or hasattr(llm, "bound")
+        return not counts and getattr(self.config.builder(group), "writes_text", True)
 
     def _available(self, group: str) -> dict[str, Any]:
         """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""

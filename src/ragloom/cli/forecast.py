@@ -2,21 +2,22 @@
 
 Questions that are to be embedded are counted. Of a prompt that is not known yet the passages count as many tokens as
 they may have, and a reply as many as it may have. What cache and stages have is left out, and what trials share
-counts once.
+counts once where it is kept; where it is not, each trial asks anew.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragloom.benchmark import timed
 from ragloom.config import build
-from ragloom.evaluation.found import Answer, Asked, answer_from
+from ragloom.evaluation.depth import Depth, depths_at_most
+from ragloom.evaluation.found import Answer, Asked, answer_from, ranking_from
 from ragloom.evaluation.judging import Judging, case, item_name
 from ragloom.evaluation.questions import Questions, described
 from ragloom.measures import judged
-from ragloom.provider import sending_nothing
 from ragloom.records import canonical_json, sha256
 from ragloom.values import needs_of
 
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ragloom.config import Config
-    from ragloom.gold import Query
     from ragloom.stages import Stages
     from ragloom.trial import Trial
     from ragloom.vector_store.interface import Index
 
-_PLACE_TOKENS = 64  # of number, document and heading before a passage
+_LABEL_TOKENS = 8  # that blank lines and a label such as "Passage 12:" add to each passage
 _UNKNOWN = Asked(answer=Answer("?"))  # stands for what is not answered yet
 
 
@@ -56,87 +56,129 @@ class Spending:
 
 
 @dataclass
+class _Asking:
+    """The texts that a trial asks, by what becomes of them.
+
+    Attributes:
+        ranked: searched at all depths.
+        timed: searched, and answered where answers are asked for, in passes for latency.
+        depths: chunks before the reranker, of each depth; None where nobody knows where that ends.
+        own: the same as the config says.
+        written: answered.
+        searched: of these, searched once more: their ranking may be deeper than the config says.
+    """
+
+    ranked: list[str]
+    timed: list[str]
+    depths: list[int] | None
+    own: int
+    written: list[str] = field(default_factory=list)
+    searched: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Forecast:
     """Adds up trials.
 
     Attributes:
         spent: by (purpose, model).
-        unknown: what is asked of parts that say nothing of what they cost, in words.
+        unknown: what is asked and has no bound, since a part does not say what it costs, or nobody knows how often.
     """
 
     spent: dict[tuple[str, str], Spending] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
-    _seen: set[str] = field(default_factory=set)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _trials: int = 0
 
-    def add(self, trial: Trial, stages: Stages, index: Index | None, place: str) -> None:
+    def add(self, trial: Trial, stages: Stages, index: Index | None, place: str, chunks: int | None) -> None:
         """Adds what a trial asks that no trial before it asks.
 
         Args:
             index: in step; None where there is none yet.
             place: names the index and where it is.
+            chunks: that the index has or will have, at most; None where nobody knows.
         """
+        self._trials += 1
         config, queries = trial.config, trial.dataset.queries()
-        by_text = {query.text: query for query in queries}
         asked = None if index is None else Questions(trial.assembly, index, trial.need)
-        ranked = stages.values("rankings", asked.ranking_key(), map(sha256, by_text)) if asked else {}
-        answers = stages.values("answers", asked.answer_key(), map(sha256, by_text)) if asked else {}
-        texts = list(by_text)
-        again = [text for many in config.tree["latency"]["concurrency"] for text in self._again(config, texts)]
-        rankings = canonical_json([place, trial.method()])
-        with sending_nothing():
-            new = [text for text in texts if sha256(text) not in ranked]
-            self._questions(trial, new, again)
-            self._reranking(trial, [*self._once(rankings, new), *again])
-            if config.tree["answers"]:
-                written = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
-                new = [text for text in texts if sha256(text) not in answers]
-                self._answers(trial, [*self._once(written, new), *again])
-                known = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
-                self._verdicts(trial, stages, queries, known, written)
+        texts = list(dict.fromkeys(query.text for query in queries))
+        ranked = stages.values("rankings", asked.ranking_key(), map(sha256, texts)) if asked else {}
+        answers = stages.values("answers", asked.answer_key(), map(sha256, texts)) if asked else {}
+        own = Depth(config.tree["retriever"]["top_k"], config.tree["reranker"]["top_n"])
+        depths = depths_at_most(own, trial.need, chunks)
+        kept = config.tree["stages"]
+        rankings = canonical_json([self._trials if kept is None else kept, place, trial.method()])
+        asking = _Asking(
+            ranked=self._once(rankings, [text for text in texts if sha256(text) not in ranked]),
+            timed=[text for _ in config.tree["latency"]["concurrency"] for text in _timed(config, texts)],
+            depths=None if depths is None else [_least(depth.top_k, chunks) for depth in depths],
+            own=_least(own.top_k, chunks),
+        )
+        written = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+        if config.tree["answers"]:
+            asking.written = self._once(written, [text for text in texts if sha256(text) not in answers])
+        for text in asking.written:
+            known = ranked.get(sha256(text))
+            if depths != [own] if known is None else not ranking_from(known).as_configured:
+                asking.searched.append(text)
+        self._questions(trial, asking)
+        self._reranking(trial, asking)
+        if config.tree["answers"]:
+            self._answers(trial, [*asking.written, *asking.timed])
+            known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
+            self._verdicts(trial, stages, known_answers, written)
 
-    def _again(self, config: Config, texts: Sequence[str]) -> list[str]:
-        """Lists the questions of one pass for latency, which finds nothing in a cache."""
-        total = config.tree["latency"]["questions"]
-        return timed(texts, total) if total else []
-
-    def _once(self, unit: str, texts: list[str]) -> list[str]:
-        """Leaves the texts that were not asked for with the same key before."""
-        names = {text: sha256(canonical_json([unit, text])) for text in texts}
-        new = [text for text in texts if names[text] not in self._seen]
-        self._seen.update(names.values())
+    def _once(self, unit: str, names: list[str]) -> list[str]:
+        """Leaves what was not asked for with the same key before."""
+        new = [name for name in dict.fromkeys(names) if (unit, name) not in self._seen]
+        self._seen.update((unit, name) for name in new)
         return new
 
-    def _questions(self, trial: Trial, new: list[str], again: list[str]) -> None:
+    def _questions(self, trial: Trial, asking: _Asking) -> None:
         needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
-        if "embedding" not in needed or not (new or again):
+        embedded = list(dict.fromkeys([*asking.ranked, *asking.searched]))
+        if "embedding" not in needed or not (embedded or asking.timed):
             return
-        embedding = trial.assembly.embedding
+        embedding, kept = trial.assembly.embedding, trial.assembly.keeps_vectors
         if not self._paid("embedding", trial, embedding):
             return
-        sent = [embedding.query_prefix + text for text in new]
+        sent = [embedding.query_prefix + text for text in embedded]
         if embedding.cache is not None:
             known = embedding.cache.known(sent)
             sent = [text for text, there in zip(sent, known, strict=True) if not there]
-        sent = self._once(canonical_json(_at_server(trial.config, "embedding")), sent)
-        sent += [embedding.query_prefix + text for text in again]
+        place = trial.config.tree["cache"]["path"] if kept else self._trials
+        sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
+        if (
+            not kept and len(sent) > embedding.remembered
+        ):  # those asked first are forgotten when answers ask for them again
+            sent += [embedding.query_prefix + text for text in asking.searched if text in set(asking.ranked)]
+        sent += [embedding.query_prefix + text for text in asking.timed] * needed.count("embedding")
         self._count("questions", embedding.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0)
 
-    def _reranking(self, trial: Trial, texts: list[str]) -> None:
+    def _reranking(self, trial: Trial, asking: _Asking) -> None:
         needed = needs_of(trial.config.builder("reranker"))
-        if "llm" not in needed or not texts:
+        searches = [(text, count) for text in asking.ranked for count in asking.depths or ()]
+        searches += [(text, asking.own) for text in [*asking.searched, *asking.timed]]
+        if "llm" not in needed or not (asking.ranked or searches):
             return
         llm = trial.assembly.llm
         if not self._paid("llm", trial, llm):
             return
         reranker = build(trial.config, "reranker", llm=llm) if needed == ["llm"] else None
-        asks = getattr(reranker, "asks", None)
+        asks, option = getattr(reranker, "asks", None), trial.config.choices.get("reranker")
         if asks is None:
-            self._say(f"what reranker={trial.config.choices.get('reranker')} asks of the LLM")
+            self._say(f"what reranker={option} asks of the LLM")
             return
-        for text in texts:
-            for messages, passages in asks(text, trial.config.tree["retriever"]["top_k"]):
+        if asking.ranked and asking.depths is None:
+            self._say(
+                f"how often reranker={option} asks the LLM: metrics of documents look down to where enough of them "
+                "are, and how many chunks the index will have is not known"
+            )
+        for text, count in searches:
+            windows = Counter((tuple(messages), passages) for messages, passages in asks(text, count))
+            for (messages, passages), times in windows.items():
                 most = llm.bound(messages)
-                self._count("reranking", llm.model, 1, most.input + passages, most.output)
+                self._count("reranking", llm.model, times, times * (most.input + passages), times * most.output)
 
     def _answers(self, trial: Trial, texts: list[str]) -> None:
         llm = trial.assembly.llm
@@ -147,38 +189,43 @@ class Forecast:
             most = llm.bound([message.content or "" for message in prompt.fill(text, []).messages])
             self._count("answers", llm.model, 1, most.input + passages, most.output)
 
-    def _verdicts(
-        self, trial: Trial, stages: Stages, queries: Sequence[Query], known: dict[str, Answer], written: str
-    ) -> None:
-        names = judged(trial.config.tree["metrics"])
+    def _verdicts(self, trial: Trial, stages: Stages, known: dict[str, Answer], written: str) -> None:
+        names, kept = judged(trial.config.tree["metrics"]), trial.config.tree["stages"]
         judge = trial.assembly.judge
         if not names or not self._paid("judge", trial, judge):
             return
         judging = Judging(trial.assembly, names)
-        unit = canonical_json(judging.key())
-        passages, reply = _passages(trial.config), _longest(trial)
-        for query in queries:
+        unit = canonical_json([self._trials if kept is None else kept, judging.key()])
+        passages, reply = _passages(trial.config), self._longest(trial)
+        for query in trial.dataset.queries():
             for name in names:
                 asked = Asked(answer=known[query.text]) if query.text in known else _UNKNOWN
                 messages = case(name, query, asked)
                 if not isinstance(messages, tuple):
                     continue
-                most = judge.bound(messages)
+                most, item = judge.bound(messages), item_name(messages)
                 if asked is not _UNKNOWN:
-                    item = item_name(messages)
-                    if stages.values("verdicts", judging.key(), [item]) or not self._once(unit, [item]):
-                        continue
-                    self._count("verdicts", judge.model, 1, most.input, most.output)
-                elif self._once(unit + written, [f"{name} {query.id}"]):
+                    if not stages.values("verdicts", judging.key(), [item]) and self._once(unit, [item]):
+                        self._count("verdicts", judge.model, 1, most.input, most.output)
+                elif self._once(unit + written, [item]):
                     shown = passages if name == "faithfulness" else 0
                     self._count("verdicts", judge.model, 1, most.input + shown + reply, most.output)
 
+    def _longest(self, trial: Trial) -> int:
+        """Returns the tokens of an answer, at most: of an LLM that extracts, those of the passages."""
+        llm = trial.assembly.llm
+        if self._paid("llm", trial, llm):
+            return int(llm.bound([]).output)
+        if getattr(trial.config.builder("llm"), "writes_text", True):
+            self._say(f"how long the answers of llm={trial.config.choices.get('llm')} are, which the judge reads")
+        return _passages(trial.config)
+
     def _paid(self, group: str, trial: Trial, part: Any) -> bool:
-        """Says whether a part costs money; one that does not say is named."""
-        paid = getattr(part, "paid", None)
-        if paid is None and getattr(trial.config.builder(group), "writes_text", True):
+        """Says whether a part costs money that can be bounded; one that does not say is named."""
+        paid, bounded = getattr(part, "paid", None), group == "embedding" or hasattr(part, "bound")
+        if (paid is None or (paid and not bounded)) and getattr(trial.config.builder(group), "writes_text", True):
             self._say(f"what {group}={trial.config.choices.get(group)} is asked")
-        return bool(paid)
+        return bool(paid) and bounded
 
     def _say(self, text: str) -> None:
         if text not in self.unknown:
@@ -196,15 +243,16 @@ def _at_server(config: Config, group: str) -> list[Any]:
     return [described(config, group), config.tree[group].get("base_url")]
 
 
+def _timed(config: Config, texts: Sequence[str]) -> list[str]:
+    """Lists the questions of one pass for latency, which finds nothing in a cache."""
+    total = config.tree["latency"]["questions"]
+    return timed(texts, total) if total else []
+
+
+def _least(count: int, chunks: int | None) -> int:
+    return count if chunks is None else min(count, chunks)
+
+
 def _passages(config: Config) -> int:
-    """Returns the tokens of all passages in a prompt, at most."""
-    chunking, most = config.values("chunking"), int(config.tree["prompt"]["max_context_tokens"])
-    if "tokenizer" not in chunking or "chunk_size" not in chunking:
-        return most  # sizes are not counted in tokens
-    return min(most, int(config.tree["reranker"]["top_n"] * (chunking["chunk_size"] + _PLACE_TOKENS)))
-
-
-def _longest(trial: Trial) -> int:
-    """Returns the tokens of an answer, at most: of an LLM that extracts, those of the passages."""
-    llm = trial.assembly.llm
-    return int(llm.bound([]).output) if getattr(llm, "paid", False) else _passages(trial.config)
+    """Returns the tokens of all passages in a prompt, or before the judge, at most."""
+    return int(config.tree["prompt"]["max_context_tokens"] + _LABEL_TOKENS * config.tree["reranker"]["top_n"])

@@ -12,14 +12,17 @@ from ragloom.records import canonical_json
 from ragloom.sweeping import label_of
 
 if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
     from ragloom.config import Config
+    from ragloom.ingestion.rehearsal import Estimate
     from ragloom.stages import Stages
 
 _HOUR = 3600
+_LOCAL = "what local computing takes"
 BASIS = (
-    "questions are counted; a prompt has at most reranker.top_n chunks of chunking.chunk_size and "
-    "prompt.max_context_tokens, a reply max_tokens; an LLM reranks once for each ranking, retriever.top_k deep; "
-    "passes for latency are included"
+    "questions are counted; the passages of a prompt have at most prompt.max_context_tokens, a reply max_tokens; an "
+    "LLM reranks at each depth that the metrics may look down to, and once more for an answer; passes for latency are "
+    "included; what is asked again after a failure is not"
 )
 """What the numbers of `Plan.asked` rest on."""
 
@@ -33,7 +36,7 @@ class Plan:
         stages: stage -> {units: different ones, there: of them those that are kept already}.
         indexes: the estimate of each index that has to be built or brought in step.
         asked: what models are asked for questions, rankings, answers and verdicts, at most, with its price.
-        unknown: what is not in the estimate, in words.
+        unknown: what is asked and not in the estimate, in words.
     """
 
     trials: list[str]
@@ -44,9 +47,9 @@ class Plan:
 
     @property
     def most(self) -> float | None:
-        """US dollars for everything that is estimated, at most; None when a price is not known."""
+        """US dollars for everything, at most; None when a price is not known, or something is not in the estimate."""
         costs = [self.dollars, *(item["cost_usd"] for item in self.asked)]
-        return None if None in costs else float(sum(costs))
+        return None if None in costs or self.unknown else float(sum(costs))
 
     @property
     def dollars(self) -> float | None:
@@ -76,6 +79,7 @@ def show_plan(configs: Sequence[Config], keys: Sequence[str]) -> int:
         plan = planned(configs, keys)
     if configs[0].tree["output"] == "json":
         shown = {**vars(plan), "cost_usd": plan.dollars, "cost_usd_at_most": plan.most, "basis": BASIS}
+        shown["unknown"] = [_LOCAL, *plan.unknown]
         print_json({"event": "plan", **shown, "hours_at_least": plan.hours, "tokens": plan.tokens})
         return OK
     screen = console()
@@ -89,10 +93,11 @@ def show_plan(configs: Sequence[Config], keys: Sequence[str]) -> int:
     )
     for item in plan.asked:
         screen.print(f"[bold]{item['what']:<9}[/] {_asked(item)}", highlight=False)
-    if plan.asked:
-        screen.print(f"[bold]in all[/]    {_at_most(plan.most)}: {BASIS}", soft_wrap=True)
+    if plan.asked or plan.unknown:
+        most = "no bound, since not all is estimated" if plan.unknown else _at_most(plan.most)
+        screen.print(f"[bold]in all[/]    {most}: {BASIS}", soft_wrap=True)
     screen.print(f"[bold]hours[/]     at least {plan.hours:.2f}, by the providers' limits per minute")
-    for text in plan.unknown:
+    for text in (_LOCAL, *plan.unknown):
         screen.print(f"[yellow]not estimated:[/] {text}")
     screen.print("a dry run: nothing was called, and nothing was written")
     return OK
@@ -107,16 +112,18 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     from ragloom.cli.forecast import Forecast
     from ragloom.evaluation.cuts import cut_key
     from ragloom.evaluation.step import found_in_step
+    from ragloom.provider import sending_nothing
     from ragloom.trial import Trial, Watch
 
     stages = _stages(configs[0])
     chunks: dict[str, bool] = {}
     indexes: dict[str, bool] = {}
     rankings: dict[str, bool] = {}
+    sizes: dict[str, int | None] = {}
     estimates = []
     forecast = Forecast()
     for config in configs:
-        with Trial(config, stages, Watch()) as trial:
+        with sending_nothing(), Trial(config, stages, Watch()) as trial:
             trial.check()
             key = cut_key(trial.assembly)
             chunks[canonical_json(key)] = stages.count("chunks", key) > 0
@@ -125,9 +132,11 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
             if place not in indexes:
                 indexes[place] = index is not None
                 if index is None:
-                    estimates.append(_estimate(trial.assembly))
+                    estimate = trial.assembly.rehearse()
+                    estimates.append(_estimate(estimate, trial.assembly))
+                sizes[place] = _chunks(estimate, config) if index is None else index.info.chunks
             rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)
-            forecast.add(trial, stages, index, place)
+            forecast.add(trial, stages, index, place, sizes[place])
     counts = {
         "chunks": {"units": len(chunks), "there": sum(chunks.values())},
         "index": {"units": len(indexes), "there": sum(indexes.values())},
@@ -135,8 +144,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     }
     prices = trial.assembly.prices
     asked = [{**asdict(item), "cost_usd": item.usd(prices)} for item in forecast.spent.values()]
-    unknown = ["what local computing takes", *forecast.unknown]
-    return Plan([label_of(config, keys) for config in configs], counts, estimates, asked, unknown)
+    return Plan([label_of(config, keys) for config in configs], counts, estimates, asked, forecast.unknown)
 
 
 def _stages(config: Config) -> Stages:
@@ -147,10 +155,17 @@ def _stages(config: Config) -> Stages:
     return Stages(folder if folder is not None and folder.is_dir() else None)
 
 
-def _estimate(assembly: Any) -> dict[str, Any]:
+def _chunks(estimate: Estimate, config: Config) -> int | None:
+    """Returns how many chunks an index will have that is to be brought in step; None where that is no count."""
+    if estimate.guessed or estimate.summary.stopped is not None or config.tree["ingest"] == "never":
+        return None
+    return estimate.summary.chunks
+
+
+def _estimate(estimate: Estimate, assembly: Assembly) -> dict[str, Any]:
     from ragloom.cli.estimate import estimate_json
 
-    shown = estimate_json(assembly.rehearse(), assembly)
+    shown = estimate_json(estimate, assembly)
     return {name: shown[name] for name in ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")}
 
 

@@ -27,7 +27,7 @@ from ragloom.embedding.apart import Apart, make_apart
 from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
-from ragloom.embedding.recent import Recent
+from ragloom.embedding.recent import MOST, Recent
 from ragloom.provider import Usage
 from ragloom.provider.retry import RequestRefused
 from ragloom.records import Chunk
@@ -76,6 +76,8 @@ class Embedding(BaseEmbedding):
     """Whether a vector costs no money and well under a millisecond: then none is kept."""
     paid: ClassVar[bool] = False
     """Whether each token costs money."""
+    remembered: ClassVar[int] = MOST
+    """Questions whose vectors are there without a cache, the last ones."""
     _truncated: int = PrivateAttr(default=0)
     _recent: Recent = PrivateAttr(default_factory=Recent)
     _counted: dict[str, int] = PrivateAttr(default_factory=dict)

@@ -6,7 +6,8 @@ import threading
 
 from ragloom.cache import is_bypassed
 
-_MOST = 64
+MOST = 64
+"""Questions that are remembered."""
 
 
 class Recent:
@@ -26,6 +27,6 @@ class Recent:
         """Takes in a vector, and returns it."""
         with self._changing:
             self._vectors[text] = vector
-            while len(self._vectors) > _MOST:
+            while len(self._vectors) > MOST:
                 del self._vectors[next(iter(self._vectors))]
         return list(vector)

@@ -66,7 +66,7 @@ class Deepening:
         Usage and timings are those of the first search: looking deeper is the metric's doing, not the config's.
         """
         first: Result | None = None
-        for depth in self._depths():
+        for depth in _depths(self._configured, self._need):
             result = self._engine(depth).search(question)
             if first is None:
                 first = result
@@ -75,12 +75,6 @@ class Deepening:
                 return result, depth == self._configured
         raise AssertionError("depths do not end")
 
-    def _depths(self) -> Sequence[Depth]:
-        """Lists the depths to be tried, each twice as deep as the one before."""
-        own, least = self._configured, max(self._configured.top_k, self._need.chunks)
-        depths = [own] if own.top_n >= self._need.chunks and not self._need.documents else []
-        return [*depths, *(Depth(least << step, least << step) for step in range(32))]
-
     def _enough(self, nodes: Sequence[NodeWithScore]) -> bool:
         need = self._need
         if len(nodes) < need.chunks:
@@ -88,3 +82,29 @@ class Deepening:
         if need.documents and len({to_chunk(node.node).document for node in nodes}) < need.documents:
             return False
         return not need.tokens or sum(self._count(node.node.get_content()) for node in nodes) >= need.tokens
+
+
+def depths_at_most(configured: Depth, need: Need, chunks: int | None) -> list[Depth] | None:
+    """Lists the depths that one question may be searched at; None where nobody knows where that ends.
+
+    Args:
+        configured, need: as `Deepening` has them.
+        chunks: of the index, at most; None: not known.
+    """
+    enough = None if need.documents else max(need.chunks, need.tokens)  # a chunk has a token at least
+    ends = [end for end in (enough, None if chunks is None else chunks + 1) if end is not None]
+    if not ends:
+        return None
+    found = []
+    for depth in _depths(configured, need):
+        found.append(depth)
+        if depth.top_n >= min(ends):
+            break
+    return found
+
+
+def _depths(configured: Depth, need: Need) -> Sequence[Depth]:
+    """Lists the depths to be tried, each twice as deep as the one before."""
+    least = max(configured.top_k, need.chunks)
+    depths = [configured] if configured.top_n >= need.chunks and not need.documents else []
+    return [*depths, *(Depth(least << step, least << step) for step in range(32))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,14 @@ class Items:
 
 
 @dataclass
+class _Making:
+    """Who makes an item, and how many hold it or wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    callers: int = 0
+
+
+@dataclass
 class Unit:
     """All items of one key, held by this process alone while it is entered. Safe to be used by several threads.
 
@@ -124,20 +133,23 @@ class Unit:
     counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
     _counting: threading.Lock = field(default_factory=threading.Lock)
+    _making: dict[str, _Making] = field(default_factory=dict)
 
     def item(self, name: str, make: Callable[[], Any]) -> Any:
         """Gives an item's value, which is made where it is not there; what raises is not kept.
+
+        Of threads that ask at the same time one makes it, and the others wait for it; where it fails, the next tries.
 
         Args:
             name: what the item is, such as the digest of a question.
             make: makes its value, of plain values.
         """
-        value = self.found(name)
-        if value is not None:
+        with self._alone(name):
+            value = self.found(name)
+            if value is None:
+                value = json.loads(json.dumps(make()))  # as it will be read again
+                self.put(name, value)
             return value
-        value = json.loads(json.dumps(make()))  # as it will be read again
-        self.put(name, value)
-        return value
 
     def there(self, name: str) -> Any | None:
         """Gives an item's value without counting it as found; None when it is not there, or damaged."""
@@ -160,6 +172,21 @@ class Unit:
         self.items.write(name, value)
         with self._counting:
             self.counts.made += 1
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Holds an item against other threads; nothing stays of one that nobody asks for any more."""
+        with self._counting:
+            making = self._making.setdefault(name, _Making())
+            making.callers += 1
+        try:
+            with making.lock:
+                yield
+        finally:
+            with self._counting:
+                making.callers -= 1
+                if not making.callers:
+                    del self._making[name]
 
     @property
     def hit(self) -> bool:
