@@ -7,8 +7,8 @@ retrievers.
 indexes, 27 rankings); beside it the sweep of all, from nothing, at most 1.1 x their sum; and the same sweep again with
 its ledger deleted and its stages kept, at most .05 x.
 
-`kills`: a sweep (without MiniLM, 18 trials) whose process group is killed at 20 random moments, each time run again,
-ends with the table and the run folders of an undisturbed one, timings aside.
+`kills`: a sweep (of 256 numbers alone, 9 trials) whose process group is killed at 20 random moments, each time run
+again, ends with the table and the run folders of an undisturbed one, timings aside.
 
 Data and model: ../shared, read only. Exits 1 where a limit is not kept. `cost` takes an hour of computing.
 """
@@ -148,8 +148,7 @@ def cost(folder: Path, screen: Console) -> bool:
 
 def kills(folder: Path, screen: Console) -> bool:
     """Kills a sweep again and again; says whether it ends as one that was left in peace."""
-    embeddings = {"small": hashing(256), "large": hashing(1024)}
-    place = Place(folder / "killed", embeddings)
+    place = Place(folder / "killed", {"small": hashing(256)})
     seconds, undisturbed = place.sweep()
     calm, trials = place.kept(), len(place.runs("metrics.json"))
     place.clear()  # and not another place: where the store is, is a part of a run's name
