@@ -6,7 +6,6 @@ import gc
 import logging
 import pickle
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from ragloom.cost import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.provider import CalledOff, Provider, Usage, until
+from ragloom.provider import Provider, Usage
 from ragloom.provider.key import link_problems
 from ragloom.provider.retry import Course, Failure, Link, RequestRefused
 
@@ -160,50 +159,6 @@ def test_retry_after_in_parts_of_a_second_is_understood(waits: list[float]) -> N
     with OpenAIServer([status(503, retry_after="90.5")]) as server:
         sync_call(Provider(link(server.base_url, deadline=200)))
     assert waits[0] >= 90.5
-
-
-def test_no_more_requests_are_in_flight_than_the_link_allows_and_all_threads_come_to_pass() -> None:
-    in_flight, most, lock = 0, 0, threading.Lock()
-
-    def answering(body: dict[str, Any]) -> None:
-        nonlocal in_flight, most
-        with lock:
-            in_flight += 1
-            most = max(most, in_flight)
-        time.sleep(0.05)
-        with lock:
-            in_flight -= 1
-
-    with OpenAIServer([edit(answering) for _ in range(12)]) as server, ThreadPoolExecutor(8) as pool:
-        provider = Provider(link(server.base_url, concurrency=3))
-        assert len(list(pool.map(lambda _: sync_call(provider), range(12)))) == 12
-    assert most == 3
-
-
-def test_request_that_waits_for_others_is_not_sent_once_the_run_has_ended() -> None:
-    end = threading.Event()
-
-    def called(provider: Provider) -> Any:
-        with until(end):
-            return sync_call(provider)
-
-    with OpenAIServer([slow(0.5)]) as server, ThreadPoolExecutor(2) as pool:
-        provider = Provider(link(server.base_url, concurrency=1))
-        first = pool.submit(sync_call, provider)
-        while not server.requests:
-            time.sleep(0.01)
-        second = pool.submit(called, provider)
-        end.set()
-        first.result()
-        with pytest.raises(CalledOff, match="before this request was sent"):
-            second.result()
-        assert len(server.requests) == 1
-
-
-def test_time_in_which_others_are_in_flight_is_not_the_deadlines() -> None:
-    with OpenAIServer([slow(0.6), slow(0.6)]) as server, ThreadPoolExecutor(2) as pool:
-        provider = Provider(link(server.base_url, concurrency=1, deadline=1.0))
-        assert len([found.result() for found in [pool.submit(sync_call, provider) for _ in range(2)]]) == 2
 
 
 def test_retry_after_beyond_the_deadline_fails_at_once(waits: list[float]) -> None:

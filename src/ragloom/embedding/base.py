@@ -52,7 +52,6 @@ class Embedding(BaseEmbedding):
         document_prefix, query_prefix: put before what is sent, as the model was trained.
         overlong: what happens to a text over `max_tokens`.
         concurrency: batches that may be made at once.
-        ahead: further ones that are got ready meanwhile, or read: their requests are not in flight.
         tokens_in_flight: of all batches that are being made, at most; None = no limit.
         cache: where vectors are looked up before they are made, and kept; None = nowhere.
     """
@@ -64,7 +63,6 @@ class Embedding(BaseEmbedding):
     query_prefix: str = ""
     overlong: Literal["error", "truncate"] = "error"
     concurrency: int = Field(default=1, gt=0)
-    ahead: ClassVar[int] = 0
     tokens_in_flight: int | None = None
     cache: ModelCache | None = Field(default=None, exclude=True, repr=False)
 

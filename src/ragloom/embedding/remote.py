@@ -41,7 +41,6 @@ class OpenAIEmbedding(Embedding):
     """
 
     paid = True
-    ahead = 4
 
     tokenizer: str
     batch_size: int = Field(gt=0)
@@ -72,7 +71,6 @@ class OpenAIEmbedding(Embedding):
                 attempts=self.attempts,
                 deadline=self.deadline,
                 rates=Rates(self.requests_per_minute, self.tokens_per_minute),
-                concurrency=self.concurrency,
             )
         )
 

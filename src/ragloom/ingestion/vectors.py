@@ -69,7 +69,7 @@ class Vectoriser:
         self._waiting: dict[str, list[Slot]] = {}
         self._pending: list[tuple[str, str, int]] = []  # hash, text, tokens
         self._pending_tokens = 0
-        self._pool = ThreadPoolExecutor(embedding.concurrency + embedding.ahead, thread_name_prefix="ragloom-embedding")
+        self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
         self._flight = _Flight(embedding.tokens_in_flight)
         self._end = threading.Event()
         self.running = 0
@@ -79,7 +79,7 @@ class Vectoriser:
     @property
     def busy(self) -> bool:
         """Whether enough batches wait that preparing more would only take time from those that are being made."""
-        return self.running > 2 * (self._embedding.concurrency + self._embedding.ahead)
+        return self.running > 2 * self._embedding.concurrency
 
     def close(self) -> None:
         """Lets no further batch begin and no further request be sent; does not wait for those that were."""

@@ -12,9 +12,9 @@ import contextvars
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.cost import Bound, charge, record
 from ragloom.errors import ServiceError
@@ -103,7 +103,6 @@ class Provider:
         self._lock = threading.Lock()
         self._usage = Usage()
         self._limiter = Limiter(link.rates)
-        self._in_flight = threading.BoundedSemaphore(link.concurrency) if link.concurrency else nullcontext()
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
 
@@ -129,13 +128,10 @@ class Provider:
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
         """
-
-        def send(client: openai.OpenAI, limit: float) -> Callable[[], CreateEmbeddingResponse]:
-            # Raw, so that the next request may be in flight while this answer is read: vectors are long.
-            response = client.embeddings.with_raw_response.create(**self._complete(request), timeout=limit)
-            return cast("Callable[[], CreateEmbeddingResponse]", response.parse)
-
-        return self._recorded(_expect(self._call(send, tokens), "data", self.link))
+        answer = self._call(
+            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
+        )
+        return self._recorded(_expect(answer, "data", self.link))
 
     async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
@@ -151,12 +147,9 @@ class Provider:
             bound: of each request, which an open budget is charged with; what a reply does not use is the caller's to
                 settle.
         """
-
-        def send(client: openai.OpenAI, limit: float) -> Callable[[], ChatCompletion]:
-            answer: ChatCompletion = client.chat.completions.create(**self._complete(request), timeout=limit)
-            return lambda: answer
-
-        answer = self._call(send, bound=bound)
+        answer: ChatCompletion = self._call(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
+        )
         return self._recorded(_expect(answer, "choices", self.link))
 
     async def achat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
@@ -172,14 +165,9 @@ class Provider:
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
-
-        def send(client: openai.OpenAI, limit: float) -> Callable[[], openai.Stream[ChatCompletionChunk]]:
-            opened: openai.Stream[ChatCompletionChunk] = client.chat.completions.create(
-                **self._complete(request), stream=True, timeout=limit
-            )
-            return lambda: opened
-
-        opened = self._call(send)
+        opened = self._call(
+            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
+        )
         usage, failure = None, None
         try:
             for chunk in opened:
@@ -215,37 +203,10 @@ class Provider:
     # exception, which holds the request with its Authorization header.
 
     def _call(
-        self,
-        send: Callable[[openai.OpenAI, float], Callable[[], Answer]],
-        tokens: int = 0,
-        bound: Bound | None = None,
+        self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
     ) -> Answer:
-        """Sends until there is an answer.
-
-        Args:
-            send: makes one request; what it returns reads the answer, when the request is not in flight any more.
-        """
         client, course = self._sync_client(), Course(self.link)
         while True:
-            try:
-                with self._turn(course, tokens, bound) as limit:
-                    read = send(client, limit)
-                return read()
-            except self._failures as error:
-                failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = course.wait_after(failure)
-            _charge_again(failure, tokens)
-            _sleep(wait)
-
-    @contextmanager
-    def _turn(self, course: Course, tokens: int, bound: Bound | None) -> Iterator[float]:
-        """Waits until a request may be sent; gives its time limit in seconds."""
-        came = time.monotonic()
-        with self._in_flight:
-            course.pause(time.monotonic() - came)
-            _demand_wanted()
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
                 _sleep(held)
@@ -253,7 +214,15 @@ class Provider:
                 bound.take()
             limit = course.begin()
             self._add(Usage(requests=1))
-            yield limit
+            try:
+                return send(client, limit)
+            except self._failures as error:
+                failure = failure_of(self.link, error)
+            if bound is not None and not failure.maybe_done:
+                bound.settle(0, 0)
+            wait = course.wait_after(failure)
+            _charge_again(failure, tokens)
+            _sleep(wait)
 
     async def _acall(
         self,
@@ -364,14 +333,7 @@ def _sleep(seconds: float) -> None:
     end = _end.get()
     if end is None:
         time.sleep(seconds)
-    else:
-        end.wait(seconds)
-        _demand_wanted()
-
-
-def _demand_wanted() -> None:
-    end = _end.get()
-    if end is not None and end.is_set():
+    elif end.wait(seconds):
         raise CalledOff("the run has ended before this request was sent; run it again")
 
 

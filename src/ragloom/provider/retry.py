@@ -66,7 +66,6 @@ class Link:
         attempts: requests made for one call at most, the first included.
         deadline: seconds after which a call is not tried again, waits included.
         rates: what may be sent in a minute.
-        concurrency: requests in flight at once, of threads that wait for theirs; None = as many as come.
     """
 
     kind: Literal["embedding", "llm", "judge"]
@@ -77,7 +76,6 @@ class Link:
     attempts: int
     deadline: float
     rates: Rates = field(default_factory=Rates)
-    concurrency: int | None = None
 
     @property
     def place(self) -> str:
