@@ -101,7 +101,7 @@ class Place:
 
     def runs(self, name: str) -> list[Path]:
         """Files of this name of all runs."""
-        return sorted((self.folder / "runs").glob(f"*/{name}"))
+        return sorted((self.folder / "runs").glob(f"[!.]*/{name}"))  # what a kill left half written begins with a dot
 
 
 def last_line(command: list[str]) -> dict[str, Any]:

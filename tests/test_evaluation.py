@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -317,6 +318,13 @@ def test_run_folder_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path) 
     write_run(folder, {"a.json": {"x": 2}})
     assert [path.name for path in folder.iterdir()] == ["a.json"]
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(ASIDE)] == []
+    left, new = (folder.parent / f"{ASIDE}{name}" for name in ("left", "new"))
+    for half_written in (left, new):
+        half_written.mkdir()
+    os.utime(left, (1, 1))
+    write_run(folder, {"a.json": {"x": 3}})
+    assert not left.exists(), "a killed process wrote it"
+    assert new.exists(), "another process may be writing it"
 
     def broken() -> Any:
         yield "1\n"

@@ -16,9 +16,11 @@ It is written aside and put in its place whole, so that a folder that is there i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from ragloom.secrets import redact_tree
 
 ASIDE = ".partial-"
 """Begins the name of a folder that is being written."""
+_LEFT = 3600
+"""Seconds after which one is what a killed process left."""
 LOCK = ".lock"
 """Held while a folder is put in its place."""
 
@@ -62,6 +66,10 @@ def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any
                 folder.rename(old)
             aside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+        for left in folder.parent.glob(f"{ASIDE}*"):
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed it, or put it in its place
+                if time.time() - left.stat().st_mtime > _LEFT:
+                    shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"config: runs={folder.parent} must be a folder that can be written ({error.strerror}); what was computed "
