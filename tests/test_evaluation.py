@@ -322,7 +322,7 @@ def test_run_folder_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path) 
     for half_written in (left, new):
         half_written.mkdir()
     os.utime(left, (1, 1))
-    write_run(folder, {"a.json": {"x": 3}})
+    write_run(folder, {"a.json": {"x": 2}})
     assert not left.exists(), "a killed process wrote it"
     assert new.exists(), "another process may be writing it"
 
