@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom import fingerprint
 from ragloom.assembly import Assembly
 from ragloom.config import COMPONENTS, Config
-from ragloom.cost import BudgetSpent, Usage, collect_usage, within
+from ragloom.cost import BudgetSpent, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all, each
@@ -75,7 +75,6 @@ class Report:
         stages: what the cache had of each stage, and what was made.
         errors: questions that failed, with what went wrong.
         problems: what the dataset has to report, one line each.
-        usage: what was asked of providers in this run, cached things aside.
     """
 
     run: str
@@ -85,7 +84,6 @@ class Report:
     stages: list[Unit]
     errors: list[tuple[str, str]]
     problems: list[str]
-    usage: Usage = field(default_factory=Usage)
 
 
 def trial_digest(config: Config) -> str:
@@ -169,10 +167,8 @@ class Trial:
             BudgetSpent: it stopped before a call that might have exceeded the budget; what was made is kept.
         """
         self.check()
-        with collect_usage() as usage, within(self.assembly.budget(*self._llms.values())):
-            report = self._run()
-        report.usage = usage
-        return report
+        with within(self.assembly.budget(*self._llms.values())):
+            return self._run()
 
     def _run(self) -> Report:
         index, took = self._index()
