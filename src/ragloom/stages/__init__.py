@@ -87,30 +87,29 @@ class Stages:
 
     def count(self, kind: str, key: Mapping[str, Any]) -> int:
         """Counts the items of a unit without entering it."""
-        if self._folder is None:
-            return 0
-        path = self._place(kind, json.loads(canonical_json(dict(key)))) / "items.sqlite"
-        if not path.is_file():
-            return 0
-        items = Items(path)
-        try:
-            return len(items)
-        finally:
-            items.close()
+        with self._kept(kind, key) as items:
+            return 0 if items is None else len(items)
 
     def values(self, kind: str, key: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         """Reads the items of a unit that are there, without entering it: name -> value."""
-        if self._folder is None:
-            return {}
-        path = self._place(kind, json.loads(canonical_json(dict(key)))) / "items.sqlite"
-        if not path.is_file():
-            return {}
+        with self._kept(kind, key) as items:
+            found = {} if items is None else {name: items.read(name)[0] for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @contextmanager
+    def _kept(self, kind: str, key: Mapping[str, Any]) -> Iterator[Items | None]:
+        """Opens what is kept of a unit; None where there is nothing."""
+        path = (
+            None if self._folder is None else self._place(kind, json.loads(canonical_json(dict(key)))) / "items.sqlite"
+        )
+        if path is None or not path.is_file():
+            yield None
+            return
         items = Items(path)
         try:
-            found = {name: items.read(name)[0] for name in names}
+            yield items
         finally:
             items.close()
-        return {name: value for name, value in found.items() if value is not None}
 
     def _place(self, kind: str, key: Mapping[str, Any]) -> Path:
         assert self._folder is not None
