@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ragloom.assembly import Assembly
 from ragloom.config import load
 from ragloom.fingerprint import describe, difference, digest
-from ragloom.values import CONTENT, OPERATIONAL, Positive, Shapes, code_version
+from ragloom.values import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version
 
 
 def of(*overrides: str) -> str:
@@ -119,3 +119,15 @@ def test_difference_names_key_and_both_values() -> None:
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=6))
 def test_order_of_keys_does_not_matter(tree: dict[str, Any]) -> None:
     assert digest(tree) == digest(dict(reversed(tree.items())))
+
+
+def test_key_added_later_changes_an_identity_only_when_it_is_not_at_its_default() -> None:
+    @code_version(1)
+    def before(*, size: Positive) -> None: ...
+
+    @code_version(1)
+    def after(*, size: Positive, extra: Annotated[dict[str, Any] | None, Added(None)]) -> None: ...
+
+    after.__name__ = before.__name__
+    assert describe(after, {"size": 1, "extra": None}) == describe(before, {"size": 1})
+    assert describe(after, {"size": 1, "extra": {"a": 1}})["extra"] == {"a": 1}

@@ -3,7 +3,7 @@
 Everything that changes what an index holds is part of it: the source's parsing, the chunking, the analyzer, the
 embedding with its model's content, and physical settings of the store. What only changes speed or place is not: the
 builders' signatures mark such keys `OPERATIONAL`. A key marked `CONTENT` that is a path stands for what is in it; of a
-key marked `Shapes` only what its function returns counts.
+key marked `Shapes` only what its function returns counts, and a key marked `Added` is left out at its default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.records import canonical_json, sha256
-from ragloom.values import CONTENT, OPERATIONAL, Shapes, keys_of
+from ragloom.values import CONTENT, OPERATIONAL, Added, Shapes, keys_of
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
 """The groups that shape an index."""
@@ -40,6 +40,8 @@ def describe(builder: Callable[..., Any], values: dict[str, Any]) -> dict[str, A
         if OPERATIONAL in marks:
             continue
         value = values[key]
+        if any(isinstance(mark, Added) and mark.default == value for mark in marks):
+            continue
         for mark in marks:
             if isinstance(mark, Shapes):
                 value = mark.part(value)

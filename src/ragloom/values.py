@@ -43,6 +43,16 @@ class Shapes:
     part: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class Added:
+    """Marks a key that was added after indexes were built: at its `default` it is left out of every identity.
+
+    The default is that of the yaml, and gives what the option gave before the key existed.
+    """
+
+    default: Any
+
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
