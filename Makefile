@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
+# The tests that need no data, server, model, browser or extra, and take five minutes on two cores.
+QUICK := -m "not (slow or weaviate or data or model or browser or extra)"
 # uv is used when it is there, otherwise pip: both install exactly what requirements.lock says.
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test check lint format lock docs clean install
+.PHONY: demo test test-all check lint format lock docs clean install
 
 demo: install ## ingest the bundled sample, ask one question in each language, compare three configs
 	$(BIN)/python scripts/ingest.py source=sample
@@ -15,11 +17,13 @@ demo: install ## ingest the bundled sample, ask one question in each language, c
 	$(BIN)/python scripts/evaluate.py -m dataset=sample chunking=fixed,paragraph,recursive runs=.ragloom/demo
 	$(BIN)/python scripts/compare.py .ragloom/demo/sample-* comparison.examples=0
 
-test: install ## run the tests
+test: install ## run the tests that need nothing but the installation (5 minutes on 2 cores)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(QUICK)
+
+test-all: install ## run all tests; what needs a server, data, a model or an extra is skipped where it is missing
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: install lint ## what CI runs: ruff, format, mypy, generated docs, tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+check: lint test ## what every commit passes: ruff, format, mypy, the quick tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -15,7 +15,10 @@ INVARIANTS = Path(__file__).parents[1] / "benchmarks" / "invariants.py"
 @needs_data("korquad1-dev")
 @needs_data("scifact")
 @needs_data("documents")
-def test_every_option_keeps_its_promises_on_all_evaluation_sets() -> None:
-    done = subprocess.run([sys.executable, str(INVARIANTS)], capture_output=True, text=True, check=False)
+def test_every_option_keeps_its_promises_on_a_sample_of_all_evaluation_sets() -> None:
+    """Of each set every 40th document; `benchmarks/invariants.py` without `--every` reads all."""
+    done = subprocess.run(
+        [sys.executable, str(INVARIANTS), "--every", "40"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no promise broken" in done.stdout

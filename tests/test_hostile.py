@@ -35,6 +35,8 @@ from test_source import folder
 from test_source_jsonl import jsonl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
+LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "20"))
+"""Hundredths of the full size in the tests marked `slow`: `RAGLOOM_HOSTILE_SCALE=100 pytest -m slow` is full size."""
 Pool = Workers[tuple[Source, str, Job], Any]
 
 
@@ -97,10 +99,8 @@ def test_hostile_file_is_read_or_named_with_its_reason(hostile: Hostile, pool: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hostile", FILES, ids=lambda hostile: hostile.name)
-def test_hostile_file_of_full_size_is_read_or_named_with_its_reason(
-    hostile: Hostile, pool: Pool, tmp_path: Path
-) -> None:
-    (tmp_path / hostile.name).write_bytes(hostile.content(100))
+def test_large_hostile_file_is_read_or_named_with_its_reason(hostile: Hostile, pool: Pool, tmp_path: Path) -> None:
+    (tmp_path / hostile.name).write_bytes(hostile.content(LARGE))
     source = folder(tmp_path, max_file_mb=200)
     (entry,) = entries(source)
     for found in reading(pool, source, entry, "fixed", "paragraph", "recursive in tokens"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import pickle
 import secrets
 import signal
 import subprocess
@@ -66,16 +67,23 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Workers[Any, Any]]:
-    """Two workers that give an item 1.5 seconds and 200 MB."""
-    with Workers(act, bounds(seconds=1.5)) as workers:
+    """Two workers that give an item 2.5 seconds; what does not hang takes milliseconds."""
+    with Workers(act, bounds(seconds=2.5)) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Workers[Any, Any]]:
+    """Two workers that give an item 200 MB and a minute: memory runs out before time does, on busy machines too."""
+    with Workers(act, bounds(seconds=60)) as workers:
         yield workers
 
 
 REASONS = {
-    "hang": "it took longer than 1.5 s",
-    "hang in C": "it took longer than 1.5 s",
-    "hang and ignore SIGTERM": "it took longer than 1.5 s",
-    "stop": "it took longer than 1.5 s",
+    "hang": "it took longer than 2.5 s",
+    "hang in C": "it took longer than 2.5 s",
+    "hang and ignore SIGTERM": "it took longer than 2.5 s",
+    "stop": "it took longer than 2.5 s",
     "segfault": "its worker process died (signal 11, SIGSEGV)",
     "abort": "its worker process died (signal 6, SIGABRT: what a library does that gets no more memory)",
     "kill": "its worker process died (signal 9, SIGKILL: what a system does that has no more memory)",
@@ -96,7 +104,7 @@ def expected(item: Any) -> Done[Any, Any] | Failed[Any]:
     return Failed(item, REASONS[item]) if item in REASONS else Done(item, item)
 
 
-@pytest.mark.parametrize("item", [*REASONS, *(pytest.param(item, marks=ONLY_LINUX) for item in sorted(MEMORY))])
+@pytest.mark.parametrize("item", REASONS)
 def test_an_item_that_takes_its_process_down_is_named_and_takes_nothing_with_it(
     item: str, impatient: Workers[Any, Any]
 ) -> None:
@@ -104,8 +112,17 @@ def test_an_item_that_takes_its_process_down_is_named_and_takes_nothing_with_it(
     assert list(impatient.run(items)) == [expected(each) for each in items]
 
 
+@ONLY_LINUX
+@pytest.mark.parametrize("item", sorted(MEMORY))
+def test_an_item_that_needs_too_much_memory_is_named_and_takes_nothing_with_it(
+    item: str, patient: Workers[Any, Any]
+) -> None:
+    items = ["a", 1, item, ("large", 3_000_000), 2, "z"]
+    assert list(patient.run(items)) == [expected(each) for each in items]
+
+
 PLAIN = st.one_of(st.integers(), st.tuples(st.just("large"), st.integers(0, 2_000_000)), st.text("ab"))
-FATES = st.sampled_from([*REASONS, *(sorted(MEMORY) if sys.platform == "linux" else ())])
+FATES = st.sampled_from([*REASONS])
 ITEMS = st.tuples(st.lists(PLAIN, max_size=40), st.lists(FATES, max_size=4)).flatmap(
     lambda both: st.permutations([*both[0], *both[1]])
 )
@@ -136,7 +153,7 @@ def test_a_result_or_exception_that_does_not_pickle_is_told_of() -> None:
     with Workers(act, bounds()) as workers:
         with pytest.raises(Lost, match=r"worker_functions\.Unportable: 1 and 2"):
             list(workers.run(["unportable"]))
-        with pytest.raises(Exception, match="pickle") as caught:
+        with pytest.raises((AttributeError, pickle.PicklingError)) as caught:  # which one differs by Python version
             list(workers.run(["unpicklable"]))
         assert "child.py" in str(caught.value.__cause__)
         with pytest.raises(RecursionError):
