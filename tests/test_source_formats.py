@@ -74,7 +74,7 @@ def test_parsed_gives_text_or_a_reason_whatever_the_bytes(name: str, content: by
     reasons: list[str] = []
     for start in (b"", b"%PDF-1.4\n", b"PK\x03\x04", b"[", b"<p>"):
         try:
-            text, _ = parsed(name, start + content)
+            text = parsed(name, start + content).text
         except CannotRead as error:
             reasons.append(error.reason)
         else:
@@ -98,7 +98,7 @@ def test_parsed_gives_text_or_a_reason_whatever_was_lost(data: st.DataObject, na
 
 
 def test_pdf_pages_are_separated_by_form_feeds_and_nothing_else_is() -> None:
-    text, metadata = parsed("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
+    text, metadata, _ = parsed("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
     assert text.split("\f") == ["One\nline two", "", "Three"]
     assert metadata == {"ragloom_format": "pdf"}
 
@@ -381,7 +381,7 @@ def test_docx_note_is_shown_once_however_often_it_is_cited() -> None:
 
 def test_csv_rows_are_understood_alone() -> None:
     content = '이름,가격,비고\r\n"자전거, 대형",12,"두 줄\r\n비고"\r\n벨,3,\r\n\r\n,,\r\n'.encode("cp949")
-    text, metadata = parsed("a.csv", content)
+    text, metadata, _ = parsed("a.csv", content)
     assert text == "이름: 자전거, 대형\n가격: 12\n비고: 두 줄 비고\n\n이름: 벨\n가격: 3"
     assert metadata == {"ragloom_format": "csv", "encoding": "cp949"}
 
