@@ -172,12 +172,12 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
         ("<pre>```\nx</pre>", "````\n```\nx\n````"),
         ("<p># not a heading</p><p>| x</p><p>``` y</p>", "\\# not a heading\n\n\\| x\n\n\\``` y"),
         ("<p hidden>a</p><p style='color:red; DISPLAY : none'>b</p><script>c</script>d<!-- e -->f<style>g", "df"),
-        ("<noscript>a</noscript><template>b</template><select><option>c</select>d<input value=e>", "d"),
+        ("<noscript>a</noscript><template>b</template><select><option>c</select>d<input value=e>", "c d e"),
         ("<p>a&nbsp;&nbsp;b &amp; &lt;c&gt; &#44032;</p>", "a b & <c> 가"),
         ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "a\nb\n\nc\nd"),
         ("<nav>menu</nav><footer>imprint</footer>", "menu\n\nimprint"),
         ("<button>a</button><button>b</button>", "a b"),
-        ("<img src=x alt='not visible'>x<svg><text>y</text></svg>", "x"),
+        ("<img src=x alt='not visible'>x<svg><title>no</title><text>y</text></svg>", "x y"),
         ("<blockquote><p>a</p></blockquote>", "a"),
         ("plain", "plain"),
     ],
@@ -227,13 +227,11 @@ def test_html_table_of_a_small_file_stays_small(rows: str) -> None:
     assert len(body(f"<table>{rows}</table>")) < 1_000_000
 
 
-def test_html_nested_deeply_is_read_or_refused_but_never_cut() -> None:
+def test_html_nested_deeply_is_read_whole() -> None:
     """libxml2 drops what is deeper than 2,048 levels without an error; recursive renderers crash before that."""
-    deep = "<div>" * 1900 + "deep" + "</div>" * 1900
-    assert body(f"{deep}<p>after") == "deep\n\nafter"
-    for levels in (3000, 100_000):
-        with pytest.raises(CannotRead, match="nested over 2,048 levels deep"):
-            body("<div>" * levels + "deep" + "</div>" * levels)
+    for levels in (1_900, 10_000):
+        deep = "<div>" * levels + "deep" + "</div>" * levels
+        assert body(f"{deep}<p>after") == "deep\n\nafter"
 
 
 @given(
@@ -249,7 +247,7 @@ def test_html_loses_no_visible_text_however_wrong_the_nesting(parts: list[tuple[
     html = "".join(f"<{tag}>{text}" for tag, text in escaped)
     try:
         found = body(html)
-    except CannotRead:
+    except CannotRead:  # it has no text
         found = ""
     # Sorted: text between the cells of a table is shown before the table, in browsers as well.
     assert sorted(re.findall("[ab가]", found)) == sorted(re.findall("[ab가]", "".join(text for _, text in parts)))
