@@ -143,11 +143,11 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
     files = [pdf_bytes([[f"file {number} page {page}"] for page in range(5)]) for number in range(8)]
     reading, inside, together = paged._pages, [0], []
 
-    def watched(content: bytes) -> list[str]:
+    def watched(content: bytes, warnings: list[str]) -> list[str]:
         inside[0] += 1
         together.append(inside[0])
         time.sleep(0.001)  # lets another thread in, if it may
-        pages = reading(content)
+        pages = reading(content, warnings)
         inside[0] -= 1
         return pages
 

@@ -135,7 +135,7 @@ def _html(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 def _pdf(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.paged import pdf_text
 
-    return pdf_text(content)
+    return pdf_text(content, warnings)
 
 
 def _docx(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
