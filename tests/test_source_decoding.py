@@ -99,12 +99,12 @@ def test_decoded_damage_is_said_and_never_garbled(content: bytes, reason: str) -
 def test_html_obeys_mark_then_declaration_then_detection(head: str, written: str, encoding: str) -> None:
     text = "보증" if written in ("cp949", "utf-8", "utf-8-sig") else "保証"
     content = f"<html><head>{head}</head><body><p>{text}</p></body></html>".encode(written)
-    body, metadata = parsed("a.html", content)
+    body, metadata, _ = parsed("a.html", content)
     assert (body, metadata["encoding"]) == (text, encoding)
 
 
 def test_html_declared_western_charset_is_windows_1252_as_in_browsers() -> None:
-    body, metadata = parsed("a.html", b'<meta charset="iso-8859-1"><p>\x93caf\xe9\x94</p>')
+    body, metadata, _ = parsed("a.html", b'<meta charset="iso-8859-1"><p>\x93caf\xe9\x94</p>')
     assert (body, metadata["encoding"]) == ("“café”", "cp1252")
 
 

@@ -74,7 +74,7 @@ def test_parsed_gives_text_or_a_reason_whatever_the_bytes(name: str, content: by
     reasons: list[str] = []
     for start in (b"", b"%PDF-1.4\n", b"PK\x03\x04", b"[", b"<p>"):
         try:
-            text, _ = parsed(name, start + content)
+            text = parsed(name, start + content).text
         except CannotRead as error:
             reasons.append(error.reason)
         else:
@@ -98,7 +98,7 @@ def test_parsed_gives_text_or_a_reason_whatever_was_lost(data: st.DataObject, na
 
 
 def test_pdf_pages_are_separated_by_form_feeds_and_nothing_else_is() -> None:
-    text, metadata = parsed("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
+    text, metadata, _ = parsed("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
     assert text.split("\f") == ["One\nline two", "", "Three"]
     assert metadata == {"ragloom_format": "pdf"}
 
@@ -143,11 +143,11 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
     files = [pdf_bytes([[f"file {number} page {page}"] for page in range(5)]) for number in range(8)]
     reading, inside, together = paged._pages, [0], []
 
-    def watched(content: bytes) -> list[str]:
+    def watched(content: bytes, warnings: list[str]) -> list[str]:
         inside[0] += 1
         together.append(inside[0])
         time.sleep(0.001)  # lets another thread in, if it may
-        pages = reading(content)
+        pages = reading(content, warnings)
         inside[0] -= 1
         return pages
 
@@ -172,12 +172,12 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
         ("<pre>```\nx</pre>", "````\n```\nx\n````"),
         ("<p># not a heading</p><p>| x</p><p>``` y</p>", "\\# not a heading\n\n\\| x\n\n\\``` y"),
         ("<p hidden>a</p><p style='color:red; DISPLAY : none'>b</p><script>c</script>d<!-- e -->f<style>g", "df"),
-        ("<noscript>a</noscript><template>b</template><select><option>c</select>d<input value=e>", "d"),
+        ("<noscript>a</noscript><template>b</template><select><option>c</select>d<input value=e>", "c d e"),
         ("<p>a&nbsp;&nbsp;b &amp; &lt;c&gt; &#44032;</p>", "a b & <c> 가"),
         ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "a\nb\n\nc\nd"),
         ("<nav>menu</nav><footer>imprint</footer>", "menu\n\nimprint"),
         ("<button>a</button><button>b</button>", "a b"),
-        ("<img src=x alt='not visible'>x<svg><text>y</text></svg>", "x"),
+        ("<img src=x alt='not visible'>x<svg><title>no</title><text>y</text></svg>", "x y"),
         ("<blockquote><p>a</p></blockquote>", "a"),
         ("plain", "plain"),
     ],
@@ -227,13 +227,11 @@ def test_html_table_of_a_small_file_stays_small(rows: str) -> None:
     assert len(body(f"<table>{rows}</table>")) < 1_000_000
 
 
-def test_html_nested_deeply_is_read_or_refused_but_never_cut() -> None:
+def test_html_nested_deeply_is_read_whole() -> None:
     """libxml2 drops what is deeper than 2,048 levels without an error; recursive renderers crash before that."""
-    deep = "<div>" * 1900 + "deep" + "</div>" * 1900
-    assert body(f"{deep}<p>after") == "deep\n\nafter"
-    for levels in (3000, 100_000):
-        with pytest.raises(CannotRead, match="nested over 2,048 levels deep"):
-            body("<div>" * levels + "deep" + "</div>" * levels)
+    for levels in (1_900, 10_000):
+        deep = "<div>" * levels + "deep" + "</div>" * levels
+        assert body(f"{deep}<p>after") == "deep\n\nafter"
 
 
 @given(
@@ -249,7 +247,7 @@ def test_html_loses_no_visible_text_however_wrong_the_nesting(parts: list[tuple[
     html = "".join(f"<{tag}>{text}" for tag, text in escaped)
     try:
         found = body(html)
-    except CannotRead:
+    except CannotRead:  # it has no text
         found = ""
     # Sorted: text between the cells of a table is shown before the table, in browsers as well.
     assert sorted(re.findall("[ab가]", found)) == sorted(re.findall("[ab가]", "".join(text for _, text in parts)))
@@ -381,7 +379,7 @@ def test_docx_note_is_shown_once_however_often_it_is_cited() -> None:
 
 def test_csv_rows_are_understood_alone() -> None:
     content = '이름,가격,비고\r\n"자전거, 대형",12,"두 줄\r\n비고"\r\n벨,3,\r\n\r\n,,\r\n'.encode("cp949")
-    text, metadata = parsed("a.csv", content)
+    text, metadata, _ = parsed("a.csv", content)
     assert text == "이름: 자전거, 대형\n가격: 12\n비고: 두 줄 비고\n\n이름: 벨\n가격: 3"
     assert metadata == {"ragloom_format": "csv", "encoding": "cp949"}
 

@@ -73,6 +73,7 @@ class Cut:
         located: what each chunk's metadata has beyond what it inherits; empty where none has any.
         inherits: whether chunks have the document's metadata.
         oversized: chunks over the chunking's size.
+        warnings: what is doubtful or missing in the text; they shape no hash.
         content: the text, or its UTF-8 (half surrogate pairs included), or where it is in a file.
     """
 
@@ -86,6 +87,7 @@ class Cut:
     located: list[dict[str, Any]]
     inherits: bool
     oversized: int
+    warnings: list[str]
     content: str | bytes | bytearray | SpooledText
 
     @property
@@ -182,6 +184,7 @@ class Reading:
             located=located if any(located) else [],
             inherits=self._chunking.include_metadata,
             oversized=self._chunking.oversized - before,
+            warnings=list(getattr(document, "warnings", ())),  # a source of an extension yields plain documents
             content=self._content(document.text),
         )
 

@@ -94,6 +94,19 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentWarning:
+    """Something doubtful or missing in a document that was read, such as a lost page or a guessed encoding.
+
+    Attributes:
+        location: where a person finds the document.
+        reason: one plain sentence.
+    """
+
+    location: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error.
 

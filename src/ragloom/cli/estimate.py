@@ -32,10 +32,12 @@ def estimate_json(estimate: Estimate, assembly: Assembly) -> dict[str, Any]:
             "deleted": summary.deleted,
             "unreadable": summary.unreadable_count,
             "skipped": summary.skipped_count,
+            "warnings": summary.warnings_count,
             "in_index": summary.documents,
         },
         "unreadable": [asdict(item) for item in summary.unreadable],
         "skipped": [asdict(item) for item in summary.skipped],
+        "warnings": [asdict(item) for item in summary.warnings],
         "kept": summary.kept,
         "stopped": summary.stopped,
         "chunks": {"new": estimate.new_chunks, "in_index": summary.chunks, "estimated": basis(estimate) is not None},
@@ -63,7 +65,7 @@ def basis(estimate: Estimate) -> str | None:
 
 
 def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> None:
-    """Prints what an ingest would do and cost, and every document that cannot be read (the first twenty)."""
+    """Prints what an ingest would do and cost, and the first twenty unreadable files and warnings."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -72,10 +74,14 @@ def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> N
         table.add_row(f"[bold]{name}[/]", escape(text))
     screen.print(table)
     summary = estimate.summary
-    for item in summary.unreadable[:_MOST_LISTED]:
-        screen.print(f"[yellow]could not be read:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
-    if summary.unreadable_count > _MOST_LISTED:
-        screen.print(f"... and {summary.unreadable_count - _MOST_LISTED} more")
+    for title, items, count in (
+        ("could not be read", summary.unreadable, summary.unreadable_count),
+        ("warning", summary.warnings, summary.warnings_count),
+    ):
+        for item in items[:_MOST_LISTED]:
+            screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
+        if count > _MOST_LISTED:
+            screen.print(f"... and {count - _MOST_LISTED} more")
     for title, why in (
         ("the chunks are an estimate", basis(estimate)),
         ("nothing would be deleted", summary.kept),
@@ -96,6 +102,7 @@ def _rows(estimate: Estimate, assembly: Assembly) -> dict[str, str]:
         f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
         "unreadable": str(summary.unreadable_count),
         "skipped": str(summary.skipped_count),
+        "warnings": str(summary.warnings_count),
         "chunks": f"{about}{summary.chunks} ({about}{estimate.new_chunks} new)",
         "to embed": about + _asked(estimate.chunks, price, paid=paid),
     }

@@ -108,7 +108,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
 
 
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
-    """Prints what an ingest did, and every document that could not be read (the first twenty)."""
+    """Prints what an ingest did, and the first twenty unreadable files, skipped files and warnings."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -124,6 +124,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
         "unreadable": str(summary.unreadable_count),
         "skipped": str(summary.skipped_count),
+        "warnings": str(summary.warnings_count),
         "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
         "embedded": f"{summary.embedded} texts, {summary.tokens} tokens{_reported(usage, assembly)}, {cost}",
         "cache": _cache_row(usage["cache"], assembly),
@@ -142,6 +143,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     for title, items, count in (
         ("could not be read", summary.unreadable, summary.unreadable_count),
         ("skipped", summary.skipped, summary.skipped_count),
+        ("warning", summary.warnings, summary.warnings_count),
     ):
         for item in items[:_MOST_LISTED]:
             screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")

@@ -140,10 +140,11 @@ def cut_json(cut: Cut) -> dict[str, Any]:
         "located": cut.located,
         "inherits": cut.inherits,
         "oversized": cut.oversized,
+        "warnings": cut.warnings,
         "content": whole(cut.text),
     }
 
 
 def cut_from(shown: dict[str, Any]) -> Cut:
     """Reads what `cut_json` shows."""
-    return Cut(**{**shown, "spans": array("q", shown["spans"])})
+    return Cut(**{"warnings": [], **shown, "spans": array("q", shown["spans"])})  # older ones have no warnings

@@ -22,7 +22,7 @@ from ragloom.ingestion.storing import Stored, Storing
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.vectors import Made, Vectoriser
 from ragloom.reading import Cut, Job, Readers, Same, refusal
-from ragloom.records import Entry, Skipped, Unreadable
+from ragloom.records import DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.source.base import shown
 from ragloom.vector_store.interface import ManifestRow, Writer
 
@@ -165,6 +165,8 @@ class Run:
             else:
                 self.summary.oversized += found.oversized
                 self._state.chunks += len(found)
+                for warning in found.warnings:
+                    self.summary.warn(DocumentWarning(shown(job.entry.location), warning))
                 yield _incoming(job.entry, found, row)
             self.tell()
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ragloom.cost import Usage
-from ragloom.records import Skipped, Unreadable
+from ragloom.records import DocumentWarning, Skipped, Unreadable
 from ragloom.vector_store.interface import Recovered
 
 MOST_KEPT = 10_000
-"""Unreadable and skipped items that a summary names; all are counted."""
+"""Unreadable and skipped items and warnings that a summary names; all are counted."""
 
 Stage = Literal["listing", "ingesting", "deleting", "maintaining", "done"]
 
@@ -59,7 +59,8 @@ class IngestSummary:
         added, changed, unchanged, moved, deleted: documents. A moved one has the text of one that vanished.
         unreadable: documents and folders that could not be read, with their reasons (the first 10,000).
         skipped: files left out by rule (the first 10,000).
-        unreadable_count, skipped_count: of all.
+        warnings: what is doubtful or missing in documents that this ingest read (the first 10,000).
+        unreadable_count, skipped_count, warnings_count: of all.
         documents, chunks: in the index when the ingest ended.
         embedded: texts that were embedded; the others' vectors were in the index or in the cache already.
         tokens: of the embedded texts, by the embedding's own tokenizer.
@@ -84,6 +85,8 @@ class IngestSummary:
     unreadable_count: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     skipped_count: int = 0
+    warnings: list[DocumentWarning] = field(default_factory=list)
+    warnings_count: int = 0
     documents: int = 0
     chunks: int = 0
     embedded: int = 0
@@ -112,6 +115,11 @@ class IngestSummary:
         """Counts what was left out, and names it."""
         self.skipped_count += 1
         _keep(self.skipped, item)
+
+    def warn(self, item: DocumentWarning) -> None:
+        """Counts a warning about a document that was read, and keeps it."""
+        self.warnings_count += 1
+        _keep(self.warnings, item)
 
 
 def _keep(items: list[Any], item: Any) -> None:

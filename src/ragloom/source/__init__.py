@@ -62,7 +62,7 @@ def sample(
     return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
 
 
-@code_version(1)
+@code_version(2)
 def folder(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -126,7 +126,7 @@ def jsonl(
     )
 
 
-@code_version(1)
+@code_version(2)
 def spans(
     *,
     name: Annotated[Name | None, OPERATIONAL],

@@ -6,12 +6,13 @@ import errno
 import os
 import stat
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document
+from pydantic import Field
 
 from ragloom.errors import DataError
 from ragloom.records import Entry, Skipped, Unreadable
@@ -32,11 +33,21 @@ class CannotRead(DataError):
     """
 
     def __init__(self, reason: str) -> None:
-        reason = one_line(reason)
-        if len(reason) > _MAX_REASON:  # it quotes the file, which can say anything
-            reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = _bounded(reason)
+        super().__init__(self.reason)
+
+
+class SourceDocument(Document):
+    """LlamaIndex document with the warnings of its reader.
+
+    Attributes:
+        warnings: what is doubtful or missing, one plain sentence each; no part of text, metadata or hashes.
+    """
+
+    warnings: list[str] = Field(default_factory=list, exclude=True)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
 
 
 class Source(BaseReader):
@@ -95,11 +106,16 @@ class Source(BaseReader):
                     raise DataError(f"{listed.location}: {error.reason}") from None
 
 
-def new_document(id: str, text: str, metadata: dict[str, Any]) -> Document:
+def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequence[str] = ()) -> SourceDocument:
     """Makes a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
     keys = list(metadata)
-    return Document(
-        id_=id, text=text, metadata=metadata, excluded_embed_metadata_keys=keys, excluded_llm_metadata_keys=keys
+    return SourceDocument(
+        id_=id,
+        text=text,
+        metadata=metadata,
+        excluded_embed_metadata_keys=keys,
+        excluded_llm_metadata_keys=keys,
+        warnings=[_bounded(warning) for warning in warnings],
     )
 
 
@@ -172,6 +188,14 @@ def shown(path: str | Path) -> str:
 def one_line(text: str) -> str:
     """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _bounded(reason: str) -> str:
+    """Makes a reason one line, and cuts its middle when it quotes much of the file."""
+    reason = one_line(reason)
+    if len(reason) > _MAX_REASON:
+        reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
+    return reason
 
 
 def _escaped(character: str) -> str:

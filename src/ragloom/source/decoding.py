@@ -123,8 +123,8 @@ def _declared(content: bytes, declared: str) -> tuple[str, str] | None:
         return None  # a wrong declaration: detection goes on, and the encoding found is in the metadata
     if not isinstance(text, str) or name.startswith(("utf-16", "utf-32")):
         return None  # these would have a mark or NULs; a declaration that can be read cannot be true
-    if name.startswith(("cp125", "iso8859")):
-        try:  # a stale single-byte declaration: other encodings are hardly ever valid UTF-8 by chance
+    if not content.isascii():  # ISO-2022-JP and the like are
+        try:  # a stale declaration: other encodings are hardly ever valid UTF-8 by chance
             return content.decode("utf-8"), "utf-8"
         except UnicodeDecodeError:
             pass

@@ -61,11 +61,11 @@ class FolderSource(Source):
 
     def parse(self, entry: Entry, content: bytes) -> Document:
         """Parses a file by its suffix; see `Source.parse`."""
-        text, metadata = parsed(entry.id, content)
+        text, metadata, warnings = parsed(entry.id, content)
         if len(text) > _MAX_GROWTH * self._rules.max_bytes:
             limit = f"{_MAX_GROWTH} times source.max_file_mb={self._rules.max_bytes / 1_000_000:g}"
             raise CannotRead(f"it unpacks to {len(text) / 1_000_000:,.0f} million characters of text, over {limit}")
-        return new_document(entry.id, text, metadata)
+        return new_document(entry.id, text, metadata, warnings)
 
 
 class SampleSource(FolderSource):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ragloom.normal import normalised
 from ragloom.records import FORMAT_KEY
@@ -54,11 +54,22 @@ def no_reader(name: str) -> str | None:
     return f"no reader for {suffix}" if suffix else "no reader for names without a suffix"
 
 
-def parsed(id: str, content: bytes) -> tuple[str, dict[str, Any]]:
-    """Parses a file by the suffix of its id.
+class Parsed(NamedTuple):
+    """The content of a file.
 
-    Returns:
-        The normalised text, and the metadata: format, encoding where there is one, an HTML document's title.
+    Attributes:
+        text: normalised.
+        metadata: format, encoding where there is one, an HTML document's title.
+        warnings: what is doubtful or missing in the text, one plain sentence each.
+    """
+
+    text: str
+    metadata: dict[str, Any]
+    warnings: list[str]
+
+
+def parsed(id: str, content: bytes) -> Parsed:
+    """Parses a file by the suffix of its id.
 
     Raises:
         CannotRead: with a reason that is true of these bytes.
@@ -68,10 +79,11 @@ def parsed(id: str, content: bytes) -> tuple[str, dict[str, Any]]:
         raise CannotRead("it is empty (0 bytes)")
     _check_kind(format, content)
     metadata: dict[str, Any] = {FORMAT_KEY: format}
-    text = _READERS[format](content, metadata)
+    warnings: list[str] = []
+    text = _READERS[format](content, metadata, warnings)
     if not text or text.isspace():
         raise CannotRead("it is empty: it has no text")
-    return text, metadata
+    return Parsed(text, metadata, warnings)
 
 
 def _check_kind(format: str, content: bytes) -> None:
@@ -93,24 +105,24 @@ def _check_kind(format: str, content: bytes) -> None:
         raise CannotRead(f"its name says {format}, but it is {kind}")
 
 
-def _plain(content: bytes, metadata: dict[str, Any]) -> str:
+def _plain(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     text, metadata[ENCODING_KEY] = decoded(content)
     return normalised(text)
 
 
-def _csv(content: bytes, metadata: dict[str, Any]) -> str:
+def _csv(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.tabular import csv_text
 
-    return csv_text(_plain(content, metadata))
+    return csv_text(_plain(content, metadata, warnings))
 
 
-def _json(content: bytes, metadata: dict[str, Any]) -> str:
+def _json(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.tabular import json_text
 
-    return normalised(json_text(_plain(content, metadata)))
+    return normalised(json_text(_plain(content, metadata, warnings)))
 
 
-def _html(content: bytes, metadata: dict[str, Any]) -> str:
+def _html(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.markup import declared_encoding, html_text
 
     text, metadata[ENCODING_KEY] = decoded(content, declared_encoding(content))
@@ -120,19 +132,19 @@ def _html(content: bytes, metadata: dict[str, Any]) -> str:
     return normalised(body)
 
 
-def _pdf(content: bytes, metadata: dict[str, Any]) -> str:
+def _pdf(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.paged import pdf_text
 
-    return pdf_text(content)
+    return pdf_text(content, warnings)
 
 
-def _docx(content: bytes, metadata: dict[str, Any]) -> str:
+def _docx(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.word import docx_text
 
     return normalised(docx_text(content))
 
 
-_READERS: dict[str, Callable[[bytes, dict[str, Any]], str]] = {
+_READERS: dict[str, Callable[[bytes, dict[str, Any], list[str]], str]] = {
     "text": _plain,
     "markdown": _plain,
     "html": _html,

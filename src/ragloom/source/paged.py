@@ -1,7 +1,8 @@
-"""PDF to text, page by page, by PDFium. Knows no other format."""
+"""PDF to text, page by page, by PDFium."""
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -11,30 +12,42 @@ import pypdfium2.raw as pdfium
 
 from ragloom.normal import normalised
 from ragloom.records import PAGE_BREAK
+from ragloom.source import fallback_font
+from ragloom.source.annotations import TICKED, UNTICKED, add_annotations
 from ragloom.source.base import CannotRead
+from ragloom.source.glyphs import HYPHEN, Glyphs, separate
+
+fallback_font.install()
+logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA forms; `_Reader` does
 
 _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""
-_HYPHEN = "\x02"
-"""Stands in PDFium's bounded text for a hyphen at the end of a line, whose line break it drops (elsewhere U+FFFE)."""
-_CUT = re.compile(rf"{_HYPHEN}\s*([^\W_]*)")
+_BOXES = f"{UNTICKED}{TICKED} \t\n"
+_MOST_NAMED = 10
+"""Pages that a warning names."""
+_CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
 
 
-def pdf_text(content: bytes) -> str:
+def pdf_text(content: bytes, warnings: list[str]) -> str:
     """Extracts the visible text of all pages, in the file's own order, with `\\f` between pages.
+
+    Args:
+        warnings: takes one sentence for each kind of page whose text is missing or doubtful.
 
     Raises:
         CannotRead: the file is encrypted, damaged, or has no text layer.
     """
     with _ONE_AT_A_TIME:
-        pages = _pages(content)
-    if not any(page.strip() for page in pages):
+        pages = _pages(content, warnings)
+    if not any(page.strip(_BOXES) for page in pages):
         count = f"{len(pages)} pages have" if len(pages) > 1 else "only page has"
+        if warnings:
+            raise CannotRead(f"it has no text that can be read: its {count} none, and {warnings[0]}")
         raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; recognise its text first (OCR)")
     return PAGE_BREAK.join(rejoined(pages))
 
 
-def _pages(content: bytes) -> list[str]:
+def _pages(content: bytes, warnings: list[str]) -> list[str]:
     # pypdfium2 5.15 takes the last error of PDFium for that of a document without pages, which sets none: without this
     # it would be "encrypted" where an older document was. (Loading nothing sets "damaged".)
     pdfium.FPDF_LoadMemDocument64(b"", 0, None)
@@ -47,26 +60,65 @@ def _pages(content: bytes) -> list[str]:
             raise CannotRead("it is encrypted in a way that PDFium does not know") from None
         raise CannotRead("it is a damaged PDF: PDFium cannot open it") from None
     try:
-        if not len(document):
-            raise CannotRead("it is a damaged PDF: it has no page")
-        return [_page(document, number) for number in range(len(document))]
+        return _Reader(document).pages(warnings)
     finally:
         document.close()
 
 
-def _page(document: pypdfium2.PdfDocument, number: int) -> str:
-    try:
-        page = document[number]
-    except pypdfium2.PdfiumError:
-        raise CannotRead(f"it is a damaged PDF: page {number + 1} cannot be read") from None
-    try:
-        text: str = page.get_textpage().get_text_bounded()
-    except pypdfium2.PdfiumError:
-        raise CannotRead(f"it is a damaged PDF: the text of page {number + 1} cannot be read") from None
-    finally:
-        page.close()
-    text = normalised(text.replace("\ufffe", _HYPHEN))
-    return "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip("\n")
+class _Reader:
+    """Reads the pages of one document, and notes those whose text is missing or doubtful."""
+
+    def __init__(self, document: pypdfium2.PdfDocument) -> None:
+        self._document = document
+        self._bad: list[int] = []
+        self._unmapped: list[int] = []
+
+    def pages(self, warnings: list[str]) -> list[str]:
+        count = len(self._document)
+        try:
+            self._document.init_forms()
+        except pypdfium2.PdfiumError:
+            warnings.append("its form is damaged: values of fields are missing")
+        if self._document.get_formtype() == pdfium.FORMTYPE_XFA_FULL:
+            warnings.append("it is an XFA form, whose fields PDFium does not show; print it to a PDF without a form")
+        pages = [self._page(number) for number in range(count)]
+        if len(self._bad) == count:
+            raise CannotRead("it is a damaged PDF: none of its pages can be read" if count else "it has no page")
+        for numbers, problem in (
+            (self._bad, "cannot be read: the file is damaged there"),
+            (self._unmapped, "has mostly glyphs that the file maps to no characters; recognise its text (OCR)"),
+        ):
+            if numbers:
+                warnings.append(f"{_named(numbers)} of {count} {problem}")
+        return pages
+
+    def _page(self, number: int) -> str:
+        try:
+            page = self._document[number]
+        except pypdfium2.PdfiumError:
+            self._bad.append(number + 1)
+            return ""
+        try:
+            glyphs = Glyphs(page.get_textpage())
+            glyphs.drop_outside(page.get_bbox())
+            glyphs.order_ligatures()
+            separate(glyphs)
+            add_annotations(glyphs, self._document, page)
+            if glyphs.unmapped() > 0.5:
+                self._unmapped.append(number + 1)
+            text = glyphs.text()
+        except pypdfium2.PdfiumError:
+            self._bad.append(number + 1)
+            return ""
+        finally:
+            page.close()
+        return "\n".join(line.rstrip(" \t") for line in normalised(text).split("\n")).strip("\n")
+
+
+def _named(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+    return f"page {shown}{more}"
 
 
 def rejoined(pages: list[str]) -> list[str]:
@@ -75,7 +127,7 @@ def rejoined(pages: list[str]) -> list[str]:
     Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
     and whether both halves are words of it.
     """
-    if not any(_HYPHEN in page for page in pages):
+    if not any(HYPHEN in page for page in pages):
         return pages
     whole_words = (re.findall(r"[^\W_]+(?:-[^\W_]+)*", _joined(page, lambda *halves: " ").lower()) for page in pages)
     words = {word for found in whole_words for word in (*found, *(part for item in found for part in item.split("-")))}

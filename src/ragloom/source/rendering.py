@@ -16,7 +16,13 @@ _MAX_INDENT = 20
 _REPEATED = 200
 """Characters up to which a cell over several rows is repeated in each, so that a row is understood alone."""
 _ACCIDENTAL = re.compile(r"^(?=#{1,6}(?:\s|$)|```|~~~|\|)")
-_BLANKS = re.compile(r"[ \t\n\r\f\v\u00a0\u200b]+")
+_BLANKS = re.compile(r"[ \t\n\r\f\v\u00a0]+")
+_WORDLESS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\uaa60-\uaa7f"
+"""Scripts that write no blanks between words (Thai, Lao, Tibetan, Burmese, Khmer): a U+200B is their word border."""
+_WIDTHLESS = re.compile(
+    f"[\u00ad\u2060\ufeff]|(?<![{_WORDLESS}])\u200b|\u200b(?![{_WORDLESS}])|(?<=[!-~])[\u200c-\u200f]+(?=[!-~])"
+)
+"""Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
 
 
 class Table:
@@ -96,6 +102,7 @@ class Renderer:
     def __init__(self) -> None:
         self._parts: list[tuple[int, str]] = []  # line ends before it, text
         self._inline: list[str] = []
+        self._blocks = 0  # ended so far
         self._heading = 0
         self._code = 0
         self._lists: list[int | None] = []  # next number, or None for bullets
@@ -108,7 +115,30 @@ class Renderer:
 
     def add(self, text: str) -> None:
         """Adds inline text."""
-        self._inline.append(text if self._code else _BLANKS.sub(" ", text))
+        text = _WIDTHLESS.sub("", text)
+        self._inline.append(text.replace("\u00a0", " ") if self._code else _BLANKS.sub(" ", text))
+
+    def last_sign(self) -> str:
+        """Gives the last character of the current block, or nothing where it is empty."""
+        return next((part[-1] for part in reversed(self._inline) if part), "")
+
+    def mark(self) -> tuple[int, int]:
+        """Marks a place in the inline text, for `taken`."""
+        return self._blocks, len(self._inline)
+
+    def taken(self, mark: tuple[int, int]) -> str | None:
+        """Takes back the inline text after a mark; None where its block has ended since."""
+        blocks, at = mark
+        if blocks != self._blocks:
+            return None
+        text = "".join(self._inline[at:])
+        del self._inline[at:]
+        return text
+
+    def code_line(self) -> None:
+        """Goes on in a line of its own, within code."""
+        if self.last_sign() not in ("", "\n"):
+            self._inline.append("\n")
 
     def line_break(self) -> None:
         """Breaks the line within a block."""
@@ -118,6 +148,7 @@ class Renderer:
         """Ends the current block; `close` keeps the next one on the following line."""
         text = "".join(self._inline)
         self._inline.clear()
+        self._blocks += 1
         if self._code:
             text = text.strip("\n")
         else:
@@ -131,7 +162,9 @@ class Renderer:
         if self._cell is not None:
             if self._markers and self._cell:
                 self._cell[-1] += ";"  # the items of a list, on one line
-            self._cell.append(" ".join(text.split()))
+            number = "".join(marker for marker in self._markers if marker != "- ")
+            self._markers = ["- "] if number else self._markers
+            self._cell.append(number + " ".join(text.split()))
         elif self._heading:
             self._parts.append((2, f"{'#' * self._heading} {' '.join(text.split())}"))
         elif self._code:
@@ -178,13 +211,15 @@ class Renderer:
             self._markers.clear()
             self._parts.append((2, ""))
 
-    def start_item(self, number: int | None = None) -> None:
-        """Opens an item of the innermost list."""
+    def start_item(self, number: int | None = None, *, marker: str | None = None) -> None:
+        """Opens an item of the innermost list; `marker` stands before it where the list does not count."""
         self.end_block()
         if not self._lists:
             self._lists.append(None)  # an item outside any list
         current = self._lists[-1]
-        if current is None:
+        if marker is not None:
+            self._markers = [marker]
+        elif current is None:
             self._markers = ["- "]
         else:
             current = current if number is None else number
