@@ -4,6 +4,15 @@ import io
 import zipfile
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_PREFIXES = " ".join(
+    f'xmlns:{prefix}="{name}"'
+    for prefix, name in {
+        "w": W,
+        "m": "http://schemas.openxmlformats.org/officeDocument/2006/math",
+        "r": "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+        "mc": "http://schemas.openxmlformats.org/markup-compatibility/2006",
+    }.items()
+)
 
 
 def pdf_bytes(pages: list[list[str]], *, encrypted: bool = False) -> bytes:
@@ -35,22 +44,39 @@ def pdf_bytes(pages: list[list[str]], *, encrypted: bool = False) -> bytes:
     return f"{out}startxref\n{out.index('xref')}\n%%EOF\n".encode("latin-1")
 
 
-def docx_bytes(body: str, *, styles: str = "", numbering: str = "", footnotes: str = "") -> bytes:
-    """Writes a DOCX of the given WordprocessingML (prefix `w`)."""
+def docx_bytes(
+    body: str,
+    *,
+    styles: str = "",
+    numbering: str = "",
+    footnotes: str = "",
+    chunks: dict[str, tuple[str, str | bytes | None]] | None = None,
+) -> bytes:
+    """Writes a DOCX of the given WordprocessingML (prefixes `w`, `m`, `r`).
+
+    Args:
+        chunks: targets and contents of embedded documents (`w:altChunk`), by relation; without content external.
+    """
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     relations = "http://schemas.openxmlformats.org/package/2006/relationships"
     parts = {
         "_rels/.rels": f'<Relationships xmlns="{relations}">'
         f'<Relationship Id="r" Type="{office}/officeDocument" Target="word/document.xml"/></Relationships>',
-        "word/document.xml": f'<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>',
+        "word/document.xml": f"<w:document {_PREFIXES}><w:body>{body}</w:body></w:document>",
         "word/_rels/document.xml.rels": f'<Relationships xmlns="{relations}">'
         + "".join(f'<Relationship Id="{p}" Type="{office}/{p}" Target="{p}.xml"/>' for p in _NAMES)
+        + "".join(
+            f'<Relationship Id="{id}" Type="{office}/aFChunk" Target="{target}"'
+            + (' TargetMode="External"/>' if content is None else "/>")
+            for id, (target, content) in (chunks or {}).items()
+        )
         + "</Relationships>",
     }
     for name, content in zip(_NAMES, (styles, numbering, footnotes), strict=True):
         if content:
             parts[f"word/{name}.xml"] = f'<w:{name} xmlns:w="{W}">{content}</w:{name}>'
-    return zip_bytes(parts)
+    embedded = {f"word/{target}": content for target, content in (chunks or {}).values() if content is not None}
+    return zip_bytes(parts | embedded)
 
 
 _NAMES = ("styles", "numbering", "footnotes")

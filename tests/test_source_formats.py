@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragloom.source import paged, word
+from ragloom.source import paged, word_package
 from ragloom.source.base import CannotRead
 from ragloom.source.formats import parsed
 from ragloom.source.paged import rejoined
@@ -333,8 +333,9 @@ def test_docx_lists_count_by_level_and_restart() -> None:
         return f"<w:p><w:pPr>{place}</w:pPr>{run(text)}</w:p>"
 
     numbering = (
-        '<w:abstractNum w:abstractNumId="1"><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/></w:lvl>'
-        '<w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="decimal"/></w:lvl></w:abstractNum>'
+        '<w:abstractNum w:abstractNumId="1"><w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/>'
+        '<w:lvlText w:val="%1."/></w:lvl><w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="decimal"/>'
+        '<w:lvlText w:val="%2."/></w:lvl></w:abstractNum>'
         '<w:num w:numId="1"><w:abstractNumId w:val="1"/></w:num>'
         '<w:num w:numId="2"><w:abstractNumId w:val="1"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/>'
         "</w:lvlOverride></w:num>"
@@ -346,7 +347,7 @@ def test_docx_lists_count_by_level_and_restart() -> None:
 
 
 def test_docx_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word, "MAX_XML_BYTES", 1_000_000)
+    monkeypatch.setattr(word_package, "MAX_XML_BYTES", 1_000_000)
     content = docx_bytes(f"<w:p>{run('x' * 2_000_000)}</w:p>")
     assert len(content) < 10_000
     with pytest.raises(CannotRead, match="unpacks to over 1 MB of XML"):

@@ -141,7 +141,7 @@ def _pdf(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 def _docx(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.word import docx_text
 
-    return normalised(docx_text(content))
+    return normalised(docx_text(content, warnings))
 
 
 _READERS: dict[str, Callable[[bytes, dict[str, Any], list[str]], str]] = {

@@ -140,6 +140,14 @@ class Renderer:
         if self.last_sign() not in ("", "\n"):
             self._inline.append("\n")
 
+    def insert(self, text: str) -> None:
+        """Adds blocks that are rendered already."""
+        self.end_block()
+        if self._cell is not None:
+            self._cell.append(" ".join(text.split()))
+        else:
+            self._parts += [(2, text), (2, "")]
+
     def line_break(self) -> None:
         """Breaks the line within a block."""
         self._inline.append("\n")
@@ -174,11 +182,9 @@ class Renderer:
             text = "\n".join(_ACCIDENTAL.sub(r"\\", line) for line in text.split("\n"))
             if self._lists:
                 indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
-                marker = self._markers.pop() if self._markers else ""
-                gap = 1 if marker else gap
-                text = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  ")
-                if not marker:
-                    text, gap = f"  {text}", 1
+                opens = bool(self._markers)
+                marker = self._markers.pop() if opens else "  "
+                text, gap = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  "), 1
             self._parts.append((gap, text))
 
     def start_heading(self, level: int) -> None:

@@ -1,8 +1,9 @@
-"""What paragraphs of a Word document are by their style: headings, titles, list items. Knows nothing of their text."""
+"""The styles of a Word document: headings, titles, numbers, hidden text and fonts that paragraphs and runs inherit."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 _MAX_CHAIN = 20
@@ -29,7 +30,7 @@ def attribute(element: Any | None, name: str) -> str | None:
 def whole(element: Any | None, otherwise: int) -> int:
     """Reads `val` as a number from 0 to 99999."""
     value = attribute(element, "val") or ""
-    return int(value) if re.fullmatch(r"\d{1,5}", value) else otherwise
+    return int(value) if re.fullmatch(r"\d{1,5}", value, re.ASCII) else otherwise
 
 
 def is_on(element: Any | None) -> bool:
@@ -37,102 +38,123 @@ def is_on(element: Any | None) -> bool:
     return element is not None and attribute(element, "val") not in ("0", "false", "off")
 
 
+def font_of(properties: Any | None) -> str | None:
+    """Names the font that run properties set for Latin and symbol characters; None where they set none."""
+    fonts = child(properties, "rFonts")
+    return attribute(fonts, "ascii") or attribute(fonts, "hAnsi")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a style and those it is based on say.
+
+    Attributes:
+        level: of a heading, from 1; 0 for other paragraphs.
+        title: whether it is the document's title.
+        number: the list (`numId`); None where the style has none, `0` where it removes one.
+        depth: of the list, from 0; None where it does not say.
+        names: ids of the style and of those it is based on, nearest first.
+        hidden: whether it hides text; None where it does not say.
+        font: for Latin and symbol characters.
+    """
+
+    level: int = 0
+    title: bool = False
+    number: str | None = None
+    depth: int | None = None
+    names: tuple[str | None, ...] = ()
+    hidden: bool | None = None
+    font: str | None = None
+
+
 class Styles:
-    """The paragraph styles of a document."""
+    """The styles of a document."""
 
     def __init__(self, root: Any | None) -> None:
-        found = root.iterfind("{*}style") if root is not None else ()
+        found = list(root.iterfind("{*}style")) if root is not None else []
         self._by_id = {attribute(style, "styleId"): style for style in found}
-        self._known: dict[str | None, tuple[int, bool, tuple[str | None, int]]] = {}
+        self._defaults = {
+            attribute(style, "type"): attribute(style, "styleId")
+            for style in found
+            if attribute(style, "default") in ("1", "true", "on")
+        }
+        default = child(child(child(root, "docDefaults"), "rPrDefault"), "rPr")
+        self._hidden = is_on(child(default, "vanish"))
+        self._known: dict[str | None, Style] = {}
 
-    def is_title(self, paragraph: Any) -> bool:
-        """Says whether a paragraph is the document's title."""
-        return self._of(paragraph)[1]
-
-    def heading(self, paragraph: Any) -> int:
-        """Gives the heading level from 1, or 0."""
-        own = child(child(paragraph, "pPr"), "outlineLvl")
-        level = whole(own, 9) + 1 if own is not None else self._of(paragraph)[0]
-        return level if level <= 9 else 0
-
-    def list_place(self, paragraph: Any) -> tuple[str | None, int]:
-        """Gives the number definition (`numId`) and the depth from 0 of a list item; None where it is none."""
-        numbering = child(child(paragraph, "pPr"), "numPr")
-        id, depth = self._of(paragraph)[2]
-        if numbering is not None:
-            own = attribute(child(numbering, "numId"), "val")
-            return own or id, whole(child(numbering, "ilvl"), depth if own is None else 0)
-        return id, depth
-
-    def _of(self, paragraph: Any) -> tuple[int, bool, tuple[str | None, int]]:
+    def of(self, paragraph: Any | None) -> Style:
+        """Resolves the style of a paragraph."""
         id = attribute(child(child(paragraph, "pPr"), "pStyle"), "val")
+        return self.named(id if id in self._by_id else self._defaults.get("paragraph"))
+
+    def named(self, id: str | None) -> Style:
+        """Resolves a style by its id."""
         if id not in self._known:
             self._known[id] = self._resolved(id)
         return self._known[id]
 
-    def _resolved(self, id: str | None) -> tuple[int, bool, tuple[str | None, int]]:
-        """Follows a style to those it is based on: its heading level, whether it is the title, its list."""
-        level: int | None = None
+    def heading(self, paragraph: Any) -> int:
+        """Gives the heading level from 1, or 0."""
+        own = child(child(paragraph, "pPr"), "outlineLvl")
+        level = whole(own, 9) + 1 if own is not None else self.of(paragraph).level
+        return level if level <= 9 else 0
+
+    def list_place(self, paragraph: Any) -> tuple[str | None, int | None]:
+        """Gives the list (`numId`) of a paragraph, and its depth where the paragraph itself says it."""
+        numbering = child(child(paragraph, "pPr"), "numPr")
+        own, depth = child(numbering, "numId"), child(numbering, "ilvl")
+        number = self.of(paragraph).number if own is None else attribute(own, "val")
+        return number, None if depth is None else whole(depth, 0)
+
+    def hides(self, run: Any, paragraph: Any | None) -> bool:
+        """Says whether a run is hidden: by itself, or by its styles, which cancel each other (17.7.3, toggles)."""
+        properties = child(run, "rPr")
+        own = child(properties, "vanish")
+        if own is not None:
+            return is_on(own)
+        of_characters = self.named(attribute(child(properties, "rStyle"), "val")).hidden
+        return self._hidden or bool(self.of(paragraph).hidden) != bool(of_characters)
+
+    def font(self, run: Any, paragraph: Any | None) -> str | None:
+        """Names the font that a run's symbols are from."""
+        properties = child(run, "rPr")
+        style = attribute(child(properties, "rStyle"), "val")
+        return font_of(properties) or (style and self.named(style).font) or self.of(paragraph).font
+
+    def _resolved(self, id: str | None) -> Style:
+        """Follows a style to those it is based on; the nearest that says something wins."""
+        found: dict[str, Any] = {}
+        names: list[str | None] = []
         title = False
-        place: tuple[str | None, int] | None = None
-        for _ in range(_MAX_CHAIN):
-            style = self._by_id.get(id)
-            if style is None:
-                break
+        while len(names) < _MAX_CHAIN and (style := self._by_id.get(id)) is not None:
+            names.append(id)
             name = (attribute(child(style, "name"), "val") or "").strip().lower()
             title = title or name == "title"
-            properties = child(style, "pPr")
-            outline = child(properties, "outlineLvl")
-            named = re.fullmatch(r"heading ([1-9])", name)
-            if level is None and outline is not None:
-                level = whole(outline, 9) + 1
-            elif level is None and named:
-                level = int(named.group(1))
-            numbering = child(properties, "numPr")
-            if place is None and numbering is not None:
-                place = attribute(child(numbering, "numId"), "val"), whole(child(numbering, "ilvl"), 0)
+            for key, value in _stated(style, name):
+                found.setdefault(key, value)
             id = attribute(child(style, "basedOn"), "val")
-        return (level or 0) if (level or 0) <= 9 else 0, title, place or (None, 0)
+        if found.get("level", 0) > 9:
+            found["level"] = 0
+        return Style(title=title, names=tuple(names), **found)
 
 
-class Numbering:
-    """The list definitions of a document, and how far each list has counted."""
-
-    def __init__(self, root: Any | None) -> None:
-        self._abstract = (
-            {} if root is None else {attribute(a, "abstractNumId"): a for a in root.iterfind("{*}abstractNum")}
-        )
-        self._numbers = {} if root is None else {attribute(n, "numId"): n for n in root.iterfind("{*}num")}
-        self._counts: dict[tuple[str | None, int], int] = {}
-
-    def item(self, id: str | None, depth: int) -> tuple[int, int | None] | None:
-        """Counts one item.
-
-        Returns:
-            Depth from 0, and its number or None for a bullet; None where the paragraph is no list item.
-        """
-        number = self._numbers.get(id)
-        if number is None:
-            return None
-        depth = min(depth, 8)
-        abstract_id = attribute(child(number, "abstractNumId"), "val")
-        level = self._level(self._abstract.get(abstract_id), depth)
-        override = next((o for o in number.iterfind("{*}lvlOverride") if attribute(o, "ilvl") == str(depth)), None)
-        kind = attribute(child(level, "numFmt"), "val")
-        if kind == "none":
-            return None
-        if kind is None or kind == "bullet":
-            return depth, None
-        start = child(override, "startOverride")
-        # Numbers that share a definition count on, unless one of them starts anew.
-        key = f"num {id}" if start is not None else f"abstract {abstract_id}"
-        first = whole(start if start is not None else child(level, "start"), 1)
-        self._counts[key, depth] = self._counts.get((key, depth), first - 1) + 1
-        for deeper in range(depth + 1, 9):
-            self._counts.pop((key, deeper), None)
-        return depth, self._counts[key, depth]
-
-    def _level(self, abstract: Any | None, depth: int) -> Any | None:
-        if abstract is None:
-            return None
-        return next((lv for lv in abstract.iterfind("{*}lvl") if attribute(lv, "ilvl") == str(depth)), None)
+def _stated(style: Any, name: str) -> list[tuple[str, Any]]:
+    """Lists what one style says by itself."""
+    stated: list[tuple[str, Any]] = []
+    paragraph, run = child(style, "pPr"), child(style, "rPr")
+    outline, named = child(paragraph, "outlineLvl"), re.fullmatch(r"heading ([1-9])", name)
+    if outline is not None:
+        stated.append(("level", whole(outline, 9) + 1))
+    elif named:
+        stated.append(("level", int(named.group(1))))
+    numbering = child(paragraph, "numPr")
+    number, depth = child(numbering, "numId"), child(numbering, "ilvl")
+    if number is not None:
+        stated.append(("number", attribute(number, "val")))
+    if depth is not None:
+        stated.append(("depth", whole(depth, 0)))
+    if (hidden := child(run, "vanish")) is not None:
+        stated.append(("hidden", is_on(hidden)))
+    if font := font_of(run):
+        stated.append(("font", font))
+    return stated
