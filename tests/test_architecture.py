@@ -30,6 +30,7 @@ SHARED = {
     "measures",
     "nodes",
     "outline",
+    "commonmark",
     "tokenizer",
     "timing",
     "cost",

@@ -442,6 +442,10 @@ _GOLDEN_TEXTS = (
         + "그는 웃었다. 그리고 떠났다.你好。" * 12
         + "\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
     ),
+    (
+        "markdown",
+        "Two\nlines\n=====\n\n<!--\n# not shown\n-->\n\n> # Quoted\n> text\n\n- ```\n  # code\n  ```\n\nThe end.\n",
+    ),
     ("pdf", "Page one. It ends.\n\fPage two. " + "The same passage. " * 30),
     (None, "👩‍👩‍👧‍👦 e\u0301\r\n\r\n" + "word " * 90 + "\n- item one\n- item two\n"),
 )

@@ -272,7 +272,7 @@ def test_html_raised_and_lowered_text_does_not_fuse_into_another_number(inline: 
             '<img class="mwe-math-fallback-image-inline" aria-hidden="true" alt="{\\displaystyle x^{2}}"></span>',
             "x^2",
         ),
-        ('a <img class="latex" alt="x^2"> b', "a x^2 b"),
+        ('a <img class="latex" src=x alt="x^2"> b', "a x^2 b"),
         ("a <math display=block><mi>x</mi></math> b", "a\n\nx\n\nb"),
     ],
 )
@@ -359,6 +359,7 @@ def test_html_signs_without_width_split_no_word(inline: str, expected: str) -> N
         ("<svg><defs><text>no</text></defs><text>one</text><text>two</text></svg>", "one two"),
         ("<svg><foreignObject><p>label</p></foreignObject></svg>", "label"),
         ("<svg><text><![CDATA[a < b]]></text></svg>", "a < b"),
+        ("a <img alt=shown> <img src=x alt=hidden> b", "a shown b"),
         ("a<![CDATA[b]]>c", "ac"),
         ("<iframe srcdoc='&lt;p&gt;inner&lt;/p&gt;'>fallback</iframe>after", "inner\n\nafter"),
         ("&lt;b&gt; &eacute; &#x20AC; &nosuch; &copy 2024", "<b> é € &nosuch; © 2024"),
@@ -393,3 +394,9 @@ def test_html_frameset_without_text_is_named_as_what_it_is() -> None:
 def test_html_valid_utf8_is_stronger_than_a_declaration(declared: str, written: str, text: str) -> None:
     page = f"<html><head><meta charset={declared}></head><body><p>{text}</p></body></html>"
     assert text_of(page.encode(written)) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_html_in_utf16_without_a_mark_is_recognised_although_a_syllable_has_a_nul(encoding: str) -> None:
+    page = "<html><head><title>안내</title></head><body><p>가나다: 가격은 가게마다 다르다.</p></body></html>"
+    assert text_of(page.encode(encoding)) == "가나다: 가격은 가게마다 다르다."

@@ -12,8 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Literal
 
+from ragloom.commonmark import TABLE_RULE, Part, Structure, atx_title, structure
 from ragloom.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
 
 Kind = Literal["heading", "text", "table", "code"]
@@ -21,10 +23,6 @@ Kind = Literal["heading", "text", "table", "code"]
 _LINE = re.compile(r"[^\n\f]*[\n\f]?")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
-_TABLE_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
-"""Possessive, since a line of a million blanks would otherwise take the square of that."""
-_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_NO_TITLE = re.compile(r"[ \t]*(?:[-*+>|#]|\d+[.)])")
 _MAX_TITLE = 300
 """Characters of a heading that are its title: each chunk below it repeats them, and sends them to the embedding."""
 _ROW_FORMATS: dict[str, Kind] = {"csv": "table", "json": "code"}
@@ -98,20 +96,30 @@ class Outline:
         return [match.start() for match in re.finditer(PAGE_BREAK, self.text)]
 
     @cached_property
-    def _sections(self) -> tuple[list[int], list[str]]:
-        starts, paths = [], []
-        open_headings: list[Block] = []
-        for block in self._marked_blocks:
-            if block.kind != "heading" or not block.title:
-                continue
-            open_headings = [heading for heading in open_headings if heading.level < block.level] + [block]
-            starts.append(block.start)
-            paths.append(HEADING_SEPARATOR.join(heading.title for heading in open_headings))
+    def _sections(self) -> tuple[list[int], list[str | None]]:
+        starts: list[int] = []
+        paths: list[str | None] = []
+        trail: list[Block] = []
+        headings = [block for block in self._marked_blocks if block.kind == "heading" and block.title]
+        for quote, quoted in groupby(headings, key=lambda block: self._scanner.quote_end(block.start)):
+            outside, under = trail, 0 if quote is None else len(trail)
+            for block in quoted:
+                trail = trail[:under] + [open for open in trail[under:] if open.level < block.level] + [block]
+                starts.append(block.start)
+                paths.append(_path(trail))
+            if quote is not None:  # its headings say nothing about what follows it
+                trail = outside
+                starts.append(quote)
+                paths.append(_path(trail))
         return starts, paths
 
     @cached_property
+    def _scanner(self) -> _Scanner:
+        return _Scanner(self.text, markdown=self.format == "markdown")
+
+    @cached_property
     def _marked_blocks(self) -> list[Block]:
-        return list(_MarkdownScanner(self.text, setext=self.format == "markdown").blocks())
+        return list(self._scanner.blocks())
 
     def _plain_blocks(self, kind: Kind) -> Iterator[Block]:
         text, start, end = self.text, -1, -1
@@ -127,6 +135,10 @@ class Outline:
             start = -1
 
 
+def _path(headings: list[Block]) -> str | None:
+    return HEADING_SEPARATOR.join(heading.title for heading in headings) or None
+
+
 def _lines(text: str) -> Iterator[_Line]:
     for match in _LINE.finditer(text):
         line = match.group()
@@ -135,12 +147,24 @@ def _lines(text: str) -> Iterator[_Line]:
             yield _Line(match.start(), match.start() + len(body.rstrip()), body)
 
 
-class _MarkdownScanner:
-    """One pass over lines; only what chunks need of CommonMark: ATX and setext headings, fences, tables."""
+class _Scanner:
+    """One pass over the lines of a document with marks: headings, fences, tables, and text in between.
 
-    def __init__(self, text: str, *, setext: bool) -> None:
+    Args:
+        markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
+    """
+
+    def __init__(self, text: str, *, markdown: bool) -> None:
         self._lines = list(_lines(text))
-        self._setext = setext
+        found = structure([line.text for line in self._lines]) if markdown else Structure(self._rendered(), [])
+        self._parts = {part.first: part for part in found.parts if part.kind != "opaque"}
+        self._opaque = {n for part in found.parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
+        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
+
+    def quote_end(self, offset: int) -> int | None:
+        """Gives the end of the outermost block quote around a character; None outside of quotes."""
+        at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
+        return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
 
     def blocks(self) -> Iterator[Block]:
         lines, at = self._lines, 0
@@ -152,25 +176,34 @@ class _MarkdownScanner:
             yield block
 
     def _block(self, at: int) -> tuple[Block, int]:
-        line = self._lines[at]
-        if heading := _heading(line):
-            return heading, at + 1
-        if _opens_fence(line):
-            end = self._fence_end(at)
-            return Block("code", line.start, self._lines[end - 1].end), end
-        if (end := self._table_end(at)) > at:
-            return Block("table", line.start, self._lines[end - 1].end), end
-        if self._underlined(at):
-            level = 1 if "=" in self._lines[at + 1].text else 2
-            return Block("heading", line.start, self._lines[at + 1].end, level, _shortened(line.text.strip())), at + 2
-        end = at + 1
-        while end < len(self._lines) and not self._interrupts(end):
-            end += 1
-        return Block("text", line.start, self._lines[end - 1].end), end
+        part = self._parts.get(at)
+        if part is not None:
+            kind: Kind = "heading" if part.kind == "heading" else "code"
+            start, end = self._lines[at].start, self._lines[part.last].end
+            return Block(kind, start, end, part.level, _shortened(part.title)), part.last + 1
+        kind, end = "table", self._table_end(at)
+        if end == at:
+            kind, end = "text", at + 1
+            while end < len(self._lines) and not self._interrupts(end):
+                end += 1
+        return Block(kind, self._lines[at].start, self._lines[end - 1].end), end
 
     def _interrupts(self, at: int) -> bool:
-        line = self._lines[at]
-        return line.blank or bool(_heading(line)) or _opens_fence(line) or self._table_end(at) > at
+        return self._lines[at].blank or at in self._parts or self._table_end(at) > at
+
+    def _rendered(self) -> list[Part]:
+        """Finds the headings and fences that `source` wrote."""
+        parts: list[Part] = []
+        at = 0
+        while at < len(self._lines):
+            line, last = self._lines[at], at
+            if heading := _heading(line, at):
+                parts.append(heading)
+            elif _opens_fence(line):
+                last = self._fence_end(at) - 1
+                parts.append(Part("code", at, last))
+            at = last + 1
+        return parts
 
     def _fence_end(self, at: int) -> int:
         """Index after the closing fence; an unclosed fence runs to the end, as CommonMark says."""
@@ -188,33 +221,24 @@ class _MarkdownScanner:
     def _table_end(self, at: int) -> int:
         """Index after the table that begins at a line, or `at` where none does."""
         lines = self._lines
-        if at + 1 >= len(lines) or "|" not in lines[at].text:
+        if at + 1 >= len(lines) or "|" not in lines[at].text or at + 1 in self._parts or at in self._opaque:
             return at
         rows = lines[at].text.lstrip().startswith("|") and lines[at + 1].text.lstrip().startswith("|")
-        if not rows and not ("|" in lines[at + 1].text and _TABLE_RULE.match(lines[at + 1].text)):
+        if not rows and not ("|" in lines[at + 1].text and TABLE_RULE.match(lines[at + 1].text)):
             return at
         end = at + 2
-        while end < len(lines) and "|" in lines[end].text:
+        while end < len(lines) and "|" in lines[end].text and end not in self._parts:
             end += 1
         return end
 
-    def _underlined(self, at: int) -> bool:
-        if not self._setext or at + 1 >= len(self._lines) or _NO_TITLE.match(self._lines[at].text):
-            return False
-        return bool(_UNDERLINE.match(self._lines[at + 1].text))
 
-
-def _heading(line: _Line) -> Block | None:
+def _heading(line: _Line, at: int) -> Part | None:
     if "#" not in line.text[:4]:
         return None
     match = _HEADING.match(line.text)
     if match is None:
         return None
-    title = (match[2] or "").strip()
-    open = title.rstrip("#")
-    if not open or open[-1] in " \t":  # hashes at the end close the heading, where a blank stands before them
-        title = open.strip()
-    return Block("heading", line.start, line.end, len(match[1]), _shortened(title))
+    return Part("heading", at, at, len(match[1]), atx_title(match[2] or ""))
 
 
 def _shortened(title: str) -> str:

@@ -88,7 +88,7 @@ def _demand(option: str, values: Mapping[str, Any]) -> None:
         raise ConfigError(*problems)
 
 
-@code_version(1)
+@code_version(2)
 def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "TokenWindows":
     """Builds the chunker of token windows.
 
@@ -101,7 +101,7 @@ def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: Tokeni
     return TokenWindows(chunk_size=chunk_size, chunk_overlap=chunk_overlap, tokenizer=tokenizer)
 
 
-@code_version(1)
+@code_version(2)
 def recursive(
     *,
     separators: Separators,
@@ -123,7 +123,7 @@ def recursive(
     return SeparatorCutter(**values)
 
 
-@code_version(1)
+@code_version(2)
 def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "ParagraphPacker":
     """Builds the chunker that packs whole paragraphs.
 
@@ -136,7 +136,7 @@ def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: To
     return ParagraphPacker(chunk_size=chunk_size, chunk_overlap=chunk_overlap, tokenizer=tokenizer)
 
 
-@code_version(1)
+@code_version(2)
 def semantic(
     embedding: "BaseEmbedding",
     *,
@@ -160,7 +160,7 @@ def semantic(
     return SemanticCutter(**values)
 
 
-@code_version(1)
+@code_version(2)
 def hybrid(
     embedding: "BaseEmbedding",
     *,

@@ -100,12 +100,15 @@ def _unmarked(content: bytes, declared: str | None) -> tuple[str, str]:
 
 
 def _utf16(content: bytes) -> tuple[str, str] | None:
-    """Recognises UTF-16 without a mark: NULs in every other place only, and enough of them to be letters' halves."""
+    """Recognises UTF-16 without a mark: NULs in every other place, and enough of them to be letters' halves.
+
+    Few may stand in the other places: the low byte of `가` (U+AC00) is a NUL.
+    """
     sample = content[:_SAMPLE]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if len(content) % 2 or min(even, odd) or max(even, odd) < max(2, len(sample) // 50):
+    if len(content) % 2 or min(even, odd) > max(even, odd) // 8 or max(even, odd) < max(2, len(sample) // 50):
         return None
-    encoding = "utf-16-be" if even else "utf-16-le"
+    encoding = "utf-16-be" if even > odd else "utf-16-le"
     try:
         return content.decode(encoding), encoding
     except UnicodeDecodeError:

@@ -101,7 +101,7 @@ class _Walk:
         self._scripts = Scripts(self._out)
         self._slots = Slots()
         self._code = 0
-        self._kept_lines = 0
+        self._kept_lines: list[int] = []  # open elements whose line ends are shown
         self._drawings: list[bool] = []  # open SVG elements: whether their text is shown
         self._frames = [0]
         self._pages: list[Any] = []  # a page's nodes live as long as it does
@@ -163,7 +163,7 @@ class _Walk:
             return
         if text.isspace() and _stands_between_blocks(node):
             return
-        self._scripts.add(text, kept_lines=self._kept_lines > 0 and not self._code)
+        self._scripts.add(text, kept_lines=bool(self._kept_lines) and not self._code)
 
     def _start(self, element: Any) -> list[Any]:
         """Opens an element and gives the nodes to be read inside it."""
@@ -179,7 +179,7 @@ class _Walk:
             self._scripts.add(f" {text} ")
             return []
         if self._keeps_lines(element):
-            self._kept_lines += 1
+            self._kept_lines.append(element.mem_id)
         self._open_drawing(element, tag)
         if self._is_code(element, tag):
             self._start_code()
@@ -271,8 +271,8 @@ class _Walk:
         tag = element.tag.lower()
         if tag in ("math", "select", "img", "input"):
             return
-        if self._keeps_lines(element):
-            self._kept_lines -= 1
+        if self._kept_lines and self._kept_lines[-1] == element.mem_id:
+            self._kept_lines.pop()
         if self._drawings:
             self._drawings.pop()
         if tag == "iframe":

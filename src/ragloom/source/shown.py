@@ -33,7 +33,7 @@ def is_hidden(element: Any) -> bool:
     if "popover" in attributes:
         return True
     if tag == "img":
-        return not _is_formula_image(element)
+        return not _shows_alternative(element)
     if tag == "rt":
         return not element.text().strip()
     style = attributes.get("style")
@@ -58,11 +58,12 @@ def _holds_math(element: Any) -> bool:
     return element.tag == "math" or element.css_first("math") is not None
 
 
-def _is_formula_image(element: Any) -> bool:
-    """Tells whether an image shows a formula that is there as its alternative text only."""
-    return bool(_MATH_CLASS.search(element.attributes.get("class") or "")) and not any(
-        map(_holds_math, _neighbours(element))
-    )
+def _shows_alternative(image: Any) -> bool:
+    """Tells whether an image's alternative text is shown: there is no image, or it is the picture of a formula."""
+    attributes = image.attributes
+    if _MATH_CLASS.search(attributes.get("class") or ""):
+        return not any(map(_holds_math, _neighbours(image)))
+    return not (attributes.get("src") or attributes.get("srcset"))
 
 
 def _is_shown_as_image(element: Any) -> bool:
