@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ragloom.dataset.base import Dataset, counted, language
+from ragloom.dataset.base import Dataset, language
+from ragloom.errors import counted
 from ragloom.gold import GoldSpan, Query
 from ragloom.records import sha256
 from ragloom.squad import Question, SquadDocument, Unit

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ragloom.errors import DataError
+from ragloom.errors import DataError, counted
 from ragloom.gold import GoldSpan, Query, Range, gold_digest
 from ragloom.normal import normalised
 from ragloom.records import sha256
@@ -21,8 +21,6 @@ from ragloom.records import sha256
 Occurrence = Literal["any", "first"]
 """Where a quote that stands several times in its document counts: at its best single place, or at its first."""
 
-_NAMED = 5
-"""Examples that a problem names."""
 _SHOWN = 20
 """Malformed lines that an error lists."""
 _BLANKS = re.compile(r"\s+")
@@ -223,12 +221,6 @@ def language(text: str) -> str:
     from ragloom.messages import language_of
 
     return language_of(text)
-
-
-def counted(names: Sequence[str], noun: str) -> str:
-    """Counts things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
-    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"
 
 
 def _unjudged(queries: Sequence[Query]) -> list[str]:
