@@ -28,10 +28,10 @@ from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer, by_documents
 from ragloom.evaluation.step import Held, held, in_step, index_json, missing
 from ragloom.evaluation.written import Scored
-from ragloom.measures import Measure, Need, judged, measures, need
+from ragloom.measures import Measure, Need, judged, measurable, measures, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS, needs_of
+from ragloom.values import OPERATIONAL_KEYS, needs_of, without
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -88,6 +88,7 @@ class Report:
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
     tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
+    tree = without(tree, config.added())
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 
@@ -145,6 +146,7 @@ class Trial:
             DataError: no requested metric suits the gold.
         """
         tree = self.config.tree
+        self._demand_measurable(self.dataset.queries())
         names, top_k = (each.k for each in self._looking if not each.budget), tree["retriever"]["top_k"]
         least = min(names, default=0)
         if not getattr(self.config.builder("reranker"), "keeps_order", False) and 0 < top_k <= least:
@@ -159,6 +161,17 @@ class Trial:
                 "config's own index in step, which the alias need not name: set ingest=never"
             )
         _ = self._llms  # a missing key is told before an embedding is paid for
+
+    def _demand_measurable(self, queries: Sequence[Query]) -> None:
+        tree = self.config.tree
+        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
+        if not measurable(tree["metrics"], answers=tree["answers"], spans=spans, documents=documents):
+            kinds = [kind for kind, there in (("quotes or ranges", spans), ("graded documents", documents)) if there]
+            raise DataError(
+                f"dataset: {self.dataset.name} must have gold for one of the requested metrics, and has "
+                f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
+                f"{' or '.join(kinds) or 'answers'}, or choose another dataset"
+            )
 
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
@@ -224,7 +237,9 @@ class Trial:
                 return None  # told by the dataset, with all others that are missing
 
         try:
-            return self.dataset.check(text)
+            checked = self.dataset.check(text)
+            self._demand_measurable(checked.queries)
+            return checked
         except DataError as error:
             raise DataError(*error.problems, *(f"source: {line}" for line in missing(self._unreadable))) from None
 
@@ -338,6 +353,7 @@ class Trial:
                 "index": index,
                 "choices": self.config.choices,
                 "config": self.config.public(),
+                "added": self.config.added(),
                 "created": datetime.now(UTC).isoformat(),
                 "seeds": self._seeds(),
                 "environment": environment(),

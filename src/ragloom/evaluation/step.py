@@ -50,7 +50,7 @@ class Held:
 
     def problems(self) -> list[str]:
         """Says which documents hold nothing to search."""
-        return [f"{counted(self.empty, 'document')} without text: in the corpus, and never found"] if self.empty else []
+        return without_text(self.empty)
 
     def documents(self) -> str:
         """Digests the ids of the documents that are searched, to 64 hexadecimal digits."""
@@ -111,6 +111,11 @@ def in_step(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSumma
         return InStep(index, unit, took, unreadable)
 
 
+def without_text(ids: Sequence[str]) -> list[str]:
+    """Says which documents hold nothing to search: they exist, and are never found."""
+    return [f"{counted(ids, 'document')} without text: in the corpus, and never found"] if ids else []
+
+
 def missing(unreadable: Sequence[Sequence[str]]) -> list[str]:
     """Says what the source could not read, as [location, reason]: it is missing for every config, and is no error."""
     if not unreadable:
@@ -155,6 +160,12 @@ def found_in_step(assembly: Assembly, stages: Stages) -> Index | None:
         return None
     with stages.unit("index", key) as unit:
         return _as_listed(assembly, unit.there(_COMMIT))
+
+
+def kept_unreadable(assembly: Assembly, stages: Stages) -> list[list[str]]:
+    """Returns [location, reason] of what the source could not read when the index was last brought in step."""
+    known = stages.values("index", index_key(assembly), [_COMMIT]).get(_COMMIT) or {}
+    return list(known.get("unreadable", []))
 
 
 def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None:
