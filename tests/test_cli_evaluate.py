@@ -16,7 +16,7 @@ from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries
 from ragloom.comparison.runs import read
 from ragloom.query import CitedQueryEngine, Result
 
-FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec"}
+FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec", "documents.txt"}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import ir_measures
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llama_index.core.schema import NodeWithScore
 
 from fakes import chunk
 from ragloom.benchmark import latency, quantiles
@@ -21,7 +22,7 @@ from ragloom.cost import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
 from ragloom.evaluation.asking import ask_all
-from ragloom.evaluation.depth import Deepening, Depth, depths_at_most
+from ragloom.evaluation.depth import Deepening, reach
 from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
 from ragloom.evaluation.questions import method
 from ragloom.evaluation.run_folder import ASIDE, write_run
@@ -32,6 +33,7 @@ from ragloom.gold import GoldSpan, Query
 from ragloom.measures import MetricSettings, Need, measure, need, problems
 from ragloom.nodes import to_node
 from ragloom.query import Result
+from ragloom.retriever.deeper import Below
 from ragloom.retriever.ranked import Ranked
 from ragloom.tokenizer import load
 
@@ -63,22 +65,31 @@ HELD = scoring.Corpus(
 
 
 class Corpus:
-    """An engine at any depth: chunks of documents in a fixed order, `top_n` of the first `top_k` of them."""
+    """A configured search of `top_k` chunks in a fixed order, and steps of twenty below it."""
 
-    def __init__(self, documents: Sequence[str]) -> None:
+    def __init__(self, documents: Sequence[str], top_k: int) -> None:
         self.found = ranking(*documents).found
-        self.depths: list[Depth] = []
+        self.top_k = top_k
+        self.searches = 0
 
-    def at(self, depth: Depth) -> Any:
-        self.depths.append(depth)
-        corpus = self
+    def search(self, question: str) -> Result:
+        self.searches += 1
+        nodes = self._nodes(0, self.top_k)
+        return Result(question, nodes=nodes, found={node.node.node_id: (1, node) for node in nodes})
 
-        class Engine:
-            def search(self, question: str) -> Result:
-                nodes = [Ranked(node=to_node(item.chunk), score=1.0) for item in corpus.found[: depth.top_k]]
-                return Result(question, nodes=list(nodes[: depth.top_n]))
+    def below(self, question: str, step: int, known: Set[str]) -> Below:
+        start = self.top_k + 20 * (step - 1)
+        assert known == {item.chunk.id for item in self.found[:start]}, "all steps above are known"
+        return Below(self._nodes(start, start + 20), start + 20 < len(self.found))
 
-        return Engine()
+    def _nodes(self, start: int, end: int) -> list[NodeWithScore]:
+        return [Ranked(node=to_node(item.chunk), score=1.0) for item in self.found[start:end]]
+
+    def deepening(self, wanted: Need, top_n: int) -> Deepening:
+        return Deepening(self.search, self.below, self.top_k, top_n, wanted, lambda text: 1)
+
+
+WANTED = st.builds(Need, st.integers(0, 15), st.integers(0, 6), st.integers(0, 20))
 
 
 @settings(deadline=None)
@@ -86,37 +97,48 @@ class Corpus:
     documents=st.lists(st.sampled_from("abcdef"), max_size=60),
     top_k=st.integers(1, 12),
     top_n=st.integers(1, 12),
-    wanted=st.builds(Need, st.integers(0, 15), st.integers(0, 6), st.integers(0, 20)),
+    wanted=WANTED,
+    other=WANTED,
 )
-def test_ranking_is_as_deep_as_needed_or_exhausted(documents: list[str], top_k: int, top_n: int, wanted: Need) -> None:
-    corpus, own = Corpus(documents), Depth(top_k, min(top_n, top_k))
-    result, as_configured = Deepening(corpus.at, own, wanted, lambda text: 1).search("q")
-    names = [node.node.ref_doc_id for node in result.nodes]
+def test_ranking_is_as_deep_as_needed_whoever_read_it_before(
+    documents: list[str], top_k: int, top_n: int, wanted: Need, other: Need
+) -> None:
+    corpus = Corpus(documents, top_k)
+    ours, theirs = (corpus.deepening(each, top_n) for each in (wanted, other))
+    direct = ours.extended("q", ours.first("q")[0])
+    by_others = ours.extended("q", theirs.extended("q", theirs.first("q")[0]))
+    read = ours.cut(direct)
+    assert read.found == ours.cut(by_others).found, "what others looked at changes nothing"
+    names = [item.chunk.document for item in read.found]
     assert names == documents[: len(names)], "looking deeper changes no order"
     enough = len(names) >= max(wanted.chunks, wanted.tokens) and len(set(names)) >= wanted.documents
     assert enough or len(names) == len(documents)
-    assert as_configured == (corpus.depths[-1] == own)
+    assert direct.reranked == min(top_k, len(documents))
     if wanted == Need():
-        assert corpus.depths == [own], "the config's own depth does"
-    for chunks in (len(documents), len(documents) + 5, None):
-        most = depths_at_most(own, wanted, chunks)
-        if most is None:
-            assert chunks is None
-            assert wanted.documents, "any number of chunks may be of one document"
-        else:
-            assert corpus.depths == most[: len(corpus.depths)], "what a dry run counts is a bound"
+        assert len(names) == min(top_n, top_k, len(documents)), "the config's own list is shown"
 
 
-def test_depths_at_most_end_where_metrics_or_the_index_do() -> None:
-    own = Depth(10, 5)
-    ladder = [own, Depth(10, 10), Depth(20, 20), Depth(40, 40)]
-    assert depths_at_most(own, Need(tokens=40), None) == ladder
-    assert depths_at_most(own, Need(tokens=1000), 19) == ladder[:3], "no ranking has 20 chunks of 19"
-    assert depths_at_most(own, Need(tokens=1000), 20) == ladder, (
-        "20 chunks may be all, or not: nobody knows but by looking"
-    )
-    assert depths_at_most(own, Need(documents=5), 15) == ladder[1:3]
-    assert depths_at_most(own, Need(), None) == depths_at_most(own, Need(chunks=5), None) == [own]
+def test_reach_is_the_shortest_prefix_that_fulfils_all_needs() -> None:
+    found = ranking("a", "a", "b", "b", "c").found
+    assert reach(found, Need(), len) == 0
+    assert reach(found, Need(chunks=2), len) == 2
+    assert reach(found, Need(documents=2), len) == 3
+    assert reach(found, Need(chunks=2, documents=2, tokens=20), len) == 4
+    assert reach(found, Need(documents=4), len) is None
+
+
+def test_what_a_reranker_leaves_out_does_not_come_back_below() -> None:
+    corpus = Corpus("abcdef", 4)
+
+    def search(question: str) -> Result:
+        whole = corpus.search(question)
+        return Result(question, nodes=whole.nodes[:1], found=whole.found)
+
+    deepening = Deepening(search, corpus.below, 4, 4, Need(chunks=5), lambda text: 1)
+    read = deepening.extended("q", deepening.first("q")[0])
+    assert [item.chunk.document for item in read.found] == ["a", "e", "f"]
+    assert len(read.dropped) == 3
+    assert [node.node.ref_doc_id for node in result_of("q", read, 4).nodes] == ["a"], "answers are of the config's own"
 
 
 def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
@@ -226,14 +248,20 @@ def test_chroma_finds_chunks_where_their_text_first_occurs() -> None:
         "vector_store=weaviate",
         ["vector_store=weaviate", "vector_store.index.ef=99"],
         ["vector_store=weaviate", "vector_store.index.bm25_b=0.5"],
-        "metrics.tokenizer=o200k_base",
     ],
 )
 def test_whatever_changes_a_ranking_is_in_its_key(change: str | list[str]) -> None:
     """TRAPS 34: a cache key left out the search type, so that all search types got the first one's answers."""
     *before, last = [change] if isinstance(change, str) else change
     (config,), (other,) = load_config(before), load_config([*before, last])
-    assert method(config, Need(tokens=1)) != method(other, Need(tokens=1))
+    assert method(config) != method(other)
+
+
+@pytest.mark.parametrize("change", ["metrics.documents=[AP@1000]", "metrics.tokenizer=o200k_base", "dataset.name=x"])
+def test_what_metrics_need_is_in_no_ranking_s_key(change: str) -> None:
+    """nDCG@10 of one config depended on whether AP@100 was requested too."""
+    (config,), (other,) = load_config([]), load_config([change])
+    assert method(config) == method(other)
 
 
 def test_raw_similarities_change_no_metric() -> None:
@@ -295,10 +323,10 @@ def test_standard_tool_reads_the_files_and_agrees(
 
 
 def test_ranking_survives_being_written_and_read() -> None:
-    before = Ranking(ranking("a", "a", "나").found, False, {"embedding:m": {"input": 3}}, ("a note",))
+    before = Ranking(ranking("a", "a", "나").found, (2, 3), True, ("x",), {"embedding:m": {"input": 3}}, ("a note",))
     assert ranking_from(ranking_json(before)) == before
-    nodes = result_of("q", before).nodes
-    assert [node.node.ref_doc_id for node in nodes] == ["a", "a", "나"]
+    nodes = result_of("q", before, 3).nodes
+    assert [node.node.ref_doc_id for node in nodes] == ["a", "a"], "what the reranker ordered"
 
 
 def test_cost_is_the_same_whether_or_not_the_cache_had_it() -> None:

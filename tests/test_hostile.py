@@ -369,7 +369,7 @@ LINES = {
     ),
     "a number without end": ('{"id": "x", "text": "t", "metadata": {"n": ' + "9" * 100_000 + "}}", "not readable JSON"),
     "half of a character": ('{"id": "x", "text": "\\ud800"}', "half of a surrogate pair"),
-    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'text' is empty"),
+    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'id' is a text, and must be a text that is not blank"),
 }
 
 

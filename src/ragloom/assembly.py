@@ -185,7 +185,7 @@ class Assembly:
         *,
         answering: bool = True,
         streaming: bool = False,
-        depth: tuple[int, int] | None = None,
+        top_n: int | None = None,
     ) -> CitedQueryEngine:
         """Builds the query engine on an index.
 
@@ -193,15 +193,14 @@ class Assembly:
             index: opened.
             answering: False builds no LLM: the engine can only search.
             streaming: LlamaIndex's `query` streams.
-            depth: chunks that leave retriever and reranker; None: as the config says.
+            top_n: chunks that leave the reranker; None: as the config says.
         """
         from ragloom.query import CitedQueryEngine
 
-        top_k, top_n = depth or (None, None)
         config = self.config if top_n is None else deepened(self.config, top_n=top_n)
         reranker = build(config, "reranker", **self._available("reranker"), index=index)
         return CitedQueryEngine(
-            self.retriever(index, top_k=top_k),
+            self.retriever(index),
             reranker,
             build(self.config, "prompt"),
             self.llm if answering else None,

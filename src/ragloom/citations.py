@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ragloom.normal import spaced
 from ragloom.records import Chunk, Citation
 
 _QUOTE_LINE = re.compile(
@@ -102,4 +103,4 @@ def _flexible(quote: str) -> re.Pattern[str]:
         return re.compile(r"(?!)")
     before = r"(?<![0-9A-Za-z])" if re.match(r"[0-9A-Za-z]", words[0]) else ""
     after = r"(?![0-9A-Za-z])" if re.search(r"[0-9A-Za-z]\Z", words[-1]) else ""
-    return re.compile(before + r"\s+".join(map(re.escape, words)) + after)
+    return re.compile(before + spaced(quote) + after)

@@ -22,7 +22,7 @@ from ragloom import between, measures
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, is_own, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
-from ragloom.values import Name, NonNegative, keys_of, needs_of
+from ragloom.values import Name, NonNegative, added_at_default, keys_of, needs_of
 
 TARGET = "_target_"
 COMPONENTS = (
@@ -142,6 +142,14 @@ class Config:
     def builder(self, group: str) -> Callable[..., Any]:
         """Returns the builder that a group's option names."""
         return locate(self.tree[group][TARGET], self.tree.get("extensions", []))
+
+    def added(self) -> list[str]:
+        """Lists keys that were added later and are at their default, as `group.key`: no part of any identity."""
+        return [
+            f"{group}.{key}"
+            for group in COMPONENTS
+            for key in added_at_default(self.builder(group), self.values(group))
+        ]
 
     def public(self) -> dict[str, Any]:
         """Copies the config for saving: no secret is in it."""

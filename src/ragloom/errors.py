@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import ModuleType
+
+_NAMED = 5
+"""Examples that a count names."""
 
 
 class RagloomError(Exception):
@@ -64,3 +67,9 @@ def require(module: str, *, extra: str, option: str) -> ModuleType:
             f"{option} needs the package {module.split('.')[0]!r}, which is not installed; "
             f"run: pip install 'ragloom[{extra}]'"
         ) from None
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """Counts things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
+    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"

@@ -25,6 +25,8 @@ OMEGA = "precision_omega"
 """Of the characters of all chunks: how well a chunking could do. It has no `@k`, since nothing is retrieved."""
 ANSWERS = ("exact_match", "f1", "citation_precision", "citation_recall", "answered", "abstained")
 """Of answers in words."""
+CITED = ("citation_precision", "citation_recall")
+"""Those of them that need gold."""
 JUDGED = ("faithfulness", "correctness")
 """Of answers, as the LLM of the group `judge` sees them."""
 
@@ -127,6 +129,18 @@ def need(settings: MetricSettings, *, spans: bool, documents: bool) -> Need:
         documents=max((item.k for item in of_documents), default=0),
         tokens=max((item.k for item in of_spans if item.budget), default=0),
     )
+
+
+def measurable(settings: MetricSettings, *, answers: bool, spans: bool, documents: bool) -> bool:
+    """Says whether any requested metric can be computed.
+
+    Args:
+        settings: right ones.
+        answers: whether questions are answered.
+        spans, documents: whether any question has such gold.
+    """
+    of_answers = [name for name in settings["answers"] if spans or documents or name not in CITED] if answers else []
+    return bool((spans and settings["spans"]) or (documents and settings["documents"]) or of_answers)
 
 
 def _wrong(kind: str, name: str) -> str | None:

@@ -12,6 +12,11 @@ def normalised(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
+def spaced(quote: str) -> str:
+    """Writes the pattern that finds a quote word for word, with any white space between its words."""
+    return r"\s+".join(map(re.escape, quote.split())) or r"(?!)"
+
+
 def shifted(text: str, at: int) -> int:
     """Returns where the character at `at` of a text is in `normalised(text)`.
 

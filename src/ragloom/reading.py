@@ -163,9 +163,12 @@ class Reading:
             content_hash = document_hash(document.text, document.metadata)
             if content_hash == job.content_hash:
                 return Same(bytes_hash)
-            return self._cut(document, bytes_hash, content_hash)
         except CannotRead as error:
             return Unreadable(shown(job.entry.location), error.reason)
+        try:
+            return self._cut(document, bytes_hash, content_hash)
+        except CannotRead as error:
+            return Unreadable(shown(job.entry.location), error.reason, stage="chunking")
 
     def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> Cut:
         inherited = document.metadata if self._chunking.include_metadata else {}

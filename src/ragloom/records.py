@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, Literal
 
 FORMAT_KEY = "ragloom_format"
 """Document metadata key: how structure is read from the text (`text`, `markdown`, `html`, `docx`, `pdf`, `csv` ...)."""
@@ -86,11 +86,13 @@ class Unreadable:
         reason: one plain sentence.
         hides: documents of unknown ids may be behind it (a folder, a line without a readable id), so that what is not
             listed is not known to have vanished.
+        stage: that lost it. What the source cannot read is missing for every config; the rest for one config alone.
     """
 
     location: str
     reason: str
     hides: bool = False
+    stage: Literal["source", "chunking", "embedding"] = "source"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
 from ragloom.assembly import Assembly
 from ragloom.config import COMPONENTS, Config
 from ragloom.cost import BudgetSpent, within
@@ -24,15 +23,15 @@ from ragloom.evaluation.cuts import cut_before
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
 from ragloom.evaluation.judging import Judging, judge_json
-from ragloom.evaluation.questions import Questions, method
+from ragloom.evaluation.questions import ANSWER_CODE, RANKING_CODE, Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
-from ragloom.evaluation.scoring import Corpus, Scorer, by_documents
-from ragloom.evaluation.step import committed, content_digest, in_step
-from ragloom.evaluation.written import Scored, dollars_of
-from ragloom.measures import Need, judged, need
+from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer, by_documents
+from ragloom.evaluation.step import Held, held, in_step, index_json, missing
+from ragloom.evaluation.written import Scored
+from ragloom.measures import Measure, Need, judged, measurable, measures, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS, needs_of
+from ragloom.values import OPERATIONAL_KEYS, needs_of, without
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -89,6 +88,7 @@ class Report:
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
     tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
+    tree = without(tree, config.added())
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 
@@ -109,6 +109,7 @@ class Trial:
         self._watch = watch
         self._stop = stop
         self._units: list[Unit] = []
+        self._unreadable: list[list[str]] = []
 
     def __enter__(self) -> Trial:
         return self
@@ -128,19 +129,31 @@ class Trial:
         spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
         return need(self.config.tree["metrics"], spans=spans, documents=documents)
 
+    @functools.cached_property
+    def _looking(self) -> list[Measure]:
+        """The metrics that look at rankings of these questions."""
+        queries, settings = self.dataset.queries(), self.config.tree["metrics"]
+        names = settings["spans"] if any(query.spans for query in queries) else []
+        names = [*names, *(settings["documents"] if any(map(by_documents, queries)) else [])]
+        return [each for each in measures(names) if each.k]
+
     def check(self) -> None:
         """Refuses what cannot be measured, before anything is ingested or paid.
 
         Raises:
-            ConfigError: a reranker is given no more than is scored, or an alias is to be brought in step.
+            ConfigError: a reranker is given no more than any metric scores, an alias is to be brought in step, or an
+                LLM's key is missing.
+            DataError: no requested metric suits the gold.
         """
         tree = self.config.tree
-        deepest, top_k = max(self.need.chunks, self.need.documents), tree["retriever"]["top_k"]
-        if not getattr(self.config.builder("reranker"), "keeps_order", False) and top_k <= deepest:
+        self._demand_measurable(self.dataset.queries())
+        names, top_k = (each.k for each in self._looking if not each.budget), tree["retriever"]["top_k"]
+        least = min(names, default=0)
+        if not getattr(self.config.builder("reranker"), "keeps_order", False) and 0 < top_k <= least:
             raise ConfigError(
-                f"retriever: retriever.top_k={top_k} must be more than {deepest}, the deepest k of the metrics, or "
+                f"retriever: retriever.top_k={top_k} must be more than {least}, the smallest k of the metrics, or "
                 f"reranker={self.config.choices.get('reranker')} re-orders only what is scored, and no recall can "
-                f"change; set retriever.top_k={5 * deepest}, or ask for metrics of a smaller k"
+                f"change; set retriever.top_k={5 * least}, or ask for metrics of a smaller k"
             )
         if self.assembly.alias is not None and tree["ingest"] == "auto":
             raise ConfigError(
@@ -149,15 +162,27 @@ class Trial:
             )
         _ = self._llms  # a missing key is told before an embedding is paid for
 
+    def _demand_measurable(self, queries: Sequence[Query]) -> None:
+        tree = self.config.tree
+        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
+        if not measurable(tree["metrics"], answers=tree["answers"], spans=spans, documents=documents):
+            kinds = [kind for kind, there in (("quotes or ranges", spans), ("graded documents", documents)) if there]
+            raise DataError(
+                f"dataset: {self.dataset.name} must have gold for one of the requested metrics, and has "
+                f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
+                f"{' or '.join(kinds) or 'answers'}, or choose another dataset"
+            )
+
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
-        return method(self.config, self.need)
+        return method(self.config)
 
     def is_ranked(self, index: Index) -> bool:
         """Says whether all questions were asked of this index before."""
-        texts = {query.text for query in self.dataset.queries()}
-        key = Questions(self.assembly, index, self.need).ranking_key()
-        return self._stages.count("rankings", key) >= len(texts)
+        names = {sha256(query.text) for query in self.dataset.queries()}
+        asking = Questions(self.assembly, index, self.need)
+        kept = self._stages.values("rankings", asking.ranking_key(), names)
+        return len(kept) == len(names) and all(map(asking.suffices, kept.values()))
 
     def run(self) -> Report:
         """Brings the index in step, asks all questions, scores what came of them, and writes the run's folder.
@@ -172,6 +197,7 @@ class Trial:
 
     def _run(self) -> Report:
         index, took = self._index()
+        there = held(index)
         checked = self._checked(index)
         asking = Questions(self.assembly, index, self.need)
         try:
@@ -180,15 +206,18 @@ class Trial:
             latency = self._latency(asking, checked.queries)
         except BudgetSpent as error:
             raise BudgetSpent(f"{error}; {_GOES_ON}") from None
+        problems = [*checked.problems, *missing(self._unreadable), *there.problems()]
         dataset = {"name": self.dataset.name, "digest": checked.digest()}
-        return self._write(scored, dataset, _index_json(index, took, self.assembly.prices), latency, checked.problems)
+        shown = index_json(index, there, took, self.assembly.prices)
+        return self._write(scored, dataset, shown, there, latency, problems)
 
     def _index(self) -> tuple[Index, dict[str, Any]]:
         if self.config.tree["ingest"] == "never":
             return self.assembly.open(), {}
-        index, unit, took = in_step(self.assembly, self._stages, self._ingest)
-        self._units.append(unit)
-        return index, took
+        found = in_step(self.assembly, self._stages, self._ingest)
+        self._units.append(found.unit)
+        self._unreadable = found.unreadable
+        return found.index, found.took
 
     def _ingest(self) -> IngestSummary:
         self._watch.note(f"bringing index {self.assembly.index_name} in step with its source")
@@ -207,7 +236,12 @@ class Trial:
             except DataError:
                 return None  # told by the dataset, with all others that are missing
 
-        return self.dataset.check(text)
+        try:
+            checked = self.dataset.check(text)
+            self._demand_measurable(checked.queries)
+            return checked
+        except DataError as error:
+            raise DataError(*error.problems, *(f"source: {line}" for line in missing(self._unreadable))) from None
 
     def _asked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
         asked = self._ranked(asking, queries)
@@ -264,7 +298,9 @@ class Trial:
         if self.config.tree["answers"]:
             for query, outcome, of_query in zip(queries, asked, scores, strict=True):
                 of_query |= answer_metrics(query, outcome, settings["answers"])
-        return Scored(queries, asked, scores, ranked, self.assembly.prices)
+        keeps_order = getattr(self.config.builder("reranker"), "keeps_order", False)
+        below = {} if keeps_order else scorer.below(queries, asked)
+        return Scored(queries, asked, scores, ranked, self.assembly.prices, below)
 
     def _latency(self, asking: Questions, queries: Sequence[Query]) -> dict[str, Any] | None:
         from ragloom.benchmark import latency
@@ -281,6 +317,14 @@ class Trial:
             passes.append(latency(ask, texts, concurrency=concurrency, total=total))
         return {**passes[0], "further": passes[1:]}
 
+    def codes(self) -> dict[str, int | None]:
+        """Says which versions of our code made rankings, answers and scores; None where there are no answers."""
+        return {
+            "ranking": RANKING_CODE,
+            "answers": ANSWER_CODE if self.config.tree["answers"] else None,
+            "metrics": METRICS_CODE,
+        }
+
     def _seeds(self) -> dict[str, int]:
         """Lists the seeds of what was used: key -> value. Without one nothing that is computed here is random."""
         tree = self.config.tree
@@ -293,6 +337,7 @@ class Trial:
         scored: Scored,
         dataset: dict[str, str],
         index: dict[str, Any],
+        there: Held,
         latency: dict[str, Any] | None,
         problems: list[str],
     ) -> Report:
@@ -308,11 +353,13 @@ class Trial:
                 "index": index,
                 "choices": self.config.choices,
                 "config": self.config.public(),
+                "added": self.config.added(),
                 "created": datetime.now(UTC).isoformat(),
                 "seeds": self._seeds(),
                 "environment": environment(),
                 "git": git(),
                 "stages": [unit_json(unit) for unit in self._units],
+                "code": self.codes(),
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
             },
@@ -320,6 +367,7 @@ class Trial:
             "queries.jsonl": map(json_line, scored.lines()),
             "run.trec": scored.run_lines(),
             "qrels.trec": scored.qrels_lines(),
+            "documents.txt": (json_line(id) for id in there.searched),
         }
         if latency is not None:
             files["latency.json"] = latency
@@ -339,23 +387,6 @@ def unit_json(unit: Unit) -> dict[str, Any]:
         "damaged": unit.counts.damaged,
         "seconds": round(unit.seconds, 3),
         "differs": list(unit.differs),
-    }
-
-
-def _index_json(index: Index, took: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
-    info = index.info
-    usage = took.get("usage")
-    return {
-        "name": info.name,
-        "fingerprint": fingerprint.digest(info.description),
-        "commit": committed(info),
-        "content": content_digest(index),
-        "documents": info.documents,
-        "chunks": info.chunks,
-        "bytes": info.bytes,
-        "ingest_seconds": took.get("seconds"),
-        "embedding_tokens": took.get("tokens"),
-        "usd": None if usage is None else dollars_of(usage, prices),
     }
 
 

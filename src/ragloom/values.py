@@ -7,7 +7,7 @@ checks values against them without building anything, and `fingerprint` reads fr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -91,6 +91,26 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
         for name, item in inspect.signature(builder).parameters.items()
         if item.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
+
+
+def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
+    """Lists the keys that were added later and are at their default."""
+    return [
+        key
+        for key, parameter in keys_of(builder).items()
+        for mark in getattr(parameter.annotation, "__metadata__", ())
+        if isinstance(mark, Added) and key in values and values[key] == mark.default
+    ]
+
+
+def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Copies a config without some keys of its groups, given as `group.key`."""
+    return {
+        group: {key: value for key, value in node.items() if f"{group}.{key}" not in keys}
+        if isinstance(node, dict)
+        else node
+        for group, node in tree.items()
+    }
 
 
 OPERATIONAL_KEYS = frozenset(

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.benchmark import timed
 from ragloom.config import build
-from ragloom.evaluation.depth import Depth, depths_at_most
-from ragloom.evaluation.found import Answer, Asked, answer_from, ranking_from
+from ragloom.evaluation.found import Answer, Asked, answer_from
 from ragloom.evaluation.judging import Judging, case, item_name
 from ragloom.evaluation.questions import Questions, described
 from ragloom.measures import judged
@@ -60,20 +59,18 @@ class _Asking:
     """The texts that a trial asks, by what becomes of them.
 
     Attributes:
-        ranked: searched at all depths.
+        ranked: searched and reranked.
+        extended: searched further down; their ranking is kept, and not deep enough.
         timed: searched, and answered where answers are asked for, in passes for latency.
-        depths: chunks before the reranker, of each depth; None where nobody knows where that ends.
-        own: the same as the config says.
+        passages: that the reranker is given, at most.
         written: answered.
-        searched: of these, searched once more: their ranking may be deeper than the config says.
     """
 
     ranked: list[str]
+    extended: list[str]
     timed: list[str]
-    depths: list[int] | None
-    own: int
+    passages: int
     written: list[str] = field(default_factory=list)
-    searched: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -104,23 +101,20 @@ class Forecast:
         texts = list(dict.fromkeys(query.text for query in queries))
         ranked = stages.values("rankings", asked.ranking_key(), map(sha256, texts)) if asked else {}
         answers = stages.values("answers", asked.answer_key(), map(sha256, texts)) if asked else {}
-        own = Depth(config.tree["retriever"]["top_k"], config.tree["reranker"]["top_n"])
-        depths = depths_at_most(own, trial.need, chunks)
         kept = config.tree["stages"]
         rankings = canonical_json([self._trials if kept is None else kept, place, trial.method()])
+        shallow = [
+            text for text in texts if asked and (known := ranked.get(sha256(text))) and not asked.suffices(known)
+        ]
         asking = _Asking(
             ranked=self._once(rankings, [text for text in texts if sha256(text) not in ranked]),
+            extended=shallow,
             timed=[text for _ in config.tree["latency"]["concurrency"] for text in _timed(config, texts)],
-            depths=None if depths is None else [_least(depth.top_k, chunks) for depth in depths],
-            own=_least(own.top_k, chunks),
+            passages=_least(config.tree["retriever"]["top_k"], chunks),
         )
         written = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
         if config.tree["answers"]:
             asking.written = self._once(written, [text for text in texts if sha256(text) not in answers])
-        for text in asking.written:
-            known = ranked.get(sha256(text))
-            if depths != [own] if known is None else not ranking_from(known).as_configured:
-                asking.searched.append(text)
         self._questions(trial, asking)
         self._reranking(trial, asking)
         if config.tree["answers"]:
@@ -136,7 +130,7 @@ class Forecast:
 
     def _questions(self, trial: Trial, asking: _Asking) -> None:
         needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
-        embedded = list(dict.fromkeys([*asking.ranked, *asking.searched]))
+        embedded = [*asking.ranked, *asking.extended]
         if "embedding" not in needed or not (embedded or asking.timed):
             return
         embedding, kept = trial.assembly.embedding, trial.assembly.keeps_vectors
@@ -148,18 +142,13 @@ class Forecast:
             sent = [text for text, there in zip(sent, known, strict=True) if not there]
         place = trial.config.tree["cache"]["path"] if kept else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
-        if (
-            not kept and len(sent) > embedding.remembered
-        ):  # those asked first are forgotten when answers ask for them again
-            sent += [embedding.query_prefix + text for text in asking.searched if text in set(asking.ranked)]
         sent += [embedding.query_prefix + text for text in asking.timed] * needed.count("embedding")
         self._count("questions", embedding.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0)
 
     def _reranking(self, trial: Trial, asking: _Asking) -> None:
         needed = needs_of(trial.config.builder("reranker"))
-        searches = [(text, count) for text in asking.ranked for count in asking.depths or ()]
-        searches += [(text, asking.own) for text in [*asking.searched, *asking.timed]]
-        if "llm" not in needed or not (asking.ranked or searches):
+        texts = [*asking.ranked, *asking.timed]
+        if "llm" not in needed or not texts:
             return
         llm = trial.assembly.llm
         if not self._paid("llm", trial, llm):
@@ -169,13 +158,8 @@ class Forecast:
         if asks is None:
             self._say(f"what reranker={option} asks of the LLM")
             return
-        if asking.ranked and asking.depths is None:
-            self._say(
-                f"how often reranker={option} asks the LLM: metrics of documents look down to where enough of them "
-                "are, and how many chunks the index will have is not known"
-            )
-        for text, count in searches:
-            windows = Counter((tuple(messages), passages) for messages, passages in asks(text, count))
+        for text in texts:
+            windows = Counter((tuple(messages), passages) for messages, passages in asks(text, asking.passages))
             for (messages, passages), times in windows.items():
                 most = llm.bound(messages)
                 self._count("reranking", llm.model, times, times * (most.input + passages), times * most.output)

@@ -21,7 +21,7 @@ _HOUR = 3600
 _LOCAL = "what local computing takes"
 BASIS = (
     "questions are counted; the passages of a prompt have at most prompt.max_context_tokens, a reply max_tokens; an "
-    "LLM reranks at each depth that the metrics may look down to, and once more for an answer; passes for latency are "
+    "LLM reranks each question once, whatever the metrics are; passes for latency are "
     "included; what is asked again after a failure is not"
 )
 """What the numbers of `Plan.asked` rest on."""

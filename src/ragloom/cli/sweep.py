@@ -15,6 +15,7 @@ from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_jso
 from ragloom.config import Config
 from ragloom.cost import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
+from ragloom.records import canonical_json
 from ragloom.secrets import redact
 from ragloom.sweeping import label_of, varying
 from ragloom.trials import Recorded, Trials, now, sweep_digest
@@ -39,6 +40,9 @@ def begun(configs: Sequence[Config]) -> Sweep | int:
         from ragloom.cli.plan import show_plan
 
         return show_plan(configs, keys)
+    problems, made = _shared(configs)
+    for problem in problems:
+        console(stderr=True).print(f"all trials: {redact(problem)}", markup=False, soft_wrap=True)
     trials = {trial_digest(config): label_of(config, keys) for config in configs}
     tree = configs[0].tree
     ledger = Trials(Path(tree["runs"]).expanduser().absolute())
@@ -52,7 +56,41 @@ def begun(configs: Sequence[Config]) -> Sweep | int:
         left_out=frozenset() if tree["retry_failed"] else frozenset(left_out),
         output=tree["output"],
         began=now(),
+        problems=tuple(problems),
+        made=tuple(made),
     )
+
+
+def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Finds the problems that all trials share, and says which stages were made meanwhile.
+
+    Raises:
+        ConfigError, DataError: every trial would fail, and for the same reason.
+    """
+    from ragloom.evaluation.preflight import shared_problems
+    from ragloom.stages import Stages
+    from ragloom.trial import Trial, Watch, unit_json
+
+    alike = ("source", "dataset", "ingest", "stages", "extensions")
+    if len({canonical_json([config.tree[key] for key in alike]) for config in configs}) > 1:
+        return [], []
+    kept = configs[0].tree["stages"]
+    stages = Stages(None if kept is None else Path(kept).expanduser())
+    errors, dataset = [], None
+    for config in configs:
+        with Trial(config, stages, Watch()) as trial:
+            if dataset is not None:
+                trial.assembly.__dict__["dataset"] = dataset  # read once for all
+            try:
+                trial.check()
+                dataset = trial.dataset
+            except RagloomError as error:
+                errors.append(error)
+    if len(errors) == len(configs) and len({tuple(error.problems) for error in errors}) == 1:
+        raise errors[0]
+    with Trial(configs[0], stages, Watch()) as trial:
+        problems, units = shared_problems(trial.assembly, stages)
+    return problems, [unit_json(unit) for unit in units]
 
 
 @dataclass(frozen=True)
@@ -66,6 +104,8 @@ class Sweep:
         left_out: trials that failed before and are not tried again.
         output: `text` or `json`.
         began: when this run of it began, as the ledger writes time.
+        problems: of dataset and source, which all trials share; they are told already.
+        made: stages that were made before the first trial.
     """
 
     ledger: Trials
@@ -74,6 +114,8 @@ class Sweep:
     left_out: frozenset[str]
     output: str
     began: str
+    problems: tuple[str, ...] = ()
+    made: tuple[dict[str, Any], ...] = ()
 
     def task(self) -> Callable[[Config], int]:
         """Gives what runs one trial, picklable; it raises nothing but an interruption."""
@@ -116,9 +158,13 @@ class Sweep:
         trials = self.ledger.of(self.digest)
         if self.output == "json":
             shown = [{**vars(item), "left_out": item.trial in self.left_out} for item in trials]
-            print_json({"event": "sweep", "sweep": self.digest, "trials": shown, "stages": stage_runs(trials)})
+            stages = stage_runs(trials, self.made)
+            problems = list(self.problems)
+            print_json(
+                {"event": "sweep", "sweep": self.digest, "trials": shown, "problems": problems, "stages": stages}
+            )
         else:
-            print_trials(console(), trials, self.left_out)
+            print_trials(console(), trials, self)
         if any(item.state != "done" for item in trials):
             return FAILED
         return LISTED_FAILURES if any(item.told["counts"]["errors"] for item in trials) else OK
@@ -172,21 +218,28 @@ def told(measured: Report, seconds: float) -> dict[str, Any]:
     from ragloom.trial import unit_json
 
     stages = [unit_json(unit) for unit in measured.stages]
-    return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages}
+    return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "problems": measured.problems}
 
 
-def stage_runs(trials: Sequence[Recorded]) -> dict[str, dict[str, int]]:
-    """Counts for each stage how often it was made, and how often it was found."""
+def stage_runs(trials: Sequence[Recorded], before: Sequence[dict[str, Any]] = ()) -> dict[str, dict[str, int]]:
+    """Counts for each stage how often it was made, also before the first trial, and how often it was found."""
     made: Counter[str] = Counter()
     found: Counter[str] = Counter()
-    for item in trials:
-        for stage in item.told.get("stages", ()):
-            (found if stage["hit"] else made)[stage["stage"]] += 1
+    for stage in (*before, *(stage for item in trials for stage in item.told.get("stages", ()))):
+        (found if stage["hit"] else made)[stage["stage"]] += 1
     return {stage: {"made": made[stage], "found": found[stage]} for stage in dict.fromkeys([*made, *found])}
 
 
-def print_trials(screen: Console, trials: Sequence[Recorded], left_out: frozenset[str]) -> None:
-    """Prints a line for each trial, and what failed."""
+def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
+    """Joins the labels of trials that say the same: what is said -> labels."""
+    labels: dict[str, list[str]] = {}
+    for label, text in pairs:
+        labels.setdefault(text, []).append(label)
+    return {text: "all trials" if len(each) == all > 1 else ", ".join(each) for text, each in labels.items()}
+
+
+def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> None:
+    """Prints a line for each trial, what each reports that not all do, and what failed."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -207,14 +260,24 @@ def print_trials(screen: Console, trials: Sequence[Recorded], left_out: frozense
         state = [str(counts["errors"]), f"{item.told['seconds']:.1f}"] if item.state == "done" else [item.state, ""]
         table.add_row(escape(item.label), *values, *state)
     screen.print(table)
-    runs = [f"{stage} {count['made']} made, {count['found']} found" for stage, count in stage_runs(trials).items()]
+    runs = [
+        f"{stage} {count['made']} made, {count['found']} found"
+        for stage, count in stage_runs(trials, sweep.made).items()
+    ]
     screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
-    for item in trials:
-        if item.state == "waiting" and item.error:
-            screen.print(f"[yellow]not run:[/] {escape(redact(f'{item.label}: {item.error}'))}", soft_wrap=True)
-        if item.state == "failed":
-            again = "; retry_failed=true tries it again" if item.trial in left_out else ""
-            screen.print(f"[red]failed:[/] {escape(redact(f'{item.label}: {item.error}'))}{again}", soft_wrap=True)
+    done = [item for item in trials if item.state == "done"]
+    told_here = [(item.label, problem) for item in done for problem in item.told.get("problems", ())]
+    for problem, labels in _together(told_here, len(done)).items():
+        if problem not in sweep.problems:
+            screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
+    waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
+    for error, labels in _together(waiting, len(trials)).items():
+        screen.print(f"[yellow]not run:[/] {escape(redact(f'{labels}: {error}'))}", soft_wrap=True)
+    for again in (True, False):
+        failed = [item for item in trials if item.state == "failed" and (item.trial in sweep.left_out) is again]
+        advice = "; retry_failed=true tries again" if again else ""
+        for error, labels in _together([(item.label, str(item.error)) for item in failed], len(trials)).items():
+            screen.print(f"[red]failed:[/] {escape(redact(f'{labels}: {error}'))}{advice}", soft_wrap=True)
     folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
     for folder in folders:
         screen.print(f"kept in {escape(folder)}", soft_wrap=True)

@@ -56,8 +56,8 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
     from ragloom.comparison.choice import chosen
     from ragloom.comparison.details import moved, parts
     from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.runs import demand_comparable, distinct, read
-    from ragloom.comparison.scores import sheet
+    from ragloom.comparison.runs import demand_comparable, distinct, other_documents, read
+    from ragloom.comparison.scores import deciding, sheet
     from ragloom.comparison.verdict import Rules, judged
 
     read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
@@ -68,7 +68,7 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
     first, named = runs[0], labels(runs)
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]
-    table = sheet(runs, settings["metric"] or next(iter(runs[0].means), "a metric"))
+    table = sheet(runs, settings["metric"] or deciding(runs[0]))
     rules = Rules(
         plan=settings["plan"],
         baseline=None if settings["baseline"] is None else row_of(settings["baseline"], runs, named),
@@ -78,6 +78,11 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         resamples=settings["resamples"],
     )
     verdict = judged(table, named, rules)
+    verdict.sentences.extend(
+        f"the source is compared, and with it the documents that were searched: {line}"
+        for line in other_documents(runs)
+    )
+    notes += _reported(runs, named, table.metric)
     if verdict.plan == "split" and rules.baseline is None:
         notes.append(
             f"{named[rules.stand_in]} is taken for the baseline (experiment=baseline, or the run given first); "
@@ -86,6 +91,18 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
     worse, better = moved(runs, table, verdict.pair, settings["examples"])
     choice = chosen(runs, table, verdict, rules)
     return Comparison(settings, runs, named, table, verdict, choice, parts(table, verdict.pair), worse, better, notes)
+
+
+def _reported(runs: Sequence[Run], named: Sequence[str], metric: str) -> list[str]:
+    """Says what dataset and source of the runs had to report, once where all have it, and what was not reranked."""
+    notes = []
+    for problem in dict.fromkeys(problem for run in runs for problem in run.problems):
+        having = [label for run, label in zip(runs, named, strict=True) if problem in run.problems]
+        notes.append(problem if len(having) == len(runs) else f"{', '.join(having)}: {problem}")
+    for run, label in zip(runs, named, strict=True):
+        if count := run.below.get(metric):
+            notes.append(f"{label}: {metric} looks below what the reranker ordered, on {count} questions")
+    return notes
 
 
 def _stand_in(runs: Sequence[Run], first: Run) -> int:

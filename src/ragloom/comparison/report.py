@@ -204,7 +204,7 @@ def _configs(found: Comparison) -> Section:
 
 def _tests(found: Comparison) -> Section:
     verdict = found.verdict
-    findings = sorted(verdict.findings, key=lambda finding: finding.adjusted)
+    findings = sorted(verdict.findings, key=lambda finding: (finding.adjusted, finding.p))
     shown = findings[:_MOST_TESTS]
     enough = verdict.groups >= BOOTSTRAP_GROUPS and verdict.queries >= BOOTSTRAP_QUERIES
     interval = (

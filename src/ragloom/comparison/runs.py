@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragloom.errors import DataError
+from ragloom.errors import DataError, counted
 from ragloom.records import canonical_json
-from ragloom.values import OPERATIONAL_KEYS
+from ragloom.values import OPERATIONAL_KEYS, without
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
+_DOCUMENTS = "documents.txt"
 _MOST_SHOWN = 3  # ids named in an error
 
 
@@ -25,6 +26,7 @@ class Row:
     """What a run says of one question, its chunks aside.
 
     Attributes:
+        by_spans: whether its gold is passages; otherwise it is documents.
         position: where its first gold passage begins in its document; None where the folder does not say.
         metrics: name -> score; None where a judge gave no verdict.
         failed: whether it ended in an error.
@@ -35,6 +37,7 @@ class Row:
     group: str
     tags: dict[str, str]
     judged: bool
+    by_spans: bool
     position: int | None
     metrics: dict[str, float | None]
     failed: bool
@@ -50,7 +53,10 @@ class Run:
         dataset: name and digest.
         index: what `run.json` says of the index: name, fingerprint, bytes, tokens.
         choices: group -> option.
-        config: composed config.
+        config: composed config, without keys that were added later and are at their default.
+        codes: versions of our code that made rankings, answers and scores; None: the same in every version.
+        problems: what dataset and source had to report.
+        below: metric -> questions on which it looks below what the reranker ordered.
         judge: who judged its answers; None where nobody did.
         means: metric -> mean, in the order in which they were asked for.
         cost: of asking all questions.
@@ -65,6 +71,9 @@ class Run:
     index: dict[str, Any]
     choices: dict[str, str]
     config: dict[str, Any]
+    codes: dict[str, int | None] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    below: dict[str, int] = field(default_factory=dict)
     judge: dict[str, Any] | None = None
     created: str = ""
     means: dict[str, float] = field(default_factory=dict)
@@ -94,19 +103,26 @@ def read(folder: Path) -> Run:
         told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         timed = folder / "latency.json"
+        rows, deepest = [], 0
+        for line in _lines(folder):
+            rows.append(_row(line))
+            deepest = max(deepest, len(line.get("chunks") or []))
         return Run(
             name=told["run"],
             folder=folder,
             dataset=dict(told["dataset"]),
             index=dict(told.get("index") or {}),
             choices=dict(told["choices"]),
-            config=dict(told["config"]),
+            config=without(told["config"], told.get("added") or ()),
+            codes=dict(told["code"]) if "code" in told else _former_codes(told, deepest),
+            problems=tuple(map(str, told.get("problems") or ())),
+            below=dict(measured.get("below_reranker") or {}),
             judge=told.get("judge"),
             created=str(told.get("created", "")),
             means=dict(measured["metrics"]),
             cost=dict(measured.get("cost") or {}),
             latency=json.loads(timed.read_text(encoding="utf-8")) if timed.is_file() else None,
-            rows=tuple(_row(line) for line in _lines(folder)),
+            rows=tuple(rows),
             qrels=frozenset(" ".join(line.split()) for line in _text(folder / "qrels.trec") if line.strip()),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -122,13 +138,36 @@ def chunks(run: Run, queries: Collection[str], most: int) -> dict[str, list[dict
     }
 
 
+def _former_codes(told: dict[str, Any], deepest: int) -> dict[str, int | None]:
+    """Says which versions made a run that names none.
+
+    Rankings of version 1 differ from later ones only where metrics looked deeper than the configured search: then the
+    reranker was given more, or longer lists were fused.
+    """
+    retriever = told["config"].get("retriever") or {}
+    own = retriever.get("candidates") if told["choices"].get("reranker") == "none" else None
+    same = deepest <= int(own or retriever.get("top_k") or 0)
+    return {"ranking": None if same else 1, "answers": 2 if told["config"].get("answers") else None, "metrics": 1}
+
+
+def documents(run: Run) -> set[str] | None:
+    """Reads the ids of the documents that a run searched; None where its folder does not say."""
+    path = run.folder / _DOCUMENTS
+    return {str(json.loads(line)) for line in _text(path) if line.strip()} if path.is_file() else None
+
+
 def demand_comparable(runs: Sequence[Run]) -> None:
-    """Refuses runs that do not share dataset, questions, groups, gold and what is measured.
+    """Refuses runs that do not share dataset, questions, groups, gold, documents, code and what is measured.
+
+    Where the `source` group is compared, documents may differ: `other_documents` says how.
 
     Raises:
         DataError: all that differs, a line each.
     """
     first = runs[0]
+    mixed = list(_mixed(runs))
+    if mixed:
+        raise DataError(*mixed)
     problems = [
         f"compare: {run.name} and {first.name} must share {what}" for run in runs[1:] for what in _unlike(first, run)
     ]
@@ -158,6 +197,45 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return chosen, notes
 
 
+def _mixed(runs: Sequence[Run]) -> Iterator[str]:
+    """Names runs whose rankings, answers or scores were made by an older version of our code."""
+    for stage in dict.fromkeys(stage for run in runs for stage in run.codes):
+        newest = max((code for run in runs if (code := run.codes.get(stage)) is not None), default=None)
+        older = [run.name for run in runs if run.codes.get(stage) not in (None, newest)]
+        if older:
+            made = "scores" if stage == "metrics" else stage if stage == "answers" else "rankings"
+            yield (
+                f"compare: {made} of all runs must be made by one version of the code, and those of "
+                f"{', '.join(older)} are older; run the same evaluate commands again: it costs only the changed stage, "
+                "everything before it is kept"
+            )
+
+
+def other_documents(runs: Sequence[Run]) -> list[str]:
+    """Says, for runs that compare sources, how the documents differ that they searched; nothing where they do not."""
+    return [line for run in runs[1:] if (line := _searched(runs[0], run)) is not None]
+
+
+def _searched(ours: Run, theirs: Run) -> str | None:
+    """Says which documents only one of two runs searched; None where they are the same, as far as folders say."""
+    mine, other = (run.index.get("searched") for run in (ours, theirs))
+    if mine is None or other is None:  # before documents were recorded
+        mine, other = (run.index.get("documents") for run in (ours, theirs))
+        if mine is None or other is None or mine == other:
+            return None
+        return f"{other} are not {mine}"
+    if mine == other:
+        return None
+    ids = [documents(run) for run in (ours, theirs)]
+    if ids[0] is None or ids[1] is None:
+        return f"a {_DOCUMENTS} is missing, so that they cannot be named"
+    return "; ".join(
+        f"only {run.name} searched {counted(sorted(some), 'document')}"
+        for run, some in ((ours, ids[0] - ids[1]), (theirs, ids[1] - ids[0]))
+        if some
+    )
+
+
 def _scores(run: Run) -> list[dict[str, float | None]]:
     return [row.metrics for row in run.rows]
 
@@ -177,6 +255,8 @@ def _unlike(ours: Run, theirs: Run) -> Iterator[str]:
             yield f"{what} of questions; {_some(differ)}"
     if ours.qrels != theirs.qrels:
         yield f"gold (qrels.trec); {_some(sorted(ours.qrels ^ theirs.qrels))}"
+    if ours.config.get("source") == theirs.config.get("source") and (found := _searched(ours, theirs)):
+        yield f"the documents that were searched; {found}"
     if ours.config.get("metrics") != theirs.config.get("metrics"):
         yield f"the settings of metrics; {theirs.config.get('metrics')} is not {ours.config.get('metrics')}"
     elif ours.judge != theirs.judge:
@@ -211,6 +291,7 @@ def _row(line: dict[str, Any]) -> Row:
         group=line["group"],
         tags={str(name): str(value) for name, value in (line.get("tags") or {}).items()},
         judged=line["judged"],
+        by_spans=bool(gold),
         position=min((int(item["start"]) for item in gold), default=None),
         metrics=dict(line["metrics"]),
         failed=line["error"] is not None,

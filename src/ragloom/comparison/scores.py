@@ -56,6 +56,15 @@ class Sheet:
         return means
 
 
+def deciding(run: Run) -> str:
+    """Returns the first requested metric that the gold supports; the first there is where nothing is said."""
+    settings = run.config.get("metrics") or {}
+    spans, graded = any(row.by_spans for row in run.rows), any(row.judged and not row.by_spans for row in run.rows)
+    names = [*(settings.get("spans", ()) if spans else ()), *(settings.get("documents", ()) if graded else ())]
+    names += settings.get("answers", ())
+    return next((name for name in [*names, *run.means] if name in run.means), "a metric")
+
+
 def sheet(runs: Sequence[Run], metric: str) -> Sheet:
     """Lays the scores of comparable runs side by side.
 

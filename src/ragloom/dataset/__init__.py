@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.values import Name
+from ragloom.values import Added, Fraction, Name
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Dataset
 
 OccurrenceRule = Literal["any", "first"]
 """Where a quote counts that stands several times in its document."""
+MaxMissing = Annotated[Fraction, Added(0.1)]
+"""Share of the quotes given that may be missing in the documents."""
 
 
-def sample(*, name: Name, occurrence: OccurrenceRule) -> "Dataset":
+def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
     """Builds the questions that come with Ragloom, over the documents that do."""
     from ragloom.dataset.lines import packaged
 
-    return packaged(name, occurrence)
+    return packaged(name, occurrence, max_missing)
 
 
 def jsonl(
@@ -30,6 +32,7 @@ def jsonl(
     path: Name,
     group: Literal["own", "document", "query"],
     occurrence: OccurrenceRule,
+    max_missing: MaxMissing,
 ) -> "Dataset":
     """Builds the dataset of a file in Ragloom's own form, one question a line.
 
@@ -39,7 +42,7 @@ def jsonl(
     from ragloom.dataset.lines import read
 
     place = Path(path).expanduser()
-    return read(place, name=name or place.stem, group=group, occurrence=occurrence)
+    return read(place, name=name or place.stem, group=group, occurrence=occurrence, max_missing=max_missing)
 
 
 def spans(
@@ -50,6 +53,7 @@ def spans(
     corpora: Name,
     group: Literal["document", "query"],
     occurrence: OccurrenceRule,
+    max_missing: MaxMissing,
 ) -> "Dataset":
     """Builds the dataset of a folder with a corpus and a table of questions with quotes.
 
@@ -65,6 +69,7 @@ def spans(
         name=name or place.resolve().name,
         group=group,
         occurrence=occurrence,
+        max_missing=max_missing,
     )
 
 
@@ -92,6 +97,7 @@ def squad(
     path: Name,
     document: Literal["context", "article"],
     group: Literal["document", "article", "query"],
+    max_missing: MaxMissing,
     max_file_mb: Annotated[float, Field(gt=0)],
 ) -> "Dataset":
     """Builds the dataset of a file in the form of SQuAD 1, SQuAD 2 or KorQuAD.
@@ -102,4 +108,11 @@ def squad(
     from ragloom.dataset.answered import read
 
     place = Path(path).expanduser()
-    return read(place, name=name or place.stem, document=document, group=group, max_bytes=round(max_file_mb * 1e6))
+    return read(
+        place,
+        name=name or place.stem,
+        document=document,
+        group=group,
+        max_missing=max_missing,
+        max_bytes=round(max_file_mb * 1e6),
+    )

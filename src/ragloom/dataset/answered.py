@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ragloom.dataset.base import Dataset, counted, language
+from ragloom.dataset.base import Dataset, demand_few, language
+from ragloom.errors import counted
 from ragloom.gold import GoldSpan, Query
 from ragloom.records import sha256
 from ragloom.squad import Question, SquadDocument, Unit
@@ -14,18 +15,19 @@ from ragloom.squad import read as read_squad
 Group = Literal["document", "article", "query"]
 
 
-def read(path: Path, *, name: str, document: Unit, group: Group, max_bytes: int) -> Dataset:
+def read(path: Path, *, name: str, document: Unit, group: Group, max_missing: float, max_bytes: int) -> Dataset:
     """Reads a file.
 
     A question's gold is its answer's range, with several annotators' answers as its places, and the document, graded 1.
     A question without an answer (SQuAD 2) has no gold.
 
     Raises:
-        DataError: the file is missing or malformed.
+        DataError: the file is missing or malformed, or too many answers are not where it says.
     """
     documents, wrong = read_squad(path, document, max_bytes, "dataset")
     queries = [_query(item, question, group) for item in documents for question in item.questions]
     hashes = {item.id: sha256(item.text) for item in documents}
+    demand_few(name, wrong, sum(map(len, (query.spans for query in queries))) + len(wrong), max_missing)
     problems = [f"{counted(wrong, 'answer')} left out"] if wrong else []
     return Dataset(name, queries, "first", problems, hashes)
 

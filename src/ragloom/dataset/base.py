@@ -13,16 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ragloom.errors import DataError
+from ragloom.errors import DataError, counted
 from ragloom.gold import GoldSpan, Query, Range, gold_digest
-from ragloom.normal import normalised
+from ragloom.normal import normalised, spaced
 from ragloom.records import sha256
 
 Occurrence = Literal["any", "first"]
 """Where a quote that stands several times in its document counts: at its best single place, or at its first."""
 
-_NAMED = 5
-"""Examples that a problem names."""
 _SHOWN = 20
 """Malformed lines that an error lists."""
 _BLANKS = re.compile(r"\s+")
@@ -55,6 +53,7 @@ class Dataset:
         problems: what loading has to report, one line each.
         occurrence: the rule for a quote that is found several times.
         text_hashes: document -> SHA-256 of its stored text, where ranges are true of exactly that text.
+        max_missing: share of the quotes given that may be missing in the documents.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Dataset:
     occurrence: Occurrence
     problems: list[str] = field(default_factory=list)
     text_hashes: Mapping[str, str] = field(default_factory=dict)
+    max_missing: float = 1.0
 
     def __post_init__(self) -> None:
         seen: dict[str, int] = {}
@@ -91,7 +91,8 @@ class Dataset:
                 each document.
 
         Raises:
-            DataError: documents of the gold are not there or read otherwise, or a range is outside its document's text.
+            DataError: documents of the gold are not there or read otherwise, a range is outside its document's text,
+                or too many quotes are not found.
         """
         wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for at, query in enumerate(self._queries):
@@ -105,7 +106,7 @@ class Dataset:
             search.look(name, text, spans)
             if text is not None and name in self.text_hashes and sha256(text) != self.text_hashes[name]:
                 search.changed.append(name)
-        search.demand_all(self.name)
+        search.demand_all(self.name, self.max_missing)
         queries = [search.found(at, query) for at, query in enumerate(self._queries)]
         return Checked(queries, [*self.problems, *search.problems(), *_unjudged(queries)])
 
@@ -144,7 +145,8 @@ class _Search:
             self._outside += [f"{start}-{end} of query {name}, which has {len(text)}" for start, end in outside]
             return () if outside else span.places
         quote = normalised(span.quote)  # as its document's text was: CRLF is `\n` in both
-        right = tuple(place for place in span.places if text[slice(*place)] == quote)
+        words = quote.split()
+        right = tuple(place for place in span.places if text[slice(*place)].split() == words)
         if span.places and not right:
             self._moved.append(name)
         occurrences = tuple(_occurrences(text, quote))
@@ -157,8 +159,8 @@ class _Search:
             self._several.append(name)
         return ordered if self._occurrence == "any" else ordered[: max(1, len(right))]
 
-    def demand_all(self, dataset: str) -> None:
-        """Raises if a document is missing or a range is outside its text."""
+    def demand_all(self, dataset: str, max_missing: float) -> None:
+        """Raises if a document is missing, a range is outside its text, or too many quotes are not found."""
         problems = []
         if self._missing:
             problems.append(
@@ -177,6 +179,8 @@ class _Search:
             )
         if problems:
             raise DataError(*problems)
+        given = sum(bool(span.quote) for query in self._queries for span in query.spans)
+        demand_few(dataset, self._lost, given, max_missing)
 
     def found(self, at: int, query: Query) -> Query:
         """Returns a query with those of its spans that were found."""
@@ -192,6 +196,16 @@ class _Search:
             (self._several, f"is found several times ({rule})", f"are found several times ({rule})"),
         )
         return [f"{counted(names, 'quote')} {one if len(names) == 1 else many}" for names, one, many in kinds if names]
+
+
+def demand_few(dataset: str, missing: Sequence[str], given: int, max_missing: float) -> None:
+    """Raises if too many of the quotes given are missing: means over the rest would say little of the dataset."""
+    if len(missing) > max_missing * given:
+        raise DataError(
+            f"dataset: {dataset}: {counted(missing, 'quote')} of {given:,} are not in the documents; "
+            f"dataset.max_missing={max_missing:g} allows {int(max_missing * given):,}. Choose the source of "
+            "the dataset, correct the quotes, or raise dataset.max_missing"
+        )
 
 
 def grouped(query: Query, group: Literal["document", "query"]) -> Query:
@@ -225,12 +239,6 @@ def language(text: str) -> str:
     return language_of(text)
 
 
-def counted(names: Sequence[str], noun: str) -> str:
-    """Counts things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
-    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"
-
-
 def _unjudged(queries: Sequence[Query]) -> list[str]:
     without = [query.id for query in queries if not query.judged and query.answerable is not False]
     if not without:
@@ -238,12 +246,21 @@ def _unjudged(queries: Sequence[Query]) -> list[str]:
     return [f"{counted(without, 'question')} without gold: counted apart, in no mean of retrieval"]
 
 
-def _occurrences(text: str, quote: str) -> Iterator[Range]:
-    """Yields where a quote stands, overlapping places included."""
+def _occurrences(text: str, quote: str) -> list[Range]:
+    """Returns where a quote stands, overlapping places included; white space between its words may differ."""
+    exact: list[Range] = []
     at = text.find(quote) if quote else -1
     while at >= 0:
-        yield at, at + len(quote)
+        exact.append((at, at + len(quote)))
         at = text.find(quote, at + 1)
+    places, pattern = list(exact), re.compile(spaced(quote))
+    found = pattern.search(text)
+    while found is not None:
+        start, end = found.span()
+        if not any(first <= start and end <= last for first, last in exact):  # the same place without outer blanks
+            places.append((start, end))
+        found = pattern.search(text, start + 1)
+    return sorted(places)
 
 
 def _blanks(text: str, place: Range) -> Iterator[Range]:

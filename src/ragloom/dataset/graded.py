@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ragloom.dataset.base import Dataset, counted, file_bytes, grouped, language, raised
-from ragloom.errors import DataError
+from ragloom.dataset.base import Dataset, file_bytes, grouped, language, raised
+from ragloom.errors import DataError, counted
 from ragloom.gold import Query
 
 _HEADER = ("query-id", "corpus-id", "score")

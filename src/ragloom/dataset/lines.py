@@ -55,7 +55,7 @@ class _Line(_Strict):
         return self
 
 
-def read(path: Path, *, name: str, group: Group, occurrence: Occurrence) -> Dataset:
+def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
     """Reads a file.
 
     Raises:
@@ -69,12 +69,13 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence) -> Data
             wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
     if wrong:
         raise raised(wrong)
-    return Dataset(name, queries, occurrence)
+    return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
-def packaged(name: str, occurrence: Occurrence) -> Dataset:
+def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
     """Reads the questions that come with Ragloom."""
-    return read(Path(__file__).parent / "sample.jsonl", name=name, group="own", occurrence=occurrence)
+    place = Path(__file__).parent / "sample.jsonl"
+    return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

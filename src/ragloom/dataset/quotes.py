@@ -25,7 +25,13 @@ _MAX_FIELD = 50_000_000
 
 
 def read(
-    table: Path, corpora: Path, *, name: str, group: Literal["document", "query"], occurrence: Occurrence
+    table: Path,
+    corpora: Path,
+    *,
+    name: str,
+    group: Literal["document", "query"],
+    occurrence: Occurrence,
+    max_missing: float,
 ) -> Dataset:
     """Reads a table; a question's id is the number of its row, from 1.
 
@@ -42,7 +48,7 @@ def read(
             wrong.append(f"dataset: {table}: row {number}: {error}")
     if wrong:
         raise raised(wrong)
-    return Dataset(name, queries, occurrence)
+    return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
 class _Documents:

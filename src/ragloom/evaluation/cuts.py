@@ -55,10 +55,12 @@ def cut_before(assembly: Assembly, stages: Stages) -> tuple[KeptCuts, Unit]:
     with stages.unit("chunks", key) as unit:
         kept = KeptCuts(unit, assembly.source)
         if key["embedding"] is None:
-            jobs = (Job(item) for item in assembly.source.entries() if isinstance(item, Entry))
             with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
-                for _ in kept.run(readers, jobs):
-                    pass
+                for _, found in kept.run(readers, kept.jobs()):
+                    if isinstance(found, Unreadable):
+                        kept.unreadable.append(found)
+                    elif isinstance(found, Cut) and not len(found):
+                        kept.empty.append(found.document)
             kept.counts = False  # what was made above is found by the ingest, and was not found before
     return kept, unit
 
@@ -72,16 +74,39 @@ class KeptCuts:
 
     Attributes:
         counts: whether what is given back counts as found.
+        unreadable: what could not be listed, or not read when all documents were cut.
+        empty: ids of documents without chunks, when all were cut.
     """
 
     def __init__(self, unit: Unit, source: Source) -> None:
         self.counts = True
+        self.unreadable: list[Unreadable] = []
+        self.empty: list[str] = []
         self._unit = unit
         self._source = source
 
     def close(self) -> None:
         """Lets go of the file."""
         self._unit.items.close()
+
+    def jobs(self) -> Iterator[Job]:
+        """Lists all documents of the source."""
+        for item in self._source.entries():
+            if isinstance(item, Entry):
+                yield Job(item)
+            elif isinstance(item, Unreadable):
+                self.unreadable.append(item)
+
+    def text(self, entry: Entry) -> str | None:
+        """Returns the text of a document; None where it cannot be read."""
+        name = self._name(Job(entry))
+        value = None if name is None else self._unit.there(name)
+        if value is not None:
+            return str(value["content"])
+        try:  # too long to be kept
+            return str(self._source.parse(entry, self._source.read(entry)).text) if name is not None else None
+        except CannotRead:
+            return None
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yields each job with what came of it, in order, as `readers.run` does; only what is not kept is read."""

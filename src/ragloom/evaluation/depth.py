@@ -1,110 +1,85 @@
-"""Reads a ranking as far down as metrics look. Knows engines by one method, and no option.
+"""How far down a ranking is read: the config's own search, then steps below it, until metrics have enough.
 
-A ranking of documents needs k distinct ones, however many chunks of each come before: retrieval goes on until they are
-there, or nothing more is.
+A ranking of documents needs k distinct ones, however many chunks of each come before. What a step appends does not
+depend on what metrics need, so that no prefix of a ranking depends on which metrics are requested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from llama_index.core.schema import NodeWithScore
-
+from ragloom.evaluation.found import Found, Ranking, found_of, ranking_of
 from ragloom.measures import Need
-from ragloom.nodes import to_chunk
 
 if TYPE_CHECKING:
     from ragloom.query import Result
-
-
-@dataclass(frozen=True)
-class Depth:
-    """How many chunks leave the stages.
-
-    Attributes:
-        top_k: the retriever.
-        top_n: the reranker.
-    """
-
-    top_k: int
-    top_n: int
-
-
-class Engine(Protocol):
-    """What searches at one depth."""
-
-    def search(self, question: str) -> Result:
-        """Retrieves and reranks."""
+    from ragloom.retriever.deeper import Below
 
 
 class Deepening:
-    """Searches as the config says, and deeper where that is not far enough for the metrics.
-
-    The reranker is given what the config says until its whole order is not long enough; only then the retriever gives
-    more.
+    """Reads rankings as far down as metrics look.
 
     Args:
-        engine: builds the engine of a depth; asked once for each.
-        configured: the config's own depth.
+        search: the config's own search, of which the reranker leaves all that it is given.
+        below: reads one step below the known chunks: question, step from 1, their ids.
+        top_k: chunks that leave the retriever in the config's own search.
+        least: chunks of a ranking that are shown in any case.
         need: how far the metrics look.
         count: counts the tokens of a text, for a need of tokens.
     """
 
     def __init__(
-        self, engine: Callable[[Depth], Engine], configured: Depth, need: Need, count: Callable[[str], int]
+        self,
+        search: Callable[[str], Result],
+        below: Callable[[str, int, Set[str]], Below],
+        top_k: int,
+        least: int,
+        need: Need,
+        count: Callable[[str], int],
     ) -> None:
-        self._engine = engine
-        self._configured = configured
+        self._search = search
+        self._below = below
+        self._top_k = top_k
+        self._least = least
         self._need = need
         self._count = count
 
-    def search(self, question: str) -> tuple[Result, bool]:
-        """Returns a ranking that is long enough, or all there is, and whether it is of the config's own depth.
+    def first(self, question: str) -> tuple[Ranking, dict[str, float]]:
+        """Searches as the config says; returns the ranking and stage -> milliseconds."""
+        result = self._search(question)
+        return ranking_of(result, top_k=self._top_k), result.timings_ms
 
-        Usage and timings are those of the first search: looking deeper is the metric's doing, not the config's.
-        """
-        first: Result | None = None
-        for depth in _depths(self._configured, self._need):
-            result = self._engine(depth).search(question)
-            if first is None:
-                first = result
-            result.usage, result.timings_ms = first.usage, first.timings_ms
-            if self._enough(result.nodes) or len(result.nodes) < depth.top_n:
-                return result, depth == self._configured
-        raise AssertionError("depths do not end")
+    def extended(self, question: str, ranking: Ranking) -> Ranking:
+        """Appends step after step until there is enough, or nothing more."""
+        while not self.suffices(ranking):
+            known = {item.chunk.id for item in ranking.found} | {*ranking.dropped}
+            step = self._below(question, len(ranking.ends), known)
+            found = (*ranking.found, *found_of(step.nodes))
+            ranking = replace(ranking, found=found, ends=(*ranking.ends, len(found)), more=step.more)
+        return ranking
 
-    def _enough(self, nodes: Sequence[NodeWithScore]) -> bool:
-        need = self._need
-        if len(nodes) < need.chunks:
-            return False
-        if need.documents and len({to_chunk(node.node).document for node in nodes}) < need.documents:
-            return False
-        return not need.tokens or sum(self._count(node.node.get_content()) for node in nodes) >= need.tokens
+    def suffices(self, ranking: Ranking) -> bool:
+        """Says whether a ranking is long enough for the metrics, or all there is."""
+        return not ranking.more or reach(ranking.found, self._need, self._count) is not None
 
-
-def depths_at_most(configured: Depth, need: Need, chunks: int | None) -> list[Depth] | None:
-    """Lists the depths that one question may be searched at; None where nobody knows where that ends.
-
-    Args:
-        configured, need: as `Deepening` has them.
-        chunks: of the index, at most; None: not known.
-    """
-    enough = None if need.documents else max(need.chunks, need.tokens)  # a chunk has a token at least
-    ends = [end for end in (enough, None if chunks is None else chunks + 1) if end is not None]
-    if not ends:
-        return None
-    found = []
-    for depth in _depths(configured, need):
-        found.append(depth)
-        if depth.top_n >= min(ends):
-            break
-    return found
+    def cut(self, ranking: Ranking) -> Ranking:
+        """Leaves what the metrics look at: the same whoever read the ranking, and however deep."""
+        enough = reach(ranking.found, self._need, self._count)
+        shown = len(ranking.found) if enough is None else max(enough, min(self._least, ranking.reranked))
+        return replace(ranking, found=ranking.found[:shown])
 
 
-def _depths(configured: Depth, need: Need) -> Sequence[Depth]:
-    """Lists the depths to be tried, each twice as deep as the one before."""
-    least = max(configured.top_k, need.chunks)
-    depths = [configured] if configured.top_n >= need.chunks and not need.documents else []
-    return [*depths, *(Depth(least << step, least << step) for step in range(32))]
+def reach(found: Sequence[Found], need: Need, count: Callable[[str], int]) -> int | None:
+    """Returns how many of the first chunks fulfil a need; None where all together do not."""
+    names: set[str] = set()
+    tokens = 0
+    if need == Need():
+        return 0
+    for length, item in enumerate(found, start=1):
+        names.add(item.chunk.document)
+        tokens += count(item.chunk.text) if need.tokens else 0
+        if length >= need.chunks and len(names) >= need.documents and tokens >= need.tokens:
+            return length
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,16 +40,25 @@ class Ranking:
     """What a question found.
 
     Attributes:
-        found: best first.
-        as_configured: whether it is what the config's own depths give; False where metrics look further down.
-        usage: what the question cost, caches aside; see `usage_of`.
+        found: best first: what the reranker ordered, then what stands below its list.
+        ends: lengths after the reranker, and after each step below it (`ragloom.retriever.deeper`).
+        more: whether a further step may find something.
+        dropped: ids of chunks that the reranker was given and left out.
+        usage: what the question cost, caches aside; see `usage_of`. Steps below cost the metrics, not the config.
         notes: what the reader should know.
     """
 
     found: tuple[Found, ...] = ()
-    as_configured: bool = True
+    ends: tuple[int, ...] = ()
+    more: bool = False
+    dropped: tuple[str, ...] = ()
     usage: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def reranked(self) -> int:
+        """Chunks that the reranker ordered, from the first."""
+        return self.ends[0] if self.ends else len(self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +119,43 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     return models
 
 
-def ranking_of(result: Result, *, as_configured: bool) -> Ranking:
-    """Takes the ranking out of a search's result."""
-    found = tuple(
+def ranking_of(result: Result, *, top_k: int) -> Ranking:
+    """Takes the ranking out of a search's result.
+
+    Args:
+        result: of a reranker that left all it was given.
+        top_k: chunks that the retriever may give.
+    """
+    found = found_of(result.nodes)
+    ids = {item.chunk.id for item in found}
+    return Ranking(
+        found,
+        ends=(len(found),),
+        more=len(result.found) >= top_k,
+        dropped=tuple(id for id in result.found if id not in ids),
+        usage=usage_of(result.usage),
+        notes=tuple(result.notes),
+    )
+
+
+def found_of(nodes: Sequence[NodeWithScore]) -> tuple[Found, ...]:
+    """Shows nodes as chunks of a ranking."""
+    return tuple(
         Found(
             to_chunk(node.node),
             None if node.score is None else float(node.score),
             {name: value for name in _ARMS if (value := getattr(node, name, None)) is not None},
         )
-        for node in result.nodes
+        for node in nodes
     )
-    return Ranking(found, as_configured, usage_of(result.usage), tuple(result.notes))
 
 
-def result_of(question: str, ranking: Ranking) -> Result:
-    """Gives a ranking back as what a search returns, so that it can be answered from."""
+def result_of(question: str, ranking: Ranking, top_n: int) -> Result:
+    """Gives a ranking back as what the config's own search returns, so that it can be answered from."""
     from ragloom.retriever.ranked import Ranked
 
-    nodes: list[NodeWithScore] = [
-        Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in ranking.found
-    ]
+    own = ranking.found[: min(top_n, ranking.reranked)]
+    nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]
     return Result(question, nodes=nodes)
 
 
@@ -138,7 +164,9 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
     found = [{**asdict(item.chunk), "score": item.score, "arms": dict(item.arms)} for item in ranking.found]
     return {
         "found": found,
-        "as_configured": ranking.as_configured,
+        "ends": list(ranking.ends),
+        "more": ranking.more,
+        "dropped": list(ranking.dropped),
         "usage": dict(ranking.usage),
         "notes": list(ranking.notes),
     }
@@ -150,7 +178,8 @@ def ranking_from(shown: Mapping[str, Any]) -> Ranking:
     for item in shown["found"]:
         fields = {key: value for key, value in item.items() if key not in ("score", "arms")}
         found.append(Found(Chunk(**fields), item["score"], item["arms"]))
-    return Ranking(tuple(found), shown["as_configured"], shown["usage"], tuple(shown["notes"]))
+    ends, dropped = tuple(shown["ends"]), tuple(shown["dropped"])
+    return Ranking(tuple(found), ends, shown["more"], dropped, shown["usage"], tuple(shown["notes"]))
 
 
 def answer_of(result: Result) -> Answer:

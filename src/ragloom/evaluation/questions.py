@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
-from dataclasses import asdict
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
-from ragloom.evaluation.depth import Deepening, Depth
+from ragloom.evaluation.depth import Deepening
 from ragloom.evaluation.found import (
     Asked,
     answer_from,
@@ -16,7 +16,6 @@ from ragloom.evaluation.found import (
     answer_of,
     ranking_from,
     ranking_json,
-    ranking_of,
     result_of,
 )
 from ragloom.evaluation.step import committed
@@ -30,9 +29,10 @@ if TYPE_CHECKING:
     from ragloom.config import Config
     from ragloom.gold import Query
     from ragloom.query import CitedQueryEngine
+    from ragloom.retriever.deeper import Below
     from ragloom.vector_store.interface import Index
 
-RANKING_CODE = 1
+RANKING_CODE = 2
 """Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
 ANSWER_CODE = 2
 """The same of the way from a ranking to an answer."""
@@ -52,17 +52,23 @@ class Questions:
     def __init__(self, assembly: Assembly, index: Index, need: Need) -> None:
         self._assembly = assembly
         self._index = index
-        self._need = need
         self._building = threading.Lock()
-        self._engines: dict[Depth | None, CitedQueryEngine] = {}
+        self._engines: dict[tuple[bool, bool], CitedQueryEngine] = {}
         tree = assembly.config.tree
-        self._own = Depth(tree["retriever"]["top_k"], tree["reranker"]["top_n"])
-        self._deepening = Deepening(self._engine, self._own, need, lambda text: self._tokenizer.count(text))
+        self._top_k, self._top_n = tree["retriever"]["top_k"], tree["reranker"]["top_n"]
+        self._deepening = Deepening(
+            lambda question: self._engine(answering=False, whole=True).search(question),
+            self._below,
+            self._top_k,
+            self._top_n,
+            need,
+            lambda text: self._tokenizer.count(text),
+        )
 
     def ranking_key(self) -> dict[str, Any]:
         """All that decides the ranking of a question."""
         index = {**committed(self._index.info), "built": self._index.info.description}
-        return {"index": index, **method(self._assembly.config, self._need)}
+        return {"index": index, **method(self._assembly.config)}
 
     def answer_key(self) -> dict[str, Any]:
         """All that decides the answer to a question."""
@@ -75,16 +81,25 @@ class Questions:
         }
 
     def rank(self, unit: Unit, query: Query) -> Asked:
-        """Finds a question's ranking, or makes it."""
+        """Finds a question's ranking, makes it, or extends one that is not deep enough."""
         timings: dict[str, float] = {}
 
-        def make() -> dict[str, Any]:
-            result, as_configured = self._deepening.search(query.text)
-            timings.update(result.timings_ms)
-            return ranking_json(ranking_of(result, as_configured=as_configured))
+        def grow(value: Any | None) -> dict[str, Any] | None:
+            if value is not None and self.suffices(value):
+                return None
+            if value is None:
+                ranking, spent = self._deepening.first(query.text)
+                timings.update(spent)
+            else:
+                ranking = ranking_from(value)
+            return ranking_json(self._deepening.extended(query.text, ranking))
 
-        value = unit.item(sha256(query.text), make)
-        return Asked(ranking_from(value), timings_ms=timings)
+        value = unit.grown(sha256(query.text), grow)
+        return Asked(self._deepening.cut(ranking_from(value)), timings_ms=timings)
+
+    def suffices(self, value: dict[str, Any]) -> bool:
+        """Says whether a ranking that was kept is deep enough."""
+        return self._deepening.suffices(ranking_from(value))
 
     def answer(self, unit: Unit, query: Query, ranked: Asked) -> Asked:
         """Finds a question's answer, or makes it; a question without a ranking stays as it is."""
@@ -93,12 +108,8 @@ class Questions:
         timings = dict(ranked.timings_ms)
 
         def make() -> dict[str, Any]:
-            engine = self._engine(self._own, answering=True)
-            # A ranking that was read deeper than the config says is not what this config answers from.
-            if ranked.ranking.as_configured:
-                result = engine.complete(result_of(query.text, ranked.ranking))
-            else:
-                result = engine.answer(query.text)
+            own = result_of(query.text, ranked.ranking, self._top_n)
+            result = self._engine(answering=True).complete(own)
             timings.update(result.timings_ms)
             return answer_json(answer_of(result))
 
@@ -107,18 +118,35 @@ class Questions:
 
     def timings(self, question: str, *, answering: bool) -> dict[str, float]:
         """Asks a question as the config says, keeps nothing, and returns stage -> milliseconds."""
-        engine = self._engine(self._own, answering=answering)
+        engine = self._engine(answering=answering)
         result = engine.answer(question) if answering else engine.search(question)
         return result.timings_ms
 
-    def _engine(self, depth: Depth, *, answering: bool = False) -> CitedQueryEngine:
-        key = None if answering else depth
+    def _engine(self, *, answering: bool, whole: bool = False) -> CitedQueryEngine:
+        """Builds what searches or answers as the config says; `whole` keeps all that the reranker orders."""
         with self._building:
-            if key not in self._engines:
-                self._engines[key] = self._assembly.query_engine(
-                    self._index, answering=answering, depth=(depth.top_k, depth.top_n)
+            if (answering, whole) not in self._engines:
+                self._engines[answering, whole] = self._assembly.query_engine(
+                    self._index, answering=answering, top_n=self._top_k if whole else None
                 )
-            return self._engines[key]
+            return self._engines[answering, whole]
+
+    def _below(self, question: str, step: int, known: Set[str]) -> Below:
+        from llama_index.core.schema import QueryBundle
+
+        from ragloom.retriever import deeper
+
+        query = QueryBundle(question)
+        if hasattr(self._retriever, "fused"):
+            return deeper.below(self._retriever, query, step, known)
+        # A retriever of somebody's own has no arms: it is asked for a longer list, of which what is known is left out.
+        most = deeper.limit(self._top_k, step)
+        nodes = self._assembly.retriever(self._index, top_k=most).retrieve(query)
+        return deeper.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
+
+    @functools.cached_property
+    def _retriever(self) -> Any:
+        return self._assembly.retriever(self._index)
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
@@ -127,7 +155,7 @@ class Questions:
         return load(self._assembly.config.tree["metrics"]["tokenizer"])
 
 
-def method(config: Config, need: Need) -> dict[str, Any]:
+def method(config: Config) -> dict[str, Any]:
     """All that decides the ranking of a question beside the index."""
     return {
         "code": RANKING_CODE,
@@ -136,8 +164,6 @@ def method(config: Config, need: Need) -> dict[str, Any]:
         "retriever": described(config, "retriever"),
         "reranker": described(config, "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name
-        "need": asdict(need),
-        "tokenizer": config.tree["metrics"]["tokenizer"] if need.tokens else None,
     }
 
 

@@ -5,6 +5,7 @@
     metrics.json    means, verdicts, counts, cost: byte-equal for the same index and config
     queries.jsonl   a line for each question, in the dataset's order
     run.trec, qrels.trec    what standard tools read
+    documents.txt   ids of the documents that were searched, a JSON text a line; run.json has their digest
     latency.json    only where a pass for latency was made
 
 Seeds are those that were sent to models. Nothing else is drawn at random: samples are chosen by digests, and vectors
@@ -82,8 +83,8 @@ def json_text(value: Mapping[str, Any]) -> str:
     return json.dumps(redact_tree(dict(value)), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def json_line(value: Mapping[str, Any]) -> str:
-    """Writes a mapping as one line of JSON."""
+def json_line(value: Mapping[str, Any] | str) -> str:
+    """Writes a value as one line of JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -7,15 +7,16 @@ questions whose gold a metric suits, so that a failure can only lower it.
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ragloom.evaluation.depth import reach
 from ragloom.evaluation.found import Asked, Ranking, Scores
 from ragloom.gold import Query
-from ragloom.measures import OMEGA, Measure, MetricSettings, measures
+from ragloom.measures import OMEGA, Measure, MetricSettings, Need, measures
 from ragloom.metrics import Passage
 from ragloom.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
 from ragloom.metrics.spans import Convention, at_first_occurrence, precision_omega, span_scores, within_budget
@@ -24,6 +25,8 @@ from ragloom.records import Chunk
 if TYPE_CHECKING:
     from ragloom.tokenizer import Tokenizer
 
+METRICS_CODE = 1
+"""Raise it when the same ranking or answer gets another score: `compare` refuses to mix runs of two versions."""
 _DOCUMENTS_HELD = 64  # texts and chunks kept at a time: questions of one document follow each other
 
 
@@ -76,8 +79,32 @@ class Scorer:
         for at, query in enumerate(queries):
             if query.spans:
                 found[at] |= self._of_characters(query, asked[at])
-        order = [item.name for item in (*self._of_spans, *self._of_documents)]
-        return [{name: scores[name] for name in order if name in scores} for scores in found]
+        return [
+            {item.name: scores[item.name] for item in self._suiting(query) if item.name in scores}
+            for query, scores in zip(queries, found, strict=True)
+        ]
+
+    def below(self, queries: Sequence[Query], asked: Sequence[Asked]) -> dict[str, int]:
+        """Counts for each metric the questions on which it looks below what the reranker ordered; none is left out."""
+        counts: Counter[str] = Counter()
+        for query, outcome in zip(queries, asked, strict=True):
+            ranking = outcome.ranking
+            for item in self._suiting(query):
+                looked = reach(ranking.found, self._needed(item, query), lambda text: self._tokenizer().count(text))
+                counts[item.name] += (len(ranking.found) if looked is None else looked) > ranking.reranked
+        return {name: count for name, count in counts.items() if count}
+
+    def _suiting(self, query: Query) -> Sequence[Measure]:
+        """Lists the metrics of a question's kind of gold, as they were asked for."""
+        return self._of_spans if query.spans else self._of_documents if query.grades else ()
+
+    @staticmethod
+    def _needed(item: Measure, query: Query) -> Need:
+        if not item.k:
+            return Need()
+        if item.budget:
+            return Need(tokens=item.k)
+        return Need(documents=item.k) if by_documents(query) else Need(chunks=item.k)
 
     def ranked(self, queries: Sequence[Query], asked: Sequence[Asked]) -> list[list[str]]:
         """Ranks for each question the ids that its qrels name: documents, or gold spans; none without gold."""

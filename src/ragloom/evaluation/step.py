@@ -6,13 +6,16 @@ stored before. An ingest that could not bring the index in step is an error here
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ragloom import fingerprint
 from ragloom.cost import BudgetSpent
-from ragloom.errors import DataError
+from ragloom.errors import DataError, counted
 from ragloom.evaluation.found import usage_of
+from ragloom.evaluation.written import dollars_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
 from ragloom.secrets import redact_tree
 from ragloom.stages import Stages, Unit
@@ -31,15 +34,54 @@ def committed(info: IndexInfo) -> dict[str, Any]:
     return {"name": info.name, "version": info.version, "committed_at": info.committed_at.isoformat()}
 
 
-def content_digest(index: Index) -> str:
-    """Digests what an index holds, to 64 hexadecimal digits: the same after an ingest that changed nothing."""
+@dataclass(frozen=True)
+class Held:
+    """What an index holds.
+
+    Attributes:
+        content: digest of all, 64 hexadecimal digits: the same after an ingest that changed nothing.
+        searched: ids of the documents that have chunks, in order.
+        empty: ids of those that have none: they exist, and are never found.
+    """
+
+    content: str
+    searched: list[str]
+    empty: list[str]
+
+    def problems(self) -> list[str]:
+        """Says which documents hold nothing to search."""
+        return without_text(self.empty)
+
+    def documents(self) -> str:
+        """Digests the ids of the documents that are searched, to 64 hexadecimal digits."""
+        return sha256(canonical_json(self.searched))
+
+
+def held(index: Index) -> Held:
+    """Reads what an index holds."""
     rows = sorted((row.id, row.content_hash, row.chunks) for row in index.manifest())
-    return sha256(canonical_json([index.info.description, rows]))
+    content = sha256(canonical_json([index.info.description, rows]))
+    return Held(content, [id for id, _, chunks in rows if chunks], [id for id, _, chunks in rows if not chunks])
 
 
-def in_step(
-    assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]
-) -> tuple[Index, Unit, dict[str, Any]]:
+@dataclass(frozen=True)
+class InStep:
+    """An index that holds what its source holds, as far as that can be read.
+
+    Attributes:
+        index: opened.
+        unit: what the cache knew.
+        took: what building the index took.
+        unreadable: [location, reason] of each document that the source could not read (the first 10,000).
+    """
+
+    index: Index
+    unit: Unit
+    took: dict[str, Any]
+    unreadable: list[list[str]]
+
+
+def in_step(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]) -> InStep:
     """Opens the index, after an ingest unless the source is listed exactly as it was when that commit was made.
 
     Args:
@@ -47,11 +89,9 @@ def in_step(
         stages: remember what was listed.
         ingest: brings the index in step.
 
-    Returns:
-        the index, what the cache knew, and what building the index took.
-
     Raises:
-        DataError: the ingest could not bring it in step: something is unreadable, or vanished and was not deleted.
+        DataError: the ingest could not bring it in step: a stage after the source lost a document, an older version of
+            an unreadable one is still there, or something vanished and was not deleted.
         BudgetSpent: it stopped before a call that would have exceeded the budget.
     """
     with stages.unit("index", index_key(assembly)) as unit:
@@ -59,14 +99,49 @@ def in_step(
         index = _as_listed(assembly, known)
         if known is not None and index is not None:
             unit.counts.hits += 1
-            return index, unit, known["took"]
+            return InStep(index, unit, known["took"], known.get("unreadable", []))
         unit.known = False  # what is kept is of another commit
         summary = ingest()
         _demand_complete(summary)
         index = assembly.open()
+        _demand_current(summary, index)
         took = _took(summary, index.info, known)
-        unit.put(_COMMIT, {"commit": committed(index.info), "took": took})
-        return index, unit, took
+        unreadable = [[item.location, item.reason] for item in summary.unreadable]
+        unit.put(_COMMIT, {"commit": committed(index.info), "took": took, "unreadable": unreadable})
+        return InStep(index, unit, took, unreadable)
+
+
+def without_text(ids: Sequence[str]) -> list[str]:
+    """Says which documents hold nothing to search: they exist, and are never found."""
+    return [f"{counted(ids, 'document')} without text: in the corpus, and never found"] if ids else []
+
+
+def missing(unreadable: Sequence[Sequence[str]]) -> list[str]:
+    """Says what the source could not read, as [location, reason]: it is missing for every config, and is no error."""
+    if not unreadable:
+        return []
+    shown = [f"{location} ({reason})" for location, reason in unreadable]
+    return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"]
+
+
+def index_json(index: Index, there: Held, took: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
+    """Shows an index, what it holds and what building it took."""
+    info = index.info
+    usage = took.get("usage")
+    return {
+        "name": info.name,
+        "fingerprint": fingerprint.digest(info.description),
+        "commit": committed(info),
+        "content": there.content,
+        "documents": info.documents,
+        "searched": there.documents(),
+        "empty": len(there.empty),
+        "chunks": info.chunks,
+        "bytes": info.bytes,
+        "ingest_seconds": took.get("seconds"),
+        "embedding_tokens": took.get("tokens"),
+        "usd": None if usage is None else dollars_of(usage, prices),
+    }
 
 
 def index_key(assembly: Assembly) -> dict[str, Any]:
@@ -85,6 +160,12 @@ def found_in_step(assembly: Assembly, stages: Stages) -> Index | None:
         return None
     with stages.unit("index", key) as unit:
         return _as_listed(assembly, unit.there(_COMMIT))
+
+
+def kept_unreadable(assembly: Assembly, stages: Stages) -> list[list[str]]:
+    """Returns [location, reason] of what the source could not read when the index was last brought in step."""
+    known = stages.values("index", index_key(assembly), [_COMMIT]).get(_COMMIT) or {}
+    return list(known.get("unreadable", []))
 
 
 def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None:
@@ -122,19 +203,44 @@ def _bytes_hash(source: Any, entry: Entry) -> str:
 
 
 def _demand_complete(summary: IngestSummary) -> None:
-    if summary.complete:
-        return
+    """Raises if an index lacks what its source can be read to hold; what no config has is reported, and no error."""
     if summary.stopped is not None and summary.stopped.startswith(_OVER_BUDGET):
         raise BudgetSpent(summary.stopped)
     reasons = []
-    if summary.unreadable_count:
-        first = summary.unreadable[0]
-        reasons.append(f"{summary.unreadable_count} could not be read, such as {first.location} ({first.reason})")
+    if summary.lost_count:
+        lost = [
+            f"{item.location} ({item.stage}: {item.reason})" for item in summary.unreadable if item.stage != "source"
+        ]
+        reasons.append(
+            f"{counted(lost, 'document')} lost after the source; a config that loses some would score higher"
+        )
     reasons += [text for text in (summary.kept, summary.stopped) if text]
+    if not reasons:
+        return
     raise DataError(
         f"source: index {summary.index} must hold what its source holds, or what is measured is not what is there: "
-        f"{'; '.join(reasons)}. Mend or exclude them; or measure the committed state as it is by ingest=never"
+        f"{'; '.join(reasons)}. Fix or exclude them; or measure the committed state as it is by ingest=never"
     )
+
+
+def _demand_current(summary: IngestSummary, index: Index) -> None:
+    """Raises if an index holds an older version of a document that cannot be read now."""
+    if not summary.unreadable:
+        return
+    held = {row.id for row in index.manifest()}
+    older = [item for item in summary.unreadable if held & _names(item.location)]
+    if older:
+        raise DataError(
+            f"source: index {summary.index} must hold what its source holds now; {len(older)} documents cannot be read "
+            f"now, and older versions of them are in it, such as {older[0].location} ({older[0].reason}). Fix them; or "
+            "exclude or remove them, so that the next ingest deletes them"
+        )
+
+
+def _names(location: str) -> set[str]:
+    """Lists the ids that a document of this place may have."""
+    parts = unicodedata.normalize("NFC", location).split("/")
+    return {"/".join(parts[at:]) for at in range(len(parts))}
 
 
 def _took(summary: IngestSummary, info: IndexInfo, known: dict[str, Any] | None) -> dict[str, Any]:

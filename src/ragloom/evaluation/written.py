@@ -19,6 +19,7 @@ class Scored:
 
     Attributes:
         ranked: for each question the ids that its qrels name.
+        below: metric -> questions on which it looks below what a reranker ordered.
     """
 
     queries: Sequence[Query]
@@ -26,12 +27,14 @@ class Scored:
     scores: Sequence[Scores]
     ranked: Sequence[Sequence[str]]
     prices: Mapping[str, Any] = field(default_factory=dict)
+    below: Mapping[str, int] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
         """Shows means, verdicts, counts and cost: equal for the same index and config, so that nothing is timed."""
         return {
             "metrics": means(self.scores),
             "verdicts": self.verdicts(),
+            **({"below_reranker": dict(self.below)} if self.below else {}),
             "counts": self.counts(),
             "cost": self.cost(),
         }
@@ -94,6 +97,7 @@ class Scored:
                 "gold": _gold(query),
                 "metrics": dict(scores),
                 "error": outcome.error,
+                "reranked": outcome.ranking.reranked,
                 "chunks": _chunks(outcome),
                 "answer": answer.text if answer is not None else None,
                 "citations": list(answer.citations) if answer is not None else [],

@@ -221,7 +221,7 @@ class Run:
     def _take(self, event: Made | Stored | BaseException) -> None:
         if isinstance(event, Made):
             for document, reason in self._vectors.took(event):
-                self._unreadable(Unreadable(shown(document.location), refusal(reason)))
+                self._unreadable(Unreadable(shown(document.location), refusal(reason), stage="embedding"))
             if self._vectors.stopped is not None:
                 self._spent(self._vectors.stopped)
         elif isinstance(event, Stored):

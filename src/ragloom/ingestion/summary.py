@@ -61,6 +61,7 @@ class IngestSummary:
         skipped: files left out by rule (the first 10,000).
         warnings: what is doubtful or missing in documents that this ingest read (the first 10,000).
         unreadable_count, skipped_count, warnings_count: of all.
+        lost_count: of the unreadable those that the source could read, and a later stage lost.
         documents, chunks: in the index when the ingest ended.
         embedded: texts that were embedded; the others' vectors were in the index or in the cache already.
         tokens: of the embedded texts, by the embedding's own tokenizer.
@@ -83,6 +84,7 @@ class IngestSummary:
     deleted: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
     unreadable_count: int = 0
+    lost_count: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     skipped_count: int = 0
     warnings: list[DocumentWarning] = field(default_factory=list)
@@ -109,6 +111,7 @@ class IngestSummary:
     def cannot_read(self, item: Unreadable) -> None:
         """Counts what could not be read, and names it."""
         self.unreadable_count += 1
+        self.lost_count += item.stage != "source"
         _keep(self.unreadable, item)
 
     def skip(self, item: Skipped) -> None:

@@ -36,8 +36,13 @@ class Ranked(NodeWithScore):
         return "Ranked"
 
 
-def ranked(candidates: Sequence[Candidate]) -> list[NodeWithScore]:
-    """Turns candidates, best first, into LlamaIndex's form."""
+def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithScore]:
+    """Turns candidates, best first, into LlamaIndex's form.
+
+    Args:
+        candidates: best first.
+        first: rank of the first of them.
+    """
     return [
         Ranked(
             node=to_node(candidate.chunk),
@@ -49,5 +54,5 @@ def ranked(candidates: Sequence[Candidate]) -> list[NodeWithScore]:
             bm25_rank=candidate.bm25_rank,
             bm25_score=candidate.bm25_score,
         )
-        for rank, candidate in enumerate(candidates, start=1)
+        for rank, candidate in enumerate(candidates, start=first)
     ]

@@ -53,9 +53,19 @@ class Arm(ABC):
         self._filters = filters
         self._min_score = min_score
 
+    @property
+    def k(self) -> int:
+        """Length of the list."""
+        return self._k
+
     @abstractmethod
-    def search(self, query: QueryBundle) -> list[Hit]:
-        """Returns the hits for a query, best first."""
+    def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
+        """Returns the hits for a query, best first.
+
+        Args:
+            query: text, with or without its vector.
+            k: length of the list; None: as configured.
+        """
 
     async def asearch(self, query: QueryBundle) -> list[Hit]:
         """As `search`, without blocking the event loop."""
@@ -81,7 +91,7 @@ class DenseArm(Arm):
         super().__init__(index, k, filters, min_score)
         self._embedding = embedding
 
-    def search(self, query: QueryBundle) -> list[Hit]:
+    def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Returns the hits for a query, best first."""
         vector = query.embedding
         if vector is None:
@@ -91,7 +101,7 @@ class DenseArm(Arm):
                     vector = self._embedding.get_query_embedding(texts[0])
                 else:
                     vector = self._embedding.get_agg_embedding_from_queries(texts)
-        return self._near(vector)
+        return self._near(vector, k or self._k)
 
     async def asearch(self, query: QueryBundle) -> list[Hit]:
         """As `search`, with the embedding's own async client."""
@@ -103,11 +113,11 @@ class DenseArm(Arm):
                     vector = await self._embedding.aget_query_embedding(texts[0])
                 else:
                     vector = await self._embedding.aget_agg_embedding_from_queries(texts)
-        return await asyncio.to_thread(self._near, vector)
+        return await asyncio.to_thread(self._near, vector, self._k)
 
-    def _near(self, vector: list[float]) -> list[Hit]:
+    def _near(self, vector: list[float], k: int) -> list[Hit]:
         with timed("dense"):
-            return ordered(self._index.dense(vector, self._k, self._filters), self._min_score)
+            return ordered(self._index.dense(vector, k, self._filters), self._min_score)
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
@@ -121,10 +131,10 @@ class DenseArm(Arm):
 class LexicalArm(Arm):
     """BM25 over the terms of the index's analyzer."""
 
-    def search(self, query: QueryBundle) -> list[Hit]:
+    def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Returns the hits for a query, best first."""
         with timed("bm25"):
-            return ordered(self._index.lexical(query.query_str, self._k, self._filters), self._min_score)
+            return ordered(self._index.lexical(query.query_str, k or self._k, self._filters), self._min_score)
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
@@ -141,6 +151,19 @@ class OneArm(BaseRetriever):
     def __init__(self, arm: Arm) -> None:
         super().__init__()
         self._arm = arm
+
+    @property
+    def depth(self) -> int:
+        """Length of the arm's list."""
+        return self._arm.k
+
+    def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
+        """Returns the arm's first k hits."""
+        return [self._arm.search(query, k)]
+
+    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
+        """Turns the arm's hits into candidates."""
+        return self._arm.candidates(lists[0])
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         _demand_text(query_bundle)
@@ -167,16 +190,31 @@ class Hybrid(BaseRetriever):
         self._fusion = fusion
         self._top_k = top_k
 
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        _demand_text(query_bundle)
+    @property
+    def depth(self) -> int:
+        """Length of each arm's list before fusion."""
+        arm = self._dense or self._bm25
+        assert arm is not None
+        return arm.k
+
+    def lists(self, query: QueryBundle, k: int | None = None) -> list[list[Hit]]:
+        """Returns the first k hits of both arms, dense first; an arm without weight has none."""
         if self._dense is None or self._bm25 is None:
-            dense = self._dense.search(query_bundle) if self._dense else []
-            return self._fuse(dense, self._bm25.search(query_bundle) if self._bm25 else [])
+            dense = self._dense.search(query, k) if self._dense else []
+            return [dense, self._bm25.search(query, k) if self._bm25 else []]
         # A pool of one thread for this call: the other arm runs in this one, and an error of either is raised here.
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragloom-bm25") as pool:
-            lexical = pool.submit(in_context(self._bm25.search), query_bundle)
-            dense = self._dense.search(query_bundle)
-            return self._fuse(dense, lexical.result())
+            lexical = pool.submit(in_context(self._bm25.search), query, k)
+            dense = self._dense.search(query, k)
+            return [dense, lexical.result()]
+
+    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
+        """Fuses the lists of both arms into one."""
+        return self._fusion(*lists)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        _demand_text(query_bundle)
+        return self._fuse(*self.lists(query_bundle))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         _demand_text(query_bundle)
@@ -193,7 +231,7 @@ class Hybrid(BaseRetriever):
 
     def _fuse(self, dense: list[Hit], bm25: list[Hit]) -> list[NodeWithScore]:
         with timed("fuse"):
-            return ranked(self._fusion(dense, bm25)[: self._top_k])
+            return ranked(self.fused([dense, bm25])[: self._top_k])
 
 
 def _demand_text(query: QueryBundle) -> None:

@@ -160,7 +160,7 @@ class JsonlSource(Source):
         id, text = record[names.id], record[names.text]
         if isinstance(id, int) and not isinstance(id, bool):
             id = str(id)
-        if not isinstance(id, str) or not id.strip():
+        if not isinstance(id, str) or not normalised(id).strip():
             raise CannotRead(
                 f"its {names.id!r} is {_kind(id)}, and must be a text that is not blank, or a whole number"
             )
@@ -177,10 +177,7 @@ class JsonlSource(Source):
             raise CannotRead(f"its {names.metadata!r} is {_kind(metadata)}, and must be an object")
         if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_deeper(metadata, _MAX_DEPTH):
             raise CannotRead(f"its metadata is nested over {_MAX_DEPTH} levels deep")
-        text = normalised(text)
-        if not text or text.isspace():
-            raise CannotRead(f"its {names.text!r} is empty")
-        return unicodedata.normalize("NFC", id), text, metadata
+        return unicodedata.normalize("NFC", id), normalised(text), metadata
 
 
 class BeirSource(JsonlSource):

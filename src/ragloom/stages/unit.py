@@ -144,11 +144,24 @@ class Unit:
             name: what the item is, such as the digest of a question.
             make: makes its value, of plain values.
         """
+        return self.grown(name, lambda value: make() if value is None else None)
+
+    def grown(self, name: str, grow: Callable[[Any | None], Any | None]) -> Any:
+        """Gives an item's value after `grow`; counts and locks as `item`.
+
+        Args:
+            name: of the item.
+            grow: is given the value, None where it is not there; returns what takes its place, None to keep it.
+        """
         with self._alone(name):
-            value = self.found(name)
-            if value is None:
-                value = json.loads(json.dumps(make()))  # as it will be read again
-                self.put(name, value)
+            before = self.there(name)
+            after = grow(before)
+            if after is None:
+                with self._counting:
+                    self.counts.hits += 1
+                return before
+            value = json.loads(json.dumps(after))  # as it will be read again
+            self.put(name, value)
             return value
 
     def there(self, name: str) -> Any | None:
