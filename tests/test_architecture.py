@@ -38,6 +38,8 @@ SHARED = {
     "cache",
     "workers",
     "spooled",
+    "native",
+    "model_download",
 }
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)

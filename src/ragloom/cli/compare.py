@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, command, console, guarded, parsed, print_json, silenced_stdout
+from ragloom.cli.terminal import OK, command, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError
 from ragloom.trials import FILE as LEDGER
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed(parser().parse_intermixed_args, argv)
+    options = parsed_keys(parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
     from ragloom.config import load
