@@ -24,7 +24,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("command", "parts"), WRONG, ids=[" ".join(command) for command, _ in WRONG])
-def test_message_names_the_mistake_and_what_to_write(command: tuple[str, ...], parts: list[str], tmp_path: Path) -> None:
+def test_message_names_the_mistake_and_what_to_write(
+    command: tuple[str, ...], parts: list[str], tmp_path: Path
+) -> None:
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
