@@ -39,6 +39,7 @@ SHARED = {
     "workers",
     "spooled",
     "native",
+    "maintenance",
     "model_download",
 }
 """Low modules that every component may use; they use only each other."""

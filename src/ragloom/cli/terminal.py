@@ -18,6 +18,7 @@ from ragloom.secrets import redact, redact_override, redact_tree
 if TYPE_CHECKING:
     from rich.console import Console
 
+_PIPED_WIDTH = 120  # of tables that go to a file or pipe, where COLUMNS says nothing
 OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
 """Exit status: complete; failed; complete with listed failures; Ctrl-C."""
 
@@ -91,7 +92,8 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=None if terminal else 120)
+    width = None if terminal or os.environ.get("COLUMNS", "").isdecimal() else _PIPED_WIDTH  # rich reads COLUMNS
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
 
 
 def command(verb: str, arguments: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ class Section:
 
 def sections(found: Comparison) -> Iterator[Section]:
     """Yields the report in the order in which it is read."""
-    yield _verdict(found)
+    yield verdict_section(found)
     yield _configs(found)
     yield _tests(found)
     yield _trade(found)
@@ -123,7 +123,8 @@ def shortened(sentences: Sequence[str]) -> list[str]:
     ]
 
 
-def _verdict(found: Comparison) -> Section:
+def verdict_section(found: Comparison) -> Section:
+    """Say what is shown, what would help, and which config to ship."""
     verdict, sheet = found.verdict, found.sheet
     plans = {
         "baseline": "the baseline against every other, on all questions",
