@@ -39,6 +39,9 @@ SHARED = {
     "cache",
     "workers",
     "spooled",
+    "native",
+    "maintenance",
+    "model_download",
 }
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)

@@ -64,6 +64,12 @@ def _judging(config: Config) -> Iterator[str]:
     """The metrics that a judge is asked for have answers, and a judge."""
     names = measures.judged(config.tree["metrics"])
     if not names:
+        if getattr(config.builder("judge"), "writes_text", True):
+            yield (
+                f"judge: judge={config.choices.get('judge')} would never be asked, since metrics.answers "
+                f"names neither {' nor '.join(measures.JUDGED)}; set answers=true "
+                f"'metrics.answers=[{','.join(measures.JUDGED)}]', or judge=none"
+            )
         return
     shown = f"metrics: metrics.answers names {' and '.join(names)}, which must have"
     if not config.tree["answers"]:

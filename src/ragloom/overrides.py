@@ -179,8 +179,8 @@ def _parse(overrides: list[str], loader: ConfigLoader, *, sweep: bool) -> tuple[
             continue
         if item.is_sweep_override() and not sweep:
             problems.append(
-                f"{redact(text)} must be one value; quote it if the comma belongs to it: {_quoted(text)} "
-                "(ingest.py sweeps over several values with --multirun)"
+                f"{redact(text)} must be one value; add -m to run each value in turn (evaluate, ingest), or "
+                f"quote the value if the comma belongs to it: {_quoted(text)}"
             )
             continue
         parsed.append(item)

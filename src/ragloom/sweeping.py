@@ -26,9 +26,13 @@ def varying(configs: Sequence[Config]) -> list[str]:
 
 def label_of(config: Config, keys: Sequence[str]) -> str:
     """Names a config by what it has for these groups and keys; `base` where there is none."""
+    return " ".join(f"{key}={value}" for key, value in values_of(config, keys).items()) or "base"
+
+
+def values_of(config: Config, keys: Sequence[str]) -> dict[str, str]:
+    """Return what a config has for these groups and keys, as texts; keys that its options lack are left out."""
     flat = _flat(config.tree)
-    parts = [f"{key}={config.choices.get(key, flat.get(key))}" for key in keys if key in config.choices or key in flat]
-    return " ".join(parts) or "base"
+    return {key: str(config.choices.get(key, flat.get(key))) for key in keys if key in config.choices or key in flat}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, command, console, guarded, parsed, print_json, silenced_stdout
+from ragloom.cli.terminal import OK, command, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError
 from ragloom.trials import FILE as LEDGER
 
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run, as evaluate.py names it")
     made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument("--markdown", action="store_true", help="print Markdown")
+    made.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
     made.add_argument(
         "--out",
         metavar="FOLDER",
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed(parser().parse_intermixed_args, argv)
+    options = parsed_keys(parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
     from ragloom.config import load
@@ -65,17 +65,15 @@ def _run(argv: list[str]) -> int:
 
         print_json({**as_json(found), "written": str(out)})
         return OK
-    from ragloom.comparison.rendering import markdown, show
-    from ragloom.comparison.report import sections
-
     if options.markdown:
+        from ragloom.comparison.rendering import markdown
+        from ragloom.comparison.report import sections
+
         sys.stdout.write(markdown(sections(found)))
         return OK
-    screen = console()
-    show(screen, sections(found))
-    screen.print("")
-    for note in notes:
-        screen.print(note, markup=False, soft_wrap=True)
+    from ragloom.cli.render_comparison import print_comparison
+
+    print_comparison(console(), found, notes)
     return OK
 
 
@@ -115,7 +113,7 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
         (out / "verdict.md").write_text(redact(markdown(sections(found))), encoding="utf-8")
     except OSError as error:
         raise DataError(f"compare: --out={out} must be a folder that can be written ({error.strerror})") from None
-    notes = [f"written to {out}: verdict.md, verdict.json"]
+    notes = [f"tests, tags and questions: {out / 'verdict.md'} (verdict.json for programs)"]
     if found.choice.recommended is not None:
         _recommend(found, recommended, config_dir)
         run = command("ingest", ["--config-dir", str(out), f"experiment={NAME}"])

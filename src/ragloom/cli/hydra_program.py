@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.cli.terminal import FAILED, OK, parsed, report
+from ragloom.cli.terminal import FAILED, OK, parsed_keys, report
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.overrides import CONFIG_NAME, config_dir
 
@@ -51,7 +51,7 @@ def run(
     import hydra
     from hydra._internal.utils import get_args_parser
 
-    arguments = parsed(get_args_parser().parse_intermixed_args, argv)
+    arguments = parsed_keys(get_args_parser(), argv)
     _refuse(arguments)
     informs = arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion
     jobs = 0

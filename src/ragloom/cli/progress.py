@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from ragloom.cli.terminal import console
+from ragloom.maintenance import steps_reported
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -28,14 +29,25 @@ def events(stream: TextIO) -> Iterator[Progress]:
 
     def tell(state: State) -> None:
         now = time.monotonic()
-        if state.stage == last[0] and now - float(str(last[1])) < _TOLD_EVERY:
+        if (state.stage, state.step) == last[0] and now - float(str(last[1])) < _TOLD_EVERY:
             return
-        last[:] = [state.stage, now]
+        last[:] = [(state.stage, state.step), now]
         event = {"event": "progress", "seconds": round(now - began, 3), **asdict(state)}
         stream.write(json.dumps(event) + "\n")
         stream.flush()
 
     yield tell
+
+
+@contextmanager
+def shown_steps(what: str) -> Iterator[None]:
+    """Show the steps of an index's maintenance inside the block, on a terminal."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    with screen.status(what) as status, steps_reported(lambda step: status.update(f"{what}: {step}" if step else what)):
+        yield
 
 
 @contextmanager
@@ -85,7 +97,7 @@ def shown_progress(assembly: Assembly) -> Iterator[Progress]:
                 total=expected,
                 text=f"{state.embedded} texts, {state.tokens} tokens{_money(state, assembly)}",
             )
-            doing = "" if state.stage in ("listing", "ingesting") else f", {state.stage}"
+            doing = "" if state.stage in ("listing", "ingesting") else f", {state.step or state.stage}"
             bars.update(
                 tasks["written"],
                 completed=state.written,

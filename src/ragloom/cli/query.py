@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import FAILED, OK, command, console, guarded, parsed, print_json, silenced_stdout
+from ragloom.cli.terminal import FAILED, OK, command, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.secrets import redact, redact_override
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed(parser().parse_intermixed_args, argv)
+    options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
     from ragloom.config import load
 

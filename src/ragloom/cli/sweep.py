@@ -5,24 +5,22 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.render_sweep import print_trials, stage_runs
 from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
 from ragloom.config import Config
 from ragloom.cost import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
 from ragloom.records import canonical_json
 from ragloom.secrets import redact
-from ragloom.sweeping import label_of, varying
-from ragloom.trials import Recorded, Trials, now, sweep_digest
+from ragloom.sweeping import label_of, values_of, varying
+from ragloom.trials import Trials, now, sweep_digest
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ragloom.trial import Report
 
 
@@ -44,6 +42,7 @@ def begun(configs: Sequence[Config]) -> Sweep | int:
     for problem in problems:
         console(stderr=True).print(f"all trials: {redact(problem)}", markup=False, soft_wrap=True)
     trials = {trial_digest(config): label_of(config, keys) for config in configs}
+    values = {trial_digest(config): values_of(config, keys) for config in configs}
     tree = configs[0].tree
     ledger = Trials(Path(tree["runs"]).expanduser().absolute())
     sweep = sweep_digest(list(trials))
@@ -58,6 +57,7 @@ def begun(configs: Sequence[Config]) -> Sweep | int:
         began=now(),
         problems=tuple(problems),
         made=tuple(made),
+        values=values,
     )
 
 
@@ -106,6 +106,7 @@ class Sweep:
         began: when this run of it began, as the ledger writes time.
         problems: of dataset and source, which all trials share; they are told already.
         made: stages that were made before the first trial.
+        values: trial -> key -> what the trial has for it, as a person reads it.
     """
 
     ledger: Trials
@@ -116,6 +117,7 @@ class Sweep:
     began: str
     problems: tuple[str, ...] = ()
     made: tuple[dict[str, Any], ...] = ()
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def task(self) -> Callable[[Config], int]:
         """Gives what runs one trial, picklable; it raises nothing but an interruption."""
@@ -219,65 +221,3 @@ def told(measured: Report, seconds: float) -> dict[str, Any]:
 
     stages = [unit_json(unit) for unit in measured.stages]
     return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "problems": measured.problems}
-
-
-def stage_runs(trials: Sequence[Recorded], before: Sequence[dict[str, Any]] = ()) -> dict[str, dict[str, int]]:
-    """Counts for each stage how often it was made, also before the first trial, and how often it was found."""
-    made: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    for stage in (*before, *(stage for item in trials for stage in item.told.get("stages", ()))):
-        (found if stage["hit"] else made)[stage["stage"]] += 1
-    return {stage: {"made": made[stage], "found": found[stage]} for stage in dict.fromkeys([*made, *found])}
-
-
-def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
-    """Joins the labels of trials that say the same: what is said -> labels."""
-    labels: dict[str, list[str]] = {}
-    for label, text in pairs:
-        labels.setdefault(text, []).append(label)
-    return {text: "all trials" if len(each) == all > 1 else ", ".join(each) for text, each in labels.items()}
-
-
-def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> None:
-    """Prints a line for each trial, what each reports that not all do, and what failed."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    with silenced_stdout():
-        from ragloom.cli.measured import scores
-
-    written = {item.trial: scores(item.told, bounds=False) for item in trials if item.state == "done"}
-    names = list(dict.fromkeys(name for shown in written.values() for name in shown))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("trial")
-    for name in names:
-        table.add_column(escape(name), justify="right")
-    for name in ("failed", "seconds"):
-        table.add_column(name, justify="right")
-    for item in trials:
-        values = [written.get(item.trial, {}).get(name, "") for name in names]
-        counts = item.told.get("counts", {})
-        state = [str(counts["errors"]), f"{item.told['seconds']:.1f}"] if item.state == "done" else [item.state, ""]
-        table.add_row(escape(item.label), *values, *state)
-    screen.print(table)
-    runs = [
-        f"{stage} {count['made']} made, {count['found']} found"
-        for stage, count in stage_runs(trials, sweep.made).items()
-    ]
-    screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
-    done = [item for item in trials if item.state == "done"]
-    told_here = [(item.label, problem) for item in done for problem in item.told.get("problems", ())]
-    for problem, labels in _together(told_here, len(done)).items():
-        if problem not in sweep.problems:
-            screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
-    waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
-    for error, labels in _together(waiting, len(trials)).items():
-        screen.print(f"[yellow]not run:[/] {escape(redact(f'{labels}: {error}'))}", soft_wrap=True)
-    for again in (True, False):
-        failed = [item for item in trials if item.state == "failed" and (item.trial in sweep.left_out) is again]
-        advice = "; retry_failed=true tries again" if again else ""
-        for error, labels in _together([(item.label, str(item.error)) for item in failed], len(trials)).items():
-            screen.print(f"[red]failed:[/] {escape(redact(f'{labels}: {error}'))}{advice}", soft_wrap=True)
-    folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
-    for folder in folders:
-        screen.print(f"kept in {escape(folder)}", soft_wrap=True)

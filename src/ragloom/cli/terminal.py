@@ -10,14 +10,15 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ragloom.errors import RagloomError
+from ragloom.errors import ConfigError, RagloomError, nearest
 from ragloom.secrets import redact, redact_override, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_PIPED_WIDTH = 120  # of tables that go to a file or pipe, where COLUMNS says nothing
 OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
 """Exit status: complete; failed; complete with listed failures; Ctrl-C."""
 
@@ -38,13 +39,39 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def parsed(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str]) -> argparse.Namespace:
-    """Parses arguments; what argparse refuses is a wrong configuration like any other, with status 1."""
+    """Parse arguments; what argparse refuses is a wrong configuration like any other, with status 1."""
     try:
         return parse(argv)
     except SystemExit as ended:
         if ended.code == 0:  # --help
             raise
         raise SystemExit(FAILED) from None
+
+
+def parsed_keys(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Parse flags and KEY=VALUE overrides in any order.
+
+    Raises:
+        ConfigError: an argument is no flag of the program; shows how a key is written.
+    """
+    options, unknown = parsed(parser.parse_known_intermixed_args, argv)  # type: ignore[arg-type,misc]
+    if flags := [text for text in unknown if text.startswith("-")]:
+        raise ConfigError(*(_unknown_flag(text, argv, parser) for text in flags))
+    return cast("argparse.Namespace", options)
+
+
+def _unknown_flag(text: str, argv: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    flag, _, value = text.partition("=")
+    key = flag.lstrip("-").replace("-", "_")
+    rest = list(argv[argv.index(text) + 1 :])[:1] if text in argv else []
+    if not value and rest and "=" not in rest[0] and not rest[0].startswith("-"):
+        value = rest[0]
+    written = f"{key}={value or 'VALUE'}"
+    meant = nearest(flag, [name for action in parser._actions for name in action.option_strings])
+    return (
+        f"{redact(flag)} is no flag of this program{meant if '?' in meant else ''}; config options are written as "
+        f"KEY=VALUE without dashes: {redact_override(written)}"
+    )
 
 
 def print_json(value: Any) -> None:
@@ -65,7 +92,8 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=None if terminal else 120)
+    width = None if terminal or os.environ.get("COLUMNS", "").isdecimal() else _PIPED_WIDTH  # rich reads COLUMNS
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
 
 
 def command(verb: str, arguments: Sequence[str]) -> str:

@@ -20,14 +20,20 @@ def labels(runs: Sequence[Run]) -> list[str]:
     A key counts where two runs that chose the same option differ in it. Where that tells two runs not apart, their
     own names do.
     """
-    groups = dict.fromkeys((*_ORDER, *(group for run in runs for group in run.config)))
-    parts = [_parts(runs, group) for group in groups if any(_is_option(run, group) for run in runs)]
+    parts = axes(runs).values()
     made = [" + ".join(text for text in texts if text) for texts in zip(*parts, strict=True)]
-    made = [text or run.name for text, run in zip(made, runs, strict=True)]
+    made = [text or run.name for text, run in zip(made or [""] * len(runs), runs, strict=True)]
     for further in ("name", "folder"):
         counts = Counter(made)
         made = [str(getattr(run, further)) if counts[text] > 1 else text for run, text in zip(runs, made, strict=True)]
     return made
+
+
+def axes(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Return group -> what each run chose in it, for the groups in which runs differ; `[k]` texts each."""
+    groups = dict.fromkeys((*_ORDER, *(group for run in runs for group in run.config)))
+    parts = {group: _parts(runs, group) for group in groups if any(_is_option(run, group) for run in runs)}
+    return {group: texts for group, texts in parts.items() if any(texts)}
 
 
 def _parts(runs: Sequence[Run], group: str) -> list[str]:

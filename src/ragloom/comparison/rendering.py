@@ -1,15 +1,11 @@
-"""Sections as Markdown and on a terminal. Knows sections, nothing of what they say."""
+"""Sections of a report as Markdown."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ragloom.comparison.report import Section
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
@@ -27,28 +23,6 @@ def markdown(sections: Iterable[Section]) -> str:
             rows += [_row(map(_escaped, row)) for row in section.rows]
             parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
-
-
-def show(screen: Console, sections: Iterable[Section]) -> None:
-    """Prints sections on a terminal."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    for section in sections:
-        if section.title:
-            screen.print(f"\n[bold]{escape(section.title)}[/]", soft_wrap=True)
-        for line in section.lines:
-            screen.print(escape(line), soft_wrap=True)
-        if section.head:
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            for at, name in enumerate(section.head):
-                right = at in section.numbers
-                table.add_column(
-                    escape(name), overflow="fold", justify="right" if right else "left", no_wrap=right and len(name) < 9
-                )
-            for row in section.rows:
-                table.add_row(*map(escape, row))
-            screen.print(table)
 
 
 def _escaped(text: str) -> str:

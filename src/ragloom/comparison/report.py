@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ragloom.comparison import Comparison
+from ragloom.comparison.advice import advice, grouping
 from ragloom.comparison.details import Example
 from ragloom.comparison.statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
 from ragloom.comparison.testing import Finding
@@ -36,7 +37,7 @@ class Section:
 
 def sections(found: Comparison) -> Iterator[Section]:
     """Yields the report in the order in which it is read."""
-    yield _verdict(found)
+    yield verdict_section(found)
     yield _configs(found)
     yield _tests(found)
     yield _trade(found)
@@ -122,25 +123,37 @@ def shortened(sentences: Sequence[str]) -> list[str]:
     ]
 
 
-def _verdict(found: Comparison) -> Section:
-    verdict, choice, sheet = found.verdict, found.choice, found.sheet
+def verdict_section(found: Comparison) -> Section:
+    """Say what is shown, what would help, and which config to ship."""
+    verdict, sheet = found.verdict, found.sheet
     plans = {
         "baseline": "the baseline against every other, on all questions",
         "split": "the best of the dev half against the baseline, once, on the test half",
         "pairs": "every pair, on all questions",
     }
-    resampled = "windows" if sheet.windowed else "groups"
     lines = [
         *shortened(verdict.sentences),
-        f"Tested: {plans[verdict.plan]} ({verdict.queries} questions in {verdict.groups} {resampled}).{_could(found)}",
+        f"Tested: {plans[verdict.plan]} ({grouping(found)}).{_could(found)}",
+        *(f"What would help: {text}." for text in advice(found)),
         *(f"Note: {note}." for note in [*verdict.notes, *found.notes, *_zeros(found)]),
         *_shipped(found),
+        _recommendation(found),
     ]
-    if choice.recommended is None:
-        lines.append(f"Recommended: none; {choice.reason}.")
-    else:
-        lines.append(f"Recommended: {found.labels[choice.recommended]}; {choice.reason}.")
     return Section(f"Verdict on {sheet.metric}", lines)
+
+
+def _recommendation(found: Comparison) -> str:
+    """Say which config to ship; that needs no winner, only a loss that is shown to be small."""
+    choice = found.choice
+    if choice.recommended is None:
+        return f"Recommended: none; {choice.reason}."
+    label = found.labels[choice.recommended]
+    if found.verdict.winner is not None or not choice.standings[choice.recommended].as_good:
+        return f"Recommended: {label}; {choice.reason}."
+    return (
+        f"Recommended: {label}; {choice.reason}. It need not be the best for that: whichever config is, {label} is "
+        f"shown to lose less than {number(found.settings['tolerance'])} to it."
+    )
 
 
 def _could(found: Comparison) -> str:

@@ -163,4 +163,19 @@ def tested(
 
 def can_show(groups: int, tests: int) -> bool:
     """Says whether so few groups could show anything: the smallest p value is 2 of 2^groups changes of sign."""
-    return tests == 0 or 2.0 ** (1 - groups) <= ALPHA / tests
+    return tests == 0 or least_p(groups) <= ALPHA / tests
+
+
+def least_p(groups: int) -> float:
+    """Return the smallest p value that exchanging labels within groups can give."""
+    return min(1.0, 2.0 ** (1 - groups))
+
+
+def most_tests(groups: int) -> int:
+    """Return how many tests may be corrected for so that a difference can still be shown."""
+    return math.floor(ALPHA / least_p(groups))
+
+
+def least_groups(tests: int) -> int:
+    """Return how many groups a difference needs to be shown in so many tests."""
+    return 1 + math.ceil(math.log2(max(tests, 1) / ALPHA))

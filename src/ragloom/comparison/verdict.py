@@ -194,8 +194,8 @@ def _pair(
 def _sentences(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> list[str]:
     if not testing.can_show(verdict.groups, len(verdict.findings)):
         return [
-            f"no clear winner: too few questions; {verdict.groups} groups could show no difference in "
-            f"{_tests(len(verdict.findings))}, however large"
+            f"no clear winner: {verdict.groups} groups are too few for any difference to be significant in "
+            f"{_tests(len(verdict.findings))}"
         ]
     claims = [_claim(finding, verdict, sheet.metric, named) for finding in verdict.findings if finding.shown]
     if verdict.winner is None:

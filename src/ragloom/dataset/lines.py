@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ragloom.dataset.base import Dataset, Occurrence, file_bytes, grouped, raised
+from ragloom.errors import nearest
 from ragloom.gold import GoldSpan, Query
 
 Group = Literal["own", "document", "query"]
 """What a question's group is: its own field (where it has none its first gold document), that document, or itself."""
+_EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warranty.md", "quote": "five years"}]}'
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
@@ -102,6 +104,12 @@ def _query(line: _Line, group: Group) -> Query:
     return query if group == "own" and line.group else grouped(query, "document" if group == "own" else group)
 
 
+def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
+    """Name the key that was probably meant, or all of them with a line as an example."""
+    meant = nearest(key, form.model_fields)
+    return f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
+
+
 def _nfc(document: str) -> str:
     """Writes a document's id as sources do."""
     return unicodedata.normalize("NFC", document)
@@ -110,5 +118,8 @@ def _nfc(document: str) -> str:
 def _reasons(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         place = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            yield _unknown_key(place, str(item["loc"][-1]), _Gold if item["loc"][0] == "gold" else _Line)
+            continue
         message: Any = item["msg"].removeprefix("Value error, ")
         yield f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -31,6 +31,7 @@ from ragloom.embedding.recent import MOST, Recent
 from ragloom.provider import Usage
 from ragloom.provider.retry import RequestRefused
 from ragloom.records import Chunk
+from ragloom.workers.asking import demand_wanted
 
 Vectors = npt.NDArray[np.float32]
 
@@ -247,6 +248,7 @@ class Embedding(BaseEmbedding):
             return Apart(self._none())
         call, refused = self._begun(whole, counts), dict[str, str]()
         for at in self.batches(call.texts, call.counts):
+            demand_wanted()
             made = self.make_apart(*call.part(at))
             call.take(at, made.vectors)
             refused |= {call.texts[at[place]]: reason for place, reason in made.refused.items()}

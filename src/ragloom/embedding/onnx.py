@@ -6,6 +6,7 @@ without a word, and needs a registration per process for a model that is not in 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -19,6 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ConfigError, nearest, require
+from ragloom.model_download import load_listed
 
 Pooling = Literal["auto", "mean", "cls", "last_token"]
 
@@ -144,7 +146,8 @@ class _Named:
         fastembed = require("fastembed", extra="fastembed", option=_OPTION)
         tokenizers = require("tokenizers", extra="fastembed", option=_OPTION)
         name = settings.model_name
-        known = [model["model"] for model in fastembed.TextEmbedding.list_supported_models()]
+        listed = fastembed.TextEmbedding.list_supported_models()
+        known = [model["model"] for model in listed]
         if name.lower() not in (model.lower() for model in known):
             raise ConfigError(
                 f"embedding: model={name!r} must be a folder with model.onnx and tokenizer.json, or a model of "
@@ -156,7 +159,8 @@ class _Named:
                 "set embedding.pooling=auto"
             )
         try:
-            self._text = fastembed.TextEmbedding(name, cache_dir=settings.cache_dir, threads=settings.threads)
+            make = functools.partial(fastembed.TextEmbedding, cache_dir=settings.cache_dir, threads=settings.threads)
+            self._text = load_listed(make, name, listed)
         except Exception as error:  # noqa: BLE001 - hub, network and archive errors have no common type
             raise ConfigError(
                 f"embedding: model={name!r} could not be loaded ({' '.join(str(error).split())[:200]}); it is "

@@ -27,6 +27,7 @@ from ragloom.ingestion.questions import questions_of
 from ragloom.ingestion.run import Cuts, Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
 from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
+from ragloom.maintenance import steps_reported
 from ragloom.vector_store.interface import Database
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def ingest(
             delete_vanished(run, limits.deletions, lambda: database.open(index_name))
             clock.lap(summary, "deleting")
         run.tell("maintaining")
-        info = writer.commit({"config": config, "oversized": summary.oversized}, questions_of(embedding))
+        with steps_reported(run.tell_step):
+            info = writer.commit({"config": config, "oversized": summary.oversized}, questions_of(embedding))
         clock.lap(summary, "maintaining")
     summary.documents, summary.chunks = info.documents, info.chunks
     summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)

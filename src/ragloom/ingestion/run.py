@@ -84,6 +84,11 @@ class Run:
         state.embedded, state.tokens = self.summary.embedded, self.summary.tokens
         self._progress(state)
 
+    def tell_step(self, step: str) -> None:
+        """Report a step of maintenance; also called again while it lasts."""
+        self._state.step = step
+        self._progress(self._state)
+
     def list(self) -> None:
         """Lists the source completely, and counts what has to be read.
 

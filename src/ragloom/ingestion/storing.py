@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragloom.ingestion.blocks import Block, Incoming
+from ragloom.native import finished_before_exit
 from ragloom.vector_store.interface import ManifestRow
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ class Storing:
         left: list[Item | None] = []
         try:
             while (item := left.pop() if left else self._items.get()) is not None:
-                if isinstance(item, Block):
-                    some = [item]
-                    left += self._more(some)
-                    self._write(some)
-                    self._events.put(Stored([*some]))
-                else:
-                    self._writer.touch(item)
-                    self._events.put(Stored([item]))
+                some: list[Any] = [item]
+                with finished_before_exit():
+                    if isinstance(item, Block):
+                        left += self._more(some)
+                        self._write(some)
+                    else:
+                        self._writer.touch(item)
+                self._events.put(Stored(some))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             self._events.put(error)
 

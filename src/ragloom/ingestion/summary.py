@@ -21,6 +21,7 @@ class State:
 
     Attributes:
         stage: what it is at.
+        step: of maintenance.
         listed: documents that the source has, as far as it is listed.
         to_read, bytes_to_read: of them, those that are new or may have changed.
         read, bytes_read: of these, how many have been read.
@@ -32,6 +33,7 @@ class State:
     """
 
     stage: Stage = "listing"
+    step: str = ""
     listed: int = 0
     to_read: int = 0
     bytes_to_read: int = 0

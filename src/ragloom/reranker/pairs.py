@@ -15,6 +15,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import PrivateAttr
 
 from ragloom.errors import ConfigError, DataError, ServiceError, nearest, require
+from ragloom.model_download import load_listed
 from ragloom.reranker.base import Count, Order, Reranker, by_score, passage
 
 _OPTION = "reranker=cross_encoder"
@@ -141,14 +142,15 @@ def load(model: str, max_length: int) -> PairModel:
     if folder.is_dir():
         return _from_folder(folder, model, max_length)
     encoders = require("fastembed.rerank.cross_encoder", extra=_EXTRA, option=_OPTION)
-    known = [item["model"] for item in encoders.TextCrossEncoder.list_supported_models()]
+    listed = encoders.TextCrossEncoder.list_supported_models()
+    known = [item["model"] for item in listed]
     if model not in known:
         raise ConfigError(
             f"reranker: reranker.model={model!r} must be a folder with model.onnx and tokenizer.json, or a "
             f"cross-encoder of fastembed's list{nearest(model, known)}"
         )
     try:
-        encoder = encoders.TextCrossEncoder(model).model
+        encoder = load_listed(encoders.TextCrossEncoder, model, listed).model
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ServiceError(

@@ -11,6 +11,32 @@ Answer = Callable[[Any], Any]
 """Given a request, gives its answer."""
 
 _answer: ContextVar[Answer | None] = ContextVar("ragloom_workers_answer", default=None)
+_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("ragloom_workers_unwanted", default=None)
+
+
+class NotWanted(Exception):
+    """The pool was closed, or its run ended, while an answer was computed."""
+
+
+def demand_wanted() -> None:
+    """Stop an answer that nobody waits for; for answers that take long, between their parts.
+
+    Raises:
+        NotWanted: the pool was closed, or its run has ended.
+    """
+    unwanted = _unwanted.get()
+    if unwanted is not None and unwanted():
+        raise NotWanted
+
+
+@contextmanager
+def wanted_unless(unwanted: Callable[[], bool]) -> Iterator[None]:
+    """Let `demand_wanted` ask this function inside the block."""
+    token = _unwanted.set(unwanted)
+    try:
+        yield
+    finally:
+        _unwanted.reset(token)
 
 
 def ask(request: Any) -> Any:

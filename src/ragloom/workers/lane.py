@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from ragloom.workers.asking import Answer
+from ragloom.native import finished_before_exit
+from ragloom.workers.asking import Answer, wanted_unless
 from ragloom.workers.flow import Flow, Task
 from ragloom.workers.nursery import Ending, Nursery, Process
 from ragloom.workers.outcome import OUT_OF_MEMORY, InWorker
@@ -127,7 +128,8 @@ class Lane(threading.Thread):
         try:
             if self._answer is None:
                 raise RuntimeError("a worker asks, and its pool was given no `answer`")
-            message = frame(Kind.ANSWER, self._answer(request))
+            with finished_before_exit(), wanted_unless(lambda: task.cancelled or self._flow.closed):
+                message = frame(Kind.ANSWER, self._answer(request))
         except Exception as error:  # noqa: BLE001 - raised where it was asked for, and from there in the caller
             task.refused = error
             message = frame(Kind.REFUSAL, None)

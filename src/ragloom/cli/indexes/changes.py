@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ragloom.cli.indexes.shown import as_json, names_of
+from ragloom.cli.progress import shown_steps
 from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, nearest
 
@@ -52,7 +53,7 @@ def delete(request: Request) -> int:
 def rebuild(request: Request) -> int:
     """Builds an index anew from what it holds."""
     before = request.named(request.options.index)
-    with silenced_stdout():
+    with silenced_stdout(), shown_steps(f"rebuilding {before.name}"):
         after = request.database.rebuild(before.name)
     if request.as_json:
         print_json(as_json(after, request.aliases))

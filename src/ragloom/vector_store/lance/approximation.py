@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lancedb.index import IvfSq
 
 from ragloom.errors import RagloomError
+from ragloom.maintenance import step
 from ragloom.vector_store.interface import Questions
 from ragloom.vector_store.lance import tables
 from ragloom.vector_store.lance.nearest import Parameters
@@ -158,6 +159,7 @@ def build(table: Any, wanted: Wanted) -> Approximation:
     stays = Approximation(KIND, partitions, None, {}, 0, rows, wanted.min_recall)
     if wanted.questions is None:
         return replace(stays, reason="there was no embedding to measure recall with; the next ingest does", again=True)
+    step("asking questions to measure recall")
     try:
         asked = probes(table, wanted.questions)
     except RagloomError as error:
@@ -166,6 +168,7 @@ def build(table: Any, wanted: Wanted) -> Approximation:
     stays = replace(stays, questions=len(asked.chunks))
     if stays.questions < FEWEST:
         return replace(stays, reason=f"the chunks gave {stays.questions} questions to measure recall, under {FEWEST}")
+    step(f"building the vector index of {rows} chunks")
     try:
         config = IvfSq(distance_type="cosine", target_partition_size=ROWS_PER_PARTITION)
         table.create_index("vector", config=config, replace=True)
@@ -176,9 +179,11 @@ def build(table: Any, wanted: Wanted) -> Approximation:
 
 
 def _climbed(table: Any, stays: Approximation, asked: Probes) -> Approximation:
+    step("searching exactly, to measure recall")
     best = exact(table, asked)
     found = stays
     for parameters in _rungs(stays.partitions):
+        step(f"measuring recall with {parameters.nprobes} of {stays.partitions} partitions")
         shares, enough = recall(table, asked, best, parameters, stays.wanted)
         found = replace(stays, recall=shares)
         if enough:

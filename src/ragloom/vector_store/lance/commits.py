@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ragloom.maintenance import step
 from ragloom.vector_store.identity import Identity
 from ragloom.vector_store.interface import IndexInfo
 
@@ -100,6 +101,7 @@ def publish(
     )
     kept = kept_commits([*before, commit], retention)
     folder.record(kept)
+    step("removing old versions")
     with tables.engine(folder.path, "removing old versions"):
         for name, table in opened.items():
             tables.clean(table, oldest_kept(kept, name))
@@ -123,6 +125,7 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
         approximation.drop(table)
     unchanged = last is not None and last.versions[name] == table.version
     if not unchanged or upkeep.rebuild_terms:
+        step(f"{'building the text index' if upkeep.rebuild_terms else 'compacting'} ({name})")
         tables.maintain(table, rebuild_terms=upkeep.rebuild_terms)
     found = before if plan == "keep" else None
     if plan == "build" and wanted is not None:

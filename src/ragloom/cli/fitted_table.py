@@ -1,0 +1,85 @@
+"""Tables of one line a row that fit the screen: columns are left out by rank, and no word is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BETWEEN = 2  # blanks between columns
+_SHORTEST = 8  # cells that a shortened text column keeps at least
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        cells: a text each row.
+        number: whether it is aligned to the right and never shortened.
+        rank: 0 = always shown; otherwise columns of the highest rank are left out first.
+    """
+
+    name: str
+    cells: list[str]
+    number: bool = False
+    rank: int = 0
+
+    @property
+    def width(self) -> int:
+        """Terminal cells that the widest row takes."""
+        from rich.cells import cell_len
+
+        return max(map(cell_len, [self.name, *self.cells]))
+
+
+def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
+    """Choose the columns that fit a width, and shorten the widest texts if the others are too wide as well.
+
+    Returns:
+        the columns, and the names of those left out.
+    """
+    shown = list(columns)
+    while _total(shown) > width and (optional := [column for column in shown if column.rank]):
+        last = max(optional, key=lambda column: (column.rank, shown.index(column)))
+        shown.remove(last)
+    kept = {id(column) for column in shown}
+    left_out = [column.name for column in columns if id(column) not in kept]
+    while (over := _total(shown) - width) > 0:
+        texts = [column for column in shown if not column.number and column.width > _SHORTEST]
+        if not texts:
+            break
+        widest = max(texts, key=lambda column: column.width)
+        limit = max(_SHORTEST, widest.width - over)
+        cells = [_shortened(cell, limit) for cell in widest.cells]
+        shown[shown.index(widest)] = replace(widest, name=_shortened(widest.name, limit), cells=cells)
+    return shown, left_out
+
+
+def print_fitted(screen: Console, columns: Sequence[Column], elsewhere: str = "") -> None:
+    """Print a table within the screen's width; a last line names the columns left out, and where they are."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown, left_out = fitted(columns, screen.width)
+    table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(escape(column.name), justify="right" if column.number else "left", no_wrap=True)
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*map(escape, row))
+    screen.print(table, soft_wrap=False)
+    if left_out:
+        screen.print(f"not shown in {screen.width} columns: {', '.join(left_out)}{elsewhere}", markup=False)
+
+
+def _total(columns: Sequence[Column]) -> int:
+    return sum(column.width for column in columns) + _BETWEEN * len(columns)
+
+
+def _shortened(text: str, limit: int) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= limit else f"{set_cell_size(text, limit - 1).rstrip()}…"

@@ -1,0 +1,74 @@
+"""A comparison on the screen: a line a config, best first; the verdict and what to do with it last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ragloom.cli.fitted_table import Column, print_fitted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragloom.comparison import Comparison
+
+_ELSEWHERE = "; verdict.md has them"
+
+
+def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -> None:
+    """Print the configs, then the verdict, then where the rest is; tests, tags and questions are in the file.
+
+    Args:
+        notes: where it was written, and the command that runs the recommended config.
+    """
+    from rich.markup import escape
+
+    from ragloom.comparison.report import verdict_section
+
+    print_fitted(screen, list(_columns(found)), _ELSEWHERE)
+    section = verdict_section(found)
+    screen.print(f"\n[bold]{escape(section.title)}[/]", soft_wrap=True)
+    for line in section.lines:
+        screen.print(line, markup=False, soft_wrap=True)
+    screen.print("")
+    for note in notes:
+        screen.print(note, markup=False, soft_wrap=True)
+
+
+def _columns(found: Comparison) -> Iterator[Column]:
+    """Yield what the configs differ in, the metric, the largest loss, cost, latency, and what each config is."""
+    from ragloom.comparison.labels import axes
+    from ragloom.comparison.verdict import number
+
+    standings, choice = found.choice.standings, found.choice
+    order = sorted(range(len(standings)), key=lambda row: (-standings[row].mean, row))
+    yield Column("", ["*" if row == choice.recommended else "" for row in order])
+    differing = axes(found.runs) or {"config": found.labels}
+    for group, texts in differing.items():
+        yield Column(group, [texts[row] for row in order])
+    yield Column(found.sheet.metric, [number(standings[row].mean) for row in order], number=True)
+    if any(found.sheet.failed):
+        yield Column("failed", [str(found.sheet.failed[row]) for row in order], number=True)
+    yield Column("loss at most", [number(max(standings[row].most, 0.0)) for row in order], number=True, rank=1)
+    if any(each.cost is not None for each in standings):
+        unit = "cost $" if choice.cost_of.startswith("US dollars") else "tokens"
+        yield Column(unit, [_plain(standings[row].cost, ".6g") for row in order], number=True, rank=2)
+    if any(each.milliseconds is not None for each in standings):
+        yield Column("p95 ms", [_plain(standings[row].milliseconds, ".1f") for row in order], number=True, rank=3)
+    yield Column("is", [_words(found, row) for row in order])
+
+
+def _words(found: Comparison, row: int) -> str:
+    """Describe a config: the recommended one, the baseline, and whether it is shown to be as good as any."""
+    verdict, choice = found.verdict, found.choice
+    words = [
+        ("recommended", row == choice.recommended),
+        ("winner", row == verdict.winner),
+        ("baseline", row == verdict.baseline),
+        ("as good as any", choice.standings[row].as_good),
+    ]
+    return ", ".join(word for word, holds in words if holds)
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,56 @@
+"""What would settle a comparison that has no winner: fewer tests, a named baseline, more questions or groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ragloom.comparison import testing
+from ragloom.comparison.testing import SPLIT_GROUPS
+
+if TYPE_CHECKING:
+    from ragloom.comparison import Comparison
+
+
+def grouping(found: Comparison) -> str:
+    """Describe what is resampled, with the key that decides it: `30 questions in 9 groups, dataset.group=document`."""
+    verdict, group = found.verdict, found.runs[0].config.get("dataset", {}).get("group")
+    unit = "windows of neighbouring questions" if found.sheet.windowed else "groups"
+    key = f", dataset.group={group}" if group is not None else ""
+    return f"{verdict.queries} questions in {verdict.groups} {unit}{key}"
+
+
+def advice(found: Comparison) -> list[str]:
+    """List what would help, one sentence each; empty where there is a winner."""
+    if found.verdict.winner is not None:
+        return []
+    return [*_groups(found), *_tests(found)]
+
+
+def _groups(found: Comparison) -> Iterator[str]:
+    verdict, sheet = found.verdict, found.sheet
+    tests = len(verdict.findings)
+    if not testing.can_show(verdict.groups, tests):
+        yield (
+            f"more groups: at least {testing.least_groups(tests)} for {tests} test{'s' if tests > 1 else ''} "
+            f"(now {verdict.groups})"
+        )
+    elif sheet.windowed:
+        yield f"more groups: at least {SPLIT_GROUPS} are resampled as they are (now {sheet.named_groups})"
+    group = found.runs[0].config.get("dataset", {}).get("group")
+    if group not in (None, "query") and sheet.named_groups < len(sheet.rows):
+        yield (
+            f"dataset.group=query counts each of the {len(sheet.rows)} questions as a group: right where questions of "
+            "one document are independent of each other, and too sure where they are not"
+        )
+
+
+def _tests(found: Comparison) -> Iterator[str]:
+    verdict, configs = found.verdict, len(found.runs)
+    tests = len(verdict.findings)
+    if verdict.plan != "pairs" or configs < 3:
+        return
+    most = testing.most_tests(verdict.groups)
+    enough = "" if testing.can_show(verdict.groups, tests) else f"; these groups can show something in {most} at most"
+    yield f"a named baseline: comparison.baseline=RUN makes {configs - 1} tests of {tests}{enough}"
+    yield "fewer configs: leave out those that cannot win, before looking at their scores"

@@ -1,0 +1,48 @@
+"""Steps of an index's maintenance, reported while they run: stores name them, programs show them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_EVERY = 1.0  # seconds between two reports of the same step
+_report: ContextVar[Callable[[str], None] | None] = ContextVar("ragloom_maintenance", default=None)
+
+
+def step(name: str) -> None:
+    """Report the step that begins, such as `building the text index`."""
+    report = _report.get()
+    if report is not None:
+        report(name)
+
+
+@contextmanager
+def steps_reported(show: Callable[[str], None]) -> Iterator[None]:
+    """Call a function with each step inside the block, and once a second while a step lasts.
+
+    Args:
+        show: may be called from another thread, never by two at once.
+    """
+    lock, ended, current = threading.Lock(), threading.Event(), [""]
+
+    def report(name: str) -> None:
+        with lock:
+            current[0] = name
+            show(name)
+
+    def repeat() -> None:
+        while not ended.wait(_EVERY):
+            with lock:
+                show(current[0])
+
+    token = _report.set(report)
+    thread = threading.Thread(target=repeat, name="ragloom-maintenance", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        _report.reset(token)
+        ended.set()
+        thread.join()
