@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.cost import Bound, charge, record
 from ragloom.errors import ServiceError
-from ragloom.provider.key import read_key
+from ragloom.provider.key import read_headers, read_key
 from ragloom.provider.limits import Limiter
-from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
+from ragloom.provider.retry import Course, Failure, Link, broken, failure_of, masked
+from ragloom.provider.streams import AsyncBegun, Begun
 
 if TYPE_CHECKING:
     import openai
@@ -118,9 +119,10 @@ class Provider:
         return self._usage
 
     def check_key(self) -> None:
-        """Raises ConfigError now, before anything is read or paid, when the key is missing."""
+        """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
         if not _silent.get():
             read_key(self.link.kind, self.link.api_key_env)
+            read_headers(self.link.kind, self.link.headers_env)
 
     def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
@@ -128,16 +130,14 @@ class Provider:
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
         """
-        answer = self._call(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
-        )
+        request = _with_format(request)
+        answer = self._call(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)
         return self._recorded(_expect(answer, "data", self.link))
 
     async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
-        answer = await self._acall(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
-        )
+        request = _with_format(request)
+        answer = await self._acall(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)
         return self._recorded(_expect(answer, "data", self.link))
 
     def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
@@ -148,25 +148,25 @@ class Provider:
                 settle.
         """
         answer: ChatCompletion = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
+            lambda client, limit: client.chat.completions.create(**request, timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
     async def achat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
         """As `chat`, without blocking the event loop."""
         answer: ChatCompletion = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
+            lambda client, limit: client.chat.completions.create(**request, timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
     def stream(self, **request: Any) -> Iterator[ChatCompletionChunk]:
-        """Asks for a reply in pieces. Opening is tried again as the policy says; a stream that broke off is not.
+        """Asks for a reply in pieces. What fails before its first word is tried again as the policy says.
 
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
         opened = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
+            lambda client, limit: Begun(client.chat.completions.create(**request, stream=True, timeout=limit))
         )
         usage, failure = None, None
         try:
@@ -183,9 +183,11 @@ class Provider:
 
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
-        opened = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
-        )
+
+        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncBegun:
+            return await AsyncBegun.begin(await client.chat.completions.create(**request, stream=True, timeout=limit))
+
+        opened = await self._acall(begin)
         usage, failure = None, None
         try:
             async for chunk in opened:
@@ -253,9 +255,9 @@ class Provider:
         self._demand_allowed()
         with self._lock:
             if self._client is None:
-                from openai import OpenAI
+                from ragloom.provider.client import SyncClient, make_client
 
-                self._client = OpenAI(**self._client_settings())
+                self._client = make_client(self.link, SyncClient)
             return self._client
 
     def _async_client(self) -> openai.AsyncOpenAI:
@@ -265,32 +267,20 @@ class Provider:
             # A client's connections belong to the loop that opened them; those of closed loops are let go.
             self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
             if loop not in self._async_clients:
-                from openai import AsyncOpenAI
+                from ragloom.provider.client import AsyncClient, make_client
 
-                self._async_clients[loop] = AsyncOpenAI(**self._client_settings())
+                self._async_clients[loop] = make_client(self.link, AsyncClient)
             return self._async_clients[loop]
 
     def _demand_allowed(self) -> None:
         if _silent.get():
             raise RuntimeError(f"{self!r} was asked where nothing may be sent")
 
-    def _client_settings(self) -> dict[str, Any]:
-        key = read_key(self.link.kind, self.link.api_key_env)
-        # The client insists on a key; without one `_complete` leaves out the header that would carry it.
-        return {"base_url": self.link.base_url, "max_retries": 0, "api_key": key or "none"}
-
-    def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        from openai import Omit
-
-        return request if self.link.api_key_env else {**request, "extra_headers": {"Authorization": Omit()}}
-
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
-        import httpx
-        import openai
+        from ragloom.provider.client import FAILURES
 
-        # ValueError: a body that is not JSON. HTTPError: the client does not translate what breaks inside a stream.
-        return (openai.OpenAIError, httpx.HTTPError, ValueError)
+        return FAILURES
 
     def _recorded(self, answer: Answer) -> Answer:
         self._count(getattr(answer, "usage", None))
@@ -307,14 +297,27 @@ class Provider:
             self._usage += usage
 
 
+def _with_format(request: dict[str, Any]) -> dict[str, Any]:
+    """Has the client send no `encoding_format` where none is asked for; by itself it adds base64."""
+    from openai import Omit
+
+    if "encoding_format" in request:
+        return request
+    return {**request, "encoding_format": "float"} | {
+        "extra_body": {**(request.get("extra_body") or {}), "encoding_format": Omit()}
+    }
+
+
 def _expect(answer: Answer, part: str, link: Link) -> Answer:
     """Refuses an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
     from openai import BaseModel
 
     items = getattr(answer, part, None)
     if not isinstance(items, list) or not all(isinstance(item, BaseModel) for item in items):
+        said = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
         raise ServiceError(
-            f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API?"
+            f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API? "
+            f"It answered: {masked(said, link)}"
         )
     return answer
 

@@ -14,17 +14,18 @@ import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.provider.address import AZURE_EXAMPLES, is_azure, resolved
+from ragloom.provider.body import ErrorBody, names_in, status_in, words_of
+from ragloom.provider.key import secrets_of
 from ragloom.provider.limits import Rates
 from ragloom.secrets import MASK, redact
-
-if TYPE_CHECKING:
-    import openai
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Link:
         model: as the server names it.
         base_url: of the API, `http(s)://.../v1`; None = OpenAI's own, or what OPENAI_BASE_URL says.
         api_key_env: name of the environment variable that holds the key; None = the server needs none.
+        headers_env: header -> name of the environment variable that holds its value.
         timeout: seconds without an answer (in a stream: without a further piece) after which a request has failed.
         attempts: requests made for one call at most, the first included.
         deadline: seconds after which a call is not tried again, waits included.
@@ -76,11 +78,12 @@ class Link:
     attempts: int
     deadline: float
     rates: Rates = field(default_factory=Rates)
+    headers_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
         """The server as messages name it: its address without user, password and query, or `OpenAI`."""
-        url = self.base_url or os.environ.get("OPENAI_BASE_URL")
+        url = self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         if not url:
             return "OpenAI"
         parts = urlsplit(url)
@@ -149,15 +152,17 @@ def failure_of(link: Link, error: Exception) -> Failure:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return _status_failure(link, error)
+        return _refusal(link, error.status_code, error.body or error.message, error.response.headers)
+    if isinstance(error, ErrorBody):
+        return _refusal(link, error.status, error.error, error.headers)
     if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
         text = f"{link.kind}: {link.place} did not answer within {link.kind}.timeout={link.timeout:g} s"
     elif isinstance(error, openai.APIConnectionError | httpx.HTTPError):
         cause = error.__cause__ or error
         text = f"{link.kind}: the connection to {link.place} failed ({_excerpt(cause, link)})"
-    elif isinstance(error, openai.APIError):
-        text = f"{link.kind}: {link.place} reported an error ({_excerpt(error, link)})"
-    elif isinstance(error, ValueError):
+    elif isinstance(error, openai.APIError):  # an error event in a stream
+        return _refusal(link, status_in(error.body), error.body or error.message, {})
+    elif isinstance(error, ValueError | RecursionError):
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
         return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
@@ -165,35 +170,50 @@ def failure_of(link: Link, error: Exception) -> Failure:
     return Failure(ServiceError(text), transient=True, maybe_done=not unsent)
 
 
-def _status_failure(link: Link, error: openai.APIStatusError) -> Failure:
-    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is."""
-    status, says = error.status_code, _excerpt(error, link)
+def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failure:
+    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is.
+
+    Args:
+        status: that the answer has, or names in its body; None: it names none.
+        error: the server's own.
+    """
+    says = masked(words_of(error), link)
     if status == 401:
-        how = (
-            f"the key in the environment variable {link.api_key_env} must be valid for {link.place}, which refused it "
-            f"(401); set {link.api_key_env} anew"
-            if link.api_key_env
-            else f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
-        )
-        return Failure(ConfigError(f"{link.kind}: {how}"), transient=False)
+        return Failure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
     if status == 403:
         return Failure(ConfigError(f"{link.kind}: {link.place} denied access (403: {says})"), transient=False)
     if status == 404:
+        azure = f"; an address of Azure's is {AZURE_EXAMPLES}" if is_azure(resolved(link.base_url)) else ""
         return Failure(
             ConfigError(
                 f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
-                f"set {link.kind}.model, or check the address"
+                f"set {link.kind}.model, or check the address{azure}"
             ),
             transient=False,
         )
-    if status == 429 and "insufficient_quota" in (error.code, error.type):
+    if status == 429 and "insufficient_quota" in names_in(error):
         return Failure(ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False)
-    text = f"{link.kind}: {link.place} refused the request ({status}: {says})"
-    if status in (408, 409, 429) or status >= 500:
-        return Failure(ServiceError(text), transient=True, retry_after=_asked_to_wait(status, error.response.headers))
-    if status in _REFUSING_TEXTS:
-        return Failure(RequestRefused(text, says=f"{status}: {says}"), transient=False)
+    what = f"{status}: {says}" if status else says
+    text = f"{link.kind}: {link.place} refused the request ({what})"
+    if status is not None and (status in (408, 409, 429) or status >= 500):
+        return Failure(ServiceError(text), transient=True, retry_after=_asked_to_wait(status, headers))
+    if status is None or status in _REFUSING_TEXTS:
+        return Failure(RequestRefused(text, says=what), transient=False)
     return Failure(ServiceError(text), transient=False)
+
+
+def _wrong_key(link: Link) -> str:
+    if link.api_key_env:
+        return (
+            f"the key in the environment variable {link.api_key_env} must be valid for {link.place}, which refused it "
+            f"(401); set {link.api_key_env} again"
+        )
+    if link.headers_env:
+        return (
+            f"the headers in the environment variables {', '.join(link.headers_env.values())} must be valid for "
+            f"{link.place}, which refused them (401); set them again"
+        )
+    return f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
 
 
 def _asked_to_wait(status: int, headers: Any) -> float | None:
@@ -235,13 +255,16 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def _excerpt(error: BaseException, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every key masked and no half of a character."""
-    body = getattr(error, "body", None)
-    said = body.get("message") if isinstance(body, dict) else None
-    text = " ".join(str(said or error or type(error).__name__).split())
+    return masked(str(error) or type(error).__name__, link)
+
+
+def masked(text: str, link: Link) -> str:
+    """Shortens what a server or client said to one line, with every secret masked and no half of a character."""
+    text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
-    key = os.environ.get(link.api_key_env or "", "").strip()
-    return redact(text.replace(key, MASK) if key else text)[:_EXCERPT]
+    for secret in secrets_of(link.api_key_env, link.headers_env):
+        text = text.replace(secret, MASK)
+    return redact(text)[:_EXCERPT]
 
 
 def broken(failure: Failure) -> RagloomError:
