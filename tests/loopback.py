@@ -99,6 +99,7 @@ class OpenAIServer:
         requests: what was sent, in order.
         tokens: of all inputs answered, by `count`.
         refuses: says of an input whether a request that holds it is refused.
+        spoils: gives the fault of a request that holds an input, where it is at fault.
         root: path and query under which it answers; with `api-version` it takes keys as Azure does.
     """
 
@@ -114,6 +115,7 @@ class OpenAIServer:
         count: Callable[[str], int] = lambda text: len(text.split()),
         reports_usage: bool = True,
         refuses: Callable[[str], bool] = lambda text: False,
+        spoils: Callable[[str], Fault | None] = lambda text: None,
         root: str = "/v1",
     ) -> None:
         self.script = list(script)
@@ -125,6 +127,7 @@ class OpenAIServer:
         self.count = count
         self.reports_usage = reports_usage
         self.refuses = refuses
+        self.spoils = spoils
         self.path, _, self.query = root.partition("?")
         self.requests: list[Request] = []
         self.tokens = 0
@@ -147,7 +150,10 @@ class OpenAIServer:
         """Records a request and says what is to go wrong with it."""
         with self._lock:
             self.requests.append(request)
-            return (self.script.pop(0) if self.script else None) or Fault()
+            scripted = self.script.pop(0) if self.script else None
+        inputs = request.body.get("input", [])
+        spoiled = [fault for text in inputs if (fault := self.spoils(text)) is not None]
+        return scripted or (spoiled[0] if spoiled else Fault())
 
     def wait(self, seconds: float) -> None:
         """Waits, but not beyond the end of the test."""

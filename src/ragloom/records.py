@@ -86,11 +86,13 @@ class Unreadable:
         reason: one plain sentence.
         hides: documents of unknown ids may be behind it (a folder, a line without a readable id), so that what is not
             listed is not known to have vanished.
+        refused: hash of its bytes, where it is the embedding that failed at a text of it; None otherwise.
     """
 
     location: str
     reason: str
     hides: bool = False
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

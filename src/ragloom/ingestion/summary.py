@@ -60,6 +60,7 @@ class IngestSummary:
         unreadable: documents and folders that could not be read, with their reasons (the first 10,000).
         skipped: files left out by rule (the first 10,000).
         unreadable_count, skipped_count: of all.
+        refused: of the unreadable, those at a text of which the embedding failed, now or in an ingest before.
         documents, chunks: in the index when the ingest ended.
         embedded: texts that were embedded; the others' vectors were in the index or in the cache already.
         tokens: of the embedded texts, by the embedding's own tokenizer.
@@ -84,6 +85,7 @@ class IngestSummary:
     unreadable_count: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     skipped_count: int = 0
+    refused: int = 0
     documents: int = 0
     chunks: int = 0
     embedded: int = 0

@@ -8,16 +8,15 @@ alone, which is no part of any representation, copy or pickle.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.cost import Bound, charge, record
 from ragloom.errors import ServiceError
+from ragloom.provider.context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
 from ragloom.provider.key import read_headers, read_key
 from ragloom.provider.limits import Limiter
 from ragloom.provider.retry import Course, Failure, Link, broken, failure_of, masked
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     import openai
     from openai.types import CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+__all__ = ["CalledOff", "Provider", "Usage", "once", "sending_nothing", "until"]
 
 Answer = TypeVar("Answer")
 
@@ -57,42 +58,6 @@ def _sum(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left + right
 
 
-_silent: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_silent", default=False)
-
-
-@contextmanager
-def sending_nothing() -> Iterator[None]:
-    """Needs no key inside the block, and sends nothing: what would is a bug, and raises.
-
-    It belongs to the context (thread or task) that opened it and to what that context starts.
-    """
-    token = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(token)
-
-
-_end: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
-
-
-class CalledOff(ServiceError):
-    """Nobody waits for the answer any more; the request that was waiting for its turn was not sent."""
-
-
-@contextmanager
-def until(end: threading.Event) -> Iterator[None]:
-    """Has calls inside the block that wait for their turn, or to be tried again, given up when an event is set.
-
-    What was sent already is waited for: it is paid for.
-    """
-    token = _end.set(end)
-    try:
-        yield
-    finally:
-        _end.reset(token)
-
-
 class Provider:
     """Sends requests to one model of one server, and keeps count.
 
@@ -120,7 +85,7 @@ class Provider:
 
     def check_key(self) -> None:
         """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
-        if not _silent.get():
+        if not SILENT.get():
             read_key(self.link.kind, self.link.api_key_env)
             read_headers(self.link.kind, self.link.headers_env)
 
@@ -207,7 +172,7 @@ class Provider:
     def _call(
         self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
     ) -> Answer:
-        client, course = self._sync_client(), Course(self.link)
+        client, course = self._sync_client(), Course(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
@@ -232,7 +197,7 @@ class Provider:
         tokens: int = 0,
         bound: Bound | None = None,
     ) -> Answer:
-        client, course = self._async_client(), Course(self.link)
+        client, course = self._async_client(), Course(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
@@ -273,7 +238,7 @@ class Provider:
             return self._async_clients[loop]
 
     def _demand_allowed(self) -> None:
-        if _silent.get():
+        if SILENT.get():
             raise RuntimeError(f"{self!r} was asked where nothing may be sent")
 
     @property
@@ -333,7 +298,7 @@ def _charge_again(failure: Failure, tokens: int) -> None:
 
 
 def _sleep(seconds: float) -> None:
-    end = _end.get()
+    end = END.get()
     if end is None:
         time.sleep(seconds)
     elif end.wait(seconds):

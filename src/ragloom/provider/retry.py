@@ -22,12 +22,15 @@ from urllib.parse import urlsplit
 
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.provider.address import AZURE_EXAMPLES, is_azure, resolved
+from ragloom.provider.batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
 from ragloom.provider.body import ErrorBody, names_in, status_in, words_of
 from ragloom.provider.key import secrets_of
 from ragloom.provider.limits import Rates
 from ragloom.secrets import MASK, redact
 
 _log = logging.getLogger(__name__)
+
+__all__ = ["BatchFailed", "Course", "Failure", "Link", "RequestRefused", "TooManyRefused", "Unanswered", "failure_of"]
 
 # Back-off before request n + 1: half to the whole of 0.5 s, 1 s, 2 s, ... up to 30 s. The random part keeps clients
 # that failed together from returning together.
@@ -40,18 +43,6 @@ _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")  # RFC 9110 has whole ones, and servers send parts
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about what was sent, not about who sends or where
-
-
-class RequestRefused(ServiceError):
-    """A server will not have what a request holds: another request may pass.
-
-    Attributes:
-        says: the server's own reason.
-    """
-
-    def __init__(self, *problems: str, says: str = "") -> None:
-        super().__init__(*problems)
-        self.says = says
 
 
 @dataclass(frozen=True)
@@ -99,19 +90,32 @@ class Failure:
         transient: a later request may succeed.
         retry_after: seconds that the server asks to wait; None = it said nothing.
         maybe_done: the server may have done, and may bill, what was asked, though no right answer arrived.
+        suspect: what was sent may be why; says: the reason alone.
     """
 
     error: RagloomError
     transient: bool
     retry_after: float | None = None
     maybe_done: bool = False
+    suspect: bool = False
+    says: str = ""
+
+    def ended(self, how: str) -> RagloomError:
+        """Makes the error of a call that is not tried again."""
+        if self.suspect:
+            return Unanswered(f"{self.error}; {how}", says=self.says, billed=self.maybe_done)
+        return type(self.error)(f"{self.error}; {how}")
 
 
 class Course:
-    """One call's requests: counts them and says after each failure how long to wait, or that it is over."""
+    """One call's requests: counts them and says after each failure how long to wait, or that it is over.
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    Args:
+        once: a failure that what was sent may have caused ends the call.
+    """
+
+    def __init__(self, link: Link, *, once: bool = False) -> None:
+        self._link, self._once = link, once
         self._end = time.monotonic() + link.deadline
         self._requests = 0
 
@@ -133,15 +137,13 @@ class Course:
         if not failure.transient:
             raise failure.error
         tried = f"gave up after {self._requests} request{'s' if self._requests > 1 else ''}"
-        if self._requests >= self._link.attempts:
-            raise type(failure.error)(f"{failure.error}; {tried}")
+        if self._requests >= self._link.attempts or (self._once and failure.suspect):
+            raise failure.ended(tried)
         longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (self._requests - 1))
         wait = max(failure.retry_after or 0.0, random.uniform(longest / 2, longest))
         if time.monotonic() + wait >= self._end:
             asked = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
-            raise type(failure.error)(
-                f"{failure.error}; {tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time"
-            )
+            raise failure.ended(f"{tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time")
         _log.warning("%s; request %d of %d in %.1f s", failure.error, self._requests + 1, self._link.attempts, wait)
         return wait
 
@@ -166,8 +168,9 @@ def failure_of(link: Link, error: Exception) -> Failure:
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
         return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
-    unsent = isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
-    return Failure(ServiceError(text), transient=True, maybe_done=not unsent)
+    sent = not isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
+    says = text.removeprefix(f"{link.kind}: ")
+    return Failure(ServiceError(text), transient=True, maybe_done=sent, suspect=sent, says=says)
 
 
 def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failure:
@@ -196,7 +199,8 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failur
     what = f"{status}: {says}" if status else says
     text = f"{link.kind}: {link.place} refused the request ({what})"
     if status is not None and (status in (408, 409, 429) or status >= 500):
-        return Failure(ServiceError(text), transient=True, retry_after=_asked_to_wait(status, headers))
+        suspect, asked = status == 408 or status >= 500, _asked_to_wait(status, headers)
+        return Failure(ServiceError(text), transient=True, retry_after=asked, suspect=suspect, says=what)
     if status is None or status in _REFUSING_TEXTS:
         return Failure(RequestRefused(text, says=what), transient=False)
     return Failure(ServiceError(text), transient=False)
