@@ -97,13 +97,9 @@ def test_bad_text_is_remembered_until_it_changes_or_is_tried_again(
 ) -> None:
     there = list(LIMITS)
     if store == "weaviate":
-        address = request.getfixturevalue("weaviate_server")
-        there += [
-            "~vector_store.path",
-            "vector_store=weaviate",
-            f"vector_store.prefix={request.getfixturevalue('prefix')}",
-        ]
-        there += [f"vector_store.url={address.url}", f"vector_store.grpc_port={address.grpc_port}"]
+        address, prefix = request.getfixturevalue("weaviate_server"), request.getfixturevalue("prefix")
+        corpus.store = ["vector_store=weaviate", f"vector_store.collection_prefix={prefix}"]
+        corpus.store += [f"vector_store.url={address.url}", f"vector_store.grpc_port={address.grpc_port}"]
     corpus.write(3, "A striped zebra.")
     with counting_server(spoils=spoiled(FAULTS["500"][0], "zebra")) as server:
         corpus.ingest(server, *there)
