@@ -99,6 +99,8 @@ class OpenAIServer:
         requests: what was sent, in order.
         tokens: of all inputs answered, by `count`.
         refuses: says of an input whether a request that holds it is refused.
+        spoils: gives the fault of a request that holds an input, where it is at fault.
+        root: path and query under which it answers; with `api-version` it takes keys as Azure does.
     """
 
     def __init__(
@@ -113,6 +115,8 @@ class OpenAIServer:
         count: Callable[[str], int] = lambda text: len(text.split()),
         reports_usage: bool = True,
         refuses: Callable[[str], bool] = lambda text: False,
+        spoils: Callable[[str], Fault | None] = lambda text: None,
+        root: str = "/v1",
     ) -> None:
         self.script = list(script)
         self.dimensions = dimensions
@@ -123,13 +127,15 @@ class OpenAIServer:
         self.count = count
         self.reports_usage = reports_usage
         self.refuses = refuses
+        self.spoils = spoils
+        self.path, _, self.query = root.partition("?")
         self.requests: list[Request] = []
         self.tokens = 0
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
         self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}{root}"
 
     def __enter__(self) -> "OpenAIServer":
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -144,7 +150,10 @@ class OpenAIServer:
         """Records a request and says what is to go wrong with it."""
         with self._lock:
             self.requests.append(request)
-            return (self.script.pop(0) if self.script else None) or Fault()
+            scripted = self.script.pop(0) if self.script else None
+        inputs = request.body.get("input", [])
+        spoiled = [fault for text in inputs if (fault := self.spoils(text)) is not None]
+        return scripted or (spoiled[0] if spoiled else Fault())
 
     def wait(self, seconds: float) -> None:
         """Waits, but not beyond the end of the test."""
@@ -181,6 +190,7 @@ class _Refused(Exception):
 class _Handler(BaseHTTPRequestHandler):
     owner: OpenAIServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two packets
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -208,18 +218,21 @@ class _Handler(BaseHTTPRequestHandler):
         if body.get("stream"):
             self._stream(body, fault)
             return
-        result = self._embeddings(body) if self.path == "/v1/embeddings" else self._completion(body)
+        result = self._embeddings(body) if "/embeddings" in self.path else self._completion(body)
         if not self.owner.reports_usage:
             result.pop("usage")
         self._send_json(fault.edit(result) if fault.edit else result, fault.break_after)
 
     def _check(self, body: dict[str, Any]) -> None:
         key = self.owner.api_key
-        sent = self.headers.get("Authorization", "")
-        if key is not None and sent != f"Bearer {key}":
+        azure = "api-version" in self.owner.query
+        sent = f"Bearer {self.headers.get('api-key', '')}" if azure else self.headers.get("Authorization", "")
+        if key is not None and (sent != f"Bearer {key}" or (azure and "Authorization" in self.headers)):
             # OpenAI repeats the key, partly masked; other servers repeat all of it.
             raise _Refused(401, f"Incorrect API key provided: {sent.removeprefix('Bearer ')}.", "invalid_api_key")
-        if not body.get("model") or self.path not in ("/v1/embeddings", "/v1/chat/completions"):
+        path, _, query = self.path.partition("?")
+        known = path.removeprefix(self.owner.path) in ("/embeddings", "/chat/completions")
+        if not body.get("model") or not known or query != self.owner.query:
             raise _Refused(404, f"The model `{body.get('model')}` does not exist", "model_not_found")
 
     def _embeddings(self, body: dict[str, Any]) -> dict[str, Any]:

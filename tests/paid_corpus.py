@@ -29,10 +29,15 @@ def counting_server(**settings: object) -> OpenAIServer:
 
 
 class PaidCorpus:
-    """Documents of one chunk each, ingested through the real client; the key must be in the environment."""
+    """Documents of one chunk each, ingested through the real client; the key must be in the environment.
+
+    Attributes:
+        store: overrides that choose the store.
+    """
 
     def __init__(self, root: Path, documents: int = 20) -> None:
         self.root, self.folder = root, root / "docs"
+        self.store = [f'vector_store.path="{root / "store"}"']
         self.folder.mkdir()
         for number in range(documents):
             self.write(number, f"Passage number {number} is about subject {number * 7}.")
@@ -46,7 +51,7 @@ class PaidCorpus:
         return [
             "source=folder",
             f'source.path="{self.folder}"',
-            f'vector_store.path="{self.root / "store"}"',
+            *self.store,
             f'cache.path="{self.root / "cache"}"',
             f'runs="{self.root / "runs"}"',
             "embedding=openai",

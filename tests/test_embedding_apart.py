@@ -8,14 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragloom.embedding.apart import Apart, make_apart
-from ragloom.provider.retry import RequestRefused
+from ragloom.provider import ONCE
+from ragloom.provider.batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
 
 
 class Server:
-    """Refuses a request that holds one of some texts; notes what it was sent."""
+    """Refuses, or fails at, a request that holds one of some texts; notes what it was sent."""
 
-    def __init__(self, wicked: set[int], *, most: int = 10_000, harmless_is_taken: bool = True) -> None:
-        self.wicked, self.most, self.harmless_is_taken = wicked, most, harmless_is_taken
+    def __init__(
+        self,
+        wicked: set[int],
+        *,
+        most: int = 10_000,
+        harmless_is_taken: bool = True,
+        error: type[BatchFailed] = RequestRefused,
+        healthy_probes: int = 10_000,
+    ) -> None:
+        self.wicked, self.most, self.harmless_is_taken, self.error = wicked, most, harmless_is_taken, error
+        self.healthy_probes = healthy_probes
+        self.careful: list[bool] = []
         self.requests: list[list[int]] = []
         self.probes = 0
 
@@ -23,18 +34,26 @@ class Server:
         numbers = [int(text) for text in texts]
         assert counts == numbers
         self.requests.append(numbers)
+        self.careful.append(ONCE.get())
         if self.wicked.intersection(numbers) or len(numbers) > self.most:
-            raise RequestRefused("embedding: refused", says=f"400: {len(numbers)} texts")
+            raise self.error("embedding: refused", says=f"400: {len(numbers)} texts")
         return np.array([[number + 1, 1] for number in numbers], dtype=np.float32)
 
     def harmless(self) -> None:
         self.probes += 1
-        if not self.harmless_is_taken:
-            raise RequestRefused("embedding: refused")
+        if not self.harmless_is_taken or self.probes > self.healthy_probes:
+            raise self.error("embedding: refused")
 
-    def apart(self, texts: int) -> Apart:
+    def apart(self, texts: int, most: float = math.inf) -> Apart:
         numbers = list(range(texts))
-        return make_apart(self.make, [str(number) for number in numbers], numbers, dimensions=2, harmless=self.harmless)
+        return make_apart(
+            self.make,
+            [str(number) for number in numbers],
+            numbers,
+            most=most,
+            dimensions=2,
+            harmless=self.harmless,
+        )
 
 
 @settings(deadline=None)
@@ -81,5 +100,46 @@ def test_refusal_that_is_no_refusal_of_texts_goes_through() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        make_apart(fail, ["1"], [1], dimensions=2, harmless=server.harmless)
+        make_apart(fail, ["1"], [1], most=1, dimensions=2, harmless=server.harmless)
     assert server.probes == 0
+
+
+# Attempts that were used up: the server fails at a text, or hangs.
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.data())
+def test_texts_at_which_a_server_fails_are_found_in_2_k_log2_n_requests(texts: int, data: st.DataObject) -> None:
+    wicked = data.draw(st.sets(st.integers(0, texts - 1), max_size=5))
+    server = Server(wicked, error=Unanswered)
+    made = server.apart(texts)
+    assert set(made.refused) == wicked
+    for number in range(texts):
+        assert made.vectors[number].tolist() == ([0, 0] if number in wicked else [number + 1, 1])
+    assert len(server.requests) <= 1 + 2 * len(wicked) * math.ceil(math.log2(texts))
+    assert server.probes <= 2
+    assert server.careful == [False, *[True] * (len(server.requests) - 1)], "each part is tried once"
+
+
+@pytest.mark.parametrize("texts", [1, 2, 7, 2048])
+def test_server_that_fails_at_everything_is_told_by_one_harmless_text(texts: int) -> None:
+    server = Server(set(range(texts)), harmless_is_taken=False, error=Unanswered)
+    with pytest.raises(Unanswered, match="it fails at a harmless text as well: look at the server"):
+        server.apart(texts)
+    assert (len(server.requests), server.probes) == (1, 1)
+
+
+def test_server_that_falls_ill_while_texts_are_told_apart_is_not_taken_for_bad_texts() -> None:
+    server = Server({3, 4, 5}, error=Unanswered, healthy_probes=1)
+    with pytest.raises(Unanswered, match="it fails at a harmless text as well"):
+        server.apart(16)
+    assert server.probes == 2
+
+
+@pytest.mark.parametrize("error", [RequestRefused, Unanswered])
+def test_more_bad_texts_than_may_be_end_the_search(error: type[BatchFailed]) -> None:
+    assert len(Server(set(range(3)), error=error).apart(64, most=3).refused) == 3
+    server = Server(set(range(64)), error=error)
+    with pytest.raises(TooManyRefused):
+        server.apart(64, most=3)
+    assert len(server.requests) <= 1 + 2 * 4 * 6

@@ -189,12 +189,22 @@ def test_malformed_json_is_asked_again_and_then_an_error(ask: Ask) -> None:
 
 
 @streamed_ways
-@pytest.mark.parametrize("body", [b"data: {", b'data: {"choices": [{"delta": \n\n', b"", b"<html>"])
-def test_malformed_stream_is_an_error(ask: Ask, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"data: {", b'data: {"choices": [{"delta": \n\n'])
+def test_stream_that_opens_with_malformed_json_is_asked_for_again_and_then_an_error(ask: Ask, body: bytes) -> None:
     with (
-        OpenAIServer([raw(body, "text/event-stream")]) as server,
-        pytest.raises(ServiceError, match="broke off and is incomplete"),
+        OpenAIServer([raw(body, "text/event-stream")] * 9) as server,
+        pytest.raises(ServiceError, match=r"not the JSON it should be; gave up after 2 requests"),
     ):
+        ask(openai(server, attempts=2))
+    assert len(server.requests) == 2
+
+
+@streamed_ways
+@pytest.mark.parametrize(
+    ("body", "says"), [(b"", "broke off and is incomplete"), (b"<html>Sign in</html>", "<html>Sign in")]
+)
+def test_answer_that_is_no_stream_is_an_error(ask: Ask, body: bytes, says: str) -> None:
+    with OpenAIServer([raw(body, "text/event-stream")]) as server, pytest.raises(ServiceError, match=says):
         ask(openai(server))
     assert len(server.requests) == 1
 

@@ -275,7 +275,11 @@ class Assembly:
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
         return Limits(
-            bounds_of(tree["workers"]), tree["workers"]["in_flight_mb"], deletions, open_budget() or self.budget()
+            bounds_of(tree["workers"]),
+            tree["workers"]["in_flight_mb"],
+            deletions,
+            open_budget() or self.budget(),
+            tree["retry_failed"],
         )
 
     def budget(self, *asked: Any) -> Budget:
@@ -303,8 +307,9 @@ class Assembly:
             return Budget(**settings, price=price)
         paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
         if getattr(self.embedding, "paid", False):
-            paid[self.embedding.model_name] = "output: 0"
-            price = self.prices.get(self.embedding.model_name, {}).get("input", 0.0)
+            models = {self.embedding.model_name, getattr(self.embedding, "asker", self.embedding).model_name}
+            paid |= dict.fromkeys(sorted(models), "output: 0")
+            price = max(self.prices.get(model, {}).get("input", 0.0) for model in models)
         unknown = [
             f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has none; "
             f"give '+prices.models={{{model}: {{input: DOLLARS, {output}}}}}' (per million tokens; 0 where nothing is "

@@ -41,17 +41,23 @@ _ASKED_AT_ONCE = 2048
 """Texts: LlamaIndex's own limit, so that the embedding makes its batches and not this one."""
 
 
+class TextRefused(CannotRead):
+    """The embedding failed at a text that cutting asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A document that is to be read.
 
     Attributes:
         bytes_hash, content_hash: of the version that is stored; None where there is none.
+        refused: hash of the bytes at a text of which the embedding failed before, and which are not tried again.
     """
 
     entry: Entry
     bytes_hash: str | None = None
     content_hash: str | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +159,14 @@ class Reading:
 
     def __call__(self, job: Job) -> Cut | Same | Unreadable:
         """Does it all, or says why the document cannot be read."""
+        bytes_hash = None
         try:
             content = self._source.read(job.entry)
             bytes_hash = sha256(content)
             if bytes_hash == job.bytes_hash:
                 return Same(bytes_hash)
+            if bytes_hash == job.refused:
+                return Unreadable(shown(job.entry.location), "", refused=bytes_hash)
             document = self._source.parse(job.entry, content)
             del content  # memory: from here on only the text is needed
             content_hash = document_hash(document.text, document.metadata)
@@ -167,6 +176,8 @@ class Reading:
             return Unreadable(shown(job.entry.location), error.reason)
         try:
             return self._cut(document, bytes_hash, content_hash)
+        except TextRefused as error:
+            return Unreadable(shown(job.entry.location), error.reason, stage="embedding", refused=bytes_hash)
         except CannotRead as error:
             return Unreadable(shown(job.entry.location), error.reason, stage="chunking")
 
@@ -285,7 +296,7 @@ class AskingEmbedding(BaseEmbedding):
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         answer = ask(("embed", texts))
         if isinstance(answer, str):
-            raise CannotRead(refusal(answer))
+            raise TextRefused(refusal(answer))
         vectors: list[list[float]] = answer.tolist()
         return vectors
 

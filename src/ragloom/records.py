@@ -87,12 +87,14 @@ class Unreadable:
         hides: documents of unknown ids may be behind it (a folder, a line without a readable id), so that what is not
             listed is not known to have vanished.
         stage: that lost it. What the source cannot read is missing for every config; the rest for one config alone.
+        refused: hash of its bytes, where it is the embedding that failed at a text of it; None otherwise.
     """
 
     location: str
     reason: str
     hides: bool = False
     stage: Literal["source", "chunking", "embedding"] = "source"
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

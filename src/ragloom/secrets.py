@@ -19,6 +19,9 @@ _SECRET_KEY = re.compile(
 # The forms in which providers issue keys: OpenAI's `sk-...`, Hugging Face's `hf_...`, a bearer header; and what stands
 # for user and password in an address.
 _SECRET_VALUE = re.compile(r"\b(sk-[\w-]{6,}|hf_\w{8,}|(?<=Bearer )\S+)|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_HEADERS_KEY = "headers_env"  # its entries are names of variables, whatever the headers are called
+_HEADERS_VALUE = re.compile(rf"\{{\s*([\w-]+\s*:\s*{_VARIABLE.pattern}\s*(,\s*|(?=\}})))*\}}")
 _INNER_KEY = re.compile(r"[{,]\s*['\"]?([\w-]+)['\"]?\s*:")
 _SHORTEST_SECRET = 8
 
@@ -26,6 +29,11 @@ _SHORTEST_SECRET = 8
 def names_a_secret(key: str) -> bool:
     """Says whether a config key or environment variable looks as if its value were a secret."""
     return bool(_SECRET_KEY.search(re.split(r"[./]", key)[-1].strip("+~ ").replace("-", "_").lower()))
+
+
+def names_a_variable(text: str) -> bool:
+    """Says whether a text is the name of an environment variable, in capitals, and no secret."""
+    return bool(_VARIABLE.fullmatch(text))
 
 
 def holds_a_secret(value: Any) -> bool:
@@ -46,6 +54,11 @@ def redact(text: str) -> str:
 def redact_override(override: str) -> str:
     """Masks the value of an override whose key, or a key inside whose value, looks like a secret's."""
     key, equals, value = override.partition("=")
+    parts = re.split(r"[./]", key.strip("+~ "))
+    if parts[-1] == _HEADERS_KEY and _HEADERS_VALUE.fullmatch(value.strip()):
+        return redact(override)
+    if parts[-2:-1] == [_HEADERS_KEY] and names_a_variable(value.strip()):
+        return redact(override)
     secret = names_a_secret(key) or any(names_a_secret(name) for name in _INNER_KEY.findall(value))
     return f"{key}={MASK}" if equals and secret else redact(override)
 
@@ -53,7 +66,8 @@ def redact_override(override: str) -> str:
 def redact_tree(value: Any, key: str = "") -> Any:
     """Copies a config with every secret-looking key's value masked, and every text redacted."""
     if isinstance(value, dict):
-        return {name: redact_tree(item, str(name)) for name, item in value.items()}
+        shown = {name for name, item in value.items() if key == _HEADERS_KEY and names_a_variable(str(item))}
+        return {name: redact_tree(item, "" if name in shown else str(name)) for name, item in value.items()}
     if isinstance(value, list):
         return [redact_tree(item, key) for item in value]
     if value is not None and names_a_secret(key):

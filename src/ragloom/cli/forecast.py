@@ -137,13 +137,15 @@ class Forecast:
         if not self._paid("embedding", trial, embedding):
             return
         sent = [embedding.query_prefix + text for text in embedded]
-        if embedding.cache is not None:
-            known = embedding.cache.known(sent)
+        if embedding.asker.cache is not None:
+            known = embedding.asker.cache.known(sent)
             sent = [text for text, there in zip(sent, known, strict=True) if not there]
         place = trial.config.tree["cache"]["path"] if kept else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
         sent += [embedding.query_prefix + text for text in asking.timed] * needed.count("embedding")
-        self._count("questions", embedding.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0)
+        self._count(
+            "questions", embedding.asker.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0
+        )
 
     def _reranking(self, trial: Trial, asking: _Asking) -> None:
         needed = needs_of(trial.config.builder("reranker"))

@@ -5,8 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ragloom.errors import ConfigError
-from ragloom.provider.key import link_problems
-from ragloom.values import CONTENT, OPERATIONAL, Name, Positive, Seconds, code_version
+from ragloom.provider.key import body_problems, link_problems
+from ragloom.values import (
+    CONTENT,
+    OPERATIONAL,
+    Added,
+    ExtraBody,
+    Fraction,
+    HeadersEnv,
+    Name,
+    Positive,
+    Seconds,
+    code_version,
+)
 
 if TYPE_CHECKING:
     from ragloom.embedding.hashed import HashingEmbedding
@@ -21,10 +32,20 @@ _OPENAI_DIMENSIONS = {
     "text-embedding-ada-002": 1536,
 }
 
+# Fields of a request that are sent anyway, and the key that sets each.
+_OWN_FIELDS = {
+    "model": "model",
+    "input": None,
+    "dimensions": "send_dimensions",
+    "encoding_format": "encoding_format",
+}
+
 BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
 Concurrency = Annotated[int, Field(gt=0, le=256), OPERATIONAL]
 """Requests in flight: each has a thread and a connection of its own."""
+Refused = Annotated[Fraction, OPERATIONAL]
+"""Share of an ingest's texts at which the server may fail."""
 Rate = Annotated[Positive | None, OPERATIONAL]
 """A limit on requests or tokens; None = no limit."""
 
@@ -33,7 +54,8 @@ def check(option: str, values: dict[str, Any]) -> list[str]:
     """Checks an option's keys against each other; returns one line per problem."""
     problems = []
     if "base_url" in values:
-        problems += link_problems("embedding", values["base_url"], values["api_key_env"])
+        problems += link_problems("embedding", values["base_url"], values["api_key_env"], values.get("headers_env"))
+    problems += body_problems("embedding", values.get("extra_body") or {}, _OWN_FIELDS)
     if "batch_tokens" in values and values["batch_tokens"] < values["max_tokens"]:
         problems.append(
             f"embedding: batch_tokens={values['batch_tokens']} must be at least max_tokens={values['max_tokens']}; "
@@ -90,6 +112,7 @@ def openai(
     tokens_in_flight: Rate,
     requests_per_minute: Rate,
     tokens_per_minute: Rate,
+    max_refused: Refused,
 ) -> "OpenAIEmbedding":
     """Builds an embedding on OpenAI's API.
 
@@ -118,6 +141,7 @@ def openai(
         tokens_in_flight=tokens_in_flight,
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
+        max_refused=max_refused,
     )
     embedding.provider.check_key()
     return embedding
@@ -128,7 +152,9 @@ def openai_compatible(
     *,
     base_url: Name,
     api_key_env: Annotated[Name | None, OPERATIONAL],
+    headers_env: HeadersEnv,
     model: Name,
+    query_model: Annotated[Name | None, Added(None)],
     dimensions: Positive,
     send_dimensions: bool,
     embedded_metadata: list[Name],
@@ -136,7 +162,8 @@ def openai_compatible(
     query_prefix: str,
     tokenizer: Annotated[Name, CONTENT],
     max_tokens: Positive,
-    encoding_format: Annotated[Literal["float", "base64"], OPERATIONAL],
+    encoding_format: Annotated[Literal["float", "base64"] | None, OPERATIONAL],
+    extra_body: ExtraBody,
     batch_size: BatchSize,
     batch_tokens: Annotated[Positive, OPERATIONAL],
     timeout: Annotated[Seconds, OPERATIONAL],
@@ -146,6 +173,7 @@ def openai_compatible(
     tokens_in_flight: Rate,
     requests_per_minute: Rate,
     tokens_per_minute: Rate,
+    max_refused: Refused,
 ) -> "OpenAIEmbedding":
     """Builds an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
 
@@ -178,6 +206,10 @@ def openai_compatible(
         tokens_in_flight=tokens_in_flight,
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
+        max_refused=max_refused,
+        headers_env=headers_env or {},
+        extra_body=extra_body or {},
+        query_model=query_model,
     )
     embedding.provider.check_key()
     return embedding

@@ -1,18 +1,22 @@
-"""Which texts of a refused request are refused by themselves: it is halved until they stand alone. Knows no provider.
+"""Which texts of a failed request are at fault by themselves: it is halved until they stand alone.
 
-For `k` refused texts of `n` this makes at most `2 k ceil(log2 n)` requests beside the first, and one more where both
-halves are refused: a harmless text, which tells refused texts from a server that refuses everything.
+For `k` such texts of `n` this makes at most `2 k ceil(log2 n)` requests beside the first. A harmless text tells bad
+texts from a server that fails at everything: it is sent where both halves are refused, and where the attempts for a
+request were used up. After that no part is tried twice, since a text at which a server hangs costs its time-out each
+time; and the harmless text is sent once more at the end, lest a server that fell ill meanwhile be taken for bad texts.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragloom.provider.retry import RequestRefused
+from ragloom.provider import once
+from ragloom.provider.retry import BatchFailed, RequestRefused, TooManyRefused
 
 Make = Callable[[list[str], list[int] | None], np.ndarray]
 _log = logging.getLogger(__name__)
@@ -32,63 +36,109 @@ class Apart:
 
 
 def make_apart(
-    make: Make, texts: list[str], counts: list[int] | None, *, dimensions: int, harmless: Callable[[], object]
+    make: Make,
+    texts: list[str],
+    counts: list[int] | None,
+    *,
+    most: float,
+    dimensions: int,
+    harmless: Callable[[], object],
 ) -> Apart:
-    """Makes the vectors of a batch, and of all its other texts where some are refused.
+    """Makes the vectors of a batch, and of all its other texts where some are bad.
 
     Args:
         make: sends one request.
+        most: texts that may be bad.
         harmless: sends a text that nobody refuses.
 
     Raises:
-        RequestRefused: the server refuses everything.
+        BatchFailed: the server fails at everything.
+        TooManyRefused: more texts than `most` are bad.
     """
-    made = Apart(np.zeros((len(texts), dimensions), dtype=np.float32))
-
-    def refusal(at: range) -> RequestRefused | None:
-        try:
-            part = None if counts is None else counts[at.start : at.stop]
-            made.vectors[at.start : at.stop] = make(texts[at.start : at.stop], part)
-        except RequestRefused as error:
-            return error
-        return None
-
+    search = _Search(make, texts, counts, dimensions, harmless)
     whole = range(len(texts))
-    first = refusal(whole)
+    first = search.failure(whole)
     if first is None:
-        return made
+        return search.made
     parts = _halves(whole)
-    left = _refused(parts, refusal)
+    left = search.failed(parts)
     if len(left) == len(parts):  # one text has no halves: it is asked as well whether it is the text or the server
-        _demand_texts_are_taken(harmless, first)
-    if not left and parts:
+        search.demand_health(first)
+    if not left and parts and type(first) is not BatchFailed:
         _log.warning("%s; its %d texts were taken in two requests: lower embedding.batch_size", first, len(texts))
     left = left if parts else [(whole, first)]
     while left:
         at, error = left.pop()
-        if len(at) == 1:
-            made.refused[at.start] = error.says
+        if len(at) > 1:
+            left += search.failed(_halves(at))
+            continue
+        search.made.refused[at.start] = error.says
+        if len(search.made.refused) > most:
+            raise TooManyRefused(len(search.made.refused), error.says)
+    if search.made.refused and parts and search.once:
+        search.ask_harmless(first)
+    return search.made
+
+
+class _Search:
+    """One batch that is taken apart.
+
+    Attributes:
+        once: whether each part is sent once only.
+    """
+
+    def __init__(
+        self, make: Make, texts: list[str], counts: list[int] | None, dimensions: int, harmless: Callable[[], object]
+    ) -> None:
+        self._make, self._texts, self._counts, self._harmless = make, texts, counts, harmless
+        self._healthy = False
+        self.once = False
+        self.made = Apart(np.zeros((len(texts), dimensions), dtype=np.float32))
+
+    def failure(self, at: range) -> BatchFailed | None:
+        """Makes a part; returns why it failed."""
+        counts = None if self._counts is None else self._counts[at.start : at.stop]
+        try:
+            with once() if self.once else nullcontext():
+                self.made.vectors[at.start : at.stop] = self._make(self._texts[at.start : at.stop], counts)
+        except BatchFailed as error:
+            failed = error
         else:
-            left += _refused(_halves(at), refusal)
-    return made
+            return None
+        if not isinstance(failed, RequestRefused):
+            self.demand_health(failed)
+            self.once = True
+        return failed
+
+    def failed(self, parts: list[range]) -> list[tuple[range, BatchFailed]]:
+        """Makes parts; returns those that failed."""
+        return [(part, error) for part in parts if (error := self.failure(part)) is not None]
+
+    def demand_health(self, first: BatchFailed) -> None:
+        """Sends the harmless text, unless that was done.
+
+        Raises:
+            ServiceError: the server fails at it as well.
+        """
+        if not self._healthy:
+            self.ask_harmless(first)
+            self._healthy = True
+
+    def ask_harmless(self, first: BatchFailed) -> None:
+        """Sends the harmless text; raises as `demand_health`."""
+        try:
+            with once():
+                self._harmless()
+        except BatchFailed as error:
+            refuses = isinstance(error, RequestRefused)
+            every = "it refuses every text, also a harmless one: look at the embedding's keys"
+            fails = "it fails at a harmless text as well: look at the server"
+            failed = type(first)(f"{first}; {every if refuses else fails}", says=first.says)
+        else:
+            return
+        raise failed
 
 
 def _halves(at: range) -> list[range]:
     middle = (at.start + at.stop) // 2
     return [range(at.start, middle), range(middle, at.stop)] if len(at) > 1 else []
-
-
-def _refused(
-    parts: list[range], refusal: Callable[[range], RequestRefused | None]
-) -> list[tuple[range, RequestRefused]]:
-    return [(part, error) for part in parts if (error := refusal(part)) is not None]
-
-
-def _demand_texts_are_taken(harmless: Callable[[], object], first: RequestRefused) -> None:
-    try:
-        harmless()
-    except RequestRefused:
-        every = f"{first}; it refuses every text, also a harmless one: look at the embedding's keys"
-    else:
-        return
-    raise RequestRefused(every, says=first.says)

@@ -7,6 +7,7 @@ checks of what came back are here, so that no option can forget one.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbr
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
 from ragloom.provider import Usage
-from ragloom.provider.retry import RequestRefused
+from ragloom.provider.retry import BatchFailed
 from ragloom.records import Chunk
 from ragloom.workers.asking import demand_wanted
 
@@ -54,6 +55,7 @@ class Embedding(BaseEmbedding):
         overlong: what happens to a text over `max_tokens`.
         concurrency: batches that may be made at once.
         tokens_in_flight: of all batches that are being made, at most; None = no limit.
+        max_refused: share of an ingest's texts at which the server may fail; some always may.
         cache: where vectors are looked up before they are made, and kept; None = nowhere.
     """
 
@@ -65,6 +67,7 @@ class Embedding(BaseEmbedding):
     overlong: Literal["error", "truncate"] = "error"
     concurrency: int = Field(default=1, gt=0)
     tokens_in_flight: int | None = None
+    max_refused: float = Field(default=0.01, ge=0, le=1)
     cache: ModelCache | None = Field(default=None, exclude=True, repr=False)
 
     truncation_offered: ClassVar[bool] = False
@@ -90,6 +93,11 @@ class Embedding(BaseEmbedding):
     def usage(self) -> Usage:
         """What was asked of a provider; nothing for a local model."""
         return Usage()
+
+    @property
+    def asker(self) -> Embedding:
+        """What embeds questions: this, unless there is a model for them."""
+        return self
 
     @property
     def truncated(self) -> int:
@@ -223,20 +231,24 @@ class Embedding(BaseEmbedding):
         """
         return self._told(texts, lambda: self._made(texts, counts))
 
-    def make_apart(self, texts: list[str], counts: list[int] | None) -> Apart:
-        """As `make`; texts that are refused by themselves do not keep the others from being made.
+    def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Apart:
+        """As `make`; texts at which the server fails do not keep the others from being made.
+
+        Args:
+            most: texts that may be bad.
 
         Raises:
-            RequestRefused: the server refuses everything.
+            BatchFailed: the server fails at everything.
+            TooManyRefused: more texts than `most` are bad.
             ServiceError: as `make`.
         """
         text = self.document_text(_HARMLESS, {})
         tokens = None if counts is None else self.count_tokens([text])
         harmless = lambda: self.make([text], tokens)  # noqa: E731
-        return make_apart(self.make, texts, counts, dimensions=self.dimensions, harmless=harmless)
+        return make_apart(self.make, texts, counts, most=most, dimensions=self.dimensions, harmless=harmless)
 
     def embed_documents(self, texts: Sequence[str]) -> Apart:
-        """Embeds texts as `get_text_embedding_batch` does; those that are refused by themselves are told.
+        """Embeds texts as `get_text_embedding_batch` does; those at which the server fails are told.
 
         Raises:
             DataError: a text is blank or over the limit; nothing was embedded.
@@ -265,8 +277,9 @@ class Embedding(BaseEmbedding):
         charge(tokens)
         try:
             yield
-        except RequestRefused:
-            refund(tokens)
+        except BatchFailed as error:
+            if not error.billed:
+                refund(tokens)
             raise
 
     def _made(self, texts: list[str], counts: list[int] | None) -> Vectors:
@@ -371,11 +384,11 @@ class Embedding(BaseEmbedding):
 
     def _get_query_embedding(self, query: str) -> list[float]:
         text = self.query_prefix + query
-        return self._recent.known(text) or self._recent.remember(text, self.embed([text])[0].tolist())
+        return self._recent.known(text) or self._recent.remember(text, self.asker.embed([text])[0].tolist())
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         text = self.query_prefix + query
-        return self._recent.known(text) or self._recent.remember(text, (await self.aembed([text]))[0].tolist())
+        return self._recent.known(text) or self._recent.remember(text, (await self.asker.aembed([text]))[0].tolist())
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]

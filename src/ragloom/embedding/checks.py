@@ -9,6 +9,7 @@ import numpy as np
 from llama_index.core.schema import BaseNode
 
 from ragloom.errors import DataError, ServiceError
+from ragloom.provider.retry import BatchFailed
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = 10  # texts over the limit that one error names
@@ -37,7 +38,8 @@ def demand_vectors(
     """Refuses vectors that cannot be right.
 
     Raises:
-        ServiceError: they are of another number or length, or one is not finite or all zero.
+        ServiceError: they are of another number or length.
+        BatchFailed: one is not finite or all zero.
     """
     if vectors.shape != (len(texts), dimensions):
         raise ServiceError(
@@ -48,9 +50,11 @@ def demand_vectors(
     if not zero_possible and not wrong.size:
         wrong = np.flatnonzero(~vectors.any(axis=1))
     if wrong.size:
-        raise ServiceError(
+        raise BatchFailed(
             f"embedding: {model} returned a vector that is not finite or all zero for {wrong.size} of "
-            f"{len(texts)} texts, the first being text {int(wrong[0]) + 1}; the model or its server is broken"
+            f"{len(texts)} texts, the first being text {int(wrong[0]) + 1}; the model or its server is broken",
+            says="its vector is not finite or all zero",
+            billed=True,
         )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from ragloom.cache.vectors import VectorCache
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
 from ragloom.provider import Provider, Usage
@@ -35,8 +36,10 @@ class OpenAIEmbedding(Embedding):
         tokenizer: by which texts are counted, as `ragloom.tokenizer.load` takes it.
         batch_size, batch_tokens: texts and tokens sent in one request, at most.
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
-        encoding_format: how the server is asked to write vectors; whichever it uses is read.
-        base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
+        encoding_format: how the server is asked to write vectors; None = not asked. Whichever it uses is read.
+        query_model: embeds questions, where the provider has a model of its own for them; None = the same model.
+        extra_body: sent with each request beside all this.
+        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
         requests_per_minute, tokens_per_minute: see `ragloom.provider.limits.Rates`.
     """
 
@@ -46,7 +49,7 @@ class OpenAIEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     batch_tokens: int = Field(gt=0)
     send_dimensions: bool
-    encoding_format: Literal["base64", "float"]
+    encoding_format: Literal["base64", "float"] | None
     base_url: str | None
     api_key_env: str | None
     timeout: float
@@ -54,7 +57,11 @@ class OpenAIEmbedding(Embedding):
     deadline: float
     requests_per_minute: int | None
     tokens_per_minute: int | None
+    headers_env: dict[str, str] = Field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    query_model: str | None = None
     _provider: Provider = PrivateAttr()
+    _asker: OpenAIEmbedding | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Makes the provider; it reads the key when the first request is made."""
@@ -71,8 +78,24 @@ class OpenAIEmbedding(Embedding):
                 attempts=self.attempts,
                 deadline=self.deadline,
                 rates=Rates(self.requests_per_minute, self.tokens_per_minute),
+                headers_env=self.headers_env,
             )
         )
+
+        if self.query_model is not None:
+            same = {name: getattr(self, name) for name in type(self).model_fields if name != "cache"}
+            self._asker = type(self)(**same | {"model_name": self.query_model, "query_model": None})
+
+    @property
+    def asker(self) -> OpenAIEmbedding:
+        """What embeds questions: this, or the provider's own model for them."""
+        return self._asker or self
+
+    def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
+        """Has vectors looked up before they are made, those of questions by the model that makes them."""
+        super().use_cache(cache, description)
+        if self._asker is not None:
+            self._asker.use_cache(cache, {**description, "model": self.query_model})
 
     @property
     def provider(self) -> Provider:
@@ -82,7 +105,7 @@ class OpenAIEmbedding(Embedding):
     @property
     def usage(self) -> Usage:
         """Requests sent and tokens reported since this embedding was built."""
-        return self._provider.usage
+        return self._provider.usage if self._asker is None else self._provider.usage + self._asker.usage
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Counts each text's tokens, with room for the special tokens of models that are not OpenAI's."""
@@ -120,8 +143,9 @@ class OpenAIEmbedding(Embedding):
         return {"server": self._provider.link.place}
 
     def _request(self, batch: list[str], counts: list[int] | None) -> dict[str, Any]:
-        request: dict[str, Any] = {"model": self.model_name, "input": batch, "encoding_format": self.encoding_format}
-        request["tokens"] = sum(counts or ())
+        request: dict[str, Any] = {"model": self.model_name, "input": batch, "tokens": sum(counts or ())}
+        request |= {"encoding_format": self.encoding_format} if self.encoding_format else {}
+        request |= {"extra_body": self.extra_body} if self.extra_body else {}
         return request | ({"dimensions": self.dimensions} if self.send_dimensions else {})
 
     def _read(self, answer: CreateEmbeddingResponse, expected: int) -> Vectors:
@@ -130,14 +154,13 @@ class OpenAIEmbedding(Embedding):
         Raises:
             ServiceError: vectors are missing, doubled or of another length, or are no numbers.
         """
-        indices = [getattr(item, "index", None) for item in answer.data]
+        raw = [getattr(item, "index", None) for item in answer.data]
         place = self._provider.link.place
-        # None and true would be taken for all places at once: NumPy's indices are more than numbers.
-        numbers = sorted(index for index in indices if type(index) is int)
-        if len(indices) != expected or numbers != list(range(expected)):
+        indices = _places(raw)
+        if len(raw) != expected or indices is None:
             raise ServiceError(
                 f"embedding: {place} must return one vector for each of {expected} texts, but returned "
-                f"{len(indices)} with the indices {_shown(indices)}; nothing of this request is used"
+                f"{len(raw)} with the indices {_shown(raw)}; nothing of this request is used"
             )
         vectors = np.empty((expected, self.dimensions), dtype=np.float32)
         for index, item in zip(indices, answer.data, strict=True):
@@ -152,6 +175,27 @@ class OpenAIEmbedding(Embedding):
         return vectors
 
 
+def _places(raw: Sequence[object]) -> list[int] | None:
+    """Reads the places of vectors among the texts; None where they are not each of `range(len(raw))` once.
+
+    Where none is given, they are in order. Only the first may be missing: what writes protobuf as JSON drops zeros.
+    """
+    if all(index is None for index in raw):
+        return list(range(len(raw)))
+    places = [_whole(index) for index in (0 if raw[0] is None else raw[0], *raw[1:])]
+    whole = [place for place in places if place is not None]
+    return whole if sorted(whole) == list(range(len(raw))) else None
+
+
+def _whole(index: object) -> int | None:
+    """Reads an index: a whole number, also written as a float or in digits. True is none."""
+    if type(index) is float and index.is_integer():
+        return int(index)
+    if isinstance(index, str) and index.isascii() and index.isdigit():
+        return int(index)
+    return index if type(index) is int else None
+
+
 def _decoded(value: object) -> Vectors | None:
     """Reads a vector, written as numbers or as base64 of little-endian float32; None when it is neither."""
     try:
@@ -164,4 +208,4 @@ def _decoded(value: object) -> Vectors | None:
 
 
 def _shown(indices: Sequence[object]) -> str:
-    return ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
+    return ", ".join(map(repr, indices[:8])) + (", ..." if len(indices) > 8 else "")

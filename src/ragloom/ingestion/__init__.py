@@ -9,6 +9,7 @@ what vanished from the source is deleted, but only when the source was listed co
     blocks      chunks in bounded blocks, across documents
     vectors     look-ups, full batches, several at once
     questions   sentences of chunks, embedded as queries: what approximate search is measured with
+    refusals    documents at which the embedding failed, remembered with the index
     storing     one thread that appends and finishes documents, in order
     summary     how far it is, and what it did
     rehearsal   the same run without a call and without a write (`unmade` stands for the embedding)
@@ -24,6 +25,7 @@ from ragloom.cost import collect_usage, within
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.questions import questions_of
+from ragloom.ingestion.refusals import Refusals, remembered
 from ragloom.ingestion.run import Cuts, Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
 from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
@@ -86,6 +88,7 @@ def ingest(
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
         run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
         run.cuts = cuts
+        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
         run.list()
         clock.lap(summary, "listing")
         run.take_in(limits.workers, limits.in_flight_mb)
@@ -95,8 +98,10 @@ def ingest(
             delete_vanished(run, limits.deletions, lambda: database.open(index_name))
             clock.lap(summary, "deleting")
         run.tell("maintaining")
+        complete = summary.stopped is None and run.hiding is None
+        said = {"config": config, "oversized": summary.oversized, **run.refusals.to_keep(complete=complete)}
         with steps_reported(run.tell_step):
-            info = writer.commit({"config": config, "oversized": summary.oversized}, questions_of(embedding))
+            info = writer.commit(said, questions_of(embedding))
         clock.lap(summary, "maintaining")
     summary.documents, summary.chunks = info.documents, info.chunks
     summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)

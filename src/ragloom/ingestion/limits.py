@@ -21,9 +21,11 @@ class Limits:
         in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
         deletions: how many vanished documents may be deleted.
         budget: what the run may cost; None = it is not limited.
+        retry_failed: documents at which the embedding failed before are tried again, also unchanged ones.
     """
 
     workers: Bounds
     in_flight_mb: float
     deletions: Deletions
     budget: Budget | None = None
+    retry_failed: bool = False

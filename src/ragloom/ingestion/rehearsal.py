@@ -16,6 +16,7 @@ import numpy as np
 from ragloom.cost import Budget, BudgetSpent, collect_usage
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
+from ragloom.ingestion.refusals import Refusals, remembered
 from ragloom.ingestion.run import Run
 from ragloom.ingestion.summary import IngestSummary, Progress
 from ragloom.ingestion.unmade import Asked, Unmade
@@ -103,6 +104,7 @@ def rehearse(
         chunking, made = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
         tell = progress or (lambda state: None)
         run = Run(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
+        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
         run.list()
         run.take_in(limits.workers, limits.in_flight_mb)
         if summary.stopped is None and index is not None:

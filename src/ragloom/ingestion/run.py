@@ -18,6 +18,7 @@ from ragloom.cost import BudgetSpent
 from ragloom.errors import DataError
 from ragloom.ingestion.blocks import Block, Incoming, blocks
 from ragloom.ingestion.ledger import Ledger
+from ragloom.ingestion.refusals import Refusals
 from ragloom.ingestion.storing import Stored, Storing
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.vectors import Made, Vectoriser
@@ -51,6 +52,7 @@ class Run:
     Attributes:
         hiding: the first thing that could not be read and may hide documents.
         cuts: has what was cut before; None: every document is read.
+        refusals: documents at which the embedding failed, now and before.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Run:
         self.writer, self.ledger, self.summary = writer, ledger, summary
         self.hiding: Unreadable | None = None
         self.cuts: Cuts | None = None
+        self.refusals = Refusals({})
         self._progress, self._stop = progress, stop
         self._state = State()
         self._reading: dict[str, ManifestRow | None] = {}
@@ -157,8 +160,13 @@ class Run:
             row = self._reading.pop(job.entry.id)
             self._state.read += 1
             self._state.bytes_read += job.entry.size
+            if isinstance(found, Cut) and self.refusals.knows(job.entry.id, found.bytes_hash):
+                found.close()
+                found = Unreadable(shown(job.entry.location), "", refused=found.bytes_hash)
             if isinstance(found, Unreadable):
-                self._unreadable(found)
+                if found.refused is not None and found.reason:
+                    self._vectors.refuse({found.refused: found.reason})
+                self._refused_or_unreadable(job.entry.id, found)
             elif isinstance(found, Same):
                 assert row is not None
                 self.summary.unchanged += 1
@@ -197,7 +205,12 @@ class Run:
                 self.summary.stopped = INTERRUPTED
                 return
             self._reading[entry.id] = row
-            yield Job(entry, row.bytes_hash if row else None, row.content_hash if row else None)
+            yield Job(
+                entry,
+                row.bytes_hash if row else None,
+                row.content_hash if row else None,
+                self.refusals.bytes_hash(entry.id),
+            )
 
     def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
         """Finds vectors in the index: of the versions before, and of documents of equal text."""
@@ -226,7 +239,9 @@ class Run:
     def _take(self, event: Made | Stored | BaseException) -> None:
         if isinstance(event, Made):
             for document, reason in self._vectors.took(event):
-                self._unreadable(Unreadable(shown(document.location), refusal(reason), stage="embedding"))
+                row = document.row
+                found = Unreadable(shown(document.location), refusal(reason), stage="embedding", refused=row.bytes_hash)
+                self._refused_or_unreadable(row.id, found)
             if self._vectors.stopped is not None:
                 self._spent(self._vectors.stopped)
         elif isinstance(event, Stored):
@@ -258,6 +273,16 @@ class Run:
         if self._touched:
             self._storing.put(self._touched)
             self._touched = []
+
+    def _refused_or_unreadable(self, id: str, found: Unreadable) -> None:
+        """Takes in what cannot be read, and remembers where that is for the embedding."""
+        if found.refused is not None:
+            self.summary.refused += 1
+            if found.reason:
+                self.refusals.add(id, found.refused, found.reason)
+            else:
+                found = replace(found, reason=self.refusals.again(id))
+        self._unreadable(found)
 
     def _unreadable(self, item: Unreadable) -> None:
         self.summary.cannot_read(item)

@@ -64,6 +64,7 @@ class IngestSummary:
         warnings: what is doubtful or missing in documents that this ingest read (the first 10,000).
         unreadable_count, skipped_count, warnings_count: of all.
         lost_count: of the unreadable those that the source could read, and a later stage lost.
+        refused: of the unreadable, those at a text of which the embedding failed, now or in an ingest before.
         documents, chunks: in the index when the ingest ended.
         embedded: texts that were embedded; the others' vectors were in the index or in the cache already.
         tokens: of the embedded texts, by the embedding's own tokenizer.
@@ -91,6 +92,7 @@ class IngestSummary:
     skipped_count: int = 0
     warnings: list[DocumentWarning] = field(default_factory=list)
     warnings_count: int = 0
+    refused: int = 0
     documents: int = 0
     chunks: int = 0
     embedded: int = 0

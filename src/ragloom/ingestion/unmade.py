@@ -6,6 +6,7 @@ up without a trace; a text that it was asked for counts as made from then on, as
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 import threading
@@ -105,7 +106,7 @@ class Unmade:
             self.chunks.hit_tokens += tokens
         return {text: nothing for text, there in zip(texts, known, strict=True) if there}
 
-    def make_apart(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
         """Counts a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
         return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})

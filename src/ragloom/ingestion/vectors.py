@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragloom.cost import BudgetSpent
+from ragloom.errors import ServiceError
 from ragloom.ingestion.blocks import Block, Incoming
 from ragloom.provider import until
+from ragloom.provider.retry import TooManyRefused
 from ragloom.records import sha256
 
 if TYPE_CHECKING:
     from ragloom.embedding.base import Embedding, Vectors
+    from ragloom.records import Chunk
 
+ALWAYS_REFUSED = 10
+"""Texts at which the server may fail in any ingest, however small their share."""
 Slot = tuple[Block, int]
 """A chunk that waits for its vector."""
 
@@ -57,6 +62,7 @@ class Vectoriser:
         running: batches that are being made.
         tokens: counted here, where embedding counts nothing.
         stopped: why nothing is embedded any more: the budget is spent.
+        taken: texts that came.
     """
 
     def __init__(
@@ -75,6 +81,8 @@ class Vectoriser:
         self.running = 0
         self.tokens = 0
         self.stopped: str | None = None
+        self.taken = 0
+        self._refused: dict[str, str] = {}  # what was sent, by its hash -> reason
 
     @property
     def busy(self) -> bool:
@@ -98,6 +106,7 @@ class Vectoriser:
         block.hashes = [sha256(text) for text in block.texts]
         block.vectors = np.empty((len(block.chunks), embedding.dimensions), dtype=np.float32)
         block.missing = len(block.chunks)
+        self.taken += len(block.chunks)
         known = {} if embedding.cheap else self._stored([block])
         new: dict[str, int] = {}
         for at, sent in enumerate(block.hashes):
@@ -107,6 +116,9 @@ class Vectoriser:
                 block.missing -= 1
             elif sent in self._waiting:
                 self._waiting[sent].append((block, at))
+            elif sent in self._refused:
+                self._waiting[sent] = [(block, at)]
+                self._answer_refused(sent)
             else:
                 self._waiting[sent] = [(block, at)]
                 new[sent] = at
@@ -136,7 +148,7 @@ class Vectoriser:
         """Fills in what came of a batch.
 
         Returns:
-            documents that will not be stored, with the reason, each once.
+            documents that will not be stored, each once, with the reason and the place of the text.
 
         Raises:
             Exception: what making it raised.
@@ -149,14 +161,46 @@ class Vectoriser:
         if made.error is not None:
             raise made.error
         assert made.vectors is not None
+        self.refuse({made.hashes[at]: reason for at, reason in made.refused.items()})
         failed = []
         for at, (sent, vector) in enumerate(zip(made.hashes, made.vectors, strict=True)):
             if at in made.refused:
                 reason = made.refused[at]
-                failed += [(document, reason) for document in self._give_up([sent], reason)]
+                failed += [
+                    (document, f"{reason}; characters {chunk.start} to {chunk.end}")
+                    for document, chunk in self._give_up([sent], reason)
+                ]
             else:
                 self._fill_all(sent, vector)
         return failed
+
+    def refuse(self, found: dict[str, str]) -> None:
+        """Takes in texts at which the server fails: hash of what was sent, or a name -> reason.
+
+        Raises:
+            ServiceError: there are too many.
+        """
+        self._refused |= found
+        if found and len(self._refused) > self._most():
+            raise self._too_many(len(self._refused), list(found.values())[-1])
+
+    def _answer_refused(self, sent: str) -> None:
+        """Answers a text that comes again as it was answered before, without a request."""
+        self.running += 1
+        nothing = np.zeros((1, self._embedding.dimensions), dtype=np.float32)
+        self._events.put(Made([sent], 0, nothing, refused={0: self._refused[sent]}))
+
+    def _most(self) -> float:
+        share = self._embedding.max_refused
+        return max(ALWAYS_REFUSED, share * self.taken) if share else 0
+
+    def _too_many(self, refused: int, reason: str) -> ServiceError:
+        share = self._embedding.max_refused
+        return ServiceError(
+            f"embedding: the server fails at {refused} of {self.taken} texts, the last time with: {reason}; "
+            f"embedding.max_refused={share:g} allows {self._most():.0f}; look at the server and the model, or raise "
+            "embedding.max_refused"
+        )
 
     def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
         """Gives up what is not made yet: documents that need it are left to the next ingest."""
@@ -164,15 +208,15 @@ class Vectoriser:
         self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
         self._pending, self._pending_tokens = [], 0
 
-    def _give_up(self, hashes: list[str], reason: str) -> list[Incoming]:
-        """Waits no longer for vectors; returns the documents that fail by it and had not failed before."""
+    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[Incoming, Chunk]]:
+        """Waits no longer for vectors; returns documents that fail by it and had not failed before, and the chunk."""
         failed = []
         for sent in hashes:
             for block, at in self._waiting.pop(sent):
                 block.missing -= 1
                 if block.owners[at].failed is None:
                     block.owners[at].failed = reason
-                    failed.append(block.owners[at])
+                    failed.append((block.owners[at], block.chunks[at]))
         return failed
 
     def _fill_all(self, sent: str, vector: np.ndarray) -> None:
@@ -207,8 +251,12 @@ class Vectoriser:
         try:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
             with until(self._end):
-                apart = self._embedding.make_apart([text for _, text, _ in batch], counts)
+                left = self._most() - len(self._refused)
+                apart = self._embedding.make_apart([text for _, text, _ in batch], counts, left)
             made.vectors, made.refused = apart.vectors, apart.refused
+        except TooManyRefused as error:
+            made.error = self._too_many(len(self._refused) + error.refused, error.says)
+            self._flight.close()
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             made.error = error
             if not isinstance(error, BudgetSpent):

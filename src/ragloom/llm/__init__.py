@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ragloom.errors import ConfigError
-from ragloom.provider.key import link_problems
-from ragloom.values import OPERATIONAL, Name, Positive, Seconds, code_version
+from ragloom.provider.key import body_problems, link_problems
+from ragloom.values import OPERATIONAL, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
 
 if TYPE_CHECKING:
     from ragloom.llm.remote import OpenAIChat
@@ -20,6 +20,19 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 """0 to 2, as the protocol has it."""
 
 
+# Fields of a request that are sent anyway, and the key that sets each.
+_OWN_FIELDS = {
+    "model": "model",
+    "messages": None,
+    "temperature": "temperature",
+    "seed": "seed",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "stream": None,
+    "stream_options": "stream_usage",
+    "n": None,
+}
+
 Group = Literal["llm", "judge"]
 """Whose option is built."""
 
@@ -28,7 +41,8 @@ def check(option: str, values: dict[str, Any], group: Group = "llm") -> list[str
     """Checks an option's keys against each other; returns one line per problem."""
     problems = []
     if "base_url" in values:
-        problems += link_problems(group, values["base_url"], values["api_key_env"])
+        problems += link_problems(group, values["base_url"], values["api_key_env"], values.get("headers_env"))
+    problems += body_problems(group, values.get("extra_body") or {}, _OWN_FIELDS)
     if values.get("max_tokens") is not None and values["max_tokens"] >= values.get("context_window", float("inf")):
         problems.append(
             f"{group}: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
@@ -90,12 +104,14 @@ def openai_compatible(
     *,
     base_url: Annotated[Name, OPERATIONAL],
     api_key_env: Annotated[Name | None, OPERATIONAL],
+    headers_env: HeadersEnv,
     model: Name,
     temperature: Temperature | None,
     seed: int | None,
     max_tokens: Positive | None,
     context_window: Positive,
     stream_usage: Annotated[bool, OPERATIONAL],
+    extra_body: ExtraBody,
     timeout: Annotated[Seconds, OPERATIONAL],
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
@@ -117,8 +133,10 @@ def openai_compatible(
         max_tokens_name="max_tokens",
         context_window=context_window,
         stream_usage=stream_usage,
+        extra_body=extra_body or {},
         base_url=base_url,
         api_key_env=api_key_env,
+        headers_env=headers_env or {},
         timeout=timeout,
         attempts=attempts,
         deadline=deadline,

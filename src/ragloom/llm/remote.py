@@ -23,7 +23,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from ragloom.cost import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
@@ -52,7 +52,8 @@ class OpenAIChat(LLM):
         max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
         context_window: tokens of prompt and reply together.
         stream_usage: whether a stream is asked to report its tokens.
-        base_url, api_key_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
+        extra_body: sent with each request beside all this.
+        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
 
     paid: ClassVar[bool] = True
@@ -71,6 +72,8 @@ class OpenAIChat(LLM):
     timeout: float
     attempts: int
     deadline: float
+    headers_env: dict[str, str] = Field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
     _provider: Provider = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
@@ -85,6 +88,7 @@ class OpenAIChat(LLM):
                 timeout=self.timeout,
                 attempts=self.attempts,
                 deadline=self.deadline,
+                headers_env=self.headers_env,
             )
         )
 
@@ -213,6 +217,8 @@ class OpenAIChat(LLM):
             self.max_tokens_name: self.max_tokens,
         } | {(self.max_tokens_name if name == "max_tokens" else name): value for name, value in kwargs.items()}
         sent = {name: value for name, value in settings.items() if value is not None}
+        if self.extra_body:
+            sent["extra_body"] = {**self.extra_body, **sent.get("extra_body", {})}
         return {"model": self.model, "messages": [_message(message) for message in messages], **sent}
 
     def _streamed(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:

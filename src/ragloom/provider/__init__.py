@@ -8,24 +8,26 @@ alone, which is no part of any representation, copy or pickle.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.cost import Bound, charge, record
 from ragloom.errors import ServiceError
-from ragloom.provider.key import read_key
+from ragloom.provider.context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
+from ragloom.provider.key import read_headers, read_key
 from ragloom.provider.limits import Limiter
-from ragloom.provider.retry import Course, Failure, Link, broken, failure_of
+from ragloom.provider.retry import Course, Failure, Link, broken, failure_of, masked
+from ragloom.provider.streams import AsyncBegun, Begun
 
 if TYPE_CHECKING:
     import openai
     from openai.types import CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+__all__ = ["CalledOff", "Provider", "Usage", "once", "sending_nothing", "until"]
 
 Answer = TypeVar("Answer")
 
@@ -56,42 +58,6 @@ def _sum(left: int | None, right: int | None) -> int | None:
     return None if left is None or right is None else left + right
 
 
-_silent: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_silent", default=False)
-
-
-@contextmanager
-def sending_nothing() -> Iterator[None]:
-    """Needs no key inside the block, and sends nothing: what would is a bug, and raises.
-
-    It belongs to the context (thread or task) that opened it and to what that context starts.
-    """
-    token = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(token)
-
-
-_end: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
-
-
-class CalledOff(ServiceError):
-    """Nobody waits for the answer any more; the request that was waiting for its turn was not sent."""
-
-
-@contextmanager
-def until(end: threading.Event) -> Iterator[None]:
-    """Has calls inside the block that wait for their turn, or to be tried again, given up when an event is set.
-
-    What was sent already is waited for: it is paid for.
-    """
-    token = _end.set(end)
-    try:
-        yield
-    finally:
-        _end.reset(token)
-
-
 class Provider:
     """Sends requests to one model of one server, and keeps count.
 
@@ -118,9 +84,10 @@ class Provider:
         return self._usage
 
     def check_key(self) -> None:
-        """Raises ConfigError now, before anything is read or paid, when the key is missing."""
-        if not _silent.get():
+        """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
+        if not SILENT.get():
             read_key(self.link.kind, self.link.api_key_env)
+            read_headers(self.link.kind, self.link.headers_env)
 
     def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
@@ -128,16 +95,14 @@ class Provider:
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
         """
-        answer = self._call(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
-        )
+        request = _with_format(request)
+        answer = self._call(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)
         return self._recorded(_expect(answer, "data", self.link))
 
     async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
         """As `embeddings`, without blocking the event loop."""
-        answer = await self._acall(
-            lambda client, limit: client.embeddings.create(**self._complete(request), timeout=limit), tokens
-        )
+        request = _with_format(request)
+        answer = await self._acall(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)
         return self._recorded(_expect(answer, "data", self.link))
 
     def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
@@ -148,25 +113,25 @@ class Provider:
                 settle.
         """
         answer: ChatCompletion = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
+            lambda client, limit: client.chat.completions.create(**request, timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
     async def achat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
         """As `chat`, without blocking the event loop."""
         answer: ChatCompletion = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), timeout=limit), bound=bound
+            lambda client, limit: client.chat.completions.create(**request, timeout=limit), bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
     def stream(self, **request: Any) -> Iterator[ChatCompletionChunk]:
-        """Asks for a reply in pieces. Opening is tried again as the policy says; a stream that broke off is not.
+        """Asks for a reply in pieces. What fails before its first word is tried again as the policy says.
 
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
         opened = self._call(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
+            lambda client, limit: Begun(client.chat.completions.create(**request, stream=True, timeout=limit))
         )
         usage, failure = None, None
         try:
@@ -183,9 +148,11 @@ class Provider:
 
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
-        opened = await self._acall(
-            lambda client, limit: client.chat.completions.create(**self._complete(request), stream=True, timeout=limit)
-        )
+
+        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncBegun:
+            return await AsyncBegun.begin(await client.chat.completions.create(**request, stream=True, timeout=limit))
+
+        opened = await self._acall(begin)
         usage, failure = None, None
         try:
             async for chunk in opened:
@@ -205,7 +172,7 @@ class Provider:
     def _call(
         self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
     ) -> Answer:
-        client, course = self._sync_client(), Course(self.link)
+        client, course = self._sync_client(), Course(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
@@ -230,7 +197,7 @@ class Provider:
         tokens: int = 0,
         bound: Bound | None = None,
     ) -> Answer:
-        client, course = self._async_client(), Course(self.link)
+        client, course = self._async_client(), Course(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
                 course.pause(held)
@@ -253,9 +220,9 @@ class Provider:
         self._demand_allowed()
         with self._lock:
             if self._client is None:
-                from openai import OpenAI
+                from ragloom.provider.client import SyncClient, make_client
 
-                self._client = OpenAI(**self._client_settings())
+                self._client = make_client(self.link, SyncClient)
             return self._client
 
     def _async_client(self) -> openai.AsyncOpenAI:
@@ -265,32 +232,20 @@ class Provider:
             # A client's connections belong to the loop that opened them; those of closed loops are let go.
             self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
             if loop not in self._async_clients:
-                from openai import AsyncOpenAI
+                from ragloom.provider.client import AsyncClient, make_client
 
-                self._async_clients[loop] = AsyncOpenAI(**self._client_settings())
+                self._async_clients[loop] = make_client(self.link, AsyncClient)
             return self._async_clients[loop]
 
     def _demand_allowed(self) -> None:
-        if _silent.get():
+        if SILENT.get():
             raise RuntimeError(f"{self!r} was asked where nothing may be sent")
-
-    def _client_settings(self) -> dict[str, Any]:
-        key = read_key(self.link.kind, self.link.api_key_env)
-        # The client insists on a key; without one `_complete` leaves out the header that would carry it.
-        return {"base_url": self.link.base_url, "max_retries": 0, "api_key": key or "none"}
-
-    def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        from openai import Omit
-
-        return request if self.link.api_key_env else {**request, "extra_headers": {"Authorization": Omit()}}
 
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
-        import httpx
-        import openai
+        from ragloom.provider.client import FAILURES
 
-        # ValueError: a body that is not JSON. HTTPError: the client does not translate what breaks inside a stream.
-        return (openai.OpenAIError, httpx.HTTPError, ValueError)
+        return FAILURES
 
     def _recorded(self, answer: Answer) -> Answer:
         self._count(getattr(answer, "usage", None))
@@ -307,14 +262,27 @@ class Provider:
             self._usage += usage
 
 
+def _with_format(request: dict[str, Any]) -> dict[str, Any]:
+    """Has the client send no `encoding_format` where none is asked for; by itself it adds base64."""
+    from openai import Omit
+
+    if "encoding_format" in request:
+        return request
+    return {**request, "encoding_format": "float"} | {
+        "extra_body": {**(request.get("extra_body") or {}), "encoding_format": Omit()}
+    }
+
+
 def _expect(answer: Answer, part: str, link: Link) -> Answer:
     """Refuses an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
     from openai import BaseModel
 
     items = getattr(answer, part, None)
     if not isinstance(items, list) or not all(isinstance(item, BaseModel) for item in items):
+        said = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
         raise ServiceError(
-            f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API?"
+            f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API? "
+            f"It answered: {masked(said, link)}"
         )
     return answer
 
@@ -330,7 +298,7 @@ def _charge_again(failure: Failure, tokens: int) -> None:
 
 
 def _sleep(seconds: float) -> None:
-    end = _end.get()
+    end = END.get()
     if end is None:
         time.sleep(seconds)
     elif end.wait(seconds):

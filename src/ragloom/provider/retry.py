@@ -14,19 +14,23 @@ import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.provider.address import AZURE_EXAMPLES, is_azure, resolved
+from ragloom.provider.batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.provider.body import ErrorBody, names_in, status_in, words_of
+from ragloom.provider.key import secrets_of
 from ragloom.provider.limits import Rates
 from ragloom.secrets import MASK, redact
 
-if TYPE_CHECKING:
-    import openai
-
 _log = logging.getLogger(__name__)
+
+__all__ = ["BatchFailed", "Course", "Failure", "Link", "RequestRefused", "TooManyRefused", "Unanswered", "failure_of"]
 
 # Back-off before request n + 1: half to the whole of 0.5 s, 1 s, 2 s, ... up to 30 s. The random part keeps clients
 # that failed together from returning together.
@@ -41,18 +45,6 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6,
 _REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about what was sent, not about who sends or where
 
 
-class RequestRefused(ServiceError):
-    """A server will not have what a request holds: another request may pass.
-
-    Attributes:
-        says: the server's own reason.
-    """
-
-    def __init__(self, *problems: str, says: str = "") -> None:
-        super().__init__(*problems)
-        self.says = says
-
-
 @dataclass(frozen=True)
 class Link:
     """How one model of one server is reached.
@@ -62,6 +54,7 @@ class Link:
         model: as the server names it.
         base_url: of the API, `http(s)://.../v1`; None = OpenAI's own, or what OPENAI_BASE_URL says.
         api_key_env: name of the environment variable that holds the key; None = the server needs none.
+        headers_env: header -> name of the environment variable that holds its value.
         timeout: seconds without an answer (in a stream: without a further piece) after which a request has failed.
         attempts: requests made for one call at most, the first included.
         deadline: seconds after which a call is not tried again, waits included.
@@ -76,11 +69,12 @@ class Link:
     attempts: int
     deadline: float
     rates: Rates = field(default_factory=Rates)
+    headers_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
         """The server as messages name it: its address without user, password and query, or `OpenAI`."""
-        url = self.base_url or os.environ.get("OPENAI_BASE_URL")
+        url = self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         if not url:
             return "OpenAI"
         parts = urlsplit(url)
@@ -96,19 +90,32 @@ class Failure:
         transient: a later request may succeed.
         retry_after: seconds that the server asks to wait; None = it said nothing.
         maybe_done: the server may have done, and may bill, what was asked, though no right answer arrived.
+        suspect: what was sent may be why; says: the reason alone.
     """
 
     error: RagloomError
     transient: bool
     retry_after: float | None = None
     maybe_done: bool = False
+    suspect: bool = False
+    says: str = ""
+
+    def ended(self, how: str) -> RagloomError:
+        """Makes the error of a call that is not tried again."""
+        if self.suspect:
+            return Unanswered(f"{self.error}; {how}", says=self.says, billed=self.maybe_done)
+        return type(self.error)(f"{self.error}; {how}")
 
 
 class Course:
-    """One call's requests: counts them and says after each failure how long to wait, or that it is over."""
+    """One call's requests: counts them and says after each failure how long to wait, or that it is over.
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    Args:
+        once: a failure that what was sent may have caused ends the call.
+    """
+
+    def __init__(self, link: Link, *, once: bool = False) -> None:
+        self._link, self._once = link, once
         self._end = time.monotonic() + link.deadline
         self._requests = 0
 
@@ -130,15 +137,13 @@ class Course:
         if not failure.transient:
             raise failure.error
         tried = f"gave up after {self._requests} request{'s' if self._requests > 1 else ''}"
-        if self._requests >= self._link.attempts:
-            raise type(failure.error)(f"{failure.error}; {tried}")
+        if self._requests >= self._link.attempts or (self._once and failure.suspect):
+            raise failure.ended(tried)
         longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (self._requests - 1))
         wait = max(failure.retry_after or 0.0, random.uniform(longest / 2, longest))
         if time.monotonic() + wait >= self._end:
             asked = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
-            raise type(failure.error)(
-                f"{failure.error}; {tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time"
-            )
+            raise failure.ended(f"{tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time")
         _log.warning("%s; request %d of %d in %.1f s", failure.error, self._requests + 1, self._link.attempts, wait)
         return wait
 
@@ -149,51 +154,70 @@ def failure_of(link: Link, error: Exception) -> Failure:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return _status_failure(link, error)
+        return _refusal(link, error.status_code, error.body or error.message, error.response.headers)
+    if isinstance(error, ErrorBody):
+        return _refusal(link, error.status, error.error, error.headers)
     if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
         text = f"{link.kind}: {link.place} did not answer within {link.kind}.timeout={link.timeout:g} s"
     elif isinstance(error, openai.APIConnectionError | httpx.HTTPError):
         cause = error.__cause__ or error
         text = f"{link.kind}: the connection to {link.place} failed ({_excerpt(cause, link)})"
-    elif isinstance(error, openai.APIError):
-        text = f"{link.kind}: {link.place} reported an error ({_excerpt(error, link)})"
-    elif isinstance(error, ValueError):
+    elif isinstance(error, openai.APIError):  # an error event in a stream
+        return _refusal(link, status_in(error.body), error.body or error.message, {})
+    elif isinstance(error, ValueError | RecursionError):
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
         return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
-    unsent = isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
-    return Failure(ServiceError(text), transient=True, maybe_done=not unsent)
+    sent = not isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
+    says = text.removeprefix(f"{link.kind}: ")
+    return Failure(ServiceError(text), transient=True, maybe_done=sent, suspect=sent, says=says)
 
 
-def _status_failure(link: Link, error: openai.APIStatusError) -> Failure:
-    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is."""
-    status, says = error.status_code, _excerpt(error, link)
+def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failure:
+    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is.
+
+    Args:
+        status: that the answer has, or names in its body; None: it names none.
+        error: the server's own.
+    """
+    says = masked(words_of(error), link)
     if status == 401:
-        how = (
-            f"the key in the environment variable {link.api_key_env} must be valid for {link.place}, which refused it "
-            f"(401); set {link.api_key_env} anew"
-            if link.api_key_env
-            else f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
-        )
-        return Failure(ConfigError(f"{link.kind}: {how}"), transient=False)
+        return Failure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
     if status == 403:
         return Failure(ConfigError(f"{link.kind}: {link.place} denied access (403: {says})"), transient=False)
     if status == 404:
+        azure = f"; an address of Azure's is {AZURE_EXAMPLES}" if is_azure(resolved(link.base_url)) else ""
         return Failure(
             ConfigError(
                 f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
-                f"set {link.kind}.model, or check the address"
+                f"set {link.kind}.model, or check the address{azure}"
             ),
             transient=False,
         )
-    if status == 429 and "insufficient_quota" in (error.code, error.type):
+    if status == 429 and "insufficient_quota" in names_in(error):
         return Failure(ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False)
-    text = f"{link.kind}: {link.place} refused the request ({status}: {says})"
-    if status in (408, 409, 429) or status >= 500:
-        return Failure(ServiceError(text), transient=True, retry_after=_asked_to_wait(status, error.response.headers))
-    if status in _REFUSING_TEXTS:
-        return Failure(RequestRefused(text, says=f"{status}: {says}"), transient=False)
+    what = f"{status}: {says}" if status else says
+    text = f"{link.kind}: {link.place} refused the request ({what})"
+    if status is not None and (status in (408, 409, 429) or status >= 500):
+        suspect, asked = status == 408 or status >= 500, _asked_to_wait(status, headers)
+        return Failure(ServiceError(text), transient=True, retry_after=asked, suspect=suspect, says=what)
+    if status is None or status in _REFUSING_TEXTS:
+        return Failure(RequestRefused(text, says=what), transient=False)
     return Failure(ServiceError(text), transient=False)
+
+
+def _wrong_key(link: Link) -> str:
+    if link.api_key_env:
+        return (
+            f"the key in the environment variable {link.api_key_env} must be valid for {link.place}, which refused it "
+            f"(401); set {link.api_key_env} again"
+        )
+    if link.headers_env:
+        return (
+            f"the headers in the environment variables {', '.join(link.headers_env.values())} must be valid for "
+            f"{link.place}, which refused them (401); set them again"
+        )
+    return f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
 
 
 def _asked_to_wait(status: int, headers: Any) -> float | None:
@@ -235,13 +259,16 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def _excerpt(error: BaseException, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every key masked and no half of a character."""
-    body = getattr(error, "body", None)
-    said = body.get("message") if isinstance(body, dict) else None
-    text = " ".join(str(said or error or type(error).__name__).split())
+    return masked(str(error) or type(error).__name__, link)
+
+
+def masked(text: str, link: Link) -> str:
+    """Shortens what a server or client said to one line, with every secret masked and no half of a character."""
+    text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
-    key = os.environ.get(link.api_key_env or "", "").strip()
-    return redact(text.replace(key, MASK) if key else text)[:_EXCERPT]
+    for secret in secrets_of(link.api_key_env, link.headers_env):
+        text = text.replace(secret, MASK)
+    return redact(text)[:_EXCERPT]
 
 
 def broken(failure: Failure) -> RagloomError:

@@ -1,0 +1,147 @@
+"""What an answer says where it holds an error instead of a result: HTTP 200 says nothing about that."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# Under which names servers write a status and the reason.
+_STATUS = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "type", "error_type")
+_WORDS = ("message", "msg", "error_msg", "status_msg", "detail", "reason", "error", "errors")
+_MOST_REASONS = 3  # of a list, that are shown
+_ERRORS = ("error", "errors", "detail")
+# What stands for a status where a server writes a word: RATE_LIMIT_EXCEEDED, RateLimitError, overloaded_error.
+_NAMED = {
+    "ratelimit": 429,
+    "toomanyrequests": 429,
+    "resourceexhausted": 429,
+    "throttl": 429,
+    "overloaded": 503,
+    "unavailable": 503,
+    "timeout": 504,
+    "internal": 500,
+    "servererror": 500,
+    "apierror": 500,
+    "unauthenticated": 401,
+    "unauthorized": 401,
+    "authentication": 401,
+    "invalidapikey": 401,
+    "permissiondenied": 403,
+    "forbidden": 403,
+    "notfound": 404,
+}
+
+
+class ErrorBody(Exception):
+    """An answer that is an error, whatever its HTTP status says.
+
+    Attributes:
+        error: the server's own object or text.
+        headers: of the answer, where they are known.
+    """
+
+    def __init__(self, error: Any, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__("an error in the body")
+        self.error, self.headers = error, headers or {}
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that the error stands for; None where it names none."""
+        return status_in(self.error)
+
+
+def error_in(data: Any, part: str) -> Any:
+    """Finds the error in an answer.
+
+    Args:
+        data: the answer's JSON.
+        part: name of the list that holds the result.
+
+    Returns:
+        the server's own object or text; None where the answer is no error.
+    """
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]  # Gemini wraps errors so
+    if not isinstance(data, Mapping):
+        return None
+    if not isinstance(result := data.get(part), list):
+        return _error_instead(data)
+    if _says_something(data.get("error")):
+        return _with_status(data, data["error"])
+    failed = [item.get("error") for item in result if isinstance(item, Mapping) and not _has_text(item)]
+    return failed[0] if failed and len(failed) == len(result) and _says_something(failed[0]) else None
+
+
+def _error_instead(data: Mapping[str, Any]) -> Any:
+    """Finds the error where there is no result."""
+    found = next((name for name in _ERRORS if _says_something(data.get(name))), None)
+    if found and isinstance(data[found], Mapping):
+        return _with_status(data, data[found])
+    if found or data.get("object") == "error":
+        return data
+    nested = [item for item in data.values() if isinstance(item, Mapping) and (status_in(item) or 0) >= 400]
+    return data if (status_in(data) or 0) >= 400 else next(iter(nested), None)
+
+
+def _with_status(data: Mapping[str, Any], error: Any) -> Any:
+    """Adds to an error what the answer around it says of its status."""
+    around = {name: data[name] for name in _STATUS if name in data}
+    return {**around, **error} if isinstance(error, Mapping) else error
+
+
+def _says_something(error: Any) -> bool:
+    if isinstance(error, Mapping):
+        return any(map(_says_something, error.values()))
+    return bool(error)
+
+
+def _has_text(choice: Mapping[str, Any]) -> bool:
+    said = choice.get("message") or choice.get("delta")
+    return isinstance(said, Mapping) and bool(said.get("content"))
+
+
+def status_in(error: Any) -> int | None:
+    """Reads the HTTP status that an error names: as a number, in digits or in words."""
+    if isinstance(error, list):
+        error = error[0] if error else None
+    if not isinstance(error, Mapping):
+        return None
+    named = [error[name] for name in _STATUS if error.get(name) is not None]
+    statuses = [status for value in named if (status := _status(value)) is not None]
+    if not statuses:
+        inner = next((error[name] for name in _ERRORS if isinstance(error.get(name), Mapping | list)), None)
+        return status_in(inner)
+    return statuses[0]
+
+
+def _status(value: Any) -> int | None:
+    digits = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    if isinstance(value, bool) or not digits.isascii():
+        return None
+    if digits.isdigit():
+        number = int(digits[:3]) if len(digits) in (3, 5) else 0  # FastChat: 42901
+        return number if 400 <= number <= 599 else None
+    plain = re.sub(r"[^a-z]", "", digits.lower())
+    return next((status for word, status in _NAMED.items() if word in plain), None)
+
+
+def names_in(error: Any) -> set[str]:
+    """Collects the names that an error gives itself, such as `insufficient_quota`."""
+    return {str(error[name]) for name in _STATUS if error.get(name)} if isinstance(error, Mapping) else set()
+
+
+def words_of(error: Any) -> str:
+    """Finds the reason in a server's error; all of it, as JSON, where it is not in a known place."""
+    if isinstance(error, str):
+        return error
+    if isinstance(error, list) and error and all(isinstance(item, Mapping | str) for item in error):
+        return "; ".join(map(words_of, error[:_MOST_REASONS]))
+    if isinstance(error, Mapping):
+        found = next((error[name] for name in _WORDS if error.get(name) and error[name] is not True), None)
+        metadata = error.get("metadata")
+        raw = metadata.get("raw") if isinstance(metadata, Mapping) else None  # OpenRouter: of the provider behind it
+        if found is not None:
+            return words_of(found) + (f" ({words_of(raw)})" if raw else "")
+    return json.dumps(error, ensure_ascii=False, default=str)
