@@ -1,4 +1,4 @@
-"""The parts of a prompt that keep their meaning: passages, the question, and the language of both. Knows no prompt.
+"""The parts of a prompt and of a reply that keep their meaning: passages, question, language, why a reply ended.
 
 They are LlamaIndex text blocks, so that every LLM reads them as text; one that works on passages (`extractive`, a
 reranker) can tell them apart without parsing a prompt.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from llama_index.core.base.llms.types import TextBlock
+from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock
 
 Language = Literal["en", "ko"]
 
@@ -20,6 +20,13 @@ NO_ANSWER: dict[Language, str] = {
 """What an answer says when there is none; the `cited` prompts ask for exactly this."""
 
 _HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3130-\u318f]")
+
+
+NOT_SAID = "not said"
+"""The finish reason of a reply whose server gives none."""
+_AT_LIMIT = {"length", "max_tokens", "model_length", "max_output_tokens", "model_context_window_exceeded"}
+# What servers write for "stop", and what says nothing about the reply.
+_ENDED = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", NOT_SAID}
 
 
 class PassageBlock(TextBlock):
@@ -49,3 +56,29 @@ class QuestionBlock(TextBlock):
 def language_of(text: str) -> Language:
     """Tells Korean from English by script: any Hangul makes it Korean, as in "Ragloom의 chunking 옵션은?"."""
     return "ko" if _HANGUL.search(text) else "en"
+
+
+def ending_note(finish_reason: str | None) -> str | None:
+    """Tells why a reply may be incomplete; None for one that ended with `stop`, or whose LLM reports no reason."""
+    if finish_reason is None or finish_reason.lower() == "stop":
+        return None
+    if finish_reason.lower() in _AT_LIMIT:
+        return "the answer was cut at the LLM's length limit; raise llm.max_tokens"
+    return f"the reply ended with the finish reason {finish_reason!r} instead of 'stop'; the answer may be incomplete"
+
+
+def has_failed(finish_reason: str | None) -> bool:
+    """Tells whether a reply was filtered or broken off: any reason but the known ones of replies that stand."""
+    return finish_reason is not None and finish_reason.lower() not in _ENDED | _AT_LIMIT
+
+
+def finish_reason_of(message: ChatMessage) -> str | None:
+    """Reads why a reply ended; None where its LLM does not say so."""
+    reason = message.additional_kwargs.get("finish_reason")
+    return None if reason is None else str(reason)
+
+
+def reasoning_of(message: ChatMessage) -> str | None:
+    """Joins the reasoning that stands beside a reply's text; None without any."""
+    thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
+    return "\n".join(thoughts) or None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def normalised(text: str) -> str:
     """Normalises a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     text = text.replace("\0", "").replace("\ufffe", "").removeprefix("\ufeff")
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def spaced(quote: str) -> str:
@@ -26,3 +28,10 @@ def shifted(text: str, at: int) -> int:
     if before.endswith("\r") and text.startswith("\n", at):
         before = before[:-1]
     return len(normalised(before))
+
+
+def whole_characters(text: str) -> str:
+    """Joins surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -24,11 +24,14 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from ragloom.citations import verify
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.messages import NO_ANSWER
+from ragloom.messages import NO_ANSWER, ending_note, finish_reason_of, reasoning_of
 from ragloom.nodes import to_chunk
+from ragloom.normal import whole_characters
 from ragloom.prompt import Prompt, Prompted
 from ragloom.records import Citation
 from ragloom.timing import collect, timed
+
+_ABOVE = "[the text above is the model's reasoning; its answer:]"
 
 
 class StoredDocument(Protocol):
@@ -51,6 +54,8 @@ class Result:
         found: chunk id -> the candidate as the retriever returned it.
         timings_ms: stage -> milliseconds, with `total`.
         usage: tokens by kind and model.
+        reasoning: of the LLM, where it gives any.
+        finish_reason: why the reply ended; None where the LLM does not say so.
         notes: what the reader should know (chunks left out, an answer cut at its length limit).
     """
 
@@ -63,6 +68,8 @@ class Result:
     found: dict[str, tuple[int, NodeWithScore]] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    reasoning: str | None = None
+    finish_reason: str | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -230,24 +237,30 @@ class CitedQueryEngine(BaseQueryEngine):
     def _reply(self, prompted: Prompted, on_text: Callable[[str], None] | None) -> ChatResponse:
         if on_text is None:
             return self._llm.chat(prompted.messages)
-        last: ChatResponse | None = None
+        last, shown = None, Shown()
         for last in self._llm.stream_chat(prompted.messages):
-            if last.delta:
-                on_text(last.delta)
+            if piece := shown.piece(last):
+                on_text(piece)
         return _complete(last)
 
     def _verify(self, response: ChatResponse, prompted: Prompted, result: Result) -> None:
-        reply = response.message.content
-        if not reply or not reply.strip():
+        message = response.message
+        reply = whole_characters(message.content or "")
+        if not reply.strip():
             raise ServiceError("llm: the reply is empty; ask again, or choose another model")
-        if response.message.additional_kwargs.get("finish_reason") == "length":
-            result.notes.append("the answer was cut at the LLM's length limit; raise llm.max_tokens")
+        result.reasoning, result.finish_reason = reasoning_of(message), finish_reason_of(message)
+        if note := ending_note(result.finish_reason):
+            result.notes.append(note)
+        if left_out := message.additional_kwargs.get("left_out"):
+            result.notes.append(f"parts of the reply that are no text were left out: {', '.join(left_out)}")
         with timed("verify"):
             chunks = [to_chunk(node.node) for node in prompted.supplied]
             cited = verify(reply, chunks, functools.cache(self._stored_text))
         result.answer, result.citations = cited.answer, cited.citations
         if result.unverified:
-            result.notes.append(f"{result.unverified} of {len(result.citations)} citations could not be verified")
+            result.notes.append(
+                f"{result.unverified} of {len(result.citations)} citations have no quote that is in the document"
+            )
 
     def _stored_text(self, document: str) -> str | None:
         try:
@@ -270,10 +283,10 @@ class CitedQueryEngine(BaseQueryEngine):
                 yield result.answer or ""
             else:
                 replies = context.run(self._llm.stream_chat, prompted.messages)
-                last: ChatResponse | None = None
+                last, shown = None, Shown()
                 while (reply := context.run(_timed_next, replies)) is not None:
                     last = reply
-                    yield reply.delta or ""
+                    yield shown.piece(reply)
                 context.run(self._verify, _complete(last), prompted, result)
             result.timings_ms, result.usage = dict(timings), usage
             metadata.update(_metadata(result))
@@ -288,6 +301,21 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}
+
+
+class Shown:
+    """What a reader of a stream has seen: text that turns out to be reasoning cannot be taken back, and is marked."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def piece(self, response: ChatResponse) -> str:
+        """Returns what a response adds."""
+        text, piece = response.message.content or "", response.delta or ""
+        if self._text and not text.startswith(self._text):
+            piece = f"\n\n{_ABOVE}\n\n{text}"
+        self._text = text
+        return piece
 
 
 def _timed_next(replies: Iterator[ChatResponse]) -> ChatResponse | None:
@@ -305,6 +333,8 @@ def _metadata(result: Result) -> dict[str, Any]:
     embedding, llm = result.usage.tokens("embedding"), result.usage.tokens("llm")
     return {
         "answer": result.answer,
+        "reasoning": result.reasoning,
+        "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
         "timings_ms": result.timings_ms,
         "usage": {"embedding": asdict(embedding), "llm": asdict(llm)},

@@ -239,6 +239,8 @@ def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
     return {
         "question": result.question,
         "answer": result.answer,
+        "reasoning": result.reasoning,
+        "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
         "chunks": chunks,
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},

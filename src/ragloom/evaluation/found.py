@@ -70,6 +70,7 @@ class Answer:
         citations: as `ragloom.records.Citation` has them, as plain values.
         passages: those of the prompt, as they read in it.
         usage, notes: of the answering alone.
+        reasoning: of the LLM, where it gave any.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Answer:
     passages: tuple[str, ...] = ()
     usage: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reasoning: str | None = None
 
 
 @dataclass
@@ -185,7 +187,8 @@ def ranking_from(shown: Mapping[str, Any]) -> Ranking:
 def answer_of(result: Result) -> Answer:
     """Takes the answer out of a result."""
     citations = tuple(asdict(citation) for citation in result.citations)
-    return Answer(result.answer or "", citations, tuple(result.passages), usage_of(result.usage), tuple(result.notes))
+    usage, notes = usage_of(result.usage), tuple(result.notes)
+    return Answer(result.answer or "", citations, tuple(result.passages), usage, notes, result.reasoning)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -195,6 +198,5 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 def answer_from(shown: Mapping[str, Any]) -> Answer:
     """Reads an answer from plain values."""
-    return Answer(
-        shown["text"], tuple(shown["citations"]), tuple(shown["passages"]), shown["usage"], tuple(shown["notes"])
-    )
+    lists = {name: tuple(shown[name]) for name in ("citations", "passages", "notes")}
+    return Answer(shown["text"], usage=shown["usage"], reasoning=shown["reasoning"], **lists)

@@ -20,6 +20,7 @@ from ragloom.evaluation.answers import abstains
 from ragloom.evaluation.found import Asked, usage_of
 from ragloom.evaluation.questions import described
 from ragloom.gold import Query
+from ragloom.messages import ending_note, finish_reason_of, has_failed
 from ragloom.metrics import judge
 from ragloom.metrics.judge import Messages, Verdict
 from ragloom.records import canonical_json, sha256
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.config import Config
 
-VERDICT_CODE = 1
+VERDICT_CODE = 2
 """Raise it when the way from messages to a reply changes: replies kept before are not used then."""
 
 
@@ -92,6 +93,8 @@ class Judging:
                 reply = self.assembly.judge.chat(said)
         except ServiceError as error:
             raise judge.NoReply(error.problems[0]) from None
+        if has_failed(reason := finish_reason_of(reply.message)):
+            raise judge.NoReply(f"{ending_note(reason)}")
         return {"reply": reply.message.content or "", "usage": usage_of(usage)}
 
 

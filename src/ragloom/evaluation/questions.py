@@ -8,6 +8,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.errors import ServiceError
 from ragloom.evaluation.depth import Deepening
 from ragloom.evaluation.found import (
     Asked,
@@ -20,6 +21,7 @@ from ragloom.evaluation.found import (
 )
 from ragloom.evaluation.step import committed
 from ragloom.measures import Need
+from ragloom.messages import ending_note, has_failed
 from ragloom.records import sha256
 from ragloom.stages import Unit
 from ragloom.values import needs_of
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 RANKING_CODE = 2
 """Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
-ANSWER_CODE = 2
+ANSWER_CODE = 3
 """The same of the way from a ranking to an answer."""
 
 
@@ -111,6 +113,8 @@ class Questions:
             own = result_of(query.text, ranked.ranking, self._top_n)
             result = self._engine(answering=True).complete(own)
             timings.update(result.timings_ms)
+            if has_failed(result.finish_reason):
+                raise ServiceError(f"llm: {ending_note(result.finish_reason)}; it counts as failed")
             return answer_json(answer_of(result))
 
         value = unit.item(sha256(query.text), make)

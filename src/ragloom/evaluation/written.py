@@ -100,6 +100,7 @@ class Scored:
                 "reranked": outcome.ranking.reranked,
                 "chunks": _chunks(outcome),
                 "answer": answer.text if answer is not None else None,
+                "reasoning": answer.reasoning if answer is not None else None,
                 "citations": list(answer.citations) if answer is not None else [],
                 "verdicts": {name: asdict(verdict) for name, verdict in outcome.verdicts.items()},
                 "notes": [*outcome.ranking.notes, *(answer.notes if answer is not None else ())],

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ragloom.errors import ConfigError
 from ragloom.provider.key import body_problems, link_problems
-from ragloom.values import OPERATIONAL, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
+from ragloom.values import OPERATIONAL, Added, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
 
 if TYPE_CHECKING:
     from ragloom.llm.remote import OpenAIChat
@@ -33,6 +33,11 @@ _OWN_FIELDS = {
     "n": None,
 }
 
+ReasoningTags = Annotated[
+    Annotated[list[str], Field(min_length=2, max_length=2)] | None, Added(["<think>", "</think>"])
+]
+"""What opens and closes reasoning inside a reply."""
+
 Group = Literal["llm", "judge"]
 """Whose option is built."""
 
@@ -43,12 +48,21 @@ def check(option: str, values: dict[str, Any], group: Group = "llm") -> list[str
     if "base_url" in values:
         problems += link_problems(group, values["base_url"], values["api_key_env"], values.get("headers_env"))
     problems += body_problems(group, values.get("extra_body") or {}, _OWN_FIELDS)
+    if (tags := values.get("reasoning_tags")) and not tags[1]:
+        problems.append(
+            f"{group}: reasoning_tags={tags} must have a closing tag; set it, as in the default [<think>, </think>], "
+            "or set null"
+        )
     if values.get("max_tokens") is not None and values["max_tokens"] >= values.get("context_window", float("inf")):
         problems.append(
             f"{group}: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
             f"which the prompt shares; lower {group}.max_tokens"
         )
     return problems
+
+
+def _pair(tags: list[str] | None) -> tuple[str, str] | None:
+    return (tags[0], tags[1]) if tags else None
 
 
 def _require_sound(option: str, values: dict[str, Any]) -> None:
@@ -65,6 +79,7 @@ def openai(
     seed: int | None,
     max_tokens: Positive | None,
     context_window: Positive,
+    reasoning_tags: ReasoningTags,
     base_url: Annotated[Name | None, OPERATIONAL],
     api_key_env: Annotated[Name, OPERATIONAL],
     timeout: Annotated[Seconds, OPERATIONAL],
@@ -88,6 +103,7 @@ def openai(
         max_tokens_name="max_completion_tokens",
         context_window=context_window,
         stream_usage=True,
+        reasoning_tags=_pair(reasoning_tags),
         base_url=base_url,
         api_key_env=api_key_env,
         timeout=timeout,
@@ -109,7 +125,10 @@ def openai_compatible(
     temperature: Temperature | None,
     seed: int | None,
     max_tokens: Positive | None,
+    max_tokens_field: Annotated[Literal["max_tokens", "max_completion_tokens"], Added("max_tokens")],
     context_window: Positive,
+    system_role: Annotated[bool, Added(True)],
+    reasoning_tags: ReasoningTags,
     stream_usage: Annotated[bool, OPERATIONAL],
     extra_body: ExtraBody,
     timeout: Annotated[Seconds, OPERATIONAL],
@@ -130,9 +149,11 @@ def openai_compatible(
         temperature=temperature,
         seed=seed,
         max_tokens=max_tokens,
-        max_tokens_name="max_tokens",
+        max_tokens_name=max_tokens_field,
         context_window=context_window,
         stream_usage=stream_usage,
+        system_role=system_role,
+        reasoning_tags=_pair(reasoning_tags),
         extra_body=extra_body or {},
         base_url=base_url,
         api_key_env=api_key_env,

@@ -18,8 +18,8 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
     LLMMetadata,
-    MessageRole,
     TextBlock,
+    ThinkingBlock,
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM
@@ -27,6 +27,7 @@ from pydantic import Field, PrivateAttr
 
 from ragloom.cost import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
+from ragloom.llm.reply import Reply
 from ragloom.provider import Provider, Usage
 from ragloom.provider.retry import Link
 from ragloom.tokenizer import load
@@ -42,8 +43,8 @@ _MESSAGE_TOKENS = 4  # that the protocol adds to each message, and to the reply'
 class OpenAIChat(LLM):
     """Chats through `/chat/completions` of OpenAI, or of a server that speaks its protocol.
 
-    A response's `message.additional_kwargs["finish_reason"]` says why it ended: `stop`, or `length` when it was cut
-    at `max_tokens`.
+    A response's `message.additional_kwargs["finish_reason"]` says why it ended: `stop`, `length` when it was cut at
+    `max_tokens`, or whatever else the server says. Reasoning is a block of its own, and no part of `content`.
 
     Attributes:
         group: opens every message, and names what is used: of `llm`, or of `judge`.
@@ -52,6 +53,8 @@ class OpenAIChat(LLM):
         max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
         context_window: tokens of prompt and reply together.
         stream_usage: whether a stream is asked to report its tokens.
+        system_role: whether the server takes messages of the system; otherwise they open the user's.
+        reasoning_tags: what opens and closes reasoning inside the text.
         extra_body: sent with each request beside all this.
         base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
@@ -72,6 +75,8 @@ class OpenAIChat(LLM):
     timeout: float
     attempts: int
     deadline: float
+    system_role: bool = True
+    reasoning_tags: tuple[str, str] | None = None
     headers_env: dict[str, str] = Field(default_factory=dict)
     extra_body: dict[str, Any] = Field(default_factory=dict)
     _provider: Provider = PrivateAttr()
@@ -196,18 +201,35 @@ class OpenAIChat(LLM):
         return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
 
     def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
-        reply = _Growing(self._provider.link)
+        reply = Reply(self._provider.link, self.reasoning_tags)
         for chunk in self._provider.stream(**request):
-            if response := reply.take(chunk):
+            if response := _taken(reply, chunk):
                 yield response
-        reply.check_end()
+        if rest := self._ended(reply):
+            yield reply.response(None, delta=rest)
 
     async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
-        reply = _Growing(self._provider.link)
+        reply = Reply(self._provider.link, self.reasoning_tags)
         async for chunk in self._provider.astream(**request):
-            if response := reply.take(chunk):
+            if response := _taken(reply, chunk):
                 yield response
-        reply.check_end()
+        if rest := self._ended(reply):
+            yield reply.response(None, delta=rest)
+
+    def _ended(self, reply: Reply) -> str:
+        """Ends a stream; returns the text that was held back.
+
+        Raises:
+            ServiceError: the stream has ended and the reply has not, or it holds no text.
+        """
+        link, rest = self._provider.link, reply.end()
+        if reply.finish_reason is None:
+            raise ServiceError(
+                f"{link.kind}: the stream of {link.place} ended without a finish reason after "
+                f"{len(reply.text)} characters; the reply broke off and is incomplete"
+            )
+        reply.demand_text()
+        return rest
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Composes a request from the config and what this call overrides; a value of None is not sent."""
@@ -219,7 +241,8 @@ class OpenAIChat(LLM):
         sent = {name: value for name, value in settings.items() if value is not None}
         if self.extra_body:
             sent["extra_body"] = {**self.extra_body, **sent.get("extra_body", {})}
-        return {"model": self.model, "messages": [_message(message) for message in messages], **sent}
+        written = [_message(message) for message in messages]
+        return {"model": self.model, "messages": written if self.system_role else _without_system(written), **sent}
 
     def _streamed(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
         asked = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
@@ -237,15 +260,26 @@ class OpenAIChat(LLM):
         """
         link = self._provider.link
         choice = completion.choices[0] if completion.choices else None
-        message = getattr(choice, "message", None)
-        if message is None:
+        if getattr(choice, "message", None) is None:
             raise ServiceError(
                 f"{link.kind}: {link.place} returned a reply without a message; ask again, or choose another model"
             )
-        text, finish_reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
-        if not text or not isinstance(text, str):
-            raise _no_text(link, finish_reason, getattr(message, "refusal", None))
-        return _response(text, finish_reason, raw=completion)
+        reply = Reply(link, self.reasoning_tags)
+        reply.take(choice)
+        reply.end()
+        reply.demand_text()
+        return reply.response(completion)
+
+
+def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
+    """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
+    choices = getattr(chunk, "choices", None)
+    if not choices:
+        return None  # the report of usage comes in a piece of its own
+    shown = len(reply.text)
+    delta = reply.take(choices[0])
+    ends = getattr(choices[0], "finish_reason", None) and reply.text
+    return reply.response(chunk, delta=delta) if delta or ends or len(reply.text) < shown else None
 
 
 def sent_tokens(messages: Sequence[str]) -> int:
@@ -259,54 +293,6 @@ def _settle(bound: Bound | None, completion: ChatCompletion) -> None:
         bound.settle(*(tokens if isinstance(tokens, int) else None for tokens in reported))
 
 
-class _Growing:
-    """A reply that arrives in pieces."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._text = ""
-        self._refusal = ""
-        self._finish_reason: str | None = None
-
-    def take(self, chunk: ChatCompletionChunk) -> ChatResponse | None:
-        """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
-        # The client builds its objects unchecked, so that anything may be missing.
-        choices = getattr(chunk, "choices", None)
-        if not choices:
-            return None  # the report of usage comes in a piece of its own
-        delta, finish_reason = getattr(choices[0], "delta", None), getattr(choices[0], "finish_reason", None)
-        piece = getattr(delta, "content", None) or ""
-        self._refusal += getattr(delta, "refusal", None) or ""
-        self._text += piece
-        self._finish_reason = finish_reason or self._finish_reason
-        if not piece and not (finish_reason and self._text):
-            return None
-        return _response(self._text, self._finish_reason, raw=chunk, delta=piece)
-
-    def check_end(self) -> None:
-        """Raises ServiceError when the stream has ended and the reply has not."""
-        if self._finish_reason is None:
-            raise ServiceError(
-                f"{self._link.kind}: the stream of {self._link.place} ended without a finish reason after "
-                f"{len(self._text)} characters; the reply broke off and is incomplete"
-            )
-        if not self._text:
-            raise _no_text(self._link, self._finish_reason, self._refusal)
-
-
-def _no_text(link: Link, finish_reason: str | None, refusal: str | None) -> ServiceError:
-    if refusal:
-        return ServiceError(f"{link.kind}: the model refused to answer: {refusal[:300]}")
-    how = f"; raise {link.kind}.max_tokens, which its reasoning used up" if finish_reason == "length" else ""
-    return ServiceError(f"{link.kind}: {link.place} returned a reply without text (finish reason {finish_reason}){how}")
-
-
-def _response(text: str, finish_reason: str | None, *, raw: Any, delta: str | None = None) -> ChatResponse:
-    why = {"finish_reason": finish_reason} if finish_reason else {}
-    message = ChatMessage(role=MessageRole.ASSISTANT, content=text, additional_kwargs=why)
-    return ChatResponse(message=message, raw=raw, delta=delta, additional_kwargs=dict(why))
-
-
 def _completion(response: ChatResponse) -> CompletionResponse:
     return CompletionResponse(
         text=response.message.content or "",
@@ -316,12 +302,25 @@ def _completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Puts what the system says ahead of the first message of the user."""
+    said = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    rest = [dict(message) for message in messages if message["role"] != "system"]
+    first = next((message for message in rest if message["role"] == "user"), None)
+    if not said:
+        return rest
+    if first is None:
+        return [{"role": "user", "content": said}, *rest]
+    first["content"] = f"{said}\n\n{first['content']}"
+    return rest
+
+
 def _message(message: ChatMessage) -> dict[str, str]:
     """Writes a message as the protocol has it.
 
     Raises:
         DataError: it holds something else than text.
     """
-    if not all(isinstance(block, TextBlock) for block in message.blocks):
+    if not all(isinstance(block, TextBlock | ThinkingBlock) for block in message.blocks):
         raise DataError(f"llm: a message of the role {message.role.value!r} must hold text only; leave the rest out")
     return {"role": message.role.value, "content": message.content or ""}
