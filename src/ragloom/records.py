@@ -94,6 +94,11 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Changing(Unreadable):
+    """A document whose file changed after it was listed, or while it was read: a later read may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error.
 

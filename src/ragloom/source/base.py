@@ -20,8 +20,7 @@ Listed = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
 """Characters."""
-_TRIES = 3
-"""Times that a file is read which changes while it is read."""
+STILL_WRITTEN = "it is being written to: it changed each time it was read; the next ingest reads it again"
 
 
 class CannotRead(DataError):
@@ -37,6 +36,13 @@ class CannotRead(DataError):
             reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
         super().__init__(reason)
         self.reason = reason
+
+
+class FileChanged(CannotRead):
+    """A file changed after it was listed, or while it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(STILL_WRITTEN)
 
 
 class Source(BaseReader):
@@ -79,6 +85,10 @@ class Source(BaseReader):
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
+    def refreshed(self, entry: Entry) -> Entry:
+        """Returns an entry with the size and time that its file has now; of other sources the entry itself."""
+        return entry
+
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
         """Reads every document, for LlamaIndex, which has no way to report one that fails.
 
@@ -103,28 +113,49 @@ def new_document(id: str, text: str, metadata: dict[str, Any]) -> Document:
     )
 
 
-def regular_file_bytes(path: Path, limit: int, *, offset: int = 0, size: int | None = None) -> bytes:
-    """Reads a regular file, or `size` bytes of it, and never hangs on a FIFO that took its place.
-
-    A whole file is read as it was at one moment: again where somebody wrote to it meanwhile.
+def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
+    """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
 
     Raises:
-        CannotRead: it is no regular file, has more than `limit` bytes, keeps changing, or the system refuses.
+        FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
+        CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
     """
-    for _ in range(_TRIES):
-        try:
-            content, steady = _read_once(path, limit, offset, size)
-        except OSError as error:
-            raise CannotRead(system_reason(error)) from None
-        if len(content) > limit:
-            raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
-        if steady or size is not None:  # a file of lines may grow at its end
-            return content
-    raise CannotRead("it is being written to: it changed each time it was read; the next ingest reads it again")
+    content, before, after = _read_once(path, limit, 0, None)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
+    if before != after or after != listed:
+        raise FileChanged
+    return content
 
 
-def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, bool]:
-    """Reads at most one byte over `limit`, and says whether the file stayed as it was."""
+def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
+    """Reads a part of a regular file, which may grow at its end.
+
+    Raises:
+        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
+    """
+    content, _, _ = _read_once(path, limit, offset, size)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    return content
+
+
+def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """Reads at most one byte over `limit`; also returns size and time before and after.
+
+    Raises:
+        CannotRead: it is no regular file, or the system refuses.
+    """
+    try:
+        return _content_between(path, limit, offset, size)
+    except OSError as error:
+        raise CannotRead(system_reason(error)) from None
+
+
+def _content_between(
+    path: Path, limit: int, offset: int, size: int | None
+) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
     # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -138,7 +169,7 @@ def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[b
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    return content, (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
 def special_kind(mode: int) -> str | None:

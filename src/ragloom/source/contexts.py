@@ -12,6 +12,7 @@ from llama_index.core.schema import Document
 from ragloom import squad
 from ragloom.records import FORMAT_KEY, Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source, new_document, shown
+from ragloom.source.settling import settled, trusted
 
 
 class SquadSource(Source):
@@ -32,8 +33,9 @@ class SquadSource(Source):
 
     def entries(self) -> Iterator[Listed]:
         """Lists the documents in file order; see `Source.entries`."""
+        # Before it is read: what changes it later gives it another time. What is no file, reading it says.
+        mtime_ns = trusted(settled(self._path).st_mtime_ns) if self._path.is_file() else None
         documents = self._documents()
-        mtime_ns = self._path.stat().st_mtime_ns
         for id, document in documents.items():
             location = f"{self.root}: {id}"
             if not document.text or document.text.isspace():
