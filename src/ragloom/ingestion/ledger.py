@@ -106,6 +106,10 @@ class Ledger:
         """Takes in documents whose new version is stored."""
         self._insert("INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows))
 
+    def written(self) -> int:
+        """Counts documents whose new version is stored."""
+        return self._number("SELECT count(*) FROM written")
+
     def held(self) -> int:
         """Counts what the index held."""
         return self._number("SELECT count(*) FROM held")

@@ -53,6 +53,7 @@ class Run:
     Attributes:
         hiding: the first thing that could not be read and may hide documents.
         cuts: has what was cut before; None: every document is read.
+        verify: whether size and time are no proof that a document is unchanged.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Run:
         self.writer, self.ledger, self.summary = writer, ledger, summary
         self.hiding: Unreadable | None = None
         self.cuts: Cuts | None = None
+        self.verify = source.verify
         self._progress, self._stop = progress, stop
         self._state = State()
         self._reading: dict[str, ManifestRow | None] = {}
@@ -97,8 +99,8 @@ class Run:
         self.tell("listing")
         self.ledger.hold(self.writer.manifest())
         self.ledger.enter(self._entries())
-        state, verify = self._state, self.source.verify
-        state.to_read, state.bytes_to_read = self.ledger.to_read(verify=verify)
+        state = self._state
+        state.to_read, state.bytes_to_read = self.ledger.to_read(verify=self.verify)
         self.summary.unchanged = state.listed - state.to_read
         self.tell("ingesting")
 
@@ -200,7 +202,7 @@ class Run:
         self.summary.stopped = self.summary.stopped or f"{error}; {SPENT}"
 
     def _jobs(self) -> Iterator[Job]:
-        for entry, row in self.ledger.changes(verify=self.source.verify):
+        for entry, row in self.ledger.changes(verify=self.verify):
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return

@@ -53,7 +53,10 @@ class Source(BaseReader):
         root: identity of the place the documents come from, such as a resolved absolute path.
         on_unreadable: `report` goes on past what cannot be read, `stop` does not; ingestion obeys it.
         verify: whether content is read also where size and modification time are unchanged; ingestion obeys it.
+        moved: whether an index of the same name that was filled from another root takes this one; ingestion obeys it.
     """
+
+    moved: bool = False
 
     def __init__(self, *, name: str, root: str, on_unreadable: str, verify: bool) -> None:
         self.name = name
