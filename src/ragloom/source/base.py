@@ -203,6 +203,15 @@ def shown(path: str | Path) -> str:
     return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
+def identity(path: str | Path) -> str:
+    """Names a place: printable as `shown`, and never the name of another place.
+
+    A backslash of a name's own is doubled where it is no separator, since `shown` writes escapes with one.
+    """
+    name = os.fspath(path)
+    return shown(name if os.sep == "\\" else name.replace("\\", "\\\\"))
+
+
 def one_line(text: str) -> str:
     """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)

@@ -11,7 +11,7 @@ from llama_index.core.schema import Document
 
 from ragloom import squad
 from ragloom.records import FORMAT_KEY, Entry, Unreadable
-from ragloom.source.base import CannotRead, Listed, Source, new_document, shown
+from ragloom.source.base import CannotRead, Listed, Source, identity, new_document
 from ragloom.source.settling import settled, trusted
 
 
@@ -25,7 +25,7 @@ class SquadSource(Source):
         self._document = document
         self._max_bytes = max_bytes
         self._read: dict[str, squad.SquadDocument] | None = None
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles without the documents: a worker that needs them reads the file."""

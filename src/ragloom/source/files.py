@@ -12,7 +12,15 @@ from llama_index.core.schema import Document
 import ragloom
 from ragloom.errors import DataError
 from ragloom.records import Entry
-from ragloom.source.base import CannotRead, Listed, Source, new_document, regular_file_bytes, shown, system_reason
+from ragloom.source.base import (
+    CannotRead,
+    Listed,
+    Source,
+    identity,
+    new_document,
+    regular_file_bytes,
+    system_reason,
+)
 from ragloom.source.formats import no_reader, parsed
 from ragloom.source.listing import Rules, listing
 from ragloom.source.settling import trusted
@@ -40,7 +48,7 @@ class FolderSource(Source):
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._rules = Rules(include, exclude, max_bytes, no_reader)
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[Listed]:
         """Lists the files below the folder, ordered by id; see `Source.entries`."""

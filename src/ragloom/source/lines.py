@@ -22,7 +22,7 @@ from llama_index.core.schema import Document
 from ragloom.errors import DataError
 from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
-from ragloom.source.base import CannotRead, Listed, Source, new_document, part_of_file, shown, system_reason
+from ragloom.source.base import CannotRead, Listed, Source, identity, new_document, part_of_file, system_reason
 from ragloom.source.settling import settled, trusted
 
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -91,7 +91,7 @@ class JsonlSource(Source):
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._fields = fields
         self._max_bytes = max_bytes
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[Listed]:
         """Lists the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
