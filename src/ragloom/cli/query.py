@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.beforehand import demand_file, demand_ready
 from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.invocation import command, program
@@ -66,6 +67,8 @@ def _run(argv: list[str]) -> int:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
     if options.stream and options.retrieve_only:
         raise ConfigError("--stream must not go with --retrieve-only; no answer is written that could be streamed")
+    demand_file("--file", options.file)
+    demand_ready("ingest" if options.ingest else "query", overrides, [config])
     with silenced_stdout():
         from ragloom.assembly import Assembly
     with Assembly(config) as assembly:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragloom.cli.terminal import silenced_stdout
 from ragloom.errors import ConfigError, DataError, nearest
-from ragloom.invocation import command
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.config import Config
@@ -62,7 +62,7 @@ class Request:
                 return info
         if not self.infos:
             raise DataError(
-                f"index: {name} must be the name of an index; there is none yet: {command('ingest')} builds one"
+                f"index: {name} must be the name of an index; there is none yet: {program('ingest')} builds one"
             )
         known = nearest(name, (info.name for info in self.infos))
         raise DataError(f"index: {name} must be the name of an index{known}")
