@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ragloom.source import settling
 from weaviate_servers import Address, Cluster, Server, find_executable
 
 
@@ -64,3 +66,13 @@ def weaviate_cluster(weaviate_executable: Path, tmp_path_factory: pytest.TempPat
     """Three nodes on loopback of the test's own."""
     with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True, scope="session")
+def virtual_pauses() -> Iterator[None]:
+    """Pauses for files that changed a moment ago take no time: the clock that they are judged by moves instead."""
+    slept = [0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settling, "now_ns", lambda: time.time_ns() + slept[0])
+        patch.setattr(settling, "sleep", lambda seconds: slept.append(slept.pop() + round(seconds * 1e9)))
+        yield

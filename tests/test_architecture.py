@@ -38,6 +38,7 @@ SHARED = {
     "provider",
     "cache",
     "workers",
+    "invocation",
     "spooled",
     "native",
     "maintenance",
@@ -46,7 +47,7 @@ SHARED = {
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)
 VERBS = {"ingestion", "reading", "query", "citations", "comparison"}
-TOP = {"config", "overrides", "fingerprint", "assembly"}
+TOP = {"config", "overrides", "fingerprint", "assembly", "opening"}
 
 
 def builders(group: str) -> dict[str, object]:
@@ -140,6 +141,7 @@ def test_imports_point_down_only() -> None:
             "trials": SHARED,
             "sweeping": SHARED,
             "assembly": SHARED | VERBS | TOP | {"vector_store"},
+            "opening": SHARED | {"fingerprint", "vector_store"},
             "config": SHARED | {"between", "overrides"},
             "between": SHARED,
             "overrides": SHARED,

@@ -12,7 +12,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -311,34 +310,18 @@ def read_as_nobody(source: Source, entry: Entry) -> str:
     return "it was read"
 
 
-def test_file_that_is_written_to_is_read_whole_or_named(pool: Pool, tmp_path: Path) -> None:
-    """Half of the old and half of the new was neither, and could stand in the index until the file changed again."""
-    path, versions = tmp_path / "a.txt", [letter * 300_000 for letter in "abc"]
-    path.write_text(versions[0], encoding="utf-8")
+def test_file_that_is_written_to_is_read_as_it_was_listed_or_named(pool: Pool, tmp_path: Path) -> None:
+    """What a worker sees of it; when it is read is the rule of `test_source_settling`."""
+    path = tmp_path / "a.txt"
+    path.write_text("a" * 300_000, encoding="utf-8")
     source = folder(tmp_path)
     (entry,) = entries(source)
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.wait(0.001):
-            for version in versions:
-                with path.open("r+", encoding="utf-8") as file:
-                    for at in range(0, len(version), 20_000):
-                        file.write(version[at : at + 20_000])
-                        file.flush()
-                stop.wait(0.002)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        outcomes = list(reading(pool, source, entry, *["fixed"] * 60))
-    finally:
-        stop.set()
-        writer.join()
-    texts = {found.text for found in outcomes if isinstance(found, Cut)}
-    reasons = {found for found in outcomes if isinstance(found, str)}
-    assert texts <= set(versions)
-    assert all("it changed each time it was read" in reason for reason in reasons)
+    (found,) = reading(pool, source, entry, "fixed")
+    assert check_cut(found).text == "a" * 300_000
+    later = path.stat().st_mtime_ns + 1_000_000
+    os.utime(path, ns=(later, later))
+    (reason,) = reading(pool, source, entry, "fixed")
+    assert "it changed each time it was read" in str(reason)
 
 
 # Lines of JSON.

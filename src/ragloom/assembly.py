@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom import fingerprint
 from ragloom.cache import is_begun
 from ragloom.config import Config, build, deepened
-from ragloom.errors import ConfigError, DataError, RagloomError
+from ragloom.errors import ConfigError, RagloomError
 from ragloom.values import needs_of
 
 if TYPE_CHECKING:
@@ -28,17 +28,25 @@ if TYPE_CHECKING:
     from ragloom.ingestion.rehearsal import Estimate
     from ragloom.ingestion.run import Cuts
     from ragloom.query import CitedQueryEngine
-    from ragloom.vector_store.interface import Database, Index
+    from ragloom.vector_store.interface import Database, Index, IndexInfo
 
 
 _GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
 
 
 class Assembly:
-    """The parts of one experiment; with `with`, what they hold open is let go of at the end."""
+    """The parts of one experiment; with `with`, what they hold open is let go of at the end.
+
+    Attributes:
+        older: the opened index, where former versions of the code built it; None: this release's code did.
+        notes: what a person should know about the opened index, a sentence each.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.older: IndexInfo | None = None
+        self.notes: list[str] = []
+        self._versions: dict[str, int] = {}
 
     def __enter__(self) -> Assembly:
         return self
@@ -62,10 +70,11 @@ class Assembly:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What shapes the index, in words: group -> builder, code version and keys."""
-        return {
-            group: fingerprint.describe(self.config.builder(group), self.config.values(group))
-            for group in fingerprint.SHAPING_GROUPS
-        }
+        return {group: self.described(group) for group in fingerprint.SHAPING_GROUPS}
+
+    def described(self, group: str, version: int | None = None) -> dict[str, Any]:
+        """Describes a group's option as a version of its code describes it; None: this release's."""
+        return fingerprint.describe(self.config.builder(group), self.config.values(group), version)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,16 +106,16 @@ class Assembly:
     @cached_property
     def analyzer(self) -> Any:
         """What turns text into search terms."""
-        return build(self.config, "analyzer")
+        return build(self.config, "analyzer", self._versions.get("analyzer"))
 
     @cached_property
     def embedding(self) -> Any:
         """What makes vectors, or finds them in the cache."""
-        embedding = build(self.config, "embedding")
+        embedding = build(self.config, "embedding", self._versions.get("embedding"))
         # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
         there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
         if there and self._keeps(embedding):
-            embedding.use_cache(self.cache, self.description["embedding"])
+            embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
 
     @property
@@ -133,7 +142,8 @@ class Assembly:
     @cached_property
     def database(self) -> Database:
         """Where indexes live."""
-        database: Database = build(self.config, "vector_store", **self._available("vector_store"))
+        version = self._versions.get("vector_store")
+        database: Database = build(self.config, "vector_store", version, **self._available("vector_store"))
         return database
 
     @cached_property
@@ -152,21 +162,28 @@ class Assembly:
         dataset: Dataset = build(self.config, "dataset")
         return dataset
 
-    def open(self) -> Index:
+    def open(self, *, or_older: bool = False) -> Index:
         """Opens the committed index of this config, or the one that `vector_store.alias` names.
 
-        Raises:
-            IndexMissing: there is none; the text names the nearest index there is.
-            ConfigError: there is no such alias, or queries of this config cannot read the index that it names.
-        """
-        from ragloom.vector_store.interface import IndexMissing
+        An index that former versions of the code built (`older`) is queried by those versions of analyzer, embedding
+        and store: one with an alias always, another one with `or_older`, where this release's index is missing.
 
-        if self.alias is not None:
-            return self._promoted(self.alias)
-        try:
-            return self.database.open(self.index_name)
-        except IndexMissing:
-            raise IndexMissing(*self._missing()) from None
+        Raises:
+            IndexMissing: there is none, or it is empty; the text names the nearest index there is.
+            ConfigError: its documents lie elsewhere, there is no such alias, or queries of this config cannot read the
+                index that it names.
+        """
+        from ragloom.opening import promoted, sourced
+
+        return sourced(self, or_older=or_older) if self.alias is None else promoted(self, self.alias)
+
+    def read_by(self, versions: dict[str, int]) -> None:
+        """Has analyzer, embedding and store built by former versions of their code, by group."""
+        if versions != self._versions:
+            self.close()
+            self._versions = versions
+            for group in fingerprint.QUERY_GROUPS:
+                self.__dict__.pop(group, None)
 
     def retriever(self, index: Index, *, top_k: int | None = None) -> BaseRetriever:
         """Builds the retriever on an index.
@@ -332,51 +349,3 @@ class Assembly:
     def _available(self, group: str) -> dict[str, Any]:
         """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
         return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}
-
-    def _promoted(self, alias: str) -> Index:
-        """Opens the index that an alias names, if this config analyses and embeds questions as it was built."""
-        from ragloom.vector_store.interface import IndexMissing
-
-        aliases = self.database.aliases()
-        if alias not in aliases:
-            known = ", ".join(f"{name} ({index})" for name, index in aliases.items()) or "none"
-            raise ConfigError(
-                f"vector_store: vector_store.alias={alias} must be an alias that exists (there are: {known}); "
-                f"point it at an index with: indexes.py promote NAME {alias}"
-            )
-        try:
-            index = self.database.open(aliases[alias])
-        except IndexMissing:
-            raise DataError(
-                f"vector_store: vector_store.alias={alias} names {aliases[alias]}, which is gone; point it at another "
-                f"index with: indexes.py promote NAME {alias}"
-            ) from None
-        theirs = index.info.description
-        differs = fingerprint.difference(
-            {group: self.description[group] for group in fingerprint.QUERY_GROUPS},
-            {group: theirs.get(group, {}) for group in fingerprint.QUERY_GROUPS},
-        )
-        if differs:
-            raise ConfigError(
-                f"vector_store: vector_store.alias={alias} names {index.info.name}, which queries of this config "
-                "cannot read; set these keys as it was built (this config / that index)",
-                *(f"  {line}" for line in differs),
-            )
-        return index
-
-    def _missing(self) -> list[str]:
-        """Explains a missing index: what is asked for, and the nearest there is with the keys that differ."""
-        lines = [f"index: {self.index_name} is not in {self.config.choices.get('vector_store')} yet"]
-        nearest: tuple[int, str, list[str]] | None = None
-        for info in self.database.indexes():
-            differs = fingerprint.difference(self.description, info.description)
-            if info.source != self.source.name:
-                differs.insert(0, f"source.name: {self.source.name} / {info.source}")
-            if nearest is None or len(differs) < nearest[0]:
-                nearest = (len(differs), info.name, differs)
-        if nearest is None:
-            lines.append("no other index exists there")
-        else:
-            lines.append(f"the nearest existing index is {nearest[1]}; it differs (this config / that index) in")
-            lines += [f"  {line}" for line in nearest[2]]
-        return lines

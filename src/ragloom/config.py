@@ -22,7 +22,7 @@ from ragloom import between, measures
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, is_own, options
 from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
-from ragloom.values import Name, NonNegative, added_at_default, keys_of, needs_of
+from ragloom.values import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
 
 TARGET = "_target_"
 COMPONENTS = (
@@ -152,9 +152,8 @@ class Config:
         ]
 
     def public(self) -> dict[str, Any]:
-        """Copies the config for saving: no secret is in it."""
-        copied: dict[str, Any] = redact_tree(self.tree)
-        return copied
+        """Copies the config for saving and naming: without secrets, and without keys `Added` later at their default."""
+        return without(redact_tree(self.tree), self.added())
 
 
 def load(overrides: list[str], *, extra_dir: str | None = None, sweep: bool = False) -> list[Config]:
@@ -233,18 +232,22 @@ def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
     return builder
 
 
-def build(config: Config, group: str, **available: Any) -> Any:
+def build(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
     """Builds a group's chosen option, giving it what it asks for.
 
     Args:
         config: validated, so that values are known to fit.
         group: such as `chunking`.
+        code_version: of the code that builds it; None: this release's.
         available: what may be given, by the names that builders use (`embedding`, `analyzer`, `llm`, `index`); the
             group's own name is given as `group`.
     """
-    builder = config.builder(group)
+    builder, values = config.builder(group), config.values(group)
+    if code_version is not None:
+        builder = at_version(builder, code_version)
+        values = {key: values[key] for key in keys_of(builder)}
     given = {name: {"group": group, **available}[name] for name in needs_of(builder)}
-    return builder(**given, **config.values(group))
+    return builder(**given, **values)
 
 
 def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.records import canonical_json, sha256
-from ragloom.values import CONTENT, OPERATIONAL, Added, Shapes, keys_of
+from ragloom.values import CONTENT, OPERATIONAL, Shapes, added_at_default, keys_of
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
 """The groups that shape an index."""
@@ -25,23 +25,27 @@ QUERY_GROUPS = ("analyzer", "embedding")
 _DIGITS = 12  # 48 bits: two of a thousand indexes share a digest once in 500 million cases
 
 
-def describe(builder: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+def describe(builder: Callable[..., Any], values: dict[str, Any], version: int | None = None) -> dict[str, Any]:
     """Describes what an option contributes to an index: builder, code version, and every key that is not operational.
+
+    Args:
+        version: of the builder's code, as it described itself then (its number alone, where that builder is gone);
+            None: this release's.
 
     Raises:
         AttributeError: the builder declares no `code_version`.
     """
     described: dict[str, Any] = {"builder": f"{builder.__module__}.{builder.__name__}"}
-    described["code_version"] = builder.code_version  # type: ignore[attr-defined]
+    described["code_version"] = builder.code_version if version is None else version  # type: ignore[attr-defined]
     if depends_on := getattr(builder, "depends_on", None):
         described[depends_on] = _installed(depends_on)
-    for key, parameter in keys_of(builder).items():
+    keyed = getattr(builder, "former", {}).get(version, builder)
+    added = added_at_default(keyed, values)
+    for key, parameter in keys_of(keyed).items():
         marks = getattr(parameter.annotation, "__metadata__", ())
-        if OPERATIONAL in marks:
+        if OPERATIONAL in marks or key in added:
             continue
         value = values[key]
-        if any(isinstance(mark, Added) and mark.default == value for mark in marks):
-            continue
         for mark in marks:
             if isinstance(mark, Shapes):
                 value = mark.part(value)
@@ -52,6 +56,12 @@ def describe(builder: Callable[..., Any], values: dict[str, Any]) -> dict[str, A
 def digest(description: dict[str, Any]) -> str:
     """Shortens a description to 12 hexadecimal digits; equal descriptions give equal digests on every machine."""
     return sha256(canonical_json(description))[:_DIGITS]
+
+
+def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Tells whether two descriptions differ, and in code versions only."""
+    differs = difference(ours, theirs)
+    return bool(differs) and all(line.partition(":")[0].endswith(".code_version") for line in differs)
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:

@@ -41,6 +41,8 @@ _SWEEPS = (
 )
 # A sweep's combinations are composed and checked one by one; beyond this many, each value beside the others' first.
 _MOST_COMBINATIONS = 256
+_GENERAL = ("folder", "openai_compatible", "fastembed", "cross_encoder")
+"""Options that are meant most often where several have a key."""
 
 
 @dataclass(frozen=True)
@@ -225,10 +227,31 @@ def _wrong_options(item: Override, loader: ConfigLoader) -> list[str]:
     if item.value() is None and not item.is_delete():
         return [f"{item.key_or_group}=null must be an option of {item.key_or_group}{nearest('null', known)}"]
     return [
-        f"{item.key_or_group}={redact(name)} must be an option of {item.key_or_group}{nearest(name, known)}"
+        f"{item.key_or_group}={redact(name)} must be an option of {item.key_or_group}"
+        f"{_instead_of_path(item.key_or_group, name) or nearest(name, known)}"
         for name in _option_names(item)
         if name not in known
     ]
+
+
+def _instead_of_path(group: str, name: str) -> str:
+    """Says how a path is given that stands in an option's place; nothing where it is none."""
+    is_path = name.startswith((".", "~")) or "/" in name or "\\" in name or name.endswith((".json", ".jsonl"))
+    if not is_path and not Path(name).exists():
+        return ""
+    for key in ("path", "model"):
+        if found := _options_with(group, key):
+            option = Path(name).suffix[1:] if Path(name).suffix[1:] in found else found[0]
+            given = f"{group}.{key}={redact(name)}"
+            shown = given if re.fullmatch(r"[\w./~=-]+", given, re.ASCII) else _quoted(given)
+            return f"; for what is at a path give both: {group}={option} {shown}"
+    return ""
+
+
+def _options_with(group: str, key: str) -> list[str]:
+    """Lists the options of a group whose yaml has a key, the most general one first."""
+    files = sorted((config_dir() / group).glob("*.yaml"), key=lambda file: (file.stem not in _GENERAL, file.stem))
+    return [file.stem for file in files if key in map(str, OmegaConf.load(file))]  # `in` denies a key that must be set
 
 
 def _wrong_key(item: Override, base: DictConfig, groups: set[str]) -> list[str]:
@@ -252,6 +275,12 @@ def _wrong_key(item: Override, base: DictConfig, groups: set[str]) -> list[str]:
         return [f"{shown} must name a group that exists{nearest(key.partition('.')[0], _names(base))}"]
     group = key.partition(".")[0]
     siblings = {name for name in known if name.startswith(group + ".") and "_target_" not in name}
+    if group in groups and (others := _options_with(group, key.split(".")[1])):
+        option = base.hydra.runtime.choices.get(group)
+        return [
+            f"{shown} must name a key of {group}={option}; it is one of {group}={', '.join(others)}: "
+            f"add {group}={others[0]}"
+        ]
     return [f"{shown} must name a key of {group}{nearest(key, siblings)}"]
 
 

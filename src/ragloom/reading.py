@@ -19,8 +19,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from ragloom import spooled
 from ragloom.errors import DataError
-from ragloom.records import Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
-from ragloom.source.base import CannotRead, shown
+from ragloom.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
+from ragloom.source.base import CannotRead, FileChanged, shown
 from ragloom.spooled import SpooledText
 from ragloom.workers.asking import ask
 from ragloom.workers.flow import Bounds
@@ -172,6 +172,8 @@ class Reading:
             content_hash = document_hash(document.text, document.metadata)
             if content_hash == job.content_hash:
                 return Same(bytes_hash)
+        except FileChanged as error:
+            return Changing(shown(job.entry.location), error.reason)
         except CannotRead as error:
             return Unreadable(shown(job.entry.location), error.reason)
         try:

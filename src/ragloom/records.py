@@ -111,6 +111,11 @@ class DocumentWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Changing(Unreadable):
+    """A document whose file changed after it was listed, or while it was read: a later read may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error.
 

@@ -61,12 +61,16 @@ ExtraBody = Annotated[Annotated[dict[Name, Any], Field(min_length=1)] | None, Ad
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
-def code_version(number: int, *, depends_on: str | None = None) -> Callable[[Builder], Builder]:
+def code_version(
+    number: int, *, depends_on: str | None = None, former: Mapping[int, Callable[..., Any]] | None = None
+) -> Callable[[Builder], Builder]:
     """Declares the version of what a builder's product puts out.
 
     Args:
         number: from 1.
         depends_on: a distribution whose own version decides the output as well (such as one that ships a model).
+        former: builders of former versions, by their number. Analyzers, embeddings and stores keep all of them: an
+            index that one of them built is queried by it until its successor is there.
 
     Raise it whenever the same input and keys give another output: indexes built before are then not mistaken for new
     ones. (The package's own version is not used, since it would re-embed everything at each release.)
@@ -75,9 +79,32 @@ def code_version(number: int, *, depends_on: str | None = None) -> Callable[[Bui
     def declare(builder: Builder) -> Builder:
         builder.code_version = number  # type: ignore[attr-defined]
         builder.depends_on = depends_on  # type: ignore[attr-defined]
+        builder.former = dict(former or {})  # type: ignore[attr-defined]
         return builder
 
     return declare
+
+
+def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Returns the builder of a version.
+
+    Raises:
+        KeyError: this release has no such version.
+    """
+    if number == builder.code_version:  # type: ignore[attr-defined]
+        return builder
+    found: Callable[..., Any] = builder.former[number]  # type: ignore[attr-defined]
+    return found
+
+
+def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
+    """Lists the keys that are part of no identity: `Added` later, and at their default."""
+    return [
+        key
+        for key, parameter in keys_of(builder).items()
+        for mark in getattr(parameter.annotation, "__metadata__", ())
+        if isinstance(mark, Added) and key in values and mark.default == values[key]
+    ]
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -95,16 +122,6 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
         name
         for name, item in inspect.signature(builder).parameters.items()
         if item.kind is not inspect.Parameter.KEYWORD_ONLY
-    ]
-
-
-def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """Lists the keys that were added later and are at their default."""
-    return [
-        key
-        for key, parameter in keys_of(builder).items()
-        for mark in getattr(parameter.annotation, "__metadata__", ())
-        if isinstance(mark, Added) and key in values and values[key] == mark.default
     ]
 
 

@@ -18,6 +18,7 @@ from ragloom.cache.salvage import taken_back
 from ragloom.cache.tables import Model
 from ragloom.cache.vectors import VectorCache
 from ragloom.errors import DataError, ServiceError, nearest
+from ragloom.invocation import program
 
 _SLICE = 512  # packs, or keys, handled in one transaction: others wait for a moment only
 _LATEST = 1 << 37  # seconds since 1970: beyond it a time is damaged
@@ -315,8 +316,8 @@ def _explained(cache: VectorCache) -> Iterator[None]:
         yield
     except Damaged as error:
         raise ServiceError(
-            f"cache: {cache.file.path} must be a sound SQLite file ({error}); it was set aside: run cache.py verify, "
-            "which takes back what can be read"
+            f"cache: {cache.file.path} must be a sound SQLite file ({error}); it was set aside: run "
+            f"{program('cache')} verify, which takes back what can be read"
         ) from None
     except Unavailable as error:
         raise ServiceError(

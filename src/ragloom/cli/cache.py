@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import LISTED_FAILURES, OK, console, guarded, parsed, print_json
 from ragloom.errors import ConfigError
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.cache.upkeep import Report
@@ -22,9 +23,9 @@ _DAY = 86_400
 def parser() -> argparse.ArgumentParser:
     """Describes the arguments: `--help` is their documentation."""
     made = argparse.ArgumentParser(
-        prog="cache.py" if sys.argv[0].endswith(".py") else "ragloom cache",
+        prog=program("cache"),
         description="Show, verify and prune the embedding cache: the vectors made before, for all experiments.",
-        epilog="Overrides choose the cache: cache.py show cache.path=/data/cache",
+        epilog=f"Overrides choose the cache: {program('cache')} show cache.path=/data/cache",
     )
     verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, command, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.terminal import OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError
+from ragloom.invocation import command, program
 from ragloom.trials import FILE as LEDGER
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measur
 def parser() -> argparse.ArgumentParser:
     """Describes the arguments: `--help` is their documentation."""
     made = argparse.ArgumentParser(
-        prog="compare.py" if sys.argv[0].endswith(".py") else "ragloom compare",
+        prog=program("compare"),
         description="Compare runs that evaluate wrote: what is shown to be better, what is not settled, what to ship.",
-        epilog="Overrides set what is tested: compare.py RUNS/* comparison.baseline=RUN comparison.metric=R@5",
+        epilog=f"Overrides set what is tested: {program('compare')} RUNS/* comparison.baseline=RUN "
+        "comparison.metric=R@5",
     )
-    made.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run, as evaluate.py names it")
+    made.add_argument("runs", nargs="*", metavar="RUN", help=f"folder of a run, as {program('evaluate')} names it")
     made.add_argument("--json", action="store_true", help="print JSON")
     made.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
     made.add_argument(
@@ -53,7 +55,9 @@ def _run(argv: list[str]) -> int:
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     if not folders:
-        raise ConfigError("compare: RUN must be at least two folders of runs; evaluate.py prints where it writes them")
+        raise ConfigError(
+            f"compare: RUN must be at least two folders of runs; {program('evaluate')} prints where it writes them"
+        )
     with silenced_stdout():
         from ragloom.comparison import compare
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ragloom.cli.beforehand import demand_ready
 from ragloom.cli.terminal import FAILED, OK, parsed_keys, report
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.overrides import CONFIG_NAME, config_dir
@@ -61,6 +62,8 @@ def run(
 
         configs = load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun)
         jobs = len(configs)
+        if not arguments.cfg:
+            demand_ready(verb, arguments.overrides, configs)
         if sweeping is not None and arguments.multirun and not arguments.cfg:
             begun = sweeping(configs)
             if isinstance(begun, int):

@@ -15,13 +15,13 @@ from ragloom.cli.terminal import (
     INTERRUPTED,
     LISTED_FAILURES,
     OK,
-    command,
     console,
     guarded,
     print_json,
     silenced_stdout,
 )
 from ragloom.errors import DataError
+from ragloom.invocation import command, program
 from ragloom.secrets import redact, redact_tree
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _cache_row(looked_up: dict[str, Any], assembly: Assembly) -> str:
     text = f"{looked_up['hits']} hits, {looked_up['misses']} misses, "
     text += f"{looked_up['saved_tokens']} tokens saved" + (", unknown price" if saved is None else f", ${saved:.6f}")
     if looked_up["damaged"]:
-        text += f"; {looked_up['damaged']} of the misses were damaged: cache.py verify says more"
+        text += f"; {looked_up['damaged']} of the misses were damaged: {program('cache')} verify says more"
     if looked_up["unavailable"]:
         text += f"; the cache could not be read or written {looked_up['unavailable']} times (in use, or disk full)"
     return text

@@ -11,8 +11,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import FAILED, OK, command, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.beforehand import demand_file, demand_ready
+from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, RagloomError
+from ragloom.invocation import command, program
 from ragloom.secrets import redact, redact_override
 
 if TYPE_CHECKING:
@@ -26,10 +28,10 @@ _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 def parser() -> argparse.ArgumentParser:
     """Describes the arguments: `--help` is their documentation."""
     made = argparse.ArgumentParser(
-        prog="run_query.py" if sys.argv[0].endswith(".py") else "ragloom query",
+        prog=program("query"),
         description="Ask a question: retrieve, rerank, answer, and check every citation against its document.",
-        epilog="Examples:  run_query.py 'How long is the warranty?'   "
-        "run_query.py '환불은 언제까지 되나요?' chunking=paragraph retriever.top_k=5 --explain",
+        epilog=f"Examples:  {program('query')} 'How long is the warranty?'   "
+        f"{program('query')} '환불은 언제까지 되나요?' chunking=paragraph retriever.top_k=5 --explain",
     )
     made.add_argument(
         "arguments",
@@ -65,6 +67,8 @@ def _run(argv: list[str]) -> int:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
     if options.stream and options.retrieve_only:
         raise ConfigError("--stream must not go with --retrieve-only; no answer is written that could be streamed")
+    demand_file("--file", options.file)
+    demand_ready("ingest" if options.ingest else "query", overrides, [config])
     with silenced_stdout():
         from ragloom.assembly import Assembly
     with Assembly(config) as assembly:
@@ -121,7 +125,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         return None, arguments
     if not arguments:
         raise ConfigError(
-            'a question must be given: run_query.py "question" [options] [overrides], or --file questions.jsonl'
+            f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
     from ragloom.overrides import groups
 
@@ -130,7 +134,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
     if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
-            "If it is the question, pass it on standard input: run_query.py -"
+            f"If it is the question, pass it on standard input: {program('query')} -"
         )
     if question == "-":
         question = sys.stdin.read()
@@ -149,15 +153,19 @@ def _ingest(assembly: Assembly) -> None:
 
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
+    from ragloom.cli.renewal import renewal
     from ragloom.vector_store.interface import IndexMissing
 
+    arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
     try:
-        return assembly.open()
+        index = assembly.open(or_older=True)
     except IndexMissing as error:
         first, *rest = error.problems
-        extra = [] if options.config_dir is None else ["--config-dir", options.config_dir]
-        build = command("ingest", [*extra, *overrides])
-        raise IndexMissing(f"{first}; build it with: {build}", *rest) from None
+        raise IndexMissing(f"{first}; build it with: {command('ingest', arguments)}", *rest) from None
+    if note := renewal(assembly, arguments):
+        assembly.notes.append(note)
+        sys.stderr.write(f"note: {redact(note)}\n")
+    return index
 
 
 def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index: Index, *, answering: bool) -> int:
@@ -247,5 +255,5 @@ def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
         "usage": as_json(result.usage, assembly.prices),
         "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},
         "config": assembly.config.choices,
-        "notes": result.notes,
+        "notes": [*assembly.notes, *result.notes],
     }

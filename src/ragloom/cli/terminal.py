@@ -1,4 +1,4 @@
-"""What every program shares: errors as lines, exit status, tables, and the command that another program would need."""
+"""What every program shares: errors as lines, exit status, tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ragloom.errors import ConfigError, RagloomError, nearest
@@ -94,15 +92,6 @@ def console(*, stderr: bool = False) -> Console:
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if terminal or os.environ.get("COLUMNS", "").isdecimal() else _PIPED_WIDTH  # rich reads COLUMNS
     return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
-
-
-def command(verb: str, arguments: Sequence[str]) -> str:
-    """Writes the command that runs a verb, in the form in which this program was started."""
-    script = {"query": "run_query"}.get(verb, verb)
-    program = Path(sys.argv[0])
-    installed = program.suffix != ".py"
-    start = f"ragloom {verb}" if installed else f"python {(program.parent / f'{script}.py').as_posix()}"
-    return " ".join([start, *(shlex.quote(redact_override(argument)) for argument in arguments)])
 
 
 @contextlib.contextmanager

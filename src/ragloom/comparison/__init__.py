@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragloom.errors import DataError
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.comparison.choice import Choice
@@ -64,7 +65,9 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
     demand_comparable(read_runs)
     runs, notes = distinct(read_runs)
     if len(runs) < 2:
-        raise DataError("compare: runs of at least two configs must be given; give the folders that evaluate.py wrote")
+        raise DataError(
+            f"compare: runs of at least two configs must be given; give the folders that {program('evaluate')} wrote"
+        )
     first, named = runs[0], labels(runs)
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]

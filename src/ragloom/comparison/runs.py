@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.errors import DataError, counted
+from ragloom.invocation import program
 from ragloom.records import canonical_json
 from ragloom.values import OPERATIONAL_KEYS, without
 
@@ -98,7 +99,9 @@ def read(folder: Path) -> Run:
     """
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"run: {folder} must be a folder that evaluate.py wrote; it has no {', '.join(missing)}")
+        raise DataError(
+            f"run: {folder} must be a folder that {program('evaluate')} wrote; it has no {', '.join(missing)}"
+        )
     try:
         told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -127,7 +130,8 @@ def read(folder: Path) -> Run:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"run: {folder} must be as evaluate.py writes it; {type(error).__name__}: {error}; evaluate it anew"
+            f"run: {folder} must be as {program('evaluate')} writes it; {type(error).__name__}: {error}; "
+            "evaluate it anew"
         ) from None
 
 

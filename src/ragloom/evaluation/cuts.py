@@ -123,7 +123,7 @@ class KeptCuts:
         for job, found in readers.run(missing()):
             yield from self._kept(waiting)
             _, name, _ = waiting.popleft()
-            if isinstance(found, Cut) and name is not None and not _is_long(found):
+            if isinstance(found, Cut) and name == _name(found.document, found.bytes_hash) and not _is_long(found):
                 self._unit.put(name, cut_json(found))
             yield job, found
         yield from self._kept(waiting)
@@ -144,7 +144,11 @@ class KeptCuts:
             bytes_hash = sha256(self._source.read(job.entry))
         except CannotRead:
             return None  # told by the readers
-        return None if bytes_hash == job.bytes_hash else sha256(canonical_json([job.entry.id, bytes_hash]))
+        return None if bytes_hash == job.bytes_hash else _name(job.entry.id, bytes_hash)
+
+
+def _name(document: str, bytes_hash: str) -> str:
+    return sha256(canonical_json([document, bytes_hash]))
 
 
 def _is_long(cut: Cut) -> bool:

@@ -18,17 +18,19 @@ what vanished from the source is deleted, but only when the source was listed co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cost import collect_usage, within
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
+from ragloom.ingestion.nothing import NothingToIndex, demand_document, demand_something
 from ragloom.ingestion.questions import questions_of
 from ragloom.ingestion.refusals import Refusals, remembered
 from ragloom.ingestion.run import Cuts, Run
 from ragloom.ingestion.summary import IngestSummary, Progress, State
-from ragloom.ingestion.vanished import Deletions, check_root, delete_vanished
+from ragloom.ingestion.vanished import Deletions, checked_root, delete_vanished
 from ragloom.maintenance import steps_reported
 from ragloom.vector_store.interface import Database
 
@@ -70,25 +72,26 @@ def ingest(
         cuts: has documents that were cut before; None: every document that may have changed is read.
 
     Raises:
-        DataError: the source cannot be listed, its name belongs to another root, a text is over the embedding's
-            limit, or a document cannot be read and `source.on_unreadable=stop`. What was written before stays, is not
-            seen by queries, and is gone on from by the next ingest.
+        ConfigError: the source's name belongs to another root.
+        DataError: the source cannot be listed, has nothing for a first index, a text is over the embedding's limit, or
+            a document cannot be read and `source.on_unreadable=stop`. What was written before stays, is not seen by
+            queries, and is gone on from by the next ingest.
         ServiceError: the store or the provider failed.
     """
-    check_root(source, database)
+    root = checked_root(source, database, index_name)
     clock = _Clock()
     with (
+        _first(source, database, index_name) as is_first,
         collect_usage() as usage,
         within(limits.budget),
         Ledger() as ledger,
-        database.writer(
-            index_name, dimensions=embedding.dimensions, description=description, root=source.root
-        ) as writer,
+        database.writer(index_name, dimensions=embedding.dimensions, description=description, root=root) as writer,
     ):
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
         run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
         run.cuts = cuts
         run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run.verify |= root != source.root
         run.list()
         clock.lap(summary, "listing")
         run.take_in(limits.workers, limits.in_flight_mb)
@@ -97,17 +100,39 @@ def ingest(
             run.tell("deleting")
             delete_vanished(run, limits.deletions, lambda: database.open(index_name))
             clock.lap(summary, "deleting")
+        if is_first:
+            demand_something(run, source)
         run.tell("maintaining")
         complete = summary.stopped is None and run.hiding is None
         said = {"config": config, "oversized": summary.oversized, **run.refusals.to_keep(complete=complete)}
         with steps_reported(run.tell_step):
             info = writer.commit(said, questions_of(embedding))
         clock.lap(summary, "maintaining")
+    if root != source.root:
+        database.relocate(index_name, source.root)
     summary.documents, summary.chunks = info.documents, info.chunks
     summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)
+    summary.notes += [] if root == source.root else [f"the index has moved: its documents are at {source.root} now"]
     summary.seconds = sum(summary.stages.values())
     run.tell("done")
     return summary
+
+
+@contextmanager
+def _first(source: Source, database: Database, index_name: str) -> Iterator[bool]:
+    """Yields whether nothing is committed yet; a source without a document leaves no index behind then.
+
+    Raises:
+        NothingToIndex: the source lists no document, or the caller found that none can be read.
+    """
+    is_first = all(info.name != index_name for info in database.indexes())
+    if is_first:
+        demand_document(source)
+    try:
+        yield is_first
+    except NothingToIndex:
+        database.delete(index_name)
+        raise
 
 
 class _Clock:

@@ -38,6 +38,7 @@ _TABLES = f"""
     CREATE INDEX held_texts ON held (text_hash);
     CREATE TABLE listed (number INTEGER PRIMARY KEY, id BLOB UNIQUE, location BLOB, size INTEGER, mtime_ns INTEGER,
                          start INTEGER);
+    CREATE TABLE late (id BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE hidden (id BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE written (id BLOB PRIMARY KEY, text_hash) WITHOUT ROWID;
     CREATE INDEX written_texts ON written (text_hash);
@@ -105,6 +106,10 @@ class Ledger:
         """Takes in documents whose new version is stored."""
         self._insert("INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows))
 
+    def written(self) -> int:
+        """Counts documents whose new version is stored."""
+        return self._number("SELECT count(*) FROM written")
+
     def held(self) -> int:
         """Counts what the index held."""
         return self._number("SELECT count(*) FROM held")
@@ -128,10 +133,21 @@ class Ledger:
         Args:
             verify: size and modification time are no proof that a document has not changed.
         """
+        return self._listed_where(_IS_NEW, verify=verify)
+
+    def postpone(self, id: str) -> None:
+        """Notes a document that is to be read later, since its file changed a moment ago."""
+        self._insert("INSERT OR IGNORE INTO late VALUES (?)", [(_bytes(id),)])
+
+    def postponed(self) -> Iterator[tuple[Entry, ManifestRow | None]]:
+        """Yields the documents that were postponed, as `changes` does."""
+        return self._listed_where("id IN (SELECT id FROM late)", verify=False)
+
+    def _listed_where(self, condition: str, *, verify: bool) -> Iterator[tuple[Entry, ManifestRow | None]]:
         columns = ", ".join(f"held.{name}" for name in _ROW)
         query = (
             f"SELECT listed.number, listed.id, location, listed.size, listed.mtime_ns, start, {columns} "
-            f"FROM listed LEFT JOIN held USING (id) WHERE listed.number > :last AND ({_IS_NEW}) "
+            f"FROM listed LEFT JOIN held USING (id) WHERE listed.number > :last AND ({condition}) "
             f"ORDER BY listed.number LIMIT {_AT_ONCE}"
         )
         last = 0

@@ -16,11 +16,12 @@ import numpy as np
 from ragloom.cost import Budget, BudgetSpent, collect_usage
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
+from ragloom.ingestion.nothing import demand_document
 from ragloom.ingestion.refusals import Refusals, remembered
 from ragloom.ingestion.run import Run
 from ragloom.ingestion.summary import IngestSummary, Progress
 from ragloom.ingestion.unmade import Asked, Unmade
-from ragloom.ingestion.vanished import check_root, delete_vanished
+from ragloom.ingestion.vanished import checked_root, delete_vanished
 from ragloom.vector_store.interface import IndexMissing, ManifestRow, Writer
 
 if TYPE_CHECKING:
@@ -93,11 +94,12 @@ def rehearse(
     Raises:
         DataError, ServiceError: as `ragloom.ingestion.ingest`.
     """
-    check_root(source, database)
+    root = checked_root(source, database, index_name)
     try:
         index = database.open(index_name)
     except IndexMissing:
         index = None
+        demand_document(source)
     writer = _Unwritten(index)
     with collect_usage() as usage, Ledger() as ledger, Unmade(embedding, keeps=keeps) as unmade:
         summary = IngestSummary(index_name, usage=usage)
@@ -105,6 +107,7 @@ def rehearse(
         tell = progress or (lambda state: None)
         run = Run(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
         run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run.verify |= root != source.root
         run.list()
         run.take_in(limits.workers, limits.in_flight_mb)
         if summary.stopped is None and index is not None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,8 +24,9 @@ from ragloom.ingestion.storing import Stored, Storing
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.vectors import Made, Vectoriser
 from ragloom.reading import Cut, Job, Readers, Same, refusal
-from ragloom.records import DocumentWarning, Entry, Skipped, Unreadable
-from ragloom.source.base import shown
+from ragloom.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
+from ragloom.source import settling
+from ragloom.source.base import STILL_WRITTEN, shown
 from ragloom.vector_store.interface import ManifestRow, Writer
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Run:
         hiding: the first thing that could not be read and may hide documents.
         cuts: has what was cut before; None: every document is read.
         refusals: documents at which the embedding failed, now and before.
+        verify: whether size and time are no proof that a document is unchanged.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Run:
         self.hiding: Unreadable | None = None
         self.cuts: Cuts | None = None
         self.refusals = Refusals({})
+        self.verify = source.verify
         self._progress, self._stop = progress, stop
         self._state = State()
         self._reading: dict[str, ManifestRow | None] = {}
@@ -78,6 +82,8 @@ class Run:
         self._events: SimpleQueue[Made | Stored | BaseException] = SimpleQueue()
         self._blocks: deque[Block] = deque()
         self._in_flight = 0
+        self._youngest: int | None = None
+        self._racy: set[str] = set()
 
     def tell(self, stage: Stage | None = None) -> None:
         """Tells how far it is."""
@@ -101,8 +107,8 @@ class Run:
         self.tell("listing")
         self.ledger.hold(self.writer.manifest())
         self.ledger.enter(self._entries())
-        state, verify = self._state, self.source.verify
-        state.to_read, state.bytes_to_read = self.ledger.to_read(verify=verify)
+        state = self._state
+        state.to_read, state.bytes_to_read = self.ledger.to_read(verify=self.verify)
         self.summary.unchanged = state.listed - state.to_read
         self.tell("ingesting")
 
@@ -157,12 +163,14 @@ class Run:
     def _documents(self, readers: Readers) -> Iterator[Incoming]:
         """Reads what is new or may have changed; yields what has to be stored."""
         for job, found in self._found(readers):
-            row = self._reading.pop(job.entry.id)
+            # A time that proves nothing is not kept: the next ingest reads the document again.
+            entry = replace(job.entry, mtime_ns=None) if job.entry.id in self._racy else job.entry
+            row = self._reading.pop(entry.id)
             self._state.read += 1
-            self._state.bytes_read += job.entry.size
-            if isinstance(found, Cut) and self.refusals.knows(job.entry.id, found.bytes_hash):
+            self._state.bytes_read += entry.size
+            if isinstance(found, Cut) and self.refusals.knows(entry.id, found.bytes_hash):
                 found.close()
-                found = Unreadable(shown(job.entry.location), "", refused=found.bytes_hash)
+                found = Unreadable(shown(entry.location), "", refused=found.bytes_hash)
             if isinstance(found, Unreadable):
                 if found.refused is not None and found.reason:
                     self._vectors.refuse({found.refused: found.reason})
@@ -170,7 +178,6 @@ class Run:
             elif isinstance(found, Same):
                 assert row is not None
                 self.summary.unchanged += 1
-                entry = job.entry
                 new = replace(row, size=entry.size, mtime_ns=entry.mtime_ns, bytes_hash=found.bytes_hash)
                 self._touched.append(new)
                 if len(self._touched) >= TOUCHED_AT_ONCE:
@@ -179,8 +186,8 @@ class Run:
                 self.summary.oversized += found.oversized
                 self._state.chunks += len(found)
                 for warning in found.warnings:
-                    self.summary.warn(DocumentWarning(shown(job.entry.location), warning))
-                yield _incoming(job.entry, found, row)
+                    self.summary.warn(DocumentWarning(shown(entry.location), warning))
+                yield _incoming(entry, found, row)
             self.tell()
 
     def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
@@ -194,23 +201,58 @@ class Run:
             self._spent(error)
 
     def _read(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        return readers.run(self._jobs()) if self.cuts is None else self.cuts.run(readers, self._jobs())
+        """Reads what changed a moment ago last, after one pause for all of it (see `source.settling`)."""
+        run = readers.run if self.cuts is None else partial(self.cuts.run, readers)
+        for job, found in run(self._jobs()):
+            if isinstance(found, Changing):
+                del self._reading[job.entry.id]
+                self._postpone(job.entry, settling.now_ns())
+            else:
+                yield job, found
+        if self._youngest is not None and self.summary.stopped is None:
+            settling.pause(self._youngest)
+            yield from run(self._postponed())
 
     def _spent(self, error: object) -> None:
         self.summary.stopped = self.summary.stopped or f"{error}; {SPENT}"
 
     def _jobs(self) -> Iterator[Job]:
-        for entry, row in self.ledger.changes(verify=self.source.verify):
+        for entry, row in self.ledger.changes(verify=self.verify):
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return
-            self._reading[entry.id] = row
-            yield Job(
-                entry,
-                row.bytes_hash if row else None,
-                row.content_hash if row else None,
-                self.refusals.bytes_hash(entry.id),
-            )
+            if settling.is_young(entry.mtime_ns):
+                self._postpone(entry, entry.mtime_ns or 0)
+            else:
+                yield self._job(entry, row)
+
+    def _postpone(self, entry: Entry, mtime_ns: int) -> None:
+        self._youngest = max(mtime_ns, self._youngest or 0)
+        self.ledger.postpone(entry.id)
+
+    def _postponed(self) -> Iterator[Job]:
+        for listed, row in self.ledger.postponed():
+            if self._stop():
+                self.summary.stopped = INTERRUPTED
+                return
+            entry = self.source.refreshed(listed)
+            if entry != listed and settling.is_young(entry.mtime_ns, settling.STILL_NS):
+                self._state.read += 1
+                self._state.bytes_read += listed.size
+                self._unreadable(Unreadable(shown(entry.location), STILL_WRITTEN))
+            else:
+                if settling.is_young(entry.mtime_ns):
+                    self._racy.add(entry.id)
+                yield self._job(entry, row)
+
+    def _job(self, entry: Entry, row: ManifestRow | None) -> Job:
+        self._reading[entry.id] = row
+        return Job(
+            entry,
+            row.bytes_hash if row else None,
+            row.content_hash if row else None,
+            self.refusals.bytes_hash(entry.id),
+        )
 
     def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
         """Finds vectors in the index: of the versions before, and of documents of equal text."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragloom.errors import DataError
+from ragloom.invocation import program
 from ragloom.records import FORMAT_KEY, sha256
+from ragloom.vector_store.identity import demand_root
 from ragloom.vector_store.interface import IndexMissing
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
     if not run.ledger.listed():
         return (
             f"the source is empty and the index has {held} documents; if that is meant, delete the index with "
-            "indexes.py delete"
+            f"{program('indexes')} delete"
         )
     if gone - moved > deletions.max_fraction * held and not deletions.allow_mass:
         return (
@@ -108,16 +110,17 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
     return asked
 
 
-def check_root(source: Source, database: Database) -> None:
+def checked_root(source: Source, database: Database, index_name: str) -> str:
     """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
 
+    Returns:
+        the root that the index has until this ingest: another one than the source's only with `source.moved`.
+
     Raises:
-        DataError: an index of this name was filled from another root.
+        ConfigError: an index of this name was filled from another root.
     """
-    for info in database.indexes():
-        if info.source == source.name and info.root != source.root:
-            raise DataError(
-                f"source: source.name={source.name} must stand for one place; index {info.name} was filled from "
-                f"{info.root}, and this source is {source.root}. Set source.name to another name; or, if the documents "
-                f"have moved, delete that index first: indexes.py delete {info.name}"
-            )
+    roots = {info.name: info.root for info in database.indexes() if info.source == source.name}
+    if not source.moved:
+        name = index_name if index_name in roots or source.root in roots.values() else next(iter(roots), index_name)
+        demand_root(name, source.name, roots.get(name, source.root), source.root)
+    return roots.get(index_name, source.root)

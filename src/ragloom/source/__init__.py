@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ragloom.errors import ConfigError
-from ragloom.values import OPERATIONAL, Name, code_version
+from ragloom.values import OPERATIONAL, Added, Name, code_version
 
 if TYPE_CHECKING:
     from ragloom.source.contexts import SquadSource
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Megabytes = Annotated[float, Field(gt=0)]
 """A size above zero, in units of 1,000,000 bytes."""
+
+Moved = Annotated[bool, OPERATIONAL, Added(False)]
+"""Whether an index that was filled from another root takes this one."""
 
 
 def check(option: str, values: dict[str, object]) -> list[str]:
@@ -72,6 +75,7 @@ def folder(
     max_file_mb: Annotated[Megabytes, OPERATIONAL],
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
 ) -> "FolderSource":
     """Builds the source of all readable files in a folder and its sub-folders.
 
@@ -83,7 +87,7 @@ def folder(
     if problems := check("folder", {"name": name, "path": path, "include": include, "exclude": exclude}):
         raise ConfigError(*problems)
     place = Path(path).expanduser()
-    return FolderSource(
+    source = FolderSource(
         name=name or _own_name(place, "folder"),
         path=place,
         include=list(include),
@@ -92,6 +96,8 @@ def folder(
         on_unreadable=on_unreadable,
         verify=verify,
     )
+    source.moved = moved
+    return source
 
 
 @code_version(1)
@@ -105,6 +111,7 @@ def jsonl(
     max_line_mb: Annotated[Megabytes, OPERATIONAL],
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
 ) -> "JsonlSource":
     """Builds the source of the lines of a JSON Lines file, one document a line.
 
@@ -116,7 +123,7 @@ def jsonl(
     if problems := check("jsonl", {"name": name, "path": path}):
         raise ConfigError(*problems)
     place = Path(path).expanduser()
-    return JsonlSource(
+    source = JsonlSource(
         name=name or _own_name(place, "jsonl"),
         path=place,
         fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
@@ -124,6 +131,8 @@ def jsonl(
         on_unreadable=on_unreadable,
         verify=verify,
     )
+    source.moved = moved
+    return source
 
 
 @code_version(2)
@@ -135,6 +144,7 @@ def spans(
     max_file_mb: Annotated[Megabytes, OPERATIONAL],
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
 ) -> "FolderSource":
     """Builds the source of the documents of a dataset of quotes: a folder within its folder.
 
@@ -146,7 +156,7 @@ def spans(
     if problems := check("spans", {"name": name, "path": path}):
         raise ConfigError(*problems)
     place = Path(path).expanduser()
-    return FolderSource(
+    source = FolderSource(
         name=name or _own_name(place, "spans"),
         path=place / corpora,
         include=["**"],
@@ -155,6 +165,8 @@ def spans(
         on_unreadable=on_unreadable,
         verify=verify,
     )
+    source.moved = moved
+    return source
 
 
 @code_version(1)
@@ -166,6 +178,7 @@ def beir(
     max_line_mb: Annotated[Megabytes, OPERATIONAL],
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
 ) -> "BeirSource":
     """Builds the source of the documents of a folder in BEIR's form.
 
@@ -177,7 +190,7 @@ def beir(
     if problems := check("beir", {"name": name, "path": path}):
         raise ConfigError(*problems)
     place = Path(path).expanduser()
-    return BeirSource(
+    source = BeirSource(
         name=name or _own_name(place, "beir"),
         path=place / "corpus.jsonl",
         title_separator=title_separator,
@@ -185,6 +198,8 @@ def beir(
         on_unreadable=on_unreadable,
         verify=verify,
     )
+    source.moved = moved
+    return source
 
 
 @code_version(1)
@@ -196,6 +211,7 @@ def squad(
     max_file_mb: Annotated[Megabytes, OPERATIONAL],
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
 ) -> "SquadSource":
     """Builds the source of the paragraphs or articles of a file in SQuAD's form.
 
@@ -207,7 +223,7 @@ def squad(
     if problems := check("squad", {"name": name, "path": path}):
         raise ConfigError(*problems)
     place = Path(path).expanduser()
-    return SquadSource(
+    source = SquadSource(
         name=name or _own_name(place, "squad"),
         path=place,
         document=document,
@@ -215,3 +231,5 @@ def squad(
         on_unreadable=on_unreadable,
         verify=verify,
     )
+    source.moved = moved
+    return source

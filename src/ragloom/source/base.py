@@ -21,8 +21,7 @@ Listed = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
 """Characters."""
-_TRIES = 3
-"""Times that a file is read which changes while it is read."""
+STILL_WRITTEN = "it is being written to: it changed each time it was read; the next ingest reads it again"
 
 
 class CannotRead(DataError):
@@ -50,6 +49,13 @@ class SourceDocument(Document):
         super().__init__(**data)
 
 
+class FileChanged(CannotRead):
+    """A file changed after it was listed, or while it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(STILL_WRITTEN)
+
+
 class Source(BaseReader):
     """A corpus: lists its documents, reads and parses one at a time. It is a LlamaIndex reader as well.
 
@@ -58,7 +64,10 @@ class Source(BaseReader):
         root: identity of the place the documents come from, such as a resolved absolute path.
         on_unreadable: `report` goes on past what cannot be read, `stop` does not; ingestion obeys it.
         verify: whether content is read also where size and modification time are unchanged; ingestion obeys it.
+        moved: whether an index of the same name that was filled from another root takes this one; ingestion obeys it.
     """
+
+    moved: bool = False
 
     def __init__(self, *, name: str, root: str, on_unreadable: str, verify: bool) -> None:
         self.name = name
@@ -90,6 +99,10 @@ class Source(BaseReader):
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
+    def refreshed(self, entry: Entry) -> Entry:
+        """Returns an entry with the size and time that its file has now; of other sources the entry itself."""
+        return entry
+
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
         """Reads every document, for LlamaIndex, which has no way to report one that fails.
 
@@ -119,28 +132,49 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
     )
 
 
-def regular_file_bytes(path: Path, limit: int, *, offset: int = 0, size: int | None = None) -> bytes:
-    """Reads a regular file, or `size` bytes of it, and never hangs on a FIFO that took its place.
-
-    A whole file is read as it was at one moment: again where somebody wrote to it meanwhile.
+def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
+    """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
 
     Raises:
-        CannotRead: it is no regular file, has more than `limit` bytes, keeps changing, or the system refuses.
+        FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
+        CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
     """
-    for _ in range(_TRIES):
-        try:
-            content, steady = _read_once(path, limit, offset, size)
-        except OSError as error:
-            raise CannotRead(system_reason(error)) from None
-        if len(content) > limit:
-            raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
-        if steady or size is not None:  # a file of lines may grow at its end
-            return content
-    raise CannotRead("it is being written to: it changed each time it was read; the next ingest reads it again")
+    content, before, after = _read_once(path, limit, 0, None)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
+    if before != after or after != listed:
+        raise FileChanged
+    return content
 
 
-def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, bool]:
-    """Reads at most one byte over `limit`, and says whether the file stayed as it was."""
+def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
+    """Reads a part of a regular file, which may grow at its end.
+
+    Raises:
+        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
+    """
+    content, _, _ = _read_once(path, limit, offset, size)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    return content
+
+
+def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """Reads at most one byte over `limit`; also returns size and time before and after.
+
+    Raises:
+        CannotRead: it is no regular file, or the system refuses.
+    """
+    try:
+        return _content_between(path, limit, offset, size)
+    except OSError as error:
+        raise CannotRead(system_reason(error)) from None
+
+
+def _content_between(
+    path: Path, limit: int, offset: int, size: int | None
+) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
     # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -154,7 +188,7 @@ def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[b
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    return content, (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
 def special_kind(mode: int) -> str | None:
@@ -183,6 +217,15 @@ def system_reason(error: OSError) -> str:
 def shown(path: str | Path) -> str:
     """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
     return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+
+
+def identity(path: str | Path) -> str:
+    """Names a place: printable as `shown`, and never the name of another place.
+
+    A backslash of a name's own is doubled where it is no separator, since `shown` writes escapes with one.
+    """
+    name = os.fspath(path)
+    return shown(name if os.sep == "\\" else name.replace("\\", "\\\\"))
 
 
 def one_line(text: str) -> str:

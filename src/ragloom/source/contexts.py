@@ -11,7 +11,8 @@ from llama_index.core.schema import Document
 
 from ragloom import squad
 from ragloom.records import FORMAT_KEY, Entry, Unreadable
-from ragloom.source.base import CannotRead, Listed, Source, new_document, shown
+from ragloom.source.base import CannotRead, Listed, Source, identity, new_document
+from ragloom.source.settling import settled, trusted
 
 
 class SquadSource(Source):
@@ -24,7 +25,7 @@ class SquadSource(Source):
         self._document = document
         self._max_bytes = max_bytes
         self._read: dict[str, squad.SquadDocument] | None = None
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles without the documents: a worker that needs them reads the file."""
@@ -32,8 +33,9 @@ class SquadSource(Source):
 
     def entries(self) -> Iterator[Listed]:
         """Lists the documents in file order; see `Source.entries`."""
+        # Before it is read: what changes it later gives it another time. What is no file, reading it says.
+        mtime_ns = trusted(settled(self._path).st_mtime_ns) if self._path.is_file() else None
         documents = self._documents()
-        mtime_ns = self._path.stat().st_mtime_ns
         for id, document in documents.items():
             location = f"{self.root}: {id}"
             if not document.text or document.text.isspace():

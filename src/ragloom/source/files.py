@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from llama_index.core.schema import Document
@@ -11,9 +12,18 @@ from llama_index.core.schema import Document
 import ragloom
 from ragloom.errors import DataError
 from ragloom.records import Entry
-from ragloom.source.base import CannotRead, Listed, Source, new_document, regular_file_bytes, shown, system_reason
+from ragloom.source.base import (
+    CannotRead,
+    Listed,
+    Source,
+    identity,
+    new_document,
+    regular_file_bytes,
+    system_reason,
+)
 from ragloom.source.formats import no_reader, parsed
 from ragloom.source.listing import Rules, listing
+from ragloom.source.settling import trusted
 
 SAMPLE_ROOT = "ragloom:sample"
 """Identity of the sample: the same wherever Ragloom is installed."""
@@ -38,7 +48,7 @@ class FolderSource(Source):
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._rules = Rules(include, exclude, max_bytes, no_reader)
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[Listed]:
         """Lists the files below the folder, ordered by id; see `Source.entries`."""
@@ -57,7 +67,15 @@ class FolderSource(Source):
 
     def read(self, entry: Entry) -> bytes:
         """Reads a file; see `Source.read`."""
-        return regular_file_bytes(Path(entry.location), self._rules.max_bytes)
+        return regular_file_bytes(Path(entry.location), self._rules.max_bytes, entry)
+
+    def refreshed(self, entry: Entry) -> Entry:
+        """Returns an entry with its file's size and time now; see `Source.refreshed`."""
+        try:
+            status = Path(entry.location).stat()
+        except OSError:
+            return entry  # reading it says why
+        return replace(entry, size=status.st_size, mtime_ns=trusted(status.st_mtime_ns))
 
     def parse(self, entry: Entry, content: bytes) -> Document:
         """Parses a file by its suffix; see `Source.parse`."""
@@ -86,7 +104,8 @@ class SampleSource(FolderSource):
     def entries(self) -> Iterator[Listed]:
         """Lists the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
         for listed in super().entries():
-            if isinstance(listed, Entry):
-                yield Entry(id=listed.id, location=listed.location, size=listed.size, mtime_ns=None)
-            else:
-                yield listed
+            yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
+
+    def refreshed(self, entry: Entry) -> Entry:
+        """Returns the entry itself: a time proves nothing here."""
+        return entry

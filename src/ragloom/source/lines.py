@@ -22,7 +22,8 @@ from llama_index.core.schema import Document
 from ragloom.errors import DataError
 from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
-from ragloom.source.base import CannotRead, Listed, Source, new_document, regular_file_bytes, shown, system_reason
+from ragloom.source.base import CannotRead, Listed, Source, identity, new_document, part_of_file, system_reason
+from ragloom.source.settling import settled, trusted
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAX_ID = 4096
@@ -90,7 +91,7 @@ class JsonlSource(Source):
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._fields = fields
         self._max_bytes = max_bytes
-        super().__init__(name=name, root=shown(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[Listed]:
         """Lists the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
@@ -105,11 +106,11 @@ class JsonlSource(Source):
 
     def _listed(self, file: BinaryIO) -> Iterator[Listed]:
         with file, closing(_Seen()) as seen:
-            mtime_ns = self._path.stat().st_mtime_ns
+            before = settled(self._path)
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
                 raise DataError(f"source: path={self.root!r} must be UTF-8, as JSON Lines are; it is UTF-16")
             file.seek(0)
-            lines = self._parsed(file, mtime_ns)
+            lines = self._parsed(file, trusted(before.st_mtime_ns))
             while some := list(itertools.islice(lines, _AT_ONCE)):
                 first_lines = seen.before([(found.id, number) for number, found in some if isinstance(found, Entry)])
                 for number, found in some:
@@ -117,8 +118,11 @@ class JsonlSource(Source):
                         reason = f"its id {found.id!r} is that of line {first_lines[number]} already"
                         found = Unreadable(found.location, CannotRead(reason).reason, hides=True)
                     yield found
+            after = self._path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                yield Unreadable(self.root, "it is being written to: it changed while it was listed", hides=True)
 
-    def _parsed(self, file: BinaryIO, mtime_ns: int) -> Iterator[tuple[int, Entry | Unreadable]]:
+    def _parsed(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
         """Yields what each line that is not blank is, with its number."""
         for number, offset, size, line in _lines(file, self._max_bytes):
             location = f"{self.root}:{number}"
@@ -134,7 +138,7 @@ class JsonlSource(Source):
 
     def read(self, entry: Entry) -> bytes:
         """Reads one line; see `Source.read`."""
-        return regular_file_bytes(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
+        return part_of_file(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
 
     def parse(self, entry: Entry, content: bytes) -> Document:
         """Parses one line; see `Source.parse`."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ragloom.records import Entry, Skipped, Unreadable
 from ragloom.source.base import Listed, shown, special_kind, system_reason
+from ragloom.source.settling import trusted
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ class _Walk:
             limit = self._rules.max_bytes / 1_000_000
             reason = f"{status.st_size / 1_000_000:.1f} MB is over source.max_file_mb={limit:g}"
             return Skipped(shown(path), reason, stays=True)
-        return Entry(id=id, location=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        return Entry(id=id, location=path, size=status.st_size, mtime_ns=trusted(status.st_mtime_ns))
 
 
 def _unlisted(location: str, error: OSError) -> Unreadable:

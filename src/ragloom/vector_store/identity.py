@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ragloom.errors import ConfigError, DataError
+from ragloom.invocation import command
 
 INGEST, STORE = "ingest", "store"
 """Kinds of indexes: with a manifest, or filled by LlamaIndex alone."""
@@ -40,11 +41,7 @@ def demand_same(there: Identity, asked: Identity) -> None:
             f"vector_store: index {there.name} was made by {there.kind!r} and cannot be written by {asked.kind!r}; "
             "use another name"
         )
-    if there.root != asked.root:
-        raise ConfigError(
-            f"source: source.name={asked.source} names the documents of {there.root} already, not those of "
-            f"{asked.root}; set source.name to another name, or delete index {there.name}"
-        )
+    demand_root(there.name, asked.source, there.root, asked.root)
     if there.dimensions != asked.dimensions:
         raise DataError(
             f"vector_store: index {there.name} has {there.dimensions} dimensions and the embedding {asked.dimensions}; "
@@ -54,9 +51,30 @@ def demand_same(there: Identity, asked: Identity) -> None:
         raise DataError(outdated(there, asked.code_version))
 
 
+def demand_root(index: str, source: str, there: str, asked: str) -> None:
+    """Refuses to take an index for that of documents that lie elsewhere.
+
+    Args:
+        index, source: the index, and the corpus that it is named for.
+        there, asked: roots of the index's documents, and of the documents that are meant.
+
+    Raises:
+        ConfigError: the roots differ.
+    """
+    if there != asked:
+        promote = command("indexes", ["promote", index, "NAME"])
+        raise ConfigError(
+            f"source: source.name={source} names the documents of {there} already, not those of {asked} (index "
+            f"{index}); set source.name to another name; or, if the documents have moved, ingest with "
+            "source.moved=true (unchanged ones cost nothing); or, if that index is meant wherever its documents are, "
+            f"query it by vector_store.alias=NAME ({promote})"
+        )
+
+
 def outdated(there: Identity, code_version: int) -> str:
     """Says that another version of the code wrote an index."""
     return (
-        f"vector_store: index {there.name} was written by version {there.code_version} of this store and not by "
-        f"version {code_version}; delete the index and ingest again"
+        f"vector_store: index {there.name} was written by version {there.code_version} of this store, and this release "
+        f"reads version {code_version}; {command('ingest')} builds its successor (cached texts cost nothing); then "
+        f"remove it: {command('indexes', ['delete', there.name])}"
     )

@@ -319,6 +319,17 @@ class Database(Protocol):
             ServiceError: somebody writes it.
         """
 
+    def has(self, name: str) -> bool:
+        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+
+    def relocate(self, name: str, root: str) -> None:
+        """Records that the documents of an index lie elsewhere now.
+
+        Raises:
+            IndexMissing: there is none.
+            ServiceError: somebody writes it.
+        """
+
     def promote(self, name: str, alias: str) -> None:
         """Points an alias at an index, in one atomic step; the alias is created when missing.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ragloom.cli.terminal import guarded, parsed, silenced_stdout
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request
@@ -26,10 +27,10 @@ _VERBS = (
 def parser() -> argparse.ArgumentParser:
     """Describes the arguments: `--help` is their documentation."""
     made = argparse.ArgumentParser(
-        prog="indexes.py" if sys.argv[0].endswith(".py") else "ragloom indexes",
+        prog=program("indexes"),
         description="List, show, compare, delete, rebuild, promote and prune the indexes of a vector store.",
-        epilog="Overrides choose the store: indexes.py list vector_store.path=/data/lancedb. With vector_store.tenant, "
-        "everything concerns that tenant only.",
+        epilog=f"Overrides choose the store: {program('indexes')} list vector_store.path=/data/lancedb. "
+        "With vector_store.tenant, everything concerns that tenant only.",
     )
     verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, names, text in _VERBS:

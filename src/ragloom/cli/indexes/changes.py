@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ragloom.cli.indexes.shown import as_json, names_of
 from ragloom.cli.progress import shown_steps
 from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
-from ragloom.errors import ConfigError, DataError, nearest
+from ragloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request
@@ -24,12 +25,11 @@ def delete(request: Request) -> int:
     from ragloom.vector_store.interface import IndexMissing
 
     name = request.options.index
-    names, known, size = names_of(name, request.aliases), [], "of unknown size"
-    try:
-        known = [info.name for info in request.infos]
+    if not request.database.has(name):
+        request.named(name)
+    names, size = names_of(name, request.aliases), "of unknown size"
+    with suppress(DataError, StopIteration):  # this index or another is damaged, or it was never committed: it can go
         size = next(f"{info.documents} documents, {info.chunks} chunks" for info in request.infos if info.name == name)
-    except (DataError, StopIteration):  # this index or another is damaged, or it was never committed: it can go
-        pass
     if names and not request.options.with_aliases:
         raise ConfigError(
             f"index: {name} must not be deleted while aliases name it ({', '.join(names)}); promote another index to "
@@ -42,7 +42,7 @@ def delete(request: Request) -> int:
         with silenced_stdout():
             request.database.delete(name)
     except IndexMissing:
-        raise DataError(f"index: {name} must be the name of an index{nearest(name, known)}") from None
+        raise DataError(f"index: {name} was deleted by somebody else meanwhile") from None
     if request.as_json:
         print_json({"deleted": [name], "aliases": names})
     else:
@@ -52,7 +52,7 @@ def delete(request: Request) -> int:
 
 def rebuild(request: Request) -> int:
     """Builds an index anew from what it holds."""
-    before = request.named(request.options.index)
+    before = request.of_source(request.options.index)
     with silenced_stdout(), shown_steps(f"rebuilding {before.name}"):
         after = request.database.rebuild(before.name)
     if request.as_json:
@@ -68,7 +68,7 @@ def rebuild(request: Request) -> int:
 
 def promote(request: Request) -> int:
     """Points an alias at an index."""
-    name, alias = request.named(request.options.index).name, request.options.alias
+    name, alias = request.of_source(request.options.index).name, request.options.alias
     before = request.aliases.get(alias)
     with silenced_stdout():
         request.database.promote(name, alias)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.cli.indexes.shown import names_of, print_table
 from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
+from ragloom.invocation import program
 from ragloom.secrets import redact
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def prune(request: Request) -> int:
     if infos and not there & set(wanted):
         raise DataError(
             f"prune: at least one given config must have an index there; none has ({', '.join(wanted)}), and all "
-            f"{len(infos)} would go: check the overrides, or remove indexes one by one with indexes.py delete"
+            f"{len(infos)} would go: check the overrides, or remove indexes one by one with {program('indexes')} delete"
         )
     going = [info for info in infos if info.name not in wanted and not names_of(info.name, aliases)]
     if not request.as_json:

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ragloom.cli.terminal import silenced_stdout
-from ragloom.errors import DataError, nearest
+from ragloom.errors import ConfigError, DataError, nearest
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.config import Config
@@ -59,8 +60,33 @@ class Request:
         for info in self.infos:
             if info.name == name:
                 return info
+        if not self.infos:
+            raise DataError(
+                f"index: {name} must be the name of an index; there is none yet: {program('ingest')} builds one"
+            )
         known = nearest(name, (info.name for info in self.infos))
         raise DataError(f"index: {name} must be the name of an index{known}")
+
+    def of_source(self, name: str) -> IndexInfo:
+        """Finds an index by its name; where the command chooses a source, it must be the index's.
+
+        Raises:
+            DataError: there is none of that name.
+            ConfigError: the command's source is another corpus, or lies elsewhere.
+        """
+        from ragloom.config import build
+        from ragloom.vector_store.identity import demand_root
+
+        info = self.named(name)
+        if any(item.startswith(("source=", "source.")) for item in self.options.overrides):
+            source = build(self.config, "source")
+            if source.name != info.source:
+                raise ConfigError(
+                    f"source: source.name={source.name} must be {info.source}, for which index {name} is named; leave "
+                    "the source out, since the index's name says which is meant"
+                )
+            demand_root(name, source.name, info.root, source.root)
+        return info
 
     def is_sure(self, question: str, otherwise: str) -> bool:
         """Asks a person, unless `--yes` answers; says on standard error when nothing will be done.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import OK, console, print_json
+from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request
@@ -22,7 +23,7 @@ def list_all(request: Request) -> int:
         print_table(request.infos, aliases)
     else:
         of_tenant = f" of tenant {request.tenant}" if request.tenant is not None else ""
-        sys.stdout.write(f"no indexes{of_tenant} yet; ingest.py builds one\n")
+        sys.stdout.write(f"no indexes{of_tenant} yet; {program('ingest')} builds one\n")
     return OK
 
 
@@ -58,7 +59,7 @@ def compare(request: Request) -> int:
     """Shows in which keys two indexes differ."""
     from ragloom.fingerprint import difference
 
-    info, other = request.named(request.options.index), request.named(request.options.other)
+    info, other = request.of_source(request.options.index), request.of_source(request.options.other)
     differs = difference(info.description, other.description)
     if request.as_json:
         print_json({"indexes": [info.name, other.name], "differs": differs})
@@ -109,7 +110,8 @@ def print_table(infos: Iterable[IndexInfo], aliases: Mapping[str, str]) -> None:
         )
     console().print(table)
     if deleted:
-        console().print("deleted: chunks that still count in BM25 statistics; indexes.py rebuild NAME ends that")
+        rebuild = f"{program('indexes')} rebuild NAME"
+        console().print(f"deleted: chunks that still count in BM25 statistics; {rebuild} ends that")
 
 
 def in_words(description: dict[str, Any]) -> str:

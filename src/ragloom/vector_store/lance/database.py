@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +122,22 @@ class LanceDatabase:
         description = commits[-1].description
         with self.writer(name, dimensions=identity.dimensions, description=description, root=identity.root) as writer:
             return writer.rebuild()
+
+    def has(self, name: str) -> bool:
+        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+        return IndexFolder(self.path, name).path.exists()
+
+    def relocate(self, name: str, root: str) -> None:
+        """Records that the documents of an index lie elsewhere now.
+
+        Raises:
+            IndexMissing: there is none.
+            ServiceError: somebody writes it.
+        """
+        folder = IndexFolder(self.path, name)
+        with folder.lock():
+            identity, _ = self._committed(folder)
+            folder.create(replace(identity, root=root))
 
     def promote(self, name: str, alias: str) -> None:
         """Points an alias at an index, in one atomic step; the alias is created when missing.

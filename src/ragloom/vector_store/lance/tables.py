@@ -30,7 +30,7 @@ _STABLE_AFTER = 5
 TERMS_INDEX = "terms_idx"
 
 
-DAMAGED = "the index is damaged: delete it (indexes.py delete NAME) and ingest again"
+DAMAGED = "the index is damaged: delete it (ragloom indexes delete NAME) and ingest again"
 WRITING = f"check permissions and free space of the folder; if they are right {DAMAGED}"
 READING = (
     "open the index again (a state is kept for vector_store.retention_minutes after it was replaced); if that fails as "

@@ -116,9 +116,7 @@ class WeaviateDatabase:
             IndexMissing: there is none.
             ServiceError: somebody writes it.
         """
-        found = [label for label in self._labels() if label.index == name and label.part in (CHUNKS, DOCUMENTS)]
-        places = [self._place(label) for label in {label.generation: label for label in found}.values()]
-        places = [place for place in places if place.has_tenant()]
+        places = self._places(name)
         if not places:
             raise IndexMissing(f"vector_store: there is no index {name} on {self._where()}")
         lease = self.lease(places[0])
@@ -143,6 +141,28 @@ class WeaviateDatabase:
         if newest is None:
             raise IndexMissing(f"vector_store: there is no index {name} on {self._where()}; ingest first")
         return rebuild(self, *newest)
+
+    def has(self, name: str) -> bool:
+        """Tells whether anything of an index (of the tenant) is there, also if it was never committed."""
+        return bool(self._places(name))
+
+    def relocate(self, name: str, root: str) -> None:
+        """Records that the documents of an index lie elsewhere now.
+
+        Raises:
+            IndexMissing: there is none.
+            ServiceError: somebody writes it.
+        """
+        newest = self._newest(name)
+        if newest is None:
+            raise IndexMissing(f"vector_store: there is no index {name} on {self._where()}; ingest first")
+        place, state = newest
+        lease = self.lease(place)
+        lease.acquire()
+        try:
+            place.put_state(replace(place.state() or state, root=root))
+        finally:
+            lease.release()
 
     def promote(self, name: str, alias: str) -> None:
         """Points an alias at an index, in one atomic step; the alias is created when missing.
@@ -212,6 +232,12 @@ class WeaviateDatabase:
             if state is not None and state.version > 0:
                 return place, state
         return None
+
+    def _places(self, name: str) -> list[Place]:
+        """Finds all generations of an index (of the tenant)."""
+        found = [label for label in self._labels() if label.index == name and label.part in (CHUNKS, DOCUMENTS)]
+        places = [self._place(label) for label in {label.generation: label for label in found}.values()]
+        return [place for place in places if place.has_tenant()]
 
     def _to_write(self, first: Label) -> Place:
         """Finds the generation that a writer continues; the first one when nothing is committed yet."""
