@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from threading import Lock
 
-_FIRST = 128
+_FIRST = 64
 """Objects of the first request: a server that is slow shows it before a request is too large for its time-out."""
-_QUICK, _SLOW = 1 / 8, 1 / 2
+_QUICK, _SLOW = 1 / 16, 1 / 2
 """Shares of the time-out: a request that takes less lets the next one grow, one that takes more halves it."""
 
 
