@@ -89,7 +89,7 @@ def test_an_object_that_is_taken_and_not_kept_is_an_error(
         collection = writing._place.chunks  # type: ignore[attr-defined]
         empty = BatchObjectReturn(_all_responses=[], elapsed_seconds=0.0, errors={}, uuids={}, has_errors=False)
         monkeypatch.setattr(collection.data, "insert_many", lambda objects: empty)
-        with pytest.raises(ServiceError, match=r"took chunk \[0:4\] of 'a\.md' and does not hold it"):
+        with pytest.raises(ServiceError, match=r"did not store chunk \[0:4\] of 'a\.md' .* does not hold them"):
             write(writing, [cut("a.md", "text")])
     database.close()
 

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,14 +20,24 @@ from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig, Proxies
 from weaviate.connect.base import ProtocolParams
 
+from ragloom.errors import DataError, RagloomError
 from ragloom.vector_store.server.channel import Parameters
-from ragloom.vector_store.server.failures import BUGS, FAILURES, failure_of
+from ragloom.vector_store.server.failures import (
+    BUGS,
+    FAILURES,
+    Failure,
+    OutcomeUnknown,
+    TooMany,
+    failure_of,
+)
 from ragloom.vector_store.server.probing import ask, check_grpc
 from ragloom.vector_store.server.rest import Rest
 from ragloom.vector_store.server.settings import Settings, api_key, headers
 
 T = TypeVar("T")
 
+MOST_RESULTS = 10_000
+"""Results of one search, and objects that one deletion takes, unless the server's QUERY_MAXIMUM_RESULTS says less."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between two attempts: half of it is random
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     # gRPC waits up to 2 minutes before it looks again for a server that was gone.
@@ -41,6 +52,10 @@ _log = logging.getLogger(__name__)
 
 class Connection:
     """A server that answered, and how to call it. Safe to be used by several threads.
+
+    Attributes:
+        insert_seconds: how long one write is waited for.
+        most_results: of one search, as far as the server has told.
 
     Args:
         client: connected.
@@ -66,6 +81,8 @@ class Connection:
         self.rest = rest
         self.version = version
         self.where = settings.where
+        self.insert_seconds = settings.insert_seconds
+        self.most_results = MOST_RESULTS
         self._settings = settings
         self._parameters = parameters
         self._secrets = secrets
@@ -81,16 +98,67 @@ class Connection:
         self._on_close()
 
     def call(self, doing: str, function: Callable[[], T], *, retry: bool = True) -> T:
-        """Runs one call of the client; a transient failure is tried again until `retry_seconds` have passed.
+        """Runs one read; a transient failure is tried again until `retry_seconds` have passed.
 
         Args:
             doing: such as `counting`, for messages.
             function: may be run several times.
-            retry: False = once.
+            retry: False = once, as for a write that is followed by a newer one.
 
         Raises:
             RagloomError: what the server said, how often and how long it was tried.
         """
+        return self._tried(doing, function, lambda failure: retry)
+
+    def limited(self, doing: str, limit: int, function: Callable[[int], T]) -> T:
+        """Runs one search for that many results, or as many as the server gives [46]."""
+        while True:
+            most = self.most_results
+            try:
+                return self.call(doing, partial(function, min(limit, most)))
+            except TooMany:
+                if self.most_results == most:
+                    raise
+
+    def write(self, doing: str, function: Callable[[], T]) -> T:
+        """Runs one write; it is tried again only where it was surely not executed [45].
+
+        Raises:
+            OutcomeUnknown: it may have been executed, and may still be.
+            RagloomError: as `call`.
+        """
+        return self._tried(doing, function, lambda failure: failure.not_executed)
+
+    def ensure(self, doing: str, function: Callable[[], object], is_done: Callable[[], bool]) -> None:
+        """Runs one write of a state that can be asked for; it is repeated only where the answer is that it is missing.
+
+        Args:
+            doing: such as `creating a collection`, for messages.
+            function: writes.
+            is_done: reads whether the state is reached; must make its own calls.
+
+        Raises:
+            RagloomError: what the server said; it did not reach the state within `retry_seconds`.
+        """
+        until, pause = time.monotonic() + self._settings.retry_seconds, _FIRST_WAIT
+        while True:
+            try:
+                self.write(doing, function)
+                return
+            except OutcomeUnknown as error:
+                problem = error
+            except DataError:  # `already exists`: an earlier attempt of ours, or another writer's
+                if is_done():
+                    return
+                raise
+            if is_done():
+                return
+            if time.monotonic() + pause > until:
+                raise problem
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_WAIT)
+
+    def _tried(self, doing: str, function: Callable[[], T], again: Callable[[Failure], bool]) -> T:
         begun = time.monotonic()
         attempts = 0
         while True:
@@ -106,9 +174,10 @@ class Connection:
             passed = time.monotonic() - begun
             text = f"vector_store: {self.where} failed while {doing}: {failure.reason}"
             if not failure.transient:
-                raise failure.kind(f"{text}; {failure.advice}")
-            if not retry:
-                raise failure.kind(f"{text} (tried once); {failure.advice}")
+                raise self._limited(failure.error(text))
+            if not again(failure):
+                kind = failure.kind if failure.not_executed else OutcomeUnknown
+                raise kind(f"{text} (tried once); {failure.advice}")
             if passed + wait > self._settings.retry_seconds:
                 tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {passed:.1f} s"
                 limit = f"vector_store.timeouts.retry={self._settings.retry_seconds:g}"
@@ -118,6 +187,12 @@ class Connection:
                 self._parameters.wait(wait)
             else:
                 time.sleep(wait)
+
+    def _limited(self, error: RagloomError) -> RagloomError:
+        """Remembers how many results the server gives at most."""
+        if isinstance(error, TooMany):
+            self.most_results = min(self.most_results, error.most)
+        return error
 
     def _timeouts(self) -> str:
         settings = self._settings

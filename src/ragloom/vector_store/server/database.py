@@ -19,6 +19,7 @@ from ragloom.vector_store.server.connection import Connection
 from ragloom.vector_store.server.index import WeaviateIndex
 from ragloom.vector_store.server.lease import Lease, labels
 from ragloom.vector_store.server.options import Options
+from ragloom.vector_store.server.pace import Pace
 from ragloom.vector_store.server.place import Place
 from ragloom.vector_store.server.reporting import info_of
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS, LEASE, Label
@@ -66,7 +67,7 @@ class WeaviateDatabase:
             tenant,
             consistency_level,
             index,
-            Limits(batch_objects, batch_bytes, retry_seconds),
+            Limits(batch_objects, batch_bytes, retry_seconds, Pace(batch_objects)),
             indexing_seconds,
         )
         self.code_version = code_version
@@ -182,10 +183,16 @@ class WeaviateDatabase:
         """Points an alias at the chunks of a generation."""
         known, target = self.connection.client.alias, place.name(CHUNKS)
         full = self._alias(alias)
-        if self.connection.call("looking for an alias", lambda: known.exists(alias_name=full)):
-            self.connection.call("moving an alias", lambda: known.update(alias_name=full, new_target_collection=target))
+        moving = partial(known.update, alias_name=full, new_target_collection=target)
+        creating = partial(known.create, alias_name=full, target_collection=target)
+
+        def points() -> bool:
+            return self._target(full) == target
+
+        if self._target(full) is not None:
+            self.connection.ensure("moving an alias", moving, points)
         else:
-            self.connection.call("creating an alias", lambda: known.create(alias_name=full, target_collection=target))
+            self.connection.ensure("creating an alias", creating, points)
 
     def aliases(self) -> dict[str, str]:
         """Returns the index that each alias points at."""
@@ -272,7 +279,17 @@ class WeaviateDatabase:
         for alias, target in self.aliases().items():
             if target == name:
                 full = self._alias(alias)
-                self.connection.call("removing an alias", partial(self.connection.client.alias.delete, alias_name=full))
+                delete = partial(self.connection.client.alias.delete, alias_name=full)
+                gone = partial(self._is_free, full)
+                self.connection.ensure("removing an alias", delete, gone)
+
+    def _target(self, full: str) -> str | None:
+        """Returns the collection that an alias names on the server; None where there is no such alias."""
+        found = self.connection.call("looking for an alias", partial(self.connection.client.alias.get, alias_name=full))
+        return None if found is None else found.collection
+
+    def _is_free(self, full: str) -> bool:
+        return self._target(full) is None
 
     def _demand_aliases(self) -> None:
         if self.connection.version < _ALIASES_SINCE:

@@ -1,11 +1,13 @@
 """What a failed call to Weaviate means, in one line without secrets, and whether it is tried again. Sends nothing.
 
-Transient: the server cannot be reached, is overloaded, restarting or without a quorum, or gave no answer in time (every
-call of ours may be repeated: ids are deterministic). Everything else stays as it is, and is told at once.
+Transient: the server cannot be reached, is overloaded, restarting or without a quorum, or gave no answer in time.
+Everything else stays as it is, and is told at once. A read that failed so is repeated; a write only where it was surely
+not executed [45].
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,22 @@ if TYPE_CHECKING:
 
 class TooLarge(DataError):
     """A request is over the server's limit of bytes."""
+
+
+class TooMany(DataError):
+    """A search asked for more results than the server gives [46].
+
+    Attributes:
+        most: the server's QUERY_MAXIMUM_RESULTS.
+    """
+
+    def __init__(self, *problems: str, most: int = 1) -> None:
+        super().__init__(*problems)
+        self.most = most
+
+
+class OutcomeUnknown(ServiceError):
+    """A write may have been executed, in part or as a whole, or may still be."""
 
 
 FAILURES = (WeaviateBaseError, httpx.HTTPError, CallFailed)
@@ -75,6 +93,9 @@ WHEN_READ_ONLY = (
 )
 """What to do about a server that takes no writes."""
 _READ_ONLY = ("is read-only", "read-only mode", "read-only file system", "no space left on device")
+_NOT_SENT = ("connection refused", "failed to connect to all addresses", "name resolution", "no route to host")
+# gRPC tells by the text alone that it found no connection to send a call on.
+_MOST_RESULTS = re.compile(r"configured value for QUERY_MAXIMUM_RESULTS '(\d+)'")
 _TOO_LARGE = ("larger than max", "message too large", "payload too large", "request body too large")
 
 
@@ -99,6 +120,7 @@ class Failure:
         advice: what to do.
         transient: a later call may succeed.
         unreachable: gRPC found no server.
+        not_executed: a write was surely not executed: nothing was sent, or it was turned away at the door.
     """
 
     kind: Kind
@@ -106,6 +128,14 @@ class Failure:
     advice: str
     transient: bool
     unreachable: bool = False
+    not_executed: bool = False
+
+    def error(self, text: str) -> RagloomError:
+        """Makes the exception of a text that says what failed."""
+        if self.kind is TooMany:
+            found = _MOST_RESULTS.search(self.reason)
+            return TooMany(f"{text}; {self.advice}", most=int(found[1]) if found else 1)
+        return self.kind(f"{text}; {self.advice}")
 
 
 def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> Failure:
@@ -122,16 +152,20 @@ def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> Failu
         return _of_status(error.status_code, _line(_said(error), secrets))
     if isinstance(error, httpx.HTTPStatusError):
         return _of_status(error.response.status_code, _line(error.response.text, secrets))
-    if isinstance(error, httpx.HTTPStatusError):
-        return _of_status(error.response.status_code, _line(error.response.text, secrets))
     if isinstance(error, httpx.TimeoutException | WeaviateTimeoutError):
-        return _no_answer(timeouts)
+        return replace(_no_answer(timeouts), not_executed=_found_no_connection(error))
     reason = _line(str(error.__cause__ or error) or type(error).__name__, secrets)
     if isinstance(error, httpx.HTTPError | WeaviateConnectionError | WeaviateGRPCUnavailableError | WeaviateRetryError):
-        return _lost(f"the connection failed: {reason}")
+        return replace(_lost(f"the connection failed: {reason}"), not_executed=_found_no_connection(error))
     if isinstance(error, WeaviateUnsupportedFeatureError):
         return Failure(ServiceError, reason, "update the server", False)
     return _of_reason(reason)
+
+
+def _found_no_connection(error: Exception) -> bool:
+    """Says whether an HTTP request failed before any of it was sent."""
+    unsent = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    return isinstance(error, unsent) or isinstance(error.__cause__, unsent)
 
 
 def _of_call(code: str, reason: str, timeouts: str) -> Failure:
@@ -147,7 +181,9 @@ def _of_call(code: str, reason: str, timeouts: str) -> Failure:
     if code == "DEADLINE_EXCEEDED":
         return _no_answer(timeouts)
     if code in _TRANSIENT_CODES:
-        return replace(_lost(f"{code}: {reason}"), unreachable=code == "UNAVAILABLE")
+        unreachable = code == "UNAVAILABLE"
+        unsent = unreachable and any(sign in reason.lower() for sign in _NOT_SENT)
+        return replace(_lost(f"{code}: {reason}"), unreachable=unreachable, not_executed=unsent)
     judged = _of_reason(reason or code)
     if code in ("INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
         return _refusal(judged)
@@ -164,7 +200,7 @@ def _of_status(status: int, reason: str) -> Failure:
     if status == 413 or any(sign in reason.lower() for sign in _TOO_LARGE):
         return _too_large(reason)
     if status in _TRANSIENT_STATUSES:
-        return _lost(f"{status}: {reason}")
+        return replace(_lost(f"{status}: {reason}"), not_executed=status == 429)
     judged = _of_reason(f"{status}: {reason}")
     if 400 <= status < 500 and not judged.transient:
         return _refusal(judged)
@@ -173,10 +209,14 @@ def _of_status(status: int, reason: str) -> Failure:
 
 def _refusal(judged: Failure) -> Failure:
     """A server that understood and said no: what it was asked is wrong."""
+    if judged.kind is TooMany:
+        return judged
     return Failure(DataError, judged.reason, "change what it names", judged.transient)
 
 
 def _of_reason(reason: str) -> Failure:
+    if _MOST_RESULTS.search(reason):
+        return Failure(TooMany, reason, "raise QUERY_MAXIMUM_RESULTS on the server, or ask for fewer", False)
     if is_read_only(reason):
         return Failure(ServiceError, f"it takes no writes: {reason}", WHEN_READ_ONLY, False)
     if is_transient(reason):

@@ -8,6 +8,8 @@ one can; the old holder then finds that its lease is gone and stops before its n
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import secrets
 import socket
@@ -24,6 +26,7 @@ from weaviate.classes.data import DataObject
 
 from ragloom.errors import RagloomError, ServiceError
 from ragloom.vector_store.server.connection import Connection
+from ragloom.vector_store.server.failures import OutcomeUnknown
 from ragloom.vector_store.server.schema import Label, label_of, lease_schema
 
 BEAT_SECONDS = 1.0
@@ -69,7 +72,8 @@ class Lease:
         if standing is not None:
             self._drop(standing.collection)
         self._heard = time.monotonic()
-        self._beat(0)
+        with contextlib.suppress(OutcomeUnknown):  # the next beat comes in a second, with another number
+            self._beat(0)
         self._beating = threading.Thread(target=self._keep, name="weaviate-lease", daemon=True)
         self._beating.start()
 
@@ -142,15 +146,17 @@ class Lease:
 
     def _create(self) -> None:
         made = lease_schema(self._label, self._index)
-        self._connection.call(
+        self._connection.ensure(
             "taking the index's lease",
             lambda: self._connection.client.collections.create_from_dict(made),
-            retry=False,
+            lambda: self._is_ours(self._label.collection),
         )
 
     def _drop(self, name: str) -> None:
-        self._connection.call(
-            "letting go of the index's lease", lambda: self._connection.client.collections.delete(name)
+        self._connection.ensure(
+            "letting go of the index's lease",
+            lambda: self._connection.client.collections.delete(name),
+            lambda: self._told(name) is None,
         )
 
     def _demand_dead(self, standing: Label) -> None:
@@ -179,12 +185,15 @@ class Lease:
         self._heard = time.monotonic()
 
     def _keep(self) -> None:
-        """Advances the counter until the end; a beat that fails is made up for by the next, within the lease's life."""
-        number = 1
-        while not self._stop.wait(BEAT_SECONDS):
+        """Advances the counter until the end; a beat that fails is made up for by the next, within the lease's life.
+
+        No number is sent twice: the first attempt may have been stored.
+        """
+        for number in itertools.count(1):
+            if self._stop.wait(BEAT_SECONDS):
+                return
             try:
                 self._beat(number)
-                number += 1
             except RagloomError as error:
                 if time.monotonic() - self._heard > EXPIRY_SECONDS:
                     self._lost = f"it could not be kept: {error}"

@@ -103,6 +103,19 @@ def stored_chunk(found: Object[Any, Any], *, score: float = 0.0, dimensions: int
     return Stored(Row(chunk, node, score, vector), sent_hash)
 
 
+def copied(found: Object[Any, Any]) -> DataObject[dict[str, Any], None]:
+    """Copies an object that was read with all its properties and its vector; empty properties are left out."""
+    properties = {name: value for name, value in found.properties.items() if value is not None}
+    vector: Any = found.vector.get("default")
+    return DataObject(properties=properties, uuid=found.uuid, vector=vector or None)
+
+
+def named(about: str) -> str:
+    """Names a chunk to a person by what its property `about` says."""
+    _, document, _, start, end, *_ = json.loads(about)
+    return f"chunk [{start}:{end}] of {document!r}"
+
+
 def vector_of(found: Object[Any, Any], dimensions: int) -> list[float]:
     """Returns an object's vector; zeros where it was stored without one."""
     vector: Any = found.vector.get("default")

@@ -6,6 +6,7 @@ Knows objects and batches. Decides nothing: the writer says what is done in whic
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -20,7 +21,7 @@ from ragloom.errors import DataError, ServiceError
 from ragloom.vector_store.interface import ManifestRow, StoredDocument
 from ragloom.vector_store.server import batches, schema
 from ragloom.vector_store.server.connection import Connection
-from ragloom.vector_store.server.failures import TooLarge
+from ragloom.vector_store.server.failures import OutcomeUnknown, TooLarge, TooMany
 from ragloom.vector_store.server.objects import (
     ABOUT,
     BUCKETS,
@@ -30,9 +31,12 @@ from ragloom.vector_store.server.objects import (
     chunk_uuid,
     document_uuid,
     manifest_row,
+    named,
     stored_chunk,
 )
 from ragloom.vector_store.server.options import Options
+from ragloom.vector_store.server.reading import PAGE, PAGE_WITH_VECTORS, by_ids
+from ragloom.vector_store.server.repair import Settle, remove, unequal
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS, Label
 from ragloom.vector_store.server.state import State
 
@@ -40,11 +44,7 @@ if TYPE_CHECKING:
     from weaviate.classes.data import DataObject
     from weaviate.collections import Collection
     from weaviate.collections.classes.filters import _Filters
-
-MOST_RESULTS = 10_000
-"""Results of one search, and objects that one deletion takes: the server's own limit (`QUERY_MAXIMUM_RESULTS`)."""
-_PAGE = 2_000
-_PAGE_WITH_VECTORS = 500
+_PAUSE = 0.2  # seconds before a deletion goes on
 
 
 class Place:
@@ -105,18 +105,19 @@ class Place:
                 index_filterable=True,
                 index_searchable=False,
             )
-            try:
-                self.connection.call(f"adding property {name}", partial(self.chunks.config.add_property, made))
-            except DataError:  # the writer of another tenant may have been faster
-                if name not in self.metadata_columns():
-                    raise
+            add = partial(self.chunks.config.add_property, made)
+            self.connection.ensure(f"adding property {name}", add, partial(self._has_column, name))
         self.columns(anew=True)
+        there = self.metadata_columns()
         for name, kind in wanted.items():
             if there.get(name, kind) != kind:
                 raise DataError(
                     f"vector_store: property {name} of {self.name(CHUNKS)} is {there[name]} and must be {kind}; it was "
                     "not made by Ragloom: delete the index and ingest again"
                 )
+
+    def _has_column(self, name: str) -> bool:
+        return name in self.metadata_columns()
 
     def create(self) -> None:
         """Creates the collections and the tenant where they are missing; others of that name must be the same.
@@ -127,11 +128,13 @@ class Place:
         collections = self.connection.client.collections
         for part, made in self._schemas().items():
             name = made["class"]
-            if not self.connection.call("looking for a collection", partial(collections.exists, name)):
-                self.connection.call("creating a collection", partial(collections.create_from_dict, made))
-            else:
-                there = self.connection.call("reading a schema", partial(collections.export_config, name))
-                schema.demand_schema(self.label.index, made, there.to_dict())
+            exists = partial(self._exists, name)
+            if not exists():
+                create = partial(collections.create_from_dict, made)
+                self.connection.ensure("creating a collection", create, exists)
+            # Also where it was just created: an attempt that seemed to fail may have been another one's.
+            there = self.connection.call("reading a schema", partial(collections.export_config, name))
+            schema.demand_schema(self.label.index, made, there.to_dict())
             if self.options.tenant is not None:
                 self._create_tenant(part)
 
@@ -143,14 +146,7 @@ class Place:
 
     def has_tenant(self) -> bool:
         """Says whether the tenant (if there is one) is in both collections."""
-        tenant = self.options.tenant
-        if tenant is None:
-            return True
-        return all(
-            self.connection.call("looking for a tenant", partial(self._plain(part).tenants.get_by_name, tenant))
-            is not None
-            for part in (CHUNKS, DOCUMENTS)
-        )
+        return self.options.tenant is None or all(self._tenant_in(part) for part in (CHUNKS, DOCUMENTS))
 
     def drop(self) -> None:
         """Removes the tenant's data, and the collections when no tenant is left; documents first, so that no manifest
@@ -159,14 +155,16 @@ class Place:
         tenant = self.options.tenant
         for part in (DOCUMENTS, CHUNKS):
             name = self.name(part)
-            if not self.connection.call("looking for a collection", partial(collections.exists, name)):
+            if not self._exists(name):
                 continue
             plain = self._plain(part)
             if tenant is not None:
-                self.connection.call("removing a tenant", partial(plain.tenants.remove, [tenant]))
+                remove_tenant = partial(plain.tenants.remove, [tenant])
+                self.connection.ensure("removing a tenant", remove_tenant, partial(self._lacks_tenant, part))
                 if self.connection.call("listing tenants", plain.tenants.get):
                     continue
-            self.connection.call("removing a collection", partial(collections.delete, name))
+            delete = partial(collections.delete, name)
+            self.connection.ensure("removing a collection", delete, partial(self._lacks, name))
 
     def name(self, part: str) -> str:
         """The name of the chunks' or the documents' collection."""
@@ -182,9 +180,7 @@ class Place:
         from weaviate.classes.data import DataObject
 
         item = DataObject(properties={"row": state.to_json()}, uuid=STATE_ID)
-        batches.store(
-            self.connection, self.documents, [item], self.options.limits, lambda _: f"the state of {self.label.index}"
-        )
+        self._put_rows([item], lambda _: f"the state of {self.label.index}")
 
     def manifest(self) -> Iterator[ManifestRow]:
         """Yields the manifest's rows, without texts."""
@@ -195,21 +191,10 @@ class Place:
     def manifest_objects(self, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Any]:
         """Fetches manifest objects by document id; those that are missing are left out."""
         by_uuid = {document_uuid(id): id for id in ids}
-        found: dict[str, Any] = {}
-        wanted = list(by_uuid)
-        for start in range(0, len(wanted), _PAGE):
-            some = wanted[start : start + _PAGE]
-            answer = self.connection.call(
-                "reading manifest rows",
-                partial(
-                    self.documents.query.fetch_objects_by_ids,
-                    some,
-                    limit=len(some),
-                    return_properties=list(properties),
-                ),
-            )
-            found |= {by_uuid[item.uuid]: item for item in answer.objects}
-        return found
+        found = by_ids(
+            self.connection, self.documents, "reading manifest rows", list(by_uuid), properties=list(properties)
+        )
+        return {by_uuid[item.uuid]: item for item in found}
 
     def document(self, id: str) -> StoredDocument | None:
         """Reads a document; None where there is none."""
@@ -218,22 +203,20 @@ class Place:
 
     def put_documents(self, objects: Sequence[DataObject[Any, Any]], names: dict[UUID, str]) -> None:
         """Writes manifest objects: each commits its document."""
-        batches.store(
-            self.connection,
-            self.documents,
-            objects,
-            self.options.limits,
-            lambda item: f"document {names.get(item.uuid, item.uuid)!r}",  # type: ignore[arg-type]
-        )
+        self._put_rows(objects, lambda item: f"document {names.get(item.uuid, item.uuid)!r}")  # type: ignore[arg-type]
 
-    def put_chunks(self, objects: Sequence[DataObject[Any, Any]]) -> None:
-        """Writes chunks, and confirms them."""
+    def put_chunks(self, objects: Sequence[DataObject[Any, Any]], settle: Settle) -> None:
+        """Writes chunks, and confirms them.
+
+        Args:
+            objects: of chunks.
+            settle: is asked what has to be sent again, when it is not known what became of a write.
+        """
 
         def describe(item: DataObject[Any, Any]) -> str:
-            _, document, _, start, end, *_ = json.loads(item.properties["about"])
-            return f"chunk [{start}:{end}] of {document!r}"
+            return named(item.properties[ABOUT])
 
-        batches.store(self.connection, self.chunks, objects, self.options.limits, describe)
+        batches.store(self.connection, self.chunks, objects, self.options.limits, describe, settle)
 
     def delete_documents(self, ids: Sequence[str]) -> int:
         """Removes manifest objects by document id; returns how many there were."""
@@ -245,11 +228,8 @@ class Place:
         return self._delete(self.chunks, where)
 
     def delete_chunk_ids(self, ids: Sequence[str]) -> int:
-        """Removes chunks by their own ids, one by one; returns how many there were."""
-        return sum(
-            self.connection.call("deleting a chunk", partial(self.chunks.data.delete_by_id, chunk_uuid(id)))
-            for id in ids
-        )
+        """Removes chunks by their own ids, one by one, and confirms it; returns how many there were."""
+        return remove(self.connection, self.chunks, [chunk_uuid(id) for id in ids])
 
     def scan(self, where: _Filters | None, *, with_vectors: bool = False, with_texts: bool = True) -> Iterator[Stored]:
         """Yields all chunks that pass a filter, however many, in no order; without texts they are empty."""
@@ -259,40 +239,56 @@ class Place:
             for found in self._all(self.chunks, properties, include_vector=with_vectors):
                 yield stored_chunk(found, dimensions=dimensions)
             return
-        page = _PAGE_WITH_VECTORS if with_vectors else _PAGE
+        page = PAGE_WITH_VECTORS if with_vectors else PAGE
         parts = [(0, BUCKETS)]
         while parts:
             low, high = parts.pop()
             bucket = Filter.by_property("bucket")
             within = where & bucket.greater_or_equal(low) & bucket.less_than(high) if high - low < BUCKETS else where
             middle, divisible = (low + high) // 2, high - low > 1
+            most = self.connection.most_results
+            limit = min(page, most) if divisible else most
             try:
                 answer = self.connection.call(
                     "reading chunks",
                     partial(
                         self.chunks.query.fetch_objects,
                         filters=within,
-                        limit=page if divisible else MOST_RESULTS,
+                        limit=limit,
                         return_properties=properties,
                         include_vector=with_vectors,
                     ),
                 )
+            except TooMany:
+                parts.append((low, high))
+                continue
             except TooLarge:
                 if not divisible:
                     raise
                 parts += [(low, middle), (middle, high)]
                 continue
-            if divisible and len(answer.objects) == page:
+            if divisible and len(answer.objects) == limit:
                 parts += [(low, middle), (middle, high)]
                 continue
-            if len(answer.objects) == MOST_RESULTS:
-                raise ServiceError(f"vector_store: {self.connection.where}: over {MOST_RESULTS} chunks share a bucket")
+            if len(answer.objects) == limit:
+                raise ServiceError(
+                    f"vector_store: {self.connection.where} gives {most} results of a search at most and more chunks "
+                    "share a bucket; raise QUERY_MAXIMUM_RESULTS on the server"
+                )
             for found in answer.objects:
                 yield stored_chunk(found, dimensions=dimensions)
 
     def objects(self, part: str, page: int) -> Iterator[Any]:
         """Yields every object of a collection with all its properties and its vector, that many a request."""
         yield from self._all(self.chunks if part == CHUNKS else self.documents, None, include_vector=True, page=page)
+
+    def neighbours(self, start: UUID | None, count: int) -> list[UUID]:
+        """Returns the ids of that many chunks that follow an id, in the server's order; None = the first ones."""
+
+        def fetch(limit: int) -> Any:
+            return self.chunks.query.fetch_objects(limit=limit, after=start, return_properties=[])
+
+        return [item.uuid for item in self.connection.limited("drawing chunks", count, fetch).objects]
 
     def count(self, part: str) -> int:
         """Counts the objects of a collection, the state aside."""
@@ -329,8 +325,29 @@ class Place:
     def _create_tenant(self, part: str) -> None:
         tenant = self.options.tenant
         plain = self._plain(part)
-        if self.connection.call("looking for a tenant", lambda: plain.tenants.get_by_name(str(tenant))) is None:
-            self.connection.call("creating a tenant", lambda: plain.tenants.create([Tenant(name=str(tenant))]))
+        if not self._tenant_in(part):
+            create = partial(plain.tenants.create, [Tenant(name=str(tenant))])
+            self.connection.ensure("creating a tenant", create, lambda: self._tenant_in(part))
+
+    def _tenant_in(self, part: str) -> bool:
+        look = partial(self._plain(part).tenants.get_by_name, str(self.options.tenant))
+        return self.connection.call("looking for a tenant", look) is not None
+
+    def _lacks_tenant(self, part: str) -> bool:
+        return not self._tenant_in(part)
+
+    def _lacks(self, name: str) -> bool:
+        return not self._exists(name)
+
+    def _exists(self, name: str) -> bool:
+        look = partial(self.connection.client.collections.exists, name)
+        return self.connection.call("looking for a collection", look)
+
+    def _put_rows(self, objects: Sequence[DataObject[Any, Any]], describe: batches.Describe) -> None:
+        def settle(rows: Sequence[DataObject[Any, Any]], _: object) -> Sequence[DataObject[Any, Any]]:
+            return unequal(self.connection, self.documents, rows)
+
+        batches.store(self.connection, self.documents, objects, self.options.limits, describe, settle)
 
     def _plain(self, part: str) -> Collection[Any, Any]:
         return self.connection.client.collections.get(self.name(part))
@@ -344,18 +361,28 @@ class Place:
         return collection.with_consistency_level(ConsistencyLevel(self.options.consistency_level))
 
     def _delete(self, collection: Collection[Any, Any], where: _Filters) -> int:
-        """Deletes until nothing is left: one call takes at most `MOST_RESULTS`, and says nothing of the rest [2]."""
-        deleted = 0
+        """Deletes until nothing is left: one call takes a limited number, and says nothing of the rest [2].
+
+        What passes is counted first: of a deletion without an answer nobody knows how many it took.
+        """
+        counting = partial(collection.aggregate.over_all, filters=where, total_count=True)
+        matches = int(self.connection.call("counting", counting).total_count or 0)
+        until = time.monotonic() + self.options.limits.retry_seconds
         while True:
-            answer = self.connection.call("deleting", lambda: collection.data.delete_many(where))
+            try:
+                answer = self.connection.write("deleting", lambda: collection.data.delete_many(where))
+            except OutcomeUnknown:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
+                continue  # what is deleted is gone whole, and what is left still passes the filter
             if answer.failed:
                 raise ServiceError(
                     f"vector_store: {self.connection.where} could not delete {answer.failed} of {answer.matches} "
                     "objects; run the same command again, and look at the server's log"
                 )
-            deleted += answer.successful
             if answer.matches == 0:
-                return deleted
+                return matches
 
     def _all(
         self,
@@ -367,8 +394,9 @@ class Place:
     ) -> Iterator[Any]:
         """Yields every object of a collection by the server's cursor; without `properties` with all of them."""
         after: UUID | None = None
-        page = page or (_PAGE_WITH_VECTORS if include_vector else _PAGE)
+        page = page or (PAGE_WITH_VECTORS if include_vector else PAGE)
         while True:
+            page = min(page, self.connection.most_results)
             try:
                 answer = self.connection.call(
                     "reading objects",
@@ -380,6 +408,8 @@ class Place:
                         include_vector=include_vector,
                     ),
                 )
+            except TooMany:
+                continue
             except TooLarge:
                 if page == 1:
                     raise

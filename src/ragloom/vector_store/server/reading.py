@@ -1,23 +1,65 @@
-"""What an ingest reads of an index beside its manifest: the vectors of documents. Changes nothing."""
+"""Reads objects of a collection by their ids, and the vectors of documents. Changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection as Ids
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ragloom.vector_store.server import filters
+from ragloom.vector_store.server.failures import TooLarge, TooMany
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from weaviate.collections import Collection
+
+    from ragloom.vector_store.server.connection import Connection
     from ragloom.vector_store.server.place import Place
 
+PAGE = 2_000
+"""Objects that one request reads."""
+PAGE_WITH_VECTORS = 500
 _DOCUMENTS_AT_ONCE = 200
 """Documents that one filter names."""
 
 
+def by_ids(
+    connection: Connection,
+    collection: Collection[Any, Any],
+    doing: str,
+    ids: Sequence[UUID],
+    *,
+    properties: list[str] | None,
+    include_vector: bool = False,
+) -> Iterator[Any]:
+    """Yields those objects that are stored, in pages that the server gives; `properties`: None = all."""
+    page, start = PAGE_WITH_VECTORS if include_vector else PAGE, 0
+    while start < len(ids):
+        some = ids[start : start + min(page, connection.most_results)]
+        wanted = partial(
+            collection.query.fetch_objects_by_ids,
+            some,
+            limit=len(some),
+            return_properties=properties,
+            include_vector=include_vector,
+        )
+        try:
+            answer = connection.call(doing, wanted)
+        except (TooLarge, TooMany):
+            if len(some) == 1:
+                raise
+            page = max(1, len(some) // 4)
+            continue
+        yield from answer.objects
+        start += len(some)
+
+
 def vectors_of(
-    place: Place, document_ids: Sequence[str], sent: Collection[str] | None = None
+    place: Place, document_ids: Sequence[str], sent: Ids[str] | None = None
 ) -> dict[tuple[str, str], np.ndarray]:
     """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes.
 

@@ -6,6 +6,7 @@ was, and the next rebuild removes the half copy. Nothing is embedded: vectors ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,26 +15,38 @@ from typing import TYPE_CHECKING, Any
 
 from weaviate.classes.data import DataObject
 
-from ragloom.errors import ServiceError
+from ragloom.errors import RagloomError, ServiceError
 from ragloom.vector_store.interface import IndexInfo
-from ragloom.vector_store.server.objects import STATE_ID
+from ragloom.vector_store.server.failures import OutcomeUnknown
+from ragloom.vector_store.server.objects import STATE_ID, copied
 from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.repair import refuse
 from ragloom.vector_store.server.reporting import info_of
 from ragloom.vector_store.server.schema import CHUNKS, DOCUMENTS
 from ragloom.vector_store.server.state import State
+from ragloom.vector_store.server.verification import Sample, confirm, wait_until_indexed
 
 if TYPE_CHECKING:
     from ragloom.vector_store.server.database import WeaviateDatabase
 
 _AT_ONCE = {CHUNKS: 1_000, DOCUMENTS: 50}
 """Objects that are held in memory together; a document brings its whole text."""
+_ATTEMPTS = 9
+"""Copies that are made at most: the largest batch, 10,000 objects, has been halved to a few dozen then."""
+
+_log = logging.getLogger(__name__)
 
 
 def rebuild(database: WeaviateDatabase, place: Place, state: State) -> IndexInfo:
     """Copies a committed generation into the next one, moves aliases, and removes the old one.
 
+    A copy of which a write has an unknown outcome is discarded, and made again with smaller batches: repairing it would
+    leave deleted chunks in the statistics.
+
     Raises:
-        ServiceError: somebody writes the index, or an interrupted ingest has left it half done.
+        LostToSearch: a chunk of the copy is stored and no search finds it; the old generation stays.
+        ServiceError: somebody writes the index, an interrupted ingest has left it half done, or no copy was answered in
+            time.
     """
     lease = database.lease(place)
     lease.acquire()
@@ -44,17 +57,7 @@ def rebuild(database: WeaviateDatabase, place: Place, state: State) -> IndexInfo
                 f"vector_store: index {place.label.index} was left half done by an interrupted ingest; ingest again, "
                 "then rebuild"
             )
-        target = database.next_generation(place)
-        target.create()
-        target.add_columns(place.metadata_columns())
-        copied = {part: _copy(place, target, part) for part in (CHUNKS, DOCUMENTS)}
-        if (copied[DOCUMENTS], copied[CHUNKS]) != (current.documents, current.chunks):
-            target.drop()
-            raise ServiceError(
-                f"vector_store: index {place.label.index} should hold {current.documents} documents and "
-                f"{current.chunks} chunks, and {copied[DOCUMENTS]} and {copied[CHUNKS]} could be read; ingest again, "
-                "then rebuild"
-            )
+        target = _copied(database, place, current)
         lease.demand_held()
         rebuilt = replace(
             current, version=current.version + 1, deleted_chunks=0, committed_at=datetime.now(UTC).isoformat()
@@ -69,24 +72,58 @@ def rebuild(database: WeaviateDatabase, place: Place, state: State) -> IndexInfo
     return info_of(target, rebuilt)
 
 
-def _copy(place: Place, target: Place, part: str) -> int:
+def _copied(database: WeaviateDatabase, place: Place, state: State) -> Place:
+    """Makes the next generation; after a write with unknown outcome once more, with batches of half the size."""
+    limits = place.options.limits
+    for attempt in range(1, _ATTEMPTS + 1):
+        target, size = database.next_generation(place), limits.pace.size
+        try:
+            _fill(place, target, state)
+        except OutcomeUnknown as error:
+            target.drop()
+            if attempt == _ATTEMPTS or not limits.retry_seconds:
+                raise ServiceError(
+                    f"{error}; the copy was discarded and index {place.label.index} is as it was: lower "
+                    f"vector_store.batch.objects={limits.objects} or raise vector_store.timeouts.insert, and rebuild "
+                    "again"
+                ) from None
+            limits.pace.failed(max(2, size))
+            _log.warning("%s; the copy is discarded and made again with %d objects a batch", error, limits.pace.size)
+        except RagloomError:
+            target.drop()
+            raise
+        else:
+            return target
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _fill(place: Place, target: Place, state: State) -> None:
+    """Copies everything into a new generation, counts, and looks for a sample of the chunks."""
+    target.create()
+    target.add_columns(place.metadata_columns())
+    sample = Sample(f"{place.label.index} {state.version}")
+    copied = {part: _copy(place, target, part, sample) for part in (CHUNKS, DOCUMENTS)}
+    if (copied[DOCUMENTS], copied[CHUNKS]) != (state.documents, state.chunks):
+        raise ServiceError(
+            f"vector_store: index {place.label.index} should hold {state.documents} documents and {state.chunks} "
+            f"chunks, and {copied[DOCUMENTS]} and {copied[CHUNKS]} could be read; ingest again, then rebuild"
+        )
+    if not wait_until_indexed(target):
+        confirm(target, sample.ids, f"run indexes.py rebuild {place.label.index} again")
+
+
+def _copy(place: Place, target: Place, part: str, sample: Sample) -> int:
     """Copies a collection's objects, the state aside; returns how many."""
-    objects = (_again(found) for found in place.objects(part, _AT_ONCE[part]) if found.uuid != STATE_ID)
-    return sum(_stored(target, part, batch) for batch in _batches(objects, _AT_ONCE[part]))
-
-
-def _stored(target: Place, part: str, batch: list[DataObject[Any, Any]]) -> int:
-    if part == CHUNKS:
-        target.put_chunks(batch)
-    else:
-        target.put_documents(batch, {})
-    return len(batch)
-
-
-def _again(found: Any) -> DataObject[Any, Any]:
-    """Makes the object that was read once more; properties that it does not have are left out."""
-    properties = {name: value for name, value in found.properties.items() if value is not None}
-    return DataObject(properties=properties, uuid=found.uuid, vector=found.vector.get("default") or None)
+    objects = (copied(found) for found in place.objects(part, _AT_ONCE[part]) if found.uuid != STATE_ID)
+    count = 0
+    for batch in _batches(objects, _AT_ONCE[part]):
+        if part == CHUNKS:
+            target.put_chunks(batch, refuse)
+            sample.add((item.uuid, "", "") for item in batch)  # type: ignore[misc]
+        else:
+            target.put_documents(batch, {})
+        count += len(batch)
+    return count
 
 
 def _batches(objects: Iterator[DataObject[Any, Any]], size: int) -> Iterator[list[DataObject[Any, Any]]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from weaviate.classes.query import Filter, MetadataQuery
@@ -18,11 +17,12 @@ from ragloom.vector_store.found import Row, Scope, best, checked_vector, complet
 from ragloom.vector_store.interface import Analyzer
 from ragloom.vector_store.predicates import NOTHING
 from ragloom.vector_store.server import filters
+from ragloom.vector_store.server.failures import TooMany
 from ragloom.vector_store.server.objects import READ, chunk_uuid, stored_chunk, vector_of
-from ragloom.vector_store.server.place import MOST_RESULTS, Place
+from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.reading import by_ids
 from ragloom.vector_store.server.state import FRESH_SECONDS, State
 
-_IDS_AT_ONCE = 500
 _MOST_READS = 50
 _MOST_REMEMBERED = 100_000
 _NOT_ASKED = object()
@@ -116,22 +116,15 @@ class ChunkSearch:
     def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
         """Returns the vectors of those chunks that are there, by chunk id."""
         by_uuid = {chunk_uuid(id): id for id in ids}
-        wanted = list(by_uuid)
-        found: dict[str, list[float]] = {}
-        for start in range(0, len(wanted), _IDS_AT_ONCE):
-            some = wanted[start : start + _IDS_AT_ONCE]
-            answer = self.place.connection.call(
-                "reading vectors",
-                partial(
-                    self.place.chunks.query.fetch_objects_by_ids,
-                    some,
-                    limit=len(some),
-                    return_properties=[],
-                    include_vector=True,
-                ),
-            )
-            found |= {by_uuid[item.uuid]: vector_of(item, self.place.label.dimensions) for item in answer.objects}
-        return found
+        found = by_ids(
+            self.place.connection,
+            self.place.chunks,
+            "reading vectors",
+            list(by_uuid),
+            properties=[],
+            include_vector=True,
+        )
+        return {by_uuid[item.uuid]: vector_of(item, self.place.label.dimensions) for item in found}
 
     def count(self) -> int:
         """Counts the rows."""
@@ -171,11 +164,6 @@ class ChunkSearch:
         spare: int,
     ) -> list[Row]:
         """Fetches until k committed rows are complete at the cut, or there are no more."""
-        if k > MOST_RESULTS:
-            raise DataError(
-                f"vector_store: {k} results must be at most {MOST_RESULTS}, the server's limit for one search; lower "
-                "retriever.top_k or retriever.candidates"
-            )
         where = self.condition(scope)
         if where is NOTHING:
             return []
@@ -184,15 +172,34 @@ class ChunkSearch:
 
         def read() -> list[Row]:
             nonlocal found
-            items = complete(lambda limit: fetch(min(limit, MOST_RESULTS), where), wanted, raw, spare=spare)
+            items = complete(lambda limit: self._within(k, limit, where, fetch), wanted, raw, spare=spare)
             found = len(items)
             return [stored_chunk(item, score=score(item), dimensions=dimensions).row for item in items]
 
         while True:
             kept = self._committed(read)
-            if len(kept) >= k or found < wanted or found >= MOST_RESULTS:
+            most = self.place.connection.most_results
+            if len(kept) >= k or found < wanted or found >= most:
                 return best(kept, k)
-            wanted = min(4 * wanted, MOST_RESULTS)
+            wanted = min(4 * wanted, most)
+
+    def _within(self, k: int, limit: int, where: Any, fetch: Callable[[int, Any], list[Any]]) -> list[Any]:
+        """Fetches as many as the server gives; that is learned from its first refusal [46].
+
+        Raises:
+            DataError: it does not give the k that are asked for.
+        """
+        while True:
+            most = self.place.connection.most_results
+            if k > most:
+                raise DataError(
+                    f"vector_store: {k} results must be at most {most}, the server's limit for one search "
+                    "(QUERY_MAXIMUM_RESULTS); lower retriever.top_k or retriever.candidates, or raise it on the server"
+                )
+            try:
+                return fetch(min(limit, most), where)
+            except TooMany:
+                continue
 
     def _committed(self, read: Callable[[], list[Row]]) -> list[Row]:
         """Reads rows, and leaves out chunks of versions that the manifest does not name, where there may be any.

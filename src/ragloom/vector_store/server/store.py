@@ -7,6 +7,7 @@ it. What LlamaIndex sees is `nodes`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,16 +22,21 @@ from ragloom.vector_store.interface import Analyzer
 from ragloom.vector_store.nodes import Batch, NodeStore
 from ragloom.vector_store.predicates import NOTHING
 from ragloom.vector_store.server import filters
+from ragloom.vector_store.server.audit import Audit
 from ragloom.vector_store.server.lease import labels
 from ragloom.vector_store.server.objects import chunk_object, chunk_uuid
 from ragloom.vector_store.server.options import Options
-from ragloom.vector_store.server.place import MOST_RESULTS, Place
+from ragloom.vector_store.server.place import Place
 from ragloom.vector_store.server.schema import CHUNKS, Label, label_of
 from ragloom.vector_store.server.search import ChunkSearch
 
 if TYPE_CHECKING:
     from ragloom.vector_store.server.connection import Connection
     from ragloom.vector_store.server.index import WeaviateIndex
+
+_IDS_AT_ONCE = 10_000
+
+_log = logging.getLogger(__name__)
 
 
 class Server(Protocol):
@@ -105,7 +111,19 @@ class WeaviateVectorStore(NodeStore):
         ]
         place = self._made(batch.vectors.shape[1])
         place.add_columns(filters.kinds_of(item.properties for item in objects))
-        place.put_chunks(objects)
+        audit = Audit(place, None, f"{self.name} {len(objects)}")
+        audit.look_back()
+        rewritten = audit.store(objects, batch.chunks)
+        again, notes = audit.verify()
+        if rewritten + again:
+            _log.warning(
+                "vector_store: %d nodes of %s were stored a second time, after a write without an answer; BM25 "
+                "statistics count them twice until clear()",
+                rewritten + again,
+                self.name,
+            )
+        for note in notes:
+            _log.warning("vector_store: %s", note)
         if document is not None:
             stored = [found.row.chunk.id for found in place.scan(filters.one_of("document", [document]))]
             old = set(stored) - {chunk.id for chunk in batch.chunks}
@@ -207,6 +225,6 @@ def _scopes(scope: Scope, ids: Sequence[str]) -> Iterator[Scope]:
 
 
 def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cuts ids into lists that one call may delete."""
-    for start in range(0, len(ids), MOST_RESULTS):
-        yield ids[start : start + MOST_RESULTS]
+    """Cuts ids into lists that one filter may hold."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield ids[start : start + _IDS_AT_ONCE]

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ragloom.vector_store.checks import check_chunks, check_documents, demand_ap
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow
 from ragloom.vector_store.server import filters
+from ragloom.vector_store.server.audit import Audit
 from ragloom.vector_store.server.lease import Lease
 from ragloom.vector_store.server.objects import chunk_object, document_object, document_uuid, touched_object
 from ragloom.vector_store.server.place import Place
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
 _DOCUMENTS_AT_ONCE = 200
 """Documents that one filter names."""
-_POLL_SECONDS = 0.5
+_IDS_AT_ONCE = 2_000
+"""Chunks that are deleted by their ids between two looks at the lease."""
 
 
 class WeaviateWriter:
@@ -76,6 +79,7 @@ class WeaviateWriter:
             self._state = self._begun()
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
+            self._audit = Audit(self._place, self._state, f"{self._identity.name} {self._state.version}")
             self._open = stack.pop_all()
         return self
 
@@ -103,7 +107,7 @@ class WeaviateWriter:
                 or found.row.chunk.document in incomplete
             ]
             # Looking took time: who has taken over meanwhile may have completed what was left over, by the same ids.
-            for some in _parts(left):
+            for some in _parts(left, _IDS_AT_ONCE):
                 self._lease.demand_held()
                 chunks += self._place.delete_chunk_ids(some)
         self._lease.demand_held()
@@ -145,9 +149,13 @@ class WeaviateWriter:
             for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
         ]
         self._announce()
+        self._audit.look_back()
         self._lease.demand_held()
         self._place.add_columns(filters.kinds_of(item.properties for item in objects))
-        self._place.put_chunks(objects)
+        removed = self._audit.store(objects, chunks)
+        if removed:
+            self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + removed)
+            self._place.put_state(self._state)  # BM25 counts them from now on, however this run ends
         for chunk in chunks:
             self._unfinished[chunk.document, chunk.content_hash] += 1
 
@@ -190,6 +198,7 @@ class WeaviateWriter:
             if self._unfinished.pop((id, content_hash), 0):
                 self._lease.demand_held()
                 version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
+                self._audit.sample.forget(partial(_is_version, (id, content_hash)))
                 gone = self._place.delete_chunks(version)  # never counted as stored, but BM25 counts them on
                 self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + gone)
 
@@ -229,6 +238,7 @@ class WeaviateWriter:
         documents = chunks = 0
         for some in _parts(list(dict.fromkeys(document_ids))):
             self._lease.demand_held()
+            self._audit.sample.forget(partial(_is_of, frozenset(some)))
             documents += self._place.delete_documents(some)
             chunks += self._place.delete_chunks(filters.one_of("document", some))
         self._deleted(chunks)
@@ -236,17 +246,22 @@ class WeaviateWriter:
         return documents
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
-        """Waits for the server's vector queue, counts, and records that everything written is committed.
+        """Waits for the server's vector queue, counts, verifies, and records that everything written is committed.
 
         Args:
             questions: not asked: the server's own index is searched as `vector_store.index` says.
 
         Raises:
+            LostToSearch: a chunk is stored and no search finds it, after two rewrites.
             ServiceError: the server cannot be reached or the counts disagree; the documents that were written are
                 committed all the same, each by its own row.
         """
         self.recover()
-        notes = [*self._notes, *self._indexed(), *self._counted(), *notes_on(self._place)]
+        self._audit.look_back()
+        self._lease.demand_held()
+        rewritten, of_searches = self._audit.verify()
+        self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + rewritten)
+        notes = [*self._notes, *of_searches, *self._counted(), *notes_on(self._place)]
         self._lease.demand_held()
         self._state = replace(
             self._state,
@@ -298,6 +313,7 @@ class WeaviateWriter:
         single = [id for id in versions if known.get(id) in kept]
         chunks = 0
         for some in (*_parts([id for id in versions if known.get(id) not in kept]), *([id] for id in single)):
+            self._audit.sample.forget(lambda id, hashed: versions.get(id, hashed) != hashed)
             old = filters.one_of("document", some) & filters.none_of("content_hash", [versions[id] for id in some])
             chunks += self._place.delete_chunks(old)
         self._deleted(chunks)
@@ -309,19 +325,6 @@ class WeaviateWriter:
             deleted_chunks=self._state.deleted_chunks + chunks,
         )
 
-    def _indexed(self) -> list[str]:
-        """Waits until the server has indexed all vectors (it may do so later than it stores them)."""
-        until = time.monotonic() + self._place.options.indexing_seconds
-        while waiting := self._place.queued():
-            if time.monotonic() > until:
-                return [
-                    f"{waiting} vectors were still in the server's queue after "
-                    f"{self._place.options.indexing_seconds:g} s: dense search finds them only when they are indexed "
-                    "(vector_store.timeouts.indexing)"
-                ]
-            time.sleep(_POLL_SECONDS)
-        return []
-
     def _counted(self) -> list[str]:
         """Counts what is stored against what was written, where the server can tell."""
         try:
@@ -329,7 +332,7 @@ class WeaviateWriter:
         except ServiceError as error:  # for some seconds after a node has died counting hangs [7]
             return [f"the server could not count ({error}); every chunk was confirmed by its id when it was written"]
         if (stored[DOCUMENTS], stored[CHUNKS]) != (self._state.documents, self._state.chunks):
-            # A deletion that was sent twice, since its first answer was lost, counts too few: the manifest knows.
+            # What a killed run has left may be counted wrong: the manifest knows.
             promised = [row.chunks for row in self._place.manifest()]
             self._state = replace(self._state, documents=len(promised), chunks=sum(promised))
         for part, expected in ((DOCUMENTS, self._state.documents), (CHUNKS, self._state.chunks)):
@@ -351,6 +354,14 @@ class WeaviateWriter:
                 raise
 
 
-def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), _DOCUMENTS_AT_ONCE):
-        yield list(ids[start : start + _DOCUMENTS_AT_ONCE])
+def _parts(ids: Sequence[str], size: int = _DOCUMENTS_AT_ONCE) -> Iterator[list[str]]:
+    for start in range(0, len(ids), size):
+        yield list(ids[start : start + size])
+
+
+def _is_of(documents: frozenset[str], document: str, _: str) -> bool:
+    return document in documents
+
+
+def _is_version(version: tuple[str, str], document: str, content_hash: str) -> bool:
+    return version == (document, content_hash)

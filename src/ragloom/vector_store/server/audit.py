@@ -1,0 +1,109 @@
+"""What a run has to verify before it commits: chunks of uncertain writes at once, samples of all others at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ragloom.records import Chunk
+from ragloom.vector_store.server.objects import chunk_uuid
+from ragloom.vector_store.server.repair import Removal, remove
+from ragloom.vector_store.server.verification import (
+    OLDER,
+    OLDER_AFTER_A_CRASH,
+    LostToSearch,
+    Sample,
+    confirm,
+    older,
+    wait_until_indexed,
+)
+
+if TYPE_CHECKING:
+    from weaviate.classes.data import DataObject
+
+    from ragloom.vector_store.server.place import Place
+    from ragloom.vector_store.server.state import State
+
+_WHAT_NEXT = "run the same ingest command again, which writes that document again"
+
+
+class Audit:
+    """Stores the chunks of one run and verifies them by searching.
+
+    Args:
+        place: the generation that is written.
+        state: of the index before the run; None where there is no manifest.
+        seed: of the samples.
+
+    Attributes:
+        sample: of the chunks that this run wrote.
+    """
+
+    def __init__(self, place: Place, state: State | None, seed: str) -> None:
+        self.sample = Sample(seed)
+        self._place = place
+        self._interrupted = state is not None and state.writing is not None
+        self._seed = seed
+        empty = state is not None and not state.version and state.writing is None
+        self._older: list[UUID] | None = [] if empty else None
+        self._suspects: list[UUID] = []
+
+    def look_back(self) -> None:
+        """Draws chunks of earlier runs, before this one writes any; only once."""
+        if self._older is None:
+            size = OLDER_AFTER_A_CRASH if self._interrupted else OLDER
+            self._older = older(self._place, size, self._seed)
+
+    def store(self, objects: Sequence[DataObject[Any, Any]], chunks: Sequence[Chunk]) -> int:
+        """Stores chunks; those whose write had an unknown outcome are verified before anything commits them.
+
+        Returns:
+            how many stored objects were deleted to be inserted again: BM25 statistics keep counting them [40].
+        """
+        removal = Removal(self._place.connection, self._place.chunks)
+        self._place.put_chunks(objects, removal)
+        self.sample.add(
+            (id, chunk.document, chunk.content_hash)
+            for chunk in chunks
+            if (id := chunk_uuid(chunk.id)) not in removal.suspects
+        )
+        self._suspects += sorted(removal.suspects)
+        if not self._suspects or wait_until_indexed(self._place):
+            return removal.removed
+        suspects, self._suspects = self._suspects, []
+        return removal.removed + self._confirmed(suspects)
+
+    def verify(self) -> tuple[int, list[str]]:
+        """Looks for the sampled chunks of this run and of earlier ones.
+
+        Returns:
+            how many were deleted to be inserted again, and what a person should know.
+
+        Raises:
+            LostToSearch: a chunk is stored and no search finds it; its document is written again by the next ingest.
+        """
+        waiting = wait_until_indexed(self._place)
+        if waiting:
+            return 0, [
+                f"{waiting} vectors were still in the server's queue after {self._place.options.indexing_seconds:g} s: "
+                "dense search finds them only when they are indexed, and no chunk was verified by searching "
+                "(vector_store.timeouts.indexing)"
+            ]
+        ids, before = [*self._suspects, *self.sample.ids], self._older or []
+        rewritten = self._confirmed(ids) + self._confirmed(before, may_be_gone=True)
+        if not rewritten:
+            return 0, []
+        return rewritten, [
+            f"{rewritten} of {len(ids) + len(before)} chunks that were looked for were not found by search and were "
+            "written again; others may be lost as well: "
+            f"indexes.py rebuild {self._place.label.index} writes all of them"
+        ]
+
+    def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> int:
+        try:
+            return confirm(self._place, ids, _WHAT_NEXT, may_be_gone=may_be_gone)
+        except LostToSearch as error:
+            # Without them the document is incomplete, so that the next ingest removes and writes it.
+            remove(self._place.connection, self._place.chunks, error.ids)
+            raise

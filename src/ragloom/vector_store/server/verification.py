@@ -1,0 +1,275 @@
+"""Searches for chunks by their own vectors: only what a search finds counts as stored [45].
+
+A chunk is found when its id is among the hits of an unfiltered search: a filter may be answered without the graph, and
+hide that the chunk is missing there. Chunks with equal vectors count as one. A chunk without a vector is
+looked for by BM25. What is not found is deleted, inserted again, and looked for once more.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+from weaviate.classes.query import Filter, MetadataQuery
+
+from ragloom.errors import ServiceError
+from ragloom.vector_store.server.objects import ABOUT, copied, named
+from ragloom.vector_store.server.reading import by_ids
+from ragloom.vector_store.server.repair import Removal, remove
+
+if TYPE_CHECKING:
+    from ragloom.vector_store.server.place import Place
+
+SAMPLE = 220
+"""Chunks of one run that are looked for; a few may be gone again by then, and 200 have to be left."""
+OLDER = 50
+"""Chunks of earlier runs that are looked for."""
+OLDER_AFTER_A_CRASH = 200
+"""As many where an earlier run was killed before it could look."""
+_REWRITES = 2
+_NARROW, _WIDE, _WIDEST = 10, 1_000, 10_000
+"""Hits that a chunk is looked for among; the last ones since an approximate search may miss what is there."""
+_PATIENCE = (0.2, 0.5, 1.0)
+"""Seconds after which a miss is looked for again: a replica or a queue may be behind."""
+_PAGE = 500
+_AT_ONCE = 4
+_STARTS = 5
+_MOST_TERMS = 32
+_SAME = 1e-6
+_POLL_SECONDS = 0.5
+_DISTANCE = MetadataQuery(distance=True)
+
+
+class LostToSearch(ServiceError):
+    """Chunks are stored and cannot be found.
+
+    Attributes:
+        ids: of the objects.
+    """
+
+    def __init__(self, *problems: str, ids: Sequence[UUID] = ()) -> None:
+        super().__init__(*problems)
+        self.ids = list(ids)
+
+
+class Sample:
+    """A random sample of the chunks that a run writes, of bounded size (Vitter's algorithm R).
+
+    Args:
+        seed: the same one draws the same sample.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._drawn: list[tuple[UUID, str, str]] = []
+        self._seen = 0
+
+    def add(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
+        """Draws from further chunks: object id, document and content hash of each."""
+        for chunk in chunks:
+            self._seen += 1
+            if len(self._drawn) < SAMPLE:
+                self._drawn.append(chunk)
+            elif (at := self._random.randrange(self._seen)) < SAMPLE:
+                self._drawn[at] = chunk
+
+    def forget(self, is_gone: Callable[[str, str], bool]) -> None:
+        """Drops chunks whose document and content hash say that they were deleted."""
+        self._drawn = [chunk for chunk in self._drawn if not is_gone(chunk[1], chunk[2])]
+
+    @property
+    def ids(self) -> list[UUID]:
+        """Object ids of the sample."""
+        return list(dict.fromkeys(id for id, *_ in self._drawn))
+
+
+def wait_until_indexed(place: Place) -> int:
+    """Waits until the server has indexed all vectors; returns how many are left after `timeouts.indexing`."""
+    until = time.monotonic() + place.options.indexing_seconds
+    while waiting := place.queued():
+        if time.monotonic() > until:
+            return waiting
+        time.sleep(_POLL_SECONDS)
+    return 0
+
+
+def older(place: Place, size: int, seed: str) -> list[UUID]:
+    """Draws ids of stored chunks: runs of neighbours from random points on, since ids are hashes."""
+    draw, found = random.Random(seed), dict[UUID, None]()
+    starts = [UUID(int=draw.getrandbits(128)) for _ in range(_STARTS)]
+    for start in (*starts, None):
+        if len(found) < size:
+            wanted = -(-size // _STARTS) if start is not None else size
+            found |= dict.fromkeys(place.neighbours(start, wanted))
+    return list(found)[:size]
+
+
+def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: bool = False) -> int:
+    """Looks for chunks by their own vectors, and rewrites those that are not found, twice at most.
+
+    Args:
+        place: the generation that holds them; the server's vector queue is empty.
+        ids: of the chunks' objects.
+        what_next: the command that goes on after a failure.
+        may_be_gone: a chunk that is not stored counts as deleted.
+
+    Returns:
+        how many stored objects were deleted to be written again.
+
+    Raises:
+        LostToSearch: a chunk cannot be found after two rewrites; names it, its document and the command.
+    """
+    rewritten = 0
+    for start in range(0, len(ids), _PAGE):
+        some = ids[start : start + _PAGE]
+        for turn in range(_REWRITES + 1):
+            lost = _lost(place, some, may_be_gone=may_be_gone)
+            if not lost:
+                break
+            if turn == _REWRITES or None in lost.values():
+                raise _error(place, lost, what_next)
+            some = list(lost)
+            rewritten += _rewrite(place, some)
+            wait_until_indexed(place)
+    return rewritten
+
+
+def _error(place: Place, lost: dict[UUID, str | None], what_next: str) -> LostToSearch:
+    id, name = next(iter(lost.items()))
+    others = f" (and {len(lost) - 1} others)" if len(lost) > 1 else ""
+    state = (
+        "is not stored any more" if name is None else f"is stored and not found by search after {_REWRITES} rewrites"
+    )
+    return LostToSearch(
+        f"vector_store: {name or f'chunk {id}'}{others} {state} on {place.connection.where}; {what_next}, and look at "
+        "the server's log",
+        ids=list(lost),
+    )
+
+
+def _rewrite(place: Place, ids: Sequence[UUID]) -> int:
+    """Deletes objects, confirms that they are gone, and inserts them again."""
+    reading = by_ids(place.connection, place.chunks, "reading lost chunks", ids, properties=None, include_vector=True)
+    objects = [copied(item) for item in reading]
+    removal = Removal(place.connection, place.chunks)
+    removed = remove(place.connection, place.chunks, ids)
+    place.put_chunks(objects, removal)
+    return removed + removal.removed
+
+
+def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> dict[UUID, str | None]:
+    """Returns the ids of chunks that are not found, with their names; None for those that are not stored."""
+    reading = by_ids(
+        place.connection, place.chunks, "reading chunks", ids, properties=[ABOUT, "terms"], include_vector=True
+    )
+    stored = {item.uuid: item for item in reading}
+    gone = {} if may_be_gone else dict.fromkeys(id for id in ids if id not in stored)
+    missed = list(stored.values())
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="weaviate-verify") as pool:
+        for pause in (0.0, *_PATIENCE):
+            time.sleep(pause)
+            missed = _missed(place, missed, pool)
+            if not missed:
+                break
+    return gone | {item.uuid: named(str(item.properties[ABOUT])) for item in missed}
+
+
+def _missed(place: Place, items: list[Any], pool: Executor) -> list[Any]:
+    """Returns the objects that no search finds now."""
+    held = _held_by_flat(place, items) if place.options.index["type"] == "flat" else None
+
+    def is_found(item: Any) -> bool:
+        vector = item.vector.get("default")
+        if not vector:
+            return _is_lexical(place, item)
+        return _is_near(place, item.uuid, vector) if held is None else item.uuid in held
+
+    return [item for item, found in zip(items, list(pool.map(is_found, items)), strict=True) if not found]
+
+
+def _held_by_flat(place: Place, items: list[Any]) -> set[UUID]:
+    """Returns the ids of objects that a flat index holds: it reads every vector of its own, filtered or not.
+
+    So one search with a filter tells of all of them, where each search without takes as long
+    (Weaviate 1.39, `vector/flat/index.go`, `findTopVectors`). An `hnsw` index reads filtered vectors elsewhere.
+    """
+    ids = [item.uuid for item in items if item.vector.get("default")]
+    found: set[UUID] = set()
+    step = min(len(ids), place.connection.most_results) or 1
+    for start in range(0, len(ids), step):
+        some = ids[start : start + step]
+        vector = next(item.vector["default"] for item in items if item.uuid == some[0])
+        found |= {hit.uuid for hit in _near(place, vector, len(some), where=Filter.by_id().contains_any(some))}
+    return found
+
+
+def _is_near(place: Place, id: UUID, vector: list[float]) -> bool:
+    """Says whether a search by an object's own vector finds it, or one of an equal vector."""
+    index = place.options.index
+    own = np.asarray(vector, dtype=np.float32)
+    nearest = -float(own @ own) if index["distance"] == "dot" else 0.0
+    for limit in (_NARROW, _WIDE, _WIDEST):
+        hits = _near(place, vector, limit)
+        if any(hit.uuid == id for hit in hits):
+            return True
+        if limit == _NARROW and _holds_equal(place, own, vector):
+            return True
+    # As near as the chunk itself, to the last one: which of them are given is the server's choice.
+    return len(hits) >= min(limit, place.connection.most_results) and _distance(hits[-1]) <= nearest + _SAME
+
+
+def _holds_equal(place: Place, own: np.ndarray, vector: list[float]) -> bool:
+    """Says whether a chunk of the same vector is among the nearest."""
+    hits = _near(place, vector, _NARROW, include_vector=True)
+    return any(np.array_equal(np.asarray(hit.vector.get("default"), dtype=np.float32), own) for hit in hits)
+
+
+def _distance(hit: Any) -> float:
+    return float(hit.metadata.distance)
+
+
+def _near(
+    place: Place, vector: list[float], limit: int, *, include_vector: bool = False, where: Any = None
+) -> list[Any]:
+    def search(limit: int) -> Any:
+        return place.chunks.query.near_vector(
+            vector,
+            limit=limit,
+            filters=where,
+            return_properties=[],
+            return_metadata=_DISTANCE,
+            include_vector=include_vector,
+        )
+
+    return _searched(place, search, limit)
+
+
+def _is_lexical(place: Place, item: Any) -> bool:
+    """Says whether BM25 finds an object by its own terms; one without terms nothing can find."""
+    terms = list(dict.fromkeys(str(item.properties.get("terms") or "").split()))
+    if not terms:
+        return True
+    text = " ".join(terms[:: -(-len(terms) // _MOST_TERMS)])
+
+    def search(limit: int, where: Any = None) -> Any:
+        return place.chunks.query.bm25(
+            text, query_properties=["terms"], limit=limit, filters=where, return_properties=[]
+        )
+
+    def here(limit: int) -> Any:  # a filter is no way round: BM25 has no other index to answer from
+        return search(limit, Filter.by_id().equal(item.uuid))
+
+    return any(
+        hit.uuid == item.uuid
+        for hits in (_searched(place, ask, limit) for ask, limit in ((search, _NARROW), (search, _WIDE), (here, 1)))
+        for hit in hits
+    )
+
+
+def _searched(place: Place, search: Callable[[int], Any], limit: int) -> list[Any]:
+    return list(place.connection.limited("verifying what was stored", limit, search).objects)
