@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ragloom.errors import ConfigError, RagloomError, nearest
 from ragloom.secrets import redact, redact_override, redact_tree
@@ -52,10 +52,17 @@ def parsed_keys(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argpars
     Raises:
         ConfigError: an argument is no flag of the program; shows how a key is written.
     """
-    options, unknown = parsed(parser.parse_known_intermixed_args, argv)  # type: ignore[arg-type,misc]
+    unknown: list[str] = []
+
+    def parse(arguments: Sequence[str]) -> argparse.Namespace:
+        options, rest = parser.parse_known_intermixed_args(arguments)
+        unknown.extend(rest)
+        return options
+
+    options = parsed(parse, argv)
     if flags := [text for text in unknown if text.startswith("-")]:
         raise ConfigError(*(_unknown_flag(text, argv, parser) for text in flags))
-    return cast("argparse.Namespace", options)
+    return options
 
 
 def _unknown_flag(text: str, argv: Sequence[str], parser: argparse.ArgumentParser) -> str:
