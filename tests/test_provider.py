@@ -230,6 +230,19 @@ def test_server_that_is_not_there_is_named(waits: list[float]) -> None:
         sync_call(Provider(link(server.base_url)))
 
 
+def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_flight(
+    waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = Provider(link("http://127.0.0.1:9/v1", kind="llm"))
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(sync_chat, provider) for _ in range(4)]:
+            assert isinstance(future.exception(), ServiceError)
+    lines = [record.getMessage() for record in caplog.records if record.name == "ragloom.provider.retry"]
+    assert len(waits) == 4 * 3
+    assert len(lines) == 1, lines
+    assert "trying again, up to 4 requests in 60 s" in lines[0]
+
+
 @pytest.mark.parametrize("call", CALLS[4:], ids=lambda call: call.__name__)
 def test_stream_that_has_begun_is_never_asked_for_again(call: Call, waits: list[float]) -> None:
     with (

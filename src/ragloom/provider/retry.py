@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import email.utils
 import logging
+import math
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +31,9 @@ from ragloom.provider.limits import Rates
 from ragloom.secrets import MASK, redact
 
 _log = logging.getLogger(__name__)
+_SAME_REASON = 30.0  # seconds in which retries for the same reason are logged once
+_reported: dict[str, float] = {}
+_reporting = threading.Lock()
 
 __all__ = ["BatchFailed", "Course", "Failure", "Link", "RequestRefused", "TooManyRefused", "Unanswered", "failure_of"]
 
@@ -144,8 +149,18 @@ class Course:
         if time.monotonic() + wait >= self._end:
             asked = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
             raise failure.ended(f"{tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time")
-        _log.warning("%s; request %d of %d in %.1f s", failure.error, self._requests + 1, self._link.attempts, wait)
+        _report_retry(failure, self._link)
         return wait
+
+
+def _report_retry(failure: Failure, link: Link) -> None:
+    """Log that requests are tried again: once for a reason in a while, however many are in flight."""
+    now, reason = time.monotonic(), str(failure.error)
+    with _reporting:
+        if now - _reported.get(reason, -math.inf) < _SAME_REASON:
+            return
+        _reported[reason] = now
+    _log.warning("%s; trying again, up to %d requests in %g s", reason, link.attempts, link.deadline)
 
 
 def failure_of(link: Link, error: Exception) -> Failure:
