@@ -166,7 +166,7 @@ def test_too_few_groups_are_called_too_few(tmp_path: Path) -> None:
         write(tmp_path / "b", [1.0] * 4, BETTER, groups=list("abcd")),
     )
     assert found.verdict.sentences == [
-        "no clear winner: too few questions; 4 groups could show no difference in 1 test, however large"
+        "no clear winner: 4 groups are too few for any difference to be significant in 1 test"
     ]
     assert found.verdict.winner is None
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ragloom.comparison import statistics, student, testing
 from ragloom.comparison.statistics import Paired, paired
-from ragloom.comparison.testing import can_show, halves, numbered, p_values, pairs, windows
+from ragloom.comparison.testing import can_show, halves, least_groups, most_tests, numbered, p_values, pairs, windows
 
 RESAMPLES = 1000
 PROPERTY = settings(deadline=None)
@@ -205,6 +205,16 @@ def test_too_few_groups_can_show_nothing() -> None:
     assert can_show(6, 1)
     assert not can_show(6, 3)
     assert can_show(8, 3)
+
+
+@given(st.integers(1, 40), st.integers(1, 2000))
+def test_least_groups_and_most_tests_are_where_a_difference_begins_to_show(groups: int, tests: int) -> None:
+    least = least_groups(tests)
+    assert can_show(least, tests)
+    assert not can_show(least - 1, tests)
+    most = most_tests(groups)
+    assert can_show(groups, most)
+    assert not can_show(groups, most + 1)
 
 
 GROUPS = st.lists(st.integers(0, 30), min_size=1, max_size=200)

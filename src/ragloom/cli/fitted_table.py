@@ -20,6 +20,7 @@ class Column:
     Attributes:
         cells: a text each row.
         number: whether it is aligned to the right and never shortened.
+        whole: whether a text is never shortened.
         rank: 0 = always shown; otherwise columns of the highest rank are left out first.
     """
 
@@ -27,6 +28,7 @@ class Column:
     cells: list[str]
     number: bool = False
     rank: int = 0
+    whole: bool = False
 
     @property
     def width(self) -> int:
@@ -49,7 +51,7 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[st
     kept = {id(column) for column in shown}
     left_out = [column.name for column in columns if id(column) not in kept]
     while (over := _total(shown) - width) > 0:
-        texts = [column for column in shown if not column.number and column.width > _SHORTEST]
+        texts = [column for column in shown if not (column.number or column.whole) and column.width > _SHORTEST]
         if not texts:
             break
         widest = max(texts, key=lambda column: column.width)

@@ -55,7 +55,7 @@ def _columns(found: Comparison) -> Iterator[Column]:
         yield Column(unit, [_plain(standings[row].cost, ".6g") for row in order], number=True, rank=2)
     if any(each.milliseconds is not None for each in standings):
         yield Column("p95 ms", [_plain(standings[row].milliseconds, ".1f") for row in order], number=True, rank=3)
-    yield Column("is", [_words(found, row) for row in order])
+    yield Column("is", [_words(found, row) for row in order], whole=True)
 
 
 def _words(found: Comparison, row: int) -> str:
@@ -65,7 +65,7 @@ def _words(found: Comparison, row: int) -> str:
         ("recommended", row == choice.recommended),
         ("winner", row == verdict.winner),
         ("baseline", row == verdict.baseline),
-        ("as good as any", choice.standings[row].as_good),
+        ("as good", choice.standings[row].as_good),
     ]
     return ", ".join(word for word, holds in words if holds)
 
