@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from ragloom.source import settling
 from weaviate_servers import Address, Cluster, Server, find_executable
+
+# A busy machine is no failure: hypothesis has deadlines of 200 ms an example, and a check of how fast it draws.
+hypothesis_settings.register_profile("ragloom", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("ragloom")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def test_compare_shows_a_line_a_config_best_first_and_the_verdict_last(tmp_path:
     done = run("compare", *runs, "comparison.baseline=base", cwd=tmp_path, COLUMNS="80")
     lines = done.stdout.splitlines()
     head, *rows = lines[: 1 + len(runs)]
-    assert head.split()[:2] == ["chunking", "retriever"]
+    assert head.split()[0] == "chunking"
     means = [float(row[head.index(METRIC) :].split()[0]) for row in rows]
     assert means == sorted(means, reverse=True)
     assert rows[0].startswith("*")
@@ -54,7 +54,7 @@ def test_compare_shows_a_line_a_config_best_first_and_the_verdict_last(tmp_path:
 def test_compare_of_many_configs_takes_about_a_line_each(tmp_path: Path) -> None:
     folders = [
         write(
-            tmp_path / f"run{number}",
+            tmp_path / "runs" / f"run{number}",
             scores(number),
             f"retriever.top_k={number + 5}",
             f"reranker.top_n={number % 5 + 1}",
@@ -68,8 +68,9 @@ def test_compare_of_many_configs_takes_about_a_line_each(tmp_path: Path) -> None
 
 
 def test_recommendation_without_a_winner_says_why_that_is_no_contradiction(tmp_path: Path) -> None:
+    near = [value + (0.001 if at % 2 else -0.001) for at, value in enumerate(scores(1))]
     a = write(tmp_path / "a", scores(1), usd=1.0)
-    b = write(tmp_path / "b", scores(1, 0.001), BETTER, usd=2.0)
+    b = write(tmp_path / "b", near, BETTER, usd=2.0)
     done = run("compare", str(a), str(b), cwd=tmp_path)
     assert "no clear winner" in done.stdout
     line = next(line for line in done.stdout.splitlines() if line.startswith("Recommended: "))
