@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,36 @@ def test_missing_quotes_show_in_sweeps_and_in_compare(place: Path) -> None:
     folders = sorted(str(path) for path in (place / ".ragloom" / "runs").glob("questions-*"))
     done = compare(place, *folders)
     assert done.stdout.count("1 quote (lost (in deck.txt)) is not found and left out") == 1
+
+
+def test_metric_that_looks_below_the_reranked_list_says_so_in_the_table(place: Path) -> None:
+    own = ["reranker=mmr", "reranker.top_n=1", "retriever.top_k=2", "metrics.spans=[R@1,R@4]"]
+    text = evaluate(place, *own).stdout
+    assert text.count("(looks below what the reranker ordered, on ") == 1
+    assert re.search(r"R@4 +\d\.\d{4} \(looks below", text)
+    swept = evaluate(place, "-m", "chunking=fixed,paragraph", *own).stdout
+    assert "(deep): the metric looks below what the reranker ordered" in swept
+    assert "below_reranker" not in evaluated(place, *own, "reranker=none"), "its order goes on below"
+
+
+@pytest.mark.parametrize(
+    ("questions", "own", "problem"),
+    [
+        ([{"id": "q", "question": "Who?"}], [], "has no gold at all in 1 questions"),
+        ([{"id": "q", "question": "Who?", "documents": {"bell.txt": 1}}], ["metrics.documents=[]"], "graded documents"),
+        ([{"id": "q", "question": "Who?"}], ["answers=true", "metrics.answers=[citation_recall]"], "no gold at all"),
+    ],
+)
+def test_no_gold_for_any_requested_metric_is_an_error_before_anything_is_ingested(
+    place: Path, questions: list[dict[str, Any]], own: list[str], problem: str
+) -> None:
+    write_questions(place, questions)
+    done = evaluate(place, *own)
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert not (place / ".ragloom").exists()
+
+
+def test_questions_without_gold_are_measured_by_metrics_of_answers(place: Path) -> None:
+    write_questions(place, [{"id": "q", "question": "When does the bell ring?", "answers": ["noon"]}])
+    assert "f1" in evaluated(place, "answers=true")["metrics"]
