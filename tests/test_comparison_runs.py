@@ -134,13 +134,12 @@ def test_new_keys_at_their_default_rename_no_run_and_are_no_difference() -> None
 
 
 def test_run_of_now_and_one_of_before_a_key_was_added_are_runs_of_one_config(tmp_path: Path) -> None:
-    (config,) = load([])
-    now = write(tmp_path / "now", SCORES, added=config.added())
+    now = write(tmp_path / "now", SCORES, "dataset.max_missing=0.1")
     before = write(tmp_path / "before", SCORES)
     told = json.loads((before / "run.json").read_text())
-    del told["config"]["dataset"]["max_missing"]
-    (before / "run.json").write_text(json.dumps(told))
+    assert "max_missing" not in told["config"]["dataset"]
     assert read(now).identity == read(before).identity
+    assert read(write(tmp_path / "other", SCORES, "dataset.max_missing=0.5")).identity != read(now).identity
 
 
 @pytest.mark.parametrize(("count", "refused"), [(5, False), (6, True)])
