@@ -131,15 +131,22 @@ def test_abstention_is_known_to_be_unasked(place: Path) -> None:
         assert evaluated(place, *judged(server), "dry_run=true")["asked"] == []
 
 
-@pytest.mark.parametrize(
-    "gold", [{"answers": ["noon"]}, {"gold": [("0-bell.txt", "rings at noon")]}], ids=["no gold", "metrics look deeper"]
-)
-def test_llm_that_reranks_is_asked_once_however_deep_metrics_look(tmp_path: Path, gold: dict[str, Any]) -> None:
+@pytest.mark.parametrize("names", ["nDCG@3", "nDCG@3,R@12"], ids=["as the config says", "metrics look deeper"])
+def test_llm_that_reranks_is_asked_once_however_deep_metrics_look(tmp_path: Path, names: str) -> None:
     calls = 1 + 3  # of windows of 4 passages of 9, moved by 2
     write_corpus(tmp_path, {f"{at}-{name}": text for at in range(3) for name, text in DOCUMENTS.items()})
-    write_questions(tmp_path, [{"id": "q", "question": "ferry bell noon anchor cabin deck the", **gold}])
+    write_questions(
+        tmp_path,
+        [{"id": "q", "question": "ferry bell noon anchor cabin deck the", "gold": [("0-bell.txt", "rings at noon")]}],
+    )
     with serving() as server:
-        keys = ["retriever.top_k=9", "reranker=llm", "reranker.window_size=4", "reranker.window_step=2"]
+        keys = [
+            "retriever.top_k=9",
+            "reranker=llm",
+            "reranker.window_size=4",
+            "reranker.window_step=2",
+            f"metrics.spans=[{names}]",
+        ]
         own = [*llm("llm", server, "writer"), *keys, PRICES]
         plan = evaluated(tmp_path, *own, "dry_run=true")
         (reranking,) = plan["asked"]

@@ -20,6 +20,31 @@ def only(*overrides: str) -> str:
     return line
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        'chunking.separators=["\\n\\n"," "]',
+        "chunking.separators=['\\t']",
+        'chunking.separators=["\\\\n"]',
+        'embedding.embedded_metadata=["a\\u0041"]',
+        r"runs=C:\new",
+        '+prices.models={"a\\rb": {input: 1, output: 1}}',
+    ],
+)
+def test_escape_on_the_command_line_is_refused_with_the_way_to_write_it(override: str) -> None:
+    """`["\\n\\n"]` arrived as backslash and n, and silently gave another chunking."""
+    line = only("chunking=recursive", override)
+    assert "must not hold the escape \\" in line
+    assert "write $'" in line
+
+
+def test_line_end_that_the_shell_has_made_is_one(tmp_path: Path) -> None:
+    (config,) = load(["chunking=recursive", 'chunking.separators=["\n\n","\\""," "]'])
+    assert config.tree["chunking"]["separators"] == ["\n\n", '"', " "]
+    swept = load(["chunking=recursive", 'chunking.separators=["\n\n"],["\t"]'], sweep=True)
+    assert [config.tree["chunking"]["separators"] for config in swept] == [["\n\n"], ["\t"]]
+
+
 def test_default_config_is_valid() -> None:
     (config,) = load([])
     assert config.choices["chunking"] == "fixed"

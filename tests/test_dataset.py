@@ -1,5 +1,6 @@
 """Every form of dataset: what is read, what is refused, and gold held against stored texts."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def write_lines(folder: Path, *records: object) -> Path:
 
 
 def own(path: Path, group: Any = "own", occurrence: Any = "any") -> Dataset:
-    return dataset.jsonl(name=None, path=str(path), group=group, occurrence=occurrence)
+    return dataset.jsonl(name=None, path=str(path), group=group, occurrence=occurrence, max_missing=1.0)
 
 
 # --- gold against stored texts
@@ -66,6 +67,47 @@ def test_quote_that_is_not_found_is_reported_and_its_question_counted_apart() ->
     assert [query.judged for query in checked.queries] == [False, True]
     assert "1 quote (q (in a.md)) is not found and left out" in checked.problems[0]
     assert "1 question (q) without gold: counted apart" in checked.problems[1]
+
+
+@pytest.mark.parametrize(
+    ("quote", "text"),
+    [
+        ("five years from purchase", "Covered for five years\nfrom purchase."),
+        ("five years\nfrom purchase", "Covered for five years from purchase."),
+        ("five  years from purchase", "Covered for five years\n    from\tpurchase."),
+        ("5년\u00a0보증", "보증은 5년\n보증 입니다"),
+        ("one page two", "one\fpage\n\ntwo"),
+    ],
+)
+def test_quote_is_found_whatever_white_space_stands_between_its_words(quote: str, text: str) -> None:
+    """What Ragloom printed as a verified citation was not found as gold where the file breaks the line."""
+    checked = made(quoted(quote)).check({"a.md": normalised(text)}.get)
+    ((start, end),) = checked.queries[0].spans[0].places
+    assert normalised(text)[start:end].split() == quote.split()
+    assert checked.problems == []
+
+
+def test_quote_with_and_without_a_line_break_stands_at_both_places() -> None:
+    checked = made(quoted("two days")).check({"a.md": "In two days, or two\ndays."}.get)
+    assert checked.queries[0].spans[0].places == ((3, 11), (16, 24))
+    blanks = made(quoted(" two ")).check({"a.md": "In two days"}.get)
+    assert blanks.queries[0].spans[0].places == ((2, 7),), "as it is given, and not again without its outer blanks"
+
+
+def test_range_that_reads_as_its_quote_but_for_white_space_is_right() -> None:
+    checked = made(quoted("two days", (3, 11))).check({"a.md": "In two\ndays"}.get)
+    assert checked.problems == []
+
+
+def test_more_missing_quotes_than_allowed_are_an_error() -> None:
+    queries = [quoted("Two days.", id=f"q{at}") for at in range(9)]
+    with_one = [*queries, quoted("Three days.", id="lost")]
+    assert Dataset("made", with_one, "any", max_missing=0.1).check({"a.md": TEXT}.get).problems
+    with_two = [*with_one, quoted("Four days.", id="gone")]
+    with pytest.raises(
+        DataError, match=r"2 quotes \(lost \(in a.md\), gone .* of 11 .*dataset.max_missing=0.1 allows 1"
+    ):
+        Dataset("made", with_two, "any", max_missing=0.1).check({"a.md": TEXT}.get)
 
 
 def test_quote_at_another_place_than_said_is_looked_for_and_reported() -> None:
@@ -223,7 +265,7 @@ def spans_folder(folder: Path, references: list[dict[str, object]], text: str = 
 
 def spans(folder: Path, occurrence: Any = "any") -> Dataset:
     keys: dict[str, Any] = {"questions": "questions_df.csv", "corpora": "corpora", "group": "document"}
-    return dataset.spans(name=None, path=str(folder), occurrence=occurrence, **keys)
+    return dataset.spans(name=None, path=str(folder), occurrence=occurrence, max_missing=1.0, **keys)
 
 
 def test_spans_takes_ranges_through_normalisation(tmp_path: Path) -> None:
@@ -334,8 +376,10 @@ def paragraph(context: str, **questions: list[str]) -> dict[str, Any]:
     }
 
 
-def read_squad(path: Path, document: Any, group: Any = "document") -> Dataset:
-    return dataset.squad(name=None, path=str(path), document=document, group=group, max_file_mb=1.0)
+def read_squad(path: Path, document: Any, group: Any = "document", max_missing: float = 1.0) -> Dataset:
+    return dataset.squad(
+        name=None, path=str(path), document=document, group=group, max_missing=max_missing, max_file_mb=1.0
+    )
 
 
 ARTICLES = (
@@ -397,6 +441,15 @@ def test_squad_answer_that_is_not_in_its_context_is_reported(tmp_path: Path) -> 
     read = read_squad(squad_file(tmp_path, article), "context")
     assert read.queries()[0].spans == (GoldSpan("t/1", ((8, 11),)),)  # the nearest place that reads so
     assert "a: the answer 'three' is not in its context" in read.problems[0]
+
+
+def test_more_squad_answers_missing_than_allowed_are_an_error(tmp_path: Path) -> None:
+    article = copy.deepcopy(ARTICLES[0])
+    article["paragraphs"][0]["qas"][0]["answers"] = [{"text": "never there", "answer_start": 0}]
+    path = squad_file(tmp_path, article)
+    assert read_squad(path, "context").problems
+    with pytest.raises(DataError, match="dataset.max_missing=0.1 allows 0"):
+        read_squad(path, "context", max_missing=0.1)
 
 
 def test_squad_refuses_a_stored_text_that_is_another(tmp_path: Path) -> None:

@@ -35,10 +35,13 @@ def test_squad_lists_paragraphs_or_articles_with_stable_ids(tmp_path: Path) -> N
     assert metadata["title"] == "Title"
 
 
-def test_squad_names_an_empty_paragraph_and_goes_on(tmp_path: Path) -> None:
-    listed = list(squad(tmp_path, ["one", "  "]).entries())
-    assert [type(item) for item in listed] == [Entry, Unreadable]
-    assert "Title/2" in listed[1].location
+def test_squad_lists_an_empty_paragraph_as_an_empty_document(tmp_path: Path) -> None:
+    made = squad(tmp_path, ["one", "  "])
+    (first, second) = made.entries()
+    assert isinstance(first, Entry)
+    assert isinstance(second, Entry)
+    assert second.id == "Title/2"
+    assert made.parse(second, made.read(second)).text.strip() == ""
 
 
 def test_squad_travels_to_a_worker_without_its_texts(tmp_path: Path) -> None:

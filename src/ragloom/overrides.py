@@ -43,6 +43,7 @@ _SWEEPS = (
 _MOST_COMBINATIONS = 256
 _GENERAL = ("folder", "openai_compatible", "fastembed", "cross_encoder")
 """Options that are meant most often where several have a key."""
+_ESCAPE = re.compile(r"\\[abfnrtvxuUN0-7]")
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,9 @@ def _parse(overrides: list[str], loader: ConfigLoader, *, sweep: bool) -> tuple[
                 "secrets come from environment variables (such as OPENAI_API_KEY) only"
             )
             continue
+        if escape := _ESCAPE.search(text):
+            problems.append(_escaped(text, escape[0]))
+            continue
         try:
             item = parser.parse_override(text)
         except HydraException:
@@ -187,6 +191,16 @@ def _parse(overrides: list[str], loader: ConfigLoader, *, sweep: bool) -> tuple[
             continue
         parsed.append(item)
     return parsed, problems
+
+
+def _escaped(text: str, escape: str) -> str:
+    """Words the refusal of an escape, which Hydra's grammar leaves as it is: backslash and letter."""
+    shown = redact_override(text)
+    ansi = shown.replace("'", "\\'")
+    return (
+        f"{shown} must not hold the escape {escape}, which stays two characters; write $'{ansi}' (bash, zsh), so that "
+        "the shell makes it one, or set the key in a yaml; in a path write / for \\"
+    )
 
 
 def _unparsable(text: str) -> str:

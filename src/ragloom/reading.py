@@ -166,7 +166,7 @@ class Reading:
             if bytes_hash == job.bytes_hash:
                 return Same(bytes_hash)
             if bytes_hash == job.refused:
-                return Unreadable(shown(job.entry.location), "", refused=bytes_hash)
+                return Unreadable(shown(job.entry.location), "", stage="embedding", refused=bytes_hash)
             document = self._source.parse(job.entry, content)
             del content  # memory: from here on only the text is needed
             content_hash = document_hash(document.text, document.metadata)

@@ -31,7 +31,7 @@ from ragloom.evaluation.written import Scored
 from ragloom.measures import Measure, Need, judged, measurable, measures, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS, needs_of, without
+from ragloom.values import OPERATIONAL_KEYS, needs_of
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Checked, Dataset
@@ -88,7 +88,6 @@ class Report:
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
     tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
-    tree = without(tree, config.added())
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 
@@ -353,7 +352,6 @@ class Trial:
                 "index": index,
                 "choices": self.config.choices,
                 "config": self.config.public(),
-                "added": self.config.added(),
                 "created": datetime.now(UTC).isoformat(),
                 "seeds": self._seeds(),
                 "environment": environment(),

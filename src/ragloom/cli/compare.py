@@ -174,11 +174,10 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
     """Composes what was written, and refuses it when it is not the pipeline that was measured."""
     from ragloom.comparison.recommendation import NAME
     from ragloom.config import load
-    from ragloom.values import without
 
     run, groups = _recommended(found)
     (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
-    composed = without(config.tree, config.added())
+    composed = config.public()
     differ = [group for group in groups if composed[group] != run.config[group]]
     if differ:
         raise DataError(

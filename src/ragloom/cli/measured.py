@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ragloom.stages import Unit
 
 _MOST_LISTED = 20
+BELOW = " (deep)"
+"""Marks a metric in a table that looks below what the reranker ordered."""
 
 
 class TerminalWatch(Watch):
@@ -99,13 +101,16 @@ def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]
 
     Args:
         metrics: as metrics.json has it.
-        bounds: whether to say between which values the share lies.
+        bounds: whether to say between which values the share lies, and how often a metric looks below what the
+            reranker ordered; otherwise a mark stands for the latter.
     """
     shown = {name: f"{value:.4f}" for name, value in metrics["metrics"].items()}
     for name, count in metrics["verdicts"].items():
         if missing := count["not_judged"]:
             between = f"; between {count['lowest']:.4f} and {count['highest']:.4f}" if bounds else ""
             shown[name] = f"{shown.get(name, '-')} (not judged: {missing}{between})"
+    for name, count in metrics.get("below_reranker", {}).items():
+        shown[name] += f" (looks below what the reranker ordered, on {count} questions)" if bounds else BELOW
     return shown
 
 

@@ -40,12 +40,14 @@ def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> N
     from rich.markup import escape
 
     with silenced_stdout():
-        from ragloom.cli.measured import scores
+        from ragloom.cli.measured import BELOW, scores
 
     written = {item.trial: scores(item.told, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))
     ordered = sorted(trials, key=lambda item: _place(item, names))
     print_fitted(screen, list(_columns(ordered, written, names, sweep)), "; the files of each run have them")
+    if any(item.told.get("below_reranker") for item in trials):
+        screen.print(f"{BELOW.strip()}: the metric looks below what the reranker ordered", highlight=False)
     runs = [
         f"{stage} {count['made']} made, {count['found']} found"
         for stage, count in stage_runs(trials, sweep.made).items()

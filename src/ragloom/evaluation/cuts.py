@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom import spooled
 from ragloom.errors import ServiceError
 from ragloom.reading import Cut, Job, Readers, Same, bounds_of
-from ragloom.records import Entry, Unreadable, canonical_json, sha256
+from ragloom.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.source.base import CannotRead
 from ragloom.spooled import SpooledText, whole
 from ragloom.stages import Stages, Unit
@@ -57,7 +57,7 @@ def cut_before(assembly: Assembly, stages: Stages) -> tuple[KeptCuts, Unit]:
         if key["embedding"] is None:
             with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
                 for _, found in kept.run(readers, kept.jobs()):
-                    if isinstance(found, Unreadable):
+                    if isinstance(found, Unreadable) and not isinstance(found, Changing):
                         kept.unreadable.append(found)
                     elif isinstance(found, Cut) and not len(found):
                         kept.empty.append(found.document)

@@ -170,7 +170,7 @@ class Run:
             self._state.bytes_read += entry.size
             if isinstance(found, Cut) and self.refusals.knows(entry.id, found.bytes_hash):
                 found.close()
-                found = Unreadable(shown(entry.location), "", refused=found.bytes_hash)
+                found = Unreadable(shown(entry.location), "", stage="embedding", refused=found.bytes_hash)
             if isinstance(found, Unreadable):
                 if found.refused is not None and found.reason:
                     self._vectors.refuse({found.refused: found.reason})

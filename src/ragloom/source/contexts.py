@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.schema import Document
 
 from ragloom import squad
-from ragloom.records import FORMAT_KEY, Entry, Unreadable
+from ragloom.records import FORMAT_KEY, Entry
 from ragloom.source.base import CannotRead, Listed, Source, identity, new_document
 from ragloom.source.settling import settled, trusted
 
@@ -38,10 +38,7 @@ class SquadSource(Source):
         documents = self._documents()
         for id, document in documents.items():
             location = f"{self.root}: {id}"
-            if not document.text or document.text.isspace():
-                yield Unreadable(location, "it is empty: it has no text")
-            else:
-                yield Entry(id=id, location=location, size=len(document.text.encode()), mtime_ns=mtime_ns)
+            yield Entry(id=id, location=location, size=len(document.text.encode()), mtime_ns=mtime_ns)
 
     def read(self, entry: Entry) -> bytes:
         """Returns the text of a document; see `Source.read`."""
