@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import run_folders
 from programs import Done, run
 from ragloom.assembly import Assembly
 from ragloom.config import load
-from ragloom.errors import ConfigError
+from ragloom.errors import ConfigError, DataError
 from ragloom.vector_store.interface import IndexMissing
 
 TEXTS = {"a": "The chain is oiled once a month.", "b": "The chain is oiled every second day."}
@@ -287,3 +288,19 @@ def test_source_of_which_no_file_can_be_read_is_an_error_and_makes_no_index(tmp_
     (tmp_path / "docs" / "b.txt").write_text("Now it says something.", encoding="utf-8")
     assert shop.ingest("docs").returncode == 3
     assert shop.assembly(tmp_path / "docs").open().document("b.txt").text == "Now it says something."
+
+
+def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path) -> None:
+    """A relative path leads to another folder from another place."""
+    from ragloom.comparison.runs import demand_comparable, read
+
+    def ran(name: str, root: str, texts: str) -> Path:
+        index = {"name": "docs-1", "fingerprint": "f", "searched": "ids", "root": root, "texts": texts}
+        overrides = ["source=folder", "source.path=docs"]
+        return run_folders.write(tmp_path / name, [1.0, 0.0], *overrides, index=index)
+
+    first, moved = ran("first", "/a/docs", "t1"), ran("moved", "/c/docs", "t1")
+    other, edited = ran("other", "/b/docs", "t2"), ran("edited", "/a/docs", "t3")
+    demand_comparable([read(first), read(moved), read(edited)])
+    with pytest.raises(DataError, match="must share the place of the documents; /b/docs is not /a/docs"):
+        demand_comparable([read(first), read(other)])

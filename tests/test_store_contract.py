@@ -292,6 +292,29 @@ def test_same_name_with_another_root_is_refused_even_before_the_first_commit(pla
         pass
 
 
+def test_index_is_relocated_without_another_change(place: "Place") -> None:
+    place.fresh(CORPUS)
+    before = place.database.open("corpus-1")
+    place.database.relocate("corpus-1", "/elsewhere")
+    after = place.another().open("corpus-1")
+    assert after.info.root == "/elsewhere"
+    assert replace(after.info, root=before.info.root, bytes=0) == replace(before.info, bytes=0)
+    assert contents(after) == contents(before)
+    with writer(place.database, root="/elsewhere") as writing:
+        assert len(list(writing.manifest())) == 8
+    with pytest.raises(IndexMissing):
+        place.database.relocate("none-1", "/elsewhere")
+
+
+def test_database_tells_whether_anything_of_an_index_is_there(place: "Place") -> None:
+    assert not place.database.has("corpus-1")
+    with writer(place.database):
+        pass
+    assert place.database.has("corpus-1")  # never committed
+    place.database.delete("corpus-1")
+    assert not place.database.has("corpus-1")
+
+
 def test_other_dimensions_are_refused(place: "Place") -> None:
     place.fresh(CORPUS)
     other = place.database.writer("corpus-1", dimensions=7, description={}, root="/documents")

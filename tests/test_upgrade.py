@@ -147,10 +147,20 @@ def test_index_that_differs_in_more_than_code_versions_is_not_taken(old: Old, mo
     assert run("run_query", "frame?", *old.overrides, "source.path=else/docs", cwd=old.root).returncode == 1
 
 
-def test_interrupted_renewal_leaves_the_older_index_to_answer(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("documents", [0, 2])
+def test_interrupted_renewal_leaves_the_older_index_to_answer(
+    old: Old, monkeypatch: pytest.MonkeyPatch, documents: int
+) -> None:
     later(monkeypatch, source.folder)
-    assert old.assembly().ingest(stop=lambda: True).stopped
+    read = iter(range(documents))
+    summary = old.assembly().ingest(stop=lambda: next(read, None) is None)
+    assert summary.stopped
+    assert summary.documents == documents
     demand_older(old, or_older=True)
+    assert old.assembly().ingest().complete
+    with old.assembly() as assembly:
+        assembly.open(or_older=True)
+        assert assembly.older is None
 
 
 class Exclaiming:

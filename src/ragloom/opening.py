@@ -32,6 +32,8 @@ def sourced(assembly: Assembly, *, or_older: bool) -> Index:
             raise IndexMissing(*error.problems) from None
         return _as_built(assembly, older)
     demand_root(index.info.name, assembly.source.name, index.info.root, assembly.source.root)
+    if or_older and index.info.summary.get("stopped") and (older := _older(assembly)) is not None:
+        return _as_built(assembly, older)  # the successor is not complete
     return index
 
 

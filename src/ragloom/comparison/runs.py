@@ -240,6 +240,17 @@ def _searched(ours: Run, theirs: Run) -> str | None:
     )
 
 
+def _elsewhere(ours: Run, theirs: Run) -> str | None:
+    """Says where two runs had different documents of one source; None where they had the same, as far as folders say.
+
+    A relative path leads elsewhere from another folder; documents that have moved are the same.
+    """
+    (place, texts), (other, others) = ((run.index.get("root"), run.index.get("texts")) for run in (ours, theirs))
+    if None in (place, other) or place == other or texts == others:
+        return None
+    return f"{other} is not {place}, and their texts differ"
+
+
 def _scores(run: Run) -> list[dict[str, float | None]]:
     return [row.metrics for row in run.rows]
 
@@ -261,6 +272,8 @@ def _unlike(ours: Run, theirs: Run) -> Iterator[str]:
         yield f"gold (qrels.trec); {_some(sorted(ours.qrels ^ theirs.qrels))}"
     if ours.config.get("source") == theirs.config.get("source") and (found := _searched(ours, theirs)):
         yield f"the documents that were searched; {found}"
+    if ours.config.get("source") == theirs.config.get("source") and (found := _elsewhere(ours, theirs)):
+        yield f"the place of the documents; {found}"
     if ours.config.get("metrics") != theirs.config.get("metrics"):
         yield f"the settings of metrics; {theirs.config.get('metrics')} is not {ours.config.get('metrics')}"
     elif ours.judge != theirs.judge:

@@ -42,11 +42,13 @@ class Held:
         content: digest of all, 64 hexadecimal digits: the same after an ingest that changed nothing.
         searched: ids of the documents that have chunks, in order.
         empty: ids of those that have none: they exist, and are never found.
+        texts: digest of all documents' ids and contents, however they are cut and embedded.
     """
 
     content: str
     searched: list[str]
     empty: list[str]
+    texts: str
 
     def problems(self) -> list[str]:
         """Says which documents hold nothing to search."""
@@ -61,7 +63,8 @@ def held(index: Index) -> Held:
     """Reads what an index holds."""
     rows = sorted((row.id, row.content_hash, row.chunks) for row in index.manifest())
     content = sha256(canonical_json([index.info.description, rows]))
-    return Held(content, [id for id, _, chunks in rows if chunks], [id for id, _, chunks in rows if not chunks])
+    texts = sha256(canonical_json([[id, hashed] for id, hashed, _ in rows]))
+    return Held(content, [id for id, _, chunks in rows if chunks], [id for id, _, chunks in rows if not chunks], texts)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def index_json(index: Index, there: Held, took: dict[str, Any], prices: dict[str
         "fingerprint": fingerprint.digest(info.description),
         "commit": committed(info),
         "content": there.content,
+        "root": info.root,
+        "texts": there.texts,
         "documents": info.documents,
         "searched": there.documents(),
         "empty": len(there.empty),

@@ -104,9 +104,9 @@ def ingest(
             demand_something(run, source)
         run.tell("maintaining")
         complete = summary.stopped is None and run.hiding is None
-        said = {"config": config, "oversized": summary.oversized, **run.refusals.to_keep(complete=complete)}
+        said = {"config": config, "oversized": summary.oversized, "stopped": summary.stopped}
         with steps_reported(run.tell_step):
-            info = writer.commit(said, questions_of(embedding))
+            info = writer.commit({**said, **run.refusals.to_keep(complete=complete)}, questions_of(embedding))
         clock.lap(summary, "maintaining")
     if root != source.root:
         database.relocate(index_name, source.root)
