@@ -14,11 +14,12 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 from ragloom.source.base import CannotRead
 from ragloom.source.code_tables import is_line_number, listing_parts
 from ragloom.source.forms import input_text, options_shown
-from ragloom.source.mathml import math_text
+from ragloom.source.mathml import is_math, math_text
 from ragloom.source.ordinals import OpenLists, number_of
 from ragloom.source.rendering import Renderer
 from ragloom.source.scripts import Scripts, tex_text
 from ragloom.source.shown import Slots, is_hidden
+from ragloom.source.xhtml import as_html
 
 # fmt: off
 _BLOCKS = frozenset([
@@ -56,7 +57,7 @@ def html_text(html: str) -> tuple[str, str | None]:
     Raises:
         CannotRead: it is a frameset.
     """
-    page = _parsed(html)
+    page = _parsed(as_html(html))
     titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
     title = " ".join(next(titles, "").split())
     text = _Walk().text(page)
@@ -168,7 +169,7 @@ class _Walk:
     def _start(self, element: Any) -> list[Any]:
         """Opens an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
-        if tag == "math":
+        if is_math(tag):
             self._formula(element)
             return []
         if tag == "select":
@@ -269,7 +270,7 @@ class _Walk:
 
     def _end(self, element: Any) -> None:
         tag = element.tag.lower()
-        if tag in ("math", "select", "img", "input"):
+        if is_math(tag) or tag in ("select", "img", "input"):
             return
         if self._kept_lines and self._kept_lines[-1] == element.mem_id:
             self._kept_lines.pop()

@@ -55,7 +55,7 @@ def _neighbours(element: Any) -> list[Any]:
 
 
 def _holds_math(element: Any) -> bool:
-    return element.tag == "math" or element.css_first("math") is not None
+    return element.css_first("math") is not None  # the element itself, or one inside it
 
 
 def _shows_alternative(image: Any) -> bool:
