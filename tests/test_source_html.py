@@ -423,3 +423,23 @@ def test_xhtml_loses_nothing_to_what_html_reads_differently(inner: str, expected
 def test_html_in_utf16_without_a_mark_is_recognised_although_a_syllable_has_a_nul(encoding: str) -> None:
     page = "<html><head><title>안내</title></head><body><p>가나다: 가격은 가게마다 다르다.</p></body></html>"
     assert text_of(page.encode(encoding)) == "가나다: 가격은 가게마다 다르다."
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "x<sup>1" * 5_000,
+        "<ruby>a<rt>b" * 5_000,
+        "<pre>\n\nx" * 5_000,
+        "<select>" + "<option>x" * 5_000,
+        "<svg><text>x" * 2_000,
+        "<math>" + "<msup><mn>1</mn>" * 5_000,
+        "<div><template shadowrootmode=open>x" * 500,
+        "<ol reversed><li>x" * 1_000,
+        "<div class=gutter>" * 2_000 + "x",
+        "<iframe srcdoc='<p>x'></iframe>" * 200,
+        "<table><tr><td>x" * 2_000,
+    ],
+)  # fmt: skip
+def test_html_nested_without_end_is_read(page: str) -> None:
+    assert "x" in body(page) or "b" in body(page) or "1" in body(page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, SelectolaxError
 
 from ragloom.source.base import CannotRead
 from ragloom.source.code_tables import is_line_number, listing_parts
@@ -68,7 +68,7 @@ def html_text(html: str) -> tuple[str, str | None]:
 
 def _parsed(html: str) -> LexborHTMLParser:
     try:
-        return LexborHTMLParser(html, scripting=True)
+        return LexborHTMLParser(html, scripting=True, options=LexborDocumentOptions.WO_EVENTS)
     except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
         raise MemoryError from error
 
@@ -80,6 +80,10 @@ def _holds_table(table: Any) -> bool:
             return True
         child = child.next
     return False
+
+
+def _is_one_line(code: Any) -> bool:
+    return "\n" not in code.text().strip() and len(code.css("br,div,p")) < 2
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
@@ -137,9 +141,11 @@ class _Walk:
         """
         climbed: set[int] = set()
         for inner in root.css("table,h1,h2,h3,h4,h5,h6,pre"):
-            if inner.tag == "pre" and "\n" not in inner.text().strip() and len(inner.css("br,div,p")) < 2:
+            outer, code = inner.parent, inner.tag == "pre"
+            if code and (outer is None or outer.mem_id not in climbed) and _is_one_line(inner):
                 continue
-            outer = inner.parent
+            if code:
+                climbed.add(inner.mem_id)  # code within it says nothing more
             while outer is not None and outer.mem_id not in climbed:
                 climbed.add(outer.mem_id)
                 if outer.tag == "table":
@@ -147,9 +153,9 @@ class _Walk:
                 outer = outer.parent
         for table in root.css("table"):
             if not _holds_table(table):
-                gutters, code = listing_parts(table)
+                gutters, listings = listing_parts(table)
                 self._gutters |= gutters
-                self._listings |= code
+                self._listings |= listings
                 if gutters:
                     self._layout.add(table.mem_id)
 

@@ -35,7 +35,7 @@ def is_hidden(element: Any) -> bool:
     if tag == "img":
         return not _shows_alternative(element)
     if tag == "rt":
-        return not element.text().strip()
+        return not any(not node.text().isspace() for node in element.traverse(include_text=True) if node.is_text_node)
     style = attributes.get("style")
     if style and _INVISIBLE.search(style):
         return not _is_shown_as_image(element)
