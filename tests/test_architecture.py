@@ -31,6 +31,7 @@ SHARED = {
     "nodes",
     "outline",
     "commonmark",
+    "markdown_lines",
     "tokenizer",
     "timing",
     "cost",

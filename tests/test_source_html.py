@@ -123,6 +123,10 @@ LINES = "def f():\n    return 1\n"
         '<table class="highlight"><tr><td id="L1" class="blob-num" data-line-number="1"></td>'
         '<td class="blob-code">def f():</td></tr>\n  <tr><td id="L2" class="blob-num" data-line-number="2"></td>\n'
         '<td class="blob-code">    return 1</td></tr></table>',
+        # Trac
+        '<table class="code"><thead><tr><th class="lineno">Line</th><th class="content">&nbsp;</th></tr></thead><tbody>'
+        '<tr><th id="L1"><a href="#L1">1</a></th><td>def f():</td></tr><tr><th id="L2"><a href="#L2">2</a></th>'
+        "<td>    return 1</td></tr></tbody></table>",
         # highlightjs-line-numbers
         '<pre><code class="hljs"><table class="hljs-ln"><tr><td class="hljs-ln-line hljs-ln-numbers" '
         'data-line-number="1"><div class="hljs-ln-n" data-line-number="1"></div></td><td class="hljs-ln-code">def f():'
@@ -396,7 +400,46 @@ def test_html_valid_utf8_is_stronger_than_a_declaration(declared: str, written: 
     assert text_of(page.encode(written)) == text
 
 
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("<head><title/><script src='x'/><style/></head><body><p>a</p><p/><div/>b</body>", "a\n\nb"),
+        ("<body><p>1 <![CDATA[< 2 & 3]]></p></body>", "1 < 2 & 3"),
+        ("<body><a id='x'/><p>a<br/>b</p><textarea/>c</body>", "a\nb\n\nc"),
+        ("<body>a <![CDATA[never closed</body>", "a"),
+        (
+            "<body><mml:math xmlns:mml='http://www.w3.org/1998/Math/MathML'><mml:mfrac><mml:mn>1</mml:mn>"
+            "<mml:mn>2</mml:mn></mml:mfrac></mml:math></body>",
+            "1/2",
+        ),
+    ],
+)
+def test_xhtml_loses_nothing_to_what_html_reads_differently(inner: str, expected: str) -> None:
+    page = f'<?xml version="1.0" encoding="utf-8"?>\n<html xmlns="http://www.w3.org/1999/xhtml">{inner}</html>'
+    assert text_of(page) == expected
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_html_in_utf16_without_a_mark_is_recognised_although_a_syllable_has_a_nul(encoding: str) -> None:
     page = "<html><head><title>안내</title></head><body><p>가나다: 가격은 가게마다 다르다.</p></body></html>"
     assert text_of(page.encode(encoding)) == "가나다: 가격은 가게마다 다르다."
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "x<sup>1" * 5_000,
+        "<ruby>a<rt>b" * 5_000,
+        "<pre>\n\nx" * 5_000,
+        "<select>" + "<option>x" * 5_000,
+        "<svg><text>x" * 2_000,
+        "<math>" + "<msup><mn>1</mn>" * 5_000,
+        "<div><template shadowrootmode=open>x" * 500,
+        "<ol reversed><li>x" * 1_000,
+        "<div class=gutter>" * 2_000 + "x",
+        "<iframe srcdoc='<p>x'></iframe>" * 200,
+        "<table><tr><td>x" * 2_000,
+    ],
+)  # fmt: skip
+def test_html_nested_without_end_is_read(page: str) -> None:
+    assert "x" in body(page) or "b" in body(page) or "1" in body(page)

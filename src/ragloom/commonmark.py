@@ -11,43 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ragloom.markdown_lines import (
+    ATX,
+    FENCE,
+    ITEM,
+    RULE,
+    TABLE_RULE,
+    UNDERLINE,
+    atx_title,
+    front_matter,
+    html_start,
+    title_lines,
+)
+
 Kind = Literal["heading", "code", "opaque"]
 
 _MAX_DEPTH = 50
 """Levels of quotes and lists that are opened; deeper marks are text."""
-_ATX = re.compile(r"(#{1,6})(?:[ \t]+(.*))?$")
-_FENCE = re.compile(r"(`{3,}|~{3,})(.*)$")
-_UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
-_RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
-_ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
-TABLE_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
-"""Possessive, since a line of a million blanks would otherwise take the square of that."""
-_REFERENCE = re.compile(
-    r"""\[(?:[^\[\]\\]|\\.){1,999}\]:[ \t]*(?:<[^<>]*>|[^\s<]\S*)(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*$"""
-)
-_FRONT_MATTER = {  # mark: what its lines begin with, and a line with a key
-    "---": (re.compile(r"[\w\"'.-][^:]*:(?:\s|$)|#|\s|- |$"), re.compile(r"[\w\"'.-][^:]*:(?:\s|$)")),
-    "+++": (re.compile(r".*"), re.compile(r"[\w\"'.-]+\s*=|\[")),
-}
-# fmt: off
-_BLOCK_TAGS = (
-    "address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|"
-    "fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu|"
-    "menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr|"
-    "track|ul"
-)
-# fmt: on
-_RAW_TAGS = "script|pre|style|textarea"
-_ATTRIBUTE = r"""\s++[a-zA-Z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
-_HTML_STARTS = [  # start, end (None is a blank line)
-    (re.compile(rf"<(?:{_RAW_TAGS})(?:\s|>|$)", re.I), re.compile(rf"</(?:{_RAW_TAGS})>", re.I)),
-    (re.compile(r"<!--"), re.compile(r"-->")),
-    (re.compile(r"<\?"), re.compile(r"\?>")),
-    (re.compile(r"<![a-zA-Z]"), re.compile(r">")),
-    (re.compile(r"<!\[CDATA\["), re.compile(r"\]\]>")),
-    (re.compile(rf"</?(?:{_BLOCK_TAGS})(?:\s|/?>|$)", re.I), None),
-]  # fmt: skip
-_HTML_TAG = re.compile(rf"(?:<[a-zA-Z][a-zA-Z0-9-]*+(?:{_ATTRIBUTE})*+\s*+/?>|</[a-zA-Z][a-zA-Z0-9-]*+\s*+>)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +85,13 @@ def structure(lines: Sequence[str]) -> Structure:
         lines: without their line ends.
     """
     parser = _Parser()
-    start = _front_matter(lines)
+    start = front_matter(lines)
     if start:
         parser.parts.append(Part("opaque", 0, start - 1))
     for number in range(start, len(lines)):
         parser.read(number, lines[number].expandtabs(4) if "\t" in lines[number] else lines[number])
     parser.finish(len(lines))
     return Structure(parser.parts, parser.quotes)
-
-
-def _front_matter(lines: Sequence[str]) -> int:
-    """Counts the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
-    mark = lines[0].rstrip() if lines else ""
-    if mark not in _FRONT_MATTER:
-        return 0
-    allowed, key = _FRONT_MATTER[mark]
-    keys = 0
-    for number in range(1, len(lines)):
-        line = lines[number].rstrip()
-        if line == mark or (line == "..." and mark == "---"):
-            return number + 1 if keys else 0
-        if not allowed.match(line):
-            return 0
-        keys += bool(key.match(line))
-    return 0
 
 
 class _Parser:
@@ -251,8 +214,8 @@ class _Parser:
 
     def _item(self, text: str, matched: int) -> re.Match[str] | None:
         """Matches the marker of a list item, where the line is no rule, underline or part of a paragraph."""
-        item = _ITEM.match(text)
-        if item is None or _RULE.match(text):
+        item = ITEM.match(text)
+        if item is None or RULE.match(text):
             return None
         paragraph = self._paragraph(matched)
         if paragraph is None:
@@ -296,21 +259,21 @@ class _Parser:
 
     def _marked(self, number: int, text: str, matched: int) -> bool:
         """Reads a line that is a heading or rule, or begins fenced code or HTML."""
-        if atx := _ATX.match(text):
+        if atx := ATX.match(text):
             self._begin(matched, number)
             self.parts.append(Part("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
             return True
         paragraph = self._paragraph(matched)
-        if paragraph and _UNDERLINE.match(text) and (title := _title(paragraph.lines)):
+        if paragraph and UNDERLINE.match(text) and (title := title_lines(paragraph.lines)):
             references = len(paragraph.lines) - len(title)
             level = 1 if text[0] == "=" else 2
             self.parts.append(Part("heading", paragraph.first + references, number, level, " ".join(title)))
             self._leaf = None
             return True
-        if _RULE.match(text):
+        if RULE.match(text):
             self._begin(matched, number)
             return True
-        if (fence := _FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
+        if (fence := FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
             self._begin(matched, number)
             end = re.compile(rf"{re.escape(fence[1][0])}{{{len(fence[1])},}}$")
             self._leaf = _Leaf("fence", number, end=end, last=number)
@@ -318,18 +281,14 @@ class _Parser:
         return text.startswith("<") and self._html(number, text, matched)
 
     def _html(self, number: int, text: str, matched: int) -> bool:
-        for start, end in _HTML_STARTS:
-            if start.match(text):
-                self._begin(matched, number)
-                self._leaf = _Leaf("html", number, end=end, last=number)
-                if end is not None and end.search(text):
-                    self._end_leaf()
-                return True
         lazy = self._leaf is not None and self._leaf.kind == "paragraph" and not self._opened
-        if lazy or not _HTML_TAG.match(text):
+        block = html_start(text, interrupts=lazy)
+        if block is None:
             return False
         self._begin(matched, number)
-        self._leaf = _Leaf("html", number, last=number)
+        self._leaf = _Leaf("html", number, end=block.end, last=number)
+        if block.end is not None and block.end.search(text):
+            self._end_leaf()
         return True
 
     def _begin(self, matched: int, number: int) -> None:
@@ -343,18 +302,3 @@ def _indent(line: str, at: int) -> int:
     while end < len(line) and line[end] == " ":
         end += 1
     return end - at
-
-
-def _title(lines: list[str]) -> list[str]:
-    """Gives the lines of a paragraph without the link reference definitions at its beginning."""
-    at = 0
-    while at < len(lines) and _REFERENCE.match(lines[at]):
-        at += 1
-    return lines[at:]
-
-
-def atx_title(text: str) -> str:
-    """Gives a heading's text without the hashes that close it, where a blank stands before them."""
-    title = text.strip()
-    open = title.rstrip("#")
-    return open.strip() if not open or open[-1] in " \t" else title

@@ -15,7 +15,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
-from ragloom.commonmark import TABLE_RULE, Part, Structure, atx_title, structure
+from ragloom.commonmark import Part, Structure, structure
+from ragloom.markdown_lines import TABLE_RULE, atx_title
 from ragloom.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
 
 Kind = Literal["heading", "text", "table", "code"]

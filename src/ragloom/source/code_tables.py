@@ -74,16 +74,26 @@ def _numbers_of(gutter: Any, code: Any) -> bool:
 def _line_rows(table: Any, rows: list[list[Any]]) -> set[int]:
     """Finds the number cells of a table that has a row for each line of code."""
     found: set[int] = set()
-    for cells in filter(None, rows):
+    for at, cells in enumerate(filter(None, rows)):
         gutter, code = cells[0], cells[-1]
         number = gutter.text().strip()
-        named = bool(_GUTTER.search(_classes(gutter))) or "data-line-number" in gutter.attributes
-        if len(cells) < 2 or not named or (number and not number.isdecimal()):
+        if at == 0 and len(rows) > 1 and all(cell.tag == "th" for cell in cells) and not number.isdecimal():
+            found.update(cell.mem_id for cell in cells)  # the header of Trac's listings
+            continue
+        if len(cells) < 2 or not _is_gutter(gutter) or (number and not number.isdecimal()):
             return set()
         if not _CODE.search(f"{_classes(code)} {_classes(table)}") and code.css_first("pre,code") is None:
             return set()
         found.update(cell.mem_id for cell in cells[:-1])
     return found
+
+
+def _is_gutter(cell: Any) -> bool:
+    """Tells whether a cell is marked as one for line numbers."""
+    attributes = cell.attributes
+    if "data-line-number" in attributes or re.fullmatch(r"[Ll]-?\d+", attributes.get("id") or ""):
+        return True
+    return bool(_GUTTER.search(_classes(cell)))
 
 
 def _classes(element: Any) -> str:

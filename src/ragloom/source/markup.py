@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, SelectolaxError
 
 from ragloom.source.base import CannotRead
 from ragloom.source.code_tables import is_line_number, listing_parts
 from ragloom.source.forms import input_text, options_shown
-from ragloom.source.mathml import math_text
+from ragloom.source.mathml import is_math, math_text
 from ragloom.source.ordinals import OpenLists, number_of
 from ragloom.source.rendering import Renderer
 from ragloom.source.scripts import Scripts, tex_text
 from ragloom.source.shown import Slots, is_hidden
+from ragloom.source.xhtml import as_html
 
 # fmt: off
 _BLOCKS = frozenset([
@@ -56,7 +57,7 @@ def html_text(html: str) -> tuple[str, str | None]:
     Raises:
         CannotRead: it is a frameset.
     """
-    page = _parsed(html)
+    page = _parsed(as_html(html))
     titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
     title = " ".join(next(titles, "").split())
     text = _Walk().text(page)
@@ -67,7 +68,7 @@ def html_text(html: str) -> tuple[str, str | None]:
 
 def _parsed(html: str) -> LexborHTMLParser:
     try:
-        return LexborHTMLParser(html, scripting=True)
+        return LexborHTMLParser(html, scripting=True, options=LexborDocumentOptions.WO_EVENTS)
     except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
         raise MemoryError from error
 
@@ -79,6 +80,10 @@ def _holds_table(table: Any) -> bool:
             return True
         child = child.next
     return False
+
+
+def _is_one_line(code: Any) -> bool:
+    return "\n" not in code.text().strip() and len(code.css("br,div,p")) < 2
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
@@ -136,9 +141,11 @@ class _Walk:
         """
         climbed: set[int] = set()
         for inner in root.css("table,h1,h2,h3,h4,h5,h6,pre"):
-            if inner.tag == "pre" and "\n" not in inner.text().strip() and len(inner.css("br,div,p")) < 2:
+            outer, code = inner.parent, inner.tag == "pre"
+            if code and (outer is None or outer.mem_id not in climbed) and _is_one_line(inner):
                 continue
-            outer = inner.parent
+            if code:
+                climbed.add(inner.mem_id)  # code within it says nothing more
             while outer is not None and outer.mem_id not in climbed:
                 climbed.add(outer.mem_id)
                 if outer.tag == "table":
@@ -146,9 +153,9 @@ class _Walk:
                 outer = outer.parent
         for table in root.css("table"):
             if not _holds_table(table):
-                gutters, code = listing_parts(table)
+                gutters, listings = listing_parts(table)
                 self._gutters |= gutters
-                self._listings |= code
+                self._listings |= listings
                 if gutters:
                     self._layout.add(table.mem_id)
 
@@ -168,7 +175,7 @@ class _Walk:
     def _start(self, element: Any) -> list[Any]:
         """Opens an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
-        if tag == "math":
+        if is_math(tag):
             self._formula(element)
             return []
         if tag == "select":
@@ -269,7 +276,7 @@ class _Walk:
 
     def _end(self, element: Any) -> None:
         tag = element.tag.lower()
-        if tag in ("math", "select", "img", "input"):
+        if is_math(tag) or tag in ("select", "img", "input"):
             return
         if self._kept_lines and self._kept_lines[-1] == element.mem_id:
             self._kept_lines.pop()

@@ -28,6 +28,16 @@ def math_text(element: Any) -> str:
     return " ".join(text.split())
 
 
+def is_math(tag: str) -> bool:
+    """Tells whether a tag is `math`, with or without a prefix such as `mml:`."""
+    return tag == "math" or tag.endswith(":math")
+
+
+def _name(element: Any) -> str:
+    """Gives an element's name without a prefix."""
+    return str(element.tag).rpartition(":")[2]
+
+
 def _children(element: Any) -> Iterator[Any]:
     child = element.first_child
     while child is not None:
@@ -37,7 +47,7 @@ def _children(element: Any) -> Iterator[Any]:
 
 
 def _rendered(element: Any, depth: int) -> str:
-    tag = element.tag
+    tag = _name(element)
     if tag in _HIDDEN:
         return ""
     if depth > _MAX_DEPTH:
@@ -90,7 +100,7 @@ def _fraction(element: Any, parts: list[str]) -> str:
 
 def _scripts(element: Any, parts: list[str]) -> str:
     """Renders `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
-    tag = element.tag
+    tag = _name(element)
     if len(parts) != (3 if tag in ("msubsup", "munderover") else 2):
         return " ".join(parts)
     base, below, above = parts[0], "", parts[-1]
@@ -111,7 +121,7 @@ def _over_and_under(base: str, below: str, above: str) -> str:
 
 def _multiscripts(element: Any, parts: list[str]) -> str:
     """Renders indices on both sides: `_6^14 C` for carbon 14."""
-    kinds = [child.tag for child in _children(element)]
+    kinds = [_name(child) for child in _children(element)]
     at = kinds.index("mprescripts") if "mprescripts" in kinds else len(kinds)
     base, after, before = parts[0] if parts else "", parts[1:at], parts[at + 1 :]
     for below, above in zip(after[::2], after[1::2], strict=False):
@@ -144,7 +154,7 @@ def _table(element: Any, parts: list[str]) -> str:
     before = element.prev
     while before is not None and not before.is_element_node:
         before = before.prev
-    fenced = before is not None and before.tag == "mo" and before.text().strip() in _OPENING
+    fenced = before is not None and _name(before) == "mo" and before.text().strip() in _OPENING
     return formulas.matrix([[part] for part in parts], fenced=fenced or len(parts) < 2)
 
 

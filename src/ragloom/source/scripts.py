@@ -15,6 +15,8 @@ _ORDINAL_AFTER_DIGIT = re.compile(r"(?:st|nd|rd|th|er|ers|re|res|e|es|eme|ème|�
 _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|rs?|gr|st|ste|t|te)", re.I)
 _SIGNS = re.compile(r"[^\w\s]+")
 _TEX = re.compile(r"\{\\(?:display|text|script)style\s*(.*)\}", re.DOTALL)
+_MAX_LEVELS = 10
+"""Levels of raised and lowered text that are marked; what is deeper is added as it stands."""
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
 
 
@@ -28,6 +30,7 @@ class Scripts:
     def __init__(self, out: Renderer) -> None:
         self._out = out
         self._open: list[tuple[Any, str]] = []  # mark, the character before it
+        self._levels = 0  # of raised and lowered text
         self._guard = ""  # what must not follow directly: `digit` or `word`
 
     def add(self, text: str, *, kept_lines: bool = False) -> None:
@@ -62,7 +65,9 @@ class Scripts:
         """Opens an inline element."""
         tag = element.tag
         if tag in ("sup", "sub"):
-            self._open.append((self._out.mark(), self._out.last_sign()))
+            self._levels += 1
+            if self._levels <= _MAX_LEVELS:
+                self._open.append((self._out.mark(), self._out.last_sign()))
         elif tag == "rt":
             self._out.add("(")
         elif tag == "q":
@@ -71,11 +76,13 @@ class Scripts:
     def end(self, element: Any) -> None:
         """Closes an inline element."""
         tag = element.tag
-        if tag in ("sup", "sub") and self._open:
-            mark, before = self._open.pop()
-            text = self._out.taken(mark)
-            if text is not None:
-                self._set(element, text, before)
+        if tag in ("sup", "sub"):
+            self._levels -= 1
+            if self._levels < _MAX_LEVELS:
+                mark, before = self._open.pop()
+                text = self._out.taken(mark)
+                if text is not None:
+                    self._set(element, text, before)
         elif tag == "rt":
             self._out.add(")")
         elif tag == "q":

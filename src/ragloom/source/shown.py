@@ -35,7 +35,7 @@ def is_hidden(element: Any) -> bool:
     if tag == "img":
         return not _shows_alternative(element)
     if tag == "rt":
-        return not element.text().strip()
+        return not any(not node.text().isspace() for node in element.traverse(include_text=True) if node.is_text_node)
     style = attributes.get("style")
     if style and _INVISIBLE.search(style):
         return not _is_shown_as_image(element)
@@ -55,7 +55,7 @@ def _neighbours(element: Any) -> list[Any]:
 
 
 def _holds_math(element: Any) -> bool:
-    return element.tag == "math" or element.css_first("math") is not None
+    return element.css_first("math") is not None  # the element itself, or one inside it
 
 
 def _shows_alternative(image: Any) -> bool:
