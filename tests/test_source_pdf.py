@@ -124,6 +124,26 @@ def test_pdf_values_and_free_text_stand_where_a_viewer_shows_them(annotation: st
     assert text_of(pdf_of(shown(72, 744, "Label:"), annotations=[annotation], more=form)) == expected
 
 
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (widget("Tx", "/V (232324) /AP << /N 9 0 R >>"), "Label: 232,324.00"),
+        (widget("Tx", "/AP << /N 9 0 R >>"), "Label: 232,324.00"),
+        (widget("Tx", "/V (2\r3\r2\r,324.00) /AP << /N 9 0 R >>"), "Label:\n2\n3\n2\n,324.00"),
+        ("<< /Type /Annot /Subtype /Stamp /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label: 232,324.00"),
+        ("<< /Type /Annot /Subtype /FreeText /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label: 232,324.00"),
+        ("<< /Type /Annot /Subtype /Stamp /F 2 /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label:"),
+    ],
+)
+def test_pdf_appearance_of_an_annotation_is_read_where_it_is_not_the_value(annotation: str, expected: str) -> None:
+    drawn = "BT /F1 12 Tf 2 4 Td (232,324.00) Tj ET"
+    form = (
+        "<< /Type /XObject /Subtype /Form /BBox [0 0 200 18] /Resources << /Font << /F1 5 0 R >> >> "
+        f"/Length {len(drawn)} >>\nstream\n{drawn}\nendstream"
+    )
+    assert text_of(pdf_of(shown(72, 744, "Label:"), annotations=[annotation], more={9: form})) == expected
+
+
 def test_pdf_tick_stands_at_its_label_and_values_of_one_line_in_order() -> None:
     ticks = "/AS /Yes /AP << /N << /Yes 9 0 R /Off 9 0 R >> >>"
     notes = [
@@ -160,6 +180,12 @@ def test_pdf_ligatures_from_right_to_left_are_in_logical_order(codes: dict[int, 
     glyphs = "".join(f"{code:04x}" for code in reversed(codes))  # drawn from left to right
     content = f"BT /F1 14 Tf 200 700 Td <{glyphs}> Tj ET"
     assert text_of(pdf_of(content, more=mapped_font(codes))).replace(" ", "") == expected
+
+
+def test_pdf_mark_drawn_after_its_letter_from_left_to_right_stands_after_it() -> None:
+    codes = {1: "\u064a", 2: "\u0636", 3: "\u064b", 4: "\u0627"}
+    content = "BT /F1 14 Tf 200 700 Td [<00040002> 450 <0003> 50 <0001>] TJ ET"
+    assert text_of(pdf_of(content, more=mapped_font(codes))) == "\u064a\u0636\u064b\u0627"
 
 
 VERTICAL = {

@@ -104,22 +104,32 @@ class Glyphs:
         """Says whether a glyph stands on a horizontal line."""
         return bool(abs(pdfium.FPDFText_GetCharAngle(self._page, int(at))) < 0.01)
 
-    def order_ligatures(self) -> None:
-        """Puts the letters of right-to-left ligatures, which PDFium reverses with the line, in logical order."""
+    def order_right_to_left(self) -> None:
+        """Puts ligatures and marks, which PDFium reverses with their line, in logical order."""
         codes, boxes = self.codes, self.boxes
         rtl = (codes >= 0x590) & (codes < 0x900)
         if not rtl.any():
             return
         same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1)
         same &= boxes[1:, 2] > boxes[1:, 0]
-        start = None
-        for at in [*np.flatnonzero(same), len(codes)]:
-            if start is None:
-                start = end = at
-            elif at != end + 1:
-                self._order(start, end + 2)
-                start = at
-            end = at
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], same, [0]))))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            self._order(start, end + 1)
+        for at in np.flatnonzero(rtl[1:] & rtl[:-1] & ~same):
+            if unicodedata.combining(chr(codes[at])) and not unicodedata.combining(chr(codes[at + 1])):
+                self._attach(at)
+
+    def _attach(self, at: int) -> None:
+        """Puts a mark after the letter that it stands over, when PDFium has them the other way round."""
+        codes, boxes = self.codes, self.boxes
+        centre = (boxes[at, 0] + boxes[at, 2]) / 2
+        if not boxes[at + 1, 0] < centre < boxes[at + 1, 2]:
+            return
+        codes[at : at + 2], boxes[at : at + 2] = codes[[at + 1, at]], boxes[[at + 1, at]]
+        if at >= 2 and codes[at - 1] == 32 and boxes[at - 1, 0] == boxes[at - 1, 2]:  # generated for the mark
+            gap = boxes[at - 2, 0] - boxes[at, 2]
+            if gap < _TOUCHING * (boxes[at, 1] - boxes[at, 3]):
+                codes[at - 1] = 0
 
     def _order(self, start: int, end: int) -> None:
         letters = "".join(map(chr, self.codes[start:end]))

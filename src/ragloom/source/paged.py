@@ -101,11 +101,11 @@ class _Reader:
         try:
             glyphs = Glyphs(page.get_textpage())
             glyphs.drop_outside(page.get_bbox())
-            glyphs.order_ligatures()
+            glyphs.order_right_to_left()
             separate(glyphs)
-            add_annotations(glyphs, self._document, page)
             if glyphs.unmapped() > 0.5:
                 self._unmapped.append(number + 1)
+            add_annotations(glyphs, self._document, number)
             text = glyphs.text()
         except pypdfium2.PdfiumError:
             self._bad.append(number + 1)
