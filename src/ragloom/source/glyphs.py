@@ -117,7 +117,7 @@ class Glyphs:
             self._order(start, end + 1)
         for at in np.flatnonzero(rtl[1:] & rtl[:-1] & ~same):
             if unicodedata.combining(chr(codes[at])) and not unicodedata.combining(chr(codes[at + 1])):
-                self._attach(at)
+                self._attach(int(at))
 
     def _attach(self, at: int) -> None:
         """Puts a mark after the letter that it stands over, when PDFium has them the other way round."""
