@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pdf_files import mapped_font, pdf_of, shown, widget
 from ragloom.source import fallback_font
 from ragloom.source.base import CannotRead
 from ragloom.source.formats import parsed
+from ragloom.source.glyphs import Glyphs
 
 CASES = Path(__file__).parent / "cases"
 
@@ -68,6 +70,7 @@ def test_pdf_cells_never_become_one_word_or_number(content: str, expected: list[
         ("BT /F1 12 Tf 0 1 -1 0 300 100 Tm (12345) Tj ET", "12345"),
         ("BT /F1 12 Tf .8 .6 -.6 .8 300 100 Tm (12345 words) Tj ET", "12345 words"),
         (shown(72, 700, "CO") + shown(90.7, 697, "2", 7) + shown(98, 700, "total"), "CO2 total"),
+        (shown(30, 720, "Text", 38) + shown(100, 689, "Layer", 38), "Text\nLayer"),
         (shown(72, 700, "requerida") + shown(123, 705, "6", 7) + shown(127, 700, "."), "requerida6."),
     ],
 )
@@ -186,6 +189,19 @@ def test_pdf_mark_drawn_after_its_letter_from_left_to_right_stands_after_it() ->
     codes = {1: "\u064a", 2: "\u0636", 3: "\u064b", 4: "\u0627"}
     content = "BT /F1 14 Tf 200 700 Td [<00040002> 450 <0003> 50 <0001>] TJ ET"
     assert text_of(pdf_of(content, more=mapped_font(codes))) == "\u064a\u0636\u064b\u0627"
+
+
+def test_pdf_word_from_right_to_left_that_was_not_reversed_is_in_logical_order() -> None:
+    """PDFium gives ActualText of Chrome's PDFs so: the letters from left to right."""
+    word = "\u0625\u0636\u0627\u0641"
+    for letters in (word, word[::-1]):
+        glyphs = object.__new__(Glyphs)
+        glyphs.codes = np.array([ord(letter) for letter in f"a {letters} b"], np.uint32)
+        left = np.arange(8) * 7.0 if letters != word else np.array([0, 7, 35, 28, 21, 14, 42, 49])
+        glyphs.boxes = np.stack([left, left * 0 + 10, left + 7, left * 0], axis=1).astype(np.float32)
+        glyphs.before = {}
+        glyphs.order_right_to_left()
+        assert glyphs.text() == f"a {word} b"
 
 
 VERTICAL = {

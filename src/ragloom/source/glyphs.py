@@ -105,19 +105,30 @@ class Glyphs:
         return bool(abs(pdfium.FPDFText_GetCharAngle(self._page, int(at))) < 0.01)
 
     def order_right_to_left(self) -> None:
-        """Puts ligatures and marks, which PDFium reverses with their line, in logical order."""
+        """Puts words, ligatures and marks from right to left in logical order.
+
+        PDFium reverses lines: the letters of a ligature with them, and some words (ActualText) not at all.
+        """
         codes, boxes = self.codes, self.boxes
         rtl = (codes >= 0x590) & (codes < 0x900)
         if not rtl.any():
             return
-        same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1)
-        same &= boxes[1:, 2] > boxes[1:, 0]
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], same, [0]))))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            self._order(start, end + 1)
-        for at in np.flatnonzero(rtl[1:] & rtl[:-1] & ~same):
+        same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1) & (boxes[1:, 2] > boxes[1:, 0])
+        for start, end in _stretches(same):
+            letters = "".join(map(chr, codes[start : end + 1]))
+            if letters not in _IN_ORDER or letters[::-1] in _IN_ORDER:
+                self._reverse(start, end + 1)
+        for start, end in _stretches(rtl):
+            steps = np.diff(boxes[start:end, 0] + boxes[start:end, 2])
+            if (steps > 0).sum() > (steps <= 0).sum():
+                self._reverse(start, end)
+        for at in map(int, np.flatnonzero(rtl[1:] & rtl[:-1] & ~same)):
             if unicodedata.combining(chr(codes[at])) and not unicodedata.combining(chr(codes[at + 1])):
-                self._attach(int(at))
+                self._attach(at)
+
+    def _reverse(self, start: int, end: int) -> None:
+        self.codes[start:end] = self.codes[start:end][::-1].copy()
+        self.boxes[start:end] = self.boxes[start:end][::-1].copy()
 
     def _attach(self, at: int) -> None:
         """Puts a mark after the letter that it stands over, when PDFium has them the other way round."""
@@ -125,16 +136,11 @@ class Glyphs:
         centre = (boxes[at, 0] + boxes[at, 2]) / 2
         if not boxes[at + 1, 0] < centre < boxes[at + 1, 2]:
             return
-        codes[at : at + 2], boxes[at : at + 2] = codes[[at + 1, at]], boxes[[at + 1, at]]
+        self._reverse(at, at + 2)
         if at >= 2 and codes[at - 1] == 32 and boxes[at - 1, 0] == boxes[at - 1, 2]:  # generated for the mark
             gap = boxes[at - 2, 0] - boxes[at, 2]
             if gap < _TOUCHING * (boxes[at, 1] - boxes[at, 3]):
                 codes[at - 1] = 0
-
-    def _order(self, start: int, end: int) -> None:
-        letters = "".join(map(chr, self.codes[start:end]))
-        if letters not in _IN_ORDER or letters[::-1] in _IN_ORDER:
-            self.codes[start:end] = self.codes[start:end][::-1].copy()
 
     def text(self) -> str:
         """Joins the glyphs, and what is put before them."""
@@ -144,6 +150,12 @@ class Glyphs:
             parts += [_string(codes[end:at]), *self.before[at]]
             end = at
         return "".join((*parts, _string(codes[end:])))
+
+
+def _stretches(flags: Array) -> list[tuple[int, int]]:
+    """Lists where flags are set without a break: first, and the one after the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags, [0])))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _string(codes: Array) -> str:
@@ -201,6 +213,9 @@ class _Pairs:
         self.fused = direct & (gap > _APART) & (words[1:] | words[:-1]) & ~_spaced(gap, direct)
         lines = np.cumsum(np.isin(glyphs.codes, (10, 13)))[at]
         near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _APART)
+        larger, smaller = np.maximum(self._high[1:], self._high[:-1]), np.minimum(self._high[1:], self._high[:-1])
+        moved = np.abs(self._middle[1:] - self._middle[:-1])
+        near &= moved < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
         self.torn = (lines[1:] > lines[:-1]) & (near | self._downwards())
         touching = (self.ahead < _TOUCHING) & (self.ahead > -_OVERLAP) & (overlap > 0)
         self.shifted = (direct | self.torn) & touching & ~self.fused & self._powers()
