@@ -261,7 +261,7 @@ def test_fallback_font_is_small_and_whole() -> None:
 def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
     text, _, warnings = parsed("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
     assert text == "\fgood\f"  # page numbers stay
-    assert warnings == ["page 1, 3 of 3 cannot be read: the file is damaged there"]
+    assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
 
 
 def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
@@ -272,14 +272,16 @@ def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
 def test_pdf_page_of_glyphs_without_characters_is_named() -> None:
     strange = "<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FirstChar 1 /LastChar 8 /Widths [500 500 500] >>"
     drawn = "BT /F1 12 Tf 72 700 Td <0102030405060708> Tj ET"
-    with pytest.raises(CannotRead, match="maps to no characters; recognise its text"):
+    with pytest.raises(CannotRead, match="maps to no characters, so that the text may be wrong"):
         text_of(pdf_of(drawn, font=strange))
     both = pdf_of(f"{drawn} BT /F2 12 Tf 72 600 Td (5) Tj ET", font=strange)
     fonts = b"/F2 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
     both = re.sub(rb"(/Resources << /Font << /F1 5 0 R )>> >> >>", rb"\1" + fonts, both)
     text, _, warnings = parsed("a.pdf", both)
     assert text.strip() == "5"
-    assert warnings == ["page 1 of 1 has mostly glyphs that the file maps to no characters; recognise its text (OCR)"]
+    assert warnings == [
+        "page 1 of 1: mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)"
+    ]
 
 
 def test_pdf_characters_outside_the_basic_plane_are_whole() -> None:

@@ -93,12 +93,21 @@ class Glyphs:
         self.codes[outside & (self.codes > 32)] = 0  # a generated line end has the box of nothing
 
     def unmapped(self) -> float:
-        """Estimates the share of glyphs without a mapping to Unicode, by a sample."""
+        """Estimates the share of glyphs without a mapping to Unicode, by a sample.
+
+        Of such a glyph PDFium gives the code in its font, which often is the character all the same.
+        """
         visible = self.visible
         sample = visible[:: max(1, len(visible) // MAP_CHECKS)]
-        wrong = sum(pdfium.FPDFText_HasUnicodeMapError(self._page, int(at)) == 1 for at in sample)
-        estimate = wrong * len(visible) / max(1, len(sample)) + self._controls
-        return float(estimate / max(1, len(visible) + self._controls))
+        wrong = [at for at in sample if pdfium.FPDFText_HasUnicodeMapError(self._page, int(at)) == 1]
+        share = len(wrong) / max(1, len(sample)) if not _is_words(_string(self.codes[wrong])) else 0.0
+        return float((share * len(visible) + self._controls) / max(1, len(visible) + self._controls))
+
+    def baseline(self, at: int) -> float:
+        """Returns the height of the line that a glyph stands on, in page units."""
+        x, y = ctypes.c_double(), ctypes.c_double()
+        pdfium.FPDFText_GetCharOrigin(self._page, int(at), x, y)
+        return y.value
 
     def upright(self, at: int) -> bool:
         """Says whether a glyph stands on a horizontal line."""
@@ -152,6 +161,13 @@ class Glyphs:
         return "".join((*parts, _string(codes[end:])))
 
 
+def _is_words(text: str) -> bool:
+    """Says whether a text of Latin letters may be words: a third to a half of their letters are vowels."""
+    letters = [c for c in unicodedata.normalize("NFD", text.lower()) if "a" <= c <= "z"]
+    vowels = sum(letter in "aeiouy" for letter in letters)
+    return 2 * len(letters) > len(text) and 0.3 <= vowels / max(1, len(letters)) <= 0.6
+
+
 def _stretches(flags: Array) -> list[tuple[int, int]]:
     """Lists where flags are set without a break: first, and the one after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags, [0])))).tolist()
@@ -183,7 +199,8 @@ def separate(glyphs: Glyphs) -> None:
         if not blank and pairs.level[k] and pairs.ahead[k] > _TOUCHING:
             glyphs.before[int(at[k + 1])].append(" ")
     for k in np.flatnonzero(pairs.shifted):
-        glyphs.before[int(at[k + 1])].append(pairs.mark(int(k)))
+        if mark := pairs.mark(int(k), glyphs.baseline(at[k + 1]) - glyphs.baseline(at[k])):
+            glyphs.before[int(at[k + 1])].append(mark)
 
 
 class _Pairs:
@@ -237,11 +254,13 @@ class _Pairs:
         signed = np.append(digits[2:], False) & np.isin(self._codes[1:], [ord(sign) for sign in "-−–+"]) & (raised > 0)
         return np.asarray(digits[:-1] & (digits[1:] | signed) & other & (np.abs(raised) > 0.1))
 
-    def mark(self, k: int) -> str:
-        """Shows how the second glyph of a pair is shifted."""
+    def mark(self, k: int, raised: float) -> str:
+        """Shows how the second glyph of a pair is shifted; nothing where only the fonts differ."""
+        if abs(raised) < 0.05 * max(self._high[k], self._high[k + 1]):
+            return ""
         if self._high[k + 1] >= self._high[k]:
             return " "
-        return "^" if self._middle[k + 1] > self._middle[k] else "_"
+        return "^" if raised > 0 else "_"
 
 
 def _are(codes: Array, kind: Callable[[str], bool]) -> Array:
