@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pdf_files import mapped_font, pdf_of, shown, widget
 from ragloom.source import fallback_font
 from ragloom.source.base import CannotRead
 from ragloom.source.formats import parsed
+from ragloom.source.glyphs import Glyphs
 
 CASES = Path(__file__).parent / "cases"
 
@@ -68,6 +70,7 @@ def test_pdf_cells_never_become_one_word_or_number(content: str, expected: list[
         ("BT /F1 12 Tf 0 1 -1 0 300 100 Tm (12345) Tj ET", "12345"),
         ("BT /F1 12 Tf .8 .6 -.6 .8 300 100 Tm (12345 words) Tj ET", "12345 words"),
         (shown(72, 700, "CO") + shown(90.7, 697, "2", 7) + shown(98, 700, "total"), "CO2 total"),
+        (shown(30, 720, "Text", 38) + shown(100, 689, "Layer", 38), "Text\nLayer"),
         (shown(72, 700, "requerida") + shown(123, 705, "6", 7) + shown(127, 700, "."), "requerida6."),
     ],
 )
@@ -124,6 +127,26 @@ def test_pdf_values_and_free_text_stand_where_a_viewer_shows_them(annotation: st
     assert text_of(pdf_of(shown(72, 744, "Label:"), annotations=[annotation], more=form)) == expected
 
 
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (widget("Tx", "/V (232324) /AP << /N 9 0 R >>"), "Label: 232,324.00"),
+        (widget("Tx", "/AP << /N 9 0 R >>"), "Label: 232,324.00"),
+        (widget("Tx", "/V (2\r3\r2\r,324.00) /AP << /N 9 0 R >>"), "Label:\n2\n3\n2\n,324.00"),
+        ("<< /Type /Annot /Subtype /Stamp /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label: 232,324.00"),
+        ("<< /Type /Annot /Subtype /FreeText /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label: 232,324.00"),
+        ("<< /Type /Annot /Subtype /Stamp /F 2 /Rect [180 740 380 758] /AP << /N 9 0 R >> >>", "Label:"),
+    ],
+)
+def test_pdf_appearance_of_an_annotation_is_read_where_it_is_not_the_value(annotation: str, expected: str) -> None:
+    drawn = "BT /F1 12 Tf 2 4 Td (232,324.00) Tj ET"
+    form = (
+        "<< /Type /XObject /Subtype /Form /BBox [0 0 200 18] /Resources << /Font << /F1 5 0 R >> >> "
+        f"/Length {len(drawn)} >>\nstream\n{drawn}\nendstream"
+    )
+    assert text_of(pdf_of(shown(72, 744, "Label:"), annotations=[annotation], more={9: form})) == expected
+
+
 def test_pdf_tick_stands_at_its_label_and_values_of_one_line_in_order() -> None:
     ticks = "/AS /Yes /AP << /N << /Yes 9 0 R /Off 9 0 R >> >>"
     notes = [
@@ -160,6 +183,25 @@ def test_pdf_ligatures_from_right_to_left_are_in_logical_order(codes: dict[int, 
     glyphs = "".join(f"{code:04x}" for code in reversed(codes))  # drawn from left to right
     content = f"BT /F1 14 Tf 200 700 Td <{glyphs}> Tj ET"
     assert text_of(pdf_of(content, more=mapped_font(codes))).replace(" ", "") == expected
+
+
+def test_pdf_mark_drawn_after_its_letter_from_left_to_right_stands_after_it() -> None:
+    codes = {1: "\u064a", 2: "\u0636", 3: "\u064b", 4: "\u0627"}
+    content = "BT /F1 14 Tf 200 700 Td [<00040002> 450 <0003> 50 <0001>] TJ ET"
+    assert text_of(pdf_of(content, more=mapped_font(codes))) == "\u064a\u0636\u064b\u0627"
+
+
+def test_pdf_word_from_right_to_left_that_was_not_reversed_is_in_logical_order() -> None:
+    """PDFium gives ActualText of Chrome's PDFs so: the letters from left to right."""
+    word = "\u0625\u0636\u0627\u0641"
+    for letters in (word, word[::-1]):
+        glyphs = object.__new__(Glyphs)
+        glyphs.codes = np.array([ord(letter) for letter in f"a {letters} b"], np.uint32)
+        left = np.arange(8) * 7.0 if letters != word else np.array([0, 7, 35, 28, 21, 14, 42, 49])
+        glyphs.boxes = np.stack([left, left * 0 + 10, left + 7, left * 0], axis=1).astype(np.float32)
+        glyphs.before = {}
+        glyphs.order_right_to_left()
+        assert glyphs.text() == f"a {word} b"
 
 
 VERTICAL = {
@@ -219,7 +261,7 @@ def test_fallback_font_is_small_and_whole() -> None:
 def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
     text, _, warnings = parsed("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
     assert text == "\fgood\f"  # page numbers stay
-    assert warnings == ["page 1, 3 of 3 cannot be read: the file is damaged there"]
+    assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
 
 
 def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
@@ -230,14 +272,16 @@ def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
 def test_pdf_page_of_glyphs_without_characters_is_named() -> None:
     strange = "<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FirstChar 1 /LastChar 8 /Widths [500 500 500] >>"
     drawn = "BT /F1 12 Tf 72 700 Td <0102030405060708> Tj ET"
-    with pytest.raises(CannotRead, match="maps to no characters; recognise its text"):
+    with pytest.raises(CannotRead, match="maps to no characters, so that the text may be wrong"):
         text_of(pdf_of(drawn, font=strange))
     both = pdf_of(f"{drawn} BT /F2 12 Tf 72 600 Td (5) Tj ET", font=strange)
     fonts = b"/F2 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
     both = re.sub(rb"(/Resources << /Font << /F1 5 0 R )>> >> >>", rb"\1" + fonts, both)
     text, _, warnings = parsed("a.pdf", both)
     assert text.strip() == "5"
-    assert warnings == ["page 1 of 1 has mostly glyphs that the file maps to no characters; recognise its text (OCR)"]
+    assert warnings == [
+        "page 1 of 1: mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)"
+    ]
 
 
 def test_pdf_characters_outside_the_basic_plane_are_whole() -> None:

@@ -93,38 +93,63 @@ class Glyphs:
         self.codes[outside & (self.codes > 32)] = 0  # a generated line end has the box of nothing
 
     def unmapped(self) -> float:
-        """Estimates the share of glyphs without a mapping to Unicode, by a sample."""
+        """Estimates the share of glyphs without a mapping to Unicode, by a sample.
+
+        Of such a glyph PDFium gives the code in its font, which often is the character all the same.
+        """
         visible = self.visible
         sample = visible[:: max(1, len(visible) // MAP_CHECKS)]
-        wrong = sum(pdfium.FPDFText_HasUnicodeMapError(self._page, int(at)) == 1 for at in sample)
-        estimate = wrong * len(visible) / max(1, len(sample)) + self._controls
-        return float(estimate / max(1, len(visible) + self._controls))
+        wrong = [at for at in sample if pdfium.FPDFText_HasUnicodeMapError(self._page, int(at)) == 1]
+        share = len(wrong) / max(1, len(sample)) if not _is_words(_string(self.codes[wrong])) else 0.0
+        return float((share * len(visible) + self._controls) / max(1, len(visible) + self._controls))
+
+    def baseline(self, at: int) -> float:
+        """Returns the height of the line that a glyph stands on, in page units."""
+        x, y = ctypes.c_double(), ctypes.c_double()
+        pdfium.FPDFText_GetCharOrigin(self._page, int(at), x, y)
+        return y.value
 
     def upright(self, at: int) -> bool:
         """Says whether a glyph stands on a horizontal line."""
         return bool(abs(pdfium.FPDFText_GetCharAngle(self._page, int(at))) < 0.01)
 
-    def order_ligatures(self) -> None:
-        """Puts the letters of right-to-left ligatures, which PDFium reverses with the line, in logical order."""
+    def order_right_to_left(self) -> None:
+        """Puts words, ligatures and marks from right to left in logical order.
+
+        PDFium reverses lines: the letters of a ligature with them, and some words (ActualText) not at all.
+        """
         codes, boxes = self.codes, self.boxes
         rtl = (codes >= 0x590) & (codes < 0x900)
         if not rtl.any():
             return
-        same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1)
-        same &= boxes[1:, 2] > boxes[1:, 0]
-        start = None
-        for at in [*np.flatnonzero(same), len(codes)]:
-            if start is None:
-                start = end = at
-            elif at != end + 1:
-                self._order(start, end + 2)
-                start = at
-            end = at
+        same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1) & (boxes[1:, 2] > boxes[1:, 0])
+        for start, end in _stretches(same):
+            letters = "".join(map(chr, codes[start : end + 1]))
+            if letters not in _IN_ORDER or letters[::-1] in _IN_ORDER:
+                self._reverse(start, end + 1)
+        for start, end in _stretches(rtl):
+            steps = np.diff(boxes[start:end, 0] + boxes[start:end, 2])
+            if (steps > 0).sum() > (steps <= 0).sum():
+                self._reverse(start, end)
+        for at in map(int, np.flatnonzero(rtl[1:] & rtl[:-1] & ~same)):
+            if unicodedata.combining(chr(codes[at])) and not unicodedata.combining(chr(codes[at + 1])):
+                self._attach(at)
 
-    def _order(self, start: int, end: int) -> None:
-        letters = "".join(map(chr, self.codes[start:end]))
-        if letters not in _IN_ORDER or letters[::-1] in _IN_ORDER:
-            self.codes[start:end] = self.codes[start:end][::-1].copy()
+    def _reverse(self, start: int, end: int) -> None:
+        self.codes[start:end] = self.codes[start:end][::-1].copy()
+        self.boxes[start:end] = self.boxes[start:end][::-1].copy()
+
+    def _attach(self, at: int) -> None:
+        """Puts a mark after the letter that it stands over, when PDFium has them the other way round."""
+        codes, boxes = self.codes, self.boxes
+        centre = (boxes[at, 0] + boxes[at, 2]) / 2
+        if not boxes[at + 1, 0] < centre < boxes[at + 1, 2]:
+            return
+        self._reverse(at, at + 2)
+        if at >= 2 and codes[at - 1] == 32 and boxes[at - 1, 0] == boxes[at - 1, 2]:  # generated for the mark
+            gap = boxes[at - 2, 0] - boxes[at, 2]
+            if gap < _TOUCHING * (boxes[at, 1] - boxes[at, 3]):
+                codes[at - 1] = 0
 
     def text(self) -> str:
         """Joins the glyphs, and what is put before them."""
@@ -134,6 +159,19 @@ class Glyphs:
             parts += [_string(codes[end:at]), *self.before[at]]
             end = at
         return "".join((*parts, _string(codes[end:])))
+
+
+def _is_words(text: str) -> bool:
+    """Says whether a text of Latin letters may be words: a third to a half of their letters are vowels."""
+    letters = [c for c in unicodedata.normalize("NFD", text.lower()) if "a" <= c <= "z"]
+    vowels = sum(letter in "aeiouy" for letter in letters)
+    return 2 * len(letters) > len(text) and 0.3 <= vowels / max(1, len(letters)) <= 0.6
+
+
+def _stretches(flags: Array) -> list[tuple[int, int]]:
+    """Lists where flags are set without a break: first, and the one after the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags, [0])))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _string(codes: Array) -> str:
@@ -161,7 +199,8 @@ def separate(glyphs: Glyphs) -> None:
         if not blank and pairs.level[k] and pairs.ahead[k] > _TOUCHING:
             glyphs.before[int(at[k + 1])].append(" ")
     for k in np.flatnonzero(pairs.shifted):
-        glyphs.before[int(at[k + 1])].append(pairs.mark(int(k)))
+        if mark := pairs.mark(int(k), glyphs.baseline(at[k + 1]) - glyphs.baseline(at[k])):
+            glyphs.before[int(at[k + 1])].append(mark)
 
 
 class _Pairs:
@@ -191,6 +230,9 @@ class _Pairs:
         self.fused = direct & (gap > _APART) & (words[1:] | words[:-1]) & ~_spaced(gap, direct)
         lines = np.cumsum(np.isin(glyphs.codes, (10, 13)))[at]
         near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _APART)
+        larger, smaller = np.maximum(self._high[1:], self._high[:-1]), np.minimum(self._high[1:], self._high[:-1])
+        moved = np.abs(self._middle[1:] - self._middle[:-1])
+        near &= moved < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
         self.torn = (lines[1:] > lines[:-1]) & (near | self._downwards())
         touching = (self.ahead < _TOUCHING) & (self.ahead > -_OVERLAP) & (overlap > 0)
         self.shifted = (direct | self.torn) & touching & ~self.fused & self._powers()
@@ -212,11 +254,13 @@ class _Pairs:
         signed = np.append(digits[2:], False) & np.isin(self._codes[1:], [ord(sign) for sign in "-−–+"]) & (raised > 0)
         return np.asarray(digits[:-1] & (digits[1:] | signed) & other & (np.abs(raised) > 0.1))
 
-    def mark(self, k: int) -> str:
-        """Shows how the second glyph of a pair is shifted."""
+    def mark(self, k: int, raised: float) -> str:
+        """Shows how the second glyph of a pair is shifted; nothing where only the fonts differ."""
+        if abs(raised) < 0.05 * max(self._high[k], self._high[k + 1]):
+            return ""
         if self._high[k + 1] >= self._high[k]:
             return " "
-        return "^" if self._middle[k + 1] > self._middle[k] else "_"
+        return "^" if raised > 0 else "_"
 
 
 def _are(codes: Array, kind: Callable[[str], bool]) -> Array:

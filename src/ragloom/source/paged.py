@@ -85,11 +85,14 @@ class _Reader:
         if len(self._bad) == count:
             raise CannotRead("it is a damaged PDF: none of its pages can be read" if count else "it has no page")
         for numbers, problem in (
-            (self._bad, "cannot be read: the file is damaged there"),
-            (self._unmapped, "has mostly glyphs that the file maps to no characters; recognise its text (OCR)"),
+            (self._bad, "cannot be read; the file is damaged there"),
+            (
+                self._unmapped,
+                "mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)",
+            ),
         ):
             if numbers:
-                warnings.append(f"{_named(numbers)} of {count} {problem}")
+                warnings.append(f"{_named(numbers)} of {count}: {problem}")
         return pages
 
     def _page(self, number: int) -> str:
@@ -101,11 +104,11 @@ class _Reader:
         try:
             glyphs = Glyphs(page.get_textpage())
             glyphs.drop_outside(page.get_bbox())
-            glyphs.order_ligatures()
+            glyphs.order_right_to_left()
             separate(glyphs)
-            add_annotations(glyphs, self._document, page)
             if glyphs.unmapped() > 0.5:
                 self._unmapped.append(number + 1)
+            add_annotations(glyphs, self._document, number)
             text = glyphs.text()
         except pypdfium2.PdfiumError:
             self._bad.append(number + 1)
@@ -118,7 +121,7 @@ class _Reader:
 def _named(numbers: list[int]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
-    return f"page {shown}{more}"
+    return f"page{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def rejoined(pages: list[str]) -> list[str]:
