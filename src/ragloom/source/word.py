@@ -196,8 +196,7 @@ class _Walk:
                 self.losses.fonts.add(font or "(none)")
             self._add(sign or "\ufffd")
         elif name == "fldChar":
-            if shown := self._fields.mark(element):
-                self._add(shown)
+            self._put(self._fields.mark(element))
         elif name == "instrText":
             self._fields.instruct(element.text or "")
         elif name in ("footnoteReference", "endnoteReference"):
@@ -209,7 +208,11 @@ class _Walk:
 
     def _add(self, text: str) -> None:
         """Adds inline text, unless it is a field's code."""
-        if self._fields.in_code or not text:
+        if not self._fields.in_code:
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        if not text:
             return
         if self._formula and text[0] in _LETTER and self._out.last_sign() in _LETTER:
             self._out.add(" ")

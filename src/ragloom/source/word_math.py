@@ -88,6 +88,8 @@ def _delimited(element: Any, parts: Parts) -> str:
     inner = _sign(element, "sepChr", "|").join(text.strip() for name, text in parts if name == "e")
     if len(parts) == 1 and _stands_alone(element, "m"):
         inner = inner.removeprefix("[").removesuffix("]")  # a matrix has its brackets already
+    elif len(parts) == 1 and _stands_alone(element, "f") and re.fullmatch(r"\(.* over .*\)", inner):
+        inner = inner[1:-1]  # and so has a binomial
     return f"{opening}{inner}{closing}"
 
 
@@ -113,7 +115,7 @@ def _is_sum(term: str) -> bool:
 
 def _function(element: Any, parts: Parts) -> str:
     name, argument = _part(parts, "fName").strip(), _part(parts, "e").strip()
-    bare = re.fullmatch(r"[\w.∞]+|[(\[{|⌊⌈‖].*", argument)
+    bare = re.fullmatch(r"[\w.∞]+(?:\([^()]*\))?|[(\[{|⌊⌈‖].*", argument)
     if not argument or not name:
         return name + argument
     return f"{name}{argument}" if argument.startswith("(") else f"{name} {argument}" if bare else f"{name}({argument})"
