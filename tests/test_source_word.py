@@ -404,3 +404,32 @@ def test_docx_chunk_without_its_part_is_named() -> None:
         "text",
         ["its text at none (no such part) is missing: it is not in this file"],
     )
+
+
+CHART = (
+    "<c:chartSpace xmlns:c='c' xmlns:a='a'><c:chart><c:title><c:tx><c:rich><a:p><a:r><a:t>Sold</a:t></a:r></a:p></c:rich>"
+    "</c:tx></c:title><c:plotArea><c:barChart>{}</c:barChart></c:plotArea></c:chart></c:chartSpace>"
+)
+SERIES = (
+    "<c:ser><c:tx><c:strRef><c:strCache><c:pt idx='0'><c:v>{}</c:v></c:pt></c:strCache></c:strRef></c:tx>"
+    "<c:cat><c:strRef><c:strCache><c:pt idx='0'><c:v>May</c:v></c:pt><c:pt idx='1'><c:v>June</c:v></c:pt></c:strCache>"
+    "</c:strRef></c:cat><c:val><c:numRef><c:numCache><c:pt idx='1'><c:v>{}</c:v></c:pt></c:numCache></c:numRef></c:val></c:ser>"
+)
+
+
+def test_docx_charts_and_diagrams_show_their_texts_and_values() -> None:
+    body = (
+        f"<w:p>{run('a')}<w:r><w:drawing><c:chart xmlns:c='c' r:id='x'/></w:drawing></w:r></w:p>"
+        "<w:p><w:r><w:drawing><d:relIds xmlns:d='d' r:dm='y'/></w:drawing></w:r></w:p>"
+        "<w:p><w:r><w:drawing><c:chart xmlns:c='c' r:id='none'/></w:drawing></w:r></w:p>"
+    )
+    chart = CHART.format(SERIES.format("Fen", "4.4000000000000004") + SERIES.format("Moor", "3"))
+    shape = "<d:pt><d:t><a:p><a:r><a:t>{}</a:t></a:r></a:p></d:t></d:pt>"
+    diagram = f"<d:dataModel xmlns:d='d' xmlns:a='a'>{shape.format('one')}<d:pt/>{shape.format('two')}</d:dataModel>"
+    found = parsed("a.docx", docx_bytes(body, chunks={"x": ("chart.xml", chart), "y": ("data.xml", diagram)}))
+    table = "|  | Fen | Moor |\n| --- | --- | --- |\n| May |  |  |\n| June | 4.4 | 3 |"
+    assert (found.text, found.warnings) == (f"a\n\nSold\n\n{table}\n\none\ntwo", [])
+
+
+def test_docx_runs_of_a_formula_are_one_word() -> None:
+    assert shown(f"<w:p><m:oMath>{r('group wit')}{r('h')}{r('1')}{r('2')}</m:oMath></w:p>") == "group with12"

@@ -1,7 +1,7 @@
 """DOCX to the markdown-like text that is stored: headings, lists, tables, notes, in order. Knows no other format.
 
 Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
-with the numbers that Word counts. Headers, footers, comments and pictures are left out.
+with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from lxml import etree
 from ragloom.source.base import CannotRead
 from ragloom.source.rendering import Renderer
 from ragloom.source.word_changes import is_hidden, is_unseen, joined_paragraphs, mark_removed, shows_text
+from ragloom.source.word_charts import chart_text, diagram_text
 from ragloom.source.word_embedded import Embedded
 from ragloom.source.word_fields import Fields
 from ragloom.source.word_math import math_text
@@ -153,6 +154,10 @@ class _Walk:
         elif name == "altChunk":
             self._close_lists(0)
             self._out.insert(self._embedded.text(attribute(element, "id")))
+        elif name == "chart" and attribute(element, "id"):
+            self._out.insert(self._embedded.drawn(attribute(element, "id"), chart_text))
+        elif name == "relIds":
+            self._out.insert(self._embedded.drawn(attribute(element, "dm"), diagram_text))
         else:
             return False
         return True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 from lxml import etree
@@ -44,7 +45,14 @@ def _rendered(name: str, element: Any, parts: Parts) -> str:
     if name in ("br", "cr", "tab"):
         return " "
     rule = _RULES.get(name)
-    return rule(element, parts) if rule is not None else formulas.joined(text for _, text in parts)
+    return rule(element, parts) if rule is not None else formulas.joined(_terms(parts))
+
+
+def _terms(parts: Parts) -> Iterator[str]:
+    """Yields the terms of a row; runs in a row are one, since Word cuts them anywhere."""
+    for is_run, group in groupby(parts, key=lambda part: part[0] == "r"):
+        texts = [text for _, text in group]
+        yield from ["".join(texts)] if is_run else texts
 
 
 def _part(parts: Parts, name: str) -> str:
