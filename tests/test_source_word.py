@@ -136,6 +136,18 @@ def code(text: str) -> str:
         (mark("begin") + code('SYMBOL 176 \\f "Symbol" \\s 10') + mark("end"), "°"),
         (mark("begin") + code("SYMBOL 0xFE \\f Wingdings") + mark("end"), "☒"),
         (mark("begin") + code("MACROBUTTON NoMacro [Click here]") + mark("end"), "[Click here]"),
+        (mark("begin") + code("EQ \\f(1,2)") + mark("end"), "1/2"),
+        (mark("begin") + code("EQ \\f(a+b;2)") + mark("end"), "(a+b)/2"),
+        (mark("begin") + code("eq \\o\\ac(○,1)") + mark("end"), "①"),
+        (mark("begin") + code("EQ \\o\\ac(○,비)") + mark("end"), "비"),
+        (mark("begin") + code("EQ \\r(3,x)") + mark("end"), "√[3](x)"),
+        (mark("begin") + code("EQ 10\\s\\up8(3)") + mark("end"), "10^3"),
+        (mark("begin") + code("EQ x\\s\\do4(1)") + mark("end"), "x_1"),
+        (mark("begin") + code("EQ \\b\\bc\\[(\\f(1,x))") + mark("end"), "[1/x]"),
+        (mark("begin") + code("EQ \\i\\su(1,n,k)") + mark("end"), "∑_1^n k"),
+        (mark("begin") + code("EQ \\a\\co2(1,2,3,4)") + mark("end"), "[1, 2; 3, 4]"),
+        (mark("begin") + code("EQ f(x)=\\f(1,g(x))") + mark("end"), "f(x)=1/(g(x))"),
+        (run("2") + mark("begin") + code("EQ \\f(1,2)") + mark("end") + run("x"), "2 1/2 x"),
         (mark("begin") + code("XE index") + mark("end") + run("seen"), "seen"),
         (run("a") + mark("begin") + run("b"), "ab"),
         (run("a") + mark("end") + mark("separate") + run("b"), "ab"),
@@ -246,6 +258,13 @@ def test_docx_formulas_of_their_own_have_a_line_each() -> None:
     one, two = (f"<m:oMath>{r(text)}</m:oMath>" for text in ("a=b", "c=d"))
     shown_ = shown(f"<w:p>{run('so')}<m:oMathPara>{one}</m:oMathPara><m:oMathPara>{two}</m:oMathPara></w:p>")
     assert shown_ == "so\na=b\nc=d"
+
+
+def test_docx_field_formulas_of_any_form_are_read() -> None:
+    deep = "\\f(" * 5_000 + "1,2" + ")" * 5_000
+    for text in (deep, "\\f(", "\\f(1", "\\", "((((", "\\b\\lc\\{(x", ",;)"):
+        field = f"{mark('begin')}{code('EQ ' + text)}{mark('end')}"
+        assert shown(f"<w:p>{run('seen')}{field}</w:p>").startswith("seen")
 
 
 def test_docx_formulas_nested_deeply_are_read() -> None:

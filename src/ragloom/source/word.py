@@ -178,7 +178,8 @@ class _Walk:
         elif name == "tc":
             properties = child(element, "tcPr")
             merged = child(properties, "vMerge")
-            continued = merged is not None and attribute(merged, "val") != "restart"
+            tracked = attribute(child(properties, "cellMerge"), "vMerge") == "cont"
+            continued = tracked or (merged is not None and attribute(merged, "val") != "restart")
             out.start_cell(whole(child(properties, "gridSpan"), 1), continued=continued)
         elif name == "txbxContent":
             self._stories.append("text box")
@@ -201,7 +202,8 @@ class _Walk:
                 self.losses.fonts.add(font or "(none)")
             self._add(sign or "\ufffd")
         elif name == "fldChar":
-            self._put(self._fields.mark(element))
+            shown = self._fields.mark(element)
+            (self._add_formula if shown and self._fields.formula else self._put)(shown)
         elif name == "instrText":
             self._fields.instruct(element.text or "")
         elif name in ("footnoteReference", "endnoteReference"):
@@ -229,7 +231,7 @@ class _Walk:
         if self._formula or (last in _LETTER and text[:1].isalnum()):
             self._add(" ")
         self._add(text)
-        self._formula = True
+        self._formula = bool(text)
 
     def _letters(self, element: Any) -> str:
         """Gives the text of a run; in a symbol font letters are signs."""
