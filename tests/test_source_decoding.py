@@ -49,6 +49,127 @@ def test_decoded_text_is_right_and_its_encoding_named(text: str, written: str, e
     assert decoded(text.encode(written)) == (text.removeprefix("\ufeff"), encoding)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "temp,area\n25℃,30㎡\n",
+        "※ 3℃",
+        "①,②",
+        "가격 3㎏",
+        "→ 5㎝",
+        "번호 №3",
+        '"℃"',
+        "±3℃; 5㎜",
+        "half ½",
+        "●,○,★",
+        "大韓民國",
+        "漢字",
+        "金,李,朴",
+        "甲,乙,丙",
+        "韓",
+        "뷁,쀍",
+        "똠",
+        "펲시",
+        "꿩",
+        "㈜한",
+        "unit: ㎖\nunit: ㎎\n",
+    ],
+)
+def test_decoded_korean_with_few_common_syllables_is_korean_and_reported_as_a_guess(text: str) -> None:
+    """All of it was read as Latin-1 without a word, since Korean was known by its frequent syllables alone."""
+    warnings: list[str] = []
+    assert decoded(text.encode("cp949"), None, warnings) == (text, "cp949")
+    assert len(warnings) == 1
+    assert warnings[0].startswith("its encoding is a guess: cp949 (")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "25°C",
+        "20°C,30°F\n",
+        "10 µm, 5 m², 3 m³",
+        "±5 %",
+        "a±b",
+        "3×4",
+        "Nº 1",
+        "§ 3",
+        "»Nein«",
+        "«Nada»",
+        "Größe",
+        "São Paulo",
+        "INFORMAÇÃO",
+        "Área",
+        "Çatal",
+        "Ærø",
+        "ÖÄÜ",
+        "Ångström 5 Å",
+        "Þór",
+        "à",
+        "½ cup",
+        "£5, ¥500",
+        "©2024 Müller",
+        "7·8",
+    ],
+)
+def test_decoded_western_signs_and_letters_stay_western(text: str) -> None:
+    assert decoded(text.encode("latin-1")) == (text, "latin-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (KOREAN, "cp949"),
+        ("한글 문서", "cp949"),
+        ("## können\n\nGröße\n", "latin-1"),
+        ("Le prix est de 20 € – “déjà” payé…", "cp1252"),
+        ("Größe 25 °C", "latin-1"),
+        (KOREAN, "utf-8"),
+    ],
+)
+def test_decoded_encoding_that_is_clear_is_no_guess(text: str, encoding: str) -> None:
+    warnings: list[str] = []
+    assert decoded(text.encode(encoding), None, warnings) == (text, encoding)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "encoding"),
+    [
+        ("これは自転車です", "shift_jis", "cp932"),
+        ("これは自転車です", "euc-jp", "euc_jp"),
+        ("我们的产品在中国", "gb18030", "gb18030"),
+        ("我們的產品在中國", "big5", "big5"),
+        ("Привет, мир", "cp1251", "cp1251"),
+    ],
+)
+def test_decoded_short_texts_of_other_scripts_are_the_most_plausible_and_a_guess(
+    text: str, written: str, encoding: str
+) -> None:
+    warnings: list[str] = []
+    assert decoded(text.encode(written), None, warnings) == (text, encoding)
+    assert warnings[0].startswith(f"its encoding is a guess: {encoding} (")
+
+
+def test_decoded_guess_names_what_would_fit_as_well() -> None:
+    warnings: list[str] = []
+    decoded("25℃".encode("cp949"), None, warnings)
+    assert "latin-1" in warnings[0]
+    assert warnings[0].endswith("would fit as well); save it as UTF-8 if its text is wrong")
+
+
+def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
+    content = "25℃,30㎡".encode("cp949")
+    for name in ("a.txt", "a.md", "a.csv", "a.tsv", "a.html"):
+        found = parsed(name, content)
+        assert "25℃" in found.text
+        assert any(warning.startswith("its encoding is a guess: cp949") for warning in found.warnings)
+    json = parsed("a.json", b'{"t": "' + content + b'"}')
+    assert json.text == "t: 25℃,30㎡"
+    declared = parsed("a.html", b"<meta charset=euc-kr><p>" + content)
+    assert (declared.text, declared.warnings) == ("25℃,30㎡", [])
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
 def test_decoded_utf8_is_exactly_what_was_written(text: str) -> None:
     assert decoded(text.encode()) == (text.removeprefix("\ufeff"), "utf-8")

@@ -60,7 +60,11 @@ def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
             '{"id": "x\\ud800", "text": "t"}',
             "the line has half of a surrogate pair (such as \\ud800), which is no character",
         ),
-        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply"),
+        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply: over 500 levels"),
+        (
+            '{"id": "x", "text": "y", "more": ' + "[" * 501 + "]" * 501 + "}",
+            "the line is nested too deeply: over 500 levels",
+        ),
         ('{"id": "first", "text": "again"}', "its id 'first' is that of line 1 already"),
         ('{"id": "x", "text": "' + "t" * 1000 + '"}', "the line has 0.0 MB, over source.max_line_mb=0.001"),
     ],

@@ -153,7 +153,7 @@ class Reading:
 
     def load(self) -> None:
         """Imports and loads what reading needs, so that workers share it."""
-        from ragloom.source import markup, paged, tabular, word  # noqa: F401
+        from ragloom.source import json_values, markup, paged, tabular, word  # noqa: F401
 
         list(self._chunking.spans("Ready."))
 

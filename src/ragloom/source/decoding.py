@@ -1,19 +1,20 @@
 """Bytes to text: which encoding, and the one normalisation that stored texts go through. Knows no file format.
 
-The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR), then
-`charset-normalizer` for what else is clear, then Latin-1. Every attempt is strict: a byte that fits no encoding makes
-the document unreadable, and is never dropped (TRAPS 35).
+The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR) where it
+is clearly Korean, then the most plausible of all encodings that fit every byte, which is reported as a guess. Every
+attempt is strict: a byte that fits no encoding makes the document unreadable, and is never dropped (TRAPS 35).
 """
 
 from __future__ import annotations
 
 import codecs
-import itertools
+import contextlib
 import re
 
 from charset_normalizer import from_bytes
 
 from ragloom.source.base import CannotRead
+from ragloom.source.plausibility import ENCODINGS, frequent_hangul, plausibility
 
 _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -43,18 +44,19 @@ _NO_ENCODINGS = frozenset(["punycode", "idna", "unicode-escape", "raw-unicode-es
 """What Python calls an encoding and no browser does; decoding punycode takes the square of a text's length."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _CP949_PAIR = re.compile(rb"[\xb0-\xc8][\xa1-\xfe]")
-_FREQUENT = frozenset("다이의는에을하고가은로지한사기자대시스인도일를리서전아어수정부라해나보성제구상과으주동것들그")
-"""The most frequent of the 11,172 Korean syllables: about half of any Korean text."""
+_MATERIAL = 4
+"""Hangul syllables from which on their frequencies prove something."""
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _SAMPLE = 200_000
 """Bytes that statistics look at; decoding always takes all."""
 
 
-def decoded(content: bytes, declared: str | None = None) -> tuple[str, str]:
+def decoded(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
     """Decodes a text file.
 
     Args:
         declared: the encoding that the document itself names (HTML's meta charset).
+        warnings: gets a sentence where the encoding is a guess.
 
     Returns:
         The text without a byte order mark, and the encoding used: `utf-8`, `utf-16-le`, `utf-16-be`, `cp949`,
@@ -63,7 +65,7 @@ def decoded(content: bytes, declared: str | None = None) -> tuple[str, str]:
     Raises:
         CannotRead: the bytes are no text, or fit no encoding.
     """
-    text, encoding = _marked(content) or _unmarked(content, declared)
+    text, encoding = _marked(content) or _unmarked(content, declared, [] if warnings is None else warnings)
     controls = len(_CONTROLS.findall(text[:_SAMPLE]))
     if controls > 0.01 * len(text[:_SAMPLE]) + 1:
         raise CannotRead("it is binary, not text")
@@ -81,7 +83,7 @@ def _marked(content: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _unmarked(content: bytes, declared: str | None) -> tuple[str, str]:
+def _unmarked(content: bytes, declared: str | None, warnings: list[str]) -> tuple[str, str]:
     if wide := _utf16(content):
         return wide
     if declared and (text := _declared(content, declared)):
@@ -96,7 +98,7 @@ def _unmarked(content: bytes, declared: str | None) -> tuple[str, str]:
         return korean, "cp949"
     if damage is not None:
         raise CannotRead(_damage("CP949 (Korean)", content, damage))
-    return _other(content)
+    return _likeliest(content, warnings)
 
 
 def _utf16(content: bytes) -> tuple[str, str] | None:
@@ -143,7 +145,7 @@ def _nearly_utf8(content: bytes, wrong_at: int) -> bool:
 
 
 def _cp949(content: bytes) -> tuple[str | None, int | None]:
-    """Decodes Korean.
+    """Decodes what is clearly Korean.
 
     Returns:
         The text, or None; and where it is clearly Korean but damaged the first wrong byte.
@@ -152,37 +154,53 @@ def _cp949(content: bytes) -> tuple[str | None, int | None]:
         text = content.decode("cp949")
     except UnicodeDecodeError as error:
         around = content[max(0, error.start - _SAMPLE // 2) : error.start + _SAMPLE // 2]
-        high = len(around) - len(around.translate(None, _HIGH_BYTES))
+        high = _high_bytes(around)
         pairs = 2 * len(_CP949_PAIR.findall(around))
         return None, error.start if high >= 40 and pairs > 0.8 * high else None
-    foreign = [found[0] for found in itertools.islice(re.finditer("[^\0-\x7f]", text), _SAMPLE)]
-    hangul = [c for c in foreign if "가" <= c <= "힣"]
-    common = sum(c.encode("cp949")[1] >= 0xA1 for c in hangul)
-    # Latin-1 that is valid CP949 gives Chinese characters, or the rare syllables outside KS X 1001.
-    korean = len(hangul) >= 0.6 * len(foreign) and common >= 0.8 * len(hangul)
-    # Korean with many Chinese characters: in Chinese (GBK) read as CP949 any syllable is as frequent as another.
-    mixed = len(hangul) >= 4 and sum(c in _FREQUENT for c in hangul) >= 0.3 * len(hangul)
-    return (text, None) if korean or mixed else (None, None)
+    # In Chinese (GBK) read as CP949 any syllable is as frequent as another.
+    count, frequent = frequent_hangul(text)
+    return (text if count >= _MATERIAL and frequent >= 0.6 else None), None
 
 
-def _other(content: bytes) -> tuple[str, str]:
-    high = len(content) - len(content.translate(None, _HIGH_BYTES))
+def _likeliest(content: bytes, warnings: list[str]) -> tuple[str, str]:
+    """Decodes by the most plausible of the encodings that fit every byte; reports what is not clear."""
     western = "cp1252" if re.search(rb"[\x80-\x9f]", content) else "latin-1"
-    # A guess needs material: on a few bytes charset-normalizer takes German for Central European or Mac.
-    if high >= 64 and high > 0.25 * len(content):
-        best = from_bytes(content[: _SAMPLE // 4]).best()
-        if best is not None:
-            try:
-                return content.decode(best.encoding), best.encoding
-            except UnicodeDecodeError:
-                pass  # the guess was made on the beginning; the rest refutes it
+    readings: list[tuple[float, str, str]] = []
+    for encoding in (*ENCODINGS, western):
+        with contextlib.suppress(UnicodeDecodeError):  # the encoding is not this one
+            text = content.decode(encoding)
+            readings.append((plausibility(text, encoding), encoding, text))
+    readings.sort(key=lambda reading: reading[0], reverse=True)  # stable: Korean first where all else is equal
+    best = readings[0] if readings else (0.0, "", "")
+    other = readings[1][0] if len(readings) > 1 else 0.0
+    high = _high_bytes(content)
+    # On a few bytes charset-normalizer takes German for Central European or Mac.
+    if (best[0] < 0.7 or best[0] - other < 0.1) and high >= 64 and high > 0.25 * len(content):
+        found = from_bytes(content[: _SAMPLE // 4]).best()
+        with contextlib.suppress(UnicodeDecodeError):  # it saw the beginning; the rest refutes it
+            if found is not None:
+                best = best[0], found.encoding, content.decode(found.encoding)
+    score, encoding, text = best
+    if not readings:
+        raise CannotRead(_unknown(content, western))
+    if score < 0.8 or score - other < 0.4 or encoding not in ("latin-1", "cp1252"):
+        also = ", ".join(name for _, name, _ in readings if name != encoding)
+        fits = f"{also} would fit as well" if also else "nothing in it proves it"
+        warnings.append(f"its encoding is a guess: {encoding} ({fits}); save it as UTF-8 if its text is wrong")
+    return text, encoding
+
+
+def _unknown(content: bytes, western: str) -> str:
     try:
-        return content.decode(western), western
+        content.decode(western)
     except UnicodeDecodeError as error:
-        reason = (
-            f"its encoding is unknown: byte 0x{content[error.start]:02x} at {error.start:,} fits none that was tried"
-        )
-        raise CannotRead(f"{reason}; save it as UTF-8") from None
+        at = error.start
+        return f"its encoding is unknown: byte 0x{content[at]:02x} at {at:,} fits none that was tried; save it as UTF-8"
+    return "its encoding is unknown; save it as UTF-8"
+
+
+def _high_bytes(content: bytes) -> int:
+    return len(content) - len(content.translate(None, _HIGH_BYTES))
 
 
 def _damage(encoding: str, content: bytes, at: int) -> str:

@@ -20,9 +20,12 @@ _FORMATS = {
     ".markdown": "markdown",
     ".html": "html",
     ".htm": "html",
+    ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".docm": "docx",
     ".csv": "csv",
+    ".tsv": "csv",
     ".json": "json",
 }
 _BINARY = {"pdf": "a PDF", "docx": "a DOCX"}
@@ -74,13 +77,14 @@ def parsed(id: str, content: bytes) -> Parsed:
     Raises:
         CannotRead: with a reason that is true of these bytes.
     """
-    format = _FORMATS[PurePosixPath(id).suffix.lower()]
+    suffix = PurePosixPath(id).suffix.lower()
+    format = _FORMATS[suffix]
     if not content:
         raise CannotRead("it is empty (0 bytes)")
     _check_kind(format, content)
     metadata: dict[str, Any] = {FORMAT_KEY: format}
     warnings: list[str] = []
-    text = _READERS[format](content, metadata, warnings)
+    text = (_tsv if suffix == ".tsv" else _READERS[format])(content, metadata, warnings)
     if not text or text.isspace():
         raise CannotRead("it is empty: it has no text")
     return Parsed(text, metadata, warnings)
@@ -106,26 +110,32 @@ def _check_kind(format: str, content: bytes) -> None:
 
 
 def _plain(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
-    text, metadata[ENCODING_KEY] = decoded(content)
+    text, metadata[ENCODING_KEY] = decoded(content, warnings=warnings)
     return normalised(text)
 
 
 def _csv(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.tabular import csv_text
 
-    return csv_text(_plain(content, metadata, warnings))
+    return csv_text(_plain(content, metadata, warnings), warnings)
+
+
+def _tsv(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
+    from ragloom.source.tabular import csv_text
+
+    return csv_text(_plain(content, metadata, warnings), warnings, tabs=True)
 
 
 def _json(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
-    from ragloom.source.tabular import json_text
+    from ragloom.source.json_values import json_text
 
-    return normalised(json_text(_plain(content, metadata, warnings)))
+    return normalised(json_text(_plain(content, metadata, warnings), warnings))
 
 
 def _html(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     from ragloom.source.markup import declared_encoding, html_text
 
-    text, metadata[ENCODING_KEY] = decoded(content, declared_encoding(content))
+    text, metadata[ENCODING_KEY] = decoded(content, declared_encoding(content), warnings)
     body, title = html_text(normalised(text))
     if title:
         metadata["title"] = normalised(title)

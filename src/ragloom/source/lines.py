@@ -23,6 +23,7 @@ from ragloom.errors import DataError
 from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source, identity, new_document, part_of_file, system_reason
+from ragloom.source.json_values import MAX_DEPTH, is_deeper
 from ragloom.source.settling import settled, trusted
 
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -240,7 +241,10 @@ def _object(line: bytes) -> dict[str, Any]:
     if len(line) > _MAX_VALUES < _values(line) and _values(_STRING.sub(b"", line)) > _MAX_VALUES:
         raise CannotRead(f"the line has over {_MAX_VALUES:,} values")
     try:
-        record = _DECODER.decode(line.decode("utf-8"))
+        text = line.decode("utf-8")
+        if is_deeper(text, MAX_DEPTH):
+            raise CannotRead(f"the line is nested too deeply: over {MAX_DEPTH} levels")
+        record = _DECODER.decode(text)
         if b"\\u" in line:  # nothing else makes half of a character
             json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
@@ -249,7 +253,7 @@ def _object(line: bytes) -> dict[str, Any]:
         raise CannotRead("the line has half of a surrogate pair (such as \\ud800), which is no character") from None
     except json.JSONDecodeError as error:
         raise CannotRead(f"the line is not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
+    except RecursionError:  # the caller's own calls leave no room for ours
         raise CannotRead("the line is nested too deeply") from None
     except ValueError as error:  # of the hooks below, and of integers over Python's 4,300 digits
         raise CannotRead(f"the line is not readable JSON: {error}") from None

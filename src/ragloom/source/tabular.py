@@ -1,159 +1,120 @@
-"""CSV and JSON to text that is understood in pieces: each value stands beside its name. Knows no other format."""
+"""CSV to text that is understood in pieces: each value stands beside its column's name. Knows no other format."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
+import re
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
-from ragloom.source.base import CannotRead
+from ragloom.source.csv_rows import Row, rows_of
+from ragloom.source.room import Room
 
-_DELIMITERS = ",;\t|"
-_SNIFFED_ROWS = 50
-_MAX_GROWTH = 50
-"""How many times as long as the file its text may be, over `_ANY_GROWTH`: names are repeated beside each value."""
-_ANY_GROWTH = 10_000_000  # characters
-# The limit is the process's own and guards nothing here: files are bounded by max_file_mb.
-csv.field_size_limit(2**31 - 1)
+_NUMBER = re.compile(r"[-+\d][\d.,:/ %-]*")
 
 
-def csv_text(text: str) -> str:
+def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
     """Renders each row below the header as a paragraph of `header: value` lines; blank cells are left out.
 
+    Lines above the header and below the table stay as they are, and so does a row with more cells than the table has:
+    which column its values belong to is not known.
+
+    Args:
+        warnings: gets a sentence for each kind of line that is no row of the table.
+        tabs: whether the file's name says that tabs separate cells.
+
     Raises:
-        CannotRead: a quote is wrong, or a row has more cells than the header.
+        CannotRead: the names would make the text too long.
     """
-    delimiter = _delimiter(text)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    paragraphs: list[str] = []
-    header: list[str] = []
-    names = ""
-    room = _Room(text, "its column names, repeated in each row,")
-    try:
-        for row in rows:
-            cells = [" ".join(cell.split()) for cell in row]
-            if not any(cells):
-                continue
-            if not header:
-                header = [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
-                names = ", ".join(filter(None, cells))
-                continue
-            while len(cells) > len(header) and not cells[-1]:
-                cells.pop()
-            if len(cells) > len(header):
-                counts = f"line {rows.line_num} has {len(cells)} cells, its header {len(header)}"
-                raise CannotRead(f"it is not a CSV table: {counts} (delimiter {delimiter!r})")
-            room.take(sum(len(name) + len(cell) + 3 for name, cell in zip(header, cells, strict=False) if cell))
-            paragraphs.append("\n".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False) if cell))
-    except csv.Error as error:
-        raise CannotRead(f"it is not a CSV table: {error} in line {rows.line_num}") from None
-    return "\n\n".join(paragraphs) or names
+    delimiter, rows = rows_of(text, tabs=tabs)
+    title, rows = _split_title(rows)
+    rows, footer = _split_footer(rows)
+    glue = {"\t": " ", "|": " | "}.get(delimiter, f"{delimiter} ")
+    room = Room(text, "its column names, repeated in each row,")
+    table = list(_table(rows, glue, room, warnings))
+    for kind, outside in (("above", title), ("below", footer)):
+        if outside:
+            warnings.append(f"{_lines(outside)} {kind} the table, kept as text")
+    _warn(warnings, [row for row in rows if row.misquoted], "quotes are wrong in {}, kept as ordinary characters")
+    return "\n\n".join([*(_as_text(row, glue) for row in title), *table, *(_as_text(row, glue) for row in footer)])
 
 
-class _Room:
-    """How long a text may still become."""
-
-    def __init__(self, text: str, what: str) -> None:
-        self._left = max(_ANY_GROWTH, _MAX_GROWTH * len(text))
-        self._what = what
-
-    def take(self, characters: int) -> None:
-        """Takes so many.
-
-        Raises:
-            CannotRead: there are none left.
-        """
-        self._left -= characters
-        if self._left < 0:
-            raise CannotRead(f"{self._what} would make its text over {_MAX_GROWTH} times as long; shorten the names")
-
-
-def _delimiter(text: str) -> str:
-    """Chooses the delimiter that cuts the first rows into most columns, all rows into equally many."""
-    beginning = "".join(itertools.islice(io.StringIO(text, newline=""), 4 * _SNIFFED_ROWS))
-    best, best_columns = ",", 1
-    for delimiter in _DELIMITERS:
-        widths: list[int] = []
-        try:
-            for row in csv.reader(io.StringIO(beginning, newline=""), delimiter=delimiter):
-                if row:
-                    widths.append(len(row))
-                if len(widths) == _SNIFFED_ROWS:
-                    break
-        except csv.Error:
+def _table(rows: list[Row], glue: str, room: Room, warnings: list[str]) -> Iterator[str]:
+    """Renders the rows below the header; only the header's names where there are none."""
+    if not rows:
+        return
+    cells = rows[0].cells
+    named, width = len(cells), max(len(cells), _width(rows[1:]))
+    header = [cell or f"column {n}" for n, cell in enumerate(cells + [""] * (width - named), start=1)]
+    if width > named:
+        warnings.append(f"its header has {named} names, most rows {width} cells: the last columns are named by number")
+    if len(rows) == 1:
+        yield ", ".join(filter(None, cells))
+    wider = []
+    for row in rows[1:]:
+        cells = row.cells
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        if len(cells) > width:
+            wider.append(row)
+            yield _as_text(row, glue)
             continue
-        if len(beginning) < len(text) and len(widths) > 1 and len(widths) < _SNIFFED_ROWS:
-            widths.pop()  # the last row may be cut
-        if widths and min(widths) == max(widths) > best_columns:
-            best, best_columns = delimiter, widths[0]
-    return best if best_columns > 1 else _most_frequent(text)
+        room.take(sum(len(name) + len(cell) + 3 for name, cell in zip(header, cells, strict=False) if cell))
+        yield "\n".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False) if cell)
+    counts = f"{len(wider[0].cells)} cells, its header {named}" if wider else ""
+    _warn(warnings, wider, "{} " + f"has more cells than the table ({counts}): kept as text, without column names")
 
 
-def _most_frequent(text: str) -> str:
-    header = text.lstrip("\n").partition("\n")[0]
-    return max(_DELIMITERS, key=header.count)
+def _split_title(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Splits off lines above the header: those with a cell or two where the rows have many."""
+    usual = _usual(rows)
+    for at, row in enumerate(rows):
+        filled = sum(map(bool, row.cells))
+        if 2 * filled > usual or (filled and len(row.cells) > 1 and not _is_header(rows[at + 1 : at + 2])):
+            return rows[:at], rows[at:]
+    return [], rows
 
 
-class _Number(str):
-    """A number as it is written: reading it as a value would change it."""
+def _is_header(rows: list[Row]) -> bool:
+    """Tells whether the next row looks like a header: several names and no number."""
+    return any(sum(map(bool, row.cells)) > 1 and not any(map(_NUMBER.fullmatch, row.cells)) for row in rows)
 
 
-def json_text(text: str) -> str:
-    """Renders each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
-
-    Raises:
-        CannotRead: it is not JSON; line and column are named.
-    """
-    try:
-        value = json.loads(
-            text, object_pairs_hook=_Members, parse_int=_Number, parse_float=_Number, parse_constant=_refused
-        )
-    except json.JSONDecodeError as error:
-        hint = "; files of one JSON value a line are read by source=jsonl" if error.msg == "Extra data" else ""
-        reason = f"it is not JSON: {error.msg} in line {error.lineno}, column {error.colno}{hint}"
-        raise CannotRead(reason) from None
-    except RecursionError:
-        raise CannotRead("it is JSON that is nested too deeply") from None
-    except ValueError as error:
-        raise CannotRead(f"it is not JSON: {error}") from None
-    room = _Room(text, "its names, repeated with each value below them,")
-    if isinstance(value, list) and not isinstance(value, _Members) and value:
-        return "\n".join(line for item in value for line in ("", *_lines(item, room))).removeprefix("\n")
-    return "\n".join(_lines(value, room))
+def _split_footer(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Splits off lines below the last full row: those with one cell where the rows have many."""
+    usual, end = _usual(rows), len(rows)
+    while end > 1 and usual > 1 and _is_note(rows[end - 1], usual):
+        end -= 1
+    return (rows[:end], rows[end:]) if end > 1 else (rows, [])
 
 
-class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object in their order, repeated names included."""
+def _is_note(row: Row, usual: int) -> bool:
+    if not row.cells[0] or any(row.cells[1:]):
+        return False
+    return len(row.cells) == 1 or usual > 2
 
 
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+def _usual(rows: list[Row]) -> int:
+    """Gives how many cells with text most rows have."""
+    counts = Counter(sum(map(bool, row.cells)) for row in rows)
+    return max(counts, key=lambda filled: (counts[filled], filled), default=0)
 
 
-def _lines(value: Any, room: _Room) -> Iterator[str]:
-    opened = [iter([("", value)])]
-    while opened:  # not recursive: nesting is the file's choice; and no path is made before it is needed
-        for path, value in opened[-1]:
-            if isinstance(value, list) and value:
-                opened.append(_inside(path, value))
-                break
-            line = f"{path}: {_scalar(value)}" if path else _scalar(value)
-            room.take(len(line) + 1)
-            yield line
-        else:
-            opened.pop()
+def _width(rows: list[Row]) -> int:
+    """Gives how many cells, without blank ones at the end, most rows have; 0 where there is no such number."""
+    counts = Counter(max((n for n, cell in enumerate(row.cells, start=1) if cell), default=0) for row in rows)
+    width, count = counts.most_common(1)[0] if counts else (0, 0)
+    return width if 2 * count > len(rows) > 1 else 0
 
 
-def _inside(path: str, value: list[Any]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, _Members):
-        return ((f"{path}.{name}" if path else name, item) for name, item in value)
-    return ((f"{path}[{number}]", item) for number, item in enumerate(value))
+def _as_text(row: Row, glue: str) -> str:
+    return glue.join(row.cells).strip(f" {glue}")
 
 
-def _scalar(value: Any) -> str:
-    if isinstance(value, _Members):
-        return "{}"
-    return value if isinstance(value, str) else json.dumps(value)
+def _lines(rows: list[Row]) -> str:
+    return f"line {rows[0].line:,} is" if len(rows) == 1 else f"{len(rows)} lines from line {rows[0].line:,} on are"
+
+
+def _warn(warnings: list[str], rows: list[Row], sentence: str) -> None:
+    if rows:
+        more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
+        warnings.append(sentence.format(f"line {rows[0].line:,}{more}"))

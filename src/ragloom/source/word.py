@@ -1,7 +1,7 @@
 """DOCX to the markdown-like text that is stored: headings, lists, tables, notes, in order. Knows no other format.
 
 Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
-with the numbers that Word counts. Headers, footers, comments and pictures are left out.
+with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from lxml import etree
 from ragloom.source.base import CannotRead
 from ragloom.source.rendering import Renderer
 from ragloom.source.word_changes import is_hidden, is_unseen, joined_paragraphs, mark_removed, shows_text
+from ragloom.source.word_charts import chart_text, diagram_text
 from ragloom.source.word_embedded import Embedded
 from ragloom.source.word_fields import Fields
 from ragloom.source.word_math import math_text
@@ -153,6 +154,10 @@ class _Walk:
         elif name == "altChunk":
             self._close_lists(0)
             self._out.insert(self._embedded.text(attribute(element, "id")))
+        elif name == "chart" and attribute(element, "id"):
+            self._out.insert(self._embedded.drawn(attribute(element, "id"), chart_text))
+        elif name == "relIds":
+            self._out.insert(self._embedded.drawn(attribute(element, "dm"), diagram_text))
         else:
             return False
         return True
@@ -173,7 +178,8 @@ class _Walk:
         elif name == "tc":
             properties = child(element, "tcPr")
             merged = child(properties, "vMerge")
-            continued = merged is not None and attribute(merged, "val") != "restart"
+            tracked = attribute(child(properties, "cellMerge"), "vMerge") == "cont"
+            continued = tracked or (merged is not None and attribute(merged, "val") != "restart")
             out.start_cell(whole(child(properties, "gridSpan"), 1), continued=continued)
         elif name == "txbxContent":
             self._stories.append("text box")
@@ -196,8 +202,8 @@ class _Walk:
                 self.losses.fonts.add(font or "(none)")
             self._add(sign or "\ufffd")
         elif name == "fldChar":
-            if shown := self._fields.mark(element):
-                self._add(shown)
+            shown = self._fields.mark(element)
+            (self._add_formula if shown and self._fields.formula else self._put)(shown)
         elif name == "instrText":
             self._fields.instruct(element.text or "")
         elif name in ("footnoteReference", "endnoteReference"):
@@ -209,7 +215,11 @@ class _Walk:
 
     def _add(self, text: str) -> None:
         """Adds inline text, unless it is a field's code."""
-        if self._fields.in_code or not text:
+        if not self._fields.in_code:
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        if not text:
             return
         if self._formula and text[0] in _LETTER and self._out.last_sign() in _LETTER:
             self._out.add(" ")
@@ -221,7 +231,7 @@ class _Walk:
         if self._formula or (last in _LETTER and text[:1].isalnum()):
             self._add(" ")
         self._add(text)
-        self._formula = True
+        self._formula = bool(text)
 
     def _letters(self, element: Any) -> str:
         """Gives the text of a run; in a symbol font letters are signs."""

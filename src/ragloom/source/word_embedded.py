@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Callable
 from email.message import EmailMessage
+from typing import Any
 
 from ragloom.source.base import CannotRead
 from ragloom.source.word_package import Package, damage_explained
@@ -41,6 +43,14 @@ class Embedded:
                 f"its embedded part {relation.target} is missing in the text: it is nested too deeply"
             )
         return ""
+
+    def drawn(self, id: str | None, render: Callable[[Any], str]) -> str:
+        """Reads the text of a chart or diagram; empty where its part is not there, like a picture."""
+        relation = self._package.relations.get(id or "")
+        if relation is None or relation.external or relation.target not in self._package.names:
+            return ""
+        with damage_explained():
+            return render(self._package.xml(relation.target))
 
     def miss(self, id: str | None) -> None:
         """Names a document that is kept elsewhere."""

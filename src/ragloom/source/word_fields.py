@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ragloom.source.word_eq import eq_text
 from ragloom.source.word_styles import attribute, child, is_on, local, whole
 from ragloom.source.word_symbols import symbol_shown
 
@@ -17,10 +18,14 @@ class Fields:
 
     Args:
         lost: collects the names of fields whose result is not stored.
+
+    Attributes:
+        formula: whether the field that ended last shows a formula.
     """
 
     def __init__(self, lost: set[str]) -> None:
         self._lost = lost
+        self.formula = False
         self._ends: dict[Any, bool] = {}  # begin of a field that has an end, whether it has a result
         self._open: list[Any] = []
         self._code: list[list[str]] = []  # instructions of the open fields whose code is being passed
@@ -51,6 +56,7 @@ class Fields:
     def mark(self, element: Any) -> str:
         """Opens, turns to the result of, or closes a field; gives the text that is shown there."""
         kind = attribute(element, "fldCharType")
+        self.formula = False
         if kind == "begin" and element in self._ends:
             self._open.append(element)
             shown = "" if self.in_code else form_value(child(element, "ffData"))
@@ -67,11 +73,14 @@ class Fields:
         """Gives what a field without a stored result shows."""
         name, _, rest = code.strip().partition(" ")
         name = name.upper()
+        self.formula = name == "EQ"
         if name == "SYMBOL":
             font = re.search(r'\\f\s+(?:"([^"]*)"|(\S+))', rest)
             number = re.match(r"\s*(0x[0-9a-fA-F]{1,6}|\d{1,6})", rest)
             point = f"{int(number.group(1), 0 if number.group(1).startswith('0x') else 10):X}" if number else None
             return symbol_shown(next(filter(None, font.groups()), None) if font else None, point) or ""
+        if name == "EQ":
+            return eq_text(rest)
         if name == "MACROBUTTON":
             return rest.strip().partition(" ")[2]
         if name in _COUNTED:

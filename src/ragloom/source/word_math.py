@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 from lxml import etree
@@ -44,7 +45,14 @@ def _rendered(name: str, element: Any, parts: Parts) -> str:
     if name in ("br", "cr", "tab"):
         return " "
     rule = _RULES.get(name)
-    return rule(element, parts) if rule is not None else formulas.joined(text for _, text in parts)
+    return rule(element, parts) if rule is not None else formulas.joined(_terms(parts))
+
+
+def _terms(parts: Parts) -> Iterator[str]:
+    """Yields the terms of a row; runs in a row are one, since Word cuts them anywhere."""
+    for is_run, group in groupby(parts, key=lambda part: part[0] == "r"):
+        texts = [text for _, text in group]
+        yield from ["".join(texts)] if is_run else texts
 
 
 def _part(parts: Parts, name: str) -> str:
@@ -88,6 +96,8 @@ def _delimited(element: Any, parts: Parts) -> str:
     inner = _sign(element, "sepChr", "|").join(text.strip() for name, text in parts if name == "e")
     if len(parts) == 1 and _stands_alone(element, "m"):
         inner = inner.removeprefix("[").removesuffix("]")  # a matrix has its brackets already
+    elif len(parts) == 1 and _stands_alone(element, "f") and re.fullmatch(r"\(.* over .*\)", inner):
+        inner = inner[1:-1]  # and so has a binomial
     return f"{opening}{inner}{closing}"
 
 
@@ -113,7 +123,7 @@ def _is_sum(term: str) -> bool:
 
 def _function(element: Any, parts: Parts) -> str:
     name, argument = _part(parts, "fName").strip(), _part(parts, "e").strip()
-    bare = re.fullmatch(r"[\w.∞]+|[(\[{|⌊⌈‖].*", argument)
+    bare = re.fullmatch(r"[\w.∞]+(?:\([^()]*\))?|[(\[{|⌊⌈‖].*", argument)
     if not argument or not name:
         return name + argument
     return f"{name}{argument}" if argument.startswith("(") else f"{name} {argument}" if bare else f"{name}({argument})"

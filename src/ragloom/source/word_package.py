@@ -89,7 +89,7 @@ class Package:
     def __init__(self, content: bytes, budget: Budget) -> None:
         self.budget = budget
         self._zip = zipfile.ZipFile(io.BytesIO(content))
-        self._names = frozenset(self._zip.namelist())
+        self.names = frozenset(self._zip.namelist())
         kinds = self._relations("").values()
         self.main = next((r.target for r in kinds if r.kind == "officeDocument"), "word/document.xml")
         self.relations = self._relations(self.main)
@@ -97,7 +97,7 @@ class Package:
     def related(self, kind: str) -> Any | None:
         """Parses the part of this kind that the main part names; None where there is none."""
         target = next((r.target for r in self.relations.values() if r.kind == kind and not r.external), None)
-        return self.xml(target) if target in self._names else None
+        return self.xml(target) if target in self.names else None
 
     def xml(self, part: str | None) -> Any:
         """Parses a part."""
@@ -124,7 +124,7 @@ class Package:
         """Reads the relations of a part by their ids; of the archive itself where the part has no name."""
         folder, _, name = part.rpartition("/")
         place = f"{folder}/_rels/{name}.rels".lstrip("/")
-        if place not in self._names:
+        if place not in self.names:
             return {}
         relations: dict[str, Relation] = {}
         for element in self.xml(place):
