@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.citations import verify
+from ragloom.citations.abstention import abstains
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.messages import NO_ANSWER, ending_note, finish_reason_of, reasoning_of
@@ -31,6 +32,7 @@ from ragloom.prompt import Prompt, Prompted
 from ragloom.records import Citation
 from ragloom.timing import collect, timed
 
+_ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
 _ABOVE = "[the text above is the model's reasoning; its answer:]"
 
 
@@ -257,6 +259,8 @@ class CitedQueryEngine(BaseQueryEngine):
             chunks = [to_chunk(node.node) for node in prompted.supplied]
             cited = verify(reply, chunks, functools.cache(self._stored_text))
         result.answer, result.citations = cited.answer, cited.citations
+        if abstains(cited.answer) and (scores := raw_scores(result.found)):
+            result.notes.append(f"no answer was found; {scores}")
         if result.unverified:
             result.notes.append(
                 f"{result.unverified} of {len(result.citations)} citations have no quote that is in the document"
@@ -321,6 +325,19 @@ class Shown:
 def _timed_next(replies: Iterator[ChatResponse]) -> ChatResponse | None:
     with timed("llm"), timed("total"):
         return next(replies, None)
+
+
+def raw_scores(found: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
+    """Says how well the best chunk matched in each way of searching; None where the retriever does not say so."""
+    best: dict[str, float] = {}
+    for _, node in found.values():
+        for name, label in _ARMS.items():
+            if (score := getattr(node, name, None)) is not None:
+                best[label] = max(score, best.get(label, score))
+    if not best:
+        return None
+    scores = ", ".join(f"{label} {best[label]:.4f}" if label in best else f"no {label}" for label in _ARMS.values())
+    return f"raw scores of the best matches: {scores}"
 
 
 def _complete(last: ChatResponse | None) -> ChatResponse:
