@@ -29,7 +29,7 @@ from ragloom.messages import NO_ANSWER, ending_note, finish_reason_of, reasoning
 from ragloom.nodes import to_chunk
 from ragloom.normal import whole_characters
 from ragloom.prompt import Prompt, Prompted
-from ragloom.records import Citation
+from ragloom.records import Chunk, Citation
 from ragloom.timing import collect, timed
 
 _ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
@@ -221,7 +221,9 @@ class CitedQueryEngine(BaseQueryEngine):
         if not result.nodes:
             return None
         with timed("prompt"):
-            prompted = self._prompt.fill(bundle.query_str, result.nodes)
+            reach = getattr(self._writer, "reads_around", 0)
+            around = functools.partial(self._around, functools.cache(self._stored_text), reach) if reach else None
+            prompted = self._prompt.fill(bundle.query_str, result.nodes, around)
         result.supplied = [node.node.node_id for node in prompted.supplied]
         result.passages = prompted.passages
         left_out = len(result.nodes) - len(result.supplied)
@@ -265,6 +267,14 @@ class CitedQueryEngine(BaseQueryEngine):
             result.notes.append(
                 f"{result.unverified} of {len(result.citations)} citations have no quote that is in the document"
             )
+
+    @staticmethod
+    def _around(stored_text: Callable[[str], str | None], reach: int, chunk: Chunk) -> tuple[str, str]:
+        """Returns so many characters before and after a chunk; none where the document no longer reads as it did."""
+        text = stored_text(chunk.document)
+        if text is None or text[chunk.start : chunk.end] != chunk.text:
+            return "", ""
+        return text[max(0, chunk.start - reach) : chunk.start], text[chunk.end : chunk.end + reach]
 
     def _stored_text(self, document: str) -> str | None:
         try:

@@ -17,7 +17,8 @@ _LONGEST = 400  # characters of a sentence that says it: a longer one says somet
 _SOURCES = (
     r"(?:(?:the|these|this|those|any of the|none of the|your|my)? ?(?:provided|given|supplied|available|above|"
     r"retrieved|numbered|source|reference)? ?(?:documents?|passages?|contexts?|texts?|sources?|materials?|"
-    r"excerpts?|articles?|information|documentation|content|knowledge base)(?: (?:provided|given|supplied|available|above|i have))?)"
+    r"excerpts?|articles?|information|documentation|content|knowledge base)"
+    r"(?: (?:provided|given|supplied|available|above|i have))?)"
 )
 _FACT = r"(?:information|answers?|details?|data|mention|evidence|indication|reference|statement|passages?|documents?)"
 _GIVEN = (

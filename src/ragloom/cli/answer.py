@@ -50,6 +50,7 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
         console.print(f"  {number} [red]NOT VERIFIED[/]: no source of this number was supplied")
         return
     where = escape(place(citation.document, supplied[citation.number - 1].metadata))
+    quote = escape(_one_line(citation.quote))
     if citation.verified:
         span = f"characters {citation.start}-{citation.end}"
         console.print(
