@@ -340,3 +340,37 @@ def test_option_that_only_extracts_is_no_judge(tmp_path: Path) -> None:
     (tmp_path / "judge" / "mine.yaml").write_text("_target_: ragloom.llm.extractive\nmax_sentences: 1\n")
     with pytest.raises(ConfigError, match="which judge=mine is not"):
         load(["metrics.answers=[correctness]", "answers=true", "judge=mine"], extra_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "error"])
+def test_filtered_or_failed_reply_is_a_failed_question_and_no_abstention(place: Path, reason: str) -> None:
+    with Servers() as server:
+        server.answered["captain"] = NO_ANSWER["en"]
+        server.finish_reason = reason
+        shown = evaluated(place, *server.overrides(), "metrics.answers=[f1,answered,abstained]", status=3, **ENV)
+        assert shown["counts"]["errors"] == len(QUESTIONS)
+        assert all(repr(reason) in line["error"] for line in queries(place, shown))
+        assert shown["metrics"]["abstained"] == shown["metrics"]["answered"] == shown["metrics"]["f1"] == 0.0
+        server.finish_reason = "stop"
+        again = evaluated(place, *server.overrides(), "metrics.answers=[f1,answered,abstained]", **ENV)
+    assert again["metrics"]["abstained"] == 1.0, "a failed reply is not kept: the next run asks again"
+
+
+def test_judges_reply_that_was_filtered_is_no_verdict(place: Path) -> None:
+    with Servers() as server:
+        evaluated(place, *server.overrides(), "metrics.answers=[f1]", **ENV)
+        server.finish_reason = "content_filter"
+        shown = judged(place, server)
+    assert shown["verdicts"]["faithfulness"]["not_judged"] == 3
+    assert "content_filter" in queries(place, shown)[0]["verdicts"]["faithfulness"]["reason"]
+
+
+def test_reasoning_of_writer_and_judge_is_no_part_of_answer_and_verdict(place: Path) -> None:
+    with Servers() as server:
+        server.answered["beds"] = f"<think>{NO_ANSWER['en']} Or [2]?</think>\n\nIt has four beds [1]."
+        server.replies = {"four beds [1]": f"Let me see: fail?\n</think>\n{said('pass')}"}
+        shown = judged(place, server)
+    beds = queries(place, shown)[2]
+    assert beds["answer"] == "It has four beds [1]."
+    assert beds["reasoning"] == f"{NO_ANSWER['en']} Or [2]?"
+    assert beds["metrics"]["faithfulness"] == beds["metrics"]["answered"] == 1.0

@@ -40,6 +40,10 @@ def test_table_row_is_a_sentence_of_its_own() -> None:
     assert ask("When is the Hill station open?", HOURS).startswith("| Hill | 9 to 18 | [1]")
 
 
+def sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in split_sentences(text)]
+
+
 @pytest.mark.parametrize("question", ["Where is the zebra?", "기린은 어디에 있나요?", "What is it?", "???"])
 def test_question_that_shares_no_term_gets_no_answer_in_its_language(question: str) -> None:
     assert ask(question, WARRANTY, HOURS) == NO_ANSWER[language_of(question)]
@@ -75,12 +79,12 @@ def test_bare_text_is_refused_not_answered_emptily() -> None:
 
 
 def test_headings_and_heads_of_tables_are_no_sentences() -> None:
-    assert list(split_sentences(WARRANTY)) == [
+    assert sentences(WARRANTY) == [
         "The frame is covered for ten years.",
         "Wear parts are covered for six months.",
         "Call us.",
     ]
-    assert list(split_sentences(HOURS)) == ["| Harbour | 7 to 22 |", "| Hill | 9 to 18 |"]
+    assert sentences(HOURS) == ["| Harbour | 7 to 22 |", "| Hill | 9 to 18 |"]
 
 
 @given(st.text('ab. \n|#-가나"[]1', max_size=80), st.text("ab가나 ", min_size=1, max_size=10))
@@ -91,3 +95,66 @@ def test_every_citation_of_an_extracted_answer_is_verified(passage: str, questio
     if reply not in NO_ANSWER.values():
         assert cited.citations
         assert all(citation.verified for citation in cited.citations), reply
+
+
+LONG = "Bikes are lent at the harbour. The frame is covered for ten years\nfrom the day of purchase. Call us soon."
+
+
+def blocks(*spans: tuple[int, int], text: str = LONG) -> list[TextBlock]:
+    return [
+        PassageBlock(
+            text=text[start:end],
+            number=number,
+            passage=text[start:end],
+            document="a.md",
+            start=start,
+            before=text[:start],
+            after=text[end:],
+        )
+        for number, (start, end) in enumerate(spans, start=1)
+    ]
+
+
+def answer_from(passages: list[TextBlock], question: str = "How long is the frame covered?", most: int = 3) -> str:
+    ask = QuestionBlock(text=question, question=question, language="en")
+    llm = SentenceLLM(multilingual(), max_sentences=most)
+    return llm.chat([ChatMessage(role="user", blocks=[*passages, ask])]).message.content or ""
+
+
+CUT = LONG.index("ten")
+
+
+@pytest.mark.parametrize("span", [(0, CUT), (CUT, len(LONG)), (CUT - 8, CUT + 3)], ids=["end", "start", "both"])
+def test_sentence_cut_by_a_chunks_border_is_completed_and_cited_where_it_stands(span: tuple[int, int]) -> None:
+    cited = verify(
+        answer_from(blocks(span), "How many years is the frame covered?"),
+        [Chunk("i", "a.md", "h", *span, LONG[slice(*span)])],
+        lambda _: LONG,
+    )
+    assert cited.answer == "The frame is covered for ten years from the day of purchase. [1]"
+    (citation,) = cited.citations
+    assert citation.verified
+    assert LONG[citation.start : citation.end] == "The frame is covered for ten years\nfrom the day of purchase."
+
+
+def test_overlapping_chunks_give_a_sentence_once() -> None:
+    reply = answer_from(blocks((0, CUT + 9), (CUT - 10, len(LONG))))
+    assert reply.count("ten years") == 2  # in the answer and in its quote
+    assert reply.count("[1]") == 2
+
+
+def test_sentence_beside_a_chunk_is_not_quoted() -> None:
+    assert answer_from(blocks((0, LONG.index("The"))), "frame covered ten years?") == NO_ANSWER["en"]
+
+
+@given(st.text("ab. \n|#-가나", max_size=60), st.text("ab가나 ", min_size=1, max_size=6), st.data())
+def test_every_citation_is_verified_wherever_chunks_are_cut(text: str, question: str, data: st.DataObject) -> None:
+    edges = st.integers(0, len(text))
+    spans = [tuple(sorted((data.draw(edges), data.draw(edges)))) for _ in range(3)]
+    spans = [span for span in spans if span[0] < span[1]]
+    reply = answer_from(blocks(*spans, text=text), question) if spans else NO_ANSWER["en"]
+    chunks = [Chunk("i", "a.md", "h", *span, text[slice(*span)]) for span in spans]
+    if reply != NO_ANSWER["en"]:
+        found = verify(reply, chunks, lambda _: text).citations
+        assert found
+        assert all(citation.verified for citation in found), (reply, spans)

@@ -217,3 +217,11 @@ def test_malformed_reply_of_the_reranking_llm_is_told() -> None:
         document,
     )
     assert made.search("frame").notes == ["reranker: 1 malformed replies"]
+
+
+def test_answer_that_finds_none_comes_with_the_raw_scores_of_the_best_matches() -> None:
+    result = engine(Scripted(reply="I do not know.")).answer("frame covered?")
+    (note,) = result.notes
+    best = max(getattr(node, "bm25_score", 0.0) for _, node in result.found.values())
+    assert note == f"no answer was found; raw scores of the best matches: no cosine similarity, BM25 score {best:.4f}"
+    assert not any("raw scores" in note for note in engine(Scripted(reply="Ten.")).answer("frame covered?").notes)

@@ -35,10 +35,17 @@ class PassageBlock(TextBlock):
     Attributes:
         number: as it is cited, from 1.
         passage: the chunk's own text, without number or title.
+        document: id of the chunk's document.
+        start: where the passage begins in it, in characters.
+        before, after: what stands around it in the stored document; "" where the LLM does not ask for it.
     """
 
     number: int
     passage: str
+    document: str = ""
+    start: int = 0
+    before: str = ""
+    after: str = ""
 
 
 class QuestionBlock(TextBlock):

@@ -32,6 +32,11 @@ def shifted(text: str, at: int) -> int:
 
 def whole_characters(text: str) -> str:
     """Joins surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
-    if text.isascii() or not _SURROGATE.search(text):
+    if is_whole(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def is_whole(text: str) -> bool:
+    """Tells whether a text has no half of a surrogate pair."""
+    return text.isascii() or not _SURROGATE.search(text)

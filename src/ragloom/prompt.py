@@ -1,6 +1,7 @@
 """The `prompt` group: question and chunks to chat messages, packed to a token budget. Knows no LLM."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore
 
     from ragloom.messages import Language
+    from ragloom.records import Chunk
+
+Around = Callable[["Chunk"], tuple[str, str]]
+"""Chunk -> the text before and after it in its document."""
 
 LABELS = {"en": "Question", "ko": "질문"}
 
@@ -56,8 +61,13 @@ class Prompt:
 
         return language_of(question) if self.language == "auto" else self.language
 
-    def fill(self, question: str, nodes: "list[NodeWithScore]") -> Prompted:
+    def fill(self, question: str, nodes: "list[NodeWithScore]", around: "Around | None" = None) -> Prompted:
         """Packs chunks in rank order while they fit the token budget; one that does not fit is left out whole.
+
+        Args:
+            question: as it was asked.
+            nodes: best first.
+            around: what stands around a chunk in its document, for an LLM that completes sentences by it.
 
         Raises:
             ConfigError: not even one chunk fits.
@@ -65,7 +75,7 @@ class Prompt:
         from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
         from ragloom.messages import PassageBlock, QuestionBlock
-        from ragloom.nodes import place
+        from ragloom.nodes import place, to_chunk
         from ragloom.tokenizer import load
 
         language, count = self.language_for(question), load(self.tokenizer).count
@@ -84,7 +94,19 @@ class Prompt:
             spent += tokens
             supplied.append(node)
             passages.append(text)
-            blocks.append(PassageBlock(text=text, number=len(supplied), passage=passage))
+            chunk = to_chunk(node.node)
+            before, after = around(chunk) if around is not None else ("", "")
+            blocks.append(
+                PassageBlock(
+                    text=text,
+                    number=len(supplied),
+                    passage=passage,
+                    document=chunk.document,
+                    start=chunk.start,
+                    before=before,
+                    after=after,
+                )
+            )
         if nodes and not supplied:
             raise ConfigError(
                 f"prompt: prompt.max_context_tokens={self.max_context_tokens} must hold at least one chunk; the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -22,15 +22,17 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.citations import verify
+from ragloom.citations.abstention import abstains
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.messages import NO_ANSWER, ending_note, finish_reason_of, reasoning_of
 from ragloom.nodes import to_chunk
 from ragloom.normal import whole_characters
 from ragloom.prompt import Prompt, Prompted
-from ragloom.records import Citation
+from ragloom.records import Chunk, Citation
 from ragloom.timing import collect, timed
 
+_ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
 _ABOVE = "[the text above is the model's reasoning; its answer:]"
 
 
@@ -219,7 +221,9 @@ class CitedQueryEngine(BaseQueryEngine):
         if not result.nodes:
             return None
         with timed("prompt"):
-            prompted = self._prompt.fill(bundle.query_str, result.nodes)
+            reach = getattr(self._writer, "reads_around", 0)
+            around = functools.partial(self._around, functools.cache(self._stored_text), reach) if reach else None
+            prompted = self._prompt.fill(bundle.query_str, result.nodes, around)
         result.supplied = [node.node.node_id for node in prompted.supplied]
         result.passages = prompted.passages
         left_out = len(result.nodes) - len(result.supplied)
@@ -257,10 +261,20 @@ class CitedQueryEngine(BaseQueryEngine):
             chunks = [to_chunk(node.node) for node in prompted.supplied]
             cited = verify(reply, chunks, functools.cache(self._stored_text))
         result.answer, result.citations = cited.answer, cited.citations
+        if abstains(cited.answer) and (scores := raw_scores(result.found)):
+            result.notes.append(f"no answer was found; {scores}")
         if result.unverified:
             result.notes.append(
                 f"{result.unverified} of {len(result.citations)} citations have no quote that is in the document"
             )
+
+    @staticmethod
+    def _around(stored_text: Callable[[str], str | None], reach: int, chunk: Chunk) -> tuple[str, str]:
+        """Returns so many characters before and after a chunk; none where the document no longer reads as it did."""
+        text = stored_text(chunk.document)
+        if text is None or text[chunk.start : chunk.end] != chunk.text:
+            return "", ""
+        return text[max(0, chunk.start - reach) : chunk.start], text[chunk.end : chunk.end + reach]
 
     def _stored_text(self, document: str) -> str | None:
         try:
@@ -321,6 +335,19 @@ class Shown:
 def _timed_next(replies: Iterator[ChatResponse]) -> ChatResponse | None:
     with timed("llm"), timed("total"):
         return next(replies, None)
+
+
+def raw_scores(found: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
+    """Says how well the best chunk matched in each way of searching; None where the retriever does not say so."""
+    best: dict[str, float] = {}
+    for _, node in found.values():
+        for name, label in _ARMS.items():
+            if (score := getattr(node, name, None)) is not None:
+                best[label] = max(score, best.get(label, score))
+    if not best:
+        return None
+    scores = ", ".join(f"{label} {best[label]:.4f}" if label in best else f"no {label}" for label in _ARMS.values())
+    return f"raw scores of the best matches: {scores}"
 
 
 def _complete(last: ChatResponse | None) -> ChatResponse:

@@ -30,9 +30,12 @@ def print_result(console: Console, result: Result, index: Index, *, explain: boo
         console.print("[bold]Sources[/]")
         for citation in result.citations:
             _print_citation(console, citation, supplied)
+        if result.unverified < len(result.citations):
+            console.print("[dim]quotes are compared with the documents; whether they bear the answer out is not[/]")
         console.print()
     if explain or result.answer is None:
         console.print(_found_table(result, chunks), soft_wrap=False)
+        console.print("[dim]dense, bm25: rank (raw score); a score fused of both only compares these chunks[/]")
     for note in result.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
     if explain:
@@ -47,9 +50,12 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
         console.print(f"  {number} [red]NOT VERIFIED[/]: no source of this number was supplied")
         return
     where = escape(place(citation.document, supplied[citation.number - 1].metadata))
+    quote = escape(_one_line(citation.quote))
     if citation.verified:
         span = f"characters {citation.start}-{citation.end}"
-        console.print(f'  {number} {where}, {span} [green]verified[/]: "{escape(_one_line(citation.quote))}"')
+        console.print(
+            f'  {number} {where}, {span}, [green]the quote is in the document[/]: "{escape(_one_line(citation.quote))}"'
+        )
     elif citation.quote:
         quote = escape(_one_line(citation.quote))
         console.print(f'  {number} {where} [red]NOT VERIFIED[/]: the quote is not in it: "{quote}"')

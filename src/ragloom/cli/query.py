@@ -15,6 +15,7 @@ from ragloom.cli.beforehand import demand_file, demand_ready
 from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.errors import ConfigError, DataError, RagloomError
 from ragloom.invocation import command, program
+from ragloom.normal import is_whole
 from ragloom.secrets import redact, redact_override
 
 if TYPE_CHECKING:
@@ -137,10 +138,22 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
             f"If it is the question, pass it on standard input: {program('query')} -"
         )
     if question == "-":
-        question = sys.stdin.read()
+        question = _from_standard_input()
     if not question.strip():
         raise ConfigError("the question must not be empty")
+    if not is_whole(question):
+        raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
     return question.strip(), overrides
+
+
+def _from_standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"the question on standard input must be written in {sys.stdin.encoding}, as this terminal is set; "
+            "for UTF-8 set PYTHONIOENCODING=utf-8"
+        ) from None
 
 
 def _ingest(assembly: Assembly) -> None:
@@ -207,10 +220,8 @@ def _question(line: bytes, number: int) -> str:
         raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"line {number}: question must be text and not empty")
-    try:
-        question.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair") from None
+    if not is_whole(question):
+        raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair")
     return question.strip()
 
 

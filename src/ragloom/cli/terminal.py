@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
 
 def guarded(run: Callable[[], int]) -> int:
     """Runs a program; an error that its text explains becomes one line a problem on standard error, and status 1."""
+    _take_all_characters()
     try:
         return run()
     except RagloomError as error:
@@ -34,6 +36,13 @@ def guarded(run: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output has gone (such as `| head`): nobody is left to tell
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - keeps the interpreter's flush at exit quiet
         return FAILED
+
+
+def _take_all_characters() -> None:
+    """Has output write a character that its encoding lacks, or half of one, as `\\uXXXX`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parsed(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str]) -> argparse.Namespace:
@@ -81,8 +90,20 @@ def _unknown_flag(text: str, argv: Sequence[str], parser: argparse.ArgumentParse
 
 def print_json(value: Any) -> None:
     """Prints one JSON value on one line of standard output, with every secret masked."""
-    sys.stdout.write(json.dumps(redact_tree(value), ensure_ascii=False, allow_nan=False) + "\n")
+    shown = redact_tree(value)
+    text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
+    if not _can_write(text):
+        text = json.dumps(shown, allow_nan=False)  # JSON has escapes of its own
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _can_write(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def report(error: RagloomError) -> None:

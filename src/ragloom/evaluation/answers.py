@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ragloom.citations.abstention import abstains
 from ragloom.evaluation.found import Asked, Scores
 from ragloom.gold import Query
 from ragloom.measures import JUDGED
-from ragloom.messages import NO_ANSWER, language_of
+from ragloom.messages import language_of
 from ragloom.metrics import Passage
-from ragloom.metrics.answers import abstains as says_none
 from ragloom.metrics.answers import answer_scores, citation_scores, unit_of
 
 
@@ -40,11 +40,6 @@ def answer_metrics(query: Query, asked: Asked, names: Sequence[str]) -> Scores:
         elif (value := _METRICS[name](query, asked)) is not None:
             found[name] = value
     return found
-
-
-def abstains(text: str) -> bool:
-    """Says whether an answer says that there is none."""
-    return says_none(text, NO_ANSWER.values())
 
 
 def _text(asked: Asked) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ragloom.citations.abstention import abstains
 from ragloom.cost import collect_usage
 from ragloom.errors import ServiceError
-from ragloom.evaluation.answers import abstains
 from ragloom.evaluation.found import Asked, usage_of
 from ragloom.evaluation.questions import described
 from ragloom.gold import Query

@@ -166,7 +166,7 @@ def openai_compatible(
     return llm
 
 
-@code_version(1)
+@code_version(2)
 def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
     """Builds the LLM that needs no model: it answers with the passages' own best sentences, each cited."""
     from ragloom.llm.sentences import SentenceLLM

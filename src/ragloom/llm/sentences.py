@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import sentencex
 from llama_index.core.base.llms.types import (
@@ -58,9 +58,22 @@ class Analyzer(Protocol):
 
 @dataclass(frozen=True)
 class _Sentence:
+    """A sentence of a passage.
+
+    Attributes:
+        number: of the passage.
+        document, start, end: where the sentence stands, in characters of the stored document.
+    """
+
     number: int
+    document: str
+    start: int
+    end: int
     text: str
     terms: Counter[str]
+
+    def overlaps(self, other: _Sentence) -> bool:
+        return self.document == other.document and self.start < other.end and other.start < self.end
 
 
 class SentenceLLM(CustomLLM):
@@ -69,6 +82,9 @@ class SentenceLLM(CustomLLM):
     Sentences are ranked by BM25 over all sentences of the passages, by the terms they share with the question, asking
     words aside. A sentence that shares none is never quoted; when none shares any, the reply is `NO_ANSWER`.
     """
+
+    reads_around: ClassVar[int] = 2000
+    """Characters of the stored document around a chunk that complete a sentence cut by its border."""
 
     max_sentences: int
     _analyzer: Analyzer = PrivateAttr()
@@ -136,11 +152,7 @@ class SentenceLLM(CustomLLM):
 
     def _answer(self, question: str, language: Language, passages: Sequence[PassageBlock]) -> str:
         wanted = set(self._analyzer.terms(_ASKING.sub(" ", question)))
-        sentences = [
-            _Sentence(passage.number, text, Counter(self._analyzer.terms(text)))
-            for passage in passages
-            for text in split_sentences(passage.passage)
-        ]
+        sentences = _merged(sentence for passage in passages for sentence in self._sentences(passage))
         ranked = sorted(_scored(sentences, wanted), key=lambda item: -item[0])  # stable: passage order breaks ties
         if not ranked:
             return NO_ANSWER[language]
@@ -152,27 +164,70 @@ class SentenceLLM(CustomLLM):
         quotes = "\n".join(f'[{item.number}] "{item.text}"' for item in chosen.values())
         return f"{body}\n\n{quotes}"
 
+    def _sentences(self, passage: PassageBlock) -> Iterator[_Sentence]:
+        """Yields the sentences that a passage holds in whole or in part, each completed from its document."""
+        whole = passage.before + passage.passage + passage.after
+        first, last = len(passage.before), len(passage.before) + len(passage.passage)
+        offset = passage.start - first
+        document = passage.document or f"passage {passage.number}"
+        for start, end in split_sentences(whole):
+            if start < last and end > first:
+                text = " ".join(whole[start:end].split())
+                terms = Counter(self._analyzer.terms(text))
+                yield _Sentence(passage.number, document, start + offset, end + offset, text, terms)
 
-def split_sentences(passage: str) -> Iterator[str]:
-    """Yields a passage's sentences with single blanks; rows and items whole, headings and heads of tables left out."""
-    block: list[str] = []
 
-    def sentences() -> Iterator[str]:
-        for sentence in sentencex.segment("en", " ".join(" ".join(block).split())) if block else ():
-            if sentence.strip():
-                yield sentence.strip()
-        block.clear()
+def _merged(sentences: Iterable[_Sentence]) -> list[_Sentence]:
+    """Leaves out sentences that overlap one of an earlier passage: the longer of the two stays, in its place."""
+    kept: list[_Sentence] = []
+    for sentence in sentences:
+        same = [at for at, other in enumerate(kept) if other.overlaps(sentence)]
+        if not same:
+            kept.append(sentence)
+        elif len(same) == 1 and _length(sentence) > _length(kept[same[0]]):
+            kept[same[0]] = sentence
+    return kept
 
-    lines = passage.splitlines()
-    for line, below in zip(lines, [*lines, ""][1:], strict=True):
-        if not line.strip() or _OWN_LINE.match(line):
-            yield from sentences()
+
+def _length(sentence: _Sentence) -> int:
+    return sentence.end - sentence.start
+
+
+def split_sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Yields where sentences stand; rows and items whole, headings and heads of tables left out."""
+    lines, at = [], 0
+    for line in text.splitlines(keepends=True):
+        lines.append((at, at + len(line), line))
+        at += len(line)
+    begin: int | None = None
+    for number, (start, end, line) in enumerate(lines):
+        apart = not line.strip() or _OWN_LINE.match(line) or line.lstrip().startswith(("#", "|"))
+        if begin is not None and apart:
+            yield from _inside(text, begin, start)
+            begin = None
         if line.lstrip().startswith("|"):
-            if not _RULE_ROW.match(line) and not _RULE_UNDER_HEAD.match(below):
-                yield " ".join(line.split())
+            below = lines[number + 1][2] if number + 1 < len(lines) else ""
+            if not _RULE_ROW.match(line.strip()) and not _RULE_UNDER_HEAD.match(below.rstrip()):
+                yield from _trimmed(text, start, end)
         elif line.strip() and not line.lstrip().startswith("#"):
-            block.append(line)
-    yield from sentences()
+            begin = start if begin is None else begin
+    if begin is not None:
+        yield from _inside(text, begin, len(text))
+
+
+def _inside(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields where the sentences of a block stand."""
+    block = text[begin:end]
+    # A line end inside a sentence is a blank to a reader; sentencex takes some for sentence ends.
+    starts = [item["start_index"] for item in sentencex.get_sentence_boundaries("en", re.sub(r"\s", " ", block))]
+    for start, stop in zip(starts, [*starts[1:], len(block)], strict=True):
+        yield from _trimmed(text, begin + start, begin + stop)
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    words = text[start:end]
+    if words.strip():
+        yield start + len(words) - len(words.lstrip()), start + len(words.rstrip())
 
 
 def _scored(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:

@@ -1,4 +1,4 @@
-"""How near an answer's words are to right ones, whether what it cites is gold, whether it abstains. Knows no LLM.
+"""How near an answer's words are to right ones, and whether what it cites is gold. Knows no LLM.
 
 Exact match and F1 follow the official scripts: of SQuAD (Rajpurkar et al. 2016) for words, and of KorQuAD 1 (Lim et
 al. 2019) for the characters of Korean, which hangs particles on words. Of several right answers the nearest counts.
@@ -21,7 +21,7 @@ Unit = Literal["characters", "words"]
 """What F1 counts."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_MARKS = re.compile(r"[ \t]*\[\d{1,6}(?:[ \t]*,[ \t]*\d{1,6})*\]")
+_MARKS = re.compile(r"[ \t]{0,3}\[\d{1,6}(?:[ \t]*,[ \t]*\d{1,6})*\]")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # The Korean quotation marks and brackets that KorQuAD's script takes out (evaluate-v1.0.py, `remove_`).
 _KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
@@ -136,16 +136,6 @@ def citation_scores(
     )
 
 
-def abstains(answer: str, no_answer: Iterable[str]) -> bool:
-    """Says whether an answer is one of the sentences that say there is none, or is empty.
-
-    Args:
-        no_answer: such as the values of `ragloom.messages.NO_ANSWER`.
-    """
-    given = _sentence(_MARKS.sub("", answer))
-    return not given or given in {_sentence(each) for each in no_answer}
-
-
 def abstention(outcomes: Iterable[tuple[bool, bool]]) -> Abstention:
     """Counts questions, each as (whether the corpus answers it, whether the system abstained).
 
@@ -176,7 +166,3 @@ def _shares(quote: Passage, span: GoldSpan) -> bool:
     return quote.document == span.document and any(
         quote.start < end and start < quote.end for start, end in span.places
     )
-
-
-def _sentence(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(".。").lower()
