@@ -42,7 +42,7 @@ SHARED = {
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)
 VERBS = {"ingestion", "reading", "query", "citations", "comparison"}
-TOP = {"config", "overrides", "fingerprint", "assembly"}
+TOP = {"config", "overrides", "fingerprint", "building", "assembly"}
 
 
 def builders(group: str) -> dict[str, object]:
@@ -136,6 +136,7 @@ def test_imports_point_down_only() -> None:
             "trials": SHARED,
             "sweeping": SHARED,
             "assembly": SHARED | VERBS | TOP | {"vector_store"},
+            "building": SHARED | {"config", "llm"},
             "config": SHARED | {"between", "overrides"},
             "between": SHARED,
             "overrides": SHARED,
