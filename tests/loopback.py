@@ -208,11 +208,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.hang_up:
             self.close_connection = True
             return
+        if fault.status != 200 and fault.raw is not None:
+            self._send(fault.status, fault.raw, {"Content-Type": fault.content_type})
+            return
         if fault.status != 200:
             self._send_error(fault.status, fault.message, fault.code, fault.headers)
             return
         if fault.raw is not None:
-            self._send(200, fault.raw, {"Content-Type": fault.content_type})
+            self._send(200, fault.raw, {"Content-Type": fault.content_type, **fault.headers})
             return
         self._check(body)
         if body.get("stream"):

@@ -48,7 +48,7 @@ SHARED = {
 """Low modules that every component may use; they use only each other."""
 GROUPS = set(COMPONENTS)
 VERBS = {"ingestion", "reading", "query", "citations", "comparison"}
-TOP = {"config", "overrides", "fingerprint", "assembly", "opening"}
+TOP = {"config", "overrides", "fingerprint", "building", "assembly", "opening"}
 
 
 def builders(group: str) -> dict[str, object]:
@@ -143,6 +143,7 @@ def test_imports_point_down_only() -> None:
             "sweeping": SHARED,
             "assembly": SHARED | VERBS | TOP | {"vector_store"},
             "opening": SHARED | {"fingerprint", "vector_store"},
+            "building": SHARED | {"config", "llm"},
             "config": SHARED | {"between", "overrides"},
             "between": SHARED,
             "overrides": SHARED,

@@ -269,7 +269,8 @@ def test_target_outside_ragloom_needs_an_extension(tmp_path: Path) -> None:
 
 def test_option_of_ones_own_package_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_rag.py").write_text(
-        "from ragloom.values import Positive\n\ndef loud(analyzer, *, volume: Positive):\n    return (analyzer, volume)\n"
+        "from llama_index.core.llms import MockLLM\n\nfrom ragloom.values import Positive\n\n\n"
+        "def loud(analyzer, *, volume: Positive):\n    return MockLLM(max_tokens=volume)\n"
     )
     (tmp_path / "conf" / "llm").mkdir(parents=True)
     (tmp_path / "conf" / "llm" / "loud.yaml").write_text("_target_: my_rag.loud\nvolume: 3\n")
@@ -278,7 +279,7 @@ def test_option_of_ones_own_package_builds(tmp_path: Path, monkeypatch: pytest.M
     (config,) = load(["llm=loud", "extensions=[my_rag]"], extra_dir=conf)
     from ragloom.assembly import Assembly
 
-    assert Assembly(config).llm[1] == 3
+    assert Assembly(config).llm.max_tokens == 3
     (line,) = problems("llm=loud", "extensions=[my_rag]", "llm.volume=0", extra_dir=conf)
     assert line == "llm: llm.volume=0 must be greater than 0"
 

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 import ragloom.embedding as builders
 import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
-from made import make
+from made import defaults, make
+from ragloom.cache.vectors import VectorCache
 from ragloom.embedding.remote import OpenAIEmbedding
 from ragloom.errors import ConfigError, DataError, ServiceError
+from ragloom.fingerprint import describe
 from ragloom.provider import Usage
 from ragloom.records import canonical_json, sha256
 from ragloom.tokenizer import load
@@ -81,14 +83,17 @@ def test_reordered_response_is_put_in_order() -> None:
         lambda body: body["data"].append(dict(body["data"][0])),
         lambda body: body["data"][0].update(index=1),
         lambda body: body["data"][2].update(index=3),
-        lambda body: body["data"][2].update(index="2"),
+        lambda body: body["data"][2].update(index="x"),
         lambda body: body["data"][2].pop("index"),
+        lambda body: [body["data"][at].pop("index") for at in (0, 1)],
+        lambda body: body["data"][2].update(index=1.5),
+        lambda body: body["data"][0].update(index=-0.0, embedding=[0.5] * 8) or body["data"][1].update(index=0),
         lambda body: body["data"].clear(),
         lambda body: body["data"].append({**body["data"][0], "index": None}),
         lambda body: body["data"].append({**body["data"][0], "index": "0"}),
         lambda body: body["data"][1].update(index=True),
     ],
-    ids=["n-1", "n+1", "twice", "beyond", "text", "none", "empty", "n+1 none", "n+1 text", "true"],
+    ids=str.split("n-1 n+1 twice beyond text none two-none half zero-twice empty n+1-none n+1-text true"),
 )
 def test_response_that_does_not_answer_each_text_once_is_an_error(change: Any, waits: list[float]) -> None:
     """TRAPS 22: n-1 vectors lose a node elsewhere without a word."""
@@ -98,6 +103,44 @@ def test_response_that_does_not_answer_each_text_once_is_an_error(change: Any, w
     ):
         openai(server).embed(TEXTS)
     assert len(server.requests) == 1, "what is wrong, and paid, is not asked for again"
+
+
+def test_indices_that_cannot_be_right_are_shown_as_they_came() -> None:
+    def change(body: dict[str, Any]) -> None:
+        for item, index in zip(body["data"], (None, "1", 1.0), strict=True):
+            item["index"] = index
+
+    with OpenAIServer([edit(change)]) as server, pytest.raises(ServiceError, match=r"the indices None, '1', 1\.0;"):
+        openai(server).embed(TEXTS)
+
+
+@pytest.mark.parametrize("make_one", [openai, compatible])
+def test_indices_are_read_as_servers_write_them(make_one: Any) -> None:
+    def write(body: dict[str, Any], indices: list[Any], order: list[int]) -> None:
+        body["data"] = [body["data"][at] for at in order]
+        for item, index in zip(body["data"], indices, strict=True):
+            item["index"] = index
+            if index == "missing":
+                del item["index"]
+
+    cases = [
+        (["missing"] * 3, [0, 1, 2]),  # Gemini
+        ([None] * 3, [0, 1, 2]),
+        ([None, "missing", None], [0, 1, 2]),
+        (["missing", 1, 2], [0, 1, 2]),  # protobuf drops zeros
+        ([None, 2, 1], [0, 2, 1]),
+        ([0.0, 1.0, 2.0], [0, 1, 2]),
+        ([2.0, 0.0, 1.0], [2, 0, 1]),
+        (["0", "1", "2"], [0, 1, 2]),
+        (["1", "0", "2"], [1, 0, 2]),
+        ([0, 1.0, "2"], [0, 1, 2]),
+    ]
+    script = [edit(lambda body, case=case: write(body, *case)) for case in cases]
+    with OpenAIServer(script) as server:
+        embedding = make_one(server)
+        for number, case in enumerate(cases):
+            texts = [f"{text} {number}" for text in TEXTS]
+            np.testing.assert_array_equal(embedding.embed(texts), expected(texts), err_msg=str(case))
 
 
 @pytest.mark.parametrize(
@@ -326,3 +369,91 @@ def test_embedding_requests_are_bound_to_the_code_version(option: str, make_one:
     digest = sha256(canonical_json([request.body for request in server.requests]))
     found = {"code_version": getattr(builders, option).code_version, "digest": digest}
     assert json.loads(GOLDEN.read_text())[option] == found
+
+
+# What openai_compatible can send.
+
+
+def test_no_encoding_format_is_sent_where_it_is_null() -> None:
+    """TRAPS 50: the official client adds base64 by itself."""
+    with OpenAIServer() as server:
+        made = compatible(server, encoding_format=None)
+        np.testing.assert_array_equal(made.embed(TEXTS), expected(TEXTS))
+        np.testing.assert_array_equal(asyncio.run(made.aembed(["x"])), expected(["x"]))
+    assert [sorted(request.body) for request in server.requests] == [["input", "model"]] * 2
+
+
+def test_extra_body_is_sent_with_texts_and_questions() -> None:
+    with OpenAIServer() as server:
+        made = compatible(server, extra_body={"input_type": "passage", "truncate": "NONE"}, encoding_format=None)
+        made.embed(TEXTS)
+        made.get_query_embedding("what?")
+    for request in server.requests:
+        assert request.body["input_type"] == "passage"
+        assert request.body["truncate"] == "NONE"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("model", "set embedding.model"),
+        ("input", "remove it"),
+        ("dimensions", "set embedding.send_dimensions"),
+        ("encoding_format", "set embedding.encoding_format"),
+    ],
+)
+def test_extra_body_must_not_hold_what_is_sent_anyway(name: str, says: str) -> None:
+    with OpenAIServer() as server, pytest.raises(ConfigError, match=f"extra_body.{name} must not be set.*{says}"):
+        compatible(server, extra_body={name: 1})
+
+
+def test_headers_env_is_sent_and_in_nothing_that_is_shown_or_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_ORG", "planted-7")
+    with OpenAIServer() as server:
+        made = compatible(server, headers_env={"X-Org": "MY_ORG"})
+        made.embed(TEXTS)
+        assert server.requests[0].headers["X-Org"] == "planted-7"
+        for saved in (pickle.dumps(made), repr(made).encode(), json.dumps(made.to_dict()).encode()):
+            assert b"planted-7" not in saved
+        assert pickle.loads(pickle.dumps(made)).embed(["x"]).shape == (1, 8)
+    with pytest.raises(ConfigError, match="variable NOT_SET must hold the header X-Org"):
+        compatible(server, headers_env={"X-Org": "NOT_SET"})
+
+
+def test_query_model_embeds_questions_and_nothing_else(tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path, max_bytes=10**7)
+    with OpenAIServer() as server:
+        made = compatible(server, model="passages", query_model="questions", query_prefix="q: ")
+        made.use_cache(cache, {"model": "passages", "query_model": "questions"})
+        made.embed(["q: same"])
+        made.get_query_embedding("same")
+        asyncio.run(made.aget_query_embedding("later"))
+        made.get_text_embedding("x")
+        asked = [(request.body["model"], request.body["input"]) for request in server.requests]
+        assert asked == [
+            ("passages", ["q: same"]),
+            ("questions", ["q: same"]),
+            ("questions", ["q: later"]),
+            ("passages", ["x"]),
+        ]
+        assert made.usage.requests == 4
+        again = pickle.loads(pickle.dumps(made))
+        again.get_query_embedding("fresh")
+        assert server.requests[-1].body["model"] == "questions"
+        # another run finds both kinds in the cache, and takes neither for the other
+        other = compatible(server, model="passages", query_model="questions", query_prefix="q: ")
+        other.use_cache(cache, {"model": "passages", "query_model": "questions"})
+        before = len(server.requests)
+        other.embed(["q: same"])
+        other.get_query_embedding("same")
+        assert len(server.requests) == before
+
+
+@pytest.mark.parametrize("given", [{"extra_body": {"input_type": "passage"}}, {"query_model": "q"}])
+def test_keys_that_change_vectors_are_part_of_the_identity_once_they_are_set(given: dict[str, Any]) -> None:
+    keys = defaults("embedding", "openai_compatible")
+    plain = describe(builders.openai_compatible, keys)
+    assert not {"extra_body", "query_model", "headers_env", "max_refused", "encoding_format"} & set(plain)
+    assert describe(builders.openai_compatible, keys | given) == plain | given
+    same = {"headers_env": {"X-Org": "MY_ORG"}, "max_refused": 0.5, "encoding_format": None}
+    assert describe(builders.openai_compatible, keys | same) == plain

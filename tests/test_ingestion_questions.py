@@ -14,6 +14,7 @@ from ragloom.config import load
 from ragloom.cost import collect_usage
 from ragloom.embedding.base import Embedding, Vectors
 from ragloom.ingestion.questions import questions_of, sentence
+from ragloom.provider.batch import Unanswered
 from ragloom.vector_store.lance import approximation, recall
 
 TEXT = "Refunds take ten days to arrive. Dr. Kim answers every letter himself! 환불은 열흘 안에 처리됩니다. Yes."
@@ -103,3 +104,19 @@ def test_ingest_measures_recall_and_tells_it(tmp_path: Path, monkeypatch: pytest
 def test_builders_know_hashing_gives_questions() -> None:
     vectors = questions_of(make("embedding", "hashing"))(["How long is the frame covered by warranty?"])
     assert vectors.any()
+
+
+class Choosy(Letters):
+    """Fails at texts with a zebra, as some servers do."""
+
+    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        if any("zebra" in text for text in texts):
+            raise Unanswered("embedding: failed", says="500: NaN")
+        return super()._vectors(texts, counts)
+
+
+def test_sentence_at_which_the_embedding_fails_gives_no_question_and_stops_nothing() -> None:
+    embedding = Choosy(model_name="choosy", dimensions=3, max_tokens=None, embedded_metadata=[])
+    texts = ["A sentence of many animals.", "A sentence of a zebra.", "Another sentence of animals."]
+    made = questions_of(embedding)(texts)
+    assert made.any(axis=1).tolist() == [True, False, True]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ragloom.provider
-from loopback import OpenAIServer, edit, raw
+from loopback import Fault, OpenAIServer, edit, raw
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.provider import Provider
 from ragloom.provider.body import error_in, status_in, words_of
@@ -168,6 +168,34 @@ def test_result_with_an_empty_error_beside_it_is_a_result(call: Call) -> None:
         provider = provider_of(server)
         assert all(call(provider) for _ in beside)
     assert len(server.requests) == len(beside)
+
+
+@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
+def test_error_in_the_body_is_waited_for_as_its_headers_ask(call: Call, waits: list[float]) -> None:
+    fault = Fault(raw=body({"error": {"code": 429, "message": "slow down"}}), headers={"Retry-After": "7"})
+    with OpenAIServer([fault]) as server:
+        assert call(provider_of(server))
+    assert 7 <= waits[0] <= 8
+
+
+@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
+def test_refusal_shows_the_servers_words_wherever_they_stand(call: Call) -> None:
+    bodies: list[Any] = [
+        {"message": "'input_type' parameter is required"},
+        {"error": "'input_type' parameter is required"},
+        {"error": {"message": "'input_type' parameter is required"}},
+        {"detail": "'input_type' parameter is required"},
+        {"detail": [{"loc": ["body", "input_type"], "msg": "'input_type' parameter is required"}]},
+        {"title": "Bad Request", "why": "'input_type' parameter is required"},
+    ]
+    faults = [Fault(status=400, raw=body(data)) for data in bodies]
+    with OpenAIServer([*faults, Fault(status=400, raw=b"'input_type' parameter is required")]) as server:
+        provider = provider_of(server)
+        for _ in range(len(bodies) + 1):
+            with pytest.raises(
+                RequestRefused, match=r"refused the request \(400: .*'input_type' parameter is required"
+            ):
+                call(provider)
 
 
 @pytest.mark.parametrize("call", [asked, aasked], ids=lambda call: call.__name__)

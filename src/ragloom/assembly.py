@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.building import built
 from ragloom.cache import is_begun
 from ragloom.config import Config, build, deepened
 from ragloom.errors import ConfigError, RagloomError
@@ -101,18 +102,17 @@ class Assembly:
     @cached_property
     def source(self) -> Any:
         """Where documents come from."""
-        return build(self.config, "source")
+        return built(self.config, "source")
 
     @cached_property
     def analyzer(self) -> Any:
         """What turns text into search terms."""
-        return build(self.config, "analyzer", self._versions.get("analyzer"))
+        return built(self.config, "analyzer", self._versions.get("analyzer"))
 
     @cached_property
     def embedding(self) -> Any:
         """What makes vectors, or finds them in the cache."""
-        embedding = build(self.config, "embedding", self._versions.get("embedding"))
-        # An embedding of somebody's own that is no `ragloom.embedding.base.Embedding` looks nothing up.
+        embedding = built(self.config, "embedding", self._versions.get("embedding"))
         there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
         if there and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
@@ -137,24 +137,24 @@ class Assembly:
     @cached_property
     def chunking(self) -> Any:
         """What cuts documents."""
-        return build(self.config, "chunking", **self._available("chunking"))
+        return built(self.config, "chunking", **self._available("chunking"))
 
     @cached_property
     def database(self) -> Database:
         """Where indexes live."""
         version = self._versions.get("vector_store")
-        database: Database = build(self.config, "vector_store", version, **self._available("vector_store"))
+        database: Database = built(self.config, "vector_store", version, **self._available("vector_store"))
         return database
 
     @cached_property
     def llm(self) -> Any:
         """What writes the answer."""
-        return build(self.config, "llm", **self._available("llm"))
+        return built(self.config, "llm", **self._available("llm"))
 
     @cached_property
     def judge(self) -> Any:
         """The LLM that judges answers; None where nobody does."""
-        return build(self.config, "judge", **self._available("judge"))
+        return built(self.config, "judge", **self._available("judge"))
 
     @cached_property
     def dataset(self) -> Dataset:

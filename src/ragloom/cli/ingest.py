@@ -122,7 +122,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         "index": escape(summary.index),
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
         f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
-        "unreadable": str(summary.unreadable_count),
+        "unreadable": str(summary.unreadable_count) + _refused(summary),
         "skipped": str(summary.skipped_count),
         "warnings": str(summary.warnings_count),
         "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
@@ -155,6 +155,12 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         screen.print(f"[yellow]nothing was deleted:[/] {escape(summary.kept)}")
     if summary.stopped:
         screen.print(f"[yellow]not everything was read:[/] {escape(redact(summary.stopped))}")
+
+
+def _refused(summary: IngestSummary) -> str:
+    if not summary.refused:
+        return ""
+    return f" ({summary.refused} for a text at which the embedding fails; retry_failed=true tries them again)"
 
 
 def _reported(usage: dict[str, Any], assembly: Assembly) -> str:

@@ -254,7 +254,11 @@ class Embedding(BaseEmbedding):
             DataError: a text is blank or over the limit; nothing was embedded.
             ServiceError: as `make_apart`.
         """
-        whole = [unbroken(self.document_prefix + text) for text in texts]
+        return self.embed_apart([self.document_prefix + text for text in texts])
+
+    def embed_apart(self, texts: Sequence[str]) -> Apart:
+        """As `embed`; those at which the server fails are told, and have zeros. Raises as `embed_documents`."""
+        whole = [unbroken(text) for text in texts]
         counts = self._checked(whole, lambda at: f"text {at + 1} of {len(whole)}, which begins {whole[at][:40]!r}")
         if not whole:
             return Apart(self._none())

@@ -19,6 +19,7 @@ from ragloom.cache.vectors import VectorCache
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
 from ragloom.provider import Provider, Usage
+from ragloom.provider.batch import BatchFailed
 from ragloom.provider.limits import Rates
 from ragloom.provider.retry import Link
 from ragloom.tokenizer import TIKTOKEN_NAMES, load
@@ -164,7 +165,11 @@ class OpenAIEmbedding(Embedding):
             )
         vectors = np.empty((expected, self.dimensions), dtype=np.float32)
         for index, item in zip(indices, answer.data, strict=True):
-            vector = _decoded(getattr(item, "embedding", None))
+            given = getattr(item, "embedding", None)
+            vector = _decoded(given)
+            if given is None or given == []:  # what some servers write for a text that gives NaN
+                nothing = f"embedding: {place} returned something that is no list of numbers ({given}) for a text"
+                raise BatchFailed(nothing, says="it returns no vector for it", billed=True)
             if vector is None or vector.shape != (self.dimensions,):
                 got = "something that is no list of numbers" if vector is None else f"{vector.size} numbers"
                 raise ServiceError(
