@@ -1,8 +1,8 @@
 """Searches for chunks by their own vectors: only what a search finds counts as stored [45].
 
 A chunk is found when its id is among the hits of an unfiltered search: a filter may be answered without the graph, and
-hide that the chunk is missing there. Chunks with equal vectors count as one. A chunk without a vector is
-looked for by BM25. What is not found is deleted, inserted again, and looked for once more.
+hide that the chunk is missing there. Where chunks of an equal vector fill the list, they count as one. A chunk without
+a vector is looked for by BM25. What is not found is deleted, inserted again, and looked for once more.
 """
 
 from __future__ import annotations
@@ -209,24 +209,28 @@ def _held_by_flat(place: Place, items: list[Any]) -> set[UUID]:
 
 
 def _is_near(place: Place, id: UUID, vector: list[float]) -> bool:
-    """Says whether a search by an object's own vector finds it, or one of an equal vector."""
+    """Says whether a search by an object's own vector finds it, or nothing but equal ones."""
     index = place.options.index
     own = np.asarray(vector, dtype=np.float32)
     nearest = -float(own @ own) if index["distance"] == "dot" else 0.0
+    near = _SAME * max(1.0, -nearest)
     for limit in (_NARROW, _WIDE, _WIDEST):
         hits = _near(place, vector, limit)
         if any(hit.uuid == id for hit in hits):
             return True
-        if limit == _NARROW and _holds_equal(place, own, vector):
+        if limit == _NARROW and _are_all_equal(place, own, vector):
             return True
+        if hits and _distance(hits[0]) < nearest - near:
+            return True  # under a dot product longer vectors are nearer to it than itself: no search has to get there
     # As near as the chunk itself, to the last one: which of them are given is the server's choice.
-    return len(hits) >= min(limit, place.connection.most_results) and _distance(hits[-1]) <= nearest + _SAME
+    return len(hits) >= min(limit, place.connection.most_results) and _distance(hits[-1]) <= nearest + near
 
 
-def _holds_equal(place: Place, own: np.ndarray, vector: list[float]) -> bool:
-    """Says whether a chunk of the same vector is among the nearest."""
+def _are_all_equal(place: Place, own: np.ndarray, vector: list[float]) -> bool:
+    """Says whether the nearest chunks are all of the same vector: any of them stands for the others."""
     hits = _near(place, vector, _NARROW, include_vector=True)
-    return any(np.array_equal(np.asarray(hit.vector.get("default"), dtype=np.float32), own) for hit in hits)
+    same = [np.array_equal(np.asarray(hit.vector.get("default"), dtype=np.float32), own) for hit in hits]
+    return len(hits) >= min(_NARROW, place.connection.most_results) and all(same)
 
 
 def _distance(hit: Any) -> float:
