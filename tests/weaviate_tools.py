@@ -7,6 +7,8 @@ from typing import Any
 import ragloom.vector_store as builders
 from made import defaults
 from ragloom.vector_store.server.database import WeaviateDatabase
+from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.schema import CHUNKS
 from store_tools import Words
 from weaviate_servers import Address
 
@@ -32,3 +34,21 @@ def weaviate_database(
     made = builders.weaviate(analyzer or Words(), **keys)
     assert isinstance(made, WeaviateDatabase)
     return made
+
+
+def unfound(database: WeaviateDatabase, name: str) -> list[Any]:
+    """Returns the ids of those objects of an index, or a store, that their own vectors do not find."""
+    labels = [label for label in database._labels() if label.index == name and label.part == CHUNKS]
+    return lost_in(database._place(max(labels, key=lambda label: label.generation)))
+
+
+def lost_in(place: Place) -> list[Any]:
+    """Searches for every object by its own vector, without a filter; returns the ids of those that are not found."""
+    lost = []
+    for item in place.chunks.iterator(include_vector=True, return_properties=[]):
+        vector: Any = item.vector["default"]
+        limits = (10, 1_000)
+        hits = (place.chunks.query.near_vector(vector, limit=limit, return_properties=[]).objects for limit in limits)
+        if not any(item.uuid in {hit.uuid for hit in some} for some in hits):
+            lost.append(item.uuid)
+    return lost

@@ -12,6 +12,7 @@ from ragloom.vector_store.server.repair import Removal, remove
 from ragloom.vector_store.server.verification import (
     OLDER,
     OLDER_AFTER_A_CRASH,
+    Checked,
     LostToSearch,
     Sample,
     confirm,
@@ -72,7 +73,7 @@ class Audit:
         if not self._suspects or wait_until_indexed(self._place):
             return removal.removed
         suspects, self._suspects = self._suspects, []
-        return removal.removed + self._confirmed(suspects)
+        return removal.removed + self._confirmed(suspects).rewritten
 
     def verify(self) -> tuple[int, list[str]]:
         """Looks for the sampled chunks of this run and of earlier ones.
@@ -91,19 +92,28 @@ class Audit:
                 "(vector_store.timeouts.indexing)"
             ]
         ids, before = [*self._suspects, *self.sample.ids], self._older or []
-        rewritten = self._confirmed(ids) + self._confirmed(before, may_be_gone=True)
-        if not rewritten:
-            return 0, []
-        return rewritten, [
-            f"{rewritten} of {len(ids) + len(before)} chunks that were looked for were not found by search and were "
-            "written again; others may be lost as well: "
-            f"indexes.py rebuild {self._place.label.index} writes all of them"
-        ]
+        checked = self._confirmed(ids) + self._confirmed(before, may_be_gone=True)
+        return checked.rewritten, _notes(checked, len(ids) + len(before), self._place.label.index)
 
-    def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> int:
+    def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> Checked:
         try:
             return confirm(self._place, ids, _WHAT_NEXT, may_be_gone=may_be_gone)
         except LostToSearch as error:
             # Without them the document is incomplete, so that the next ingest removes and writes it.
             remove(self._place.connection, self._place.chunks, error.ids)
             raise
+
+
+def _notes(checked: Checked, looked_for: int, index: str) -> list[str]:
+    notes = []
+    if checked.rewritten:
+        notes.append(
+            f"{checked.rewritten} of {looked_for} sampled chunks were not found by search and were written again; "
+            f"others may be lost as well: indexes.py rebuild {index} writes all of them"
+        )
+    if checked.unreached:
+        notes.append(
+            f"{checked.unreached} of {looked_for} sampled chunks are in the hnsw graph and dense search does not reach "
+            "them, as happens beside thousands of equal vectors; vector_store.index.type=flat finds all"
+        )
+    return notes

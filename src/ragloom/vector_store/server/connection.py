@@ -19,6 +19,7 @@ from weaviate import WeaviateClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig, Proxies
 from weaviate.connect.base import ProtocolParams
+from weaviate.exceptions import WeaviateInvalidInputError
 
 from ragloom.errors import DataError, RagloomError
 from ragloom.vector_store.server.channel import Parameters
@@ -147,8 +148,8 @@ class Connection:
                 return
             except OutcomeUnknown as error:
                 problem = error
-            except DataError:  # `already exists`: an earlier attempt of ours, or another writer's
-                if is_done():
+            except (DataError, WeaviateInvalidInputError):  # `already exists`, as the server or the client says it:
+                if is_done():  # an earlier attempt of ours, or another writer's
                     return
                 raise
             if is_done():

@@ -42,7 +42,8 @@ class Pace:
                 self._size = max(self._size, min(2 * objects, self._most))
 
     def failed(self, objects: int) -> None:
-        """Learns from a request of so many objects that was not answered: the next holds half at most."""
+        """Learns from a request of so many objects that was not answered: from now on they hold half at most."""
         if objects > 1:
             with self._lock:
-                self._size = min(self._size, objects // 2)
+                self._most = min(self._most, objects // 2)
+                self._size = min(self._size, self._most)

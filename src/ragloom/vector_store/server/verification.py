@@ -1,8 +1,8 @@
 """Searches for chunks by their own vectors: only what a search finds counts as stored [45].
 
 A chunk is found when its id is among the hits of an unfiltered search: a filter may be answered without the graph, and
-hide that the chunk is missing there. Chunks with equal vectors count as one. A chunk without a vector is
-looked for by BM25. What is not found is deleted, inserted again, and looked for once more.
+hide that the chunk is missing there. Where chunks of an equal vector fill the list, they count as one. A chunk without
+a vector is looked for by BM25. What is not found is deleted, inserted again, and looked for once more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -109,7 +110,23 @@ def older(place: Place, size: int, seed: str) -> list[UUID]:
     return list(found)[:size]
 
 
-def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: bool = False) -> int:
+@dataclass(frozen=True)
+class Checked:
+    """What looking for chunks came to.
+
+    Attributes:
+        rewritten: stored objects that were deleted to be written again.
+        unreached: chunks that the graph holds and that no search gets to: no write has lost them.
+    """
+
+    rewritten: int = 0
+    unreached: int = 0
+
+    def __add__(self, other: Checked) -> Checked:
+        return Checked(self.rewritten + other.rewritten, self.unreached + other.unreached)
+
+
+def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: bool = False) -> Checked:
     """Looks for chunks by their own vectors, and rewrites those that are not found, twice at most.
 
     Args:
@@ -118,25 +135,23 @@ def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: b
         what_next: the command that goes on after a failure.
         may_be_gone: a chunk that is not stored counts as deleted.
 
-    Returns:
-        how many stored objects were deleted to be written again.
-
     Raises:
         LostToSearch: a chunk cannot be found after two rewrites; names it, its document and the command.
     """
-    rewritten = 0
+    checked = Checked()
     for start in range(0, len(ids), _PAGE):
         some = ids[start : start + _PAGE]
         for turn in range(_REWRITES + 1):
-            lost = _lost(place, some, may_be_gone=may_be_gone)
+            lost, unreached = _lost(place, some, may_be_gone=may_be_gone)
+            checked += Checked(unreached=unreached)
             if not lost:
                 break
             if turn == _REWRITES or None in lost.values():
                 raise _error(place, lost, what_next)
             some = list(lost)
-            rewritten += _rewrite(place, some)
+            checked += Checked(rewritten=_rewrite(place, some))
             wait_until_indexed(place)
-    return rewritten
+    return checked
 
 
 def _error(place: Place, lost: dict[UUID, str | None], what_next: str) -> LostToSearch:
@@ -162,8 +177,8 @@ def _rewrite(place: Place, ids: Sequence[UUID]) -> int:
     return removed + removal.removed
 
 
-def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> dict[UUID, str | None]:
-    """Returns the ids of chunks that are not found, with their names; None for those that are not stored."""
+def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> tuple[dict[UUID, str | None], int]:
+    """Returns the ids of chunks that are lost, with their names (None: not stored), and how many are not reached."""
     reading = by_ids(
         place.connection, place.chunks, "reading chunks", ids, properties=[ABOUT, "terms"], include_vector=True
     )
@@ -176,12 +191,14 @@ def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> dict[UUID,
             missed = _missed(place, missed, pool)
             if not missed:
                 break
-    return gone | {item.uuid: named(str(item.properties[ABOUT])) for item in missed}
+    held = _held(place, missed)
+    lost = {item.uuid: named(str(item.properties[ABOUT])) for item in missed if item.uuid not in held}
+    return gone | lost, len(held)
 
 
 def _missed(place: Place, items: list[Any], pool: Executor) -> list[Any]:
     """Returns the objects that no search finds now."""
-    held = _held_by_flat(place, items) if place.options.index["type"] == "flat" else None
+    held = _held(place, items) if place.options.index["type"] == "flat" else None
 
     def is_found(item: Any) -> bool:
         vector = item.vector.get("default")
@@ -192,11 +209,13 @@ def _missed(place: Place, items: list[Any], pool: Executor) -> list[Any]:
     return [item for item, found in zip(items, list(pool.map(is_found, items)), strict=True) if not found]
 
 
-def _held_by_flat(place: Place, items: list[Any]) -> set[UUID]:
-    """Returns the ids of objects that a flat index holds: it reads every vector of its own, filtered or not.
+def _held(place: Place, items: list[Any]) -> set[UUID]:
+    """Returns the ids of objects that the vector index holds, by a search that is filtered to them.
 
-    So one search with a filter tells of all of them, where each search without takes as long
-    (Weaviate 1.39, `vector/flat/index.go`, `findTopVectors`). An `hnsw` index reads filtered vectors elsewhere.
+    A flat index reads every vector of its own, filtered or not (Weaviate 1.39, `vector/flat/index.go`,
+    `findTopVectors`): one search tells of all, where each without a filter takes as long. An `hnsw` index that is
+    filtered to a few goes through its nodes without the edges (`vector/hnsw/flat_search.go`): that tells a chunk that
+    was never indexed from one in a part of the graph that searches do not get to, as beside thousands of equal vectors.
     """
     ids = [item.uuid for item in items if item.vector.get("default")]
     found: set[UUID] = set()
@@ -209,24 +228,28 @@ def _held_by_flat(place: Place, items: list[Any]) -> set[UUID]:
 
 
 def _is_near(place: Place, id: UUID, vector: list[float]) -> bool:
-    """Says whether a search by an object's own vector finds it, or one of an equal vector."""
+    """Says whether a search by an object's own vector finds it, or nothing but equal ones."""
     index = place.options.index
     own = np.asarray(vector, dtype=np.float32)
     nearest = -float(own @ own) if index["distance"] == "dot" else 0.0
+    near = _SAME * max(1.0, -nearest)
     for limit in (_NARROW, _WIDE, _WIDEST):
         hits = _near(place, vector, limit)
         if any(hit.uuid == id for hit in hits):
             return True
-        if limit == _NARROW and _holds_equal(place, own, vector):
+        if limit == _NARROW and _are_all_equal(place, own, vector):
             return True
+        if hits and _distance(hits[0]) < nearest - near:
+            return True  # under a dot product longer vectors are nearer to it than itself: no search has to get there
     # As near as the chunk itself, to the last one: which of them are given is the server's choice.
-    return len(hits) >= min(limit, place.connection.most_results) and _distance(hits[-1]) <= nearest + _SAME
+    return len(hits) >= min(limit, place.connection.most_results) and _distance(hits[-1]) <= nearest + near
 
 
-def _holds_equal(place: Place, own: np.ndarray, vector: list[float]) -> bool:
-    """Says whether a chunk of the same vector is among the nearest."""
+def _are_all_equal(place: Place, own: np.ndarray, vector: list[float]) -> bool:
+    """Says whether the nearest chunks are all of the same vector: any of them stands for the others."""
     hits = _near(place, vector, _NARROW, include_vector=True)
-    return any(np.array_equal(np.asarray(hit.vector.get("default"), dtype=np.float32), own) for hit in hits)
+    same = [np.array_equal(np.asarray(hit.vector.get("default"), dtype=np.float32), own) for hit in hits]
+    return len(hits) >= min(_NARROW, place.connection.most_results) and all(same)
 
 
 def _distance(hit: Any) -> float:

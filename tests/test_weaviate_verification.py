@@ -1,0 +1,282 @@
+"""Before a commit chunks are looked for by their own vectors (TRAPS 45): a loss is found, and what is there is no loss."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ragloom.errors import ServiceError
+from ragloom.records import Chunk, chunk_id, sha256
+from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
+from ragloom.vector_store.server import verification
+from ragloom.vector_store.server.channel import CallFailed
+from ragloom.vector_store.server.database import WeaviateDatabase
+from ragloom.vector_store.server.place import Place
+from ragloom.vector_store.server.repair import remove, settled
+from ragloom.vector_store.server.store import WeaviateVectorStore
+from ragloom.vector_store.server.verification import SAMPLE, Checked, LostToSearch, Sample, confirm
+from store_tools import Cut, contents, cut, sentence, sync, vectors, with_vector, write, writer
+from weaviate_servers import Address, Server
+from weaviate_tools import lost_in, unfound, weaviate_database
+
+
+def test_sample_is_the_same_for_a_seed_and_of_bounded_size() -> None:
+    made = [(np.random.default_rng(number).bytes(4).hex(), f"{number % 50}.md", "h") for number in range(3_000)]
+
+    def drawn(seed: str) -> Sample:
+        sample = Sample(seed)
+        for start in range(0, len(made), 700):
+            sample.add(made[start : start + 700])  # type: ignore[arg-type]
+        return sample
+
+    assert drawn("a").ids == drawn("a").ids
+    assert drawn("a").ids != drawn("b").ids
+    assert len(set(drawn("a").ids)) == SAMPLE >= 200
+    sample = drawn("a")
+    sample.forget(lambda document, _: document == "7.md")
+    assert not {id for id, document, _ in made if document == "7.md"} & set(sample.ids)
+    few = Sample("a")
+    few.add(made[:5])  # type: ignore[arg-type]
+    assert few.ids == [id for id, *_ in made[:5]]
+
+
+def place_of(database: WeaviateDatabase, name: str = "corpus-1") -> Place:
+    (label,) = [label for label in database._labels() if label.index == name and label.part == "Chunks"]
+    return database._place(label)
+
+
+def many(count: int, words: int = 25) -> dict[str, Cut]:
+    return {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n), words), 5) for n in range(count)}
+
+
+def plant_loss(place: Place, address: Address, objects: Sequence[Any]) -> int:
+    """Has a write cut off by its deadline, as a server that stalls does; returns how many objects are lost then."""
+    needed = 0.0
+    ids = [item.uuid for item in objects]
+    for share in (None, 0.5, 0.3, 0.7, 0.2, 0.4, 0.6, 0.1, 0.8, 0.5, 0.3, 0.7):
+        remove(place.connection, place.chunks, ids)
+        limit = 60.0 if share is None else share * needed  # of what this machine needs for the whole write
+        hasty = weaviate_database(address, place.options.prefix, timeouts={"insert": limit})
+        collection = Place(hasty.connection, place.options, place.label).chunks
+        began = time.monotonic()
+        with contextlib.suppress(CallFailed):
+            collection.data.insert_many(list(objects))
+        needed = time.monotonic() - began if share is None else needed
+        settled(place.connection, place.chunks, ids)  # the server goes on storing
+        hasty.close()
+        if (lost := len(lost_in(place))) > len(objects) // 4:
+            return lost
+    return 0
+
+
+@pytest.mark.weaviate
+@pytest.mark.parametrize("kind", ["hnsw", "flat"])
+def test_planted_loss_is_found_and_rewritten(
+    kind: str, weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = {"type": kind}
+    place = weaviate_database(weaviate_server, prefix, index=index)
+    target = many(60)
+    stored: list[Any] = []
+    original = Place.put_chunks
+
+    def put_chunks(self: Place, objects: Sequence[Any], settle: Any) -> None:
+        if not stored:
+            stored.extend(objects)
+            assert plant_loss(self, weaviate_server, objects) > 10
+        original(self, objects, settle)  # as the retry did: the server answers that all is well
+
+    monkeypatch.setattr(Place, "put_chunks", put_chunks)
+    with writer(place) as writing:
+        write(writing, target.values())
+        info = writing.commit({})
+    chunks = [chunk.id for item in target.values() for chunk in item.chunks]
+    assert set(contents(place.open("corpus-1"))) == set(chunks)
+    assert info.deleted_chunks > 10
+    (note,) = info.notes
+    assert "were not found by search and were written again" in note
+    assert "indexes.py rebuild corpus-1" in note
+    confirm(place_of(place), [item.uuid for item in stored], "")
+    assert unfound(place, "corpus-1") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_loss_of_an_earlier_run_is_found_by_the_next_one(weaviate_server: Address, prefix: str) -> None:
+    place = weaviate_database(weaviate_server, prefix, index={"type": "hnsw"})
+    target = many(6)
+    with writer(place) as writing:
+        sync(writing, target)
+    chunks = place_of(place)
+    objects = [verification.copied(item) for item in chunks.objects("Chunks", 100)]
+    assert plant_loss(chunks, weaviate_server, objects) > 5
+    with writer(place) as writing:
+        info = writing.commit({})
+    assert "were not found by search" in info.notes[0]
+    assert unfound(place, "corpus-1") == []
+    assert set(contents(place.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
+    weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = weaviate_database(weaviate_server, prefix)
+    target = many(5)
+    lost = target["3.md"].chunks[0]
+    original = verification._missed
+
+    def missed(place: Place, items: list[Any], pool: Any) -> list[Any]:
+        return [item for item in items if str(item.uuid) == lost.id] or original(place, items, pool)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verification, "_missed", missed)
+        patched.setattr(verification, "_held", lambda place, items: set())
+        patched.setattr(verification, "_PATIENCE", ())
+        with pytest.raises(LostToSearch) as caught, writer(place) as writing:
+            sync(writing, target)
+        said = str(caught.value)
+        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in said
+        assert "run the same ingest command again" in said
+        assert "\n" not in said
+    with writer(place) as writing:
+        sync(writing, target)
+    assert set(contents(place.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
+    assert unfound(place, "corpus-1") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
+    weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = weaviate_database(weaviate_server, prefix)
+    target = many(5)
+    with writer(place) as writing:
+        sync(writing, target)
+    before = contents(place.open("corpus-1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(verification, "_missed", lambda place, items, pool: items)
+        patched.setattr(verification, "_held", lambda place, items: set())
+        patched.setattr(verification, "_PATIENCE", ())
+        with pytest.raises(ServiceError, match=r"run indexes\.py rebuild corpus-1 again"):
+            place.rebuild("corpus-1")
+    assert contents(place.open("corpus-1")) == before
+    assert [label.generation for label in place._labels()] == [1, 1]
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_vectors_of_zeros_are_looked_for_by_their_words(weaviate_server: Address, prefix: str) -> None:
+    place = weaviate_database(weaviate_server, prefix, index={"type": "hnsw"})
+    item = cut("a.md", "one two three four " * 20, 2)
+    silent = cut("b.md", "five", 1)
+    with writer(place) as writing:
+        for some in (item, silent):
+            writing.append(some.chunks, np.zeros((len(some.chunks), 16), dtype=np.float32), [""] * len(some.chunks))
+            writing.finish([some.row])
+        assert writing.commit({}).notes == ()
+    ids = [chunk.id for chunk in item.chunks]
+    chunks = place_of(place)
+    assert confirm(chunks, [verification.UUID(id) for id in ids], "") == Checked()
+    place.close()
+
+
+SAME = "the same sentence again and again"
+KINDS = [
+    ({"type": "hnsw"}, {}, None),
+    *[({"type": "hnsw", "quantization": name}, {}, None) for name in ("rq", "bq", "sq")],
+    ({"type": "flat"}, {}, None),
+    *[({"type": "flat", "quantization": name}, {}, None) for name in ("rq", "bq")],
+    ({"type": "hnsw", "distance": "dot"}, {}, None),
+    ({"type": "hnsw", "distance": "l2-squared"}, {}, None),
+    ({"type": "hnsw"}, {}, "acme"),
+    ({"type": "hnsw"}, {"ASYNC_INDEXING": "true", "ASYNC_INDEXING_STALE_TIMEOUT": "100ms"}, None),
+    ({"type": "dynamic"}, {"ASYNC_INDEXING": "true", "ASYNC_INDEXING_STALE_TIMEOUT": "100ms"}, None),
+]
+
+
+def named(kind: tuple[dict[str, str], dict[str, str], str | None]) -> str:
+    return "-".join([*kind[0].values(), *(["async"] if kind[1] else []), *([kind[2]] if kind[2] else [])])
+
+
+@pytest.mark.weaviate
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=map(named, KINDS))
+def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
+    kind: tuple[dict[str, str], dict[str, str], str | None], weaviate_process: Callable[..., Server]
+) -> None:
+    index, env, tenant = kind
+    place = weaviate_database(weaviate_process(**env).address, "Equal", index=index, tenant=tenant)
+    with writer(place) as writing:
+        write(writing, many(40).values())
+        write(writing, [repeated(3_000)])
+        info = writing.commit({})
+    assert info.deleted_chunks == 0
+    assert all("dense search does not reach them" in note for note in info.notes)
+    with writer(place) as writing:  # equal chunks among the older ones
+        write(writing, [cut("new.md", "something new")])
+        info = writing.commit({})
+    # An hnsw graph may really not get to a chunk beside so many equal ones; that is said, and rewrites nothing.
+    assert info.deleted_chunks == 0
+    assert all("dense search does not reach them" in note for note in info.notes)
+    place.close()
+
+
+def repeated(count: int) -> Cut:
+    """Makes a document of chunks of one text."""
+    text = SAME * count
+    hashed, size = sha256(text), len(SAME)
+    chunks = tuple(
+        Chunk(chunk_id("same.md", hashed, start, start + size), "same.md", hashed, start, start + size, SAME)
+        for start in range(0, len(text), size)
+    )
+    row = ManifestRow("same.md", len(text), 1, hashed, hashed, "", hashed, count)
+    return Cut(StoredDocumentRow(row, text, {}), chunks)
+
+
+@pytest.mark.weaviate
+def test_vectors_that_others_outweigh_under_a_dot_product_are_no_false_alarm(
+    weaviate_server: Address, prefix: str
+) -> None:
+    """A short vector is not the nearest to itself there: all others may come first."""
+    place = weaviate_database(weaviate_server, prefix, index={"type": "hnsw", "distance": "dot"})
+    item = cut("a.md", " ".join(f"w{n}" for n in range(300)), 1)
+    made = (
+        np.abs(vectors([chunk.text for chunk in item.chunks])) * np.linspace(0.01, 10, 300, dtype=np.float32)[:, None]
+    )
+    with writer(place) as writing:
+        writing.write([item.row], item.chunks, made, [""] * 300)
+        info = writing.commit({})
+    assert (info.notes, info.deleted_chunks) == ((), 0)
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_nodes_that_are_added_are_looked_for(weaviate_server: Address, prefix: str) -> None:
+    place = weaviate_database(weaviate_server, prefix, index={"type": "hnsw"})
+    store = WeaviateVectorStore(place, "nodes")  # type: ignore[arg-type]
+    nodes = [with_vector(chunk) for item in many(20).values() for chunk in item.chunks]
+    store.add(nodes[:1])
+    objects = []
+    original = Place.put_chunks
+
+    def put_chunks(self: Place, some: Sequence[Any], settle: Any) -> None:
+        if not objects:
+            objects.extend(some)
+            assert plant_loss(self, weaviate_server, some) > 10
+        original(self, some, settle)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Place, "put_chunks", put_chunks)
+        store.add(nodes)
+    assert store.count() == len(nodes)
+    assert unfound(place, "nodes") == []
+    place.close()
