@@ -144,7 +144,7 @@ def _cyrillic(before: str, character: str, behind: str) -> float:
         return 0.05
     if character.isupper() and before.isalpha() and not before.isupper():
         return -0.5  # hardly ever
-    return (0.2, 0.4, 0.8)[sum("\u0400" <= sign <= "\u045f" for sign in (before, behind))]
+    return (0.2, 0.4, 0.9)[sum("\u0400" <= sign <= "\u045f" for sign in (before, behind))]
 
 
 def _japanese(before: str, character: str, behind: str) -> float:
