@@ -462,6 +462,43 @@ OFFICE = [
         "note 19",
     ),
     Hostile(
+        "a long number over many paragraphs.docx",
+        lambda s: docx_bytes(
+            "<w:p><w:pPr><w:numPr><w:numId w:val='1'/></w:numPr></w:pPr></w:p>" * 300 * s,
+            numbering=f"<w:abstractNum w:abstractNumId='0'><w:lvl w:ilvl='0'><w:lvlText w:val='{'n' * 10_000}'/></w:lvl>"
+            "</w:abstractNum><w:num w:numId='1'><w:abstractNumId w:val='0'/></w:num>",
+        ),
+        "n" * 100,
+    ),
+    Hostile(
+        "a list that is its own style.docx",
+        lambda s: docx_bytes(
+            "<w:p><w:pPr><w:numPr><w:numId w:val='1'/></w:numPr></w:pPr><w:r><w:t>found</w:t></w:r></w:p>",
+            styles="<w:style w:styleId='x'><w:pPr><w:numPr><w:numId w:val='1'/></w:numPr></w:pPr></w:style>",
+            numbering="<w:abstractNum w:abstractNumId='0'><w:numStyleLink w:val='x'/></w:abstractNum>"
+            "<w:num w:numId='1'><w:abstractNumId w:val='0'/></w:num>",
+        ),
+        "found",
+    ),
+    Hostile(
+        "a long formula.docx",
+        lambda s: docx_bytes(f"<w:p><m:oMath><m:r><m:t>{'_' * 10_000 * s} x</m:t></m:r></m:oMath></w:p>"),
+        "_ x",
+    ),
+    Hostile(
+        "a chunk that is a bomb.docx",
+        lambda s: docx_bytes(
+            "<w:p><w:r><w:t>kept</w:t></w:r></w:p><w:altChunk r:id='c'/>",
+            chunks={"c": ("c.html", b"<p>" + b" " * 101_000_000)},
+        ),
+        "kept",
+    ),
+    Hostile(
+        "deleted marks.docx",
+        lambda s: docx_bytes(("<w:p><w:pPr><w:rPr><w:del/></w:rPr></w:pPr><w:r><w:t>a</w:t></w:r></w:p>") * 1_000 * s),
+        "aaa",
+    ),
+    Hostile(
         "a part that is itself.docx",
         lambda s: zip_bytes({"_rels/.rels": '<R><r Type="x/officeDocument" Target="_rels/.rels"/></R>'}),
         reason="another kind of Office file",

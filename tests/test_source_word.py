@@ -310,6 +310,7 @@ DELETED = "<w:rPr><w:del w:id='1'/></w:rPr>"
         (f"<w:sdt><w:sdtContent>{para('a', DELETED)}</w:sdtContent></w:sdt>" + para("b"), "ab"),
         (para("a", DELETED) + table(row("1", "2"), row("3", "4")), "a\n\n| 1 | 2 |\n| --- | --- |\n| 3 | 4 |"),
         (para("a", DELETED), "a"),
+        (para("T", "<w:framePr w:dropCap='drop' w:lines='3'/>") + para("he text"), "The text"),
         (para("title", DELETED) + para("b", "<w:outlineLvl w:val='0'/>"), "# titleb"),
         (para("a", "<w:rPr><w:ins w:id='1'/></w:rPr>") + para("b"), "a\n\nb"),
     ],

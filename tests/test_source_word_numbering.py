@@ -88,6 +88,10 @@ def test_numerals_of_any_value_stay_short() -> None:
         ("bullet", "", "- x"),
         ("bullet", "•", "- x"),
         ("bullet", "※", "※ x"),
+        ("bullet", "①", "① x"),
+        ("bullet", "Note:", "Note: x"),
+        ("bullet", "o", "- x"),
+        ("bullet", "ㅇ", "- x"),
         ("bullet", "☐", "☐ x"),
     ],
 )

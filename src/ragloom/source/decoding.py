@@ -167,9 +167,10 @@ def _likeliest(content: bytes, warnings: list[str]) -> tuple[str, str]:
     western = "cp1252" if re.search(rb"[\x80-\x9f]", content) else "latin-1"
     readings: list[tuple[float, str, str]] = []
     for encoding in (*ENCODINGS, western):
-        with contextlib.suppress(UnicodeDecodeError):  # the encoding is not this one
+        with contextlib.suppress(UnicodeError):  # the encoding is not this one
             text = content.decode(encoding)
-            readings.append((plausibility(text, encoding), encoding, text))
+            if text.encode(encoding) == content:  # no program writes a character's second code
+                readings.append((plausibility(text, encoding), encoding, text))
     readings.sort(key=lambda reading: reading[0], reverse=True)  # stable: Korean first where all else is equal
     best = readings[0] if readings else (0.0, "", "")
     other = readings[1][0] if len(readings) > 1 else 0.0

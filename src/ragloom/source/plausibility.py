@@ -36,7 +36,8 @@ _OPENING = frozenset("“‘„‚¿¡")
 _EITHER = frozenset("«»‹›")
 _AT_DIGITS = frozenset("°½¼¾€£¥¢‰µ")
 _BETWEEN = frozenset("±×÷")
-_RARE_LETTERS = frozenset("ÐÞðþÿŒœŠšŽžŸƒˆ˜")
+_RARE_LETTERS = frozenset("ŒœŠšŽžŸƒˆ˜ÿ")
+_ICELANDIC = frozenset("ÐÞðþ")
 _RAISED = frozenset("²³¹ºª")
 _FREE = frozenset("–—…•·’©®™†‡¶\u00a0\u00ad")
 
@@ -133,7 +134,7 @@ def _western_letter(before: str, character: str, behind: str) -> float:
         return 0.05
     if not before.isascii() and not behind.isascii() and before.isalpha() and behind.isalpha():
         score -= 0.05  # three in a row
-    return max(0.05, score - (0.55 if character in _RARE_LETTERS else 0.0))
+    return max(0.05, score - 0.55 * (character in _RARE_LETTERS) - 0.2 * (character in _ICELANDIC))
 
 
 def _cyrillic(before: str, character: str, behind: str) -> float:
@@ -143,7 +144,7 @@ def _cyrillic(before: str, character: str, behind: str) -> float:
         return 0.05
     if character.isupper() and before.isalpha() and not before.isupper():
         return -0.5  # hardly ever
-    return (0.2, 0.4, 0.8)[sum("\u0400" <= sign <= "\u045f" for sign in (before, behind))]
+    return (0.2, 0.4, 0.9)[sum("\u0400" <= sign <= "\u045f" for sign in (before, behind))]
 
 
 def _japanese(before: str, character: str, behind: str) -> float:
@@ -158,7 +159,7 @@ def _japanese(before: str, character: str, behind: str) -> float:
             return 0.1
         kana = any("\u3041" <= sign <= "\u30fe" for sign in (before, behind))
         return 0.8 if kana else 0.5
-    return 0.6 if "\u3000" <= character <= "\u303f" or character > "\uff00" else 0.3
+    return 0.6 if "\u3000" <= character <= "\u303f" or character > "\uff00" else 0.1
 
 
 def _chinese(frequent: frozenset[str], encoding: str, common: range) -> Scorer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ragloom.source.word_styles import Styles, child, is_on, local
+from ragloom.source.word_styles import Styles, attribute, child, is_on, local
 
 _REMOVED = frozenset(["del", "moveFrom"])
 _WITHOUT_TEXT = frozenset(["del", "moveFrom", "pPr", "rPr", "sectPr", "instrText", "delText", "delInstrText"])
@@ -25,9 +25,15 @@ def mark_removed(paragraph: Any) -> bool:
 def joined_paragraphs(paragraph: Any) -> list[Any]:
     """Lists the paragraphs that are one after all changes, in order; the last one says how it looks."""
     chain = [paragraph]
-    while mark_removed(chain[-1]) and (following := _following(chain[-1])) is not None:
+    while _goes_on(chain[-1]) and (following := _following(chain[-1])) is not None:
         chain.append(following)
     return chain
+
+
+def _goes_on(paragraph: Any) -> bool:
+    """Says whether the next paragraph joins: the mark is removed, or this is the large first letter of it."""
+    frame = child(child(paragraph, "pPr"), "framePr")
+    return attribute(frame, "dropCap") in ("drop", "margin") or mark_removed(paragraph)
 
 
 def is_hidden(paragraph: Any, styles: Styles) -> bool:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ragloom.source.base import CannotRead
 from ragloom.source.rendering import Renderer
 from ragloom.source.word_styles import attribute, child, local
 
+_MAX_CELLS = 100_000
+"""Series times categories: both are cheap to write down, and their product could be any number."""
 _CATEGORIES, _VALUES = ("cat", "xVal"), ("val", "yVal", "bubbleSize")
 
 
 def chart_text(root: Any) -> str:
-    """Renders a chart as its title and a table: a row for each category, a column for each series."""
+    """Renders a chart as its title and a table: a row for each category, a column for each series.
+
+    Raises:
+        CannotRead: the table would be too large.
+    """
     series = list(root.iter("{*}ser"))
     names = [" ".join(_points(child(element, "tx")).values()) for element in series]
     values = [_first(element, _VALUES) for element in series]
@@ -23,7 +30,10 @@ def chart_text(root: Any) -> str:
     out.add(_text(root.find("{*}chart/{*}title")))
     out.start_table()
     rows = [["", *names]]
-    for at in sorted({*categories, *(at for column in values for at in column)}):
+    places = {*categories, *(at for column in values for at in column)}
+    if len(places) * len(series) > _MAX_CELLS:
+        raise CannotRead(f"it has over {_MAX_CELLS:,} values")
+    for at in sorted(places):
         rows.append([categories.get(at, str(at + 1)), *(column.get(at, "") for column in values)])
     for row in rows:
         out.start_row()

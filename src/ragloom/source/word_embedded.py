@@ -49,8 +49,12 @@ class Embedded:
         relation = self._package.relations.get(id or "")
         if relation is None or relation.external or relation.target not in self._package.names:
             return ""
-        with damage_explained():
-            return render(self._package.xml(relation.target))
+        try:
+            with damage_explained():
+                return render(self._package.xml(relation.target))
+        except CannotRead as error:
+            self._warnings.append(f"its drawing {relation.target} is missing in the text: {error.reason}")
+            return ""
 
     def miss(self, id: str | None) -> None:
         """Names a document that is kept elsewhere."""

@@ -16,12 +16,18 @@ _SKIPPED = frozenset(["del", "moveFrom", "rPr", "ctrlPr", "pPr"])
 _INVISIBLE = str.maketrans({"\u2061": "", "\u2062": " ", "\u2063": " ", "\u2064": " ", "\u200b": ""})
 """Signs that only say how neighbours belong together."""
 
+_MAX_LENGTH = 10_000
+"""Characters of a formula that is rendered; the terms of a longer one are shown in a row."""
+
 Parts = list[tuple[str, str]]
 """Names and texts of an element's children."""
 
 
 def math_text(formula: Any) -> str:
     """Renders `m:oMath`; from the innermost element outwards, since nesting is the file's choice."""
+    texts = [text.text or "" for text in formula.iter("{*}t")]
+    if sum(map(len, texts)) > _MAX_LENGTH:
+        return " ".join(texts)
     opened: list[Parts] = [[]]
     walk = etree.iterwalk(formula, events=("start", "end"))
     skipped = None

@@ -17,8 +17,10 @@ from ragloom.source.word_symbols import symbols_shown
 _DEPTHS = 9
 _MAX_LINKS = 5
 """List definitions that only name a style whose list they are."""
-_TELLING = re.compile(r"[☐☑☒✓✔✗✘※]|\w{2}")
-"""Bullets that say something: boxes, ticks, a reference mark, a word."""
+_LONGEST = 200
+"""Characters of a level's text, which stands before each of its paragraphs."""
+_TELLING = re.compile(r"[☐☑☒✓✔✗✘※]|\w{2}|[^\W_oOㅇㅁ]")
+"""Bullets that say something: boxes, ticks, a reference mark, a word, a number (not letters that look like bullets)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def _level(element: Any | None) -> _Level:
         start=whole(child(element, "start"), 0),
         format=attribute(format, "val") or "decimal",
         custom=attribute(format, "format"),
-        text=attribute(text, "val") or "",
+        text=(attribute(text, "val") or "")[:_LONGEST],
         suffix=attribute(child(element, "suff"), "val") or "tab",
         restart=None if restart is None else whole(restart, 0),
         legal=is_on(child(element, "isLgl")),
