@@ -118,7 +118,7 @@ def test_answers_and_verdicts_cost_at_most_what_is_said_and_nothing_once_they_ar
 
 def test_verdicts_on_known_answers_are_counted_by_what_the_judge_is_sent(place: Path) -> None:
     with serving() as server:
-        evaluated(place, *judged(server), "metrics.answers=[answered]", "judge=none")
+        evaluated(place, *llm("llm", server, "writer"), "answers=true", "metrics.answers=[answered]", PRICES)
         (verdicts,) = evaluated(place, *judged(server), "dry_run=true")["asked"]
         before = server.tokens
         evaluated(place, *judged(server))
