@@ -22,9 +22,10 @@ PASS = '{"verdict": "pass", "reason": "it says so"}'
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A working directory with a corpus and questions that have right answers."""
+    """A working directory with a corpus and questions that have right answers, and documents as gold."""
     write_corpus(tmp_path)
-    write_questions(tmp_path, [{"id": word, "question": f"What of the {word}?", "answers": [word]} for word in WORDS])
+    gold = {word: {"answers": [word], "documents": {f"{word}.txt": 1}} for word in WORDS}
+    write_questions(tmp_path, [{"id": word, "question": f"What of the {word}?", **gold[word]} for word in WORDS])
     return tmp_path
 
 
@@ -117,7 +118,7 @@ def test_answers_and_verdicts_cost_at_most_what_is_said_and_nothing_once_they_ar
 
 def test_verdicts_on_known_answers_are_counted_by_what_the_judge_is_sent(place: Path) -> None:
     with serving() as server:
-        evaluated(place, *judged(server), "metrics.answers=[answered]")
+        evaluated(place, *llm("llm", server, "writer"), "answers=true", "metrics.answers=[answered]", PRICES)
         (verdicts,) = evaluated(place, *judged(server), "dry_run=true")["asked"]
         before = server.tokens
         evaluated(place, *judged(server))

@@ -20,15 +20,16 @@ from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all, each
 from ragloom.evaluation.cuts import cut_before
+from ragloom.evaluation.demands import demand_measurable, demand_reranked, kinds_of_gold
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.found import Asked
 from ragloom.evaluation.judging import Judging, judge_json
 from ragloom.evaluation.questions import ANSWER_CODE, RANKING_CODE, Questions, method
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
-from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer, by_documents
+from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 from ragloom.evaluation.step import Held, held, in_step, index_json, missing
 from ragloom.evaluation.written import Scored
-from ragloom.measures import Measure, Need, judged, measurable, measures, need
+from ragloom.measures import Need, judged, need
 from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
 from ragloom.values import OPERATIONAL_KEYS, needs_of
@@ -124,17 +125,8 @@ class Trial:
     @functools.cached_property
     def need(self) -> Need:
         """How far down rankings are read."""
-        queries = self.dataset.queries()
-        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
+        spans, documents = kinds_of_gold(self.dataset.queries())
         return need(self.config.tree["metrics"], spans=spans, documents=documents)
-
-    @functools.cached_property
-    def _looking(self) -> list[Measure]:
-        """The metrics that look at rankings of these questions."""
-        queries, settings = self.dataset.queries(), self.config.tree["metrics"]
-        names = settings["spans"] if any(query.spans for query in queries) else []
-        names = [*names, *(settings["documents"] if any(map(by_documents, queries)) else [])]
-        return [each for each in measures(names) if each.k]
 
     def check(self) -> None:
         """Refuses what cannot be measured, before anything is ingested or paid.
@@ -144,33 +136,15 @@ class Trial:
                 LLM's key is missing.
             DataError: no requested metric suits the gold.
         """
-        tree = self.config.tree
-        self._demand_measurable(self.dataset.queries())
-        names, top_k = (each.k for each in self._looking if not each.budget), tree["retriever"]["top_k"]
-        least = min(names, default=0)
-        if not getattr(self.config.builder("reranker"), "keeps_order", False) and 0 < top_k <= least:
-            raise ConfigError(
-                f"retriever: retriever.top_k={top_k} must be more than {least}, the smallest k of the metrics, or "
-                f"reranker={self.config.choices.get('reranker')} re-orders only what is scored, and no recall can "
-                f"change; set retriever.top_k={5 * least}, or ask for metrics of a smaller k"
-            )
+        tree, queries = self.config.tree, self.dataset.queries()
+        demand_measurable(self.dataset.name, queries, tree)
+        demand_reranked(self.config, queries)
         if self.assembly.alias is not None and tree["ingest"] == "auto":
             raise ConfigError(
                 f"config: ingest=auto must not go with vector_store.alias={self.assembly.alias}; an ingest brings this "
                 "config's own index in step, which the alias need not name: set ingest=never"
             )
         _ = self._llms  # a missing key is told before an embedding is paid for
-
-    def _demand_measurable(self, queries: Sequence[Query]) -> None:
-        tree = self.config.tree
-        spans, documents = any(query.spans for query in queries), any(map(by_documents, queries))
-        if not measurable(tree["metrics"], answers=tree["answers"], spans=spans, documents=documents):
-            kinds = [kind for kind, there in (("quotes or ranges", spans), ("graded documents", documents)) if there]
-            raise DataError(
-                f"dataset: {self.dataset.name} must have gold for one of the requested metrics, and has "
-                f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
-                f"{' or '.join(kinds) or 'answers'}, or choose another dataset"
-            )
 
     def method(self) -> dict[str, Any]:
         """All that decides rankings beside the index."""
@@ -237,7 +211,7 @@ class Trial:
 
         try:
             checked = self.dataset.check(text)
-            self._demand_measurable(checked.queries)
+            demand_measurable(self.dataset.name, checked.queries, self.config.tree)
             return checked
         except DataError as error:
             raise DataError(*error.problems, *(f"source: {line}" for line in missing(self._unreadable))) from None

@@ -67,6 +67,7 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
     Raises:
         ConfigError, DataError: every trial would fail, and for the same reason.
     """
+    from ragloom.cli.measured import watching
     from ragloom.evaluation.preflight import shared_problems
     from ragloom.stages import Stages
     from ragloom.trial import Trial, Watch, unit_json
@@ -88,7 +89,8 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
                 errors.append(error)
     if len(errors) == len(configs) and len({tuple(error.problems) for error in errors}) == 1:
         raise errors[0]
-    with Trial(configs[0], stages, Watch()) as trial:
+    with watching() as watch, Trial(configs[0], stages, watch) as trial:
+        watch.note("reading the documents, which all trials share")
         problems, units = shared_problems(trial.assembly, stages)
     return problems, [unit_json(unit) for unit in units]
 
