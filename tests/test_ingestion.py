@@ -14,7 +14,7 @@ from ragloom import spooled
 from ragloom.assembly import Assembly
 from ragloom.config import load
 from ragloom.embedding.hashed import HashingEmbedding
-from ragloom.errors import DataError
+from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary, State, blocks
 from ragloom.ingestion.ledger import Ledger
@@ -355,7 +355,7 @@ def test_same_name_for_another_root_is_refused_and_says_what_to_set(corpus: Corp
     other = Corpus(tmp_path / "other") if (tmp_path / "other").mkdir() is None else None
     assert other is not None
     other.store = corpus.store
-    with pytest.raises(DataError, match=r"source\.name"):
+    with pytest.raises(ConfigError, match=r"source\.name"):
         other.ingest("source.name=mine")
     assert other.ingest("source.name=theirs").documents == 2
     assert corpus.found("wear parts", "source.name=mine") == ["en.md"]

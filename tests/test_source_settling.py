@@ -12,10 +12,12 @@ import pytest
 
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary
 from ragloom.reading import Job, Reading
 from ragloom.records import Changing, Entry, Unreadable
 from ragloom.source import base, settling
+from ragloom.stages import Stages
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -197,6 +199,17 @@ def test_dry_run_keeps_the_same_rule(corpus: Corpus, clock: Clock) -> None:
     corpus.write("a.txt", "A text.", at=NOW)
     clock.meanwhile = lambda: corpus.write("a.txt", "A text that grows", at=clock.now)
     assert corpus.assembly("dry_run=true").rehearse().summary.unreadable_count == 1
+
+
+def test_documents_that_an_evaluation_cuts_are_read_after_the_pause(corpus: Corpus, clock: Clock) -> None:
+    corpus.write("a.txt", "The first half", at=NOW)
+    corpus.write("b.txt", "Another text.", at=NOW)
+    clock.meanwhile = lambda: corpus.write("a.txt", "The first half, and the second.", at=NOW + SECOND // 10)
+    kept, unit = cut_before(corpus.assembly(), Stages(corpus.root / "stages"))
+    kept.close()
+    assert (unit.counts.made, kept.unreadable, clock.slept) == (2, [], [2.0])
+    entries = {entry.id: entry for entry in corpus.assembly().source.entries() if isinstance(entry, Entry)}
+    assert kept.text(entries["a.txt"]) == "The first half, and the second."
 
 
 def test_lines_of_a_file_that_is_still_written_delete_nothing(tmp_path: Path, clock: Clock) -> None:

@@ -16,6 +16,7 @@ from ragloom import spooled
 from ragloom.errors import ServiceError
 from ragloom.reading import Cut, Job, Readers, Same, bounds_of
 from ragloom.records import Changing, Entry, Unreadable, canonical_json, sha256
+from ragloom.source import settling
 from ragloom.source.base import CannotRead
 from ragloom.spooled import SpooledText, whole
 from ragloom.stages import Stages, Unit
@@ -90,10 +91,14 @@ class KeptCuts:
         self._unit.items.close()
 
     def jobs(self) -> Iterator[Job]:
-        """Lists all documents of the source."""
+        """Lists all documents of the source, after one pause where one of them changed a moment ago."""
+        paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
-                yield Job(item)
+                if not paused and settling.is_young(item.mtime_ns):
+                    settling.pause(settling.now_ns())
+                    paused = True
+                yield Job(self._source.refreshed(item) if paused else item)
             elif isinstance(item, Unreadable):
                 self.unreadable.append(item)
 
