@@ -42,18 +42,14 @@ class Note(NamedTuple):
     top: float
 
 
-def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, number: int) -> None:
+def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, number: int) -> None:
     """Puts the visible texts of a page's annotations at their places among its glyphs.
 
     A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
     in more than blanks is what a viewer shows.
     """
-    page = document[number]
-    try:
-        found = (_note(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
-        notes = [note for note in found if note is not None]
-    finally:
-        page.close()
+    found = (_note(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
+    notes = [note for note in found if note is not None]
     if any(note.formatted for note in notes):
         notes = _shown(notes, document, number)
     notes = [note for note in notes if note.text]

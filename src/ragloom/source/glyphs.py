@@ -7,6 +7,7 @@ Here the breaks are kept, and the boxes say where one is missing or wrong.
 from __future__ import annotations
 
 import ctypes
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,9 +21,10 @@ Array = np.ndarray[Any, Any]
 
 HYPHEN = "\x02"
 """Stands in the text for a hyphen at the end of a line, whose line break PDFium drops."""
-MAP_CHECKS = 200
+MAP_CHECKS = 50
 """Glyphs of a page that are checked for a mapping to Unicode: each check is a call."""
 
+_HALF = re.compile("[\ud800-\udfff]")
 _APART = 0.5
 """Gap between two glyphs that are not of one word, in heights of the smaller one."""
 _TOUCHING = 0.12
@@ -58,7 +60,7 @@ class Glyphs:
         self._page = textpage  # keeps it open
         address = ctypes.cast(textpage.raw, ctypes.c_void_p).value
         n = textpage.count_chars()
-        self.codes = np.fromiter(map(_CODE, repeat(address), range(n)), np.uint32, n)
+        self.codes = _codes(textpage, address, n)
         self.boxes = np.zeros((n, 4), np.float32)
         start = self.boxes.ctypes.data
         for _ in map(_BOX, repeat(address), range(n), range(start, start + 16 * n, 16)):
@@ -69,8 +71,8 @@ class Glyphs:
     def _drop_controls(self) -> None:
         """Replaces control characters, which are glyphs without a mapping, by blanks; hyphens at line ends stay."""
         codes = self.codes
-        controls = (codes < 32) & (codes != 9) & (codes != 10) & (codes != 13) | (codes >= 127) & (codes < 160)
-        controls |= codes > 0x10FFFF
+        controls = (codes < 32) | (codes >= 127) & (codes < 160) | (codes > 0x10FFFF)
+        controls &= (codes != 9) & (codes != 10) & (codes != 13)
         for at in np.flatnonzero(controls & (codes == ord(HYPHEN))):
             controls[at] = pdfium.FPDFText_IsHyphen(self._page, int(at)) != 1
         codes[controls] = 32
@@ -98,7 +100,7 @@ class Glyphs:
         Of such a glyph PDFium gives the code in its font, which often is the character all the same.
         """
         visible = self.visible
-        sample = visible[:: max(1, len(visible) // MAP_CHECKS)]
+        sample = visible[:: 1 + len(visible) // MAP_CHECKS]
         wrong = [at for at in sample if pdfium.FPDFText_HasUnicodeMapError(self._page, int(at)) == 1]
         share = len(wrong) / max(1, len(sample)) if not _is_words(_string(self.codes[wrong])) else 0.0
         return float((share * len(visible) + self._controls) / max(1, len(visible) + self._controls))
@@ -161,6 +163,14 @@ class Glyphs:
         return "".join((*parts, _string(codes[end:])))
 
 
+def _codes(textpage: Any, address: int | None, n: int) -> Array:
+    """Reads the code points of a page: at once where its text has one for each glyph, or one by one."""
+    text = textpage.get_text_range() if n else ""
+    if len(text) != n:  # it lacks glyphs, or has characters of two halves
+        return np.fromiter(map(_CODE, repeat(address), range(n)), np.uint32, n)
+    return np.frombuffer(text.replace("\ufffe", HYPHEN).encode("utf-32-le", "surrogatepass"), np.uint32).copy()
+
+
 def _is_words(text: str) -> bool:
     """Says whether a text of Latin letters may be words: a third to a half of their letters are vowels."""
     letters = [c for c in unicodedata.normalize("NFD", text.lower()) if "a" <= c <= "z"]
@@ -176,7 +186,7 @@ def _stretches(flags: Array) -> list[tuple[int, int]]:
 
 def _string(codes: Array) -> str:
     text: str = codes[codes != 0].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    if any("\ud800" <= c < "\ue000" for c in text):  # halves of one character
+    if _HALF.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
@@ -228,7 +238,7 @@ class _Pairs:
         direct = at[1:] == at[:-1] + 1
         words, gap = _are(self._codes, str.isalnum), np.maximum(across, along)
         self.fused = direct & (gap > _APART) & (words[1:] | words[:-1]) & ~_spaced(gap, direct)
-        lines = np.cumsum(np.isin(glyphs.codes, (10, 13)))[at]
+        lines = np.cumsum((glyphs.codes == 10) | (glyphs.codes == 13))[at]
         near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _APART)
         larger, smaller = np.maximum(self._high[1:], self._high[:-1]), np.minimum(self._high[1:], self._high[:-1])
         moved = np.abs(self._middle[1:] - self._middle[:-1])

@@ -108,7 +108,7 @@ class _Reader:
             separate(glyphs)
             if glyphs.unmapped() > 0.5:
                 self._unmapped.append(number + 1)
-            add_annotations(glyphs, self._document, number)
+            add_annotations(glyphs, self._document, page, number)
             text = glyphs.text()
         except pypdfium2.PdfiumError:
             self._bad.append(number + 1)
