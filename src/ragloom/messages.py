@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ThinkingBlock
 
 Language = Literal["en", "ko"]
 
@@ -22,6 +22,7 @@ NO_ANSWER: dict[Language, str] = {
 _HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3130-\u318f]")
 
 
+_ABOVE = "[the text above is the model's reasoning; its answer:]"
 NOT_SAID = "not said"
 """The finish reason of a reply whose server gives none."""
 _AT_LIMIT = {"length", "max_tokens", "model_length", "max_output_tokens", "model_context_window_exceeded"}
@@ -89,3 +90,18 @@ def reasoning_of(message: ChatMessage) -> str | None:
     """Joins the reasoning that stands beside a reply's text; None without any."""
     thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
     return "\n".join(thoughts) or None
+
+
+class Shown:
+    """What a reader of a stream has seen: text that turns out to be reasoning cannot be taken back, and is marked."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def piece(self, response: ChatResponse) -> str:
+        """Returns what a response adds."""
+        text, piece = response.message.content or "", response.delta or ""
+        if self._text and not text.startswith(self._text):
+            piece = f"\n\n{_ABOVE}\n\n{text}"
+        self._text = text
+        return piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from llama_index.core.schema import BaseNode, NodeRelationship, ObjectType, RelatedNodeInfo, TextNode
+from llama_index.core.schema import BaseNode, NodeRelationship, NodeWithScore, ObjectType, RelatedNodeInfo, TextNode
 from pydantic import BaseModel
 
 from ragloom.records import Chunk, document_hash
@@ -21,6 +21,7 @@ HEADING_KEY = "heading"
 PAGE_KEY = "page"
 """Metadata key of the page (from 1) that a chunk begins on."""
 
+_ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
 _TEXT_TEMPLATE = "{metadata_str}\n\n{content}"
 _METADATA_TEMPLATE = "{value}"
 _FIELDS = frozenset(
@@ -127,3 +128,16 @@ def place(document: str, metadata: Mapping[str, Any], *, page: str = "page") -> 
     if metadata.get(HEADING_KEY):
         parts.append(str(metadata[HEADING_KEY]))
     return ", ".join(part for part in parts if part)
+
+
+def raw_scores(found: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
+    """Says how well the best chunk matched in each way of searching; None where the retriever does not say so."""
+    best: dict[str, float] = {}
+    for _, node in found.values():
+        for name, label in _ARMS.items():
+            if (score := getattr(node, name, None)) is not None:
+                best[label] = max(score, best.get(label, score))
+    if not best:
+        return None
+    scores = ", ".join(f"{label} {best[label]:.4f}" if label in best else f"no {label}" for label in _ARMS.values())
+    return f"raw scores of the best matches: {scores}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -25,15 +25,12 @@ from ragloom.citations import verify
 from ragloom.citations.abstention import abstains
 from ragloom.cost import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.messages import NO_ANSWER, ending_note, finish_reason_of, reasoning_of
-from ragloom.nodes import to_chunk
+from ragloom.messages import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
+from ragloom.nodes import raw_scores, to_chunk
 from ragloom.normal import whole_characters
 from ragloom.prompt import Prompt, Prompted
 from ragloom.records import Chunk, Citation
 from ragloom.timing import collect, timed
-
-_ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
-_ABOVE = "[the text above is the model's reasoning; its answer:]"
 
 
 class StoredDocument(Protocol):
@@ -317,37 +314,9 @@ class CitedQueryEngine(BaseQueryEngine):
         return {}
 
 
-class Shown:
-    """What a reader of a stream has seen: text that turns out to be reasoning cannot be taken back, and is marked."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def piece(self, response: ChatResponse) -> str:
-        """Returns what a response adds."""
-        text, piece = response.message.content or "", response.delta or ""
-        if self._text and not text.startswith(self._text):
-            piece = f"\n\n{_ABOVE}\n\n{text}"
-        self._text = text
-        return piece
-
-
 def _timed_next(replies: Iterator[ChatResponse]) -> ChatResponse | None:
     with timed("llm"), timed("total"):
         return next(replies, None)
-
-
-def raw_scores(found: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
-    """Says how well the best chunk matched in each way of searching; None where the retriever does not say so."""
-    best: dict[str, float] = {}
-    for _, node in found.values():
-        for name, label in _ARMS.items():
-            if (score := getattr(node, name, None)) is not None:
-                best[label] = max(score, best.get(label, score))
-    if not best:
-        return None
-    scores = ", ".join(f"{label} {best[label]:.4f}" if label in best else f"no {label}" for label in _ARMS.values())
-    return f"raw scores of the best matches: {scores}"
 
 
 def _complete(last: ChatResponse | None) -> ChatResponse:
