@@ -392,6 +392,7 @@ def _rule(item: Any, value: Any) -> str:
         "bool_type": "be true or false",
         "string_type": "be text (quote a number: '\"5\"')",
         "string_too_short": "not be empty",
+        "too_short": "not be empty",
         "list_type": "be a list such as [a,b]",
         "dict_type": "be a mapping such as {{a: 1}}",
         "literal_error": "be {expected}",
