@@ -39,8 +39,13 @@ def test_sample_is_the_same_for_a_seed_and_of_bounded_size() -> None:
     assert drawn("a").ids != drawn("b").ids
     assert len(set(drawn("a").ids)) == SAMPLE >= 200
     sample = drawn("a")
-    sample.forget(lambda document, _: document == "7.md")
-    assert not {id for id, document, _ in made if document == "7.md"} & set(sample.ids)
+    sample.forget_documents(["7.md"])
+    sample.forget_version("8.md", "h")
+    sample.forget_old({"9.md": "another", "10.md": "h"})
+    gone = ("7.md", "8.md", "9.md")
+    assert not {id for id, document, _ in made if document in gone} & set(sample.ids)
+    assert {id for id, document, _ in made if document not in gone} >= set(sample.ids)
+    assert len(sample.ids) > SAMPLE // 2
     few = Sample("a")
     few.add(made[:5])  # type: ignore[arg-type]
     assert few.ids == [id for id, *_ in made[:5]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,9 +79,17 @@ class Sample:
             elif (at := self._random.randrange(self._seen)) < SAMPLE:
                 self._drawn[at] = chunk
 
-    def forget(self, is_gone: Callable[[str, str], bool]) -> None:
-        """Drops chunks whose document and content hash say that they were deleted."""
-        self._drawn = [chunk for chunk in self._drawn if not is_gone(chunk[1], chunk[2])]
+    def forget_documents(self, ids: Collection[str]) -> None:
+        """Drops chunks of documents that were deleted."""
+        self._drawn = [chunk for chunk in self._drawn if chunk[1] not in ids]
+
+    def forget_version(self, id: str, content_hash: str) -> None:
+        """Drops chunks of a document's version that was discarded."""
+        self._drawn = [chunk for chunk in self._drawn if chunk[1:] != (id, content_hash)]
+
+    def forget_old(self, versions: Mapping[str, str]) -> None:
+        """Drops chunks of all versions but the newest, whose content hash is told for each document."""
+        self._drawn = [chunk for chunk in self._drawn if versions.get(chunk[1], chunk[2]) == chunk[2]]
 
     @property
     def ids(self) -> list[UUID]:

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,7 +197,7 @@ class WeaviateWriter:
             if self._unfinished.pop((id, content_hash), 0):
                 self._lease.demand_held()
                 version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                self._audit.sample.forget(partial(_is_version, (id, content_hash)))
+                self._audit.sample.forget_version(id, content_hash)
                 gone = self._place.delete_chunks(version)  # never counted as stored, but BM25 counts them on
                 self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + gone)
 
@@ -238,7 +237,7 @@ class WeaviateWriter:
         documents = chunks = 0
         for some in _parts(list(dict.fromkeys(document_ids))):
             self._lease.demand_held()
-            self._audit.sample.forget(partial(_is_of, frozenset(some)))
+            self._audit.sample.forget_documents(some)
             documents += self._place.delete_documents(some)
             chunks += self._place.delete_chunks(filters.one_of("document", some))
         self._deleted(chunks)
@@ -313,7 +312,7 @@ class WeaviateWriter:
         single = [id for id in versions if known.get(id) in kept]
         chunks = 0
         for some in (*_parts([id for id in versions if known.get(id) not in kept]), *([id] for id in single)):
-            self._audit.sample.forget(lambda id, hashed: versions.get(id, hashed) != hashed)
+            self._audit.sample.forget_old(versions)
             old = filters.one_of("document", some) & filters.none_of("content_hash", [versions[id] for id in some])
             chunks += self._place.delete_chunks(old)
         self._deleted(chunks)
@@ -357,11 +356,3 @@ class WeaviateWriter:
 def _parts(ids: Sequence[str], size: int = _DOCUMENTS_AT_ONCE) -> Iterator[list[str]]:
     for start in range(0, len(ids), size):
         yield list(ids[start : start + size])
-
-
-def _is_of(documents: frozenset[str], document: str, _: str) -> bool:
-    return document in documents
-
-
-def _is_version(version: tuple[str, str], document: str, content_hash: str) -> bool:
-    return version == (document, content_hash)
