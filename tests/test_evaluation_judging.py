@@ -81,20 +81,26 @@ class Servers(OpenAIServer):
                 return reply
         return said("fail" if "midnight" in shown else "pass")
 
-    def overrides(self) -> list[str]:
-        """Has this server write and judge."""
+    def writing(self) -> list[str]:
+        """Has this server write."""
         return [
             "answers=true",
             "llm=openai_compatible",
             f"llm.base_url={self.base_url}",
             "llm.model=writer",
+            "concurrency=2",
+            "+prices.models={writer: {input: 1, output: 2}, judge: {input: 10, output: 20}}",
+        ]
+
+    def overrides(self) -> list[str]:
+        """Has this server write and judge."""
+        return [
+            *self.writing(),
             "judge=openai_compatible",
             f"judge.base_url={self.base_url}",
             "judge.model=judge",
             "judge.api_key_env=JUDGE_KEY",
             "judge.attempts=1",
-            "concurrency=2",
-            "+prices.models={writer: {input: 1, output: 2}, judge: {input: 10, output: 20}}",
         ]
 
 
@@ -159,7 +165,7 @@ def test_judge_reads_what_the_prompt_held_and_is_asked_at_temperature_zero(place
 def test_judging_is_no_part_of_what_a_config_costs(place: Path) -> None:
     with Servers() as server:
         with_judge = judged(place, server)["cost"]
-        without = evaluated(place, *server.overrides(), "metrics.answers=[f1]", **ENV)["cost"]
+        without = evaluated(place, *server.writing(), "metrics.answers=[f1]", **ENV)["cost"]
     assert with_judge["usd"] == without["usd"] > 0
     assert with_judge["llm_input_tokens"] == without["llm_input_tokens"]
     tokens = [sum(len(text.split()) for text in pair) for pair in server.asked]
@@ -201,7 +207,7 @@ def test_malformed_reply_is_no_pass_and_shows_between_which_values_the_share_lie
 
 def test_judge_that_is_down_leaves_questions_unjudged_and_is_asked_again(place: Path) -> None:
     with Servers() as server:
-        answered = evaluated(place, *server.overrides(), "metrics.answers=[f1]", **ENV)
+        answered = evaluated(place, *server.writing(), "metrics.answers=[f1]", **ENV)
         server.script = [status(500)] * 6
         down = judged(place, server)
         assert down["counts"]["errors"] == 0, "the questions were answered"
@@ -220,7 +226,7 @@ def test_judge_that_is_down_leaves_questions_unjudged_and_is_asked_again(place: 
 
 def test_question_that_failed_is_a_zero_that_nobody_is_asked_about(place: Path) -> None:
     with Servers() as server:
-        evaluated(place, *server.overrides(), "metrics.answers=[f1]", "answers=false", **ENV)
+        evaluated(place, *server.writing(), "metrics.answers=[f1]", "answers=false", **ENV)
         server.script = [raw(b"no JSON")]
         shown = judged(place, server, "concurrency=1", "llm.attempts=1", status=3)
         weight = queries(place, shown)[0]
@@ -239,7 +245,7 @@ def test_run_names_the_seeds_that_were_sent_and_no_others(place: Path) -> None:
         assert seeds(judged(place, server, "judge.seed=7")) == {"judge.seed": 7}
         assert {request.body.get("seed") for request in server.requests if request.body["model"] == "judge"} == {7}
         assert seeds(judged(place, server, "judge.seed=7", "llm.seed=3")) == {"llm.seed": 3, "judge.seed": 7}
-        own = [*server.overrides(), "llm.seed=3", "judge.seed=7", "answers=false"]
+        own = [*server.writing(), "llm.seed=3", "answers=false"]
         assert seeds(evaluated(place, *own, **ENV)) == {}, "nobody was asked"
 
 
@@ -347,18 +353,18 @@ def test_filtered_or_failed_reply_is_a_failed_question_and_no_abstention(place: 
     with Servers() as server:
         server.answered["captain"] = NO_ANSWER["en"]
         server.finish_reason = reason
-        shown = evaluated(place, *server.overrides(), "metrics.answers=[f1,answered,abstained]", status=3, **ENV)
+        shown = evaluated(place, *server.writing(), "metrics.answers=[f1,answered,abstained]", status=3, **ENV)
         assert shown["counts"]["errors"] == len(QUESTIONS)
         assert all(repr(reason) in line["error"] for line in queries(place, shown))
         assert shown["metrics"]["abstained"] == shown["metrics"]["answered"] == shown["metrics"]["f1"] == 0.0
         server.finish_reason = "stop"
-        again = evaluated(place, *server.overrides(), "metrics.answers=[f1,answered,abstained]", **ENV)
+        again = evaluated(place, *server.writing(), "metrics.answers=[f1,answered,abstained]", **ENV)
     assert again["metrics"]["abstained"] == 1.0, "a failed reply is not kept: the next run asks again"
 
 
 def test_judges_reply_that_was_filtered_is_no_verdict(place: Path) -> None:
     with Servers() as server:
-        evaluated(place, *server.overrides(), "metrics.answers=[f1]", **ENV)
+        evaluated(place, *server.writing(), "metrics.answers=[f1]", **ENV)
         server.finish_reason = "content_filter"
         shown = judged(place, server)
     assert shown["verdicts"]["faithfulness"]["not_judged"] == 3

@@ -430,6 +430,8 @@ def test_judge_has_the_same_keys() -> None:
     (config,) = load_config(
         [
             "judge=openai_compatible",
+            "answers=true",
+            "metrics.answers=[faithfulness]",
             "judge.system_role=false",
             "judge.max_tokens_field=max_completion_tokens",
             "judge.extra_body={top_p: 0.5}",
