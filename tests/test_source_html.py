@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
+from ragloom.source import markup
 from ragloom.source.base import CannotRead
 from ragloom.source.formats import parsed
 from ragloom.source.mathml import math_text
@@ -443,3 +444,12 @@ def test_html_in_utf16_without_a_mark_is_recognised_although_a_syllable_has_a_nu
 )  # fmt: skip
 def test_html_nested_without_end_is_read(page: str) -> None:
     assert "x" in body(page) or "b" in body(page) or "1" in body(page)
+
+
+def test_html_parser_without_memory_is_no_error_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise SelectolaxError("Can't initialize CSS parser.")
+
+    monkeypatch.setattr(markup, "listing_parts", fails)
+    with pytest.raises(MemoryError):
+        body("<table><tr><td>1</table>")

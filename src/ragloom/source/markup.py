@@ -57,20 +57,20 @@ def html_text(html: str) -> tuple[str, str | None]:
     Raises:
         CannotRead: it is a frameset.
     """
-    page = _parsed(as_html(html))
-    titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
-    title = " ".join(next(titles, "").split())
-    text = _Walk().text(page)
+    try:
+        page = _parsed(as_html(html))
+        titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
+        title = " ".join(next(titles, "").split())
+        text = _Walk().text(page)
+    except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
+        raise MemoryError from error
     if not text and page.css_first("frameset") is not None:
         raise CannotRead("it has no text: it is a frameset, which shows other files")
     return text, title or None
 
 
 def _parsed(html: str) -> LexborHTMLParser:
-    try:
-        return LexborHTMLParser(html, scripting=True, options=LexborDocumentOptions.WO_EVENTS)
-    except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
-        raise MemoryError from error
+    return LexborHTMLParser(html, scripting=True, options=LexborDocumentOptions.WO_EVENTS)
 
 
 def _holds_table(table: Any) -> bool:
