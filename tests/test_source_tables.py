@@ -1,4 +1,4 @@
-"""What CSV and JSON files promise: every value beside its name, and no line that makes the others unreadable."""
+"""What CSV and JSON files promise: every value with its name, and no line that makes the others unreadable."""
 
 from pathlib import Path
 

@@ -143,7 +143,7 @@ def test_numbers_start_restart_and_skip_as_defined(levels: list[str], depths: li
     assert [line.split()[0] for line in text.split("\n")] == expected
 
 
-def test_numbers_of_lists_of_one_definition_count_together_and_start_anew_once() -> None:
+def test_numbers_of_lists_of_one_definition_count_together_and_start_once() -> None:
     numbering = outline(level(0, "%1"), more=instance(2, 0, d0=8) + instance(3, 0))
     lists = [1, 1, 2, 2, 1, 3, 2]
     text = shown("".join(para("x", number=n) for n in lists), numbering=numbering)

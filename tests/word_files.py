@@ -9,7 +9,7 @@ def run(text: str, properties: str = "") -> str:
 
 
 def para(text: str, properties: str = "", *, number: object = None, depth: int | None = None) -> str:
-    """A paragraph, of a list where a number is given."""
+    """A paragraph; with a number it belongs to a list."""
     level = f'<w:ilvl w:val="{depth}"/>' if depth is not None else ""
     place = f'<w:numPr>{level}<w:numId w:val="{number}"/></w:numPr>' if number is not None else ""
     return f"<w:p><w:pPr>{properties}{place}</w:pPr>{run(text) if text else ''}</w:p>"

@@ -1,4 +1,4 @@
-"""Bytes to text: which encoding, and the one normalisation that stored texts go through. Knows no file format.
+"""Bytes to text: which encoding, and the one normalisation that stored texts go through.
 
 The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR) where it
 is clearly Korean, then the most plausible of all encodings that fit every byte, which is reported as a guess. Every

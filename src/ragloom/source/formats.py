@@ -1,4 +1,4 @@
-"""Which reader a file has, by its suffix, and whether its bytes are what the suffix says. Knows no reader's inside."""
+"""Which reader a file has, by its suffix, and whether its bytes are what the suffix says."""
 
 from __future__ import annotations
 

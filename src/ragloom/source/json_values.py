@@ -1,4 +1,4 @@
-"""JSON to text that is understood in pieces: each value stands beside its path. Knows no other format."""
+"""JSON to text that is understood in pieces: each value with its path."""
 
 from __future__ import annotations
 

@@ -83,18 +83,18 @@ def _korean(before: str, character: str, behind: str) -> float:
     if _is_small(before) and _is_small(behind):
         return 0.05  # in a Latin word
     first, second = character.encode("cp949")
-    beside = _is_hangul(before) or _is_hangul(behind)
+    near = _is_hangul(before) or _is_hangul(behind)
     if _is_hangul(character):
         if second >= 0xA1 and first >= 0xB0:
             lonely = _is_ascii_letter(before) and _is_ascii_letter(behind)
             return 0.3 if lonely else 1.0 if character in _KOREAN else 0.55
-        if beside:
+        if near:
             return 0.6  # a rare syllable
         return 0.05 if _is_ascii_letter(before) or _is_ascii_letter(behind) else 0.5
     if first >= 0xCA:  # Chinese characters
-        return 0.8 if beside else 0.3 if _is_small(before) or _is_small(behind) else 0.65
+        return 0.8 if near else 0.3 if _is_small(before) or _is_small(behind) else 0.65
     if first in (0xA1, 0xA2, 0xA7, 0xA8, 0xA9):  # signs and units
-        return 0.9 if beside or before.isdigit() or before.isspace() or before in "([{,;:/" else 0.6
+        return 0.9 if near or before.isdigit() or before.isspace() or before in "([{,;:/" else 0.6
     return 0.4
 
 
@@ -188,4 +188,4 @@ _SCORERS: dict[str, Scorer] = {
     "cp1252": _western,
 }
 ENCODINGS = tuple(name for name in _SCORERS if name not in ("latin-1", "cp1252"))
-"""Encodings that are tried beside a Western one."""
+"""Encodings that are tried in addition to a Western one."""

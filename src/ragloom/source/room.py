@@ -1,11 +1,11 @@
-"""How long a text may become that repeats names beside each value."""
+"""Length limit of texts that repeat names with each value."""
 
 from __future__ import annotations
 
 from ragloom.source.base import CannotRead
 
 _MAX_GROWTH = 50
-"""How many times as long as the file its text may be, over `_ANY_GROWTH`: names are repeated beside each value."""
+"""How many times as long as the file its text may be, over `_ANY_GROWTH`: names are repeated with each value."""
 _ANY_GROWTH = 10_000_000  # characters
 
 

@@ -1,4 +1,4 @@
-"""CSV to text that is understood in pieces: each value stands beside its column's name. Knows no other format."""
+"""CSV to text that is understood in pieces: each value with its column's name."""
 
 from __future__ import annotations
 

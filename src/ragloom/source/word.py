@@ -1,4 +1,4 @@
-"""DOCX to the markdown-like text that is stored: headings, lists, tables, notes, in order. Knows no other format.
+"""DOCX to the markdown-like text that is stored: headings, lists, tables, notes, in order.
 
 Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
 with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.

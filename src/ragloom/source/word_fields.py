@@ -10,7 +10,7 @@ from ragloom.source.word_styles import attribute, child, is_on, local, whole
 from ragloom.source.word_symbols import symbol_shown
 
 _COUNTED = frozenset(["AUTONUM", "AUTONUMLGL", "AUTONUMOUT", "LISTNUM"])
-"""Numbers that Word counts anew each time it opens a file."""
+"""Numbers that Word counts each time it opens a file."""
 
 
 class Fields:

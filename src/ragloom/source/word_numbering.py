@@ -1,6 +1,6 @@
 """Automatic numbers of Word paragraphs, counted and written as Word shows them (ECMA-376, Part 1, 17.9).
 
-Lists of one definition (`abstractNum`) count together; a list that starts anew does so where it is first used.
+Lists of one definition (`abstractNum`) count together; a start that one list sets holds where that list is first used.
 """
 
 from __future__ import annotations

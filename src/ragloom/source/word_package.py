@@ -113,7 +113,7 @@ class Package:
     def read(self, part: str) -> bytes:
         """Unpacks a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
-            # zipfile unpacks these others without a bound, whatever `read` is told (CPython 3.11).
+            # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
             raise CannotRead("it is a damaged DOCX: it is packed in a way that DOCX does not have")
         with self._zip.open(part) as packed:
             content = packed.read(max(0, self.budget.left) + 1)
