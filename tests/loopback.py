@@ -48,6 +48,7 @@ class Fault:
         end_after: characters of a streamed reply after which the stream ends as if it were complete.
         hang_after: characters of a streamed reply after which nothing comes for `delay` seconds.
         hang_up: the connection is closed without an answer.
+        trickle: seconds between the bytes of a whole answer.
     """
 
     delay: float = 0.0
@@ -62,6 +63,7 @@ class Fault:
     end_after: int | None = None
     hang_after: int | None = None
     hang_up: bool = False
+    trickle: float = 0.0
 
 
 def status(
@@ -221,6 +223,9 @@ class _Handler(BaseHTTPRequestHandler):
         if body.get("stream"):
             self._stream(body, fault)
             return
+        if fault.trickle:
+            self._trickle(fault.trickle)
+            return
         result = self._embeddings(body) if "/embeddings" in self.path else self._completion(body)
         if not self.owner.reports_usage:
             result.pop("usage")
@@ -320,6 +325,15 @@ class _Handler(BaseHTTPRequestHandler):
         }
         event = fault.edit(event) if fault.edit else event
         self._chunk(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n")
+
+    def _trickle(self, seconds: float) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        for _ in range(1000):
+            self.wfile.write(b" ")
+            self.owner.wait(seconds)
 
     def _chunk(self, content: bytes) -> None:
         self.wfile.write(b"%X\r\n%s\r\n" % (len(content), content))

@@ -5,6 +5,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from loopback import Fault, OpenAIServer, edit, raw
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.provider import Provider
 from ragloom.provider.body import error_in, status_in, words_of
-from ragloom.provider.retry import Link, RequestRefused
+from ragloom.provider.retry import Link, RequestRefused, Unanswered
 
 KEY = "sk-planted-0123456789abcdef"
 HI = [{"role": "user", "content": "hi"}]
@@ -333,3 +334,15 @@ def test_stream_that_is_left_while_it_opens_lets_its_connection_go() -> None:
         with pytest.raises(ServiceError):
             streamed(provider_of(server))
     assert threading.active_count() <= before + 1
+
+
+@pytest.mark.parametrize("call", [embedded, aasked], ids=lambda call: call.__name__)
+@pytest.mark.parametrize(("limits", "in_once"), [({"deadline": 1.0}, False), ({"timeout": 1.0}, True)])
+def test_answer_that_trickles_in_without_end_has_failed(call: Call, limits: dict[str, float], in_once: bool) -> None:
+    with (
+        OpenAIServer([Fault(trickle=0.05)] * 9) as server,
+        ragloom.provider.once() if in_once else nullcontext(),
+        pytest.raises(Unanswered, match="did not answer"),
+    ):
+        call(provider_of(server, **limits))
+    assert len(server.requests) == 1

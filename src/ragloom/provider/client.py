@@ -18,6 +18,7 @@ from ragloom.provider.address import is_openai, resolved, split_query, wants_api
 from ragloom.provider.body import ErrorBody, error_in
 from ragloom.provider.key import read_headers, read_key
 from ragloom.provider.retry import Link, masked
+from ragloom.provider.whole import bound
 
 Answer = TypeVar("Answer")
 Client = TypeVar("Client", bound=OpenAI | AsyncOpenAI)
@@ -83,6 +84,7 @@ def make_client(link: Link, of: type[Client]) -> Client:
         if not is_openai(url):  # it would be sent what OPENAI_ORG_ID and the like hold for OpenAI alone
             client.organization = client.project = None
             client._custom_headers = headers
+        bound(client._client, link)
         return client
     raise ConfigError(
         f"{link.kind}: no client for {link.place} can be made ({reason}); look at the address, and at the environment "
