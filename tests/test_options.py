@@ -12,6 +12,8 @@ from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.overrides import options
 
 REQUIRED = {
+    "judge=openai": ["answers=true", "metrics.answers=[faithfulness]"],
+    "judge=openai_compatible": ["answers=true", "metrics.answers=[faithfulness]"],
     "source=folder": ["source.path=."],
     "source=jsonl": ["source.path=x.jsonl"],
     "source=spans": ["source.path=.", "source.corpora=corpora"],
