@@ -213,7 +213,7 @@ def test_questions_are_embedded_once_for_ranking_and_answer(tmp_path: Path) -> N
 def test_passes_for_latency_embed_a_question_for_the_reranker_as_well(place: Path) -> None:
     with serving() as server:
         paid = ["embedding=openai", "embedding.dimensions=16", f"embedding.base_url={server.base_url}"]
-        own = [*paid, "retriever=dense", "reranker=mmr", "latency.questions=2"]
+        own = [*paid, "retriever=dense", "retriever.top_k=11", "reranker=mmr", "latency.questions=2"]
         plan = evaluated(place, *own, "dry_run=true", **KEY)
         evaluated(place, *own, **KEY)
         assert server.tokens == plan["tokens"] + asked(plan)["questions"]["input_tokens"]
