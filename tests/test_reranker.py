@@ -312,12 +312,16 @@ def test_cross_encoder_whose_download_fails_is_a_service_error(monkeypatch):
     pytest.importorskip("fastembed", reason="the extra `fastembed` is not installed")
     from fastembed.rerank import cross_encoder
 
-    class Offline(cross_encoder.TextCrossEncoder):
-        def __init__(self, model):
+    class Missing(cross_encoder.TextCrossEncoder):
+        def __init__(self, model, **options):
             raise ValueError(f"Could not load model {model} from any source.")
 
-    monkeypatch.setattr(cross_encoder, "TextCrossEncoder", Offline)
-    with pytest.raises(ServiceError, match="could not be loaded: Could not load model"):
+    def model_info(*arguments, **options):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(cross_encoder, "TextCrossEncoder", Missing)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    with pytest.raises(ServiceError, match="could not be loaded: Name or service not known"):
         cross("Xenova/ms-marco-MiniLM-L-6-v2")
 
 
