@@ -67,6 +67,7 @@ def test_pdf_cells_never_become_one_word_or_number(content: str, expected: list[
         ("BT /F1 12 Tf 72 700 Td [(12) 60 (345)] TJ ET", "12345"),
         (shown(72, 700, "12") + shown(85.35, 700, "345"), "12345"),
         ("BT /F1 12 Tf 2 Tc 72 700 Td (PENGUIN 1984) Tj ET", "PENGUIN 1984"),
+        ("BT /F1 12 Tf 9 Tc 72 700 Td (PENGUIN) Tj ET", "PENGUIN"),
         ("BT /F1 12 Tf 0 1 -1 0 300 100 Tm (12345) Tj ET", "12345"),
         ("BT /F1 12 Tf .8 .6 -.6 .8 300 100 Tm (12345 words) Tj ET", "12345 words"),
         (shown(72, 700, "CO") + shown(90.7, 697, "2", 7) + shown(98, 700, "total"), "CO2 total"),
@@ -230,14 +231,11 @@ def test_pdf_vertical_writing_is_read_by_columns() -> None:
 
 WITHOUT_FONTS = """
 import sys, pypdfium2.raw as pdfium
-get = pdfium.FPDF_GetDefaultSystemFontInfo
-def bare():
-    info = get()
-    if info:
-        info.contents.MapFont = keep = type(info.contents.MapFont)(lambda *arguments: None)
-        bare.keep = keep
-    return info
-pdfium.FPDF_GetDefaultSystemFontInfo = bare
+info = pdfium.FPDF_GetDefaultSystemFontInfo()
+if info:
+    info.contents.MapFont = none = type(info.contents.MapFont)(lambda *arguments: None)
+    pdfium.FPDF_SetSystemFontInfo(info)
+    pdfium.FPDF_GetDefaultSystemFontInfo = lambda: info
 from ragloom.source.paged import pdf_text
 sys.stdout.buffer.write(pdf_text(open(sys.argv[1], "rb").read(), []).encode())
 """
