@@ -1,4 +1,4 @@
-"""What a run has to verify before it commits: chunks of uncertain writes at once, samples of all others at the end."""
+"""Verification of one run's chunks: uncertain writes at once, samples before the commit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Audit:
             self._older = older(self._place, size, self._seed)
 
     def store(self, objects: Sequence[DataObject[Any, Any]], chunks: Sequence[Chunk]) -> int:
-        """Stores chunks; those whose write had an unknown outcome are verified before anything commits them.
+        """Stores chunks and verifies those whose write had an unknown outcome.
 
         Returns:
             how many stored objects were deleted to be inserted again: BM25 statistics keep counting them [40].

@@ -112,7 +112,7 @@ class Connection:
         return self._tried(doing, function, lambda failure: retry)
 
     def limited(self, doing: str, limit: int, function: Callable[[int], T]) -> T:
-        """Runs one search for that many results, or as many as the server gives [46]."""
+        """Runs one search for as many results as the server gives [46]."""
         while True:
             most = self.most_results
             try:
@@ -122,7 +122,7 @@ class Connection:
                     raise
 
     def write(self, doing: str, function: Callable[[], T]) -> T:
-        """Runs one write; it is tried again only where it was surely not executed [45].
+        """Runs one write, repeated only where it was surely not executed [45].
 
         Raises:
             OutcomeUnknown: it may have been executed, and may still be.
@@ -131,7 +131,7 @@ class Connection:
         return self._tried(doing, function, lambda failure: failure.not_executed)
 
     def ensure(self, doing: str, function: Callable[[], object], is_done: Callable[[], bool]) -> None:
-        """Runs one write of a state that can be asked for; it is repeated only where the answer is that it is missing.
+        """Writes a state that can be read, and repeats only what is missing.
 
         Args:
             doing: such as `creating a collection`, for messages.

@@ -1,4 +1,4 @@
-"""The collections of one generation of an index: created, compared, extended, removed. Reads and writes no object."""
+"""Collections of one generation of an index: created, compared, extended, removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many objects a write request holds: few at first, more while the server is quick, half after it was too slow."""
+"""Size of write requests: grows while the server is quick, halved when too slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _QUICK, _SLOW = 1 / 16, 1 / 2
 
 
 class Pace:
-    """The size of the next write request, learned from those before. Safe to be used by several threads.
+    """Size of the next write request, learned from those before; thread-safe.
 
     Args:
         most: objects of one request (`vector_store.batch.objects`).
@@ -42,7 +42,7 @@ class Pace:
                 self._size = max(self._size, min(2 * objects, self._most))
 
     def failed(self, objects: int) -> None:
-        """Learns from a request of so many objects that was not answered: from now on they hold half at most."""
+        """Learns from an unanswered request: later ones hold half at most."""
         if objects > 1:
             with self._lock:
                 self._most = min(self._most, objects // 2)

@@ -1,4 +1,4 @@
-"""Writes with unknown outcome: what they may have left is looked for, and settled, before anything is sent again [45].
+"""Settlement of writes with unknown outcome, before anything is sent again [45].
 
 A write that a deadline cut off goes on at the server for a while: it stores all its objects, and indexes none of their
 vectors. The same object sent again is skipped as unchanged, and stays unfindable. Only an object that is not there is
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Objects = Sequence["DataObject[Any, Any]"]
 Settle = Callable[[Objects, RagloomError], Objects]
-"""Settles objects whose write has an unknown outcome; returns those that have to be sent again."""
+"""Settles objects of unknown outcome; returns those to be sent again."""
 _LOOK_SECONDS = 0.1
 _STILL = 4
 """Answers in a row that must be the same, before a write that was cut off counts as over."""
@@ -50,7 +50,7 @@ def present(connection: Connection, collection: Collection[Any, Any], ids: Seque
 
 
 class Removal:
-    """Settles chunks: deletes them and confirms that they are gone, so that they are inserted as new ones.
+    """Settlement of chunks: deleted, confirmed gone, then inserted as new ones.
 
     Attributes:
         suspects: ids of all objects that were settled; each has to be found by a search before it counts as stored.
@@ -72,7 +72,7 @@ class Removal:
 
 
 def remove(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> int:
-    """Deletes objects by id and confirms that they are gone, also when a write of them is still going on.
+    """Deletes objects by id and confirms it, also while a write goes on.
 
     Returns:
         how many were stored.
@@ -111,7 +111,7 @@ def settled(connection: Connection, collection: Collection[Any, Any], ids: Seque
 
 
 def delete(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> None:
-    """Deletes objects one by one: what was stored in part is in no filter's index, and no deletion takes long."""
+    """Deletes objects one by one: partly stored ones are in no filter's index."""
 
     def one(id: UUID) -> None:
         call = partial(collection.data.delete_by_id, id)
@@ -122,7 +122,7 @@ def delete(connection: Connection, collection: Collection[Any, Any], ids: Sequen
 
 
 def unequal(connection: Connection, collection: Collection[Any, Any], objects: Objects) -> Objects:
-    """Settles objects of which nothing is indexed: those that are stored as they should be are done."""
+    """Returns those objects that are not stored as they should be."""
     names = sorted({name for item in objects for name in item.properties or {}})
     ids: list[UUID] = [item.uuid for item in objects]  # type: ignore[misc]
     stored = {

@@ -1,4 +1,4 @@
-"""Searches for chunks by their own vectors: only what a search finds counts as stored [45].
+"""Verification by search: stored means found by its own vector [45].
 
 A chunk is found when its id is among the hits of an unfiltered search: a filter may be answered without the graph, and
 hide that the chunk is missing there. Where chunks of an equal vector fill the list, they count as one. A chunk without
@@ -59,7 +59,7 @@ class LostToSearch(ServiceError):
 
 
 class Sample:
-    """A random sample of the chunks that a run writes, of bounded size (Vitter's algorithm R).
+    """Random sample of the chunks that a run writes (Vitter's algorithm R).
 
     Args:
         seed: the same one draws the same sample.
@@ -98,7 +98,7 @@ class Sample:
 
 
 def wait_until_indexed(place: Place) -> int:
-    """Waits until the server has indexed all vectors; returns how many are left after `timeouts.indexing`."""
+    """Waits for the server's vector queue; returns what `timeouts.indexing` left in it."""
     until = time.monotonic() + place.options.indexing_seconds
     while waiting := place.queued():
         if time.monotonic() > until:
@@ -108,7 +108,7 @@ def wait_until_indexed(place: Place) -> int:
 
 
 def older(place: Place, size: int, seed: str) -> list[UUID]:
-    """Draws ids of stored chunks: runs of neighbours from random points on, since ids are hashes."""
+    """Draws ids of stored chunks: neighbours of random points, since ids are hashes."""
     draw, found = random.Random(seed), dict[UUID, None]()
     starts = [UUID(int=draw.getrandbits(128)) for _ in range(_STARTS)]
     for start in (*starts, None):
@@ -135,7 +135,7 @@ class Checked:
 
 
 def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: bool = False) -> Checked:
-    """Looks for chunks by their own vectors, and rewrites those that are not found, twice at most.
+    """Searches for chunks by their own vectors; rewrites lost ones twice at most.
 
     Args:
         place: the generation that holds them; the server's vector queue is empty.
@@ -186,7 +186,7 @@ def _rewrite(place: Place, ids: Sequence[UUID]) -> int:
 
 
 def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> tuple[dict[UUID, str | None], int]:
-    """Returns the ids of chunks that are lost, with their names (None: not stored), and how many are not reached."""
+    """Returns names of lost chunks by id (None: not stored), and the number unreached."""
     reading = by_ids(
         place.connection, place.chunks, "reading chunks", ids, properties=[ABOUT, "terms"], include_vector=True
     )
