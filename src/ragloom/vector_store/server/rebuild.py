@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weaviate.classes.data import DataObject
 
 from ragloom.errors import RagloomError, ServiceError
+from ragloom.maintenance import step
 from ragloom.vector_store.interface import IndexInfo
 from ragloom.vector_store.server.failures import OutcomeUnknown
 from ragloom.vector_store.server.objects import STATE_ID, copied
@@ -99,6 +100,7 @@ def _copied(database: WeaviateDatabase, place: Place, state: State) -> Place:
 
 def _fill(place: Place, target: Place, state: State) -> None:
     """Copies everything into a new generation, counts, and looks for a sample of the chunks."""
+    step(f"copying {state.documents} documents and {state.chunks} chunks")
     target.create()
     target.add_columns(place.metadata_columns())
     sample = Sample(f"{place.label.index} {state.version}")

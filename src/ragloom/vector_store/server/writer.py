@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragloom.errors import RagloomError, ServiceError
+from ragloom.maintenance import step
 from ragloom.records import Chunk
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
@@ -256,9 +257,11 @@ class WeaviateWriter:
                 committed all the same, each by its own row.
         """
         self.recover()
+        step("searching for chunks by their own vectors")
         self._audit.look_back()
         self._lease.demand_held()
         rewritten, of_searches = self._audit.verify()
+        step("counting")
         self._state = replace(self._state, deleted_chunks=self._state.deleted_chunks + rewritten)
         notes = [*self._notes, *of_searches, *self._counted(), *notes_on(self._place)]
         self._lease.demand_held()
