@@ -234,9 +234,10 @@ import sys, pypdfium2.raw as pdfium
 info = pdfium.FPDF_GetDefaultSystemFontInfo()
 if info:
     info.contents.MapFont = none = type(info.contents.MapFont)(lambda *arguments: None)
-    pdfium.FPDF_SetSystemFontInfo(info)
     pdfium.FPDF_GetDefaultSystemFontInfo = lambda: info
-from ragloom.source.paged import pdf_text
+from ragloom.source.paged import fallback_font, pdf_text
+if info and not fallback_font._CALLBACKS:
+    pdfium.FPDF_SetSystemFontInfo(info)
 sys.stdout.buffer.write(pdf_text(open(sys.argv[1], "rb").read(), []).encode())
 """
 
