@@ -291,6 +291,8 @@ def _wrong_key(item: Override, base: DictConfig, groups: set[str]) -> list[str]:
     siblings = {name for name in known if name.startswith(group + ".") and "_target_" not in name}
     if group in groups and (others := _options_with(group, key.split(".")[1])):
         option = base.hydra.runtime.choices.get(group)
+        if option in others:  # it has the key, and something below it is wrong
+            return [f"{shown} must name a key of {group}{nearest(key, siblings)}"]
         return [
             f"{shown} must name a key of {group}={option}; it is one of {group}={', '.join(others)}: "
             f"add {group}={others[0]}"
