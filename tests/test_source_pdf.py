@@ -233,7 +233,8 @@ WITHOUT_FONTS = """
 import sys, pypdfium2.raw as pdfium
 info = pdfium.FPDF_GetDefaultSystemFontInfo()
 if info:
-    info.contents.MapFont = none = type(info.contents.MapFont)(lambda *arguments: None)
+    kept = [type(getattr(info.contents, name))(lambda *arguments: None) for name in ("MapFont", "GetFont", "EnumFonts")]
+    info.contents.MapFont, info.contents.GetFont, info.contents.EnumFonts = kept
     pdfium.FPDF_GetDefaultSystemFontInfo = lambda: info
 from ragloom.source.paged import fallback_font, pdf_text
 if info and not fallback_font._CALLBACKS:

@@ -244,7 +244,7 @@ class _Pairs:
         moved = np.abs(self._middle[1:] - self._middle[:-1])
         near &= moved < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
         self.torn = (lines[1:] > lines[:-1]) & (near | self._downwards())
-        touching = (self.ahead < _TOUCHING) & (self.ahead > -_OVERLAP) & (overlap > 0)
+        touching = (self.ahead < _TOUCHING) & (self.ahead > -1) & (overlap > 0)  # a mark may stand above
         self.shifted = (direct | self.torn) & touching & ~self.fused & self._powers()
 
     def _downwards(self) -> Array:
