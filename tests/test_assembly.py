@@ -58,6 +58,7 @@ def test_failing_to_close_does_not_hide_what_went_wrong_before(tmp_path: Path, m
         ("indexes", ["show", "none"], 1),
     ],
 )
+@pytest.mark.slow
 def test_every_program_closes_its_store(
     tmp_path: Path, closed: list[Path], script: str, arguments: list[str], status: int
 ) -> None:

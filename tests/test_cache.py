@@ -192,6 +192,7 @@ def threading_says(ask: Callable[[], bool]) -> bool:
 
 @given(st.integers(0, 10**6), st.integers(0, 7))
 @settings(in_a_folder, max_examples=150)
+@pytest.mark.slow
 def test_any_flipped_bit_costs_vectors_and_never_changes_one(tmp_path: Path, offset: int, bit: int) -> None:
     pristine = tmp_path / "pristine.sqlite"
     if not pristine.exists():
@@ -380,6 +381,7 @@ def test_several_processes_fill_and_read_one_cache_at_once(tmp_path: Path) -> No
         ), "what two processes made at once is stored once"
 
 
+@pytest.mark.slow
 def test_killed_writer_loses_nothing_that_it_kept(tmp_path: Path) -> None:
     moments = random.Random(5)
     for number in range(6):

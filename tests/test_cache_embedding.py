@@ -82,6 +82,7 @@ def expected(texts: Sequence[str]) -> np.ndarray:
 # What is found again.
 
 
+@pytest.mark.slow
 def test_text_that_was_embedded_before_is_not_sent_again(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         for _ in range(2):

@@ -19,6 +19,8 @@ from ragloom.cache.vectors import ModelCache
 from ragloom.config import load
 from ragloom.tokenizer import load as load_tokenizer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-planted-0123456789-abcdef"
 BASE = ["embedding=openai", "embedding.dimensions=64", "retriever=dense"]

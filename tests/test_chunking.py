@@ -150,6 +150,7 @@ def test_texts_without_a_break_are_cut_in_time(option: str) -> None:
 @settings(max_examples=500, deadline=None)
 @given(text=TEXTS, size=st.sampled_from([4, 5, 8, 13, 40]), overlap=st.integers(0, 39))
 @example(text="안녕하세요. 반갑습니다! 동해물과 백두산이 마르고 닳도록", size=5, overlap=0)
+@pytest.mark.slow
 def test_fixed_never_exceeds_its_size_and_keeps_its_overlap_as_the_document_is_tokenised(
     text: str, size: int, overlap: int
 ) -> None:

@@ -132,6 +132,7 @@ def test_chunkers_can_be_saved_and_sent_to_another_process(option: str) -> None:
     assert parser.to_dict()["chunk_size"] == 24
 
 
+@pytest.mark.slow
 def test_chunkers_print_nothing_and_do_without_nltk() -> None:
     """TRAPS 20: LlamaIndex's splitter prints warnings to standard output and needs nltk's data."""
     import subprocess

@@ -15,6 +15,7 @@ from ragloom.tokenizer import TIKTOKEN_NAMES, Offsets, Tokenizer, load
 @pytest.mark.parametrize("name", TIKTOKEN_NAMES)
 @settings(max_examples=400, deadline=None)
 @given(text=WORDY_TEXTS, places=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+@pytest.mark.slow
 def test_counts_of_a_span_are_those_of_its_text_alone(name: str, text: str, places: tuple[float, float]) -> None:
     """Only a span's edges are tokenised anew: what lies between two safe cuts has the document's tokens."""
     start, end = sorted(int(place * len(text)) for place in places)

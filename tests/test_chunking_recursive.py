@@ -44,6 +44,7 @@ def _cutter(
     overlap=st.integers(0, 59),
     keep=KEEP,
 )
+@pytest.mark.slow
 def test_recursive_gives_the_librarys_chunks(
     text: str, separators: list[str], size: int, overlap: int, keep: Literal["start", "end"]
 ) -> None:

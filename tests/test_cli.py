@@ -128,6 +128,7 @@ def test_missing_index_names_the_command_and_the_nearest_index(place: Path) -> N
     assert "chunking.chunk_size: 100 / " in done.stderr
 
 
+@pytest.mark.slow
 def test_missing_index_is_built_by_the_command_that_the_error_names(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "내 문서, 1"
     folder.mkdir()
@@ -142,6 +143,7 @@ def test_missing_index_is_built_by_the_command_that_the_error_names(place: Path,
     assert "파란색" in query("프레임은 무슨 색인가요?", *overrides, cwd=tmp_path)["answer"]
 
 
+@pytest.mark.slow
 def test_ingest_option_builds_first_and_keeps_standard_output_clean(tmp_path: Path) -> None:
     answer = query("How long is the frame covered?", "--ingest", cwd=tmp_path)
     assert answer["citations"][0]["verified"]
@@ -179,6 +181,7 @@ def test_ingest_writes_nothing_but_the_store(place: Path) -> None:
     assert [path.name for path in place.iterdir()] == [".ragloom"]
 
 
+@pytest.mark.slow
 def test_multirun_builds_every_index_and_tells_the_worst_status(tmp_path: Path) -> None:
     """TRAPS 29: Hydra loses later errors of a multirun."""
     done = run("ingest", "-m", "chunking=fixed,paragraph", cwd=tmp_path)
@@ -217,6 +220,7 @@ def test_streamed_query_without_a_hit_still_answers(place: Path) -> None:
     assert "The documents do not answer this question." in done.stdout
 
 
+@pytest.mark.slow
 def test_text_that_looks_like_an_emoji_code_is_printed_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text("The ratio of the mixture is 1:100:5 exactly.")
@@ -242,6 +246,7 @@ def test_ctrl_c_ends_with_130_and_a_closed_pipe_quietly(monkeypatch: pytest.Monk
     assert guarded(lambda: stop(BrokenPipeError())) == 1
 
 
+@pytest.mark.slow
 def test_installed_command_shares_the_scripts_mains(place: Path) -> None:
     code = "import sys; from ragloom.cli import main; sys.exit(main())"
     done = subprocess.run(
@@ -254,6 +259,7 @@ def test_installed_command_shares_the_scripts_mains(place: Path) -> None:
     assert "did you mean 'query'?" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_ingest_tells_what_the_store_says_of_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

@@ -22,6 +22,7 @@ def runs(tmp_path: Path) -> list[str]:
     return [str(folder.relative_to(tmp_path)) for folder in made]
 
 
+@pytest.mark.slow
 def test_compare_prints_the_verdict_and_writes_it(tmp_path: Path, runs: list[str]) -> None:
     done = run("compare", *runs, "comparison.baseline=base", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -51,6 +52,7 @@ def test_compare_shows_a_line_a_config_best_first_and_the_verdict_last(tmp_path:
     assert any(line.startswith("Recommended: ") for line in lines[-8:])
 
 
+@pytest.mark.slow
 def test_compare_of_many_configs_takes_about_a_line_each(tmp_path: Path) -> None:
     folders = [
         write(
@@ -67,6 +69,7 @@ def test_compare_of_many_configs_takes_about_a_line_each(tmp_path: Path) -> None
     assert len((next((tmp_path / "comparisons").iterdir()) / "verdict.md").read_text().splitlines()) > 60
 
 
+@pytest.mark.slow
 def test_recommendation_without_a_winner_says_why_that_is_no_contradiction(tmp_path: Path) -> None:
     near = [value + (0.001 if at % 2 else -0.001) for at, value in enumerate(scores(1))]
     a = write(tmp_path / "a", scores(1), usd=1.0)
@@ -115,6 +118,7 @@ def test_compare_prints_markdown_in_which_no_text_is_markup(tmp_path: Path) -> N
     assert all(line.endswith("|") for line in rows)
 
 
+@pytest.mark.slow
 def test_the_recommendation_is_an_experiment_that_composes_what_was_measured(tmp_path: Path, runs: list[str]) -> None:
     done = run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
     assert "experiment=recommended" in done.stdout
@@ -127,6 +131,7 @@ def test_the_recommendation_is_an_experiment_that_composes_what_was_measured(tmp
     assert "chunk_size" not in text  # a value of the option itself is not repeated
 
 
+@pytest.mark.slow
 def test_a_key_that_follows_another_is_recommended_as_it_was_measured(tmp_path: Path) -> None:
     follows = ["retriever.top_k=20", "reranker.top_n=10"]  # 10 is what top_n follows unless top_k is changed
     (measured,) = load(follows)
@@ -140,6 +145,7 @@ def test_a_key_that_follows_another_is_recommended_as_it_was_measured(tmp_path: 
     assert config.tree["retriever"]["top_k"] == 20
 
 
+@pytest.mark.slow
 def test_the_recommendation_runs(tmp_path: Path, runs: list[str]) -> None:
     run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
     done = run("ingest", "--config-dir", "verdict", "experiment=recommended", "workers.processes=0", cwd=tmp_path)
@@ -156,6 +162,7 @@ def test_no_recommendation_leaves_none_of_an_earlier_verdict(tmp_path: Path) -> 
     assert not (tmp_path / "v" / "experiment" / "recommended.yaml").exists()
 
 
+@pytest.mark.slow
 def test_options_that_changed_since_are_told(tmp_path: Path, runs: list[str]) -> None:
     told = tmp_path / "runs" / "good" / "run.json"
     read = json.loads(told.read_text())

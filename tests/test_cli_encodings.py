@@ -76,6 +76,7 @@ def test_query_prints_json_in_any_encoding(place: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize("extra", [[], ["--stream"], ["--json"]], ids=str)
+@pytest.mark.slow
 def test_reply_with_half_a_character_is_printed(
     place: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, extra: list[str]
 ) -> None:

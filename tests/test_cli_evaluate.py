@@ -77,6 +77,7 @@ def test_convention_and_all_chunks_reach_the_metrics(place: Path) -> None:
     assert chroma["metrics"]["precision_omega"] < 0.2
 
 
+@pytest.mark.slow
 def test_gold_is_the_same_however_documents_are_cut(place: Path) -> None:
     """TRAPS 26: gold that names nodes is invalid once the chunking changes."""
     runs = [evaluated(place, "chunking=paragraph", f"chunking.chunk_size={size}") for size in (12, 200)]
@@ -106,6 +107,7 @@ def test_trec_files_give_standard_tools_the_same_metrics(place: Path) -> None:
         assert shown["metrics"][str(measure)] == pytest.approx(value, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_same_index_and_config_give_the_same_bytes_from_the_cache_and_without_it(place: Path) -> None:
     folder = place / evaluated(place)["folder"]
     first = {name: (folder / name).read_bytes() for name in ("metrics.json", "run.trec", "qrels.trec")}
@@ -183,6 +185,7 @@ def test_cache_tells_search_types_apart(place: Path) -> None:
     ],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_any_change_of_what_decides_a_ranking_makes_it_anew(place: Path, change: list[str]) -> None:
     evaluated(place)
     rankings = evaluated(place, *change)["stages"][-1]
@@ -192,12 +195,14 @@ def test_any_change_of_what_decides_a_ranking_makes_it_anew(place: Path, change:
 
 
 @pytest.mark.parametrize("change", ["concurrency=1", "explain=true", "metrics.spans=[R@3]"])
+@pytest.mark.slow
 def test_what_decides_no_ranking_makes_none_anew(place: Path, change: str) -> None:
     evaluated(place, "metrics.spans=[R@3]")
     assert evaluated(place, "metrics.spans=[R@3]", change)["stages"][-1]["hit"]
 
 
 @pytest.mark.parametrize("content", ["", " \n"])
+@pytest.mark.slow
 def test_corpus_edited_to_nothing_does_not_score_from_the_cache(place: Path, content: str) -> None:
     """TRAPS 34: a corpus edited to nothing still scored 1.0 from the cache."""
     assert evaluated(place)["metrics"]["R@5"] == 1.0
@@ -225,6 +230,7 @@ def test_edited_document_is_ingested_before_it_is_measured(place: Path) -> None:
     assert not any("Incheon" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_run_keeps_its_name_and_bytes_when_an_ingest_changed_nothing(place: Path) -> None:
     first = evaluated(place)
     bytes_before = (place / first["folder"] / "run.trec").read_bytes()
@@ -235,6 +241,7 @@ def test_run_keeps_its_name_and_bytes_when_an_ingest_changed_nothing(place: Path
     assert len(list((place / ".ragloom" / "runs").glob("questions-*"))) == 1
 
 
+@pytest.mark.slow
 def test_ingest_never_measures_the_committed_state_and_says_how_to_get_one(place: Path) -> None:
     done = evaluate(place, "ingest=never")
     assert done.returncode == 1
@@ -252,6 +259,7 @@ def test_gold_of_a_document_that_is_not_there_is_an_error(place: Path) -> None:
     assert not list((place / ".ragloom").glob("runs/*"))
 
 
+@pytest.mark.slow
 def test_reranking_only_what_is_scored_is_refused(place: Path) -> None:
     """TRAPS 34: reranking only the k that is scored, so that Recall@k cannot change."""
     done = evaluate(place, "reranker=mmr", "retriever.top_k=5")
@@ -298,6 +306,7 @@ def test_documents_are_retrieved_until_there_are_k_distinct_ones(tmp_path: Path)
     assert len([line for line in run if line]) == 4
 
 
+@pytest.mark.slow
 def test_answers_are_written_by_the_configs_own_depth_and_found_again(place: Path) -> None:
     first = evaluated(place, "answers=true", "retriever.top_k=2")
     lines = queries(place, first)

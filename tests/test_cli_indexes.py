@@ -8,6 +8,8 @@ import pytest
 
 from programs import Done, run
 
+pytestmark = pytest.mark.slow
+
 SMALL = "chunking.chunk_size=100"
 
 

@@ -25,6 +25,8 @@ def slow(self, entry):
     return read(self, entry)
 JsonlSource.read = slow
 from ragloom.cli.ingest import main
+
+pytestmark = pytest.mark.slow
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -12,6 +12,8 @@ from loopback import OpenAIServer
 from ragloom.messages import NO_ANSWER
 from ragloom.tokenizer import load
 
+pytestmark = pytest.mark.slow
+
 COUNT = load("cl100k_base").count
 KEY = {"OPENAI_API_KEY": "sk-test-0123456789"}
 WORDS = ["anchor", "bell", "cabin", "deck"]

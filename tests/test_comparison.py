@@ -208,6 +208,7 @@ def test_a_score_that_is_missing_without_a_failure_is_refused(tmp_path: Path) ->
         compared(a, b)
 
 
+@pytest.mark.slow
 def test_duplicates_change_nothing(tmp_path: Path) -> None:
     a, b, c = (
         write(tmp_path / "a", scores(1)),
@@ -225,6 +226,7 @@ def test_duplicates_change_nothing(tmp_path: Path) -> None:
         compared(b, again)
 
 
+@pytest.mark.slow
 def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2, 0.3), BETTER)
     twin = write(tmp_path / "twin", scores(2, 0.3), EQUAL)
@@ -239,6 +241,7 @@ def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
     assert "all configs have the same score on every question" in same.verdict.sentences[0]
 
 
+@pytest.mark.slow
 def test_the_order_of_runs_changes_nothing(tmp_path: Path) -> None:
     runs = [
         write(tmp_path / "a", scores(1)),

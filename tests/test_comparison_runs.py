@@ -176,6 +176,7 @@ def test_deciding_metric_that_looks_below_the_reranked_list_says_so(tmp_path: Pa
     assert note == "mmr: nDCG@10 looks below what the reranker ordered, on 7 questions"
 
 
+@pytest.mark.slow
 def test_smallest_p_values_are_shown_where_all_adjusted_ones_are_one(tmp_path: Path) -> None:
     draw = np.random.default_rng(4)
     ease = draw.random(80)

@@ -268,6 +268,7 @@ def exchangeable(configs: int, groups: int, random: np.random.Generator) -> tupl
     return np.where(level > 0, random.beta(4, 1.5, size=level.shape), 0.0), numbers
 
 
+@pytest.mark.slow
 def test_of_equal_configs_a_winner_is_named_in_no_more_sweeps_than_promised() -> None:
     # 300 sweeps: .05 +- .0126; .06 is the promise (benchmarks/significance.py holds it with 2,000), .09 a broken test.
     random, sweeps = rng(11), 300

@@ -300,6 +300,7 @@ def test_hashing_does_not_depend_on_the_order_of_words(words: list[str]) -> None
     np.testing.assert_array_equal(forward, backward)
 
 
+@pytest.mark.slow
 def test_hashing_is_the_same_in_every_process() -> None:
     code = (
         "import sys, hashlib; sys.path.insert(0, 'tests'); from made import make; from test_embedding import SAMPLES;"

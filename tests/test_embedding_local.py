@@ -57,6 +57,7 @@ def test_fastembed_reads_each_token_once_and_no_padding(folder: Path) -> None:
     texts=st.lists(st.lists(st.sampled_from(tiny_model.WORDS[4:]), min_size=1, max_size=9).map(" ".join), min_size=1)
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
 def test_fastembed_vectors_do_not_depend_on_batch_or_order(folder: Path, texts: list[str]) -> None:
     expected = means(texts)
     for batch_size in (1, 3, 64):

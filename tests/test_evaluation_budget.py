@@ -17,6 +17,8 @@ from ragloom.errors import ServiceError
 from ragloom.llm.remote import OpenAIChat, sent_tokens
 from ragloom.tokenizer import load
 
+pytestmark = pytest.mark.slow
+
 COUNT = load("cl100k_base").count
 REPLY = '{"verdict": "pass", "reason": "the passage says so"}'
 LONGEST = 50

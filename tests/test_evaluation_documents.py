@@ -14,6 +14,8 @@ from evaluation_corpus import DOCUMENTS, evaluate, evaluated, overrides, write_c
 from ragloom.chunking.parser import SpanParser
 from ragloom.source.base import CannotRead
 
+pytestmark = pytest.mark.slow
+
 BROKEN = b"%PDF-1.7 and nothing else"
 
 

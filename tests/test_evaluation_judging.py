@@ -21,6 +21,8 @@ from ragloom.gold import Query
 from ragloom.messages import NO_ANSWER
 from ragloom.metrics.judge import Verdict
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-planted-judge-0123456789"
 ENV = {"JUDGE_KEY": KEY}
 QUESTIONS: list[dict[str, Any]] = [

@@ -55,6 +55,7 @@ def test_what_only_changes_queries_or_places_leaves_the_fingerprint(override: st
     assert of(override) == of()
 
 
+@pytest.mark.slow
 def test_fingerprint_is_the_same_in_every_process() -> None:
     import subprocess
     import sys

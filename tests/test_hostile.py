@@ -81,6 +81,7 @@ def test_there_are_many_hostile_files() -> None:
 
 
 @pytest.mark.parametrize("hostile", FILES, ids=lambda hostile: hostile.name)
+@pytest.mark.slow
 def test_hostile_file_is_read_or_named_with_its_reason(hostile: Hostile, pool: Pool, tmp_path: Path) -> None:
     (tmp_path / hostile.name).write_bytes(hostile.content(1))
     source = folder(tmp_path)
@@ -137,6 +138,7 @@ GREEDY = (
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's memory")
 @pytest.mark.parametrize("megabytes", [6, 18, 50])
+@pytest.mark.slow
 def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reason(
     megabytes: int, pool: Pool, tmp_path: Path
 ) -> None:
@@ -233,6 +235,7 @@ def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.slow
 def test_folders_nested_to_the_systems_limit_are_listed_and_what_is_below_is_named(tmp_path: Path) -> None:
     """A recursive walk ended in a RecursionError at 490 levels, and the rest of the corpus with it."""
     levels = 2_100  # of two characters each: over the 4,096 that a path may have

@@ -504,6 +504,7 @@ def test_moved_documents_do_not_count_as_deleted(corpus: Corpus) -> None:
     assert summary.complete
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_index_as_this_process(corpus: Corpus, tmp_path: Path) -> None:
     for number in range(40):
         corpus.write(f"{number}.txt", f"Document number {number}. {EN} {KO}" * (number % 5))

@@ -16,6 +16,8 @@ from ragloom.errors import ServiceError
 from ragloom.ingestion import IngestSummary
 from ragloom.provider.retry import Link
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS, ATTEMPTS = 20, 3
 LIMITS = [f"embedding.attempts={ATTEMPTS}", "embedding.deadline=1000"]
 HANG = [*LIMITS, "embedding.timeout=1", "embedding.concurrency=1"]

@@ -14,6 +14,8 @@ from paid_corpus import BATCH, KEY, PaidCorpus, counting_server, summary_of
 from ragloom.cost import Budget, BudgetSpent, charge, has_budget, within
 from ragloom.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 20
 ONE_BY_ONE = ["embedding.concurrency=1"]
 SEMANTIC = ["chunking=semantic", "chunking.min_size=1", "chunking.chunk_size=64"]

@@ -13,6 +13,8 @@ from ragloom.provider import Provider, sending_nothing
 from ragloom.provider.retry import Link
 from ragloom.records import FORMAT_KEY, Entry
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 20
 SEMANTIC = ["chunking=semantic", "chunking.min_size=1", "chunking.chunk_size=64"]
 COMPATIBLE = ["embedding=openai_compatible", 'embedding.document_prefix="passage: "']

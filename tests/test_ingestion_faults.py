@@ -15,6 +15,8 @@ from paid_corpus import BATCH, KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.ingestion import IngestSummary
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 20
 REQUESTS = batches(DOCUMENTS)
 CONCURRENCY, ATTEMPTS = 2, 3

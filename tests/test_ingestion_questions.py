@@ -74,6 +74,7 @@ def test_questions_go_the_query_path_and_what_gives_none_is_zero() -> None:
     assert questions_of(embedding)(["--"]).tolist() == [[0, 0, 0]]
 
 
+@pytest.mark.slow
 def test_ingest_measures_recall_and_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (recall, approximation):
         monkeypatch.setattr(module, "FEWEST", 20)

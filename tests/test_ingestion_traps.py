@@ -114,6 +114,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HashingEmbedding, "make", fail)
 
 
+@pytest.mark.slow
 def test_changed_document_stays_while_its_new_version_cannot_be_embedded(
     ours: Ours, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ def leaks(folder: Path) -> list[str]:
     return [str(path) for path in found if b"planted" in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_run_answers_counts_and_prices_what_the_server_reported(tmp_path: Path) -> None:
     with OpenAIServer(answer=ANSWER, api_key=KEY, count=load("cl100k_base").count) as server:
         done = run("ingest", "output=json", cwd=tmp_path, server=server)
@@ -52,6 +53,7 @@ def test_run_answers_counts_and_prices_what_the_server_reported(tmp_path: Path) 
         assert json.loads(unknown.stdout)["usage"]["cost_usd"] is None
 
 
+@pytest.mark.slow
 def test_key_is_in_no_output_log_config_or_index(tmp_path: Path) -> None:
     with OpenAIServer(answer=ANSWER, api_key=KEY) as server:
         runs = [

@@ -101,6 +101,7 @@ def test_other_verbs_refuse_it_too(standing: Shop, script: str, arguments: tuple
 
 
 @pytest.mark.parametrize("verb", ["rebuild", "compare", "promote"])
+@pytest.mark.slow
 def test_verbs_of_an_index_refuse_a_source_that_is_not_its_own(shop: Shop, verb: str) -> None:
     name = shop.assembly(shop.root / "a/docs").index_name
     arguments = {"rebuild": [name], "compare": [name, name], "promote": [name, "live"]}[verb]
@@ -129,6 +130,7 @@ def test_link_that_leads_elsewhere_later_is_another_folder(shop: Shop) -> None:
         shop.assembly(link).open()
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_case_or_normal_form_are_two_corpora(shop: Shop) -> None:
     names = ("Docs", unicodedata.normalize("NFC", "dóc"), unicodedata.normalize("NFD", "dóc"))
     for number, name in enumerate(names):
@@ -155,6 +157,7 @@ def test_printed_form_of_a_name_is_not_the_name(tmp_path: Path) -> None:
         shop.assembly(tmp_path / "x\\u3000y" / "docs").open()
 
 
+@pytest.mark.slow
 def test_moved_folder_is_taken_over_and_costs_nothing(shop: Shop) -> None:
     shop.write("a", "more.txt", "A second document.")
     assert shop.ingest("a/docs").returncode == 0
@@ -176,6 +179,7 @@ def test_renamed_folder_is_taken_over_by_its_former_name(shop: Shop) -> None:
     assert TEXTS["a"] in shop.ask("a/manuals", "source.name=docs").stdout
 
 
+@pytest.mark.slow
 def test_documents_of_a_moved_folder_are_compared_by_content(shop: Shop) -> None:
     """Equal sizes and times prove something of one file, and nothing of two."""
     text = TEXTS["a"].replace("month", "WEEK!")
@@ -195,6 +199,7 @@ def test_dry_run_of_a_move_says_what_it_would_do_and_moves_nothing(shop: Shop) -
     demand_refused(shop.ask("c/docs"))
 
 
+@pytest.mark.slow
 def test_move_of_one_index_leaves_its_siblings_to_their_own(shop: Shop) -> None:
     assert shop.ingest("a/docs", "chunking=paragraph").returncode == 0
     shutil.move(shop.root / "a" / "docs", shop.root / "c" / "docs")
@@ -213,6 +218,7 @@ def test_alias_says_which_index_is_meant_wherever_its_documents_are(shop: Shop) 
         assert TEXTS["a"] in shop.ask(path, "vector_store.alias=live").stdout
 
 
+@pytest.mark.slow
 def test_file_of_lines_is_told_from_another_of_the_same_name(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     for name, text in TEXTS.items():
@@ -234,6 +240,7 @@ def test_key_that_moves_is_part_of_no_name(tmp_path: Path) -> None:
     assert "moved" not in plain.config.public()["source"]
 
 
+@pytest.mark.slow
 def test_empty_index_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     """An interrupted first ingest commits what it had: nothing."""
     shop = Shop(tmp_path)
@@ -276,6 +283,7 @@ def test_source_without_a_document_is_an_error_and_makes_no_index(
     assert not list((tmp_path / ".ragloom" / "lancedb").glob("docs-*"))
 
 
+@pytest.mark.slow
 def test_source_of_which_no_file_can_be_read_is_an_error_and_makes_no_index(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.pdf").write_bytes(b"%PDF-1.4 broken")

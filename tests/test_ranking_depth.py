@@ -125,6 +125,7 @@ def demand_same(one: tuple[dict[str, Any], dict[str, Any]], other: tuple[dict[st
 
 
 @pytest.mark.parametrize(("retriever", "reranker"), CASES)
+@pytest.mark.slow
 def test_no_metric_and_no_prefix_depends_on_which_metrics_are_requested(
     own: list[str],
     folder: Path,

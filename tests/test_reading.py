@@ -133,6 +133,7 @@ def test_what_crosses_is_little_more_than_the_text(option: str) -> None:
 
 @FORKS
 @pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.slow
 def test_workers_give_what_this_process_gives(option: str, files: Path) -> None:
     source = folder(files)
     here = {name: comparable(found) for name, found in run(source, chunkers()[option], 0).items()}
@@ -158,6 +159,7 @@ def test_what_is_stored_already_is_neither_cut_nor_sent(files: Path) -> None:
 
 
 @FORKS
+@pytest.mark.slow
 def test_document_that_hangs_dies_or_is_too_large_is_unreadable_and_no_other_is(tmp_path: Path) -> None:
     for name in ("a.txt", "allocate.txt", "b.txt", "hang.txt", "segfault.txt", "z.txt"):
         (tmp_path / name).write_text(name)
@@ -202,6 +204,7 @@ class Counting(LetterEmbedding):
 
 @FORKS
 @pytest.mark.parametrize("option", ["semantic", "hybrid"])
+@pytest.mark.slow
 def test_embedding_of_a_chunking_stays_in_this_process_and_is_asked_in_its_own_batches(
     option: str, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_beir_names_a_line_that_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.slow
 def test_squad_is_ingested_and_asked_by_naming_the_dataset_alone(tmp_path: Path, processes: int) -> None:
     path = tmp_path / "made.json"
     qas = [{"id": "q", "question": "Which word is second?", "answers": [{"text": "beta", "answer_start": 6}]}]

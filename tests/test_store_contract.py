@@ -157,6 +157,7 @@ def test_touch_changes_the_manifest_and_neither_text_nor_chunks(place: "Place") 
     assert ranking(after.lexical("w1 w2", 99)) == found
 
 
+@pytest.mark.slow
 def test_each_document_is_seen_in_one_version_while_a_writer_is_at_work(place: "Place") -> None:
     """Never in two versions, never in none while it is replaced, by readers opened before and during the write."""
     versions = [{f"{n}.md": cut(f"{n}.md", f"w1 of{v} " * (20 + 5 * v)) for n in range(6)} for v in range(6)]
@@ -202,6 +203,7 @@ def test_each_document_is_seen_in_one_version_while_a_writer_is_at_work(place: "
     assert {hit.chunk.content_hash for hit in place.database.open("corpus-1").lexical("w1", 500)} == known[-1]
 
 
+@pytest.mark.slow
 def test_open_sees_the_newest_commit_of_another_process(place: "Place") -> None:
     """TRAPS 32: without a read consistency interval a reader stays behind."""
     place.fresh(CORPUS)

@@ -168,6 +168,7 @@ def test_delete_takes_exactly_the_document_of_that_id(place: "Place", gone: str)
     assert {item.ref_doc_id for item in mine.get_nodes()} == set(ids) - {gone}
 
 
+@pytest.mark.slow
 def test_thousands_of_nodes_are_replaced_and_deleted(place: "Place") -> None:
     """TRAPS 2: of 12,000 matches 2,000 stayed in the published Weaviate integration."""
     mine = place.nodes()

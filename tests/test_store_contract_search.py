@@ -49,6 +49,7 @@ def brute() -> BruteForce:
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 5000])
+@pytest.mark.slow
 def test_bm25_equals_brute_force(index: Index, brute: BruteForce, k: int) -> None:
     """Scores to a relative 2e-6 (the engines' are 32-bit), places exactly wherever scores differ by more."""
     for query in QUERIES:
@@ -56,6 +57,7 @@ def test_bm25_equals_brute_force(index: Index, brute: BruteForce, k: int) -> Non
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 5000])
+@pytest.mark.slow
 def test_dense_equals_brute_force(index: Index, brute: BruteForce, k: int) -> None:
     """Cosine similarities to 1e-6 of NumPy's in double precision."""
     for query in QUERIES:

@@ -23,6 +23,8 @@ from ragloom.sweeping import label_of, varying
 from ragloom.tokenizer import load as tokenizer
 from ragloom.trials import Trials, sweep_digest
 
+pytestmark = pytest.mark.slow
+
 GRID = ["-m", "chunking.chunk_size=20,40", "embedding.dimensions=64,128", "chunking.chunk_overlap=0"]
 """Two chunkings by two embeddings."""
 BY_RERANKER = [*GRID, "reranker=none,mmr", "retriever.top_k=6"]

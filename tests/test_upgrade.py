@@ -176,6 +176,7 @@ def exclaiming() -> Exclaiming:
 
 
 @pytest.mark.parametrize("opening", [{}, {"or_older": True}], ids=["promoted", "by default"])
+@pytest.mark.slow
 def test_index_of_a_former_analyzer_is_queried_by_that_analyzer(
     old: Old, monkeypatch: pytest.MonkeyPatch, opening: dict[str, bool]
 ) -> None:

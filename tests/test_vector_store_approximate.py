@@ -19,6 +19,8 @@ from ragloom.vector_store.lance import approximation, recall, tables
 from ragloom.vector_store.lance.nearest import Parameters
 from store_tools import DIMENSIONS, Cut, cut, database, ranking, writer
 
+pytestmark = pytest.mark.slow
+
 TOPICS = 25
 CENTRES = np.random.default_rng(7).standard_normal((TOPICS, DIMENSIONS))
 ROWS = 1200

@@ -18,6 +18,8 @@ from ragloom.vector_store.lance.folders import IndexFolder
 from store_child import documents
 from store_tools import contents, database, fresh, ranking, sentence, sync, vectors, write, writer
 
+pytestmark = pytest.mark.slow
+
 COUNT = 30
 QUERIES = [sentence(random.Random(seed), 4) for seed in range(20)]
 

@@ -35,6 +35,7 @@ def passing(folder: Path, stored: list[dict[str, Any]], item: MetadataFilter | M
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rows, min_size=1, max_size=12), filters)
+@pytest.mark.slow
 def test_filters_match_what_the_reference_matches(
     tmp_path: Path, stored: list[dict[str, Any]], item: MetadataFilter | MetadataFilters
 ) -> None:

@@ -60,6 +60,7 @@ def test_bm25_is_right_after_a_change_too_small_for_the_engine_to_mend(tmp_path:
         assert ranking(place.open("corpus-1").lexical(query, 10)) == ranking(again.lexical(query, 10))
 
 
+@pytest.mark.slow
 def test_bm25_is_equal_to_the_last_bit_after_appends_alone(tmp_path: Path, index: Index) -> None:
     """TRAPS 32: rows that only `optimize()` has folded in count as those of a fresh index."""
     place = database(tmp_path)
@@ -105,6 +106,7 @@ documents = st.dictionaries(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(documents, min_size=1, max_size=3), st.lists(st.sampled_from(["a", "b", "가", "z"]), max_size=4))
+@pytest.mark.slow
 def test_any_history_of_ingests_answers_as_brute_force(
     tmp_path_factory: pytest.TempPathFactory, history: list[dict[str, str]], query: list[str]
 ) -> None:

@@ -110,6 +110,7 @@ def test_password_in_the_address_is_refused_and_not_repeated() -> None:
     assert "must not hold a secret" in told
 
 
+@pytest.mark.slow
 def test_settings_that_exclude_each_other_are_named() -> None:
     assert "must go with index.type=hnsw" in problems("weaviate", "index.quantization=sq", "index.type=flat")[0]
     assert "must be 1 with a tenant" in problems("weaviate", "index.shards=2", "tenant=acme")[0]

@@ -105,6 +105,7 @@ def expected(item: Any) -> Done[Any, Any] | Failed[Any]:
 
 
 @pytest.mark.parametrize("item", REASONS)
+@pytest.mark.slow
 def test_an_item_that_takes_its_process_down_is_named_and_takes_nothing_with_it(
     item: str, impatient: Workers[Any, Any]
 ) -> None:
