@@ -224,7 +224,7 @@ def test_jsonl_group_is_the_lines_own_or_its_first_gold_document_or_itself(tmp_p
     [
         ({"id": ""}, ":1: id:"),
         ({"question": None}, ":1: question:"),
-        ({"golden": []}, ":1: golden: extra inputs are not permitted"),
+        ({"golden": []}, ":1: golden is no key of a dataset line; did you mean 'gold'?"),
         ({"gold": [{"document": "a.md"}]}, ":1: gold.0: must have a quote or a range"),
         ({"gold": [{"document": "a.md", "range": [5, 5]}]}, ":1: gold.0: range must be [first character"),
         ({"documents": {"a.md": 0}}, ":1: documents.a.md: input should be greater than or equal to 1"),

@@ -346,7 +346,7 @@ LINES = {
     ),
     "lists nested deeply": (
         '{"id": "x", "text": "t", "metadata": {"a":' + "[" * 900 + "]" * 900 + "}}",
-        "nested over 100",
+        "nested too deeply: over 500 levels",
     ),
     "brackets without end": ('{"id": "x", "text": ' + "[" * 1_000_000, "nested too deeply|over 1,000,000 values"),
     "empty lists without end": (

@@ -146,15 +146,17 @@ def test_names_that_differ_in_case_or_normal_form_are_two_corpora(shop: Shop) ->
         assert shop.assembly(shop.root / name).open().document("care.txt").text == f"It is number {number}."
 
 
-def test_printed_form_of_a_name_is_not_the_name(tmp_path: Path) -> None:
+def test_printed_form_of_a_name_is_not_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name with a blank that is not printable was stored as its escape, which is another folder's name."""
     for name, text in (("x\u3000y", TEXTS["a"]), ("x\\u3000y", TEXTS["b"])):
         (tmp_path / name / "docs").mkdir(parents=True)
         (tmp_path / name / "docs" / "care.txt").write_text(text, encoding="utf-8")
     shop = Shop(tmp_path)
     assert shop.assembly(tmp_path / "x\u3000y" / "docs").ingest().complete
+    # The command line refuses such an escape: the name comes from the folder that the program stands in.
+    monkeypatch.chdir(tmp_path / "x\\u3000y")
     with pytest.raises(ConfigError, match=r"source\.moved=true"):
-        shop.assembly(tmp_path / "x\\u3000y" / "docs").open()
+        shop.assembly(Path("docs")).open()
 
 
 @pytest.mark.slow

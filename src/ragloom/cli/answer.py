@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
+from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.nodes import place, to_chunk
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def print_result(console: Console, result: Result, index: Index, *, explain: boo
         for citation in result.citations:
             _print_citation(console, citation, supplied)
         if result.unverified < len(result.citations):
-            console.print("[dim]quotes are compared with the documents; whether they bear the answer out is not[/]")
+            console.print("[dim]quotes were checked against the documents, not whether they support the answer[/]")
         console.print()
     if explain or result.answer is None:
-        console.print(_found_table(result, chunks), soft_wrap=False)
+        print_fitted(console, _found_columns(result, chunks), "; --json has them")
         console.print("[dim]dense, bm25: rank (raw score); a score fused of both only compares these chunks[/]")
     for note in result.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
@@ -63,24 +63,17 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
         console.print(f"  {number} {where} [red]NOT VERIFIED[/]: the answer gives no quote for it")
 
 
-def _found_table(result: Result, chunks: list[Chunk]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
-    for name in ("rank", "score", "retriever", "dense", "bm25"):
-        table.add_column(name, justify="right")
-    table.add_column("source", overflow="fold", ratio=1)
-    table.add_column("text", overflow="ellipsis", no_wrap=True, ratio=1)
-    for rank, (node, chunk) in enumerate(zip(result.nodes, chunks, strict=True), start=1):
-        found_rank, found = result.found.get(chunk.id, (None, None))
-        table.add_row(
-            str(rank),
-            _number(node.score),
-            _number(found_rank),
-            _arm(found, "dense"),
-            _arm(found, "bm25"),
-            escape(f"{place(chunk.document, chunk.metadata)} [{chunk.start}-{chunk.end}]"),
-            escape(_one_line(chunk.text)[:_EXCERPT]),
-        )
-    return table
+def _found_columns(result: Result, chunks: list[Chunk]) -> list[Column]:
+    found = [result.found.get(chunk.id, (None, None)) for chunk in chunks]
+    return [
+        Column("rank", [str(rank) for rank in range(1, len(chunks) + 1)], number=True),
+        Column("score", [_number(node.score) for node in result.nodes], number=True),
+        Column("retriever", [_number(rank) for rank, _ in found], number=True, rank=3),
+        Column("dense", [_arm(arms, "dense") for _, arms in found], number=True, rank=2),
+        Column("bm25", [_arm(arms, "bm25") for _, arms in found], number=True, rank=1),
+        Column("source", [f"{place(chunk.document, chunk.metadata)} [{chunk.start}-{chunk.end}]" for chunk in chunks]),
+        Column("text", [_one_line(chunk.text)[:_EXCERPT] for chunk in chunks]),
+    ]
 
 
 def _arm(found: Any, arm: str) -> str:

@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.cli.terminal import LISTED_FAILURES, OK, console, guarded, parsed, print_json
 from ragloom.errors import ConfigError
 from ragloom.invocation import program
 
 if TYPE_CHECKING:
-    from ragloom.cache.upkeep import Report
+    from ragloom.cache.upkeep import ModelReport, Report
     from ragloom.cache.vectors import VectorCache
 
 _DAY = 86_400
@@ -96,7 +97,6 @@ def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: b
         print_json(_report_json(found))
         return OK
     from rich.markup import escape
-    from rich.table import Table
 
     screen = console()
     screen.print(
@@ -108,24 +108,22 @@ def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: b
             f"[yellow]a damaged file of {found.set_aside_bytes / 1e6:.2f} MB was set aside:[/] "
             "verify takes back what can be read"
         )
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("id", "model"):
-        table.add_column(name, overflow="fold")
-    for name in ("dimensions", "vectors", "MB", "hits", "last used (UTC)"):
-        table.add_column(name, justify="right")
-    for model in found.models:
-        table.add_row(
-            model.id,
-            escape(model.name),
-            str(model.dimensions),
-            str(model.entries),
-            f"{model.bytes / 1e6:.2f}",
-            str(model.hits),
-            "-" if model.last_used is None else model.last_used.strftime("%Y-%m-%d %H:%M"),
-        )
     if found.models:
-        screen.print(table)
+        print_fitted(screen, _model_columns(found.models))
     return OK
+
+
+def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
+    used = [None if model.last_used is None else model.last_used.strftime("%Y-%m-%d %H:%M") for model in models]
+    return [
+        Column("id", [model.id for model in models], whole=True),
+        Column("model", [model.name for model in models]),
+        Column("dimensions", [str(model.dimensions) for model in models], number=True, rank=3),
+        Column("vectors", [str(model.entries) for model in models], number=True),
+        Column("MB", [f"{model.bytes / 1e6:.2f}" for model in models], number=True, rank=1),
+        Column("hits", [str(model.hits) for model in models], number=True, rank=2),
+        Column("last used (UTC)", [text or "-" for text in used], number=True, rank=4),
+    ]
 
 
 def _report_json(found: Report) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.cli.terminal import OK, console, print_json
 from ragloom.invocation import program
 
@@ -84,31 +85,23 @@ def as_json(info: IndexInfo, aliases: Mapping[str, str]) -> dict[str, Any]:
 
 def print_table(infos: Iterable[IndexInfo], aliases: Mapping[str, str]) -> None:
     """Prints a row for each index; columns that would be empty in every row are left out."""
-    from rich.markup import escape
-    from rich.table import Table
-
     infos = list(infos)
     deleted = any(info.deleted_chunks for info in infos)
-    named = any(names_of(info.name, aliases) for info in infos)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("index", overflow="fold")
-    table.add_column("shaped by", overflow="fold")
-    for name in ("documents", "chunks", *(["deleted"] if deleted else []), "MB", "last ingest (UTC)"):
-        table.add_column(name, justify="right")
-    if named:
-        table.add_column("aliases", overflow="fold")
-    for info in infos:
-        table.add_row(
-            escape(info.name),
-            escape(in_words(info.description)),
-            str(info.documents),
-            str(info.chunks),
-            *([str(info.deleted_chunks)] if deleted else []),
-            megabytes(info),
-            info.committed_at.strftime("%Y-%m-%d %H:%M"),
-            *([escape(", ".join(names_of(info.name, aliases)))] if named else []),
-        )
-    console().print(table)
+    names = [", ".join(names_of(info.name, aliases)) for info in infos]
+    columns = [
+        Column("index", [info.name for info in infos], whole=True),
+        Column("shaped by", [in_words(info.description) for info in infos]),
+        Column("documents", [str(info.documents) for info in infos], number=True, rank=1),
+        Column("chunks", [str(info.chunks) for info in infos], number=True),
+    ]
+    if deleted:
+        columns.append(Column("deleted", [str(info.deleted_chunks) for info in infos], number=True))
+    columns.append(Column("MB", [megabytes(info) for info in infos], number=True, rank=2))
+    ended = [info.committed_at.strftime("%Y-%m-%d %H:%M") for info in infos]
+    columns.append(Column("last ingest (UTC)", ended, number=True, rank=3))
+    if any(names):
+        columns.append(Column("aliases", names, whole=True))
+    print_fitted(console(), columns, "; indexes show NAME has them")
     if deleted:
         rebuild = f"{program('indexes')} rebuild NAME"
         console().print(f"deleted: chunks that still count in BM25 statistics; {rebuild} ends that")
