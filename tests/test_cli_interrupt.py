@@ -14,6 +14,7 @@ import pytest
 import programs
 from ragloom.cli import ingest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = """
 import sys, time
@@ -25,8 +26,6 @@ def slow(self, entry):
     return read(self, entry)
 JsonlSource.read = slow
 from ragloom.cli.ingest import main
-
-pytestmark = pytest.mark.slow
 sys.exit(main(sys.argv[1:]))
 """
 
