@@ -50,7 +50,7 @@ def _columns(found: Comparison) -> Iterator[Column]:
     if any(found.sheet.failed):
         yield Column("failed", [str(found.sheet.failed[row]) for row in order], number=True)
     yield Column("loss at most", [number(max(standings[row].most, 0.0)) for row in order], number=True, rank=1)
-    if any(each.cost is not None for each in standings):
+    if len({each.cost for each in standings}) > 1:
         unit = "cost $" if choice.cost_of.startswith("US dollars") else "tokens"
         yield Column(unit, [_plain(standings[row].cost, ".6g") for row in order], number=True, rank=2)
     if any(each.milliseconds is not None for each in standings):
