@@ -55,10 +55,10 @@ def test_questions_without_documents_ask_for_their_source_before_the_sample_is_i
     questions = ["dataset=jsonl", "dataset.path=q.jsonl"]
     done = run("evaluate", *questions, cwd=tmp_path)
     assert done.returncode == 1
-    assert "dataset=jsonl has no documents of its own" in done.stderr
+    assert "dataset=jsonl brings no documents" in done.stderr
     assert "source=folder source.path=FOLDER" in done.stderr
     assert not (tmp_path / ".ragloom").exists()
-    assert "no documents of its own" not in run("evaluate", *questions, "source=sample", cwd=tmp_path).stderr
+    assert "brings no documents" not in run("evaluate", *questions, "source=sample", cwd=tmp_path).stderr
 
 
 def test_name_of_no_index_is_near_another(tmp_path: Path) -> None:

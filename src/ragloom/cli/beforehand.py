@@ -51,7 +51,7 @@ def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[s
     chosen = any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
     if verb == "evaluate" and config.choices.get("source") == "sample" != dataset and not chosen:
         yield (
-            f"source: dataset={dataset} has no documents of its own, and source=sample is only the default; choose "
+            f"source: dataset={dataset} brings no documents, and source=sample is only the default; choose "
             "them: source=folder source.path=FOLDER (or source=sample, if the sample is meant)"
         )
     if verb == "evaluate" and config.tree["ingest"] == "never":

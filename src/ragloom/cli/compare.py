@@ -182,7 +182,7 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
     if differ:
         raise DataError(
             f"compare: {run.name} must compose from the options of this version; {', '.join(differ)} changed since it "
-            "was evaluated: evaluate it anew"
+            "was evaluated: evaluate it again"
         )
 
 

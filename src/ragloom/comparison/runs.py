@@ -131,7 +131,7 @@ def read(folder: Path) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"run: {folder} must be as {program('evaluate')} writes it; {type(error).__name__}: {error}; "
-            "evaluate it anew"
+            "evaluate it again"
         ) from None
 
 

@@ -116,7 +116,7 @@ def _score(run: Run, row: Row, metric: str) -> float:
         return 0.0
     if metric not in row.metrics:
         raise DataError(
-            f"compare: {run.name} must have {metric} of query {row.id!r}, which did not fail; evaluate it anew"
+            f"compare: {run.name} must have {metric} of query {row.id!r}, which did not fail; evaluate it again"
         )
     value = row.metrics[metric]
     return 0.0 if value is None else float(value)

@@ -38,8 +38,8 @@ class OpenAIEmbedding(Embedding):
         batch_size, batch_tokens: texts and tokens sent in one request, at most.
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
         encoding_format: how the server is asked to write vectors; None = not asked. Whichever it uses is read.
-        query_model: embeds questions, where the provider has a model of its own for them; None = the same model.
-        extra_body: sent with each request beside all this.
+        query_model: embeds questions, where the provider has a separate model for them; None = the same model.
+        extra_body: sent with each request as well.
         base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
         requests_per_minute, tokens_per_minute: see `ragloom.provider.limits.Rates`.
     """

@@ -44,7 +44,7 @@ class OpenAIChat(LLM):
     """Chats through `/chat/completions` of OpenAI, or of a server that speaks its protocol.
 
     A response's `message.additional_kwargs["finish_reason"]` says why it ended: `stop`, `length` when it was cut at
-    `max_tokens`, or whatever else the server says. Reasoning is a block of its own, and no part of `content`.
+    `max_tokens`, or whatever else the server says. Reasoning is a separate block, and no part of `content`.
 
     Attributes:
         group: opens every message, and names what is used: of `llm`, or of `judge`.
@@ -55,7 +55,7 @@ class OpenAIChat(LLM):
         stream_usage: whether a stream is asked to report its tokens.
         system_role: whether the server takes messages of the system; otherwise they open the user's.
         reasoning_tags: what opens and closes reasoning inside the text.
-        extra_body: sent with each request beside all this.
+        extra_body: sent with each request as well.
         base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
     """
 
@@ -275,7 +275,7 @@ def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
     """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
     choices = getattr(chunk, "choices", None)
     if not choices:
-        return None  # the report of usage comes in a piece of its own
+        return None  # the report of usage comes in a separate piece
     shown = len(reply.text)
     delta = reply.take(choices[0])
     ends = getattr(choices[0], "finish_reason", None) and reply.text

@@ -32,7 +32,7 @@ class Reply:
         self.finish_reason: str | None = None
         self._link = link
         self._separator = Separator(tags)
-        self._apart = ""  # reasoning that came in a field of its own
+        self._apart = ""  # reasoning that came in a separate field
         self._refusal = ""
         self._left_out: dict[str, None] = {}
 
@@ -55,7 +55,7 @@ class Reply:
         return self._separator.end()
 
     def response(self, raw: Any, delta: str | None = None) -> ChatResponse:
-        """Shows what has come as LlamaIndex does: reasoning is a block of its own, and no part of `content`."""
+        """Shows what has come as LlamaIndex does: reasoning is a separate block, and no part of `content`."""
         reasoning = whole_characters(self._apart) + self._separator.reasoning.strip()
         thought = [ThinkingBlock(content=reasoning)] if reasoning else []
         why: dict[str, Any] = {"finish_reason": self.finish_reason} if self.finish_reason else {}
