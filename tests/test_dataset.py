@@ -518,3 +518,25 @@ def test_beir_source_puts_the_title_before_the_text(tmp_path: Path) -> None:
         documents = list(Assembly(load(overrides)[0]).source.lazy_load_data())
         assert [document.text for document in documents] == [first, "No title."]
         assert [document.metadata for document in documents] == [{"title": "Title"}, {}]
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("squad", {"q.json": f'{{"data": {DEEP}'}),
+        ("jsonl", {"q.jsonl": DEEP}),
+        ("beir", {"corpus.jsonl": '{"_id": "a", "text": "t"}', "queries.jsonl": DEEP, "qrels/test.tsv": "q\tc\ts\n"}),
+    ],
+)
+def test_dataset_nested_without_end_is_an_error_that_names_the_file(
+    name: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    path = tmp_path if name == "beir" else tmp_path / next(iter(files))
+    with pytest.raises(DataError, match=path.name):
+        Assembly(load([f"dataset={name}", f'dataset.path="{path}"', "source=sample"])[0]).dataset  # noqa: B018

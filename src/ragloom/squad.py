@@ -99,7 +99,7 @@ def _articles(path: Path, max_bytes: int, group: str) -> list[tuple[str, Any]]:
         titles = [unicodedata.normalize("NFC", str(item.get("title") or "")).strip() for item in data]
     except OSError as error:
         raise DataError(f"{group}: path={str(path)!r} must be a readable file: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{group}: path={str(path)!r} must be a file in SQuAD's form; it is not: {error}") from None
     times: Counter[str] = Counter()
     named: list[tuple[str, Any]] = []

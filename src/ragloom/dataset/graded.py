@@ -72,7 +72,7 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
         try:
             record = json.loads(line)
             id, text = record["_id"], record["text"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {path}:{number}: must be an object with _id and text; {error}")
             continue
         id = str(id)

@@ -44,7 +44,7 @@ def read(
     for number, row in _rows(table):
         try:
             queries.append(grouped(_query(number, row, documents), group))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {table}: row {number}: {error}")
     if wrong:
         raise raised(wrong)
