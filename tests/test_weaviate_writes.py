@@ -23,11 +23,13 @@ from weaviate.exceptions import WeaviateConnectionError, WeaviateTimeoutError
 from cutting_proxy import CuttingProxy
 from ragloom.errors import DataError, ServiceError
 from ragloom.vector_store.server import connection as connections
+from ragloom.vector_store.server import repair
 from ragloom.vector_store.server.channel import CallFailed
 from ragloom.vector_store.server.connection import Connection
 from ragloom.vector_store.server.database import WeaviateDatabase
 from ragloom.vector_store.server.failures import OutcomeUnknown, TooMany, failure_of
 from ragloom.vector_store.server.pace import Pace
+from ragloom.vector_store.server.repair import Removal
 from ragloom.vector_store.server.settings import Settings
 from ragloom.vector_store.server.store import WeaviateVectorStore
 from store_child import documents
@@ -168,6 +170,25 @@ def test_limit_of_results_is_learned_from_the_servers_refusal(unconnected: Conne
     assert unconnected.most_results == 100
     with pytest.raises(TooMany, match="raise QUERY_MAXIMUM_RESULTS"):
         unconnected.call("searching", lambda: search(101))
+
+
+def test_deleted_chunks_of_batches_that_are_settled_at_the_same_time_are_all_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = threading.Barrier(2, timeout=30)
+
+    def remove(connection: Any, collection: Any, ids: Any) -> int:
+        together.wait()
+        return 5
+
+    monkeypatch.setattr(repair, "remove", remove)
+    removal = Removal(None, None)  # type: ignore[arg-type]
+    threads = [threading.Thread(target=removal, args=([], ServiceError("no answer"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert removal.removed == 10
 
 
 # --- every kind of write on a real server ---

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ragloom.errors import RagloomError, ServiceError
@@ -50,7 +51,7 @@ def present(connection: Connection, collection: Collection[Any, Any], ids: Seque
 
 
 class Removal:
-    """Settlement of chunks: deleted, confirmed gone, then inserted as new ones.
+    """Settlement of chunks by several threads: deleted, confirmed gone, then inserted as new ones.
 
     Attributes:
         suspects: ids of all objects that were settled; each has to be found by a search before it counts as stored.
@@ -60,6 +61,7 @@ class Removal:
     def __init__(self, connection: Connection, collection: Collection[Any, Any]) -> None:
         self._connection = connection
         self._collection = collection
+        self._lock = Lock()
         self.suspects: set[UUID] = set()
         self.removed = 0
 
@@ -67,7 +69,9 @@ class Removal:
         """Settles chunks; all of them have to be inserted again."""
         ids: list[UUID] = [item.uuid for item in objects]  # type: ignore[misc]
         self.suspects.update(ids)
-        self.removed += remove(self._connection, self._collection, ids)
+        gone = remove(self._connection, self._collection, ids)
+        with self._lock:
+            self.removed += gone
         return objects
 
 
