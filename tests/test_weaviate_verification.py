@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pytest
 from ragloom.errors import ServiceError
 from ragloom.records import Chunk, chunk_id, sha256
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
-from ragloom.vector_store.server import verification
+from ragloom.vector_store.server import audit, verification
 from ragloom.vector_store.server.channel import CallFailed
 from ragloom.vector_store.server.database import WeaviateDatabase
+from ragloom.vector_store.server.objects import chunk_uuid
 from ragloom.vector_store.server.place import Place
 from ragloom.vector_store.server.repair import remove, settled
+from ragloom.vector_store.server.state import State
 from ragloom.vector_store.server.store import WeaviateVectorStore
 from ragloom.vector_store.server.verification import SAMPLE, Checked, LostToSearch, Sample, confirm
 from store_tools import Cut, contents, cut, sentence, sync, vectors, with_vector, write, writer
@@ -49,6 +52,47 @@ def test_sample_is_the_same_for_a_seed_and_of_bounded_size() -> None:
     few = Sample("a")
     few.add(made[:5])  # type: ignore[arg-type]
     assert few.ids == [id for id, *_ in made[:5]]
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda sample: sample.forget_documents(["a.md"]),
+        lambda sample: sample.forget_version("a.md", cut("a.md", "one two").chunks[0].content_hash),
+        lambda sample: sample.forget_old({"a.md": "another"}),
+    ],
+    ids=["deleted", "discarded", "replaced"],
+)
+def test_chunk_of_unknown_outcome_is_not_looked_for_once_its_document_is_gone(
+    forget: Callable[[Sample], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With asynchronous indexing such a chunk waits for the queue, and may be deleted before it was looked for."""
+    queue, looked_for = [7], list[Any]()
+
+    class Unsure:
+        connection = chunks = label = SimpleNamespace(index="corpus-1")
+        options = SimpleNamespace(indexing_seconds=-1)
+
+        def put_chunks(self, objects: Sequence[Any], settle: Any) -> None:
+            settle.suspects.update(objects)
+
+        def queued(self) -> int:
+            return queue[0]
+
+    def confirmed(place: Any, ids: Sequence[Any], *_: Any, **__: Any) -> Checked:
+        looked_for.extend(str(id) for id in ids)
+        return Checked()
+
+    monkeypatch.setattr(audit, "confirm", confirmed)
+    checking = audit.Audit(Unsure(), State(), "seed")  # type: ignore[arg-type]
+    chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
+    for some in chunks.values():
+        checking.store([chunk_uuid(chunk.id) for chunk in some], some)  # type: ignore[misc]
+    assert looked_for == []
+    forget(checking.sample)
+    queue[0] = 0
+    checking.verify()
+    assert looked_for == [chunk.id for chunk in chunks["b.md"]]
 
 
 def place_of(database: WeaviateDatabase, name: str = "corpus-1") -> Place:

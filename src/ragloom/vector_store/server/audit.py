@@ -38,7 +38,7 @@ class Audit:
         seed: of the samples.
 
     Attributes:
-        sample: of the chunks that this run wrote.
+        sample: of the chunks that this run wrote; it keeps those of unknown outcome until they were looked for.
     """
 
     def __init__(self, place: Place, state: State | None, seed: str) -> None:
@@ -48,7 +48,6 @@ class Audit:
         self._seed = seed
         empty = state is not None and not state.version and state.writing is None
         self._older: list[UUID] | None = [] if empty else None
-        self._suspects: list[UUID] = []
 
     def look_back(self) -> None:
         """Draws chunks of earlier runs, before this one writes any; only once."""
@@ -64,16 +63,12 @@ class Audit:
         """
         removal = Removal(self._place.connection, self._place.chunks)
         self._place.put_chunks(objects, removal)
-        self.sample.add(
-            (id, chunk.document, chunk.content_hash)
-            for chunk in chunks
-            if (id := chunk_uuid(chunk.id)) not in removal.suspects
-        )
-        self._suspects += sorted(removal.suspects)
-        if not self._suspects or wait_until_indexed(self._place):
+        stored = [(chunk_uuid(chunk.id), chunk.document, chunk.content_hash) for chunk in chunks]
+        self.sample.add(chunk for chunk in stored if chunk[0] not in removal.suspects)
+        self.sample.keep(chunk for chunk in stored if chunk[0] in removal.suspects)
+        if not self.sample.has_kept or wait_until_indexed(self._place):
             return removal.removed
-        suspects, self._suspects = self._suspects, []
-        return removal.removed + self._confirmed(suspects).rewritten
+        return removal.removed + self._confirmed(self.sample.take_kept()).rewritten
 
     def verify(self) -> tuple[int, list[str]]:
         """Looks for the sampled chunks of this run and of earlier ones.
@@ -91,7 +86,7 @@ class Audit:
                 "dense search finds them only when they are indexed, and no chunk was verified by searching "
                 "(vector_store.timeouts.indexing)"
             ]
-        ids, before = [*self._suspects, *self.sample.ids], self._older or []
+        ids, before = self.sample.ids, self._older or []
         checked = self._confirmed(ids) + self._confirmed(before, may_be_gone=True)
         return checked.rewritten, _notes(checked, len(ids) + len(before), self._place.label.index)
 

@@ -59,7 +59,7 @@ class LostToSearch(ServiceError):
 
 
 class Sample:
-    """Random sample of the chunks that a run writes (Vitter's algorithm R).
+    """Random sample of the chunks that a run writes (Vitter's algorithm R), and those that are looked for in any case.
 
     Args:
         seed: the same one draws the same sample.
@@ -68,6 +68,7 @@ class Sample:
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
         self._drawn: list[tuple[UUID, str, str]] = []
+        self._kept: list[tuple[UUID, str, str]] = []
         self._seen = 0
 
     def add(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
@@ -79,22 +80,40 @@ class Sample:
             elif (at := self._random.randrange(self._seen)) < SAMPLE:
                 self._drawn[at] = chunk
 
+    def keep(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
+        """Adds chunks that are looked for in any case."""
+        self._kept += chunks
+
+    def take_kept(self) -> list[UUID]:
+        """Returns the object ids of the chunks that `keep` added, and drops them."""
+        kept, self._kept = self._kept, []
+        return [id for id, *_ in kept]
+
     def forget_documents(self, ids: Collection[str]) -> None:
         """Drops chunks of documents that were deleted."""
-        self._drawn = [chunk for chunk in self._drawn if chunk[1] not in ids]
+        self._forget(lambda document, _: document in ids)
 
     def forget_version(self, id: str, content_hash: str) -> None:
         """Drops chunks of a document's version that was discarded."""
-        self._drawn = [chunk for chunk in self._drawn if chunk[1:] != (id, content_hash)]
+        self._forget(lambda *version: version == (id, content_hash))
 
     def forget_old(self, versions: Mapping[str, str]) -> None:
         """Drops chunks of all versions but the newest, whose content hash is told for each document."""
-        self._drawn = [chunk for chunk in self._drawn if versions.get(chunk[1], chunk[2]) == chunk[2]]
+        self._forget(lambda document, content_hash: versions.get(document, content_hash) != content_hash)
 
     @property
     def ids(self) -> list[UUID]:
-        """Object ids of the sample."""
-        return list(dict.fromkeys(id for id, *_ in self._drawn))
+        """Object ids of the sample, after those that are looked for in any case."""
+        return list(dict.fromkeys(id for id, *_ in (*self._kept, *self._drawn)))
+
+    @property
+    def has_kept(self) -> bool:
+        """Says whether there are chunks that are looked for in any case."""
+        return bool(self._kept)
+
+    def _forget(self, is_gone: Callable[[str, str], bool]) -> None:
+        self._drawn = [chunk for chunk in self._drawn if not is_gone(*chunk[1:])]
+        self._kept = [chunk for chunk in self._kept if not is_gone(*chunk[1:])]
 
 
 def wait_until_indexed(place: Place) -> int:
