@@ -84,7 +84,7 @@ def test_chunk_of_unknown_outcome_is_not_looked_for_once_its_document_is_gone(
         return Checked()
 
     monkeypatch.setattr(audit, "confirm", confirmed)
-    checking = audit.Audit(Unsure(), State(), "seed")  # type: ignore[arg-type]
+    checking = audit.Audit(Unsure(), State(), "seed", lambda: None)  # type: ignore[arg-type]
     chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
     for some in chunks.values():
         checking.store([chunk_uuid(chunk.id) for chunk in some], some)  # type: ignore[misc]
@@ -173,6 +173,18 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(weaviate_server: Addres
     place.close()
 
 
+def never_found(patched: pytest.MonkeyPatch, id: str) -> None:
+    """Has searches miss a chunk, however often it is written."""
+    original = verification._missed
+
+    def missed(place: Place, items: list[Any], pool: Any) -> list[Any]:
+        return [item for item in items if str(item.uuid) == id] or original(place, items, pool)
+
+    patched.setattr(verification, "_missed", missed)
+    patched.setattr(verification, "_held", lambda place, items: set())
+    patched.setattr(verification, "_PATIENCE", ())
+
+
 @pytest.mark.weaviate
 def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
     weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
@@ -180,15 +192,8 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
     place = weaviate_database(weaviate_server, prefix)
     target = many(5)
     lost = target["3.md"].chunks[0]
-    original = verification._missed
-
-    def missed(place: Place, items: list[Any], pool: Any) -> list[Any]:
-        return [item for item in items if str(item.uuid) == lost.id] or original(place, items, pool)
-
     with monkeypatch.context() as patched:
-        patched.setattr(verification, "_missed", missed)
-        patched.setattr(verification, "_held", lambda place, items: set())
-        patched.setattr(verification, "_PATIENCE", ())
+        never_found(patched, lost.id)
         with pytest.raises(LostToSearch) as caught, writer(place) as writing:
             sync(writing, target)
         said = str(caught.value)
@@ -199,6 +204,59 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
         sync(writing, target)
     assert set(contents(place.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
     assert unfound(place, "corpus-1") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+@pytest.mark.parametrize("how", ["stays lost", "cut off after the deletion"])
+def test_failed_repair_by_a_run_that_changes_nothing_is_made_up_for_by_the_next_ingest(
+    how: str, weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = weaviate_database(weaviate_server, prefix)
+    target = many(5)
+    with writer(place) as writing:
+        sync(writing, target)
+    chunks = {chunk.id for item in target.values() for chunk in item.chunks}
+    lost = target["3.md"].chunks[0]
+
+    def put_chunks(self: Place, objects: Sequence[Any], settle: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        never_found(patched, lost.id)
+        if how != "stays lost":
+            patched.setattr(Place, "put_chunks", put_chunks)
+        with pytest.raises((LostToSearch, KeyboardInterrupt)), writer(place) as writing:
+            writing.recover()
+            writing.commit({})
+    assert set(contents(place.open("corpus-1"))) == chunks - {lost.id}
+    with writer(place) as writing:
+        sync(writing, target)
+    assert set(contents(place.open("corpus-1"))) == chunks
+    assert unfound(place, "corpus-1") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_run_that_changes_and_repairs_nothing_is_not_announced(
+    weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An announcement waits until every reader has heard of it, and has the next run read the whole index."""
+    place = weaviate_database(weaviate_server, prefix)
+    with writer(place) as writing:
+        sync(writing, many(5))
+    states: list[State] = []
+    original = Place.put_state
+
+    def put_state(self: Place, state: State) -> None:
+        states.append(state)
+        original(self, state)
+
+    monkeypatch.setattr(Place, "put_state", put_state)
+    with writer(place) as writing:
+        writing.recover()
+        writing.commit({})
+    assert [state.writing for state in states] == [None]
     place.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -36,16 +36,18 @@ class Audit:
         place: the generation that is written.
         state: of the index before the run; None where there is no manifest.
         seed: of the samples.
+        announce: says that somebody writes, so that the next run recovers; is called before each repair.
 
     Attributes:
         sample: of the chunks that this run wrote; it keeps those of unknown outcome until they were looked for.
     """
 
-    def __init__(self, place: Place, state: State | None, seed: str) -> None:
+    def __init__(self, place: Place, state: State | None, seed: str, announce: Callable[[], None]) -> None:
         self.sample = Sample(seed)
         self._place = place
         self._interrupted = state is not None and state.writing is not None
         self._seed = seed
+        self._announce = announce
         empty = state is not None and not state.version and state.writing is None
         self._older: list[UUID] | None = [] if empty else None
 
@@ -92,7 +94,7 @@ class Audit:
 
     def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> Checked:
         try:
-            return confirm(self._place, ids, _WHAT_NEXT, may_be_gone=may_be_gone)
+            return confirm(self._place, ids, _WHAT_NEXT, may_be_gone=may_be_gone, announce=self._announce)
         except LostToSearch as error:
             # Without them the document is incomplete, so that the next ingest removes and writes it.
             remove(self._place.connection, self._place.chunks, error.ids)

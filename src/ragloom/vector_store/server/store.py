@@ -111,7 +111,7 @@ class WeaviateVectorStore(NodeStore):
         ]
         place = self._made(batch.vectors.shape[1])
         place.add_columns(filters.kinds_of(item.properties for item in objects))
-        audit = Audit(place, None, f"{self.name} {len(objects)}")
+        audit = Audit(place, None, f"{self.name} {len(objects)}", lambda: None)
         audit.look_back()
         rewritten = audit.store(objects, batch.chunks)
         again, notes = audit.verify()

@@ -153,7 +153,14 @@ class Checked:
         return Checked(self.rewritten + other.rewritten, self.unreached + other.unreached)
 
 
-def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: bool = False) -> Checked:
+def confirm(
+    place: Place,
+    ids: Sequence[UUID],
+    what_next: str,
+    *,
+    may_be_gone: bool = False,
+    announce: Callable[[], None] = lambda: None,
+) -> Checked:
     """Searches for chunks by their own vectors; rewrites lost ones twice at most.
 
     Args:
@@ -161,6 +168,7 @@ def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: b
         ids: of the chunks' objects.
         what_next: the command that goes on after a failure.
         may_be_gone: a chunk that is not stored counts as deleted.
+        announce: is called where chunks are lost, before anything is deleted.
 
     Raises:
         LostToSearch: a chunk cannot be found after two rewrites; names it, its document and the command.
@@ -173,6 +181,7 @@ def confirm(place: Place, ids: Sequence[UUID], what_next: str, *, may_be_gone: b
             checked += Checked(unreached=unreached)
             if not lost:
                 break
+            announce()
             if turn == _REWRITES or None in lost.values():
                 raise _error(place, lost, what_next)
             some = list(lost)

@@ -79,7 +79,8 @@ class WeaviateWriter:
             self._state = self._begun()
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
-            self._audit = Audit(self._place, self._state, f"{self._identity.name} {self._state.version}")
+            seed = f"{self._identity.name} {self._state.version}"
+            self._audit = Audit(self._place, self._state, seed, self._announce)
             self._open = stack.pop_all()
         return self
 
