@@ -150,7 +150,7 @@ def test_planted_loss_is_found_and_rewritten(
     assert info.deleted_chunks > 10
     (note,) = info.notes
     assert "were not found by search and were written again" in note
-    assert "indexes.py rebuild corpus-1" in note
+    assert "ragloom indexes rebuild corpus-1 writes all of them" in note
     confirm(place_of(place), [item.uuid for item in stored], "")
     assert unfound(place, "corpus-1") == []
     place.close()
@@ -273,7 +273,7 @@ def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
         patched.setattr(verification, "_missed", lambda place, items, pool: items)
         patched.setattr(verification, "_held", lambda place, items: set())
         patched.setattr(verification, "_PATIENCE", ())
-        with pytest.raises(ServiceError, match=r"run indexes\.py rebuild corpus-1 again"):
+        with pytest.raises(ServiceError, match="run ragloom indexes rebuild corpus-1 again"):
             place.rebuild("corpus-1")
     assert contents(place.open("corpus-1")) == before
     assert [label.generation for label in place._labels()] == [1, 1]
@@ -386,4 +386,44 @@ def test_nodes_that_are_added_are_looked_for(weaviate_server: Address, prefix: s
         store.add(nodes)
     assert store.count() == len(nodes)
     assert unfound(place, "nodes") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_node_that_stays_lost_is_kept_since_it_has_no_other_source(
+    weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = weaviate_database(weaviate_server, prefix)
+    store = WeaviateVectorStore(place, "nodes")  # type: ignore[arg-type]
+    *nodes, new = (with_vector(chunk) for item in many(3).values() for chunk in item.chunks)
+    store.add(nodes)
+    with monkeypatch.context() as patched:
+        never_found(patched, nodes[0].node_id)
+        with pytest.raises(LostToSearch) as caught:
+            store.add([new])
+    said = str(caught.value)
+    assert "is stored and not found by search after 2 rewrites" in said
+    assert "delete_nodes() and add() them again" in said
+    assert "ingest" not in said
+    assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in (*nodes, new)}
+    store.delete_nodes([nodes[0].node_id])
+    store.add(nodes[:1])
+    assert store.count() == len(nodes) + 1
+    assert unfound(place, "nodes") == []
+    place.close()
+
+
+@pytest.mark.weaviate
+def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
+    weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = weaviate_database(weaviate_server, prefix)
+    store = WeaviateVectorStore(place, "nodes")  # type: ignore[arg-type]
+    nodes = [with_vector(chunk) for item in many(2).values() for chunk in item.chunks]
+    store.add(nodes)
+    monkeypatch.setattr(audit, "confirm", lambda *_, **__: Checked(rewritten=1))
+    store.add(nodes)
+    (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
+    assert "clear() the store and add() all nodes again" in note
+    assert "rebuild" not in note
     place.close()

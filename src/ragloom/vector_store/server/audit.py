@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ragloom.invocation import program
 from ragloom.records import Chunk
 from ragloom.vector_store.server.objects import chunk_uuid
 from ragloom.vector_store.server.repair import Removal, remove
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from ragloom.vector_store.server.place import Place
     from ragloom.vector_store.server.state import State
 
-_WHAT_NEXT = "run the same ingest command again, which writes that document again"
+_INGEST_AGAIN = "run the same ingest command again, which writes that document again"
+_ADD_AGAIN = "what is stored stays: take these nodes out with delete_nodes() and add() them again"
 
 
 class Audit:
@@ -45,6 +47,7 @@ class Audit:
     def __init__(self, place: Place, state: State | None, seed: str, announce: Callable[[], None]) -> None:
         self.sample = Sample(seed)
         self._place = place
+        self._has_manifest = state is not None
         self._interrupted = state is not None and state.writing is not None
         self._seed = seed
         self._announce = announce
@@ -90,27 +93,31 @@ class Audit:
             ]
         ids, before = self.sample.ids, self._older or []
         checked = self._confirmed(ids) + self._confirmed(before, may_be_gone=True)
-        return checked.rewritten, _notes(checked, len(ids) + len(before), self._place.label.index)
+        return checked.rewritten, self._notes(checked, len(ids) + len(before))
 
     def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> Checked:
+        what_next = _INGEST_AGAIN if self._has_manifest else _ADD_AGAIN
         try:
-            return confirm(self._place, ids, _WHAT_NEXT, may_be_gone=may_be_gone, announce=self._announce)
+            return confirm(self._place, ids, what_next, may_be_gone=may_be_gone, announce=self._announce)
         except LostToSearch as error:
-            # Without them the document is incomplete, so that the next ingest removes and writes it.
-            remove(self._place.connection, self._place.chunks, error.ids)
+            # Without them the document is incomplete, so that the next ingest removes and writes it. Nodes that were
+            # added have no other source: they stay.
+            if self._has_manifest:
+                remove(self._place.connection, self._place.chunks, error.ids)
             raise
 
-
-def _notes(checked: Checked, looked_for: int, index: str) -> list[str]:
-    notes = []
-    if checked.rewritten:
-        notes.append(
-            f"{checked.rewritten} of {looked_for} sampled chunks were not found by search and were written again; "
-            f"others may be lost as well: indexes.py rebuild {index} writes all of them"
-        )
-    if checked.unreached:
-        notes.append(
-            f"{checked.unreached} of {looked_for} sampled chunks are in the hnsw graph and dense search does not reach "
-            "them, as happens beside thousands of equal vectors; vector_store.index.type=flat finds all"
-        )
-    return notes
+    def _notes(self, checked: Checked, looked_for: int) -> list[str]:
+        notes = []
+        if checked.rewritten:
+            rebuild = f"{program('indexes')} rebuild {self._place.label.index} writes all of them"
+            remedy = rebuild if self._has_manifest else "clear() the store and add() all nodes again"
+            notes.append(
+                f"{checked.rewritten} of {looked_for} sampled chunks were not found by search and were written again; "
+                f"others may be lost as well: {remedy}"
+            )
+        if checked.unreached:
+            notes.append(
+                f"{checked.unreached} of {looked_for} sampled chunks are in the hnsw graph and dense search does not "
+                "reach them, as happens beside thousands of equal vectors; vector_store.index.type=flat finds all"
+            )
+        return notes

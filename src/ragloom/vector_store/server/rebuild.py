@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weaviate.classes.data import DataObject
 
 from ragloom.errors import RagloomError, ServiceError
+from ragloom.invocation import command
 from ragloom.maintenance import step
 from ragloom.vector_store.interface import IndexInfo
 from ragloom.vector_store.server.failures import OutcomeUnknown
@@ -111,7 +112,7 @@ def _fill(place: Place, target: Place, state: State) -> None:
             f"chunks, and {copied[DOCUMENTS]} and {copied[CHUNKS]} could be read; ingest again, then rebuild"
         )
     if not wait_until_indexed(target):
-        confirm(target, sample.ids, f"run indexes.py rebuild {place.label.index} again")
+        confirm(target, sample.ids, f"run {command('indexes', ['rebuild', place.label.index])} again")
 
 
 def _copy(place: Place, target: Place, part: str, sample: Sample) -> int:
