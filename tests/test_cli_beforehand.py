@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ragloom
 from programs import run
 from test_architecture import HEAVY, PROBE
 
@@ -104,3 +107,20 @@ def test_messages_name_programs_as_they_were_started(
         assert name in printed
     if installed:
         assert ".py" not in printed
+
+
+def test_every_message_that_names_a_program_asks_how_it_was_started() -> None:
+    source = Path(ragloom.__file__).parent
+    verbs = "ingest|evaluate|compare|indexes|cache"
+    named = re.compile(rf"\b({verbs}|run_query)\.py\b|\bragloom ({verbs}|query)\b")
+    wrong = []
+    for path in sorted(source.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        wrong += [
+            f"{path.relative_to(source)}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            if path.name != "invocation.py" and named.search(node.value)
+        ]
+    assert wrong == []

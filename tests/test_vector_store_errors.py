@@ -1,10 +1,12 @@
 """What a LanceDB database refuses, and how it says so: nothing half written, nothing damaged taken for empty."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from ragloom.errors import DataError, RagloomError, ServiceError
+from ragloom.vector_store.lance.tables import engine
 from store_tools import cut, database, fresh, writer
 
 CORPUS = {f"{n}.md": cut(f"{n}.md", f"text number {n}", n=n) for n in range(8)}
@@ -48,6 +50,23 @@ def test_damaged_data_file_is_an_error_and_not_an_empty_answer(tmp_path: Path) -
         file.write_bytes(b"")
     with pytest.raises(RagloomError, match="corpus-1"):
         database(tmp_path).open("corpus-1").dense([1.0] * 16, 5)
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/usr/bin/ragloom", "delete it (ragloom indexes delete NAME)"),
+        ("scripts/ingest.py", "delete it (indexes.py delete NAME)"),
+    ],
+)
+def test_failure_of_the_engine_names_the_program_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    with pytest.raises(ServiceError) as caught, engine(tmp_path / "corpus-{1}", "writing"):
+        raise OSError("disk {full}")
+    assert said in str(caught.value)
+    assert "corpus-{1} (disk {full})" in str(caught.value)
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

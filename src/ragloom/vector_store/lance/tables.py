@@ -16,6 +16,7 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 
 from ragloom.errors import RagloomError, ServiceError
+from ragloom.invocation import program
 from ragloom.records import Chunk
 from ragloom.vector_store import metadata
 from ragloom.vector_store.checks import check_unicode
@@ -30,7 +31,8 @@ _STABLE_AFTER = 5
 TERMS_INDEX = "terms_idx"
 
 
-DAMAGED = "the index is damaged: delete it (ragloom indexes delete NAME) and ingest again"
+DAMAGED = "the index is damaged: delete it ({indexes} delete NAME) and ingest again"
+"""`engine` names the program."""
 WRITING = f"check permissions and free space of the folder; if they are right {DAMAGED}"
 READING = (
     "open the index again (a state is kept for vector_store.retention_minutes after it was replaced); if that fails as "
@@ -51,7 +53,8 @@ def engine(path: Path, doing: str, remedy: str = WRITING) -> Iterator[None]:
     except (RuntimeError, ValueError, OSError, pa.ArrowException) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         reason = re.sub(r", /\S+\.rs:\d+:\d+", "", reason)[:300]
-        raise ServiceError(f"vector_store: {doing} failed in {path} ({reason}); {remedy}") from error
+        what_next = remedy.format(indexes=program("indexes"))
+        raise ServiceError(f"vector_store: {doing} failed in {path} ({reason}); {what_next}") from error
 
 
 def connect(path: Path) -> Any:
