@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ragloom.comparison import Comparison, compare
+from ragloom.comparison.advice import advice
 from ragloom.comparison.report import as_json, sections, shortened
 from ragloom.config import load
 from ragloom.errors import ConfigError, DataError
@@ -387,3 +388,15 @@ def test_of_many_shown_differences_people_read_the_first_and_a_count() -> None:
     sentences = [f"{number} is better" for number in range(300)]
     assert shortened(sentences[:12]) == sentences[:12]
     assert shortened(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]
+
+
+def test_advice_counts_the_tests_of_configs_that_differ(tmp_path: Path) -> None:
+    near = [value + (0.001 if at % 2 else -0.001) for at, value in enumerate(scores(1))]
+    runs = [
+        write(tmp_path / "a", scores(1), groups=[f"g{at % 9}" for at in range(N)]),
+        write(tmp_path / "b", scores(1), BETTER, groups=[f"g{at % 9}" for at in range(N)]),
+        write(tmp_path / "c", near, EQUAL, groups=[f"g{at % 9}" for at in range(N)]),
+    ]
+    found = compared(*runs, plan="pairs")
+    assert len(found.verdict.findings) == 1
+    assert not [text for text in advice(found) if "comparison.baseline" in text], "one test cannot become fewer"

@@ -1,16 +1,18 @@
 """Fingerprints: what shapes an index changes them, what does not leaves them."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config import load, locate
 from ragloom.fingerprint import describe, difference, digest
-from ragloom.values import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version
+from ragloom.values import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version, keys_of
 
 
 def of(*overrides: str) -> str:
@@ -132,3 +134,20 @@ def test_key_added_later_changes_an_identity_only_when_it_is_not_at_its_default(
     after.__name__ = before.__name__
     assert describe(after, {"size": 1, "extra": None}) == describe(before, {"size": 1})
     assert describe(after, {"size": 1, "extra": {"a": 1}})["extra"] == {"a": 1}
+
+
+KEYS_BEFORE = json.loads((Path(__file__).parent / "cases" / "keys_f425178.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group, options in KEYS_BEFORE.items() for option in options]
+)
+def test_key_that_an_option_gained_since_is_in_no_identity_at_its_default(group: str, option: str) -> None:
+    file = Path(__file__).parents[1] / "conf" / group / f"{option}.yaml"
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    builder = locate(tree["_target_"], [])
+    for key in set(keys_of(builder)) - set(KEYS_BEFORE[group][option]):
+        if key not in tree:
+            continue  # a preset takes it from the option that it changes
+        marks = getattr(keys_of(builder)[key].annotation, "__metadata__", ())
+        assert Added(tree[key]) in marks, f"{group}={option}: {key} must be marked Added({tree[key]!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import unicodedata
@@ -314,3 +315,16 @@ def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path
     demand_comparable([read(first), read(moved), read(edited)])
     with pytest.raises(DataError, match="must share the place of the documents; /b/docs is not /a/docs"):
         demand_comparable([read(first), read(other)])
+
+
+def test_evaluation_moves_an_index_there_and_back(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name / "docs").mkdir(parents=True)
+        (tmp_path / name / "docs" / "care.txt").write_text("The chain is oiled once a month.", encoding="utf-8")
+    line = {"id": "q", "question": "How often?", "gold": [{"document": "care.txt", "quote": "once a month"}]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    questions = ["dataset=jsonl", "dataset.path=q.jsonl", "source=folder", "workers.processes=0"]
+    for place in ("a", "b", "a", "b"):
+        moved = [] if place == "a" and not (tmp_path / ".ragloom").exists() else ["source.moved=true"]
+        done = run("evaluate", *questions, f"source.path={place}/docs", *moved, cwd=tmp_path)
+        assert done.returncode == 0, (place, done.stderr)

@@ -18,9 +18,11 @@ from evaluation_corpus import evaluate, evaluated, overrides, write_corpus, writ
 from loopback import OpenAIServer
 from programs import SCRIPTS
 from ragloom.config import load
+from ragloom.errors import ConfigError, ServiceError
 from ragloom.query import CitedQueryEngine
 from ragloom.sweeping import label_of, varying
 from ragloom.tokenizer import load as tokenizer
+from ragloom.trial import Trial
 from ragloom.trials import Trials, sweep_digest
 
 pytestmark = pytest.mark.slow
@@ -243,3 +245,31 @@ def test_indexes_made_of_kept_chunks_are_those_made_of_documents(place: Path) ->
     fresh = evaluated(place, "embedding.dimensions=128", "retriever=hybrid", "stages=null", "vector_store.path=other")
     text = (place / fresh["folder"] / "queries.jsonl").read_text("utf-8")
     assert [json.loads(line)["chunks"] for line in text.splitlines()] == lines
+
+
+@pytest.mark.parametrize("error", [ServiceError("vector_store: it is down"), ConfigError("chunking: no tokenizer")])
+def test_what_stops_the_look_for_shared_problems_stops_no_trial(
+    error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_before(*arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("ragloom.evaluation.preflight.cut_before", cut_before)
+    shown = evaluated(place, "-m", "chunking=fixed,paragraph")
+    assert [item["state"] for item in shown["trials"]] == ["done", "done"]
+
+
+def test_bug_in_the_check_of_a_trial_stops_no_other(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Trial.check
+
+    def broken(self: Trial) -> None:
+        if self.config.choices["chunking"] == "fixed":
+            raise ValueError("a bug of an extension")
+        check(self)
+
+    monkeypatch.setattr(Trial, "check", broken)
+    shown = evaluated(place, "-m", "chunking=fixed,paragraph", status=1)
+    assert {item["label"]: item["state"] for item in shown["trials"]} == {
+        "chunking=fixed": "failed",
+        "chunking=paragraph": "done",
+    }

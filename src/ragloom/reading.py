@@ -19,6 +19,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from ragloom import spooled
 from ragloom.errors import DataError
+from ragloom.native import finished_before_exit
 from ragloom.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.source.base import CannotRead, FileChanged, shown
 from ragloom.spooled import SpooledText
@@ -325,7 +326,8 @@ def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
             made = embedding.embed_documents(texts)
             refusals: list[str] = list(made.refused.values())
             return refusals[0] if refusals else made.vectors.astype(np.float64)
-        return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
+        with finished_before_exit():  # nobody knows whether it is native code
+            return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
 
     return answer
 

@@ -53,7 +53,7 @@ class Added:
     default: Any
 
 
-HeadersEnv = Annotated[dict[Name, Name] | None, OPERATIONAL]
+HeadersEnv = Annotated[dict[Name, Name] | None, OPERATIONAL, Added(None)]
 """Headers that a server wants: header -> name of the environment variable that holds its value; None = none."""
 ExtraBody = Annotated[Annotated[dict[Name, Any], Field(min_length=1)] | None, Added(None)]
 """Fields that are sent to a server with each request, beside those of other keys; None = none."""

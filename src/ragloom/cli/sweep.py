@@ -68,7 +68,7 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
         ConfigError, DataError: every trial would fail, and for the same reason.
     """
     from ragloom.cli.measured import watching
-    from ragloom.evaluation.preflight import shared_problems
+    from ragloom.evaluation.preflight import GoldMissing, shared_problems
     from ragloom.stages import Stages
     from ragloom.trial import Trial, Watch, unit_json
 
@@ -77,7 +77,7 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
         return [], []
     kept = configs[0].tree["stages"]
     stages = Stages(None if kept is None else Path(kept).expanduser())
-    errors, dataset = [], None
+    errors, ready, dataset = [], [], None
     for config in configs:
         with Trial(config, stages, Watch()) as trial:
             if dataset is not None:
@@ -85,13 +85,22 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
             try:
                 trial.check()
                 dataset = trial.dataset
-            except RagloomError as error:
+                ready.append(config)
+            except Exception as error:  # noqa: BLE001 - the trial fails with it when its turn comes
                 errors.append(error)
-    if len(errors) == len(configs) and len({tuple(error.problems) for error in errors}) == 1:
-        raise errors[0]
-    with watching() as watch, Trial(configs[0], stages, watch) as trial:
+    known = [error for error in errors if isinstance(error, RagloomError)]
+    if len(known) == len(configs) and len({error.problems for error in known}) == 1:
+        raise known[0]
+    if not ready:
+        return [], []
+    with watching() as watch, Trial(ready[0], stages, watch) as trial:
         watch.note("reading the documents, which all trials share")
-        problems, units = shared_problems(trial.assembly, stages)
+        try:
+            problems, units = shared_problems(trial.assembly, stages)
+        except GoldMissing:
+            raise
+        except RagloomError:
+            return [], []  # of this trial alone, for all that is known: it fails with it when its turn comes
     return problems, [unit_json(unit) for unit in units]
 
 

@@ -44,7 +44,7 @@ BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
 Concurrency = Annotated[int, Field(gt=0, le=256), OPERATIONAL]
 """Requests in flight: each has a thread and a connection of its own."""
-Refused = Annotated[Fraction, OPERATIONAL]
+Refused = Annotated[Fraction, OPERATIONAL, Added(0.01)]
 """Share of an ingest's texts at which the server may fail."""
 Rate = Annotated[Positive | None, OPERATIONAL]
 """A limit on requests or tokens; None = no limit."""

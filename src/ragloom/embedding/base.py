@@ -11,7 +11,7 @@ import math
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
+from ragloom.native import finished_before_exit
 from ragloom.provider import Usage
 from ragloom.provider.retry import BatchFailed
 from ragloom.records import Chunk
@@ -265,7 +266,8 @@ class Embedding(BaseEmbedding):
         call, refused = self._begun(whole, counts), dict[str, str]()
         for at in self.batches(call.texts, call.counts):
             demand_wanted()
-            made = self.make_apart(*call.part(at))
+            with nullcontext() if self.paid else finished_before_exit():
+                made = self.make_apart(*call.part(at))
             call.take(at, made.vectors)
             refused |= {call.texts[at[place]]: reason for place, reason in made.refused.items()}
         return Apart(call.vectors(), {at: refused[text] for at, text in enumerate(whole) if text in refused})

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ragloom.stages import Stages, Unit
 
 
+class GoldMissing(DataError):
+    """Gold is missing in documents that all trials share: each of them would fail."""
+
+
 def shared_problems(assembly: Assembly, stages: Stages) -> tuple[list[str], list[Unit]]:
     """Reads what all trials read: the documents of the source, and the gold in them.
 
@@ -26,7 +30,8 @@ def shared_problems(assembly: Assembly, stages: Stages) -> tuple[list[str], list
         what is to be reported, one line each, and the stages that this made.
 
     Raises:
-        DataError: gold is missing, as it is for all trials.
+        GoldMissing: as it is for all trials.
+        RagloomError: this trial cannot be run; others may.
     """
     if assembly.config.tree["ingest"] == "never":
         return [], []
@@ -56,4 +61,4 @@ def _checked(assembly: Assembly, text: Callable[[str], str | None], unreadable: 
     try:
         return [*assembly.dataset.check(text).problems, *missing(unreadable)]
     except DataError as error:
-        raise DataError(*error.problems, *(f"source: {line}" for line in missing(unreadable))) from None
+        raise GoldMissing(*error.problems, *(f"source: {line}" for line in missing(unreadable))) from None

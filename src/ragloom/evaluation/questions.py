@@ -56,6 +56,7 @@ class Questions:
         self._index = index
         self._building = threading.Lock()
         self._engines: dict[tuple[bool, bool], CitedQueryEngine] = {}
+        self._retriever: Any = None
         tree = assembly.config.tree
         self._top_k, self._top_n = tree["retriever"]["top_k"], tree["reranker"]["top_n"]
         self._deepening = Deepening(
@@ -141,16 +142,16 @@ class Questions:
         from ragloom.retriever import deeper
 
         query = QueryBundle(question)
+        with self._building:  # building loads models: once, however many threads ask
+            self._retriever = self._retriever or self._assembly.retriever(self._index)
         if hasattr(self._retriever, "fused"):
             return deeper.below(self._retriever, query, step, known)
         # A retriever of somebody's own has no arms: it is asked for a longer list, of which what is known is left out.
         most = deeper.limit(self._top_k, step)
-        nodes = self._assembly.retriever(self._index, top_k=most).retrieve(query)
+        with self._building:
+            longer = self._assembly.retriever(self._index, top_k=most)
+        nodes = longer.retrieve(query)
         return deeper.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
-
-    @functools.cached_property
-    def _retriever(self) -> Any:
-        return self._assembly.retriever(self._index)
 
     @functools.cached_property
     def _tokenizer(self) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.cost import BudgetSpent
-from ragloom.errors import DataError, counted
+from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.found import usage_of
 from ragloom.evaluation.written import dollars_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
@@ -181,6 +181,10 @@ def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None
         index = assembly.open()
     except IndexMissing:
         return None
+    except ConfigError:
+        if getattr(assembly.source, "moved", False):  # the index is elsewhere still: the ingest moves it
+            return None
+        raise
     return index if known["commit"] == committed(index.info) else None
 
 

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from ragloom.native import finished_before_exit
 from ragloom.workers.asking import Answer, wanted_unless
 from ragloom.workers.flow import Flow, Task
 from ragloom.workers.nursery import Ending, Nursery, Process
@@ -128,7 +127,7 @@ class Lane(threading.Thread):
         try:
             if self._answer is None:
                 raise RuntimeError("a worker asks, and its pool was given no `answer`")
-            with finished_before_exit(), wanted_unless(lambda: task.cancelled or self._flow.closed):
+            with wanted_unless(lambda: task.cancelled or self._flow.closed):
                 message = frame(Kind.ANSWER, self._answer(request))
         except Exception as error:  # noqa: BLE001 - raised where it was asked for, and from there in the caller
             task.refused = error
