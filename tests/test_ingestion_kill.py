@@ -14,17 +14,17 @@ from weaviate_servers import Address
 
 @pytest.mark.slow
 def test_killed_ingest_ends_as_if_undisturbed_when_it_is_run_again(tmp_path: Path) -> None:
-    """TRAPS 8, 9, 14: first ingest, update, deletions, another chunk size; each is killed in each of three chains."""
+    """TRAPS 8, 9, 14: first ingest, update, deletions, another chunk size; each is killed once (`benchmarks/kills.py`: 100 chains)."""
     draw = random.Random(20261127)
     whole = undisturbed(Chain(tmp_path / "whole", [f"vector_store.path={tmp_path / 'store'}"]), rankings=True)
     assert whole.entered["update"].keys() >= {"append", "manifest", "replace", "delete", "optimise"}
     writing = 0
-    for number in range(3):
+    for number in range(1):
         chain = Chain(tmp_path / str(number), [f"vector_store.path={tmp_path / f'store-{number}'}"])
         for kill, differs in killed(chain, whole, number, draw, rankings=True):
             assert not differs, f"{kill} ended with other {differs}"
             writing += kill.writing
-    assert writing >= 6
+    assert writing >= 2
 
 
 @pytest.mark.slow

@@ -83,10 +83,10 @@ def test_killed_ingest_changes_no_answer_and_the_next_one_ends_as_if_undisturbed
 
 
 @pytest.mark.slow
-def test_forty_kills_at_random_moments_end_as_if_undisturbed(tmp_path: Path) -> None:
+def test_kills_at_random_moments_end_as_if_undisturbed(tmp_path: Path) -> None:
     """As above, from the first ingest on, at moments drawn by a seed."""
     draw, folder = random.Random(20261123), tmp_path / "killed"
-    for kill in range(40):
+    for kill in range(10):
         step = draw.choice(["recover", "delete", "replace", "append", "commit"])
         with child(folder, 1 + kill % 2) as process:
             kill_at(process, step, draw.random() * 0.1)
