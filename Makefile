@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
+# One process more than there are cores: many of all tests wait for a server or a process.
+PYTEST_ALL_ARGS ?= -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # The tests that need no data, server, model, browser or extra, and take five minutes on two cores.
 QUICK := -m "not (slow or weaviate or data or model or browser or extra)"
 # uv is used when it is there, otherwise pip: both install exactly what requirements.lock says.
@@ -21,7 +23,7 @@ test: install ## run the tests that need nothing but the installation (5 minutes
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(QUICK)
 
 test-all: install ## run all tests; what needs a server, data, a model or an extra is skipped where it is missing
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ALL_ARGS)
 
 check: lint test ## what every commit passes: ruff, format, mypy, the quick tests
 

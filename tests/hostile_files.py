@@ -1,6 +1,6 @@
 """Malformed and hostile files: how each is made, and what must come of it; and what reads them in worker processes.
 
-They are small here: `scale` is 1 in the default run, 20 in the tests marked `slow`, and 100 at full size.
+They are small here: `scale` is 1 in the default run, 10 in the tests marked `slow`, and 100 at full size.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ SIZES = ["chunking.chunk_size=64", "chunking.chunk_overlap=0"]
 @pytest.mark.parametrize("chunking", ["semantic", "hybrid", "fixed", "paragraph", "recursive"])
 def test_text_over_a_models_limit_ends_with_status_1(chunking: str, tmp_path: Path) -> None:
     model = slowed(tmp_path / "model")
-    keys = ["source=folder", f"source.path={corpus(tmp_path)}", f"chunking={chunking}", *SIZES, *MODEL]
+    sizes = ["chunking.chunk_size=400", "chunking.chunk_overlap=0"] if chunking == "recursive" else SIZES  # characters
+    keys = ["source=folder", f"source.path={corpus(tmp_path)}", f"chunking={chunking}", *sizes, *MODEL]
     done = ended(*keys, f"embedding.model={model}", cwd=tmp_path)
     assert done.returncode == 1, done.stderr[-2000:]
     assert "must be at most 24" in done.stderr

@@ -34,7 +34,7 @@ from test_source import folder
 from test_source_jsonl import jsonl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
-LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "20"))
+LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "10"))
 """Hundredths of the full size in the tests marked `slow`: `RAGLOOM_HOSTILE_SCALE=100 pytest -m slow` is full size."""
 Pool = Workers[tuple[Source, str, Job], Any]
 

@@ -3,7 +3,17 @@
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from ragloom.workers.asking import demand_wanted
+from ragloom.workers.flow import Bounds
+from ragloom.workers.pool import Workers
+from worker_functions import act
 
 ENDS_WHILE_A_THREAD_WORKS = """
 import sys, threading, time
@@ -24,38 +34,6 @@ begun.wait()
 sys.exit(1)
 """
 
-ENDS_WHILE_AN_ANSWER_IS_COMPUTED = """
-import sys, threading, time
-from pathlib import Path
-from ragloom.workers.asking import demand_wanted
-from ragloom.workers.flow import Bounds
-from ragloom.workers.pool import Workers
-import worker_functions
-
-begun = threading.Event()
-
-def answer(request):
-    begun.set()
-    for part in range(1000):  # would take 17 minutes
-        demand_wanted()
-        time.sleep(1)
-
-bounds = Bounds(processes=1, seconds=60, seconds_per_mb=0, megabytes=400, items=8, in_flight_mb=8)
-
-def items():
-    yield ("ask", "x")
-    yield "a"
-    begun.wait()
-    raise ValueError("the right error")
-
-try:
-    with Workers(worker_functions.act, bounds, answer=answer) as workers:
-        list(workers.run(items()))
-except ValueError as error:
-    print(error)
-    sys.exit(1)
-"""
-
 
 def program(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(text), *arguments]
@@ -69,5 +47,28 @@ def test_exit_waits_for_native_code_in_a_daemon_thread(tmp_path: Path) -> None:
 
 
 def test_answer_that_nobody_waits_for_is_stopped_between_its_parts() -> None:
-    done = program(ENDS_WHILE_AN_ANSWER_IS_COMPUTED)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "the right error\n", "")
+    begun, ended = threading.Event(), threading.Event()
+
+    def answer(request: object) -> None:
+        try:
+            while True:
+                begun.set()
+                demand_wanted()
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    def items() -> Iterator[object]:
+        yield ("ask", "x")
+        yield "a"
+        begun.wait()
+        raise ValueError("the right error")
+
+    bounds = Bounds(processes=1, seconds=60, seconds_per_mb=0, megabytes=400, items=8, in_flight_mb=8)
+    with pytest.raises(ValueError, match="the right error"), Workers(act, bounds, answer=answer) as workers:
+        list(workers.run(items()))
+    assert ended.wait(30)
+
+
+def test_answer_is_wanted_outside_of_a_pool() -> None:
+    demand_wanted()

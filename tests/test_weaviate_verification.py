@@ -95,6 +95,25 @@ def test_chunk_of_unknown_outcome_is_not_looked_for_once_its_document_is_gone(
     assert looked_for == [chunk.id for chunk in chunks["b.md"]]
 
 
+@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["beside a lost one", "beside none"])
+def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_beside_lost_ones_only(
+    lost: dict[Any, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that was cut off leaves such chunks, and so do thousands of equal vectors: those are no false alarm."""
+    answers, rewritten = [(lost, {"b"}), ({}, set[Any]())], list[Any]()
+
+    def rewrite(place: Any, ids: Sequence[Any]) -> int:
+        rewritten.extend(ids)
+        return len(ids)
+
+    monkeypatch.setattr(verification, "_lost", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(verification, "_rewrite", rewrite)
+    monkeypatch.setattr(verification, "wait_until_indexed", lambda _: 0)
+    checked = confirm(None, ["a", "b", "c"], "")  # type: ignore[arg-type, list-item]
+    assert rewritten == (["a", "b"] if lost else [])
+    assert checked == (Checked(rewritten=2) if lost else Checked(unreached=1))
+
+
 def place_of(database: WeaviateDatabase, name: str = "corpus-1") -> Place:
     (label,) = [label for label in database._labels() if label.index == name and label.part == "Chunks"]
     return database._place(label)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from weaviate.exceptions import WeaviateConnectionError, WeaviateTimeoutError
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateConnectionError, WeaviateTimeoutError
 
 from cutting_proxy import CuttingProxy
 from ragloom.errors import DataError, ServiceError
@@ -30,6 +30,7 @@ from ragloom.vector_store.server.database import WeaviateDatabase
 from ragloom.vector_store.server.failures import OutcomeUnknown, TooMany, failure_of
 from ragloom.vector_store.server.pace import Pace
 from ragloom.vector_store.server.repair import Removal
+from ragloom.vector_store.server.schema import read_label
 from ragloom.vector_store.server.settings import Settings
 from ragloom.vector_store.server.store import WeaviateVectorStore
 from store_child import documents
@@ -460,3 +461,21 @@ def test_server_with_a_low_limit_of_results_works_and_says_what_it_cannot_give(
     assert store.count() == 280
     fresh.close()
     place.close()
+
+
+@pytest.mark.parametrize(("status", "gone"), [(404, True), (500, False)])
+def test_collection_that_is_removed_while_it_is_looked_at_is_not_there(status: int, gone: bool) -> None:
+    """The lease of a run that ends: `exists` said yes, and the schema was gone before it was read."""
+
+    class Collections:
+        def exists(self, name: str) -> bool:
+            return True
+
+        def get(self, name: str) -> Any:
+            raise UnexpectedStatusCodeError("could not be retrieved", httpx.Response(status))
+
+    if gone:
+        assert read_label(Collections(), "Gone") is None
+    else:
+        with pytest.raises(UnexpectedStatusCodeError):
+            read_label(Collections(), "Gone")

@@ -27,7 +27,7 @@ from weaviate.classes.data import DataObject
 from ragloom.errors import RagloomError, ServiceError
 from ragloom.vector_store.server.connection import Connection
 from ragloom.vector_store.server.failures import OutcomeUnknown
-from ragloom.vector_store.server.schema import Label, label_of, lease_schema
+from ragloom.vector_store.server.schema import Label, label_of, lease_schema, read_label
 
 BEAT_SECONDS = 1.0
 """How often a holder shows that it is alive."""
@@ -131,14 +131,8 @@ class Lease:
 
     def _told(self, collection: str) -> Label | None:
         """Returns what a collection says of itself; None when there is none."""
-        collections = self._connection.client.collections
-
-        def read() -> str | None:
-            if not collections.exists(collection):
-                return None
-            return collections.get(collection).config.get(simple=True).description
-
-        return label_of(self._connection.call("checking the index's lease", read))
+        read = partial(read_label, self._connection.client.collections, collection)
+        return self._connection.call("checking the index's lease", read)
 
     def _is_ours(self, collection: str) -> bool:
         label = self._told(collection)

@@ -18,6 +18,7 @@ from ragloom.records import sha256
 CHUNKS, DOCUMENTS, LEASE = "Chunks", "Documents", "Lease"
 """What a collection is for."""
 _MARK = "ragloom"
+_GONE = 404  # HTTP status of a collection that is not there
 _READABLE = 40  # characters of an index's name that are kept in a collection's
 
 
@@ -59,6 +60,20 @@ class Label:
     def description(self) -> str:
         """The collection's description."""
         return json.dumps({_MARK: 1, **asdict(self)})
+
+
+def read_label(collections: Any, name: str) -> Label | None:
+    """Read what a collection says of itself; None where there is none, also if it is removed meanwhile."""
+    from weaviate.exceptions import UnexpectedStatusCodeError
+
+    if not collections.exists(name):
+        return None
+    try:
+        return label_of(collections.get(name).config.get(simple=True).description)
+    except UnexpectedStatusCodeError as error:
+        if error.status_code == _GONE:
+            return None
+        raise
 
 
 def label_of(description: str | None) -> Label | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -27,7 +28,7 @@ from ragloom.vector_store.server.lease import labels
 from ragloom.vector_store.server.objects import chunk_object, chunk_uuid
 from ragloom.vector_store.server.options import Options
 from ragloom.vector_store.server.place import Place
-from ragloom.vector_store.server.schema import CHUNKS, Label, label_of
+from ragloom.vector_store.server.schema import CHUNKS, Label, read_label
 from ragloom.vector_store.server.search import ChunkSearch
 
 if TYPE_CHECKING:
@@ -157,15 +158,8 @@ class WeaviateVectorStore(NodeStore):
 
     def _told(self, collection: str) -> Label | None:
         """Returns what a collection says of itself; listing all of them takes the longer the more there are."""
-        collections = self.client.collections
-
-        def read() -> str | None:
-            if not collections.exists(collection):
-                return None
-            description: str | None = collections.get(collection).config.get(simple=True).description
-            return description
-
-        return label_of(self._server.connection.call("looking for a collection", read))
+        read = partial(read_label, self.client.collections, collection)
+        return self._server.connection.call("looking for a collection", read)
 
     def _made(self, dimensions: int) -> Place:
         """Returns the collections, which are created when missing.

@@ -143,7 +143,7 @@ class Checked:
 
     Attributes:
         rewritten: stored objects that were deleted to be written again.
-        unreached: chunks that the graph holds and that no search gets to: no write has lost them.
+        unreached: chunks that the graph holds and that no search gets to, beside none that a write has lost.
     """
 
     rewritten: int = 0
@@ -178,13 +178,14 @@ def confirm(
         some = ids[start : start + _PAGE]
         for turn in range(_REWRITES + 1):
             lost, unreached = _lost(place, some, may_be_gone=may_be_gone)
-            checked += Checked(unreached=unreached)
             if not lost:
+                checked += Checked(unreached=len(unreached))
                 break
             announce()
             if turn == _REWRITES or None in lost.values():
                 raise _error(place, lost, what_next)
-            some = list(lost)
+            # A write that was cut off loses chunks, and leaves others in the graph without an edge to them.
+            some = [*lost, *unreached]
             checked += Checked(rewritten=_rewrite(place, some))
             wait_until_indexed(place)
     return checked
@@ -213,8 +214,8 @@ def _rewrite(place: Place, ids: Sequence[UUID]) -> int:
     return removed + removal.removed
 
 
-def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> tuple[dict[UUID, str | None], int]:
-    """Returns names of lost chunks by id (None: not stored), and the number unreached."""
+def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> tuple[dict[UUID, str | None], set[UUID]]:
+    """Returns names of lost chunks by id (None: not stored), and the ids of those unreached."""
     reading = by_ids(
         place.connection, place.chunks, "reading chunks", ids, properties=[ABOUT, "terms"], include_vector=True
     )
@@ -229,7 +230,7 @@ def _lost(place: Place, ids: Sequence[UUID], *, may_be_gone: bool) -> tuple[dict
                 break
     held = _held(place, missed)
     lost = {item.uuid: named(str(item.properties[ABOUT])) for item in missed if item.uuid not in held}
-    return gone | lost, len(held)
+    return gone | lost, held
 
 
 def _missed(place: Place, items: list[Any], pool: Executor) -> list[Any]:
