@@ -53,11 +53,8 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
     quote = escape(_one_line(citation.quote))
     if citation.verified:
         span = f"characters {citation.start}-{citation.end}"
-        console.print(
-            f'  {number} {where}, {span}, [green]the quote is in the document[/]: "{escape(_one_line(citation.quote))}"'
-        )
+        console.print(f'  {number} {where}, {span}, [green]the quote is in the document[/]: "{quote}"')
     elif citation.quote:
-        quote = escape(_one_line(citation.quote))
         console.print(f'  {number} {where} [red]NOT VERIFIED[/]: the quote is not in it: "{quote}"')
     else:
         console.print(f"  {number} {where} [red]NOT VERIFIED[/]: the answer gives no quote for it")

@@ -48,11 +48,6 @@ _TABLES = {  # from 0x20 on
 _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular": "wingdings"}
 
 
-def is_symbolic(font: str | None) -> bool:
-    """Tells whether a font has signs where others have letters."""
-    return _table(font) is not None
-
-
 def symbol_shown(font: str | None, code: str | None) -> str | None:
     """Gives the character of `w:sym`; None where the font is not known."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
