@@ -20,11 +20,11 @@ from rich.table import Table
 
 from ragloom.assembly import Assembly
 from ragloom.config import load
-from ragloom.gold import Query
+from ragloom.core.gold import Query
+from ragloom.core.nodes import to_chunk
 from ragloom.metrics import Passage
 from ragloom.metrics.ranking import documents, ranking_scores
 from ragloom.metrics.spans import at_first_occurrence, precision_omega, span_scores
-from ragloom.nodes import to_chunk
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMA = ["experiment=chroma_chunking", f'dataset.path="{SHARED / "data" / "chroma-chunking"}"']

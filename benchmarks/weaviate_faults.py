@@ -30,8 +30,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core.nodes import to_node
 from ragloom.errors import RagloomError
-from ragloom.nodes import to_node
 from ragloom.vector_store.server.store import WeaviateVectorStore
 from stores import TOLERANCE, scifact
 from weaviate_servers import Server

@@ -10,7 +10,7 @@ from llama_index.core.schema import Document
 
 from ragloom import chunking
 from ragloom.chunking.parser import SpanParser
-from ragloom.records import Chunk
+from ragloom.core.records import Chunk
 
 TOKENIZER = "cl100k_base"
 

@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 
 from ragloom.analyzer.base import Analyzer
 from ragloom.analyzer.unicode import Multilingual
-from ragloom.records import Chunk, Hit, chunk_id
+from ragloom.core.records import Chunk, Hit, chunk_id
 
 
 def chunk(document: str, start: int, text: str, **metadata: Any) -> Chunk:

@@ -21,8 +21,8 @@ import yaml
 
 from ragloom import chunking, embedding
 from ragloom.chunking.parser import SpanParser
+from ragloom.core.records import Unreadable
 from ragloom.reading import Cut, Job, Reading, Same
-from ragloom.records import Unreadable
 from ragloom.source.base import Source
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 

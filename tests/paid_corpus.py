@@ -13,10 +13,10 @@ from loopback import OpenAIServer, vector_of
 from programs import Done
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core.records import Chunk, Entry
+from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary
 from ragloom.provider import sending_nothing
-from ragloom.records import Chunk, Entry
-from ragloom.tokenizer import load as tokenizer
 
 KEY = "sk-of-a-test-0123456789"
 BATCH = 4

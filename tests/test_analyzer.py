@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import ragloom.analyzer as builders
 from ragloom.analyzer.base import Analyzer
 from ragloom.analyzer.stemming import STOP_WORDS
+from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError
-from ragloom.records import canonical_json, sha256
 
 OPTIONS = ("multilingual", "english", "korean", "whitespace")
 GOLDEN = Path(__file__).parent / "golden" / "analyzer.json"

@@ -27,8 +27,8 @@ from ragloom.cache.file import DAMAGED_NAME, NAME
 from ragloom.cache.rows import Layout, key_of
 from ragloom.cache.upkeep import forget, prune, report, verify
 from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.records import sha256
 
 CHILD = Path(__file__).with_name("cache_tools.py")
 TEXTS = names(0)

@@ -30,7 +30,7 @@ from ragloom.cache import bypassed
 from ragloom.cache.upkeep import report
 from ragloom.cache.vectors import VectorCache
 from ragloom.config import load
-from ragloom.cost import Usage, as_json, collect_usage, saved_dollars
+from ragloom.core.usage import Usage, as_json, collect_usage, saved_dollars
 from ragloom.embedding.base import Embedding
 from ragloom.errors import ServiceError
 from ragloom.fingerprint import describe

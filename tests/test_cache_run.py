@@ -17,7 +17,7 @@ from programs import Done
 from ragloom.assembly import Assembly
 from ragloom.cache.vectors import ModelCache
 from ragloom.config import load
-from ragloom.tokenizer import load as load_tokenizer
+from ragloom.core.tokenizers import load as load_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from chunkers import (
 )
 from ragloom import chunking
 from ragloom.chunking.windows import token_windows
+from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError
-from ragloom.tokenizer import load
 
 GOLDEN = Path(__file__).parent / "golden" / "chunking.json"
 PROPERTY = settings(max_examples=150, deadline=None)

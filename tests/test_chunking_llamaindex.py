@@ -13,8 +13,8 @@ from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.schema import MetadataMode, NodeRelationship, TextNode
 
 from chunkers import OPTIONS, LetterEmbedding, check_exact, chunkers, document
-from ragloom.nodes import to_chunk
-from ragloom.records import document_hash
+from ragloom.core.nodes import to_chunk
+from ragloom.core.records import document_hash
 
 TEXT = (
     "# 안내\n\n"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chunkers import WORDY_TEXTS, chunkers, texts_of
 from ragloom.chunking.measure import Measure
 from ragloom.chunking.units import Unit, pack, tokens
-from ragloom.tokenizer import TIKTOKEN_NAMES, Offsets, Tokenizer, load
+from ragloom.core.tokenizers import TIKTOKEN_NAMES, Offsets, Tokenizer, load
 
 
 @pytest.mark.parametrize("name", TIKTOKEN_NAMES)

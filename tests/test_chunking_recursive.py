@@ -8,8 +8,8 @@ from langchain_text_splitters import RecursiveCharacterTextSplitter
 from chunkers import TEXTS, check_exact, document, texts_of
 from ragloom import chunking
 from ragloom.chunking.separators import SeparatorCutter
-from ragloom.outline import Outline
-from ragloom.tokenizer import load
+from ragloom.core.outline import Outline
+from ragloom.core.tokenizers import load
 
 DEFAULT = ["\n\n", "\n", " ", ""]
 SEPARATORS = st.sampled_from(

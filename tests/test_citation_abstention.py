@@ -3,7 +3,7 @@
 import pytest
 
 from ragloom.citations.abstention import abstains
-from ragloom.messages import NO_ANSWER
+from ragloom.core.prompt_blocks import NO_ANSWER
 
 ENGLISH = [
     "I do not know.",

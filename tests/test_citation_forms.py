@@ -3,7 +3,7 @@
 import pytest
 
 from ragloom.citations import Cited, verify
-from ragloom.records import Chunk
+from ragloom.core.records import Chunk
 
 ONE = "The frame is covered for five years from the day of purchase. Wear parts are covered for six months."
 TWO = '보증은 양도할 수 없습니다. 바퀴의 보증 기간은 2년입니다. He said "yes" and left. The range is 5–10 km.'

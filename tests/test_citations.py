@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ragloom.citations import locate, verify
 from ragloom.citations.forms import read
-from ragloom.records import Chunk
+from ragloom.core.records import Chunk
 
 TEXT = "Intro.\nThe warranty lasts\ntwo years [2]. 보증 기간은 2년입니다. 보증 기간은 2년입니다."
 

@@ -9,8 +9,8 @@ import pytest
 
 from evaluation_corpus import DOCUMENTS, evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import OpenAIServer
-from ragloom.messages import NO_ANSWER
-from ragloom.tokenizer import load
+from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.tokenizers import load
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ragloom.commonmark import structure
-from ragloom.outline import Outline
+from ragloom.core.commonmark import structure
+from ragloom.core.outline import Outline
 
 CASES = Path(__file__).parent / "cases"
 FRAGMENTS = [

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ragloom import dataset, squad
+from ragloom import dataset
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core import squad_format
+from ragloom.core.gold import GoldSpan, Query
+from ragloom.core.text_normalization import normalised, shifted
 from ragloom.dataset.base import Dataset
 from ragloom.errors import ConfigError, DataError
-from ragloom.gold import GoldSpan, Query
-from ragloom.normal import normalised, shifted
 
 TEXT = "One day. Same words. Two days. Same words. End."
 LINE = {"id": "q1", "question": "Which?", "gold": [{"document": "a.md", "quote": "Two days."}]}
@@ -394,8 +395,8 @@ ARTICLES = (
 )
 
 
-def texts_of(path: Path, unit: squad.Unit) -> dict[str, str]:
-    documents, _ = squad.read(path, unit, 10**6, "dataset")
+def texts_of(path: Path, unit: squad_format.Unit) -> dict[str, str]:
+    documents, _ = squad_format.read(path, unit, 10**6, "dataset")
     return {document.id: document.text for document in documents}
 
 

@@ -24,11 +24,11 @@ from llama_index.core.schema import MetadataMode, TextNode
 import ragloom.embedding as builders
 import ragloom.embedding.hashed as hashed
 from made import defaults, make
+from ragloom.core.nodes import to_node
+from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.embedding.base import Embedding, Vectors
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.nodes import to_node
 from ragloom.provider import Usage
-from ragloom.records import Chunk, canonical_json, chunk_id, sha256
 
 GOLDEN = Path(__file__).parent / "golden" / "embedding.json"
 SAMPLES = [

@@ -16,9 +16,9 @@ from llama_index.core.schema import TextNode
 
 import ragloom.embedding as builders
 from made import make
+from ragloom.core.records import canonical_json, sha256
 from ragloom.embedding.base import Embedding
 from ragloom.errors import ConfigError, DataError
-from ragloom.records import canonical_json, sha256
 from shared import SHARED, needs_data, needs_model
 from test_embedding import GOLDEN, SAMPLES, chunk
 

@@ -18,7 +18,11 @@ from llama_index.core.schema import NodeWithScore
 from fakes import chunk
 from ragloom.benchmark import latency, quantiles
 from ragloom.config import load as load_config
-from ragloom.cost import Usage, collect_usage, record, record_lookups
+from ragloom.core.gold import GoldSpan, Query
+from ragloom.core.metric_names import MetricSettings, Need, measure, need, problems
+from ragloom.core.nodes import to_node
+from ragloom.core.tokenizers import load
+from ragloom.core.usage import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
 from ragloom.evaluation.asking import ask_all
@@ -29,13 +33,9 @@ from ragloom.evaluation.run_folder import ASIDE, write_run
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec import encoded, qrels_lines, run_lines
 from ragloom.evaluation.written import Scored, dollars_of
-from ragloom.gold import GoldSpan, Query
-from ragloom.measures import MetricSettings, Need, measure, need, problems
-from ragloom.nodes import to_node
 from ragloom.query import Result
 from ragloom.retriever.deeper import Below
 from ragloom.retriever.ranked import Ranked
-from ragloom.tokenizer import load
 
 SETTINGS: MetricSettings = {
     "spans": ["nDCG@3", "R@3", "recall@2", "precision@2", "recall@5tokens"],

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from ragloom.core.gold import GoldSpan, Query
+from ragloom.core.metric_names import ANSWERS
+from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.found import Answer, Asked
-from ragloom.gold import GoldSpan, Query
-from ragloom.measures import ANSWERS
-from ragloom.messages import NO_ANSWER
 
 GOLD = GoldSpan("a.txt", ((10, 20),), "five years")
 QUESTION = Query("q", "How long?", spans=(GOLD,), answers=("five years",), answerable=True)

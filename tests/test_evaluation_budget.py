@@ -12,10 +12,10 @@ import ragloom.provider
 from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
-from ragloom.cost import Bound, Budget, BudgetSpent, within
+from ragloom.core.tokenizers import load
+from ragloom.core.usage import Bound, Budget, BudgetSpent, within
 from ragloom.errors import ServiceError
 from ragloom.llm.remote import OpenAIChat, sent_tokens
-from ragloom.tokenizer import load
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ from loopback import OpenAIServer, raw, status
 from ragloom.comparison.runs import demand_comparable, read
 from ragloom.comparison.scores import sheet
 from ragloom.config import load
+from ragloom.core.gold import Query
+from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.found import Answer, Asked
 from ragloom.evaluation.judging import case
-from ragloom.gold import Query
-from ragloom.messages import NO_ANSWER
 from ragloom.metrics.judge import Verdict
 
 pytestmark = pytest.mark.slow

@@ -22,9 +22,9 @@ import pytest
 import hostile_files
 from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
+from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.reading import Cut, Job, Readers
-from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source
 from ragloom.source.lines import _Seen
 from ragloom.workers.flow import Bounds

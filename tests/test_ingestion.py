@@ -10,15 +10,15 @@ import pytest
 from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
-from ragloom import spooled
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core import file_backed_text
+from ragloom.core.records import Entry
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary, State, blocks
 from ragloom.ingestion.ledger import Ledger
-from ragloom.records import Entry
 from ragloom.stages import Stages
 from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
@@ -274,7 +274,7 @@ def test_nothing_is_deleted_when_the_source_is_gone(corpus: Corpus) -> None:
 
 
 def test_nothing_is_deleted_when_a_part_could_not_be_listed(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ragloom.records import Unreadable
+    from ragloom.core.records import Unreadable
 
     corpus.ingest()
     assembly = corpus.assembly()
@@ -526,7 +526,7 @@ def test_a_long_document_is_the_same_as_a_short_one_but_stands_in_a_file(
     there = corpus.assembly()
     before = contents(there.open()), there.open().document("long.txt")
     there.database.delete(there.index_name)
-    monkeypatch.setattr(spooled, "LONG", 1000)
+    monkeypatch.setattr(file_backed_text, "LONG", 1000)
     assert counts(corpus.ingest()) == (3, 0, 0, 0)
     (kept,) = corpus.store.glob("*/texts/*")
     assert kept.read_text(encoding="utf-8") == before[1].text
@@ -541,7 +541,7 @@ def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus.write("long.txt", f"{KO} {EN} " * 40)
-    monkeypatch.setattr(spooled, "LONG", 1000)
+    monkeypatch.setattr(file_backed_text, "LONG", 1000)
     made = corpus.assembly()
     kept, unit = cut_before(made, Stages(tmp_path / "stages"))
     assert unit.counts.made == 2

@@ -7,11 +7,11 @@ import pytest
 import programs
 from loopback import OpenAIServer
 from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
+from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
 from ragloom.ingestion.rehearsal import Estimate
 from ragloom.provider import Provider, sending_nothing
 from ragloom.provider.retry import Link
-from ragloom.records import FORMAT_KEY, Entry
 
 pytestmark = pytest.mark.slow
 

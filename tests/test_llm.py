@@ -21,10 +21,10 @@ import ragloom.llm as builders
 import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
-from ragloom.cost import collect_usage
+from ragloom.core.prompt_blocks import PassageBlock
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.llm.remote import OpenAIChat
-from ragloom.messages import PassageBlock
 from ragloom.provider import Usage
 
 KEY = "sk-planted-0123456789abcdef"

@@ -17,15 +17,15 @@ from loopback import Fault, OpenAIServer, edit, raw, status
 from made import make
 from ragloom import retriever
 from ragloom.config import load as load_config
+from ragloom.core.prompt_blocks import ending_note, has_failed, reasoning_of
+from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.llm.reasoning import Separator
 from ragloom.llm.remote import OpenAIChat
-from ragloom.messages import ending_note, has_failed, reasoning_of
 from ragloom.prompt import Prompt
 from ragloom.query import CitedQueryEngine, Result
 from ragloom.reranker import none
 from ragloom.reranker.listwise import Listwise
-from ragloom.tokenizer import load
 
 SENTENCE = "The frame is covered for five years from the day of purchase."
 TEXT = f'{SENTENCE} [1]\n\n[1] "{SENTENCE}"'

@@ -2,7 +2,7 @@
 
 import threading
 
-from ragloom.maintenance import step, steps_reported
+from ragloom.core.maintenance_steps import step, steps_reported
 
 
 def test_step_is_reported_when_it_begins_and_while_it_lasts() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.gold import GoldSpan
+from ragloom.core.gold import GoldSpan
 from ragloom.metrics import Passage
 from ragloom.metrics.answers import (
     Abstention,

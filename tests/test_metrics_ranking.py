@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.gold import GoldSpan
+from ragloom.core.gold import GoldSpan
 from ragloom.metrics import Passage
 from ragloom.metrics.ranking import (
     cutoff,

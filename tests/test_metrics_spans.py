@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from ragloom.gold import GoldSpan
+from ragloom.core.gold import GoldSpan
+from ragloom.core.tokenizers import load
 from ragloom.metrics import Passage
 from ragloom.metrics.ranges import intersection, length, union
 from ragloom.metrics.spans import (
@@ -14,7 +15,6 @@ from ragloom.metrics.spans import (
     span_scores,
     within_budget,
 )
-from ragloom.tokenizer import load
 
 A = "a.md"
 

@@ -18,7 +18,7 @@ from worker_functions import act
 ENDS_WHILE_A_THREAD_WORKS = """
 import sys, threading, time
 from pathlib import Path
-from ragloom.native import finished_before_exit
+from ragloom.core.native_threads import finished_before_exit
 
 begun = threading.Event()
 

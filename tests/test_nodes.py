@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.schema import MetadataMode, NodeRelationship, ObjectType, RelatedNodeInfo, TextNode
 
-from ragloom.nodes import to_chunk, to_node
-from ragloom.records import Chunk, canonical_json, chunk_id, document_hash
+from ragloom.core.nodes import to_chunk, to_node
+from ragloom.core.records import Chunk, canonical_json, chunk_id, document_hash
 
 METADATA: list[dict[str, Any]] = [
     {},

@@ -8,7 +8,7 @@ import pytest
 import programs
 from loopback import Fault, OpenAIServer, status
 from programs import Done
-from ragloom.tokenizer import load
+from ragloom.core.tokenizers import load
 
 KEY = "sk-planted-0123456789-abcdef"
 ANSWER = 'It is covered for five years [1].\n\n[1] "The frame is covered for five years from the day of purchase."'

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 
 from chunkers import FORMATS, TEXTS
-from ragloom.outline import Outline
+from ragloom.core.outline import Outline
 
 MARKDOWN = """Before any heading.
 

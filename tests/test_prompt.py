@@ -4,12 +4,12 @@ import pytest
 from llama_index.core.schema import NodeWithScore
 
 from ragloom.config import build, load
+from ragloom.core.nodes import to_node
+from ragloom.core.prompt_blocks import PassageBlock, QuestionBlock, language_of
+from ragloom.core.records import Chunk
+from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError
-from ragloom.messages import PassageBlock, QuestionBlock, language_of
-from ragloom.nodes import to_node
 from ragloom.prompt import Prompt
-from ragloom.records import Chunk
-from ragloom.tokenizer import load as tokenizer
 
 
 def prompt(*overrides: str) -> Prompt:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
-from ragloom.cost import collect_usage
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.provider import Provider, Usage
 from ragloom.provider.key import link_problems

@@ -12,11 +12,11 @@ import pytest
 import ragloom.provider
 from loopback import OpenAIServer, status
 from ragloom.config import load
+from ragloom.core.redaction import redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.provider import Provider
 from ragloom.provider.key import body_problems, link_problems
 from ragloom.provider.retry import Link
-from ragloom.secrets import redact_override, redact_tree
 
 KEY = "sk-planted-0123456789abcdef"
 AZURE = "/openai/deployments/d?api-version=2024-10-21"

@@ -13,9 +13,9 @@ from llama_index.core.schema import QueryBundle
 from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom import reranker, retriever
 from ragloom.analyzer import multilingual
+from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import DataError, ServiceError
 from ragloom.llm.sentences import SentenceLLM
-from ragloom.messages import NO_ANSWER
 from ragloom.prompt import Prompt
 from ragloom.query import CitedQueryEngine
 

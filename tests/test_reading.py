@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from llama_index.core.schema import Document
 
 from chunkers import FORMATS, OPTIONS, TEXTS, LetterEmbedding, chunkers, document
-from ragloom import spooled
 from ragloom.chunking.parser import SpanParser
+from ragloom.core import file_backed_text
+from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.errors import DataError
 from ragloom.reading import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
-from ragloom.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.source.base import Source
-from ragloom.spooled import SpooledText
 from ragloom.workers.asking import answering
 from ragloom.workers.flow import Bounds
 from test_source import folder
@@ -74,7 +74,7 @@ def test_a_long_text_stays_behind_in_a_file_and_gives_the_same_chunks(
     chunking, made = CHUNKERS[option], document(text, format)
     folder = tmp_path_factory.mktemp("spool")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spooled, "LONG", 0)
+        patch.setattr(file_backed_text, "LONG", 0)
         sent = pickle.dumps(read(made, chunking, folder), protocol=5)
     crossed: Cut = pickle.loads(sent)
     assert isinstance(crossed.text, SpooledText)
@@ -88,7 +88,7 @@ def test_a_long_text_stays_behind_in_a_file_and_gives_the_same_chunks(
 def test_no_room_for_a_long_text_is_an_error_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spooled, "LONG", 0)
+    monkeypatch.setattr(file_backed_text, "LONG", 0)
     with pytest.raises(DataError, match="source: the folder of temporary files must have room.*TMPDIR"):
         read(document("A text.", None), CHUNKERS["fixed"], tmp_path / "gone")
 

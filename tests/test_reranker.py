@@ -20,10 +20,10 @@ from pydantic import PrivateAttr
 import ragloom.reranker as builders
 import ragloom.retriever as retrievers
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.reranker.listwise import first_tokens, ranking
 from ragloom.reranker.marginal import select
-from ragloom.tokenizer import load
 
 TEXTS = ["apple pie", "apple pie with bread", "zebra crossing", "bread of the baker", "pie", "a zebra eats an apple"]
 CHUNKS = [chunk(f"{number}.md", 0, text, heading="Food > Sweet") for number, text in enumerate(TEXTS)]

@@ -17,12 +17,12 @@ from llama_index.core.vector_stores import FilterOperator, MetadataFilter, Metad
 import ragloom.reranker as rerankers
 import ragloom.retriever as builders
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from ragloom.core.records import Hit
+from ragloom.core.timing import collect
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.records import Hit
 from ragloom.retriever.filters import OPERATORS, metadata_filters
 from ragloom.retriever.fusion import ordered, reciprocal_rank, weighted_score
 from ragloom.retriever.ranked import Ranked
-from ragloom.timing import collect
 
 HYBRID = {
     "top_k": 10,

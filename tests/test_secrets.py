@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.secrets import names_a_secret, redact, redact_override, redact_tree
+from ragloom.core.redaction import names_a_secret, redact, redact_override, redact_tree
 
 
 @pytest.mark.parametrize(

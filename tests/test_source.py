@@ -9,8 +9,8 @@ import yaml
 
 import ragloom
 from ragloom import source
+from ragloom.core.records import FORMAT_KEY, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
-from ragloom.records import FORMAT_KEY, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.source.base import CannotRead, Source
 from source_files import docx_bytes, pdf_bytes
 

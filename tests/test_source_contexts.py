@@ -10,8 +10,8 @@ import pytest
 from ragloom import source
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
-from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Source
 from test_source import documents, values
 

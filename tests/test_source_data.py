@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ragloom.records import Entry, Unreadable
+from ragloom.core.records import Entry, Unreadable
 from ragloom.source.base import CannotRead
 from shared import SHARED, needs_data
 from test_source import folder

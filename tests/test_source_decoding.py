@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragloom.normal import normalised
+from ragloom.core.text_normalization import normalised
 from ragloom.source.base import CannotRead
 from ragloom.source.decoding import decoded
 from ragloom.source.formats import parsed

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragloom import source
+from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
-from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Source
 from test_source import values
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
-from ragloom.records import Entry, Skipped, Unreadable
 from ragloom.source.base import CannotRead, Listed
 from ragloom.source.listing import matches
 from test_source import folder

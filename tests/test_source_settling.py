@@ -12,10 +12,10 @@ import pytest
 
 from ragloom.assembly import Assembly
 from ragloom.config import load
+from ragloom.core.records import Changing, Entry, Unreadable
 from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary
 from ragloom.reading import Job, Reading
-from ragloom.records import Changing, Entry, Unreadable
 from ragloom.source import base, settling
 from ragloom.stages import Stages
 

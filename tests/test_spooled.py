@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragloom import spooled
-from ragloom.spooled import SpooledText
+from ragloom.core import file_backed_text
+from ragloom.core.file_backed_text import SpooledText
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 """Line ends of all kinds, letters of one to four bytes, and half surrogate pairs."""
@@ -27,8 +27,8 @@ def test_slices_of_the_file_are_those_of_the_text(
 ) -> None:
     text, spans = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spooled, "_PIECE", piece)
-        kept = spooled.spooled(text, tmp_path_factory.getbasetemp())
+        patch.setattr(file_backed_text, "_PIECE", piece)
+        kept = file_backed_text.spooled(text, tmp_path_factory.getbasetemp())
         assert list(kept.slices(spans)) == [text[start:end] for start, end in spans]
         assert kept.read() == text
         kept.remove()
@@ -36,19 +36,19 @@ def test_slices_of_the_file_are_those_of_the_text(
 
 
 def test_spans_out_of_order_are_refused(tmp_path: Path) -> None:
-    kept = spooled.spooled("abcdef", tmp_path)
+    kept = file_backed_text.spooled("abcdef", tmp_path)
     with pytest.raises(ValueError, match="in order of their start"):
         list(kept.slices([(3, 4), (1, 2)]))
 
 
 def test_a_copy_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = spooled.spooled("가나다\r\n" * 10, tmp_path)
+    kept = file_backed_text.spooled("가나다\r\n" * 10, tmp_path)
 
     def half(source: Path, draft: Path) -> None:
         draft.write_bytes(source.read_bytes()[:7])
         raise OSError("no room")
 
-    monkeypatch.setattr(spooled.shutil, "copyfile", half)
+    monkeypatch.setattr(file_backed_text.shutil, "copyfile", half)
     with pytest.raises(OSError, match="no room"):
         kept.copy_to(tmp_path / "there.txt")
     assert not (tmp_path / "there.txt").exists()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.records import sha256
 from ragloom.vector_store.interface import IndexMissing
 from store_tools import contents, cut, ranking, sentence, vectors, write, writer
 

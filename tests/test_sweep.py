@@ -18,10 +18,10 @@ from evaluation_corpus import evaluate, evaluated, overrides, write_corpus, writ
 from loopback import OpenAIServer
 from programs import SCRIPTS
 from ragloom.config import load
+from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.query import CitedQueryEngine
 from ragloom.sweeping import label_of, varying
-from ragloom.tokenizer import load as tokenizer
 from ragloom.trial import Trial
 from ragloom.trials import Trials, sweep_digest
 

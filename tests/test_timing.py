@@ -1,4 +1,4 @@
-"""What `ragloom.timing` promises."""
+"""What `ragloom.core.timing` promises."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ragloom.timing import collect, in_context, timed
+from ragloom.core.timing import collect, in_context, timed
 
 
 def test_timed_adds_up_the_milliseconds_of_a_stage(monkeypatch):

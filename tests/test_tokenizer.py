@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from chunkers import TEXTS, WORDY_TEXTS
+from ragloom.core.tokenizers import PIECE, SAFE_CUT, TIKTOKEN_NAMES, Tokenizer, load, pieces, smallest_limit
 from ragloom.errors import ConfigError
-from ragloom.tokenizer import PIECE, SAFE_CUT, TIKTOKEN_NAMES, Tokenizer, load, pieces, smallest_limit
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_million_characters_without_a_break_are_counted(name: str, run: str) -
 def test_tiktoken_still_fails_on_a_million_blanks() -> None:
     """TRAPS 38: when this fails, `pieces` is no longer needed for o200k_base's sake."""
     script = (
-        "from ragloom.tokenizer import load\n"
+        "from ragloom.core.tokenizers import load\n"
         "try: load('o200k_base')._encoding.encode_ordinary(' ' * 1_000_000)\n"
         "except Exception: print('Exception')\n"
         "except BaseException: print('BaseException')\n"
@@ -115,7 +115,7 @@ def test_tables_are_found_offline_without_a_cache_of_ones_own() -> None:
         "import socket\n"
         "def refuse(*args, **kwargs): raise OSError('no network')\n"
         "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from ragloom.tokenizer import TIKTOKEN_NAMES, load\n"
+        "from ragloom.core.tokenizers import TIKTOKEN_NAMES, load\n"
         "print([load(name).count('hello world') for name in TIKTOKEN_NAMES])\n"
         "import sys; print('llama_index.core' in sys.modules)\n"
     )
@@ -127,9 +127,7 @@ def test_tables_are_found_offline_without_a_cache_of_ones_own() -> None:
 
 def test_a_cache_of_ones_own_is_kept() -> None:
     """TRAPS 37: TIKTOKEN_CACHE_DIR is only set when it is not."""
-    script = (
-        "import os; from ragloom.tokenizer import load; load('cl100k_base'); print(os.environ['TIKTOKEN_CACHE_DIR'])"
-    )
+    script = "import os; from ragloom.core.tokenizers import load; load('cl100k_base'); print(os.environ['TIKTOKEN_CACHE_DIR'])"
     load("cl100k_base")
     shipped = os.environ["TIKTOKEN_CACHE_DIR"]
     own = os.path.join(shipped, "..", Path(shipped).name)  # noqa: PTH118 - Path would drop the detour

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ragloom.vector_store as builders
+from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import DataError
-from ragloom.records import canonical_json, sha256
 from ragloom.vector_store.lance import folders
 from ragloom.vector_store.lance.seen import Seen
 from store_tools import cut, database, fresh, ranking, sentence, sync, vectors, write, writer

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
+from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
-from ragloom.records import sha256
 from ragloom.vector_store.interface import Database, Index, IndexInfo
 from ragloom.vector_store.lance import approximation, recall, tables
 from ragloom.vector_store.lance.nearest import Parameters

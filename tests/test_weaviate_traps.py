@@ -17,8 +17,8 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from fakes import LetterEmbedding
 from made import defaults
 from ragloom.analyzer import multilingual
+from ragloom.core.records import Chunk, sha256
 from ragloom.errors import DataError, ServiceError
-from ragloom.records import Chunk, sha256
 from ragloom.retriever import hybrid
 from ragloom.vector_store.interface import IndexMissing
 from ragloom.vector_store.server import lease

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ragloom.core.records import Chunk, chunk_id, sha256
 from ragloom.errors import ServiceError
-from ragloom.records import Chunk, chunk_id, sha256
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
 from ragloom.vector_store.server import audit, verification
 from ragloom.vector_store.server.channel import CallFailed

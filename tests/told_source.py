@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.schema import Document
 
-from ragloom.records import Entry
+from ragloom.core.records import Entry
 from ragloom.source.base import Source
 from worker_functions import act
 

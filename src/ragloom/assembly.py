@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llama_index.core.ingestion import IngestionPipeline
 
     from ragloom.cache.vectors import VectorCache
-    from ragloom.cost import Budget
+    from ragloom.core.usage import Budget
     from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.rehearsal import Estimate
@@ -285,7 +285,7 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and what the model costs is not known.
         """
-        from ragloom.cost import open_budget
+        from ragloom.core.usage import open_budget
         from ragloom.ingestion import Deletions, Limits
         from ragloom.reading import bounds_of
 
@@ -306,7 +306,7 @@ class Assembly:
             ConfigError: dollars are limited, and what a model costs is not known; or anything is limited, and an LLM is
                 asked that does not say what it costs.
         """
-        from ragloom.cost import Budget
+        from ragloom.core.usage import Budget
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ragloom.cache import bypassed
-from ragloom.cost import BudgetSpent
-from ragloom.timing import in_context
+from ragloom.core.timing import in_context
+from ragloom.core.usage import BudgetSpent
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ragloom import measures
+from ragloom.core import metric_names
 from ragloom.errors import ConfigError
 from ragloom.values import needs_of
 
@@ -62,13 +62,13 @@ def _writing(config: Config) -> Iterator[str]:
 
 def _judging(config: Config) -> Iterator[str]:
     """The metrics that a judge is asked for have answers, and a judge."""
-    names = measures.judged(config.tree["metrics"])
+    names = metric_names.judged(config.tree["metrics"])
     if not names:
         if getattr(config.builder("judge"), "writes_text", True):
             yield (
                 f"judge: judge={config.choices.get('judge')} would never be asked, since metrics.answers "
-                f"names neither {' nor '.join(measures.JUDGED)}; set answers=true "
-                f"'metrics.answers=[{','.join(measures.JUDGED)}]', or judge=none"
+                f"names neither {' nor '.join(metric_names.JUDGED)}; set answers=true "
+                f"'metrics.answers=[{','.join(metric_names.JUDGED)}]', or judge=none"
             )
         return
     shown = f"metrics: metrics.answers names {' and '.join(names)}, which must have"

@@ -18,10 +18,11 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
-from ragloom import between, measures
+from ragloom import between
+from ragloom.core import metric_names
+from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.errors import ConfigError, nearest
 from ragloom.overrides import Composed, compose_checked, is_own, options
-from ragloom.secrets import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.values import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
 
 TARGET = "_target_"
@@ -113,7 +114,7 @@ _TOP_LEVEL: dict[str, Any] = {
     "allow_mass_delete": bool,
     "extensions": list[Name],
     "prices": Prices | None,
-    "metrics": measures.MetricSettings,
+    "metrics": metric_names.MetricSettings,
     "ingest": Literal["auto", "never"],
     "answers": bool,
     "concurrency": Annotated[int, Field(ge=1, le=256)],
@@ -185,7 +186,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
     for key, annotation in _TOP_LEVEL.items():
         problems += _wrong_value("", key, tree.get(key), annotation)
     allowed = [] if problems else tree["extensions"]
-    problems += [] if problems else measures.problems(tree["metrics"])
+    problems += [] if problems else metric_names.problems(tree["metrics"])
     for key in set(tree) - set(COMPONENTS) - set(_TOP_LEVEL):
         problems.append(f"config: {key} must name a group or a top-level key{nearest(str(key), tree)}")
     for group in COMPONENTS:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ragloom.records import canonical_json, sha256
+from ragloom.core.records import canonical_json, sha256
 from ragloom.values import CONTENT, OPERATIONAL, Shapes, added_at_default, keys_of
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
-from ragloom.invocation import command
 from ragloom.vector_store.identity import demand_root
 from ragloom.vector_store.interface import IndexMissing
 

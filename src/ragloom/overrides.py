@@ -29,8 +29,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ragloom.core.redaction import MASK, redact, redact_override
 from ragloom.errors import ConfigError, nearest
-from ragloom.secrets import MASK, redact, redact_override
 
 CONFIG_NAME = "config"
 _SWEEPS = (

@@ -23,14 +23,14 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.citations import verify
 from ragloom.citations.abstention import abstains
-from ragloom.cost import Usage, collect_usage
+from ragloom.core.nodes import raw_scores, to_chunk
+from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
+from ragloom.core.records import Chunk, Citation
+from ragloom.core.text_normalization import whole_characters
+from ragloom.core.timing import collect, timed
+from ragloom.core.usage import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.messages import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
-from ragloom.nodes import raw_scores, to_chunk
-from ragloom.normal import whole_characters
 from ragloom.prompt import Prompt, Prompted
-from ragloom.records import Chunk, Citation
-from ragloom.timing import collect, timed
 
 
 class StoredDocument(Protocol):

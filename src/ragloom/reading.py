@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from ragloom import spooled
+from ragloom.core import file_backed_text
+from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.native_threads import finished_before_exit
+from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
-from ragloom.native import finished_before_exit
-from ragloom.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.source.base import CannotRead, FileChanged, shown
-from ragloom.spooled import SpooledText
 from ragloom.workers.asking import ask
 from ragloom.workers.flow import Bounds
 from ragloom.workers.outcome import Done
@@ -206,10 +206,10 @@ class Reading:
         )
 
     def _content(self, text: str) -> bytes | SpooledText:
-        if self._spool is None or len(text) < spooled.LONG:
+        if self._spool is None or len(text) < file_backed_text.LONG:
             return text.encode("utf-8", "surrogatepass")
         try:
-            return spooled.spooled(text, self._spool)
+            return file_backed_text.spooled(text, self._spool)
         except OSError as error:
             raise DataError(
                 f"source: the folder of temporary files must have room for the text of each long document: {error}; "

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragloom.records import canonical_json
+from ragloom.core.records import canonical_json
 
 if TYPE_CHECKING:
     from ragloom.config import Config

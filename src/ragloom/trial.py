@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.assembly import Assembly
 from ragloom.config import COMPONENTS, Config
-from ragloom.cost import BudgetSpent, within
+from ragloom.core.metric_names import Need, judged, need
+from ragloom.core.records import canonical_json, sha256
+from ragloom.core.usage import BudgetSpent, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answers import answer_metrics
 from ragloom.evaluation.asking import Told, ask_all, each
@@ -29,16 +31,14 @@ from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 from ragloom.evaluation.step import Held, held, in_step, index_json, missing
 from ragloom.evaluation.written import Scored
-from ragloom.measures import Need, judged, need
-from ragloom.records import canonical_json, sha256
 from ragloom.stages import Stages, Unit
 from ragloom.values import OPERATIONAL_KEYS, needs_of
 
 if TYPE_CHECKING:
+    from ragloom.core.gold import Query
+    from ragloom.core.tokenizers import Tokenizer
     from ragloom.dataset.base import Checked, Dataset
-    from ragloom.gold import Query
     from ragloom.ingestion import IngestSummary, Progress
-    from ragloom.tokenizer import Tokenizer
     from ragloom.vector_store.interface import Index
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
@@ -363,6 +363,6 @@ def unit_json(unit: Unit) -> dict[str, Any]:
 
 
 def _tokenizer(name: str) -> Tokenizer:
-    from ragloom.tokenizer import load
+    from ragloom.core.tokenizers import load
 
     return load(name)

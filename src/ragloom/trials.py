@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import DataError
-from ragloom.records import canonical_json, sha256
 
 FILE = "trials.sqlite"
 State = Literal["waiting", "running", "done", "failed"]

@@ -17,8 +17,8 @@ from ragloom.cache.file import DAMAGED_NAME, Damaged, Unavailable
 from ragloom.cache.salvage import taken_back
 from ragloom.cache.tables import Model
 from ragloom.cache.vectors import VectorCache
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, ServiceError, nearest
-from ragloom.invocation import program
 
 _SLICE = 512  # packs, or keys, handled in one transaction: others wait for a moment only
 _LATEST = 1 << 37  # seconds since 1970: beyond it a time is damaged

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ragloom.cache.file import CacheFile, Damaged, Unavailable
 from ragloom.cache.rows import Layout, Vector, key_of
 from ragloom.cache.tables import add, forget_of, make_room, note_hits, note_use, number_of, places, read
-from ragloom.records import canonical_json, sha256
+from ragloom.core.records import canonical_json, sha256
 
 
 @dataclass

@@ -15,7 +15,7 @@ from functools import cache
 
 from ragloom.citations.forms import read
 from ragloom.citations.matching import find_near, words_of
-from ragloom.records import Chunk, Citation
+from ragloom.core.records import Chunk, Citation
 
 _END = " .,;:。…"  # models end a quote as their own sentence ends
 _WHITE_SPACE = 200  # characters of it that a quote beyond its chunk may have more in the document than in the reply

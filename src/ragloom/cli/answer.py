@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from ragloom.cli.fitted_table import Column, print_fitted
-from ragloom.nodes import place, to_chunk
+from ragloom.core.nodes import place, to_chunk
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ragloom.core.records import Chunk, Citation
     from ragloom.query import Result
-    from ragloom.records import Chunk, Citation
     from ragloom.vector_store.interface import Index
 
 _EXCERPT = 70

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.redaction import redact
 from ragloom.errors import DataError
-from ragloom.secrets import redact
 
 if TYPE_CHECKING:
     from ragloom.config import Config

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.cli.terminal import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.cache.upkeep import ModelReport, Report

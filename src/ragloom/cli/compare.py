@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.core.suggested_commands import command, program
 from ragloom.errors import ConfigError, DataError
-from ragloom.invocation import command, program
 from ragloom.trials import FILE as LEDGER
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _is_beside(path: Path) -> bool:
 
 def _beside(found: Comparison) -> Path:
     """Names the folder of a comparison by what is compared, and how: the same again takes its place."""
-    from ragloom.records import canonical_json, sha256
+    from ragloom.core.records import canonical_json, sha256
 
     named = canonical_json([sorted(run.name for run in found.runs), dict(found.settings)])
     return found.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
@@ -106,7 +106,7 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
     from ragloom.comparison.recommendation import NAME
     from ragloom.comparison.rendering import markdown
     from ragloom.comparison.report import as_json, sections
-    from ragloom.secrets import redact, redact_tree
+    from ragloom.core.redaction import redact, redact_tree
 
     recommended = out / "experiment" / f"{NAME}.yaml"
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ragloom.secrets import redact
+from ragloom.core.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console

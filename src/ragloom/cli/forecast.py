@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.benchmark import timed
 from ragloom.config import build
+from ragloom.core.metric_names import judged
+from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.found import Answer, Asked, answer_from
 from ragloom.evaluation.judging import Judging, case, item_name
 from ragloom.evaluation.questions import Questions, described
-from ragloom.measures import judged
-from ragloom.records import canonical_json, sha256
 from ragloom.values import needs_of
 
 if TYPE_CHECKING:

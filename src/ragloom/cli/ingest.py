@@ -20,9 +20,9 @@ from ragloom.cli.terminal import (
     print_json,
     silenced_stdout,
 )
+from ragloom.core.redaction import redact, redact_tree
+from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
-from ragloom.invocation import command, program
-from ragloom.secrets import redact, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
     """Shows a summary as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
 
     shown = asdict(summary)
     shown["fingerprint"] = assembly.fingerprint
@@ -112,7 +112,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     from rich.markup import escape
     from rich.table import Table
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
     from ragloom.ingestion.summary import MOST_KEPT
 
     table = Table.grid(padding=(0, 2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.progress import shown_progress
 from ragloom.cli.terminal import console
-from ragloom.secrets import redact
+from ragloom.core.redaction import redact
 from ragloom.trial import Report, Watch
 
 if TYPE_CHECKING:

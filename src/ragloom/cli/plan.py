@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import OK, console, print_json, silenced_stdout
-from ragloom.records import canonical_json
+from ragloom.core.records import canonical_json
 from ragloom.sweeping import label_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from ragloom.cli.terminal import console
-from ragloom.maintenance import steps_reported
+from ragloom.core.maintenance_steps import steps_reported
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly

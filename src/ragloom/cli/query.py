@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.beforehand import demand_file, demand_ready
 from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.core.redaction import redact, redact_override
+from ragloom.core.suggested_commands import command, program
+from ragloom.core.text_normalization import is_whole
 from ragloom.errors import ConfigError, DataError, RagloomError
-from ragloom.invocation import command, program
-from ragloom.normal import is_whole
-from ragloom.secrets import redact, redact_override
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -229,9 +229,9 @@ def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
+    from ragloom.core.nodes import to_chunk
+    from ragloom.core.usage import as_json
     from ragloom.fingerprint import digest
-    from ragloom.nodes import to_chunk
 
     chunks = []
     for rank, node in enumerate(result.nodes, start=1):

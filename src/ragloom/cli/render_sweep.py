@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.cli.terminal import silenced_stdout
-from ragloom.secrets import redact
+from ragloom.core.redaction import redact
 from ragloom.trials import Recorded
 
 if TYPE_CHECKING:

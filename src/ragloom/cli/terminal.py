@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.redaction import redact, redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError, nearest
-from ragloom.secrets import redact, redact_override, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console

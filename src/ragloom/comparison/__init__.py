@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.comparison.choice import Choice

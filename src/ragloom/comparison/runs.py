@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragloom.core.records import canonical_json
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, counted
-from ragloom.invocation import program
-from ragloom.records import canonical_json
 from ragloom.values import OPERATIONAL_KEYS
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")

@@ -14,8 +14,8 @@ import numpy as np
 from ragloom.comparison.runs import Row, Run
 from ragloom.comparison.statistics import Groups, Numbers
 from ragloom.comparison.testing import SPLIT_GROUPS, numbered, windows
+from ragloom.core.metric_names import JUDGED
 from ragloom.errors import DataError, nearest
-from ragloom.measures import JUDGED
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,8 @@ def openai_compatible(
         ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
     """
     _require_sound("openai_compatible", locals())
+    from ragloom.core.tokenizers import load
     from ragloom.embedding.remote import OpenAIEmbedding
-    from ragloom.tokenizer import load
 
     load(tokenizer)
     embedding = OpenAIEmbedding(

@@ -23,16 +23,16 @@ from pydantic import BaseModel, Field, PrivateAttr
 from ragloom.cache import is_bypassed
 from ragloom.cache.rows import Vector
 from ragloom.cache.vectors import ModelCache, VectorCache
-from ragloom.cost import charge, has_budget, record_lookups, record_made, record_unavailable, refund
+from ragloom.core.native_threads import finished_before_exit
+from ragloom.core.records import Chunk
+from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund
 from ragloom.embedding.apart import Apart, make_apart
 from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
-from ragloom.native import finished_before_exit
 from ragloom.provider import Usage
 from ragloom.provider.retry import BatchFailed
-from ragloom.records import Chunk
 from ragloom.workers.asking import demand_wanted
 
 Vectors = npt.NDArray[np.float32]

@@ -16,13 +16,13 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from ragloom.cache.vectors import VectorCache
+from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
 from ragloom.provider import Provider, Usage
 from ragloom.provider.batch import BatchFailed
 from ragloom.provider.limits import Rates
 from ragloom.provider.retry import Link
-from ragloom.tokenizer import TIKTOKEN_NAMES, load
 
 if TYPE_CHECKING:
     from openai.types import CreateEmbeddingResponse
@@ -34,7 +34,7 @@ class OpenAIEmbedding(Embedding):
     """Embeds through `/embeddings` of OpenAI, or of a server that speaks its protocol.
 
     Attributes:
-        tokenizer: by which texts are counted, as `ragloom.tokenizer.load` takes it.
+        tokenizer: by which texts are counted, as `ragloom.core.tokenizers.load` takes it.
         batch_size, batch_tokens: texts and tokens sent in one request, at most.
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
         encoding_format: how the server is asked to write vectors; None = not asked. Whichever it uses is read.

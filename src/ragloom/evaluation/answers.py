@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ragloom.citations.abstention import abstains
+from ragloom.core.gold import Query
+from ragloom.core.metric_names import JUDGED
+from ragloom.core.prompt_blocks import language_of
 from ragloom.evaluation.found import Asked, Scores
-from ragloom.gold import Query
-from ragloom.measures import JUDGED
-from ragloom.messages import language_of
 from ragloom.metrics import Passage
 from ragloom.metrics.answers import answer_scores, citation_scores, unit_of
 
@@ -26,7 +26,7 @@ def answer_metrics(query: Query, asked: Asked, names: Sequence[str]) -> Scores:
     """Scores one question by those of the metrics that suit it.
 
     Args:
-        names: of `ragloom.measures.ANSWERS` and `JUDGED`.
+        names: of `ragloom.core.metric_names.ANSWERS` and `JUDGED`.
 
     Returns:
         metric -> score; None where the judge gave no verdict.

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from ragloom.cost import BudgetSpent
+from ragloom.core.gold import Query
+from ragloom.core.redaction import redact
+from ragloom.core.timing import in_context
+from ragloom.core.usage import BudgetSpent
 from ragloom.errors import RagloomError
 from ragloom.evaluation.found import Asked
-from ragloom.gold import Query
-from ragloom.secrets import redact
-from ragloom.timing import in_context
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

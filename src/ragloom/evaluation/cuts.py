@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ragloom import spooled
+from ragloom.core import file_backed_text
+from ragloom.core.file_backed_text import SpooledText, whole
+from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
 from ragloom.reading import Cut, Job, Readers, Same, bounds_of
-from ragloom.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.source import settling
 from ragloom.source.base import CannotRead
-from ragloom.spooled import SpooledText, whole
 from ragloom.stages import Stages, Unit
 from ragloom.values import needs_of
 
@@ -158,7 +158,7 @@ def _name(document: str, bytes_hash: str) -> str:
 
 def _is_long(cut: Cut) -> bool:
     """Says whether a text is too long to be kept: it is read and cut for each index anew."""
-    return isinstance(cut.content, SpooledText) or len(cut.content) >= spooled.LONG
+    return isinstance(cut.content, SpooledText) or len(cut.content) >= file_backed_text.LONG
 
 
 def cut_json(cut: Cut) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.metric_names import measurable, measures
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.scoring import by_documents
-from ragloom.measures import measurable, measures
 
 if TYPE_CHECKING:
     from ragloom.config import Config
-    from ragloom.gold import Query
+    from ragloom.core.gold import Query
 
 
 def kinds_of_gold(queries: Sequence[Query]) -> tuple[bool, bool]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ragloom.core.metric_names import Need
 from ragloom.evaluation.found import Found, Ranking, found_of, ranking_of
-from ragloom.measures import Need
 
 if TYPE_CHECKING:
     from ragloom.query import Result

@@ -8,11 +8,11 @@ from typing import Any
 
 from llama_index.core.schema import NodeWithScore
 
-from ragloom.cost import Usage
+from ragloom.core.nodes import to_chunk, to_node
+from ragloom.core.records import Chunk
+from ragloom.core.usage import Usage
 from ragloom.metrics.judge import Verdict
-from ragloom.nodes import to_chunk, to_node
 from ragloom.query import Result
-from ragloom.records import Chunk
 
 Scores = dict[str, float | None]
 """Metric -> score of one question; None where a judge gave no verdict."""
@@ -67,7 +67,7 @@ class Answer:
 
     Attributes:
         text: the answer.
-        citations: as `ragloom.records.Citation` has them, as plain values.
+        citations: as `ragloom.core.records.Citation` has them, as plain values.
         passages: those of the prompt, as they read in it.
         usage, notes: of the answering alone.
         reasoning: of the LLM, where it gave any.

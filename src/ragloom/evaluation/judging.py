@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ragloom.citations.abstention import abstains
-from ragloom.cost import collect_usage
+from ragloom.core.gold import Query
+from ragloom.core.prompt_blocks import ending_note, finish_reason_of, has_failed
+from ragloom.core.records import canonical_json, sha256
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ServiceError
 from ragloom.evaluation.found import Asked, usage_of
 from ragloom.evaluation.questions import described
-from ragloom.gold import Query
-from ragloom.messages import ending_note, finish_reason_of, has_failed
 from ragloom.metrics import judge
 from ragloom.metrics.judge import Messages, Verdict
-from ragloom.records import canonical_json, sha256
 from ragloom.stages import Unit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Judging:
 
     Attributes:
         assembly: whose judge.
-        names: metrics that are asked for, of `ragloom.measures.JUDGED`.
+        names: metrics that are asked for, of `ragloom.core.metric_names.JUDGED`.
     """
 
     assembly: Assembly

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.records import Entry
 from ragloom.errors import DataError
 from ragloom.evaluation.cuts import cut_before, cut_key
 from ragloom.evaluation.step import found_in_step, held, kept_unreadable, missing, without_text
-from ragloom.records import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

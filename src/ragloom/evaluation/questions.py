@@ -8,6 +8,9 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
+from ragloom.core.metric_names import Need
+from ragloom.core.prompt_blocks import ending_note, has_failed
+from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from ragloom.evaluation.depth import Deepening
 from ragloom.evaluation.found import (
@@ -20,16 +23,13 @@ from ragloom.evaluation.found import (
     result_of,
 )
 from ragloom.evaluation.step import committed
-from ragloom.measures import Need
-from ragloom.messages import ending_note, has_failed
-from ragloom.records import sha256
 from ragloom.stages import Unit
 from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.config import Config
-    from ragloom.gold import Query
+    from ragloom.core.gold import Query
     from ragloom.query import CitedQueryEngine
     from ragloom.retriever.deeper import Below
     from ragloom.vector_store.interface import Index
@@ -155,7 +155,7 @@ class Questions:
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
-        from ragloom.tokenizer import load
+        from ragloom.core.tokenizers import load
 
         return load(self._assembly.config.tree["metrics"]["tokenizer"])
 

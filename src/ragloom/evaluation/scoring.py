@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ragloom.core.gold import Query
+from ragloom.core.metric_names import OMEGA, Measure, MetricSettings, Need, measures
+from ragloom.core.records import Chunk
 from ragloom.evaluation.depth import reach
 from ragloom.evaluation.found import Asked, Ranking, Scores
-from ragloom.gold import Query
-from ragloom.measures import OMEGA, Measure, MetricSettings, Need, measures
 from ragloom.metrics import Passage
 from ragloom.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
 from ragloom.metrics.spans import Convention, at_first_occurrence, precision_omega, span_scores, within_budget
-from ragloom.records import Chunk
 
 if TYPE_CHECKING:
-    from ragloom.tokenizer import Tokenizer
+    from ragloom.core.tokenizers import Tokenizer
 
 METRICS_CODE = 1
 """Raise it when the same ranking or answer gets another score: `compare` refuses to mix runs of two versions."""

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
-from ragloom.cost import BudgetSpent
+from ragloom.core.records import Entry, Unreadable, canonical_json, sha256
+from ragloom.core.redaction import redact_tree
+from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.found import usage_of
 from ragloom.evaluation.written import dollars_of
-from ragloom.records import Entry, Unreadable, canonical_json, sha256
-from ragloom.secrets import redact_tree
 from ragloom.stages import Stages, Unit
 from ragloom.vector_store.interface import Index, IndexInfo, IndexMissing
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ragloom.core.gold import Query
 from ragloom.evaluation.found import Asked, Scores
 from ragloom.evaluation.scoring import means, qrels
 from ragloom.evaluation.trec import qrels_lines, run_lines
-from ragloom.gold import Query
 from ragloom.metrics.judge import judged
 
 

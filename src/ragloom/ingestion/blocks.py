@@ -11,8 +11,8 @@ import numpy as np
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
 
 if TYPE_CHECKING:
+    from ragloom.core.records import Chunk
     from ragloom.reading import Cut
-    from ragloom.records import Chunk
 
 MOST_CHUNKS = 512
 MOST_BYTES = 4_000_000

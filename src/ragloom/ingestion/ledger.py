@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
+from ragloom.core.records import Entry
 from ragloom.errors import DataError
-from ragloom.records import Entry
 from ragloom.vector_store.interface import ManifestRow
 
 _PREFIX, _LOCK = "ragloom-ingest-", "lock"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ragloom.ingestion.vanished import Deletions
 
 if TYPE_CHECKING:
-    from ragloom.cost import Budget
+    from ragloom.core.usage import Budget
     from ragloom.workers.flow import Bounds
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.summary import IngestSummary
-from ragloom.records import Entry, Unreadable
 
 if TYPE_CHECKING:
     from ragloom.ingestion.run import Run

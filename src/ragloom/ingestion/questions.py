@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragloom.records import sha256
+from ragloom.core.records import sha256
 
 if TYPE_CHECKING:
     from ragloom.embedding.base import Embedding

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ragloom.cost import Budget, BudgetSpent, collect_usage
+from ragloom.core.usage import Budget, BudgetSpent, collect_usage
 from ragloom.ingestion.ledger import Ledger
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.nothing import demand_document
@@ -26,8 +26,8 @@ from ragloom.vector_store.interface import IndexMissing, ManifestRow, Writer
 
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser
+    from ragloom.core.records import Chunk
     from ragloom.embedding.base import Embedding
-    from ragloom.records import Chunk
     from ragloom.source.base import Source
     from ragloom.vector_store.interface import Database, Index, StoredDocumentRow
 

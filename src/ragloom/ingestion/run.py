@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ragloom.cost import BudgetSpent
+from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
+from ragloom.core.usage import BudgetSpent
 from ragloom.errors import DataError
 from ragloom.ingestion.blocks import Block, Incoming, blocks
 from ragloom.ingestion.ledger import Ledger
@@ -24,7 +25,6 @@ from ragloom.ingestion.storing import Stored, Storing
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.vectors import Made, Vectoriser
 from ragloom.reading import Cut, Job, Readers, Same, refusal
-from ragloom.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.source import settling
 from ragloom.source.base import STILL_WRITTEN, shown
 from ragloom.vector_store.interface import ManifestRow, Writer

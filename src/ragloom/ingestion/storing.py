@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.core.native_threads import finished_before_exit
 from ragloom.ingestion.blocks import Block, Incoming
-from ragloom.native import finished_before_exit
 from ragloom.vector_store.interface import ManifestRow
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ragloom.core.records import sha256
 from ragloom.provider.limits import Limiter, Rates
-from ragloom.records import sha256
 
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser

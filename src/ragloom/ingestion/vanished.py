@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragloom.core.records import FORMAT_KEY, sha256
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-from ragloom.invocation import program
-from ragloom.records import FORMAT_KEY, sha256
 from ragloom.vector_store.identity import demand_root
 from ragloom.vector_store.interface import IndexMissing
 

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragloom.cost import BudgetSpent
+from ragloom.core.records import sha256
+from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ServiceError
 from ragloom.ingestion.blocks import Block, Incoming
 from ragloom.provider import until
 from ragloom.provider.retry import TooManyRefused
-from ragloom.records import sha256
 
 if TYPE_CHECKING:
+    from ragloom.core.records import Chunk
     from ragloom.embedding.base import Embedding, Vectors
-    from ragloom.records import Chunk
 
 ALWAYS_REFUSED = 10
 """Texts at which the server may fail in any ingest, however small their share."""

@@ -25,12 +25,12 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr
 
-from ragloom.cost import Bound, has_budget
+from ragloom.core.tokenizers import load
+from ragloom.core.usage import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
 from ragloom.llm.reply import Reply
 from ragloom.provider import Provider, Usage
 from ragloom.provider.retry import Link
-from ragloom.tokenizer import load
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk

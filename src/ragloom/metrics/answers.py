@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ragloom.gold import GoldSpan
+from ragloom.core.gold import GoldSpan
 from ragloom.metrics import Passage
 
 Unit = Literal["characters", "words"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ragloom.gold import Range
+from ragloom.core.gold import Range
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:

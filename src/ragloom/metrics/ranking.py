@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from ragloom.gold import GoldSpan, Range
+from ragloom.core.gold import GoldSpan, Range
 from ragloom.metrics import Passage
 from ragloom.metrics.ranges import intersection, length, union
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ragloom.gold import GoldSpan, Range
+from ragloom.core.gold import GoldSpan, Range
 from ragloom.metrics import Passage
 from ragloom.metrics.ranges import intersection, length, union
 
 if TYPE_CHECKING:
-    from ragloom.tokenizer import Tokenizer
+    from ragloom.core.tokenizers import Tokenizer
 
 Convention = Literal["union", "chroma"]
 """`union` counts each character once. `chroma` is what the published tables of Chroma's "Evaluating Chunking

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragloom.cost import Bound, charge, record
+from ragloom.core.usage import Bound, charge, record
 from ragloom.errors import ServiceError
 from ragloom.provider.context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
 from ragloom.provider.key import read_headers, read_key
@@ -93,7 +93,7 @@ class Provider:
         """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
 
         Args:
-            tokens: of the texts, for the limits; an open budget (`ragloom.cost`) was charged with them already.
+            tokens: of the texts, for the limits; an open budget (`ragloom.core.usage`) was charged with them already.
         """
         request = _with_format(request)
         answer = self._call(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)

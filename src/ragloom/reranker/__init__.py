@@ -85,8 +85,8 @@ def llm(
     problems = check("llm", {"window_size": window_size, "window_step": window_step})
     if problems:
         raise ConfigError(*problems)
+    from ragloom.core.tokenizers import load
     from ragloom.reranker.listwise import Listwise
-    from ragloom.tokenizer import load
 
     return Listwise(
         llm,

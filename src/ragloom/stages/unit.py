@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
-from ragloom.records import sha256
 
 _BUSY_SECONDS = 60
 _TABLES = """

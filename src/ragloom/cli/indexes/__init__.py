@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ragloom.cli.terminal import guarded, parsed, silenced_stdout
-from ragloom.invocation import program
+from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request

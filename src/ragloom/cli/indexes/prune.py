@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.indexes.shown import names_of, print_table
 from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
+from ragloom.core.redaction import redact
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
-from ragloom.invocation import program
-from ragloom.secrets import redact
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request

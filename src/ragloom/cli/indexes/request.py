@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ragloom.cli.terminal import silenced_stdout
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
     from ragloom.config import Config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.fitted_table import Column, print_fitted
 from ragloom.cli.terminal import OK, console, print_json
-from ragloom.invocation import program
+from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.request import Request

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ragloom.secrets import redact_override
+from ragloom.core.redaction import redact_override
 
 _SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "compare", "indexes", "cache")} | {
     "query": "run_query.py"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ragloom.core.gold import Range
+from ragloom.core.text_normalization import normalised, shifted
 from ragloom.errors import DataError
-from ragloom.gold import Range
-from ragloom.normal import normalised, shifted
 
 Unit = Literal["context", "article"]
 """What a document is: a paragraph of an article, or all of its paragraphs."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ragloom.markdown_lines import (
+from ragloom.core.markdown_lines import (
     ATX,
     FENCE,
     ITEM,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ragloom.records import canonical_json
+from ragloom.core.records import canonical_json
 
 Range = tuple[int, int]
 """Characters `[start, end)` of a document's stored text."""

@@ -15,9 +15,9 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
-from ragloom.commonmark import Part, Structure, structure
-from ragloom.markdown_lines import TABLE_RULE, atx_title
-from ragloom.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
+from ragloom.core.commonmark import Part, Structure, structure
+from ragloom.core.markdown_lines import TABLE_RULE, atx_title
+from ragloom.core.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
 
 Kind = Literal["heading", "text", "table", "code"]
 

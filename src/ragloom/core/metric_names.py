@@ -15,7 +15,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ragloom.errors import nearest
-from ragloom.values import Name
 
 RANKING = ("nDCG", "R", "P", "RR", "AP", "Success")
 """Of a ranking of documents, or of gold spans."""
@@ -30,6 +29,7 @@ CITED = ("citation_precision", "citation_recall")
 JUDGED = ("faithfulness", "correctness")
 """Of answers, as the LLM of the group `judge` sees them."""
 
+_Name = Annotated[str, Field(min_length=1)]
 Kind = Literal["spans", "documents", "answers"]
 _NAME = re.compile(r"([A-Za-z]+)@([1-9]\d*)(tokens)?")
 
@@ -37,12 +37,12 @@ _NAME = re.compile(r"([A-Za-z]+)@([1-9]\d*)(tokens)?")
 class MetricSettings(TypedDict):
     """What is computed, by what a question's gold is."""
 
-    spans: list[Name]
-    documents: list[Name]
-    answers: list[Name]
+    spans: list[_Name]
+    documents: list[_Name]
+    answers: list[_Name]
     min_coverage: Annotated[float, Field(gt=0, le=1)]
     convention: Literal["union", "chroma"]
-    tokenizer: Name
+    tokenizer: _Name
 
 
 @dataclass(frozen=True)

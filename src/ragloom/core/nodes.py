@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from llama_index.core.schema import BaseNode, NodeRelationship, NodeWithScore, ObjectType, RelatedNodeInfo, TextNode
 from pydantic import BaseModel
 
-from ragloom.records import Chunk, document_hash
+from ragloom.core.records import Chunk, document_hash
 
 Model = TypeVar("Model", bound=BaseModel)
 
