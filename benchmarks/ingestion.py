@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.records import Chunk, Entry
 
 ROOT = Path(__file__).resolve().parents[1]

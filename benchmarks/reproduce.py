@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.nodes import to_chunk
 from ragloom.metrics import Passage

@@ -29,7 +29,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.nodes import to_node
 from ragloom.errors import RagloomError
 from ragloom.vector_store.server.store import WeaviateVectorStore

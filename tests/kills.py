@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.vector_store.interface import Index
 from store_tools import contents, ranking, sentence
 

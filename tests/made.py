@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ragloom.values import needs_of
+from ragloom.config.builder_keys import needs_of
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

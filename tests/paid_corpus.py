@@ -12,7 +12,7 @@ import programs
 from loopback import OpenAIServer, vector_of
 from programs import Done
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.records import Chunk, Entry
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragloom.config import Config, load
+from ragloom.config.config import Config, load
 
 METRIC = "nDCG@10"
 

@@ -29,12 +29,12 @@ from ragloom.assembly import Assembly
 from ragloom.cache import bypassed
 from ragloom.cache.upkeep import report
 from ragloom.cache.vectors import VectorCache
-from ragloom.config import load
+from ragloom.config.builder_keys import code_version
+from ragloom.config.config import load
+from ragloom.config.fingerprint import describe
 from ragloom.core.usage import Usage, as_json, collect_usage, saved_dollars
 from ragloom.embedding.base import Embedding
 from ragloom.errors import ServiceError
-from ragloom.fingerprint import describe
-from ragloom.values import code_version
 from test_embedding import chunk, measured
 from test_embedding_local import FakeTransformer
 

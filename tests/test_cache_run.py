@@ -16,7 +16,7 @@ from loopback import OpenAIServer, slow
 from programs import Done
 from ragloom.assembly import Assembly
 from ragloom.cache.vectors import ModelCache
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.tokenizers import load as load_tokenizer
 
 pytestmark = pytest.mark.slow

@@ -139,7 +139,7 @@ def test_chunkers_print_nothing_and_do_without_nltk() -> None:
     import sys
 
     code = (
-        "import sys; from ragloom.config import build, load; from llama_index.core import Document\n"
+        "import sys; from ragloom.config.config import build, load; from llama_index.core import Document\n"
         "from ragloom.embedding import hashing\n"
         "given = {'embedding': hashing(dimensions=64, embedded_metadata=[], batch_size=64)}\n"
         "for option in ('fixed', 'recursive', 'paragraph', 'semantic', 'hybrid'):\n"

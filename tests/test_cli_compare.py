@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from programs import run
-from ragloom.config import COMPONENTS, load
+from ragloom.config.config import COMPONENTS, load
 from run_folders import METRIC, write
 from test_comparison import BETTER, EQUAL, scores
 

@@ -263,7 +263,7 @@ def test_prune_that_may_not_know_what_to_keep_removes_nothing(local: Stand, argu
 
 def test_prune_goes_on_when_one_index_is_being_written(local: Stand) -> None:
     from ragloom.assembly import Assembly
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     local.ingest()
     busy, gone = sorted([local.ingest(SMALL), local.ingest("chunking=paragraph")])

@@ -10,7 +10,7 @@ import pytest
 from ragloom.comparison import Comparison, compare
 from ragloom.comparison.advice import advice
 from ragloom.comparison.report import as_json, sections, shortened
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
 

@@ -13,7 +13,7 @@ import pytest
 from ragloom.comparison import compare
 from ragloom.comparison.report import sections
 from ragloom.comparison.runs import demand_comparable, read
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.errors import DataError
 from ragloom.trial import trial_digest
 from run_folders import write

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ragloom.config import Config, load
+from ragloom.config.config import Config, load
 from ragloom.errors import ConfigError
 
 
@@ -219,7 +219,7 @@ def test_own_hydra_of_the_caller_stays() -> None:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from ragloom.overrides import config_dir
+    from ragloom.config.hydra_compose import config_dir
 
     with initialize_config_dir(version_base=None, config_dir=str(config_dir())):
         load([])
@@ -269,7 +269,7 @@ def test_target_outside_ragloom_needs_an_extension(tmp_path: Path) -> None:
 
 def test_option_of_ones_own_package_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_rag.py").write_text(
-        "from llama_index.core.llms import MockLLM\n\nfrom ragloom.values import Positive\n\n\n"
+        "from llama_index.core.llms import MockLLM\n\nfrom ragloom.config.builder_keys import Positive\n\n\n"
         "def loud(analyzer, *, volume: Positive):\n    return MockLLM(max_tokens=volume)\n"
     )
     (tmp_path / "conf" / "llm").mkdir(parents=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ragloom import dataset
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core import squad_format
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.text_normalization import normalised, shifted

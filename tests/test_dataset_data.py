@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.dataset.base import Checked
 from shared import SHARED, needs_data
 

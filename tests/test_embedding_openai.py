@@ -16,11 +16,11 @@ import ragloom.provider
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
 from ragloom.cache.vectors import VectorCache
+from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load
 from ragloom.embedding.remote import OpenAIEmbedding
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.fingerprint import describe
 from ragloom.provider import Usage
 from test_embedding import GOLDEN, SAMPLES, chunk
 

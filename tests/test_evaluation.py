@@ -17,7 +17,7 @@ from llama_index.core.schema import NodeWithScore
 
 from fakes import chunk
 from ragloom.benchmark import latency, quantiles
-from ragloom.config import load as load_config
+from ragloom.config.config import load as load_config
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import MetricSettings, Need, measure, need, problems
 from ragloom.core.nodes import to_node

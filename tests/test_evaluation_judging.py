@@ -13,7 +13,7 @@ from evaluation_corpus import evaluate, evaluated, queries, write_corpus, write_
 from loopback import OpenAIServer, raw, status
 from ragloom.comparison.runs import demand_comparable, read
 from ragloom.comparison.scores import sheet
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import ConfigError, DataError

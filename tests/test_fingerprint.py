@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragloom.assembly import Assembly
-from ragloom.config import load, locate
-from ragloom.fingerprint import describe, difference, digest
-from ragloom.values import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version, keys_of
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version, keys_of
+from ragloom.config.config import load, locate
+from ragloom.config.fingerprint import describe, difference, digest
 
 
 def of(*overrides: str) -> str:
@@ -62,7 +62,7 @@ def test_fingerprint_is_the_same_in_every_process() -> None:
     import subprocess
     import sys
 
-    code = "from ragloom.config import load; from ragloom.assembly import Assembly; print(Assembly(load([])[0]).fingerprint)"
+    code = "from ragloom.config.config import load; from ragloom.assembly import Assembly; print(Assembly(load([])[0]).fingerprint)"
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in "ab"
     }

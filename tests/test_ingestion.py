@@ -11,7 +11,7 @@ from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
 from ragloom.embedding.hashed import HashingEmbedding

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from made import make
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
 from ragloom.embedding.base import Embedding, Vectors
 from ragloom.ingestion.questions import questions_of, sentence

@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from made import make
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.ingestion import IngestSummary, blocks
 from ragloom.vector_store.lance import folders

@@ -16,7 +16,7 @@ from fakes import FakeIndex, chunk
 from loopback import Fault, OpenAIServer, edit, raw, status
 from made import make
 from ragloom import retriever
-from ragloom.config import load as load_config
+from ragloom.config.config import load as load_config
 from ragloom.core.prompt_blocks import ending_note, has_failed, reasoning_of
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, ServiceError

@@ -13,7 +13,7 @@ import pytest
 import run_folders
 from programs import Done, run
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 from ragloom.vector_store.interface import IndexMissing
 

@@ -7,9 +7,9 @@ from llama_index.core.llms.mock import MockLLM
 
 from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom.analyzer import multilingual
-from ragloom.config import COMPONENTS, build, load
+from ragloom.config.config import COMPONENTS, build, load
+from ragloom.config.hydra_compose import options
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.overrides import options
 
 REQUIRED = {
     "judge=openai": ["answers=true", "metrics.answers=[faithfulness]"],

@@ -3,7 +3,7 @@
 import pytest
 from llama_index.core.schema import NodeWithScore
 
-from ragloom.config import build, load
+from ragloom.config.config import build, load
 from ragloom.core.nodes import to_node
 from ragloom.core.prompt_blocks import PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk

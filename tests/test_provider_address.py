@@ -11,7 +11,7 @@ import pytest
 
 import ragloom.provider
 from loopback import OpenAIServer, status
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.redaction import redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.provider import Provider

@@ -15,7 +15,7 @@ from llama_index.core.llms import MockLLM
 
 from made import defaults
 from ragloom.assembly import Assembly
-from ragloom.config import Config, load
+from ragloom.config.config import Config, load
 from ragloom.core.records import sha256
 from ragloom.retriever import deeper
 from ragloom.stages import Stages

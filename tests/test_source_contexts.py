@@ -9,7 +9,7 @@ import pytest
 
 from ragloom import source
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.source.base import CannotRead, Source

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
 from ragloom.evaluation.cuts import cut_before
 from ragloom.ingestion import IngestSummary

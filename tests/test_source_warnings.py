@@ -11,7 +11,7 @@ from ragloom.assembly import Assembly
 from ragloom.cli.estimate import estimate_json, print_estimate
 from ragloom.cli.ingest import print_summary, summary_json
 from ragloom.cli.terminal import console
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.cuts import cut_from, cut_json
 from ragloom.reading import Cut

@@ -17,11 +17,11 @@ import pytest
 from evaluation_corpus import evaluate, evaluated, overrides, write_corpus, write_questions
 from loopback import OpenAIServer
 from programs import SCRIPTS
-from ragloom.config import load
+from ragloom.config.config import load
+from ragloom.config.labels import label_of, varying
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.query import CitedQueryEngine
-from ragloom.sweeping import label_of, varying
 from ragloom.trial import Trial
 from ragloom.trials import Trials, sweep_digest
 

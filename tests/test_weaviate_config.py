@@ -9,7 +9,7 @@ import yaml
 
 from made import defaults
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.errors import ConfigError
 from ragloom.vector_store.server import executable
 from ragloom.vector_store.server.settings import Settings, api_key, headers

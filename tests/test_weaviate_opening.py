@@ -14,7 +14,7 @@ import pytest
 from programs import Done, run
 from ragloom import source
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from test_opening import TEXTS, Shop, demand_refused
 from test_upgrade import HERE, QUESTIONS, later
 from weaviate_servers import Address

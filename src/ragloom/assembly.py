@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
 from ragloom.building import built
 from ragloom.cache import is_begun
-from ragloom.config import Config, build, deepened
+from ragloom.config import fingerprint
+from ragloom.config.builder_keys import needs_of
+from ragloom.config.config import Config, build, deepened
 from ragloom.errors import ConfigError, RagloomError
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
+from ragloom.config import fingerprint
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
 from ragloom.vector_store.identity import demand_root

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from ragloom.config.builder_keys import CONTENT, Name, Positive, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import CONTENT, Name, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage

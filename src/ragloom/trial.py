@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.assembly import Assembly
-from ragloom.config import COMPONENTS, Config
+from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
+from ragloom.config.config import COMPONENTS, Config
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.usage import BudgetSpent, within
@@ -32,7 +33,6 @@ from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 from ragloom.evaluation.step import Held, held, in_step, index_json, missing
 from ragloom.evaluation.written import Scored
 from ragloom.stages import Stages, Unit
-from ragloom.values import OPERATIONAL_KEYS, needs_of
 
 if TYPE_CHECKING:
     from ragloom.core.gold import Query

@@ -10,7 +10,7 @@ from ragloom.core.redaction import redact
 from ragloom.errors import DataError
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 _FILES = ("model", "tokenizer", "binary_path")
 """Keys that may be a path: they are one where they begin as one."""

@@ -64,7 +64,7 @@ def _run(argv: list[str]) -> int:
         return options
 
     options = parsed(parse, argv)
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load([*options.overrides, *further], extra_dir=options.config_dir)
     if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):

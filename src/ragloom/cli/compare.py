@@ -51,7 +51,7 @@ def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     if not folders:
@@ -132,7 +132,7 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
     option's own value all the same: what comes out otherwise is written out.
     """
     from ragloom.comparison.recommendation import NAME
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     _, groups = _recommended(found)
     defaults = _defaults(found, config_dir)
@@ -148,7 +148,7 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
 
 def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
     """Composes what the recommended options alone give."""
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     run, groups = _recommended(found)
     options = [f"{group}={run.choices[group]}" for group in groups]
@@ -173,7 +173,7 @@ def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
 def _demand_runnable(found: Comparison, folder: Path) -> None:
     """Composes what was written, and refuses it when it is not the pipeline that was measured."""
     from ragloom.comparison.recommendation import NAME
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     run, groups = _recommended(found)
     (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
@@ -187,7 +187,7 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
 
 
 def _recommended(found: Comparison) -> tuple[Any, Sequence[str]]:
-    from ragloom.config import COMPONENTS
+    from ragloom.config.config import COMPONENTS
 
     assert found.choice.recommended is not None
     run = found.runs[found.choice.recommended]

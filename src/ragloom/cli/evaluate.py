@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragloom.cli.sweep import Sweep
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.trial import Report
 
 

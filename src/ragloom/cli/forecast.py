@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragloom.benchmark import timed
-from ragloom.config import build
+from ragloom.config.builder_keys import needs_of
+from ragloom.config.config import build
 from ragloom.core.metric_names import judged
 from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.found import Answer, Asked, answer_from
 from ragloom.evaluation.judging import Judging, case, item_name
 from ragloom.evaluation.questions import Questions, described
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.stages import Stages
     from ragloom.trial import Trial
     from ragloom.vector_store.interface import Index

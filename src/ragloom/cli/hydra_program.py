@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.cli.beforehand import demand_ready
 from ragloom.cli.terminal import FAILED, OK, parsed_keys, report
+from ragloom.config.hydra_compose import CONFIG_NAME, config_dir
 from ragloom.errors import ConfigError, RagloomError
-from ragloom.overrides import CONFIG_NAME, config_dir
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 
 class Sweep(Protocol):
@@ -58,7 +58,7 @@ def run(
     jobs = 0
     sweep: Sweep | None = None
     if not informs:
-        from ragloom.config import load
+        from ragloom.config.config import load
 
         configs = load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun)
         jobs = len(configs)
@@ -74,7 +74,7 @@ def run(
     def job(tree: Any) -> int:
         from hydra.core.hydra_config import HydraConfig
 
-        from ragloom.config import from_hydra
+        from ragloom.config.config import from_hydra
 
         try:
             status = task(from_hydra(tree, HydraConfig.get().runtime.choices))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.terminal import OK, console, print_json, silenced_stdout
+from ragloom.config.labels import label_of
 from ragloom.core.records import canonical_json
-from ragloom.sweeping import label_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.ingestion.rehearsal import Estimate
     from ragloom.stages import Stages
 

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
@@ -128,7 +128,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.overrides import groups
+    from ragloom.config.hydra_compose import groups
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
@@ -229,9 +229,9 @@ def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
+    from ragloom.config.fingerprint import digest
     from ragloom.core.nodes import to_chunk
     from ragloom.core.usage import as_json
-    from ragloom.fingerprint import digest
 
     chunks = []
     for rank, node in enumerate(result.nodes, start=1):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ragloom.config.fingerprint import difference
 from ragloom.core.suggested_commands import command
-from ragloom.fingerprint import difference
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.render_sweep import print_trials, stage_runs
 from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
-from ragloom.config import Config
+from ragloom.config.config import Config
+from ragloom.config.labels import label_of, values_of, varying
 from ragloom.core.records import canonical_json
 from ragloom.core.redaction import redact
 from ragloom.core.usage import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
-from ragloom.sweeping import label_of, values_of, varying
 from ragloom.trials import Trials, now, sweep_digest
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ragloom.comparison.runs import Run
     from ragloom.comparison.scores import Sheet
     from ragloom.comparison.verdict import Verdict
-    from ragloom.config import ComparisonSettings
+    from ragloom.config.config import ComparisonSettings
 
 
 @dataclass(frozen=True)

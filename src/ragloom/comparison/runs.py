@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragloom.config.builder_keys import OPERATIONAL_KEYS
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, counted
-from ragloom.values import OPERATIONAL_KEYS
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
 _DOCUMENTS = "documents.txt"

@@ -4,9 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from ragloom.errors import ConfigError
-from ragloom.provider.key import body_problems, link_problems
-from ragloom.values import (
+from ragloom.config.builder_keys import (
     CONTENT,
     OPERATIONAL,
     Added,
@@ -18,6 +16,8 @@ from ragloom.values import (
     Seconds,
     code_version,
 )
+from ragloom.errors import ConfigError
+from ragloom.provider.key import body_problems, link_problems
 
 if TYPE_CHECKING:
     from ragloom.embedding.hashed import HashingEmbedding

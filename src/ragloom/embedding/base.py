@@ -148,7 +148,7 @@ class Embedding(BaseEmbedding):
 
         Args:
             cache: shared by all experiments.
-            description: of this embedding, as `ragloom.fingerprint.describe` gives it. All of it decides the vectors,
+            description: of this embedding, by `ragloom.config.fingerprint.describe`. All of it decides the vectors,
                 but for the keys that only decide what text is sent; nothing in it is a secret.
         """
         told = {key: value for key, value in description.items() if key not in _IN_THE_TEXT}

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ragloom.config.builder_keys import needs_of
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import SpooledText, whole
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
@@ -20,7 +21,6 @@ from ragloom.reading import Cut, Job, Readers, Same, bounds_of
 from ragloom.source import settling
 from ragloom.source.base import CannotRead
 from ragloom.stages import Stages, Unit
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly

@@ -10,7 +10,7 @@ from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.scoring import by_documents
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.core.gold import Query
 
 

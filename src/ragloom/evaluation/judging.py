@@ -28,7 +28,7 @@ from ragloom.stages import Unit
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 VERDICT_CODE = 2
 """Raise it when the way from messages to a reply changes: replies kept before are not used then."""

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
+from ragloom.config import fingerprint
+from ragloom.config.builder_keys import needs_of
 from ragloom.core.metric_names import Need
 from ragloom.core.prompt_blocks import ending_note, has_failed
 from ragloom.core.records import sha256
@@ -24,11 +25,10 @@ from ragloom.evaluation.found import (
 )
 from ragloom.evaluation.step import committed
 from ragloom.stages import Unit
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.core.gold import Query
     from ragloom.query import CitedQueryEngine
     from ragloom.retriever.deeper import Below

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
+from ragloom.config import fingerprint
 from ragloom.core.records import Entry, Unreadable, canonical_json, sha256
 from ragloom.core.redaction import redact_tree
 from ragloom.core.usage import BudgetSpent

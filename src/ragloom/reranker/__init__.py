@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Fraction, Name, Positive, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import CONTENT, OPERATIONAL, Fraction, Name, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding

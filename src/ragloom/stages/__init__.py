@@ -21,9 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ragloom.config.fingerprint import difference
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError
-from ragloom.fingerprint import difference
 from ragloom.stages.unit import Items, Unit
 
 __all__ = ["Stages", "Unit"]

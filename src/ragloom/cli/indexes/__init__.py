@@ -65,7 +65,7 @@ def _run(argv: list[str]) -> int:
     # Argparse takes the overrides of a verb only in one row; whatever else is no option is an override too.
     options, further = _parsed_known(argv)
     options.overrides += further
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(options.overrides, extra_dir=options.config_dir)
     with silenced_stdout():

@@ -13,7 +13,7 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
     from ragloom.vector_store.interface import Database, IndexInfo
 
 
@@ -74,7 +74,7 @@ class Request:
             DataError: there is none of that name.
             ConfigError: the command's source is another corpus, or lies elsewhere.
         """
-        from ragloom.config import build
+        from ragloom.config.config import build
         from ragloom.vector_store.identity import demand_root
 
         info = self.named(name)

@@ -58,7 +58,7 @@ def show(request: Request) -> int:
 
 def compare(request: Request) -> int:
     """Shows in which keys two indexes differ."""
-    from ragloom.fingerprint import difference
+    from ragloom.config.fingerprint import difference
 
     info, other = request.of_source(request.options.index), request.of_source(request.options.other)
     differs = difference(info.description, other.description)

@@ -61,7 +61,7 @@ class Composed:
 
 def config_dir() -> Path:
     """Finds `conf/`: the checkout's own when the package runs from one, otherwise the copy in the wheel."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     checkout = package.parent.parent
     if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
         return checkout / "conf"

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ragloom.config.builder_keys import needs_of
 from ragloom.core import metric_names
 from ragloom.errors import ConfigError
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 _QUESTION_TOKENS = 512  # kept free in an LLM's context window for instruction and question
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.core.records import canonical_json
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 
 def varying(configs: Sequence[Config]) -> list[str]:

@@ -18,12 +18,12 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
-from ragloom import between
+from ragloom.config import cross_group_rules
+from ragloom.config.builder_keys import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
+from ragloom.config.hydra_compose import Composed, compose_checked, is_own, options
 from ragloom.core import metric_names
 from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.errors import ConfigError, nearest
-from ragloom.overrides import Composed, compose_checked, is_own, options
-from ragloom.values import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
 
 TARGET = "_target_"
 COMPONENTS = (
@@ -197,7 +197,7 @@ def validated(composed: Composed, *, extra_dir: str | None = None) -> Config:
             continue
         problems += _check_group(group, node, allowed, composed)
     config = Config(tree, composed.choices)
-    problems += between.problems(config)
+    problems += cross_group_rules.problems(config)
     if problems:
         raise ConfigError(*problems)
     return config

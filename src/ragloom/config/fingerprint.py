@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Shapes, added_at_default, keys_of
 from ragloom.core.records import canonical_json, sha256
-from ragloom.values import CONTENT, OPERATIONAL, Shapes, added_at_default, keys_of
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
 """The groups that shape an index."""
