@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ragloom.workers.asking import demand_wanted
-from ragloom.workers.flow import Bounds
-from ragloom.workers.pool import Workers
+from ragloom.process_pool.parent_callbacks import demand_wanted
+from ragloom.process_pool.pool import Workers
+from ragloom.process_pool.task_queue import Bounds
 from worker_functions import act
 
 ENDS_WHILE_A_THREAD_WORKS = """

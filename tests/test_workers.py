@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragloom.errors import ConfigError, DataError
-from ragloom.workers.flow import Bounds
-from ragloom.workers.outcome import Done, Failed, Lost
-from ragloom.workers.pool import Workers
+from ragloom.process_pool.pool import Workers
+from ragloom.process_pool.results import Done, Failed, Lost
+from ragloom.process_pool.task_queue import Bounds
 from worker_functions import PREPARED, Panic, act, prepare, refuse, sleep_long
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
@@ -203,8 +203,8 @@ def test_what_initialise_raises_is_raised(processes: int) -> None:
 
 def test_a_function_that_workers_cannot_import_is_said_to_be_one() -> None:
     code = """
-        from ragloom.workers.flow import Bounds
-        from ragloom.workers.pool import Workers
+        from ragloom.process_pool.task_queue import Bounds
+        from ragloom.process_pool.pool import Workers
         def own(item): return item
         with Workers(own, Bounds(1, 5, 0, 100, 8, 8)) as workers:
             list(workers.run([1]))
@@ -415,8 +415,8 @@ def test_what_somebody_kills_is_replaced_and_nothing_is_lost(victim: str, mark: 
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background was told to ignore it
-from ragloom.workers.flow import Bounds
-from ragloom.workers.pool import Workers
+from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.pool import Workers
 from worker_functions import act
 workers = Workers(act, Bounds(2, 1000, 0, 200, 8, 8))
 outcomes = workers.run(["a", *sys.argv[1:]])

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ragloom.errors import DataError
-from ragloom.workers.asking import ask
+from ragloom.process_pool.parent_callbacks import ask
 
 PREPARED: list[int] = []
 """Process ids that `prepare` ran in."""

@@ -22,11 +22,11 @@ from ragloom.core.file_backed_text import SpooledText
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
+from ragloom.process_pool.parent_callbacks import ask
+from ragloom.process_pool.pool import Workers
+from ragloom.process_pool.results import Done
+from ragloom.process_pool.task_queue import Bounds
 from ragloom.source.base import CannotRead, FileChanged, shown
-from ragloom.workers.asking import ask
-from ragloom.workers.flow import Bounds
-from ragloom.workers.outcome import Done
-from ragloom.workers.pool import Workers
 
 if TYPE_CHECKING:
     from llama_index.core.schema import Document

@@ -31,9 +31,9 @@ from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
+from ragloom.process_pool.parent_callbacks import demand_wanted
 from ragloom.provider import Usage
 from ragloom.provider.retry import BatchFailed
-from ragloom.workers.asking import demand_wanted
 
 Vectors = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from ragloom.ingestion.vanished import Deletions
 
 if TYPE_CHECKING:
     from ragloom.core.usage import Budget
-    from ragloom.workers.flow import Bounds
+    from ragloom.process_pool.task_queue import Bounds
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ from ragloom.vector_store.interface import ManifestRow, Writer
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser
     from ragloom.embedding.base import Embedding
+    from ragloom.process_pool.task_queue import Bounds
     from ragloom.source.base import Source
-    from ragloom.workers.flow import Bounds
 
 TOUCHED_AT_ONCE = 1024
 """Unchanged documents whose new sizes and times are written together."""

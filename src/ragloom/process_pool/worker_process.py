@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Never
 
-from ragloom.workers.asking import answering
-from ragloom.workers.outcome import FROM_OUTSIDE, OUT_OF_MEMORY, Lost, Refused, panicked
-from ragloom.workers.wire import Frame, Kind, Wire, frame
+from ragloom.process_pool.messages import Frame, Kind, Wire, frame
+from ragloom.process_pool.parent_callbacks import answering
+from ragloom.process_pool.results import FROM_OUTSIDE, OUT_OF_MEMORY, Lost, Refused, panicked
 
 ALARM_AFTER = 5.0
 """Seconds that the parent has to end a worker whose time is over, before the kernel does."""

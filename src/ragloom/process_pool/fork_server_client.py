@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.workers.outcome import InWorker
-from ragloom.workers.wire import COMMAND, ENDED, FORKED, Kind, Wire
+from ragloom.process_pool.messages import COMMAND, ENDED, FORKED, Kind, Wire
+from ragloom.process_pool.results import InWorker
 
 _BOOTSTRAP = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from ragloom.workers.zygote import main; main(int(sys.argv[1]))"
+    "from ragloom.process_pool.fork_server import main; main(int(sys.argv[1]))"
 )
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """A worker is one of several processes on the machine, and what is forked must run no thread."""

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self
 
-from ragloom.workers.asking import Answer, answering
-from ragloom.workers.flow import Bounds, Flow, Task
-from ragloom.workers.lane import Lane
-from ragloom.workers.nursery import Nursery
-from ragloom.workers.outcome import FROM_OUTSIDE, Done, Failed, Item, Value, panicked
-from ragloom.workers.wire import Kind, frame
+from ragloom.process_pool.fork_server_client import Nursery
+from ragloom.process_pool.messages import Kind, frame
+from ragloom.process_pool.parent_callbacks import Answer, answering
+from ragloom.process_pool.results import FROM_OUTSIDE, Done, Failed, Item, Value, panicked
+from ragloom.process_pool.task_queue import Bounds, Flow, Task
+from ragloom.process_pool.worker_thread import Lane
 
 _JOIN = 1.0
 """Seconds that closing waits for a thread, which may be waiting for an answer from elsewhere."""
@@ -36,7 +36,7 @@ class Workers(Generic[Item, Value]):
         function: picklable, of a module that can be imported (not `__main__`).
         initialise: called once, before the first item, to load what the workers share; picklable.
         size: gives the bytes that an item stands for; without it every item counts as nothing.
-        answer: called, in a thread of this process, for what `function` asks by `ragloom.workers.asking.ask`.
+        answer: called, in a thread of this process, for what `function` asks by `ragloom.process_pool.parent_callbacks.ask`.
     """
 
     def __init__(

@@ -19,8 +19,8 @@ import time
 import traceback
 from typing import Any, Never
 
-from ragloom.workers.child import die_with_parent, serve
-from ragloom.workers.wire import COMMAND, ENDED, FORKED, Kind, Wire, frame
+from ragloom.process_pool.messages import COMMAND, ENDED, FORKED, Kind, Wire, frame
+from ragloom.process_pool.worker_process import die_with_parent, serve
 
 _PATIENCE = 2.0
 """Seconds that a killed worker has to end. One that waits for a dead network disk does not, whatever is done."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ragloom.workers.wire import Frame, Kind
+from ragloom.process_pool.messages import Frame, Kind
 
 _AHEAD = 16
 """Items that a worker is sent at once, at most: it goes on while the parent is busy with other things."""

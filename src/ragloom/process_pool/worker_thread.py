@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from ragloom.workers.asking import Answer, wanted_unless
-from ragloom.workers.flow import Flow, Task
-from ragloom.workers.nursery import Ending, Nursery, Process
-from ragloom.workers.outcome import OUT_OF_MEMORY, InWorker
-from ragloom.workers.wire import Head, Kind, frame
+from ragloom.process_pool.fork_server_client import Ending, Nursery, Process
+from ragloom.process_pool.messages import Head, Kind, frame
+from ragloom.process_pool.parent_callbacks import Answer, wanted_unless
+from ragloom.process_pool.results import OUT_OF_MEMORY, InWorker
+from ragloom.process_pool.task_queue import Flow, Task
 
 _STALLED = 60.0
 """Seconds without a byte of a result that is under way after which its worker counts as dead."""
