@@ -16,7 +16,7 @@ from ragloom.config.config import load
 from ragloom.core.records import Chunk, Entry
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary
-from ragloom.provider import sending_nothing
+from ragloom.providers.openai_client import sending_nothing
 
 KEY = "sk-of-a-test-0123456789"
 BATCH = 4

@@ -28,7 +28,7 @@ from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.embedding.base import Embedding, Vectors
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.provider import Usage
+from ragloom.providers.openai_client import Usage
 
 GOLDEN = Path(__file__).parent / "golden" / "embedding.json"
 SAMPLES = [

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragloom.embedding.apart import Apart, make_apart
-from ragloom.provider import ONCE
-from ragloom.provider.batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.openai_client import ONCE
 
 
 class Server:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ragloom.embedding as builders
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
 from ragloom.cache.vectors import VectorCache
@@ -21,7 +21,7 @@ from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load
 from ragloom.embedding.remote import OpenAIEmbedding
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.provider import Usage
+from ragloom.providers.openai_client import Usage
 from test_embedding import GOLDEN, SAMPLES, chunk
 
 KEY = "sk-planted-0123456789abcdef"
@@ -37,7 +37,7 @@ def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited, without waiting them."""
     waited: list[float] = []
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
     return waited
 
 

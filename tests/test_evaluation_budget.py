@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
@@ -36,7 +36,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ragloom.provider, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
 
 
 def counting(*script: Fault) -> OpenAIServer:

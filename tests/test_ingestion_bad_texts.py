@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from paid_corpus import KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ServiceError
 from ragloom.ingestion import IngestSummary
-from ragloom.provider.retry import Link
+from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited, without waiting them."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     waited: list[float] = []
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
     return waited
 
 
@@ -253,7 +253,7 @@ def test_rate_limit_and_absent_server_while_texts_are_told_apart_are_waited_out(
 
 def test_part_is_tried_once_whatever_the_attempts() -> None:
     link = Link("embedding", "m", "http://127.0.0.1:9/v1", None, 5.0, 9, 60.0)
-    with OpenAIServer([status(500)] * 9) as server, ragloom.provider.once(), pytest.raises(ServiceError):
-        provider = ragloom.provider.Provider(Link(**{**vars(link), "base_url": server.base_url}))
+    with OpenAIServer([status(500)] * 9) as server, ragloom.providers.openai_client.once(), pytest.raises(ServiceError):
+        provider = ragloom.providers.openai_client.Provider(Link(**{**vars(link), "base_url": server.base_url}))
         provider.embeddings(model="m", input=["x"])
     assert len(server.requests) == 1

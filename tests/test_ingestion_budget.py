@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import slow, status
 from paid_corpus import BATCH, KEY, PaidCorpus, counting_server, summary_of
 from ragloom.core.usage import Budget, BudgetSpent, charge, has_budget, within
@@ -24,7 +24,7 @@ SEMANTIC = ["chunking=semantic", "chunking.min_size=1", "chunking.chunk_size=64"
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(ragloom.provider, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
 
 
 @pytest.fixture

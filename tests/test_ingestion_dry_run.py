@@ -10,8 +10,8 @@ from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
 from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
 from ragloom.ingestion.rehearsal import Estimate
-from ragloom.provider import Provider, sending_nothing
-from ragloom.provider.retry import Link
+from ragloom.providers.openai_client import Provider, sending_nothing
+from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.slow
 

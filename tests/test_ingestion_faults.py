@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from paid_corpus import BATCH, KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ConfigError, RagloomError, ServiceError
@@ -30,7 +30,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited, without waiting them."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     waited: list[float] = []
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
     return waited
 
 

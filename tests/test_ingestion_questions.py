@@ -14,7 +14,7 @@ from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
 from ragloom.embedding.base import Embedding, Vectors
 from ragloom.ingestion.questions import questions_of, sentence
-from ragloom.provider.batch import Unanswered
+from ragloom.providers.failed_batch import Unanswered
 from ragloom.vector_store.lance import approximation, recall
 
 TEXT = "Refunds take ten days to arrive. Dr. Kim answers every letter himself! 환불은 열흘 안에 처리됩니다. Yes."

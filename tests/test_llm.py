@@ -18,14 +18,14 @@ from llama_index.core.response_synthesizers import ResponseMode, get_response_sy
 from llama_index.core.schema import NodeWithScore, TextNode
 
 import ragloom.llm as builders
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
 from ragloom.core.prompt_blocks import PassageBlock
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.llm.remote import OpenAIChat
-from ragloom.provider import Usage
+from ragloom.providers.openai_client import Usage
 
 KEY = "sk-planted-0123456789abcdef"
 ANSWER = "대여소는 7시에 엽니다 [1]. 👍"
@@ -45,8 +45,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.provider, "_asleep", asleep)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
     return waited
 
 

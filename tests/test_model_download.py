@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ragloom.model_download import load_listed
+from ragloom.providers.model_download import load_listed
 
 pytestmark = pytest.mark.extra
 LISTED = [{"model": "Org/Tiny", "sources": {"hf": "org/tiny-onnx"}}]

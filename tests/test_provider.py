@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.provider import Provider, Usage
-from ragloom.provider.key import link_problems
-from ragloom.provider.retry import Course, Failure, Link, RequestRefused
+from ragloom.providers.credentials import link_problems
+from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.retry import Course, Failure, Link, RequestRefused
 
 KEY = "sk-planted-0123456789abcdef"
 
@@ -41,8 +41,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.provider, "_asleep", asleep)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
     return waited
 
 
@@ -237,7 +237,7 @@ def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_fli
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(sync_chat, provider) for _ in range(4)]:
             assert isinstance(future.exception(), ServiceError)
-    lines = [record.getMessage() for record in caplog.records if record.name == "ragloom.provider.retry"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "ragloom.providers.retry"]
     assert len(waits) == 4 * 3
     assert len(lines) == 1, lines
     assert "trying again, up to 4 requests in 60 s" in lines[0]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import OpenAIServer, status
 from ragloom.config.config import load
 from ragloom.core.redaction import redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError
-from ragloom.provider import Provider
-from ragloom.provider.key import body_problems, link_problems
-from ragloom.provider.retry import Link
+from ragloom.providers.credentials import body_problems, link_problems
+from ragloom.providers.openai_client import Provider
+from ragloom.providers.retry import Link
 
 KEY = "sk-planted-0123456789abcdef"
 AZURE = "/openai/deployments/d?api-version=2024-10-21"
@@ -34,7 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*OPENAI_ONLY, "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(ragloom.provider, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
 
 
 def provider_of(base_url: str | None, **changed: Any) -> Provider:
@@ -94,7 +94,7 @@ def test_openai_base_url_of_the_environment_may_have_a_query(monkeypatch: pytest
 
 
 def test_azure_address_that_is_not_found_says_what_an_address_looks_like(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragloom.provider.retry.is_azure", lambda url: True)
+    monkeypatch.setattr("ragloom.providers.retry.is_azure", lambda url: True)
     with OpenAIServer([status(404)]) as server, pytest.raises(ConfigError, match=r"openai/v1, or .*api-version="):
         provider_of(server.base_url).chat(model="m", messages=[])
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.provider import Provider
-from ragloom.provider.body import error_in, status_in, words_of
-from ragloom.provider.retry import Link, RequestRefused, Unanswered
+from ragloom.providers.error_bodies import error_in, status_in, words_of
+from ragloom.providers.openai_client import Provider
+from ragloom.providers.retry import Link, RequestRefused, Unanswered
 
 KEY = "sk-planted-0123456789abcdef"
 HI = [{"role": "user", "content": "hi"}]
@@ -34,8 +34,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.provider, "_asleep", asleep)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
     return waited
 
 
@@ -322,7 +322,7 @@ def test_environment_that_no_client_can_be_made_with_is_a_config_error(
 def test_address_of_the_environment_that_cannot_be_used_is_no_traceback(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.provider.retry.os, "environ", {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": KEY})
+    monkeypatch.setattr(ragloom.providers.retry.os, "environ", {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": KEY})
     provider = Provider(Link("llm", "m", None, "OPENAI_API_KEY", 5.0, 1, 9.0))
     with pytest.raises(RagloomError):
         asked(provider)
@@ -341,7 +341,7 @@ def test_stream_that_is_left_while_it_opens_lets_its_connection_go() -> None:
 def test_answer_that_trickles_in_without_end_has_failed(call: Call, limits: dict[str, float], in_once: bool) -> None:
     with (
         OpenAIServer([Fault(trickle=0.05)] * 9) as server,
-        ragloom.provider.once() if in_once else nullcontext(),
+        ragloom.providers.openai_client.once() if in_once else nullcontext(),
         pytest.raises(Unanswered, match="did not answer"),
     ):
         call(provider_of(server, **limits))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ragloom.provider
+import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, status
-from ragloom.provider import Provider
-from ragloom.provider.limits import WINDOW, Limiter, Rates
-from ragloom.provider.retry import Link
+from ragloom.providers.openai_client import Provider
+from ragloom.providers.rate_limiter import WINDOW, Limiter, Rates
+from ragloom.providers.retry import Link
 
 
 class Clock:
@@ -84,8 +84,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(ragloom.provider, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.provider, "_asleep", asleep)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
     return waited
 
 

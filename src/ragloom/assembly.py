@@ -258,7 +258,7 @@ class Assembly:
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
         """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
         from ragloom.ingestion.rehearsal import rehearse
-        from ragloom.provider import sending_nothing
+        from ragloom.providers.openai_client import sending_nothing
 
         with sending_nothing():
             return rehearse(

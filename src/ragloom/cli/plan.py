@@ -112,7 +112,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
     from ragloom.cli.forecast import Forecast
     from ragloom.evaluation.cuts import cut_key
     from ragloom.evaluation.step import found_in_step
-    from ragloom.provider import sending_nothing
+    from ragloom.providers.openai_client import sending_nothing
     from ragloom.trial import Trial, Watch
 
     stages = _stages(configs[0])

@@ -17,7 +17,7 @@ from ragloom.config.builder_keys import (
     code_version,
 )
 from ragloom.errors import ConfigError
-from ragloom.provider.key import body_problems, link_problems
+from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
     from ragloom.embedding.hashed import HashingEmbedding

@@ -32,8 +32,8 @@ from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbr
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
 from ragloom.process_pool.parent_callbacks import demand_wanted
-from ragloom.provider import Usage
-from ragloom.provider.retry import BatchFailed
+from ragloom.providers.openai_client import Usage
+from ragloom.providers.retry import BatchFailed
 
 Vectors = npt.NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ragloom.core.records import sha256
-from ragloom.provider.limits import Limiter, Rates
+from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser

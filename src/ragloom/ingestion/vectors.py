@@ -20,8 +20,8 @@ from ragloom.core.records import sha256
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ServiceError
 from ragloom.ingestion.blocks import Block, Incoming
-from ragloom.provider import until
-from ragloom.provider.retry import TooManyRefused
+from ragloom.providers.openai_client import until
+from ragloom.providers.retry import TooManyRefused
 
 if TYPE_CHECKING:
     from ragloom.core.records import Chunk

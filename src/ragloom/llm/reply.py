@@ -11,7 +11,7 @@ from ragloom.core.prompt_blocks import NOT_SAID
 from ragloom.core.text_normalization import whole_characters
 from ragloom.errors import ServiceError
 from ragloom.llm.reasoning import Separator, Tags
-from ragloom.provider.retry import Link
+from ragloom.providers.retry import Link
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter and Ollama; others
 _SAID = 300  # characters of a refusal in a message

@@ -36,7 +36,7 @@ class Workers(Generic[Item, Value]):
         function: picklable, of a module that can be imported (not `__main__`).
         initialise: called once, before the first item, to load what the workers share; picklable.
         size: gives the bytes that an item stands for; without it every item counts as nothing.
-        answer: called, in a thread of this process, for what `function` asks by `ragloom.process_pool.parent_callbacks.ask`.
+        answer: called, in a thread of this process, for what `function` asks by `parent_callbacks.ask`.
     """
 
     def __init__(

@@ -14,11 +14,11 @@ from openai._types import Headers
 from openai.types import CreateEmbeddingResponse
 
 from ragloom.errors import ConfigError
-from ragloom.provider.address import is_openai, resolved, split_query, wants_api_key_header
-from ragloom.provider.body import ErrorBody, error_in
-from ragloom.provider.key import read_headers, read_key
-from ragloom.provider.retry import Link, masked
-from ragloom.provider.whole import bound
+from ragloom.providers.credentials import read_headers, read_key
+from ragloom.providers.error_bodies import ErrorBody, error_in
+from ragloom.providers.response_deadline import bound
+from ragloom.providers.retry import Link, masked
+from ragloom.providers.server_address import is_openai, resolved, split_query, wants_api_key_header
 
 Answer = TypeVar("Answer")
 Client = TypeVar("Client", bound=OpenAI | AsyncOpenAI)

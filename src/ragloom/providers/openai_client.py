@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.core.usage import Bound, charge, record
 from ragloom.errors import ServiceError
-from ragloom.provider.context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
-from ragloom.provider.key import read_headers, read_key
-from ragloom.provider.limits import Limiter
-from ragloom.provider.retry import Course, Failure, Link, broken, failure_of, masked
-from ragloom.provider.streams import AsyncBegun, Begun
+from ragloom.providers.credentials import read_headers, read_key
+from ragloom.providers.rate_limiter import Limiter
+from ragloom.providers.reply_streams import AsyncBegun, Begun
+from ragloom.providers.request_context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
+from ragloom.providers.retry import Course, Failure, Link, broken, failure_of, masked
 
 if TYPE_CHECKING:
     import openai
@@ -220,7 +220,7 @@ class Provider:
         self._demand_allowed()
         with self._lock:
             if self._client is None:
-                from ragloom.provider.client import SyncClient, make_client
+                from ragloom.providers.http_client import SyncClient, make_client
 
                 self._client = make_client(self.link, SyncClient)
             return self._client
@@ -232,7 +232,7 @@ class Provider:
             # A client's connections belong to the loop that opened them; those of closed loops are let go.
             self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
             if loop not in self._async_clients:
-                from ragloom.provider.client import AsyncClient, make_client
+                from ragloom.providers.http_client import AsyncClient, make_client
 
                 self._async_clients[loop] = make_client(self.link, AsyncClient)
             return self._async_clients[loop]
@@ -243,7 +243,7 @@ class Provider:
 
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
-        from ragloom.provider.client import FAILURES
+        from ragloom.providers.http_client import FAILURES
 
         return FAILURES
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ragloom.core.redaction import holds_a_secret, names_a_variable
 from ragloom.errors import ConfigError
-from ragloom.provider.address import address_problems
+from ragloom.providers.server_address import address_problems
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token

@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 
 from ragloom.core.redaction import MASK, redact
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.provider.address import AZURE_EXAMPLES, is_azure, resolved
-from ragloom.provider.batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
-from ragloom.provider.body import ErrorBody, names_in, status_in, words_of
-from ragloom.provider.key import secrets_of
-from ragloom.provider.limits import Rates
+from ragloom.providers.credentials import secrets_of
+from ragloom.providers.error_bodies import ErrorBody, names_in, status_in, words_of
+from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.rate_limiter import Rates
+from ragloom.providers.server_address import AZURE_EXAMPLES, is_azure, resolved
 
 _log = logging.getLogger(__name__)
 _SAME_REASON = 30.0  # seconds in which retries for the same reason are logged once

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragloom.provider.context import ONCE
+from ragloom.providers.request_context import ONCE
 
 if TYPE_CHECKING:
-    from ragloom.provider.retry import Link
+    from ragloom.providers.retry import Link
 
 
 class Bounded(httpx.SyncByteStream):
