@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom import chunking
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings.embedding_cache import VectorCache
 from ragloom.core.records import Chunk
 from ragloom.embedding.base import Embedding
 

@@ -22,9 +22,9 @@ from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.nodes import to_chunk
-from ragloom.metrics import Passage
-from ragloom.metrics.ranking import documents, ranking_scores
-from ragloom.metrics.spans import at_first_occurrence, precision_omega, span_scores
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.ranking import documents, ranking_scores
+from ragloom.evaluation.metrics.spans import at_first_occurrence, precision_omega, span_scores
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMA = ["experiment=chroma_chunking", f'dataset.path="{SHARED / "data" / "chroma-chunking"}"']

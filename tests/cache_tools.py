@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from loopback import vector_of
-from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
 
 DIMENSIONS = 8
 BATCH = 20

@@ -22,7 +22,7 @@ import yaml
 from ragloom import chunking, embedding
 from ragloom.chunking.parser import SpanParser
 from ragloom.core.records import Unreadable
-from ragloom.reading import Cut, Job, Reading, Same
+from ragloom.ingestion.read_stage import Cut, Job, Reading, Same
 from ragloom.source.base import Source
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 

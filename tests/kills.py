@@ -265,12 +265,12 @@ def _ingest(overrides: list[str], path: Path) -> None:
 def _mark(board: _Board) -> None:
     """Has the writers tell when they write, and blocks be small."""
     from ragloom.embedding.hashed import HashingEmbedding
-    from ragloom.ingestion import blocks, storing
+    from ragloom.ingestion import batches, write_stage
     from ragloom.vector_store.lance import writer as lance
     from ragloom.vector_store.server.place import Place
     from ragloom.vector_store.server.writer import WeaviateWriter
 
-    blocks.MOST_CHUNKS, storing.MOST_TOGETHER = 24, 24
+    batches.MOST_CHUNKS, write_stage.MOST_TOGETHER = 24, 24
     HashingEmbedding.cheap = False  # looked up and cached as a paid one is
     for owner, method, stage in (
         (lance.LanceWriter, "_append", "append"),

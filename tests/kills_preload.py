@@ -8,6 +8,6 @@ import weaviate  # noqa: F401
 import kills  # noqa: F401
 import ragloom.embedding.hashed
 import ragloom.ingestion
-import ragloom.reading
+import ragloom.ingestion.read_stage
 import ragloom.source.files
 import ragloom.vector_store.server.database  # noqa: F401

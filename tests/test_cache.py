@@ -19,14 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ragloom.cache.file
-import ragloom.cache.rows
+import ragloom.cache.embeddings.database
+import ragloom.cache.embeddings.row_format
 from cache_tools import BATCH, DIMENSIONS, model, names, vectors, wrong
-from ragloom.cache import bypassed, is_bypassed
-from ragloom.cache.file import DAMAGED_NAME, NAME
-from ragloom.cache.rows import Layout, key_of
-from ragloom.cache.upkeep import forget, prune, report, verify
-from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.cache.embeddings import bypassed, is_bypassed
+from ragloom.cache.embeddings.database import DAMAGED_NAME, NAME
+from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
+from ragloom.cache.embeddings.maintenance import forget, prune, report, verify
+from ragloom.cache.embeddings.row_format import Layout, key_of
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
 
@@ -101,7 +101,7 @@ def test_another_process_finds_it(kept: ModelCache) -> None:
 def test_vectors_come_back_bit_by_bit(tmp_path: Path, bits: dict[str, list[int]], pack_bytes: int) -> None:
     """All bit patterns of float32: negative zero, subnormal numbers, infinities, payloads of NaN."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ragloom.cache.rows, "PACK_BYTES", pack_bytes)
+        patch.setattr(ragloom.cache.embeddings.row_format, "PACK_BYTES", pack_bytes)
         cache = VectorCache(tmp_path / "bits", max_bytes=1 << 30).of(
             {"case": sorted(bits.items())}, dimensions=3, name="m"
         )
@@ -332,7 +332,7 @@ def test_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
 def test_cache_that_another_process_holds_is_read_and_counted_as_not_written(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.cache.file, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ragloom.cache.embeddings.database, "_PATIENCE", 0.05)
     path = closed(kept)
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")

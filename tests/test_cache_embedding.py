@@ -20,15 +20,15 @@ from llama_index.core.instrumentation.event_handlers.base import BaseEventHandle
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.schema import Document, TextNode
 
-import ragloom.cache.file
+import ragloom.cache.embeddings.database
 import ragloom.chunking as chunkers
 import ragloom.embedding as builders
 from loopback import OpenAIServer, edit, status, vector_of
 from made import defaults, make
 from ragloom.assembly import Assembly
-from ragloom.cache import bypassed
-from ragloom.cache.upkeep import report
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings import bypassed
+from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.maintenance import report
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
@@ -406,7 +406,7 @@ def test_requests_are_full_where_some_texts_are_known(tmp_path: Path) -> None:
 def test_cache_that_cannot_be_used_costs_money_but_no_vector_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.cache.file, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ragloom.cache.embeddings.database, "_PATIENCE", 0.05)
     embedding = counting(tmp_path)
     embedding.embed(["a"])
     embedding.cache.cache.close()

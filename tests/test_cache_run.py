@@ -15,7 +15,7 @@ import programs
 from loopback import OpenAIServer, slow
 from programs import Done
 from ragloom.assembly import Assembly
-from ragloom.cache.vectors import ModelCache
+from ragloom.cache.embeddings.embedding_cache import ModelCache
 from ragloom.config.config import load
 from ragloom.core.tokenizers import load as load_tokenizer
 

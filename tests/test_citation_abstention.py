@@ -2,8 +2,8 @@
 
 import pytest
 
-from ragloom.citations.abstention import abstains
 from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.query.citations.abstention import abstains
 
 ENGLISH = [
     "I do not know.",

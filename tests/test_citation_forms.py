@@ -2,8 +2,8 @@
 
 import pytest
 
-from ragloom.citations import Cited, verify
 from ragloom.core.records import Chunk
+from ragloom.query.citations import Cited, verify
 
 ONE = "The frame is covered for five years from the day of purchase. Wear parts are covered for six months."
 TWO = '보증은 양도할 수 없습니다. 바퀴의 보증 기간은 2년입니다. He said "yes" and left. The range is 5–10 km.'

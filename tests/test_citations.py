@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragloom.citations import locate, verify
-from ragloom.citations.forms import read
 from ragloom.core.records import Chunk
+from ragloom.query.citations import locate, verify
+from ragloom.query.citations.citation_forms import read
 
 TEXT = "Intro.\nThe warranty lasts\ntwo years [2]. 보증 기간은 2년입니다. 보증 기간은 2년입니다."
 

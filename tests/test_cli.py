@@ -236,7 +236,7 @@ def test_missing_key_is_told_before_ingest_is_paid_for(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_a_closed_pipe_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ragloom.cli.terminal import guarded
+    from ragloom.cli.console import guarded
 
     def stop(error: BaseException) -> int:
         raise error

@@ -11,7 +11,7 @@ import pytest
 
 from loopback import OpenAIServer, raw
 from ragloom.cli import cache, compare, evaluate, indexes, ingest, query
-from ragloom.cli.terminal import console, guarded, print_json
+from ragloom.cli.console import console, guarded, print_json
 
 MAINS: dict[str, Callable[[list[str]], int]] = {
     "cache": cache.main,

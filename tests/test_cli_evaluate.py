@@ -13,8 +13,8 @@ import yaml
 
 import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
-from ragloom.comparison.runs import read
-from ragloom.query import CitedQueryEngine, Result
+from ragloom.comparison.run_loader import read
+from ragloom.query.engine import CitedQueryEngine, Result
 
 FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec", "documents.txt"}
 

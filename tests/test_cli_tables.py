@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ragloom.cli.fitted_table import Column, fitted, print_fitted
+from ragloom.cli.tables import Column, fitted, print_fitted
 
 TEXTS = st.text(st.sampled_from("ab 한글漢é-_."), min_size=1, max_size=30)
 

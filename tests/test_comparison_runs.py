@@ -12,10 +12,10 @@ import pytest
 
 from ragloom.comparison import compare
 from ragloom.comparison.report import sections
-from ragloom.comparison.runs import demand_comparable, read
+from ragloom.comparison.run_loader import demand_comparable, read
 from ragloom.config.config import load
 from ragloom.errors import DataError
-from ragloom.trial import trial_digest
+from ragloom.evaluation.runner import trial_digest
 from run_folders import write
 
 OLD = Path(__file__).parent / "cases" / "runs_f425178"

@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.comparison import statistics, student, testing
-from ragloom.comparison.statistics import Paired, paired
-from ragloom.comparison.testing import can_show, halves, least_groups, most_tests, numbered, p_values, pairs, windows
+from ragloom.comparison import paired_statistics, significance, student
+from ragloom.comparison.paired_statistics import Paired, paired
+from ragloom.comparison.significance import (
+    can_show,
+    halves,
+    least_groups,
+    most_tests,
+    numbered,
+    p_values,
+    pairs,
+    windows,
+)
 
 RESAMPLES = 1000
 PROPERTY = settings(deadline=None)
@@ -68,30 +77,30 @@ def test_queries_that_repeat_their_group_add_no_certainty() -> None:
     once = paired(values[:, None], np.arange(5))
     often = paired(np.repeat(values, 10)[:, None], np.repeat(np.arange(5), 10))
     assert often.error[0] == pytest.approx(once.error[0])
-    assert statistics.flip_p(often, RESAMPLES, rng())[0] == statistics.flip_p(once, RESAMPLES, rng())[0]
+    assert paired_statistics.flip_p(often, RESAMPLES, rng())[0] == paired_statistics.flip_p(once, RESAMPLES, rng())[0]
 
 
 def test_p_of_few_groups_counts_every_change_of_sign() -> None:
     # Of 2^4 sign changes of 1, 2, 3, 4 four give a sum of at least 8 in size: all +, all but 1, and their mirrors.
     data = paired(np.array([[1.0], [2.0], [3.0], [4.0]]), np.arange(4))
-    assert statistics.flip_p(data, RESAMPLES, rng())[0] == 2 / 16
+    assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == 2 / 16
     data = paired(np.array([[-1.0], [2.0], [3.0], [4.0]]), np.arange(4))
     sums = [abs(sum(s * v for s, v in zip(signs, (1, 2, 3, 4), strict=True))) for signs in product((1, -1), repeat=4)]
-    assert statistics.flip_p(data, RESAMPLES, rng())[0] == sum(total >= 8 for total in sums) / 16
+    assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == sum(total >= 8 for total in sums) / 16
 
 
 def test_the_same_difference_in_every_group_has_the_smallest_p_and_no_width() -> None:
     data = paired(np.full((20, 1), 0.1), np.repeat(np.arange(10), 2))
-    assert statistics.flip_p(data, 1024, rng())[0] == 2 / 2**10
-    low, high = statistics.intervals(data, RESAMPLES, rng())
+    assert paired_statistics.flip_p(data, 1024, rng())[0] == 2 / 2**10
+    low, high = paired_statistics.intervals(data, RESAMPLES, rng())
     assert low[0] == pytest.approx(0.1)
     assert high[0] == pytest.approx(0.1)
 
 
 def test_no_difference_is_never_shown() -> None:
     data = paired(np.zeros((120, 1)), np.arange(120))
-    assert statistics.flip_p(data, RESAMPLES, rng())[0] == 1
-    low, high = statistics.intervals(data, RESAMPLES, rng())
+    assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == 1
+    low, high = paired_statistics.intervals(data, RESAMPLES, rng())
     assert low[0] == high[0] == 0
 
 
@@ -99,19 +108,23 @@ def test_p_of_many_groups_is_near_that_of_t() -> None:
     values = rng(3).normal(0.25, 1, size=200)
     data = paired(values[:, None], np.arange(200))
     t = float(data.mean[0] / data.error[0])
-    assert statistics.flip_p(data, 20_000, rng())[0] == pytest.approx(2 * (1 - student.cdf(abs(t), 199)), abs=0.01)
+    assert paired_statistics.flip_p(data, 20_000, rng())[0] == pytest.approx(
+        2 * (1 - student.cdf(abs(t), 199)), abs=0.01
+    )
 
 
 def test_p_near_the_limit_of_many_tests_is_drawn_anew_with_more_resamples() -> None:
     shifted = rng(1).normal(0, 1, size=(60, 300)) + np.r_[1.5, np.zeros(299)]
     data = paired(shifted, np.arange(60))
-    assert statistics.flip_p(data, RESAMPLES, rng())[0] == 1 / (RESAMPLES + 1)  # no less is possible
-    assert statistics.refined_p(data, RESAMPLES, rng())[0] < 0.05 / 300
+    assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == 1 / (RESAMPLES + 1)  # no less is possible
+    assert paired_statistics.refined_p(data, RESAMPLES, rng())[0] < 0.05 / 300
 
 
 def test_holm_by_hand() -> None:
     # .01 x 4, .02 x 3, .03 x 2 but no less than .06, .04 x 1 but no less than .06.
-    assert statistics.holm(np.array([0.03, 0.01, 0.04, 0.02])).tolist() == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert paired_statistics.holm(np.array([0.03, 0.01, 0.04, 0.02])).tolist() == pytest.approx(
+        [0.06, 0.04, 0.06, 0.06]
+    )
 
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -120,10 +133,10 @@ P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 @PROPERTY
 @given(P_VALUES, st.randoms())
 def test_holm_keeps_order_lies_between_p_and_bonferroni_and_ignores_the_order_of_tests(p: list[float], random) -> None:
-    adjusted = statistics.holm(np.array(p))
+    adjusted = paired_statistics.holm(np.array(p))
     order = list(range(len(p)))
     random.shuffle(order)
-    assert statistics.holm(np.array(p)[order]).tolist() == adjusted[order].tolist()
+    assert paired_statistics.holm(np.array(p)[order]).tolist() == adjusted[order].tolist()
     for one in range(len(p)):
         assert p[one] <= adjusted[one] <= min(1.0, len(p) * p[one])
         assert all(adjusted[one] <= adjusted[other] for other in range(len(p)) if p[one] < p[other])
@@ -138,7 +151,8 @@ def test_swapping_the_configs_negates_the_difference_and_keeps_p(values: list[in
     numbers, groups = np.array(values, dtype=float) / 10, np.arange(len(values)) // each
     scores = np.array([numbers + 1, np.ones(len(values))])
     ours, theirs = (
-        testing.tested(scores, groups, [pair], resamples=RESAMPLES, seed=5, worth=0.02)[0] for pair in ((0, 1), (1, 0))
+        significance.tested(scores, groups, [pair], resamples=RESAMPLES, seed=5, worth=0.02)[0]
+        for pair in ((0, 1), (1, 0))
     )
     assert ours.difference == pytest.approx(-theirs.difference, abs=1e-12)
     assert (ours.low, ours.high) == pytest.approx((-theirs.high, -theirs.low), abs=1e-9)
@@ -149,8 +163,8 @@ def test_swapping_the_configs_negates_the_difference_and_keeps_p(values: list[in
 def test_bootstrap_negates_too() -> None:
     values = rng(2).beta(0.5, 2, size=(200, 1))
     groups = np.arange(200) // 2
-    low, high = statistics.intervals(paired(values, groups), RESAMPLES, rng())
-    other_low, other_high = statistics.intervals(paired(-values, groups), RESAMPLES, rng())
+    low, high = paired_statistics.intervals(paired(values, groups), RESAMPLES, rng())
+    other_low, other_high = paired_statistics.intervals(paired(-values, groups), RESAMPLES, rng())
     assert (low[0], high[0]) == pytest.approx((-other_high[0], -other_low[0]))
     assert low[0] < values.mean() < high[0]
 
@@ -159,44 +173,44 @@ def test_interval_is_by_t_below_50_groups_and_by_bootstrap_from_there_on() -> No
     values = rng(2).exponential(size=(200, 1))
     few, many = paired(values, np.arange(200) % 49), paired(values, np.arange(200) % 50)
     for data, symmetric in ((few, True), (many, False)):
-        low, high = statistics.intervals(data, RESAMPLES, rng())
+        low, high = paired_statistics.intervals(data, RESAMPLES, rng())
         about = (low[0] + high[0]) / 2 == pytest.approx(float(data.mean[0]), abs=1e-9)
         assert bool(about) is symmetric
         assert high[0] - low[0] == pytest.approx(2 * 2.01 * data.error[0], rel=0.15)
 
 
 def test_power_of_no_difference_is_the_level_and_of_the_detectable_one_about_four_fifths() -> None:
-    assert statistics.power(0, 0.1, 50) == pytest.approx(0.05)
+    assert paired_statistics.power(0, 0.1, 50) == pytest.approx(0.05)
     for groups in (20, 50, 400):
-        effect = statistics.detectable(0.1, groups)
-        assert statistics.power(effect, 0.1, groups) == pytest.approx(0.8, abs=0.01)
-        assert statistics.power(-effect, 0.1, groups) == pytest.approx(0.8, abs=0.01)
+        effect = paired_statistics.detectable(0.1, groups)
+        assert paired_statistics.power(effect, 0.1, groups) == pytest.approx(0.8, abs=0.01)
+        assert paired_statistics.power(-effect, 0.1, groups) == pytest.approx(0.8, abs=0.01)
 
 
 def test_detectable_of_very_many_groups_is_that_of_the_normal_distribution() -> None:
-    assert statistics.detectable(1.0, 10**6) == pytest.approx(1.959964 + 0.841621, abs=1e-4)
+    assert paired_statistics.detectable(1.0, 10**6) == pytest.approx(1.959964 + 0.841621, abs=1e-4)
 
 
 def test_needed_queries_are_the_fewest_that_show_the_effect() -> None:
     values = rng(4).normal(0.05, 0.3, size=60)
     data = paired(values[:, None], np.arange(60))
-    needed = statistics.queries_needed(0.05, data, 0)
+    needed = paired_statistics.queries_needed(0.05, data, 0)
     assert needed is not None
     spread = float(data.error[0]) * math.sqrt(60)
-    assert statistics.detectable(spread / math.sqrt(needed), needed) <= 0.05
-    assert statistics.detectable(spread / math.sqrt(needed - 1), needed - 1) > 0.05
-    assert statistics.queries_needed(0.0, data, 0) is None
+    assert paired_statistics.detectable(spread / math.sqrt(needed), needed) <= 0.05
+    assert paired_statistics.detectable(spread / math.sqrt(needed - 1), needed - 1) > 0.05
+    assert paired_statistics.queries_needed(0.0, data, 0) is None
     twice = paired(np.repeat(values, 2)[:, None], np.repeat(np.arange(60), 2))  # two queries a group: as many groups
-    assert statistics.queries_needed(0.05, twice, 0) == 2 * needed
+    assert paired_statistics.queries_needed(0.05, twice, 0) == 2 * needed
 
 
 def test_one_group_shows_nothing() -> None:
     data = paired(np.array([[0.5], [0.7]]), np.array([0, 0]))
-    low, high = statistics.intervals(data, RESAMPLES, rng())
+    low, high = paired_statistics.intervals(data, RESAMPLES, rng())
     assert (low[0], high[0]) == (-math.inf, math.inf)
-    assert statistics.flip_p(data, RESAMPLES, rng())[0] == 1
-    assert statistics.queries_needed(0.1, data, 0) is None
-    assert statistics.power(0.1, math.inf, 1) == 0
+    assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == 1
+    assert paired_statistics.queries_needed(0.1, data, 0) is None
+    assert paired_statistics.power(0.1, math.inf, 1) == 0
     assert isinstance(data, Paired)
 
 
@@ -277,7 +291,7 @@ def test_of_equal_configs_a_winner_is_named_in_no_more_sweeps_than_promised() ->
         scores, groups = exchangeable(9, 50, random)
         for plan in ("baseline", "pairs"):
             p = p_values(scores, groups, pairs(plan, 9, 0), RESAMPLES, sweep)
-            named[plan] += bool(statistics.holm(p).min() <= 0.05)
+            named[plan] += bool(paired_statistics.holm(p).min() <= 0.05)
         dev = halves(groups, sweep)
         best = int(scores[:, dev].mean(axis=1).argmax())
         rest = numbered([str(group) for group in groups[~dev]])
@@ -297,9 +311,9 @@ def test_interval_covers_the_truth_and_power_is_as_the_formula_says() -> None:
         scores, groups = exchangeable(2, 60, random)
         lifted = scores[0] + gain * random.integers(0, 2, size=scores.shape[1]) * 2  # gain is the mean of what is added
         data = paired((lifted - scores[1])[:, None], groups)
-        low, high = statistics.intervals(data, RESAMPLES, rng(sweep))
+        low, high = paired_statistics.intervals(data, RESAMPLES, rng(sweep))
         covered += bool(low[0] <= gain <= high[0])
-        shown += bool(statistics.refined_p(data, RESAMPLES, rng(sweep))[0] <= 0.05)
-        formula += statistics.power(gain, float(data.error[0]), 60)
+        shown += bool(paired_statistics.refined_p(data, RESAMPLES, rng(sweep))[0] <= 0.05)
+        formula += paired_statistics.power(gain, float(data.error[0]), 60)
     assert 0.92 <= covered / sweeps <= 0.98
     assert shown / sweeps == pytest.approx(formula / sweeps, abs=0.06)

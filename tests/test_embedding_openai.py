@@ -15,7 +15,7 @@ import ragloom.embedding as builders
 import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings.embedding_cache import VectorCache
 from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore
 
 from fakes import chunk
-from ragloom.benchmark import latency, quantiles
 from ragloom.config.config import load as load_config
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import MetricSettings, Need, measure, need, problems
@@ -25,15 +24,16 @@ from ragloom.core.tokenizers import load
 from ragloom.core.usage import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
-from ragloom.evaluation.asking import ask_all
-from ragloom.evaluation.depth import Deepening, reach
-from ragloom.evaluation.found import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
-from ragloom.evaluation.questions import method
+from ragloom.evaluation.cached_queries import method
+from ragloom.evaluation.latency import latency, quantiles
+from ragloom.evaluation.query_executor import ask_all
+from ragloom.evaluation.query_results import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
+from ragloom.evaluation.ranking_depth import Deepening, reach
 from ragloom.evaluation.run_folder import ASIDE, write_run
+from ragloom.evaluation.run_report import Scored, dollars_of
 from ragloom.evaluation.scoring import Scorer, means
-from ragloom.evaluation.trec import encoded, qrels_lines, run_lines
-from ragloom.evaluation.written import Scored, dollars_of
-from ragloom.query import Result
+from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
+from ragloom.query.engine import Result
 from ragloom.retriever.deeper import Below
 from ragloom.retriever.ranked import Ranked
 
@@ -372,7 +372,7 @@ def test_quantiles_are_of_nearest_rank(values: list[float], expected: tuple[floa
 
 
 def test_latency_bypasses_the_cache_states_n_and_counts_failures() -> None:
-    from ragloom.cache import is_bypassed
+    from ragloom.cache.embeddings import is_bypassed
 
     seen: list[tuple[str, bool]] = []
 

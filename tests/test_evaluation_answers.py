@@ -7,8 +7,8 @@ import pytest
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import ANSWERS
 from ragloom.core.prompt_blocks import NO_ANSWER
-from ragloom.evaluation.answers import answer_metrics
-from ragloom.evaluation.found import Answer, Asked
+from ragloom.evaluation.answer_scoring import answer_metrics
+from ragloom.evaluation.query_results import Answer, Asked
 
 GOLD = GoldSpan("a.txt", ((10, 20),), "five years")
 QUESTION = Query("q", "How long?", spans=(GOLD,), answers=("five years",), answerable=True)

@@ -11,15 +11,15 @@ import pytest
 
 from evaluation_corpus import evaluate, evaluated, queries, write_corpus, write_questions
 from loopback import OpenAIServer, raw, status
-from ragloom.comparison.runs import demand_comparable, read
-from ragloom.comparison.scores import sheet
+from ragloom.comparison.run_loader import demand_comparable, read
+from ragloom.comparison.score_table import sheet
 from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import ConfigError, DataError
-from ragloom.evaluation.found import Answer, Asked
 from ragloom.evaluation.judging import case
-from ragloom.metrics.judge import Verdict
+from ragloom.evaluation.metrics.llm_judge import Verdict
+from ragloom.evaluation.query_results import Answer, Asked
 
 pytestmark = pytest.mark.slow
 

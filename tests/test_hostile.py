@@ -24,10 +24,10 @@ from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
+from ragloom.ingestion.read_stage import Cut, Job, Readers
 from ragloom.process_pool.pool import Workers
 from ragloom.process_pool.results import Done, Failed
 from ragloom.process_pool.task_queue import Bounds
-from ragloom.reading import Cut, Job, Readers
 from ragloom.source.base import CannotRead, Listed, Source
 from ragloom.source.lines import _Seen
 from test_source import folder

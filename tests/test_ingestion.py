@@ -11,15 +11,15 @@ from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
 from ragloom.assembly import Assembly
+from ragloom.cache.stages import Stages
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
 from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import ConfigError, DataError
-from ragloom.evaluation.cuts import cut_before
-from ragloom.ingestion import IngestSummary, State, blocks
-from ragloom.ingestion.ledger import Ledger
-from ragloom.stages import Stages
+from ragloom.evaluation.chunk_cache import cut_before
+from ragloom.ingestion import IngestSummary, State, batches
+from ragloom.ingestion.document_diff import Ledger
 from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
 
@@ -126,7 +126,7 @@ def test_document_of_many_blocks_has_each_stored_vector_read_once(
     small = ("chunking.chunk_size=16", "chunking.chunk_overlap=0")
     corpus.write("long.md", text)
     corpus.ingest(*small)
-    monkeypatch.setattr(blocks, "MOST_CHUNKS", 8)
+    monkeypatch.setattr(batches, "MOST_CHUNKS", 8)
     read: list[int] = []
     vectors_of = LanceWriter.vectors_of
 
@@ -329,7 +329,7 @@ def test_pieces_over_the_size_are_counted(corpus: Corpus) -> None:
 def test_no_more_than_a_block_waits_beyond_what_may_be_in_flight(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "MOST_CHUNKS", 3)
+    monkeypatch.setattr(batches, "MOST_CHUNKS", 3)
     lines = corpus.folder.parent / "many.jsonl"
     lines.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(20)), encoding="utf-8")
     place = [f'source.path="{lines}"', f'vector_store.path="{corpus.store}"']

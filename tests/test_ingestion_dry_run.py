@@ -9,7 +9,7 @@ from loopback import OpenAIServer
 from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
 from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
-from ragloom.ingestion.rehearsal import Estimate
+from ragloom.ingestion.dry_run import Estimate
 from ragloom.providers.openai_client import Provider, sending_nothing
 from ragloom.providers.retry import Link
 

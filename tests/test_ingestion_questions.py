@@ -13,7 +13,7 @@ from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
 from ragloom.embedding.base import Embedding, Vectors
-from ragloom.ingestion.questions import questions_of, sentence
+from ragloom.ingestion.recall_queries import questions_of, sentence
 from ragloom.providers.failed_batch import Unanswered
 from ragloom.vector_store.lance import approximation, recall
 

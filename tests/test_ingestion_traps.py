@@ -23,7 +23,7 @@ from made import make
 from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.embedding.hashed import HashingEmbedding
-from ragloom.ingestion import IngestSummary, blocks
+from ragloom.ingestion import IngestSummary, batches
 from ragloom.vector_store.lance import folders
 
 
@@ -169,7 +169,7 @@ def test_documents_of_other_batches_are_not_deleted(ours: Ours, monkeypatch: pyt
     theirs.run(b="two")
     wiped = theirs.chunks == {"b": 1}
 
-    monkeypatch.setattr(blocks, "MOST_CHUNKS", 1)
+    monkeypatch.setattr(batches, "MOST_CHUNKS", 1)
     ours.write(a="one", b="two", c="three")
     ours.ingest()
     ours.write(d="four")
@@ -218,11 +218,11 @@ def test_no_call_brings_all_chunks_at_once(ours: Ours, monkeypatch: pytest.Monke
     pipeline = IngestionPipeline(transformations=[make("chunking", "fixed"), Faulty()], vector_store=Store())
     pipeline.run(documents=[Document(id_=str(number), text=f"text {number}") for number in range(50)])
 
-    from ragloom.ingestion import storing
+    from ragloom.ingestion import write_stage
     from ragloom.vector_store.lance.writer import LanceWriter
 
-    monkeypatch.setattr(blocks, "MOST_CHUNKS", 8)
-    monkeypatch.setattr(storing, "MOST_TOGETHER", 8)
+    monkeypatch.setattr(batches, "MOST_CHUNKS", 8)
+    monkeypatch.setattr(write_stage, "MOST_TOGETHER", 8)
     appended: list[int] = []
     before = LanceWriter.append
     monkeypatch.setattr(

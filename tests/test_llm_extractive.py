@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, TextBlock
 
 from ragloom.analyzer import multilingual
-from ragloom.citations import verify
 from ragloom.core.prompt_blocks import NO_ANSWER, PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError
 from ragloom.llm.sentences import SentenceLLM, split_sentences
+from ragloom.query.citations import verify
 
 WARRANTY = "# Warranty\n\nThe frame is covered for ten years. Wear parts are covered for six months.\n\nCall us."
 HOURS = "| Station | Hours |\n|---|---|\n| Harbour | 7 to 22 |\n| Hill | 9 to 18 |"

@@ -23,7 +23,7 @@ from ragloom.errors import ConfigError, ServiceError
 from ragloom.llm.reasoning import Separator
 from ragloom.llm.remote import OpenAIChat
 from ragloom.prompt import Prompt
-from ragloom.query import CitedQueryEngine, Result
+from ragloom.query.engine import CitedQueryEngine, Result
 from ragloom.reranker import none
 from ragloom.reranker.listwise import Listwise
 

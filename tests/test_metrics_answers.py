@@ -3,8 +3,8 @@
 import pytest
 
 from ragloom.core.gold import GoldSpan
-from ragloom.metrics import Passage
-from ragloom.metrics.answers import (
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.answers import (
     Abstention,
     AnswerScores,
     CitationScores,

@@ -2,7 +2,17 @@
 
 import pytest
 
-from ragloom.metrics.judge import Judged, Messages, NoReply, Verdict, correctness, faithfulness, judge, judged, verdict
+from ragloom.evaluation.metrics.llm_judge import (
+    Judged,
+    Messages,
+    NoReply,
+    Verdict,
+    correctness,
+    faithfulness,
+    judge,
+    judged,
+    verdict,
+)
 
 PASS = '{"verdict": "pass", "reason": "passage 1 says so"}'
 

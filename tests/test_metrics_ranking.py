@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragloom.core.gold import GoldSpan
-from ragloom.metrics import Passage
-from ragloom.metrics.ranking import (
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.ranking import (
     cutoff,
     documents,
     ranking_scores,

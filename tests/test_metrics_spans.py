@@ -6,9 +6,9 @@ import pytest
 
 from ragloom.core.gold import GoldSpan
 from ragloom.core.tokenizers import load
-from ragloom.metrics import Passage
-from ragloom.metrics.ranges import intersection, length, union
-from ragloom.metrics.spans import (
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.intervals import intersection, length, union
+from ragloom.evaluation.metrics.spans import (
     SpanScores,
     at_first_occurrence,
     precision_omega,

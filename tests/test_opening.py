@@ -303,7 +303,7 @@ def test_source_of_which_no_file_can_be_read_is_an_error_and_makes_no_index(tmp_
 
 def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path) -> None:
     """A relative path leads to another folder from another place."""
-    from ragloom.comparison.runs import demand_comparable, read
+    from ragloom.comparison.run_loader import demand_comparable, read
 
     def ran(name: str, root: str, texts: str) -> Path:
         index = {"name": "docs-1", "fingerprint": "f", "searched": "ids", "root": root, "texts": texts}

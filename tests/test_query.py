@@ -17,7 +17,7 @@ from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import DataError, ServiceError
 from ragloom.llm.sentences import SentenceLLM
 from ragloom.prompt import Prompt
-from ragloom.query import CitedQueryEngine
+from ragloom.query.engine import CitedQueryEngine
 
 EN = "The frame is covered for ten years. Wear parts are covered for six months."
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."

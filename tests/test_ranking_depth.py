@@ -15,11 +15,11 @@ from llama_index.core.llms import MockLLM
 
 from made import defaults
 from ragloom.assembly import Assembly
+from ragloom.cache.stages import Stages
 from ragloom.config.config import Config, load
 from ragloom.core.records import sha256
+from ragloom.evaluation.runner import Trial, Watch
 from ragloom.retriever import deeper
-from ragloom.stages import Stages
-from ragloom.trial import Trial, Watch
 from test_reranker import save_model, save_tokenizer
 
 pytest_plugins = ["store_places"]

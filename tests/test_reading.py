@@ -19,9 +19,9 @@ from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import SpooledText
 from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.errors import DataError
+from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
 from ragloom.process_pool.parent_callbacks import answering
 from ragloom.process_pool.task_queue import Bounds
-from ragloom.reading import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
 from ragloom.source.base import Source
 from test_source import folder
 from told_source import ToldSource

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ragloom.assembly import Assembly
+from ragloom.cache.stages import Stages
 from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
-from ragloom.evaluation.cuts import cut_before
+from ragloom.evaluation.chunk_cache import cut_before
 from ragloom.ingestion import IngestSummary
-from ragloom.reading import Job, Reading
+from ragloom.ingestion.read_stage import Job, Reading
 from ragloom.source import base, settling
-from ragloom.stages import Stages
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.cli.estimate import estimate_json, print_estimate
+from ragloom.cli.console import console
 from ragloom.cli.ingest import print_summary, summary_json
-from ragloom.cli.terminal import console
+from ragloom.cli.render_dry_run import estimate_json, print_estimate
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
-from ragloom.evaluation.cuts import cut_from, cut_json
-from ragloom.reading import Cut
+from ragloom.evaluation.chunk_cache import cut_from, cut_json
+from ragloom.ingestion.read_stage import Cut
 from ragloom.source import formats
 from ragloom.source.base import new_document
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragloom.cache.stages import Stages
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.stages import Stages
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

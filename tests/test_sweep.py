@@ -21,9 +21,9 @@ from ragloom.config.config import load
 from ragloom.config.labels import label_of, varying
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.query import CitedQueryEngine
-from ragloom.trial import Trial
-from ragloom.trials import Trials, sweep_digest
+from ragloom.evaluation.runner import Trial
+from ragloom.evaluation.sweep_log import Trials, sweep_digest
+from ragloom.query.engine import CitedQueryEngine
 
 pytestmark = pytest.mark.slow
 
@@ -81,16 +81,16 @@ def test_one_failure_loses_no_other_trial_and_is_retried_on_demand_only(place: P
 def test_a_bug_in_one_trial_is_recorded_with_its_traceback_and_loses_no_other(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ragloom import trial
+    from ragloom.evaluation import runner
 
-    write = trial.write_run
+    write = runner.write_run
 
     def crash(folder: Path, files: Any) -> None:
         if "paragraph" in folder.name:
             raise AssertionError("a bug")
         write(folder, files)
 
-    monkeypatch.setattr(trial, "write_run", crash)
+    monkeypatch.setattr(runner, "write_run", crash)
     done = evaluate(place, "-m", "chunking=fixed,paragraph,recursive")
     assert done.returncode == 1
     assert "Traceback" in done.stderr

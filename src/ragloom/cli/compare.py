@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import ConfigError, DataError
-from ragloom.trials import FILE as LEDGER
+from ragloom.evaluation.sweep_log import FILE as LEDGER
 
 if TYPE_CHECKING:
     from ragloom.comparison import Comparison
@@ -103,7 +103,7 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
     """Writes what was found, and says where, and how the recommendation is run."""
     import json
 
-    from ragloom.comparison.recommendation import NAME
+    from ragloom.comparison.experiment_file import NAME
     from ragloom.comparison.rendering import markdown
     from ragloom.comparison.report import as_json, sections
     from ragloom.core.redaction import redact, redact_tree
@@ -131,7 +131,7 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
     A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
     option's own value all the same: what comes out otherwise is written out.
     """
-    from ragloom.comparison.recommendation import NAME
+    from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
 
     _, groups = _recommended(found)
@@ -158,7 +158,7 @@ def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
 
 
 def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
-    from ragloom.comparison.recommendation import experiment_yaml
+    from ragloom.comparison.experiment_file import experiment_yaml
     from ragloom.comparison.report import shortened
 
     run, groups = _recommended(found)
@@ -172,7 +172,7 @@ def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
 
 def _demand_runnable(found: Comparison, folder: Path) -> None:
     """Composes what was written, and refuses it when it is not the pipeline that was measured."""
-    from ragloom.comparison.recommendation import NAME
+    from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
 
     run, groups = _recommended(found)

@@ -8,18 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.estimate import estimate_json, print_estimate
-from ragloom.cli.interrupt import stopping
-from ragloom.cli.terminal import (
-    FAILED,
-    INTERRUPTED,
-    LISTED_FAILURES,
-    OK,
-    console,
-    guarded,
-    print_json,
-    silenced_stdout,
-)
+from ragloom.cli.console import FAILED, INTERRUPTED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
+from ragloom.cli.interrupt_handling import stopping
+from ragloom.cli.render_dry_run import estimate_json, print_estimate
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
@@ -39,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_program import run
+    from ragloom.cli.hydra_app import run
 
     return run("ingest", argv, _task)
 

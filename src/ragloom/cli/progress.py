@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from ragloom.cli.terminal import console
+from ragloom.cli.console import console
 from ragloom.core.maintenance_steps import steps_reported
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.beforehand import demand_file, demand_ready
-from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.prerequisites import demand_file, demand_ready
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
 from ragloom.core.text_normalization import is_whole
@@ -20,7 +20,7 @@ from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.query import CitedQueryEngine, Result
+    from ragloom.query.engine import CitedQueryEngine, Result
     from ragloom.vector_store.interface import Index
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
@@ -107,7 +107,7 @@ def _answer(
     if as_json:
         print_json(to_json(result, assembly, index))
     else:
-        from ragloom.cli.answer import print_result
+        from ragloom.cli.render_answer import print_result
 
         if options.stream:
             sys.stdout.write("\n\n")
@@ -166,7 +166,7 @@ def _ingest(assembly: Assembly) -> None:
 
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
-    from ragloom.cli.renewal import renewal
+    from ragloom.cli.outdated_index_notice import renewal
     from ragloom.vector_store.interface import IndexMissing
 
     arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]

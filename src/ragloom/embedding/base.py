@@ -20,9 +20,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import BaseNode, MetadataMode
 from pydantic import BaseModel, Field, PrivateAttr
 
-from ragloom.cache import is_bypassed
-from ragloom.cache.rows import Vector
-from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.cache.embeddings import is_bypassed
+from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
+from ragloom.cache.embeddings.row_format import Vector
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Chunk
 from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings.embedding_cache import VectorCache
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError

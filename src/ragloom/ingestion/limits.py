@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragloom.ingestion.vanished import Deletions
+from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
     from ragloom.core.usage import Budget

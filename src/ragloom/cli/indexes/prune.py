@@ -6,14 +6,14 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.indexes.shown import names_of, print_table
-from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, print_json, silenced_stdout
+from ragloom.cli.indexes.render import names_of, print_table
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
 
 if TYPE_CHECKING:
-    from ragloom.cli.indexes.request import Request
+    from ragloom.cli.indexes.options import Request
     from ragloom.config.config import Config
     from ragloom.vector_store.interface import IndexInfo
 
