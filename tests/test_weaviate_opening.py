@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import lzma
 import shutil
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +14,7 @@ from ragloom.config.config import load
 from test_opening import TEXTS, Shop, demand_refused
 from test_upgrade import HERE, QUESTIONS, later
 from weaviate_servers import Address
+from weaviate_tools import replayed
 
 pytestmark = pytest.mark.weaviate
 
@@ -117,7 +114,7 @@ def test_index_that_f425178_wrote_answers_and_is_renewed(
     tmp_path: Path, weaviate_server: Address, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(HERE / "docs", tmp_path / "docs")
-    recorded = replayed(weaviate_server.url, prefix, str(tmp_path / "docs"))
+    recorded = replayed(HERE / "weaviate.json.xz", weaviate_server.url, prefix, str(tmp_path / "docs"))
     server = weaviate_server.overrides(collection_prefix=prefix)
     keys = ["source=folder", f'source.path="{tmp_path / "docs"}"', "embedding.dimensions=64", "workers.processes=0"]
     later(monkeypatch, source.folder)
@@ -137,24 +134,3 @@ def test_index_that_f425178_wrote_answers_and_is_renewed(
     done = run("indexes", "promote", assembly.index_name, "live", *keys, *server, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"deleted {recorded['index']}" in run("indexes", "prune", "--yes", *keys, *server, cwd=tmp_path).stdout
-
-
-def replayed(url: str, prefix: str, root: str) -> dict[str, Any]:
-    """Sends the recorded collections to a server, as those of a prefix and of documents at a place."""
-    text = lzma.decompress((HERE / "weaviate.json.xz").read_bytes()).decode()
-    text = text.replace("Old_docs", f"{prefix}_docs").replace(
-        '\\"prefix\\": \\"Old\\"', f'\\"prefix\\": \\"{prefix}\\"'
-    )
-    text = text.replace("/srv/shop/docs", root)
-    recorded: dict[str, Any] = json.loads(text)
-    for each in recorded["classes"]:
-        _send(f"{url}/v1/schema", each)
-    for sent in _send(f"{url}/v1/batch/objects", {"objects": recorded["objects"]}):
-        assert sent["result"].get("errors") is None, sent["result"]
-    return recorded
-
-
-def _send(url: str, body: Any) -> Any:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)

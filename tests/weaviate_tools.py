@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import lzma
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import ragloom.vector_store as builders
@@ -52,3 +56,24 @@ def lost_in(place: Place) -> list[Any]:
         if not any(item.uuid in {hit.uuid for hit in some} for some in hits):
             lost.append(item.uuid)
     return lost
+
+
+def replayed(file: Path, url: str, prefix: str, root: str) -> dict[str, Any]:
+    """Sends the recorded collections to a server, as those of a prefix and of documents at a place."""
+    text = lzma.decompress(file.read_bytes()).decode()
+    text = text.replace("Old_docs", f"{prefix}_docs").replace(
+        '\\"prefix\\": \\"Old\\"', f'\\"prefix\\": \\"{prefix}\\"'
+    )
+    text = text.replace("/srv/shop/docs", root)
+    recorded: dict[str, Any] = json.loads(text)
+    for each in recorded["classes"]:
+        _send(f"{url}/v1/schema", each)
+    for sent in _send(f"{url}/v1/batch/objects", {"objects": recorded["objects"]}):
+        assert sent["result"].get("errors") is None, sent["result"]
+    return recorded
+
+
+def _send(url: str, body: Any) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
