@@ -30,7 +30,7 @@ SHARED = ROOT.parent / "shared"
 MODEL = SHARED / "models" / "all-MiniLM-L6-v2-onnx"
 COUNT, AT_ONCE, SINGLES = 2000, 1000, 300
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from loopback import OpenAIServer  # noqa: E402 - the tests' server
 from made import make  # noqa: E402
 

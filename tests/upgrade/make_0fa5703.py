@@ -1,8 +1,8 @@
 """Records what Ragloom wrote at commit 0fa5703, before all modules moved: everything that a later version must read.
 
     git worktree add OLD 0fa5703
-    PYTHONPATH=OLD/src:tests python tests/upgrade/make_0fa5703.py /srv/shop
-    PYTHONPATH=OLD/src:tests python tests/upgrade/make_0fa5703.py /srv/shop http://127.0.0.1:PORT GRPC_PORT
+    PYTHONPATH=OLD/src:tests/support python tests/upgrade/make_0fa5703.py /srv/shop
+    PYTHONPATH=OLD/src:tests/support python tests/upgrade/make_0fa5703.py /srv/shop http://127.0.0.1:PORT GRPC_PORT
 
 The folder (here /srv/shop) is made, and its name stands in the records: it may be public. The first command writes
 0fa5703.tar.xz (store, embedding cache, stages, runs with the log of a sweep, a comparison with its recommended
