@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragloom.records import canonical_json
+from ragloom.values import TARGET
 
 if TYPE_CHECKING:
     from ragloom.config import Config
@@ -40,6 +41,6 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
-        elif key != "_target_":
+        elif key != TARGET:
             found[f"{prefix}{key}"] = value
     return found

@@ -24,7 +24,7 @@ from ragloom.measures import Need
 from ragloom.messages import ending_note, has_failed
 from ragloom.records import sha256
 from ragloom.stages import Unit
-from ragloom.values import needs_of
+from ragloom.values import TARGET, needs_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -165,7 +165,7 @@ def method(config: Config) -> dict[str, Any]:
     return {
         "code": RANKING_CODE,
         # Of a server's settings some are changed in place and are no part of an index's name (Weaviate's `ef`, BM25's).
-        "store": [config.tree["vector_store"]["_target_"], config.tree["vector_store"].get("index")],
+        "store": [config.identity()["vector_store"][TARGET], config.tree["vector_store"].get("index")],
         "retriever": described(config, "retriever"),
         "reranker": described(config, "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name

@@ -17,7 +17,6 @@ from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.found import usage_of
 from ragloom.evaluation.written import dollars_of
 from ragloom.records import Entry, Unreadable, canonical_json, sha256
-from ragloom.secrets import redact_tree
 from ragloom.stages import Stages, Unit
 from ragloom.vector_store.interface import Index, IndexInfo, IndexMissing
 
@@ -153,7 +152,7 @@ def index_key(assembly: Assembly) -> dict[str, Any]:
     """All that decides whether an index is in step: which it is, where, and what its source lists."""
     return {
         "index": assembly.index_name,
-        "store": redact_tree(assembly.config.tree["vector_store"]),
+        "store": assembly.config.identity()["vector_store"],
         "listed": _listed(assembly),
     }
 
