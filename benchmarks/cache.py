@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom import chunking
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.core.records import Chunk
 from ragloom.embedding.base import Embedding
-from ragloom.records import Chunk
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

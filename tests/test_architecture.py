@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ragloom.config import COMPONENTS, locate
-from ragloom.values import keys_of, needs_of
+from ragloom.config.builder_keys import keys_of, needs_of
+from ragloom.config.config import COMPONENTS, locate
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "ragloom"

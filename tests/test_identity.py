@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.comparison.runs import read
-from ragloom.config import Config, load
-from ragloom.evaluation.questions import method
-from ragloom.fingerprint import describe
-from ragloom.trial import trial_digest
-from ragloom.values import builder_id, code_version, stable_target
+from ragloom.comparison.run_loader import read
+from ragloom.config.builder_keys import builder_id, code_version, stable_target
+from ragloom.config.config import Config, load
+from ragloom.config.fingerprint import describe
+from ragloom.evaluation.cached_queries import method
+from ragloom.evaluation.runner import trial_digest
 from run_folders import write
 
 OURS = "ragloom"
@@ -59,7 +59,7 @@ def test_builder_that_declares_an_id_is_called_that_wherever_it_stands() -> None
 EXTENSION = """
 from typing import Annotated
 from pydantic import Field
-from ragloom.values import code_version
+from ragloom.config.builder_keys import code_version
 
 @code_version(1{declared})
 def own(*, chunk_size: Annotated[int, Field(gt=0)]) -> object:

@@ -17,10 +17,10 @@ from places import UPGRADE
 from programs import run
 from ragloom.assembly import Assembly
 from ragloom.comparison import compare
-from ragloom.comparison.runs import distinct, read
-from ragloom.config import load
-from ragloom.fingerprint import digest
-from ragloom.trial import trial_digest
+from ragloom.comparison.run_loader import distinct, read
+from ragloom.config.config import load
+from ragloom.config.fingerprint import digest
+from ragloom.evaluation.runner import trial_digest
 from upgrade.make_0fa5703 import BASE, MODIFIED, OTHER, SOURCE, SWEEP, prepared
 from weaviate_servers import Address
 from weaviate_tools import replayed

@@ -20,17 +20,17 @@ from unittest import mock
 
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
-from ragloom.cache.vectors import VectorCache
-from ragloom.config import COMPONENTS, Config, load
-from ragloom.evaluation.cuts import cut_key
+from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.config.config import COMPONENTS, Config, load
+from ragloom.config.labels import label_of, values_of, varying
+from ragloom.core.metric_names import judged, need
+from ragloom.core.records import canonical_json, sha256
+from ragloom.evaluation.cached_queries import Questions
+from ragloom.evaluation.chunk_cache import cut_key
+from ragloom.evaluation.index_sync import index_key
 from ragloom.evaluation.judging import Judging
-from ragloom.evaluation.questions import Questions
-from ragloom.evaluation.step import index_key
-from ragloom.measures import judged, need
-from ragloom.records import canonical_json, sha256
-from ragloom.sweeping import label_of, values_of, varying
-from ragloom.trial import trial_digest
-from ragloom.trials import sweep_digest
+from ragloom.evaluation.runner import trial_digest
+from ragloom.evaluation.sweep_log import sweep_digest
 
 FILE = UPGRADE / "identity_0fa5703.json"
 JUDGED = ("answers=true", "metrics.answers=[f1,faithfulness,correctness]")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import loopback
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 
 HERE = Path(__file__).resolve().parent
 CONFIG = ("source=folder", "source.path=docs", "embedding=openai", "embedding.dimensions=8", "workers.processes=0")

@@ -24,7 +24,7 @@ from typing import Any
 import loopback
 from programs import run
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 
 HERE = Path(__file__).resolve().parent
 PORT = 20_318

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ragloom.comparison.runs import Run
+from ragloom.comparison.run_loader import Run
+from ragloom.config.builder_keys import TARGET
 from ragloom.errors import ConfigError, nearest
-from ragloom.values import TARGET
 
 _ORDER = ("dataset", "source", "chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm")
 """In which groups are named: as the pipeline runs; others follow in the order of the config."""
