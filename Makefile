@@ -30,6 +30,7 @@ check: lint test ## what every commit passes: ruff, format, mypy, the quick test
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: install

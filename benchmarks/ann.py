@@ -19,7 +19,7 @@ from rich.table import Table
 
 import ragloom.vector_store as builders
 from ragloom.analyzer import whitespace
-from ragloom.records import sha256
+from ragloom.core.records import sha256
 from ragloom.vector_store.interface import Index
 from ragloom.vector_store.lance.nearest import Parameters
 from stores import document

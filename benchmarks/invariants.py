@@ -22,9 +22,9 @@ from llama_index.core.schema import MediaResource
 
 from ragloom import chunking, embedding
 from ragloom.chunking.parser import SpanParser
+from ragloom.core.records import Chunk, Entry
+from ragloom.core.tokenizers import load
 from ragloom.errors import DataError
-from ragloom.records import Chunk, Entry
-from ragloom.tokenizer import load
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE, OVERLAP, TOKENIZER = 256, 32, "cl100k_base"

@@ -28,7 +28,7 @@ from rich.table import Table
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import HybridFusion, MetadataQuery
 
-from ragloom.records import Chunk, chunk_id, sha256
+from ragloom.core.records import Chunk, chunk_id, sha256
 from ragloom.retriever.fusion import weighted_score
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
 from ragloom.vector_store.server import filters, objects, schema

@@ -7,7 +7,7 @@ import pytest
 
 from programs import run
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 from ragloom.errors import ServiceError
 from ragloom.vector_store.lance.database import LanceDatabase
 

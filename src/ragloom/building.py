@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ragloom.config import build
+from ragloom.config.config import build
 from ragloom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 _NEEDED = {
     "source": ("entries", "read", "parse"),
@@ -45,7 +45,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     """Builds a group's chosen option, and holds that it can do what Ragloom needs of it.
 
     Args:
-        code_version, available: as `ragloom.config.build` takes them.
+        code_version, available: as `ragloom.config.config.build` takes them.
 
     Raises:
         ConfigError: it cannot; the text says what to do.

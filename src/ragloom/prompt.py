@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from ragloom.config.builder_keys import CONTENT, Name, Positive, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import CONTENT, Name, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.schema import NodeWithScore
 
-    from ragloom.messages import Language
-    from ragloom.records import Chunk
+    from ragloom.core.prompt_blocks import Language
+    from ragloom.core.records import Chunk
 
 Around = Callable[["Chunk"], tuple[str, str]]
 """Chunk -> the text before and after it in its document."""
@@ -57,7 +57,7 @@ class Prompt:
 
     def language_for(self, question: str) -> "Language":
         """Returns the language to answer in."""
-        from ragloom.messages import language_of
+        from ragloom.core.prompt_blocks import language_of
 
         return language_of(question) if self.language == "auto" else self.language
 
@@ -74,9 +74,9 @@ class Prompt:
         """
         from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
-        from ragloom.messages import PassageBlock, QuestionBlock
-        from ragloom.nodes import place, to_chunk
-        from ragloom.tokenizer import load
+        from ragloom.core.nodes import place, to_chunk
+        from ragloom.core.prompt_blocks import PassageBlock, QuestionBlock
+        from ragloom.core.tokenizers import load
 
         language, count = self.language_for(question), load(self.tokenizer).count
         blocks: list[TextBlock] = []

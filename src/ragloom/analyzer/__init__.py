@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ragloom.config.builder_keys import code_version
 from ragloom.errors import require
-from ragloom.values import code_version
 
 if TYPE_CHECKING:
     from ragloom.analyzer.base import Analyzer

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ragloom.config.builder_keys import CONTENT, NonNegative, Positive, code_version
+from ragloom.core.tokenizers import smallest_limit
 from ragloom.errors import ConfigError
-from ragloom.tokenizer import smallest_limit
-from ragloom.values import CONTENT, NonNegative, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding

@@ -17,7 +17,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr, SerializeAsAny
 from ragloom.chunking.measure import Measure
 from ragloom.chunking.packing import UnitParser
 from ragloom.chunking.units import Unit, items, parts
-from ragloom.outline import Outline
+from ragloom.core.outline import Outline
 
 Threshold = Literal["percentile", "standard_deviation", "fixed"]
 _BATCH = 512

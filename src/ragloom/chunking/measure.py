@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from ragloom.tokenizer import SAFE_CUT, Tokenizer
+from ragloom.core.tokenizers import SAFE_CUT, Tokenizer
 
 _DOUBT = 4
 """Tokens by which a span's estimate may be off before it counts as certain: a span that stands alone loses the blank

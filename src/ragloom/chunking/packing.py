@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ragloom.chunking.measure import Measure
 from ragloom.chunking.parser import Span, SpanParser
 from ragloom.chunking.units import Unit, items, pack, parts
-from ragloom.outline import Outline
-from ragloom.tokenizer import load
+from ragloom.core.outline import Outline
+from ragloom.core.tokenizers import load
 
 
 class UnitParser(SpanParser):

@@ -11,9 +11,9 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.node_parser import NodeParser
 from llama_index.core.schema import BaseNode, Document, NodeRelationship
 
-from ragloom.nodes import HEADING_KEY, PAGE_KEY, source_of, to_node
-from ragloom.outline import Outline
-from ragloom.records import FORMAT_KEY, Chunk, chunk_id, document_hash
+from ragloom.core.nodes import HEADING_KEY, PAGE_KEY, source_of, to_node
+from ragloom.core.outline import Outline
+from ragloom.core.records import FORMAT_KEY, Chunk, chunk_id, document_hash
 
 Span = tuple[int, int]
 """First character and the one after the last."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from ragloom.chunking.parser import Span, SpanParser, trimmed
-from ragloom.outline import Outline
-from ragloom.tokenizer import load
+from ragloom.core.outline import Outline
+from ragloom.core.tokenizers import load
 
 CHARACTERS = "characters"
 """The `length` that needs no tokenizer."""

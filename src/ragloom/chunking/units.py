@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ragloom.chunking.measure import Measure
 from ragloom.chunking.parser import Span, trimmed
-from ragloom.outline import Block, Kind, Outline
+from ragloom.core.outline import Block, Kind, Outline
 
 _LANGUAGE = "en"
 """sentencex's language decides on abbreviations only: "en" and "ko" gave the same on all KorQuAD contexts."""

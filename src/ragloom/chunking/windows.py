@@ -11,8 +11,8 @@ import numpy as np
 from llama_index.core.schema import BaseNode
 
 from ragloom.chunking.parser import Span, SpanParser
-from ragloom.outline import Outline
-from ragloom.tokenizer import Offsets, Tokenizer, load
+from ragloom.core.outline import Outline
+from ragloom.core.tokenizers import Offsets, Tokenizer, load
 
 
 def token_windows(tokenizer: Tokenizer, text: str, size: int, overlap: int) -> Iterator[Span]:

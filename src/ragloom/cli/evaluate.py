@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import LISTED_FAILURES, OK, guarded, print_json, silenced_stdout
+from ragloom.cli.console import LISTED_FAILURES, OK, guarded, print_json, silenced_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragloom.cli.sweep import Sweep
-    from ragloom.config import Config
-    from ragloom.trial import Report
+    from ragloom.config.config import Config
+    from ragloom.evaluation.runner import Report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_program import run
+    from ragloom.cli.hydra_app import run
 
     return run("evaluate", argv, _task, sweeping=_sweeping)
 
@@ -41,8 +41,8 @@ def _task(config: Any) -> int:
     if config.tree["output"] == "json":
         print_json(report_json(report))
     else:
-        from ragloom.cli.measured import print_report
-        from ragloom.cli.terminal import console
+        from ragloom.cli.console import console
+        from ragloom.cli.render_evaluation import print_report
 
         print_report(console(), report, explain=config.tree["explain"])
     return LISTED_FAILURES if report.errors else OK
@@ -57,9 +57,9 @@ def evaluated(config: Config) -> Report:
     with silenced_stdout():
         from pathlib import Path
 
-        from ragloom.cli.measured import watching
-        from ragloom.stages import Stages
-        from ragloom.trial import Trial
+        from ragloom.cache.stages import Stages
+        from ragloom.cli.render_evaluation import watching
+        from ragloom.evaluation.runner import Trial
 
         kept = config.tree["stages"]
         folder = None if kept is None else Path(kept).expanduser()
@@ -69,7 +69,7 @@ def evaluated(config: Config) -> Report:
 
 def report_json(report: Report) -> dict[str, Any]:
     """Shows a report as the one object that programs read."""
-    from ragloom.trial import unit_json
+    from ragloom.evaluation.runner import unit_json
 
     return {
         "run": report.run,

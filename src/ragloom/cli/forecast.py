@@ -11,21 +11,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ragloom.benchmark import timed
-from ragloom.config import build
-from ragloom.evaluation.found import Answer, Asked, answer_from
+from ragloom.config.builder_keys import needs_of
+from ragloom.config.config import build
+from ragloom.core.metric_names import judged
+from ragloom.core.records import canonical_json, sha256
+from ragloom.evaluation.cached_queries import Questions, described
 from ragloom.evaluation.judging import Judging, case, item_name
-from ragloom.evaluation.questions import Questions, described
-from ragloom.measures import judged
-from ragloom.records import canonical_json, sha256
-from ragloom.values import needs_of
+from ragloom.evaluation.latency import timed
+from ragloom.evaluation.query_results import Answer, Asked, answer_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ragloom.config import Config
-    from ragloom.stages import Stages
-    from ragloom.trial import Trial
+    from ragloom.cache.stages import Stages
+    from ragloom.config.config import Config
+    from ragloom.evaluation.runner import Trial
     from ragloom.vector_store.interface import Index
 
 _LABEL_TOKENS = 8  # that blank lines and a label such as "Passage 12:" add to each passage

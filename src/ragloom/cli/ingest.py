@@ -8,21 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.estimate import estimate_json, print_estimate
-from ragloom.cli.interrupt import stopping
-from ragloom.cli.terminal import (
-    FAILED,
-    INTERRUPTED,
-    LISTED_FAILURES,
-    OK,
-    console,
-    guarded,
-    print_json,
-    silenced_stdout,
-)
+from ragloom.cli.console import FAILED, INTERRUPTED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
+from ragloom.cli.interrupt_handling import stopping
+from ragloom.cli.render_dry_run import estimate_json, print_estimate
+from ragloom.core.redaction import redact, redact_tree
+from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
-from ragloom.invocation import command, program
-from ragloom.secrets import redact, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_program import run
+    from ragloom.cli.hydra_app import run
 
     return run("ingest", argv, _task)
 
@@ -98,7 +89,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
     """Shows a summary as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
 
     shown = asdict(summary)
     shown["fingerprint"] = assembly.fingerprint
@@ -112,7 +103,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     from rich.markup import escape
     from rich.table import Table
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
     from ragloom.ingestion.summary import MOST_KEPT
 
     table = Table.grid(padding=(0, 2))

@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, console, print_json, silenced_stdout
-from ragloom.records import canonical_json
-from ragloom.sweeping import label_of
+from ragloom.cli.console import OK, console, print_json, silenced_stdout
+from ragloom.config.labels import label_of
+from ragloom.core.records import canonical_json
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.config import Config
-    from ragloom.ingestion.rehearsal import Estimate
-    from ragloom.stages import Stages
+    from ragloom.cache.stages import Stages
+    from ragloom.config.config import Config
+    from ragloom.ingestion.dry_run import Estimate
 
 _HOUR = 3600
 _LOCAL = "what local computing takes"
@@ -110,10 +110,10 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
         ConfigError, DataError, ServiceError: a trial could not be run.
     """
     from ragloom.cli.forecast import Forecast
-    from ragloom.evaluation.cuts import cut_key
-    from ragloom.evaluation.step import found_in_step
-    from ragloom.provider import sending_nothing
-    from ragloom.trial import Trial, Watch
+    from ragloom.evaluation.chunk_cache import cut_key
+    from ragloom.evaluation.index_sync import found_in_step
+    from ragloom.evaluation.runner import Trial, Watch
+    from ragloom.providers.openai_client import sending_nothing
 
     stages = _stages(configs[0])
     chunks: dict[str, bool] = {}
@@ -148,7 +148,7 @@ def planned(configs: Sequence[Config], keys: Sequence[str]) -> Plan:
 
 
 def _stages(config: Config) -> Stages:
-    from ragloom.stages import Stages
+    from ragloom.cache.stages import Stages
 
     kept = config.tree["stages"]
     folder = None if kept is None else Path(kept).expanduser()
@@ -163,7 +163,7 @@ def _chunks(estimate: Estimate, config: Config) -> int | None:
 
 
 def _estimate(estimate: Estimate, assembly: Assembly) -> dict[str, Any]:
-    from ragloom.cli.estimate import estimate_json
+    from ragloom.cli.render_dry_run import estimate_json
 
     shown = estimate_json(estimate, assembly)
     return {name: shown[name] for name in ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")}

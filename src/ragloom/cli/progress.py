@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from ragloom.cli.terminal import console
-from ragloom.maintenance import steps_reported
+from ragloom.cli.console import console
+from ragloom.core.maintenance_steps import steps_reported
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly

@@ -11,16 +11,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.beforehand import demand_file, demand_ready
-from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.prerequisites import demand_file, demand_ready
+from ragloom.core.redaction import redact, redact_override
+from ragloom.core.suggested_commands import command, program
+from ragloom.core.text_normalization import is_whole
 from ragloom.errors import ConfigError, DataError, RagloomError
-from ragloom.invocation import command, program
-from ragloom.normal import is_whole
-from ragloom.secrets import redact, redact_override
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.query import CitedQueryEngine, Result
+    from ragloom.query.engine import CitedQueryEngine, Result
     from ragloom.vector_store.interface import Index
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
@@ -107,7 +107,7 @@ def _answer(
     if as_json:
         print_json(to_json(result, assembly, index))
     else:
-        from ragloom.cli.answer import print_result
+        from ragloom.cli.render_answer import print_result
 
         if options.stream:
             sys.stdout.write("\n\n")
@@ -128,7 +128,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.overrides import groups
+    from ragloom.config.hydra_compose import groups
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
@@ -166,7 +166,7 @@ def _ingest(assembly: Assembly) -> None:
 
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
-    from ragloom.cli.renewal import renewal
+    from ragloom.cli.outdated_index_notice import renewal
     from ragloom.vector_store.interface import IndexMissing
 
     arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
@@ -229,9 +229,9 @@ def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
-    from ragloom.fingerprint import digest
-    from ragloom.nodes import to_chunk
+    from ragloom.config.fingerprint import digest
+    from ragloom.core.nodes import to_chunk
+    from ragloom.core.usage import as_json
 
     chunks = []
     for rank, node in enumerate(result.nodes, start=1):

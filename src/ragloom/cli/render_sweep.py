@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.fitted_table import Column, print_fitted
-from ragloom.cli.terminal import silenced_stdout
-from ragloom.secrets import redact
-from ragloom.trials import Recorded
+from ragloom.cli.console import silenced_stdout
+from ragloom.cli.tables import Column, print_fitted
+from ragloom.core.redaction import redact
+from ragloom.evaluation.sweep_log import Recorded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,7 @@ def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> N
     from rich.markup import escape
 
     with silenced_stdout():
-        from ragloom.cli.measured import BELOW, scores
+        from ragloom.cli.render_evaluation import BELOW, scores
 
     written = {item.trial: scores(item.told, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
 from ragloom.cli.render_sweep import print_trials, stage_runs
-from ragloom.cli.terminal import FAILED, LISTED_FAILURES, OK, console, print_json, report, silenced_stdout
-from ragloom.config import Config
-from ragloom.cost import Budget, BudgetSpent, accounted
+from ragloom.config.config import Config
+from ragloom.config.labels import label_of, values_of, varying
+from ragloom.core.records import canonical_json
+from ragloom.core.redaction import redact
+from ragloom.core.usage import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
-from ragloom.records import canonical_json
-from ragloom.secrets import redact
-from ragloom.sweeping import label_of, values_of, varying
-from ragloom.trials import Trials, now, sweep_digest
+from ragloom.evaluation.sweep_log import Trials, now, sweep_digest
 
 if TYPE_CHECKING:
-    from ragloom.trial import Report
+    from ragloom.evaluation.runner import Report
 
 
 def begun(configs: Sequence[Config]) -> Sweep | int:
@@ -31,7 +31,7 @@ def begun(configs: Sequence[Config]) -> Sweep | int:
         DataError: the ledger cannot be written.
     """
     with silenced_stdout():
-        from ragloom.trial import trial_digest
+        from ragloom.evaluation.runner import trial_digest
 
     keys = varying(configs)
     if configs[0].tree["dry_run"]:
@@ -67,10 +67,10 @@ def _shared(configs: Sequence[Config]) -> tuple[list[str], list[dict[str, Any]]]
     Raises:
         ConfigError, DataError: every trial would fail, and for the same reason.
     """
-    from ragloom.cli.measured import watching
+    from ragloom.cache.stages import Stages
+    from ragloom.cli.render_evaluation import watching
     from ragloom.evaluation.preflight import GoldMissing, shared_problems
-    from ragloom.stages import Stages
-    from ragloom.trial import Trial, Watch, unit_json
+    from ragloom.evaluation.runner import Trial, Watch, unit_json
 
     alike = ("source", "dataset", "ingest", "stages", "extensions")
     if len({canonical_json([config.tree[key] for key in alike]) for config in configs}) > 1:
@@ -137,7 +137,7 @@ class Sweep:
     def run(self, config: Config) -> int:
         """Runs one trial, records it, and survives whatever it raises."""
         with silenced_stdout():
-            from ragloom.trial import trial_digest
+            from ragloom.evaluation.runner import trial_digest
 
         trial, label = trial_digest(config), label_of(config, self.keys)
         if trial in self.left_out:
@@ -228,7 +228,7 @@ def within_budget(config: Config, spent: tuple[float, int]) -> Config:
 
 def told(measured: Report, seconds: float) -> dict[str, Any]:
     """Says what the ledger keeps of a trial that is done."""
-    from ragloom.trial import unit_json
+    from ragloom.evaluation.runner import unit_json
 
     stages = [unit_json(unit) for unit in measured.stages]
     return {**measured.metrics, "seconds": round(seconds, 3), "stages": stages, "problems": measured.problems}

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
-    from ragloom.comparison.choice import Choice
-    from ragloom.comparison.details import Example, Part
-    from ragloom.comparison.runs import Run
-    from ragloom.comparison.scores import Sheet
+    from ragloom.comparison.breakdown import Example, Part
+    from ragloom.comparison.run_loader import Run
+    from ragloom.comparison.score_table import Sheet
+    from ragloom.comparison.selection import Choice
     from ragloom.comparison.verdict import Verdict
-    from ragloom.config import ComparisonSettings
+    from ragloom.config.config import ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         ConfigError: the settings do not fit the runs.
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
-    from ragloom.comparison.choice import chosen
-    from ragloom.comparison.details import moved, parts
+    from ragloom.comparison.breakdown import moved, parts
     from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.runs import demand_comparable, distinct, other_documents, read
-    from ragloom.comparison.scores import deciding, sheet
+    from ragloom.comparison.run_loader import demand_comparable, distinct, other_documents, read
+    from ragloom.comparison.score_table import deciding, sheet
+    from ragloom.comparison.selection import chosen
     from ragloom.comparison.verdict import Rules, judged
 
     read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ragloom.comparison.runs import Run
+from ragloom.comparison.run_loader import Run
 from ragloom.errors import ConfigError, nearest
 
 _TARGET = "_target_"

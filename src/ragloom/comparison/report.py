@@ -9,9 +9,9 @@ from typing import Any
 
 from ragloom.comparison import Comparison
 from ragloom.comparison.advice import advice, grouping
-from ragloom.comparison.details import Example
-from ragloom.comparison.statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
-from ragloom.comparison.testing import Finding
+from ragloom.comparison.breakdown import Example
+from ragloom.comparison.paired_statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
+from ragloom.comparison.significance import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number
 
 _TEXT = 160  # characters of a chunk that are shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.values import Added, Fraction, Name
+from ragloom.config.builder_keys import Added, Fraction, Name
 
 if TYPE_CHECKING:
     from ragloom.dataset.base import Dataset

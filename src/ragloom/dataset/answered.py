@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from ragloom.core.gold import GoldSpan, Query
+from ragloom.core.records import sha256
+from ragloom.core.squad_format import Question, SquadDocument, Unit
+from ragloom.core.squad_format import read as read_squad
 from ragloom.dataset.base import Dataset, demand_few, language
 from ragloom.errors import counted
-from ragloom.gold import GoldSpan, Query
-from ragloom.records import sha256
-from ragloom.squad import Question, SquadDocument, Unit
-from ragloom.squad import read as read_squad
 
 Group = Literal["document", "article", "query"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ragloom.core.gold import GoldSpan, Query, Range, gold_digest
+from ragloom.core.records import sha256
+from ragloom.core.text_normalization import normalised, spaced
 from ragloom.errors import DataError, counted
-from ragloom.gold import GoldSpan, Query, Range, gold_digest
-from ragloom.normal import normalised, spaced
-from ragloom.records import sha256
 
 Occurrence = Literal["any", "first"]
 """Where a quote that stands several times in its document counts: at its best single place, or at its first."""
@@ -234,7 +234,7 @@ def raised(problems: Sequence[str]) -> DataError:
 
 def language(text: str) -> str:
     """Tells Korean (`ko`) from others (`en`) by script, as answers do."""
-    from ragloom.messages import language_of
+    from ragloom.core.prompt_blocks import language_of
 
     return language_of(text)
 

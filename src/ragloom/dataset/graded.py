@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ragloom.core.gold import Query
 from ragloom.dataset.base import Dataset, file_bytes, grouped, language, raised
 from ragloom.errors import DataError, counted
-from ragloom.gold import Query
 
 _HEADER = ("query-id", "corpus-id", "score")
 

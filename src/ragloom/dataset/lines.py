@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ragloom.core.gold import GoldSpan, Query
 from ragloom.dataset.base import Dataset, Occurrence, file_bytes, grouped, raised
 from ragloom.errors import nearest
-from ragloom.gold import GoldSpan, Query
 
 Group = Literal["own", "document", "query"]
 """What a question's group is: its own field (where it has none its first gold document), that document, or itself."""

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ragloom.core.gold import GoldSpan, Query, Range
+from ragloom.core.text_normalization import normalised, shifted
 from ragloom.dataset.base import Dataset, Occurrence, file_bytes, grouped, language, raised
 from ragloom.errors import DataError
-from ragloom.gold import GoldSpan, Query, Range
-from ragloom.normal import normalised, shifted
 
 _COLUMNS = ("question", "references", "corpus_id")
 _MAX_FIELD = 50_000_000

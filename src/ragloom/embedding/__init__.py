@@ -4,9 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from ragloom.errors import ConfigError
-from ragloom.provider.key import body_problems, link_problems
-from ragloom.values import (
+from ragloom.config.builder_keys import (
     CONTENT,
     OPERATIONAL,
     Added,
@@ -18,6 +16,8 @@ from ragloom.values import (
     Seconds,
     code_version,
 )
+from ragloom.errors import ConfigError
+from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
     from ragloom.embedding.hashed import HashingEmbedding
@@ -181,8 +181,8 @@ def openai_compatible(
         ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
     """
     _require_sound("openai_compatible", locals())
+    from ragloom.core.tokenizers import load
     from ragloom.embedding.remote import OpenAIEmbedding
-    from ragloom.tokenizer import load
 
     load(tokenizer)
     embedding = OpenAIEmbedding(

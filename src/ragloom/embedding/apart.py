@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragloom.provider import once
-from ragloom.provider.retry import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.openai_client import once
+from ragloom.providers.retry import BatchFailed, RequestRefused, TooManyRefused
 
 Make = Callable[[list[str], list[int] | None], np.ndarray]
 _log = logging.getLogger(__name__)

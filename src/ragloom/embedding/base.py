@@ -20,20 +20,20 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import BaseNode, MetadataMode
 from pydantic import BaseModel, Field, PrivateAttr
 
-from ragloom.cache import is_bypassed
-from ragloom.cache.rows import Vector
-from ragloom.cache.vectors import ModelCache, VectorCache
-from ragloom.cost import charge, has_budget, record_lookups, record_made, record_unavailable, refund
+from ragloom.cache.embeddings import is_bypassed
+from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
+from ragloom.cache.embeddings.row_format import Vector
+from ragloom.core.native_threads import finished_before_exit
+from ragloom.core.records import Chunk
+from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund
 from ragloom.embedding.apart import Apart, make_apart
 from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
-from ragloom.native import finished_before_exit
-from ragloom.provider import Usage
-from ragloom.provider.retry import BatchFailed
-from ragloom.records import Chunk
-from ragloom.workers.asking import demand_wanted
+from ragloom.process_pool.parent_callbacks import demand_wanted
+from ragloom.providers.openai_client import Usage
+from ragloom.providers.retry import BatchFailed
 
 Vectors = npt.NDArray[np.float32]
 
@@ -148,7 +148,7 @@ class Embedding(BaseEmbedding):
 
         Args:
             cache: shared by all experiments.
-            description: of this embedding, as `ragloom.fingerprint.describe` gives it. All of it decides the vectors,
+            description: of this embedding, by `ragloom.config.fingerprint.describe`. All of it decides the vectors,
                 but for the keys that only decide what text is sent; nothing in it is a secret.
         """
         told = {key: value for key, value in description.items() if key not in _IN_THE_TEXT}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ragloom.cache import is_bypassed
-from ragloom.cache.rows import Vector
-from ragloom.cache.vectors import Found, ModelCache
+from ragloom.cache.embeddings import is_bypassed
+from ragloom.cache.embeddings.embedding_cache import Found, ModelCache
+from ragloom.cache.embeddings.row_format import Vector
 
 
 class Call:

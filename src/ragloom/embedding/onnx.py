@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ConfigError, nearest, require
-from ragloom.model_download import load_listed
+from ragloom.providers.model_download import load_listed
 
 Pooling = Literal["auto", "mean", "cls", "last_token"]
 

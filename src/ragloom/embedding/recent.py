@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ragloom.cache import is_bypassed
+from ragloom.cache.embeddings import is_bypassed
 
 MOST = 64
 """Questions that are remembered."""

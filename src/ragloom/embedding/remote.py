@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
-from ragloom.provider import Provider, Usage
-from ragloom.provider.batch import BatchFailed
-from ragloom.provider.limits import Rates
-from ragloom.provider.retry import Link
-from ragloom.tokenizer import TIKTOKEN_NAMES, load
+from ragloom.providers.failed_batch import BatchFailed
+from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.rate_limiter import Rates
+from ragloom.providers.retry import Link
 
 if TYPE_CHECKING:
     from openai.types import CreateEmbeddingResponse
@@ -34,14 +34,14 @@ class OpenAIEmbedding(Embedding):
     """Embeds through `/embeddings` of OpenAI, or of a server that speaks its protocol.
 
     Attributes:
-        tokenizer: by which texts are counted, as `ragloom.tokenizer.load` takes it.
+        tokenizer: by which texts are counted, as `ragloom.core.tokenizers.load` takes it.
         batch_size, batch_tokens: texts and tokens sent in one request, at most.
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
         encoding_format: how the server is asked to write vectors; None = not asked. Whichever it uses is read.
         query_model: embeds questions, where the provider has a separate model for them; None = the same model.
         extra_body: sent with each request as well.
-        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
-        requests_per_minute, tokens_per_minute: see `ragloom.provider.limits.Rates`.
+        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.providers.retry.Link`.
+        requests_per_minute, tokens_per_minute: see `ragloom.providers.rate_limiter.Rates`.
     """
 
     paid = True

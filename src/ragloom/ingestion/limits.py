@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragloom.ingestion.vanished import Deletions
+from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
-    from ragloom.cost import Budget
-    from ragloom.workers.flow import Bounds
+    from ragloom.core.usage import Budget
+    from ragloom.process_pool.task_queue import Bounds
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ragloom.cost import Usage
-from ragloom.records import DocumentWarning, Skipped, Unreadable
+from ragloom.core.records import DocumentWarning, Skipped, Unreadable
+from ragloom.core.usage import Usage
 from ragloom.vector_store.interface import Recovered
 
 MOST_KEPT = 10_000

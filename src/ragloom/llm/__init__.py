@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ragloom.config.builder_keys import OPERATIONAL, Added, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
 from ragloom.errors import ConfigError
-from ragloom.provider.key import body_problems, link_problems
-from ragloom.values import OPERATIONAL, Added, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
+from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
     from ragloom.llm.remote import OpenAIChat

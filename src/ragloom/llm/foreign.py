@@ -20,8 +20,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import LLM
 from pydantic import PrivateAttr
 
+from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError, ServiceError
-from ragloom.secrets import redact
 
 _EXCERPT = 300  # characters of an exception's text
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ragloom.normal import whole_characters
+from ragloom.core.text_normalization import whole_characters
 
 Tags = tuple[str, str]
 """What opens and closes reasoning, such as `<think>` and `</think>`."""

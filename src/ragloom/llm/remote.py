@@ -25,12 +25,12 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr
 
-from ragloom.cost import Bound, has_budget
+from ragloom.core.tokenizers import load
+from ragloom.core.usage import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
 from ragloom.llm.reply import Reply
-from ragloom.provider import Provider, Usage
-from ragloom.provider.retry import Link
-from ragloom.tokenizer import load
+from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.retry import Link
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -56,7 +56,7 @@ class OpenAIChat(LLM):
         system_role: whether the server takes messages of the system; otherwise they open the user's.
         reasoning_tags: what opens and closes reasoning inside the text.
         extra_body: sent with each request as well.
-        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.provider.retry.Link`.
+        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.providers.retry.Link`.
     """
 
     paid: ClassVar[bool] = True

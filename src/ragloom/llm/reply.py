@@ -7,11 +7,11 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock, ThinkingBlock
 
+from ragloom.core.prompt_blocks import NOT_SAID
+from ragloom.core.text_normalization import whole_characters
 from ragloom.errors import ServiceError
 from ragloom.llm.reasoning import Separator, Tags
-from ragloom.messages import NOT_SAID
-from ragloom.normal import whole_characters
-from ragloom.provider.retry import Link
+from ragloom.providers.retry import Link
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter and Ollama; others
 _SAID = 300  # characters of a refusal in a message

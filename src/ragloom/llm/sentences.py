@@ -28,8 +28,8 @@ from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import PrivateAttr
 
+from ragloom.core.prompt_blocks import NO_ANSWER, Language, PassageBlock, QuestionBlock
 from ragloom.errors import ConfigError
-from ragloom.messages import NO_ANSWER, Language, PassageBlock, QuestionBlock
 
 # BM25's usual constants (Robertson & Zaragoza 2009), here over sentences.
 _K1, _B = 1.2, 0.75

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Fraction, Name, Positive, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import CONTENT, OPERATIONAL, Fraction, Name, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -85,8 +85,8 @@ def llm(
     problems = check("llm", {"window_size": window_size, "window_step": window_step})
     if problems:
         raise ConfigError(*problems)
+    from ragloom.core.tokenizers import load
     from ragloom.reranker.listwise import Listwise
-    from ragloom.tokenizer import load
 
     return Listwise(
         llm,

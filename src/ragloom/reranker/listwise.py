@@ -14,8 +14,8 @@ from llama_index.core.llms.llm import LLM
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import PrivateAttr
 
+from ragloom.core.tokenizers import Tokenizer
 from ragloom.reranker.base import Count, Order, Reranker, passage
-from ragloom.tokenizer import Tokenizer
 
 _SYSTEM = "You rank passages by how relevant they are to a question. You reply with the ranking and nothing else."
 _USER = """Here are {count} passages, each with its number in brackets, and a question.

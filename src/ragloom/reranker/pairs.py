@@ -15,7 +15,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import PrivateAttr
 
 from ragloom.errors import ConfigError, DataError, ServiceError, nearest, require
-from ragloom.model_download import load_listed
+from ragloom.providers.model_download import load_listed
 from ragloom.reranker.base import Count, Order, Reranker, by_score, passage
 
 _OPTION = "reranker=cross_encoder"

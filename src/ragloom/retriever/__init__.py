@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ragloom.config.builder_keys import Fraction, NonNegative, Positive, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import Fraction, NonNegative, Positive, code_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from ragloom.records import Hit
+from ragloom.core.records import Hit
 from ragloom.retriever.fusion import Candidate
 from ragloom.retriever.ranked import ranked
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ragloom.records import Chunk, Hit
+from ragloom.core.records import Chunk, Hit
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llama_index.core.schema import NodeWithScore
 
-from ragloom.nodes import to_node
+from ragloom.core.nodes import to_node
 from ragloom.retriever.fusion import Candidate
 
 

@@ -1,7 +1,7 @@
 """The retrievers: which arms of an index are asked, and how their lists become one. Knows two methods of an index.
 
-Stages timed (`ragloom.timing`): `embed_query`, `dense`, `bm25`, `fuse`. The arms run side by side, so that their times
-overlap.
+Stages timed (`ragloom.core.timing`): `embed_query`, `dense`, `bm25`, `fuse`. The arms run side by side, so that their
+times overlap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.vector_stores import MetadataFilters
 
+from ragloom.core.records import Hit
+from ragloom.core.timing import in_context, timed
 from ragloom.errors import DataError
-from ragloom.records import Hit
 from ragloom.retriever.fusion import Candidate, ordered
 from ragloom.retriever.ranked import ranked
-from ragloom.timing import in_context, timed
 
 Fusion = Callable[[Sequence[Hit], Sequence[Hit]], list[Candidate]]
 """Dense hits, BM25 hits -> one list, best first."""

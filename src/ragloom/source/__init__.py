@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from ragloom.config.builder_keys import OPERATIONAL, Added, Name, code_version
 from ragloom.errors import ConfigError
-from ragloom.values import OPERATIONAL, Added, Name, code_version
 
 if TYPE_CHECKING:
     from ragloom.source.contexts import SquadSource

@@ -10,7 +10,7 @@ import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ragloom.normal import normalised
+from ragloom.core.text_normalization import normalised
 from ragloom.source.glyphs import Glyphs
 
 TICKED, UNTICKED = "☒", "☐"

@@ -14,8 +14,8 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document
 from pydantic import Field
 
+from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
-from ragloom.records import Entry, Skipped, Unreadable
 
 Listed = Entry | Unreadable | Skipped
 

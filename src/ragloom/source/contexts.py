@@ -9,8 +9,8 @@ from typing import Any
 
 from llama_index.core.schema import Document
 
-from ragloom import squad
-from ragloom.records import FORMAT_KEY, Entry
+from ragloom.core import squad_format
+from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.source.base import CannotRead, Listed, Source, identity, new_document
 from ragloom.source.settling import settled, trusted
 
@@ -19,12 +19,12 @@ class SquadSource(Source):
     """One document a paragraph, or one an article; the file is read whole, once in each process."""
 
     def __init__(
-        self, *, name: str, path: Path, document: squad.Unit, max_bytes: int, on_unreadable: str, verify: bool
+        self, *, name: str, path: Path, document: squad_format.Unit, max_bytes: int, on_unreadable: str, verify: bool
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._document = document
         self._max_bytes = max_bytes
-        self._read: dict[str, squad.SquadDocument] | None = None
+        self._read: dict[str, squad_format.SquadDocument] | None = None
         super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,8 +52,8 @@ class SquadSource(Source):
         title = self._documents()[entry.id].article
         return new_document(entry.id, content.decode(), {FORMAT_KEY: "text", "title": title})
 
-    def _documents(self) -> dict[str, squad.SquadDocument]:
+    def _documents(self) -> dict[str, squad_format.SquadDocument]:
         if self._read is None:
-            documents, _ = squad.read(self._path, self._document, self._max_bytes, "source")
+            documents, _ = squad_format.read(self._path, self._document, self._max_bytes, "source")
             self._read = {document.id: document for document in documents}
         return self._read

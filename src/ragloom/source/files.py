@@ -10,8 +10,8 @@ from pathlib import Path
 from llama_index.core.schema import Document
 
 import ragloom
+from ragloom.core.records import Entry
 from ragloom.errors import DataError
-from ragloom.records import Entry
 from ragloom.source.base import (
     CannotRead,
     Listed,

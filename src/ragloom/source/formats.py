@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from ragloom.normal import normalised
-from ragloom.records import FORMAT_KEY
+from ragloom.core.records import FORMAT_KEY
+from ragloom.core.text_normalization import normalised
 from ragloom.source.base import CannotRead
 from ragloom.source.decoding import decoded
 

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 from llama_index.core.schema import Document
 
+from ragloom.core.records import Entry, Unreadable
+from ragloom.core.text_normalization import normalised
 from ragloom.errors import DataError
-from ragloom.normal import normalised
-from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source, identity, new_document, part_of_file, system_reason
 from ragloom.source.json_values import MAX_DEPTH, is_deeper
 from ragloom.source.settling import settled, trusted

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ragloom.records import Entry, Skipped, Unreadable
+from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.source.base import Listed, shown, special_kind, system_reason
 from ragloom.source.settling import trusted
 

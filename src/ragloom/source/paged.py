@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ragloom.normal import normalised
-from ragloom.records import PAGE_BREAK
+from ragloom.core.records import PAGE_BREAK
+from ragloom.core.text_normalization import normalised
 from ragloom.source import fallback_font
 from ragloom.source.annotations import TICKED, UNTICKED, add_annotations
 from ragloom.source.base import CannotRead

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.values import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
+from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
 from ragloom.vector_store.keys import Batch, IndexSettings, Timeouts, check, immutable, is_set
 
 if TYPE_CHECKING:

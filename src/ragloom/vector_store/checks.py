@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ragloom.core.records import Chunk
 from ragloom.errors import DataError
-from ragloom.records import Chunk
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from ragloom.core.records import Chunk
 from ragloom.errors import DataError
-from ragloom.records import Chunk
 
 if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters

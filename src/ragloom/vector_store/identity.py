@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
-from ragloom.invocation import command
 
 INGEST, STORE = "ingest", "store"
 """Kinds of indexes: with a manifest, or filled by LlamaIndex alone."""

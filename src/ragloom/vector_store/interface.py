@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.records import Chunk, Hit
 from ragloom.errors import DataError
-from ragloom.records import Chunk, Hit
-from ragloom.spooled import SpooledText
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ragloom.values import Positive
+from ragloom.config.builder_keys import Positive
 
 Span = Annotated[float, Field(gt=0, le=86_400)]
 """Seconds, up to a day."""

@@ -18,8 +18,8 @@ import math
 import re
 from typing import Any
 
+from ragloom.core.records import sha256
 from ragloom.errors import DataError
-from ragloom.records import sha256
 
 PREFIX = "m_"
 """Metadata columns begin with this, and no other column does."""

@@ -25,9 +25,9 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
+from ragloom.core.nodes import to_chunk, to_node
+from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError, DataError
-from ragloom.nodes import to_chunk, to_node
-from ragloom.records import Chunk
 from ragloom.vector_store import metadata
 from ragloom.vector_store.checks import check_chunks
 from ragloom.vector_store.found import Row, Scope

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lancedb.index import IvfSq
 
+from ragloom.core.maintenance_steps import step
 from ragloom.errors import RagloomError
-from ragloom.maintenance import step
 from ragloom.vector_store.interface import Questions
 from ragloom.vector_store.lance import tables
 from ragloom.vector_store.lance.nearest import Parameters

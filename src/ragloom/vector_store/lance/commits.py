@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ragloom.maintenance import step
+from ragloom.core.maintenance_steps import step
 from ragloom.vector_store.identity import Identity
 from ragloom.vector_store.interface import IndexInfo
 

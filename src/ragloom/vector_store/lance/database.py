@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom import vector_store
+from ragloom.core.records import Chunk, Hit
 from ragloom.errors import DataError, ServiceError
-from ragloom.records import Chunk, Hit
 from ragloom.vector_store.checks import check_alias
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.identity import INGEST, Identity, outdated

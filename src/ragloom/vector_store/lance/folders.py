@@ -28,8 +28,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ragloom.core.records import sha256
 from ragloom.errors import DataError, ServiceError
-from ragloom.records import sha256
 from ragloom.vector_store.identity import Identity
 from ragloom.vector_store.lance.commits import Commit
 

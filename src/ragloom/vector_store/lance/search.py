@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancedb.query import MatchQuery
 
-from ragloom.records import Chunk
+from ragloom.core.records import Chunk
 from ragloom.vector_store.found import Row, Scope, best, checked_vector, complete
 from ragloom.vector_store.interface import Analyzer
 from ragloom.vector_store.lance import conditions

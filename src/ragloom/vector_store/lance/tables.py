@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from lancedb.index import FTS, BTree
 
+from ragloom.core.records import Chunk
+from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
-from ragloom.invocation import program
-from ragloom.records import Chunk
 from ragloom.vector_store import metadata
 from ragloom.vector_store.checks import check_unicode
 from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ragloom.spooled import SpooledText
+from ragloom.core.file_backed_text import SpooledText
 from ragloom.vector_store.lance import tables
 from ragloom.vector_store.lance.commits import DOCUMENTS
 from ragloom.vector_store.lance.conditions import one_of

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.records import Chunk
 from ragloom.errors import ServiceError
-from ragloom.records import Chunk
-from ragloom.spooled import SpooledText
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow

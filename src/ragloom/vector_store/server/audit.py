@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ragloom.invocation import program
-from ragloom.records import Chunk
+from ragloom.core.records import Chunk
+from ragloom.core.suggested_commands import program
 from ragloom.vector_store.server.objects import chunk_uuid
 from ragloom.vector_store.server.repair import Removal, remove
 from ragloom.vector_store.server.verification import (

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
-from ragloom.secrets import redact
 from ragloom.vector_store.server.failures import (
     WHEN_READ_ONLY,
     OutcomeUnknown,

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+from ragloom.core.records import sha256
 from ragloom.errors import DataError, ServiceError
-from ragloom.records import sha256
 from ragloom.vector_store.checks import check_alias
 from ragloom.vector_store.identity import INGEST, Identity, outdated
 from ragloom.vector_store.interface import Analyzer, IndexInfo, IndexMissing

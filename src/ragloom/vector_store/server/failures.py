@@ -26,8 +26,8 @@ from weaviate.exceptions import (
     WeaviateUnsupportedFeatureError,
 )
 
+from ragloom.core.redaction import MASK, redact
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
-from ragloom.secrets import MASK, redact
 from ragloom.vector_store.server.channel import CallFailed
 
 if TYPE_CHECKING:

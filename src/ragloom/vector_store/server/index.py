@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ragloom.core.records import Chunk, Hit
 from ragloom.errors import DataError
-from ragloom.records import Chunk, Hit
 from ragloom.vector_store.found import Row, Scope
 from ragloom.vector_store.interface import Analyzer, ManifestRow, StoredDocument
 from ragloom.vector_store.server.place import Place

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from weaviate.classes.data import DataObject
 
-from ragloom.records import Chunk, sha256
-from ragloom.spooled import whole
+from ragloom.core.file_backed_text import whole
+from ragloom.core.records import Chunk, sha256
 from ragloom.vector_store import metadata
 from ragloom.vector_store.checks import check_unicode
 from ragloom.vector_store.found import Row

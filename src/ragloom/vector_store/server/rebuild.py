@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from weaviate.classes.data import DataObject
 
+from ragloom.core.maintenance_steps import step
+from ragloom.core.suggested_commands import command
 from ragloom.errors import RagloomError, ServiceError
-from ragloom.invocation import command
-from ragloom.maintenance import step
 from ragloom.vector_store.interface import IndexInfo
 from ragloom.vector_store.server.failures import OutcomeUnknown
 from ragloom.vector_store.server.objects import STATE_ID, copied

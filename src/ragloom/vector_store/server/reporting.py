@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ragloom.records import canonical_json
+from ragloom.core.records import canonical_json
 from ragloom.vector_store.interface import IndexInfo
 
 if TYPE_CHECKING:

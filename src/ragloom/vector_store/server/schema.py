@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ragloom.core.records import sha256
 from ragloom.errors import DataError
-from ragloom.records import sha256
 
 CHUNKS, DOCUMENTS, LEASE = "Chunks", "Documents", "Lease"
 """What a collection is for."""

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ragloom.records import canonical_json
+from ragloom.core.records import canonical_json
 
 FRESH_SECONDS = 0.5
 """How long a reader trusts the state it has read. A writer announces itself and waits as long before it changes

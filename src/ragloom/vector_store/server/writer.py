@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.core.maintenance_steps import step
+from ragloom.core.records import Chunk
 from ragloom.errors import RagloomError, ServiceError
-from ragloom.maintenance import step
-from ragloom.records import Chunk
 from ragloom.vector_store.checks import check_chunks, check_documents, demand_appended
 from ragloom.vector_store.identity import Identity, demand_same
 from ragloom.vector_store.interface import Analyzer, IndexInfo, ManifestRow, Questions, Recovered, StoredDocumentRow

@@ -1,0 +1,1 @@
+"""Records, text and accounting that every other package may use."""
