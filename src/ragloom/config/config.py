@@ -21,6 +21,7 @@ from typing_extensions import TypedDict, get_type_hints, is_typeddict
 from ragloom.config import cross_group_rules
 from ragloom.config.builder_keys import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
 from ragloom.config.hydra_compose import Composed, compose_checked, is_own, options
+from ragloom.config.key_rules import key_problems
 from ragloom.core import metric_names
 from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.errors import ConfigError, nearest
@@ -327,10 +328,8 @@ def _check_group(group: str, node: dict[str, Any], allowed: list[str], composed:
         # A key that follows another one's value is wrong only because that one is: one line says it.
         if key in values and not OmegaConf.is_interpolation(declared, key):
             problems += _wrong_value(group, key, values[key], parameter.annotation)
-    check = getattr(importlib.import_module(builder.__module__), "check", None)
-    if check is not None and not problems and set(keys) == set(values):
-        given = {"group": group} if "group" in needs_of(builder) else {}
-        problems += check(builder.__name__, values, **given)
+    if not problems and set(keys) == set(values):
+        problems += key_problems(builder, {"group": group, **values})
     return problems
 
 
