@@ -88,7 +88,7 @@ class Report:
 
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
-    tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
+    tree = {key: value for key, value in config.identity().items() if key not in OPERATIONAL_KEYS}
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 
@@ -326,6 +326,7 @@ class Trial:
                 "index": index,
                 "choices": self.config.choices,
                 "config": self.config.public(),
+                **({"builders": ids} if (ids := self.config.declared_ids()) else {}),
                 "created": datetime.now(UTC).isoformat(),
                 "seeds": self._seeds(),
                 "environment": environment(),
