@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ragloom.config.config import COMPONENTS
+from ragloom.config.settings import COMPONENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = (*COMPONENTS, "experiment")
