@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages import Unit
 from ragloom.config import fingerprint
-from ragloom.config.builder_keys import needs_of
+from ragloom.config.builder_keys import TARGET, needs_of
 from ragloom.core.metric_names import Need
 from ragloom.core.prompt_blocks import ending_note, has_failed
 from ragloom.core.records import sha256
@@ -165,7 +165,7 @@ def method(config: Config) -> dict[str, Any]:
     return {
         "code": RANKING_CODE,
         # Of a server's settings some are changed in place and are no part of an index's name (Weaviate's `ef`, BM25's).
-        "store": [config.tree["vector_store"]["_target_"], config.tree["vector_store"].get("index")],
+        "store": [config.identity()["vector_store"][TARGET], config.tree["vector_store"].get("index")],
         "retriever": described(config, "retriever"),
         "reranker": described(config, "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name

@@ -15,7 +15,6 @@ from ragloom.cache.stages import Stages, Unit
 from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.records import Entry, Unreadable, canonical_json, sha256
-from ragloom.core.redaction import redact_tree
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_results import usage_of
@@ -153,7 +152,7 @@ def index_key(assembly: Assembly) -> dict[str, Any]:
     """All that decides whether an index is in step: which it is, where, and what its source lists."""
     return {
         "index": assembly.index_name,
-        "store": redact_tree(assembly.config.tree["vector_store"]),
+        "store": assembly.config.identity()["vector_store"],
         "listed": _listed(assembly),
     }
 
