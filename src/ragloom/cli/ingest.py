@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, INTERRUPTED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
 from ragloom.cli.interrupt_handling import stopping
-from ragloom.cli.render_dry_run import print_estimate
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
-from ragloom.ingestion.dry_run_report import estimate_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +41,8 @@ def _task(config: Any) -> int:
     stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
+        from ragloom.cli.render_dry_run import print_estimate
+        from ragloom.ingestion.dry_run_report import estimate_json
 
         with Assembly(config) as assembly, stopping() as stop:
             with events(stream) if as_json else shown_progress(assembly) as progress:
