@@ -31,7 +31,7 @@ from ragloom.embedding.call import Call
 from ragloom.embedding.checks import demand_texts, demand_vectors, name_of, unbroken
 from ragloom.embedding.events import told
 from ragloom.embedding.recent import MOST, Recent
-from ragloom.process_pool.parent_callbacks import demand_wanted
+from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.openai_client import Usage
 from ragloom.providers.retry import BatchFailed
 
@@ -265,7 +265,7 @@ class Embedding(BaseEmbedding):
             return Apart(self._none())
         call, refused = self._begun(whole, counts), dict[str, str]()
         for at in self.batches(call.texts, call.counts):
-            demand_wanted()
+            raise_if_cancelled()
             with nullcontext() if self.paid else finished_before_exit():
                 made = self.make_apart(*call.part(at))
             call.take(at, made.vectors)

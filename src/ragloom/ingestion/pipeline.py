@@ -32,7 +32,7 @@ from ragloom.vector_store.interface import ManifestRow, Writer
 if TYPE_CHECKING:
     from ragloom.chunking.parser import SpanParser
     from ragloom.embedding.base import Embedding
-    from ragloom.process_pool.task_queue import Bounds
+    from ragloom.process_pool.task_queue import PoolLimits
     from ragloom.source.base import Source
 
 TOUCHED_AT_ONCE = 1024
@@ -129,7 +129,7 @@ class Run:
                 yield listed
             self.tell()
 
-    def take_in(self, workers: Bounds, in_flight_mb: float) -> None:
+    def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
         """Takes in every document that is new or changed.
 
         Raises:
