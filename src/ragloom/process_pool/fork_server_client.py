@@ -16,13 +16,7 @@ from ragloom.errors import ConfigError, ServiceError
 from ragloom.process_pool.messages import REPLY, REQUEST, MessageKind, MessageSocket, encode
 from ragloom.process_pool.results import WorkerTraceback
 
-_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 """A worker is one of several on the machine, and a process that forks must run no thread."""
 _LOCK_TIMEOUT = 0.1
 """Seconds that closing waits for another thread before it kills a server that is loading."""
@@ -142,9 +136,8 @@ class ForkServerClient:
         code = f"import sys; sys.path[:] = {path!a}; from ragloom.process_pool.fork_server import main; main()"
         ours, theirs = socket.socketpair()
         with theirs:
-            server = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=theirs.fileno(), env={**os.environ, **_ENVIRONMENT}
-            )
+            environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"TOKENIZERS_PARALLELISM": "false"}
+            server = subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno(), env=environment)
         self._server = server, ours
         messages = MessageSocket(ours)
         try:
