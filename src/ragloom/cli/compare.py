@@ -177,7 +177,7 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
 
     run, groups = _recommended(found)
     (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
-    composed = config.public()
+    composed = config.identity()
     differ = [group for group in groups if composed[group] != run.config[group]]
     if differ:
         raise DataError(

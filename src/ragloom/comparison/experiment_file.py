@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-_TARGET = "_target_"
+from ragloom.config.builder_keys import TARGET
+
 NAME = "recommended"
 """The option's name: experiment=recommended."""
 
@@ -35,7 +36,7 @@ def experiment_yaml(
         changed = {
             key: value
             for key, value in tree[group].items()
-            if key != _TARGET and (key not in defaults[group] or defaults[group][key] != value)
+            if key != TARGET and (key not in defaults[group] or defaults[group][key] != value)
         }
         if changed:
             chosen[group] = changed

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragloom.config.builder_keys import OPERATIONAL_KEYS
+from ragloom.config.builder_keys import OPERATIONAL_KEYS, with_ids
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, counted
@@ -54,7 +54,7 @@ class Run:
         dataset: name and digest.
         index: what `run.json` says of the index: name, fingerprint, bytes, tokens.
         choices: group -> option.
-        config: composed config.
+        config: composed config, with the ids of builders in place of their paths.
         codes: versions of our code that made rankings, answers and scores; None: the same in every version.
         problems: what dataset and source had to report.
         below: metric -> questions on which it looks below what the reranker ordered.
@@ -116,7 +116,7 @@ def read(folder: Path) -> Run:
             dataset=dict(told["dataset"]),
             index=dict(told.get("index") or {}),
             choices=dict(told["choices"]),
-            config=dict(told["config"]),
+            config=with_ids(told["config"], told.get("builders") or {}),
             codes=dict(told["code"]) if "code" in told else _former_codes(told, deepest),
             problems=tuple(map(str, told.get("problems") or ())),
             below=dict(measured.get("below_reranker") or {}),

@@ -19,13 +19,23 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
 from ragloom.config import cross_group_rules
-from ragloom.config.builder_keys import Name, NonNegative, added_at_default, at_version, keys_of, needs_of, without
+from ragloom.config.builder_keys import (
+    TARGET,
+    Name,
+    NonNegative,
+    added_at_default,
+    at_version,
+    declared_id,
+    keys_of,
+    needs_of,
+    with_ids,
+    without,
+)
 from ragloom.config.hydra_compose import Composed, compose_checked, is_own, options
 from ragloom.core import metric_names
 from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact, redact_tree
 from ragloom.errors import ConfigError, nearest
 
-TARGET = "_target_"
 COMPONENTS = (
     "source",
     "chunking",
@@ -155,6 +165,15 @@ class Config:
     def public(self) -> dict[str, Any]:
         """Copies the config for saving and naming: without secrets, and without keys `Added` later at their default."""
         return without(redact_tree(self.tree), self.added())
+
+    def declared_ids(self) -> dict[str, str]:
+        """Return the ids that builders declare: group -> id."""
+        ids = {group: declared_id(self.builder(group)) for group in COMPONENTS}
+        return {group: id for group, id in ids.items() if id is not None}
+
+    def identity(self) -> dict[str, Any]:
+        """Copy `public` for naming: builders by their ids, wherever their modules lie."""
+        return with_ids(self.public(), self.declared_ids())
 
 
 def load(overrides: list[str], *, extra_dir: str | None = None, sweep: bool = False) -> list[Config]:

@@ -35,11 +35,11 @@ from ragloom.evaluation.run_report import Scored
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
+    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.core.tokenizers import Tokenizer
-    from ragloom.dataset.base import Checked, Dataset
     from ragloom.ingestion import IngestSummary, Progress
-    from ragloom.vector_store.interface import Index
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
@@ -88,7 +88,7 @@ class Report:
 
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
-    tree = {key: value for key, value in config.public().items() if key not in OPERATIONAL_KEYS}
+    tree = {key: value for key, value in config.identity().items() if key not in OPERATIONAL_KEYS}
     return sha256(canonical_json([tree, config.choices]))[:12]
 
 
@@ -326,6 +326,7 @@ class Trial:
                 "index": index,
                 "choices": self.config.choices,
                 "config": self.config.public(),
+                **({"builders": ids} if (ids := self.config.declared_ids()) else {}),
                 "created": datetime.now(UTC).isoformat(),
                 "seeds": self._seeds(),
                 "environment": environment(),
