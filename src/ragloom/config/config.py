@@ -19,6 +19,7 @@ from ragloom.config.builder_keys import (
     without,
 )
 from ragloom.config.builder_lookup import locate
+from ragloom.config.conf_folder import conf_folder
 from ragloom.config.hydra_compose import Composed, compose_checked, is_own
 from ragloom.config.settings import COMPONENTS
 from ragloom.config.validation import validate
@@ -74,12 +75,13 @@ def load(overrides: list[str], *, extra_dir: str | None = None, sweep: bool = Fa
     Raises:
         ConfigError: all problems, one line each.
     """
-    composed, problems = compose_checked(overrides, extra_dir=extra_dir, sweep=sweep)
+    conf = conf_folder(extra_dir)
+    composed, problems = compose_checked(overrides, conf, sweep=sweep)
     refused = [f" {problem.partition('=')[0]} must be set" for problem in problems]
     configs: list[Config] = []
     for item in composed:
         try:
-            configs.append(Config(validate(item, extra_dir=extra_dir), item.choices))
+            configs.append(Config(validate(item, conf), item.choices))
         except ConfigError as error:  # that a key is not set is no news where its override was refused
             problems += [line for line in error.problems if not any(key in line for key in refused)]
     if problems:
@@ -90,7 +92,7 @@ def load(overrides: list[str], *, extra_dir: str | None = None, sweep: bool = Fa
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None]) -> Config:
     """Takes over the config that `@hydra.main` hands to a task, validated anew."""
     chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
-    return Config(validate(Composed(tree, chosen)), chosen)
+    return Config(validate(Composed(tree, chosen), conf_folder()), chosen)
 
 
 def build(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
