@@ -123,13 +123,6 @@ def test_help_config_and_wrong_arguments_import_nothing_heavy(arguments: list[st
     assert done.stdout or "must" in done.stderr
 
 
-def test_readme_option_tables_are_those_of_conf() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "option_tables.py"), "--check"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_lock_file_names_no_address() -> None:
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert not re.search(r"https?://|--(extra-)?index-url", text)
