@@ -39,6 +39,21 @@ class ConfFolder:
         """List the groups, Hydra's own aside."""
         return sorted({item.name for root in self._roots() for item in root.iterdir() if _is_group(item)})
 
+    def primary(self) -> Any:
+        """Load `config.yaml`."""
+        return OmegaConf.load(self.path / "config.yaml")
+
+    def default_groups(self) -> list[str]:
+        """List the groups of which `config.yaml` chooses an option."""
+        entries = [entry for entry in self.primary().defaults if not isinstance(entry, str)]
+        return [name for entry in entries for name in entry if not name.startswith("override ")]
+
+    def top_level(self) -> dict[str, Any]:
+        """Return the keys that belong to no group, with their defaults."""
+        tree = OmegaConf.to_container(self.primary(), resolve=False)
+        assert isinstance(tree, dict)
+        return {str(key): value for key, value in tree.items() if key not in ("defaults", "hydra")}
+
     def options(self, group: str) -> list[str]:
         """List the options of a group."""
         return sorted({file.stem for root in self._roots() for file in (root / group).glob("*.yaml")})
