@@ -128,11 +128,12 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.config.hydra_compose import groups
+    from ragloom.config.conf_folder import conf_folder
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
-    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+    known = {*conf_folder().groups(), "output", "cache", "extensions"}
+    if match and not re.search(r"\s", question) and match[1] in known:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
