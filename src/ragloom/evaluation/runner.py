@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ragloom.assembly import Assembly
 from ragloom.cache.stages import Stages, Unit
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
-from ragloom.config.config import COMPONENTS, Config
+from ragloom.config.config import Config
+from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.usage import BudgetSpent, within
