@@ -20,10 +20,10 @@ from llama_index.core.schema import Document
 from rich.console import Console
 from rich.table import Table
 
-from ragloom import chunking
 from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.components import chunking
+from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import Chunk
-from ragloom.embedding.base import Embedding
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

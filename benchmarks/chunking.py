@@ -77,7 +77,7 @@ def contests(rounds: int) -> list[Contest]:
     from llama_index.core import Document
     from llama_index.core.node_parser import SentenceSplitter, TokenTextSplitter
 
-    from ragloom import chunking
+    from ragloom.components import chunking
     from ragloom.core import tokenizers
 
     tokenizers.load("cl100k_base")  # points tiktoken at the tables that are here

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ragloom.comparison import paired_statistics, significance, student
 from ragloom.comparison.significance import Plan
-from ragloom.embedding.hashed import _Features
+from ragloom.components.embedding.hashing_embedding import _Features
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 Numbers = npt.NDArray[np.float64]

@@ -29,10 +29,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from ragloom.assembly import Assembly
+from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
 from ragloom.config.config import load
 from ragloom.core.nodes import to_node
 from ragloom.errors import RagloomError
-from ragloom.vector_store.server.store import WeaviateVectorStore
 from stores import TOLERANCE, scifact
 from weaviate_servers import Server
 

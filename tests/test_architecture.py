@@ -20,7 +20,7 @@ IDS = [f"{path.parent.name}={path.stem}" for path in YAMLS]
 
 
 def builders(group: str) -> dict[str, object]:
-    module = importlib.import_module(f"ragloom.{group}")
+    module = importlib.import_module(f"ragloom.components.{group}")
     return {
         name: value
         for name, value in vars(module).items()
@@ -36,8 +36,12 @@ def test_yaml_keys_are_its_builders_keys(path: Path) -> None:
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     builder = locate(tree.pop("_target_"), [])
     defaults = set(tree) - {"defaults"}
-    built_in = {"ragloom.judge", "ragloom.llm"} if path.parent.name == "judge" else {f"ragloom.{path.parent.name}"}
-    assert ".".join(builder.__module__.split(".")[:2]) in built_in, "a judge is an LLM"
+    built_in = (
+        {"ragloom.components.judge", "ragloom.components.llm"}
+        if path.parent.name == "judge"
+        else {f"ragloom.components.{path.parent.name}"}
+    )
+    assert ".".join(builder.__module__.split(".")[:3]) in built_in, "a judge is an LLM"
     presets = [name for entry in tree.get("defaults", []) for name in entry if not name.startswith("override ")]
     if not presets:  # a preset only sets what differs; a dataset chooses its source as well
         assert defaults == set(keys_of(builder))

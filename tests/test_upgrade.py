@@ -14,8 +14,8 @@ import pytest
 
 from loopback import OpenAIServer
 from programs import run
-from ragloom import analyzer, chunking, embedding, source, vector_store
 from ragloom.assembly import Assembly
+from ragloom.components import analyzer, chunking, embedding, source, vector_store
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import build, load
 from ragloom.config.fingerprint import digest

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.building import built
 from ragloom.cache.embeddings import is_begun
+from ragloom.components.interface_checks import built
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import Config, build, deepened
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from llama_index.core.ingestion import IngestionPipeline
 
     from ragloom.cache.embeddings.embedding_cache import VectorCache
+    from ragloom.components.dataset.base import Dataset
+    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
     from ragloom.core.usage import Budget
-    from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
     from ragloom.ingestion.pipeline import Cuts
     from ragloom.query.engine import CitedQueryEngine
-    from ragloom.vector_store.interface import Database, Index, IndexInfo
 
 
 _GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
@@ -316,7 +316,7 @@ class Assembly:
                 *(
                     f"budget: {limited} must hold for all that is asked, and {group}={self.config.choices.get(group)} "
                     "does not say what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing is "
-                    "paid, derive it from ragloom.llm.remote.OpenAIChat, which counts, or set no limit"
+                    "paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, which counts, or set no limit"
                     for group in uncounted
                 )
             )

@@ -21,8 +21,8 @@ from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.schema import Document, TextNode
 
 import ragloom.cache.embeddings.database
-import ragloom.chunking as chunkers
-import ragloom.embedding as builders
+import ragloom.components.chunking as chunkers
+import ragloom.components.embedding as builders
 from components.embedding.test_embedding import chunk, measured
 from components.embedding.test_local_embeddings import FakeTransformer
 from loopback import OpenAIServer, edit, status, vector_of
@@ -31,11 +31,11 @@ from ragloom.assembly import Assembly
 from ragloom.cache.embeddings import bypassed
 from ragloom.cache.embeddings.embedding_cache import VectorCache
 from ragloom.cache.embeddings.maintenance import report
+from ragloom.components.embedding.base import Embedding
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
 from ragloom.core.usage import Usage, as_json, collect_usage, saved_dollars
-from ragloom.embedding.base import Embedding
 from ragloom.errors import ServiceError
 
 KEY = "sk-planted-0123456789-abcdef"
@@ -555,6 +555,6 @@ def test_report_names_the_model_and_what_made_its_vectors(tmp_path: Path) -> Non
     assert embedding.cache is not None
     (model,) = report(embedding.cache.cache).models
     assert (model.name, model.entries, model.dimensions) == ("text-embedding-3-small", 4, 8)
-    assert model.made_by["builder"] == "ragloom.embedding.openai"
+    assert model.made_by["builder"] == "ragloom.components.embedding.openai"
     assert model.made_by["code_version"] == 1
     assert model.made_by["server"] == server.base_url

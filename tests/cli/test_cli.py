@@ -198,7 +198,7 @@ def test_multirun_builds_every_index_and_tells_the_worst_status(tmp_path: Path) 
 def test_cfg_job_shows_the_composed_config(tmp_path: Path) -> None:
     done = run("ingest", "--cfg", "job", "chunking=paragraph", cwd=tmp_path)
     assert done.returncode == 0
-    assert "ragloom.chunking.paragraph" in done.stdout
+    assert "ragloom.components.chunking.paragraph" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_installed_command_shares_the_scripts_mains(place: Path) -> None:
 def test_ingest_tells_what_the_store_says_of_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from ragloom.vector_store.lance.writer import LanceWriter
+    from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 
     commit = LanceWriter.commit
     monkeypatch.setattr(

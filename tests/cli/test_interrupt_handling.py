@@ -20,7 +20,7 @@ ROOT = ROOT
 SLOW = """
 import sys, time
 sys.argv[0] = {script!r}
-from ragloom.source.lines import JsonlSource
+from ragloom.components.source.jsonl_source import JsonlSource
 read = JsonlSource.read
 def slow(self, entry):
     time.sleep(0.02)

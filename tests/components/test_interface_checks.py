@@ -14,9 +14,9 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 
 from ragloom.assembly import Assembly
+from ragloom.components.llm.extension_llm import ForeignLLM, guarded
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.llm.foreign import ForeignLLM, guarded
 
 PLAIN = {
     "embedding": (
@@ -32,7 +32,7 @@ PLAIN = {
     "chunking": (
         "from llama_index.core.node_parser import SentenceSplitter",
         "SentenceSplitter()",
-        "chunking.parser.SpanParser",
+        "chunking.base.SpanParser",
     ),
     "analyzer": ("", "object()", "give it a method terms"),
     "source": ("", "None", "source.base.Source"),

@@ -229,7 +229,7 @@ def test_own_hydra_of_the_caller_stays() -> None:
 def test_secret_in_a_yaml_is_refused_and_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "llm").mkdir()
     (tmp_path / "llm" / "mine.yaml").write_text(
-        "_target_: ragloom.llm.extractive\nmax_sentences: 2\napi_key: planted-secret-value\n"
+        "_target_: ragloom.components.llm.extractive\nmax_sentences: 2\napi_key: planted-secret-value\n"
     )
     (line,) = problems("llm=mine", extra_dir=str(tmp_path))
     assert "planted" not in line

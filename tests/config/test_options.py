@@ -6,7 +6,7 @@ import pytest
 from llama_index.core.llms.mock import MockLLM
 
 from fakes import FakeIndex, LetterEmbedding, chunk
-from ragloom.analyzer import multilingual
+from ragloom.components.analyzer import multilingual
 from ragloom.config.config import COMPONENTS, build, load
 from ragloom.config.hydra_compose import options
 from ragloom.errors import ConfigError, DataError, ServiceError

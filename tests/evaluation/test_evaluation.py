@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore
 
 from fakes import chunk
+from ragloom.components.retriever.deeper_ranks import Below
+from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.config.config import load as load_config
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import MetricSettings, Need, measure, need, problems
@@ -34,8 +36,6 @@ from ragloom.evaluation.run_report import Scored, dollars_of
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
 from ragloom.query.engine import Result
-from ragloom.retriever.deeper import Below
-from ragloom.retriever.ranked import Ranked
 
 SETTINGS: MetricSettings = {
     "spans": ["nDCG@3", "R@3", "recall@2", "precision@2", "recall@5tokens"],

@@ -12,10 +12,10 @@ import ragloom.providers.openai_client
 from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
+from ragloom.components.llm.openai_llm import OpenAIChat, sent_tokens
 from ragloom.core.tokenizers import load
 from ragloom.core.usage import Bound, Budget, BudgetSpent, within
 from ragloom.errors import ServiceError
-from ragloom.llm.remote import OpenAIChat, sent_tokens
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 
 import programs
 from evaluation_corpus import DOCUMENTS, evaluate, evaluated, overrides, write_corpus, write_questions
-from ragloom.chunking.parser import SpanParser
-from ragloom.source.base import CannotRead
+from ragloom.components.chunking.base import SpanParser
+from ragloom.components.source.base import CannotRead
 
 pytestmark = pytest.mark.slow
 

@@ -345,7 +345,7 @@ def test_judge_that_is_missing_or_cannot_judge_is_named(overrides: list[str], li
 
 def test_option_that_only_extracts_is_no_judge(tmp_path: Path) -> None:
     (tmp_path / "judge").mkdir()
-    (tmp_path / "judge" / "mine.yaml").write_text("_target_: ragloom.llm.extractive\nmax_sentences: 1\n")
+    (tmp_path / "judge" / "mine.yaml").write_text("_target_: ragloom.components.llm.extractive\nmax_sentences: 1\n")
     with pytest.raises(ConfigError, match="which judge=mine is not"):
         load(["metrics.answers=[correctness]", "answers=true", "judge=mine"], extra_dir=str(tmp_path))
 

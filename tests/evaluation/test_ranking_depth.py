@@ -17,10 +17,10 @@ from components.reranker.test_reranker import save_model, save_tokenizer
 from made import defaults
 from ragloom.assembly import Assembly
 from ragloom.cache.stages import Stages
+from ragloom.components.retriever import deeper_ranks
 from ragloom.config.config import Config, load
 from ragloom.core.records import sha256
 from ragloom.evaluation.runner import Trial, Watch
-from ragloom.retriever import deeper
 
 pytest_plugins = ["store_places"]
 
@@ -134,7 +134,7 @@ def test_no_metric_and_no_prefix_depends_on_which_metrics_are_requested(
     reranker: str,
     retriever: str,
 ) -> None:
-    monkeypatch.setattr(deeper, "BLOCK", 7)  # so that sixty documents have several blocks and steps
+    monkeypatch.setattr(deeper_ranks, "BLOCK", 7)  # so that sixty documents have several blocks and steps
     chosen = [*RETRIEVERS[retriever], "retriever.top_k=6", f"reranker={reranker}"]
     if reranker != "none":
         chosen.append("reranker.top_n=3")

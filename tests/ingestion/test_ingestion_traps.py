@@ -21,10 +21,10 @@ from pydantic import PrivateAttr
 
 from made import make
 from ragloom.assembly import Assembly
+from ragloom.components.embedding.hashing_embedding import HashingEmbedding
+from ragloom.components.vector_store.lancedb_store import index_folder
 from ragloom.config.config import load
-from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.ingestion import IngestSummary, batches
-from ragloom.vector_store.lance import folders
 
 
 class Outage(Exception):
@@ -218,8 +218,8 @@ def test_no_call_brings_all_chunks_at_once(ours: Ours, monkeypatch: pytest.Monke
     pipeline = IngestionPipeline(transformations=[make("chunking", "fixed"), Faulty()], vector_store=Store())
     pipeline.run(documents=[Document(id_=str(number), text=f"text {number}") for number in range(50)])
 
+    from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
     from ragloom.ingestion import write_stage
-    from ragloom.vector_store.lance.writer import LanceWriter
 
     monkeypatch.setattr(batches, "MOST_CHUNKS", 8)
     monkeypatch.setattr(write_stage, "MOST_TOGETHER", 8)
@@ -242,7 +242,7 @@ def test_file_that_is_half_written_never_takes_the_place_of_a_whole_one(
 ) -> None:
     """TRAPS 14: `persist()` writes over the file; killed in the middle it leaves a JSON file of 0 bytes."""
     path = tmp_path / "commits.json"
-    folders.replace_file(path, {"number": 1})
+    index_folder.replace_file(path, {"number": 1})
 
     def crash(*arguments: Any, **named: Any) -> None:
         raise Outage
@@ -251,7 +251,7 @@ def test_file_that_is_half_written_never_takes_the_place_of_a_whole_one(
         patch.setattr(Path, "replace", crash)
         patch.setattr("os.replace", crash)
         with pytest.raises(Outage):
-            folders.replace_file(path, {"number": 2})
+            index_folder.replace_file(path, {"number": 2})
     assert json.loads(path.read_text(encoding="utf-8")) == {"number": 1}
-    folders.replace_file(path, {"number": 3})
+    index_folder.replace_file(path, {"number": 3})
     assert json.loads(path.read_text(encoding="utf-8")) == {"number": 3}

@@ -12,15 +12,15 @@ from llama_index.core.schema import MetadataMode
 
 from ragloom.assembly import Assembly
 from ragloom.cache.stages import Stages
+from ragloom.components.embedding.hashing_embedding import HashingEmbedding
+from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
-from ragloom.embedding.hashed import HashingEmbedding
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cut_before
 from ragloom.ingestion import IngestSummary, State, batches
 from ragloom.ingestion.document_diff import Ledger
-from ragloom.vector_store.lance.writer import LanceWriter
 from store_tools import contents
 
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."

@@ -15,7 +15,8 @@ from llama_index.core.schema import Document
 
 from chunkers import FORMATS, OPTIONS, TEXTS, LetterEmbedding, chunkers, document
 from components.source.test_source import folder
-from ragloom.chunking.parser import SpanParser
+from ragloom.components.chunking.base import SpanParser
+from ragloom.components.source.base import Source
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import SpooledText
 from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
@@ -23,7 +24,6 @@ from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
 from ragloom.process_pool.parent_callbacks import answering
 from ragloom.process_pool.task_queue import Bounds
-from ragloom.source.base import Source
 from told_source import ToldSource
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from made import make
 from ragloom.assembly import Assembly
+from ragloom.components.embedding.base import Embedding, Vectors
+from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall
 from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
-from ragloom.embedding.base import Embedding, Vectors
 from ragloom.ingestion.recall_queries import questions_of, sentence
 from ragloom.providers.failed_batch import Unanswered
-from ragloom.vector_store.lance import approximation, recall
 
 TEXT = "Refunds take ten days to arrive. Dr. Kim answers every letter himself! 환불은 열흘 안에 처리됩니다. Yes."
 
@@ -76,9 +76,9 @@ def test_questions_go_the_query_path_and_what_gives_none_is_zero() -> None:
 
 @pytest.mark.slow
 def test_ingest_measures_recall_and_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (recall, approximation):
+    for module in (ann_recall, ann_index):
         monkeypatch.setattr(module, "FEWEST", 20)
-    monkeypatch.setattr(recall, "QUESTIONS", 24)
+    monkeypatch.setattr(ann_recall, "QUESTIONS", 24)
     folder = tmp_path / "documents"
     folder.mkdir()
     for number in range(40):

@@ -11,12 +11,12 @@ from llama_index.core.llms.mock import MockLLM
 from llama_index.core.schema import QueryBundle
 
 from fakes import FakeIndex, LetterEmbedding, chunk
-from ragloom import reranker, retriever
-from ragloom.analyzer import multilingual
+from ragloom.components import reranker, retriever
+from ragloom.components.analyzer import multilingual
+from ragloom.components.llm.extractive_llm import SentenceLLM
+from ragloom.components.prompt import Prompt
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import DataError, ServiceError
-from ragloom.llm.sentences import SentenceLLM
-from ragloom.prompt import Prompt
 from ragloom.query.engine import CitedQueryEngine
 
 EN = "The frame is covered for ten years. Wear parts are covered for six months."

@@ -13,9 +13,9 @@ import pytest
 import run_folders
 from programs import Done, run
 from ragloom.assembly import Assembly
+from ragloom.components.vector_store.protocols import IndexMissing
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
-from ragloom.vector_store.interface import IndexMissing
 
 TEXTS = {"a": "The chain is oiled once a month.", "b": "The chain is oiled every second day."}
 

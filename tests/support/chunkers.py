@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import Document
 
-from ragloom import chunking
-from ragloom.chunking.parser import SpanParser
+from ragloom.components import chunking
+from ragloom.components.chunking.base import SpanParser
 from ragloom.core.records import Chunk
 
 TOKENIZER = "cl100k_base"

@@ -14,8 +14,8 @@ from llama_index.core.vector_stores import FilterCondition, MetadataFilters
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from pydantic import PrivateAttr
 
-from ragloom.analyzer.base import Analyzer
-from ragloom.analyzer.unicode import Multilingual
+from ragloom.components.analyzer.base import Analyzer
+from ragloom.components.analyzer.multilingual_analyzer import Multilingual
 from ragloom.core.records import Chunk, Hit, chunk_id
 
 

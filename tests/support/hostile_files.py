@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from places import ROOT
-from ragloom import chunking, embedding
-from ragloom.chunking.parser import SpanParser
+from ragloom.components import chunking, embedding
+from ragloom.components.chunking.base import SpanParser
+from ragloom.components.source.base import Source
 from ragloom.core.records import Unreadable
 from ragloom.ingestion.read_stage import Cut, Job, Reading, Same
-from ragloom.source.base import Source
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"

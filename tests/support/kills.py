@@ -24,8 +24,8 @@ from typing import Any
 
 from places import TESTS
 from ragloom.assembly import Assembly
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config.config import load
-from ragloom.vector_store.interface import Index
 from store_tools import contents, ranking, sentence
 
 STAGES = ("start", "append", "manifest", "replace", "delete", "optimise", "between", "done")
@@ -265,11 +265,11 @@ def _ingest(overrides: list[str], path: Path) -> None:
 
 def _mark(board: _Board) -> None:
     """Has the writers tell when they write, and blocks be small."""
-    from ragloom.embedding.hashed import HashingEmbedding
+    from ragloom.components.embedding.hashing_embedding import HashingEmbedding
+    from ragloom.components.vector_store.lancedb_store import writer as lance
+    from ragloom.components.vector_store.weaviate_store.collections import Place
+    from ragloom.components.vector_store.weaviate_store.writer import WeaviateWriter
     from ragloom.ingestion import batches, write_stage
-    from ragloom.vector_store.lance import writer as lance
-    from ragloom.vector_store.server.place import Place
-    from ragloom.vector_store.server.writer import WeaviateWriter
 
     batches.MOST_CHUNKS, write_stage.MOST_TOGETHER = 24, 24
     HashingEmbedding.cheap = False  # looked up and cached as a paid one is

@@ -22,6 +22,6 @@ def make(group: str, option: str, **changed: Any) -> Any:
     """Calls the builder with the yaml's keys, some changed."""
     keys = defaults(group, option)
     assert set(changed) <= set(keys), set(changed) - set(keys)
-    builder = getattr(importlib.import_module(f"ragloom.{group}"), option)
+    builder = getattr(importlib.import_module(f"ragloom.components.{group}"), option)
     given = {"group": group} if "group" in needs_of(builder) else {}
     return builder(**given, **(keys | changed))

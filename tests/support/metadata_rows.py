@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
-from ragloom.vector_store import metadata
-from ragloom.vector_store.lance import conditions
+from ragloom.components.vector_store import metadata_columns
+from ragloom.components.vector_store.lancedb_store import sql_filters
 
 KEYS = ["a", "A", "부서", "page label", "id", "text", "vector", "doc_id", "_node_content", "end", "m_a"]
 KEYS += ["", "x'y", "a.b", "document", "부" * 50]
@@ -101,7 +101,7 @@ def matching(item: MetadataFilter | MetadataFilters, stored: list[dict[str, Any]
 
 def lance_table(folder: Path, stored: list[dict[str, Any]]) -> Any:
     """Makes a LanceDB table of rows of metadata."""
-    tokens = [metadata.tokens(row) for row in stored]
+    tokens = [metadata_columns.tokens(row) for row in stored]
     names = sorted({name for row in tokens for name in row})
     columns = {name: pa.array([row.get(name) for row in tokens], pa.utf8()) for name in names}
     rows = pa.table({"place": list(range(len(stored))), **columns})
@@ -110,6 +110,6 @@ def lance_table(folder: Path, stored: list[dict[str, Any]]) -> Any:
 
 def passing_on_lance(table: Any, item: MetadataFilter | MetadataFilters) -> list[int]:
     """Returns the places of the rows that LanceDB lets pass."""
-    condition = conditions.where(grouped(item), table.schema.names)
+    condition = sql_filters.where(grouped(item), table.schema.names)
     found = table.search().where(condition or "true").limit(None).select(["place"]).to_arrow()
     return sorted(found["place"].to_pylist())

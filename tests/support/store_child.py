@@ -8,7 +8,7 @@ import random
 import sys
 from pathlib import Path
 
-from ragloom.vector_store.interface import Database
+from ragloom.components.vector_store.protocols import Database
 from store_tools import Cut, cut, database, sentence, sync, writer
 
 

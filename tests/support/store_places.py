@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-import ragloom.vector_store as builders
+import ragloom.components.vector_store as builders
 from made import defaults
-from ragloom.vector_store.interface import Database, Index
-from ragloom.vector_store.nodes import NodeStore
+from ragloom.components.vector_store.llama_index_store import NodeStore
+from ragloom.components.vector_store.protocols import Database, Index
 from store_tools import Cut, Words, fresh
 
 STORES = [
@@ -70,7 +70,7 @@ class Place(ABC):
 
 class _Folder(Place):
     def nodes(self, name: str = "nodes") -> NodeStore:
-        from ragloom.vector_store.lance.store import LanceDBVectorStore
+        from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
 
         return LanceDBVectorStore(self.keys["path"], name, Words())
 
@@ -87,7 +87,7 @@ class _OnServer(Place):
         super().__init__(option, {**keys, "collection_prefix": f"T{secrets.token_hex(5)}", "index": index})
 
     def nodes(self, name: str = "nodes") -> NodeStore:
-        from ragloom.vector_store.server.store import WeaviateVectorStore
+        from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
 
         return WeaviateVectorStore(self.database, name)  # type: ignore[arg-type]
 

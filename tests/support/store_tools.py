@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
-import ragloom.vector_store as builders
+import ragloom.components.vector_store as builders
 from made import defaults
+from ragloom.components.vector_store.protocols import Database, Index, ManifestRow, StoredDocumentRow, Writer
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
-from ragloom.vector_store.interface import Database, Index, ManifestRow, StoredDocumentRow, Writer
 
 DIMENSIONS = 16
 

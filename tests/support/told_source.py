@@ -7,8 +7,8 @@ from typing import Any
 
 from llama_index.core.schema import Document
 
+from ragloom.components.source.base import Source
 from ragloom.core.records import Entry
-from ragloom.source.base import Source
 from worker_functions import act
 
 

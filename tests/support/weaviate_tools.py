@@ -8,11 +8,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import ragloom.vector_store as builders
+import ragloom.components.vector_store as builders
 from made import defaults
-from ragloom.vector_store.server.database import WeaviateDatabase
-from ragloom.vector_store.server.place import Place
-from ragloom.vector_store.server.schema import CHUNKS
+from ragloom.components.vector_store.weaviate_store.collections import Place
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+from ragloom.components.vector_store.weaviate_store.schema import CHUNKS
 from store_tools import Words
 from weaviate_servers import Address
 

@@ -1,6 +1,6 @@
 """Pieces of WordprocessingML for the tests of Word documents."""
 
-from ragloom.source.formats import Parsed, parsed
+from ragloom.components.source.readers.file_types import Parsed, parsed
 from source_files import docx_bytes
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ragloom.cache.stages import Stages
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.config.config import Config
     from ragloom.evaluation.runner import Trial
-    from ragloom.vector_store.interface import Index
 
 _LABEL_TOKENS = 8  # that blank lines and a label such as "Passage 12:" add to each passage
 _UNKNOWN = Asked(answer=Answer("?"))  # stands for what is not answered yet

@@ -20,8 +20,8 @@ from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.query.engine import CitedQueryEngine, Result
-    from ragloom.vector_store.interface import Index
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
@@ -167,7 +167,7 @@ def _ingest(assembly: Assembly) -> None:
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
     from ragloom.cli.outdated_index_notice import renewal
-    from ragloom.vector_store.interface import IndexMissing
+    from ragloom.components.vector_store.protocols import IndexMissing
 
     arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
     try:

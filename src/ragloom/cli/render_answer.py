@@ -12,9 +12,9 @@ from ragloom.core.nodes import place, to_chunk
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.core.records import Chunk, Citation
     from ragloom.query.engine import Result
-    from ragloom.vector_store.interface import Index
 
 _EXCERPT = 70
 

@@ -28,11 +28,11 @@ from ragloom.evaluation.ranking_depth import Deepening
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
+    from ragloom.components.retriever.deeper_ranks import Below
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.config.config import Config
     from ragloom.core.gold import Query
     from ragloom.query.engine import CitedQueryEngine
-    from ragloom.retriever.deeper import Below
-    from ragloom.vector_store.interface import Index
 
 RANKING_CODE = 2
 """Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
@@ -139,19 +139,19 @@ class Questions:
     def _below(self, question: str, step: int, known: Set[str]) -> Below:
         from llama_index.core.schema import QueryBundle
 
-        from ragloom.retriever import deeper
+        from ragloom.components.retriever import deeper_ranks
 
         query = QueryBundle(question)
         with self._building:  # building loads models: once, however many threads ask
             self._retriever = self._retriever or self._assembly.retriever(self._index)
         if hasattr(self._retriever, "fused"):
-            return deeper.below(self._retriever, query, step, known)
+            return deeper_ranks.below(self._retriever, query, step, known)
         # A retriever of somebody's own has no arms: it is asked for a longer list, of which what is known is left out.
-        most = deeper.limit(self._top_k, step)
+        most = deeper_ranks.limit(self._top_k, step)
         with self._building:
             longer = self._assembly.retriever(self._index, top_k=most)
         nodes = longer.retrieve(query)
-        return deeper.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
+        return deeper_ranks.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
 
     @functools.cached_property
     def _tokenizer(self) -> Any:

@@ -13,18 +13,18 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages import Stages, Unit
+from ragloom.components.source import file_age
+from ragloom.components.source.base import CannotRead
 from ragloom.config.builder_keys import needs_of
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import SpooledText, whole
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.read_stage import Cut, Job, Readers, Same, bounds_of
-from ragloom.source import settling
-from ragloom.source.base import CannotRead
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.source.base import Source
+    from ragloom.components.source.base import Source
 
 CUT_CODE = 1
 """Raise it when what is kept of a cut document changes: what was kept before is not used then."""
@@ -95,8 +95,8 @@ class KeptCuts:
         paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
-                if not paused and settling.is_young(item.mtime_ns):
-                    settling.pause(settling.now_ns())
+                if not paused and file_age.is_young(item.mtime_ns):
+                    file_age.pause(file_age.now_ns())
                     paused = True
                 yield Job(self._source.refreshed(item) if paused else item)
             elif isinstance(item, Unreadable):

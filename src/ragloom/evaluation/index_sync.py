@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages import Stages, Unit
+from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.records import Entry, Unreadable, canonical_json, sha256
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_results import usage_of
 from ragloom.evaluation.run_report import dollars_of
-from ragloom.vector_store.interface import Index, IndexInfo, IndexMissing
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -202,7 +202,7 @@ def _listed(assembly: Assembly) -> str:
 
 
 def _bytes_hash(source: Any, entry: Entry) -> str:
-    from ragloom.source.base import CannotRead
+    from ragloom.components.source.base import CannotRead
 
     try:
         return sha256(source.read(entry))

@@ -27,7 +27,7 @@ class Found:
     Attributes:
         chunk: what was found.
         score: raw, as the last stage gave it.
-        arms: how it came into the list, as `ragloom.retriever.ranked.Ranked` has it.
+        arms: how it came into the list, as `ragloom.components.retriever.scored_nodes.Ranked` has it.
     """
 
     chunk: Chunk
@@ -41,7 +41,7 @@ class Ranking:
 
     Attributes:
         found: best first: what the reranker ordered, then what stands below its list.
-        ends: lengths after the reranker, and after each step below it (`ragloom.retriever.deeper`).
+        ends: lengths after the reranker, and after each step below it (`ragloom.components.retriever.deeper_ranks`).
         more: whether a further step may find something.
         dropped: ids of chunks that the reranker was given and left out.
         usage: what the question cost, caches aside; see `usage_of`. Steps below cost the metrics, not the config.
@@ -154,7 +154,7 @@ def found_of(nodes: Sequence[NodeWithScore]) -> tuple[Found, ...]:
 
 def result_of(question: str, ranking: Ranking, top_n: int) -> Result:
     """Gives a ranking back as what the config's own search returns, so that it can be answered from."""
-    from ragloom.retriever.ranked import Ranked
+    from ragloom.components.retriever.scored_nodes import Ranked
 
     own = ranking.found[: min(top_n, ranking.reranked)]
     nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]

@@ -14,8 +14,8 @@ from ragloom.core.metric_names import Need
 from ragloom.evaluation.query_results import Found, Ranking, found_of, ranking_of
 
 if TYPE_CHECKING:
+    from ragloom.components.retriever.deeper_ranks import Below
     from ragloom.query.engine import Result
-    from ragloom.retriever.deeper import Below
 
 
 class Deepening:

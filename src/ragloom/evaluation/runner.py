@@ -35,11 +35,11 @@ from ragloom.evaluation.run_report import Scored
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
+    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.core.tokenizers import Tokenizer
-    from ragloom.dataset.base import Checked, Dataset
     from ragloom.ingestion import IngestSummary, Progress
-    from ragloom.vector_store.interface import Index
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
 
 if TYPE_CHECKING:
     from ragloom.core.records import Chunk

@@ -23,8 +23,8 @@ from ragloom.core.records import sha256
 from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:
-    from ragloom.chunking.parser import SpanParser
-    from ragloom.embedding.base import Embedding
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
 
 _WORD = re.compile(r"\w+")
 _STAND_IN = 256

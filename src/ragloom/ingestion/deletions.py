@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragloom.components.vector_store.index_identity import demand_root
+from ragloom.components.vector_store.protocols import IndexMissing
 from ragloom.core.records import FORMAT_KEY, sha256
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-from ragloom.vector_store.identity import demand_root
-from ragloom.vector_store.interface import IndexMissing
 
 if TYPE_CHECKING:
+    from ragloom.components.source.base import Source
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.ingestion.pipeline import Run
-    from ragloom.source.base import Source
-    from ragloom.vector_store.interface import Database, Index
 
 _FORGOTTEN_AT_ONCE = 16
 """Documents whose vectors are looked up together, to be forgotten."""

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
+from ragloom.components.vector_store.protocols import ManifestRow
 from ragloom.core.records import Entry
 from ragloom.errors import DataError
-from ragloom.vector_store.interface import ManifestRow
 
 _PREFIX, _LOCK = "ragloom-ingest-", "lock"
 _YOUNG = 60

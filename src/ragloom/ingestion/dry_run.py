@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
 from ragloom.core.usage import Budget, BudgetSpent, collect_usage
 from ragloom.ingestion.counting_embedding import Asked, Unmade
 from ragloom.ingestion.deletions import checked_root, delete_vanished
@@ -22,14 +23,13 @@ from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import Run
 from ragloom.ingestion.refused_documents import Refusals, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress
-from ragloom.vector_store.interface import IndexMissing, ManifestRow, Writer
 
 if TYPE_CHECKING:
-    from ragloom.chunking.parser import SpanParser
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
+    from ragloom.components.source.base import Source
+    from ragloom.components.vector_store.protocols import Database, Index, StoredDocumentRow
     from ragloom.core.records import Chunk
-    from ragloom.embedding.base import Embedding
-    from ragloom.source.base import Source
-    from ragloom.vector_store.interface import Database, Index, StoredDocumentRow
 
 # As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
 _TEXTS = 3

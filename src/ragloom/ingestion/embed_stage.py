@@ -24,8 +24,8 @@ from ragloom.providers.openai_client import until
 from ragloom.providers.retry import TooManyRefused
 
 if TYPE_CHECKING:
+    from ragloom.components.embedding.base import Embedding, Vectors
     from ragloom.core.records import Chunk
-    from ragloom.embedding.base import Embedding, Vectors
 
 ALWAYS_REFUSED = 10
 """Texts at which the server may fail in any ingest, however small their share."""

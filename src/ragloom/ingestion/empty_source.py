@@ -9,8 +9,8 @@ from ragloom.errors import DataError
 from ragloom.ingestion.summary import IngestSummary
 
 if TYPE_CHECKING:
+    from ragloom.components.source.base import Source
     from ragloom.ingestion.pipeline import Run
-    from ragloom.source.base import Source
 
 
 class NothingToIndex(DataError):

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ragloom.components.source import file_age
+from ragloom.components.source.base import STILL_WRITTEN, shown
+from ragloom.components.vector_store.protocols import ManifestRow, Writer
 from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import DataError
@@ -25,15 +28,12 @@ from ragloom.ingestion.read_stage import Cut, Job, Readers, Same, refusal
 from ragloom.ingestion.refused_documents import Refusals
 from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
 from ragloom.ingestion.write_stage import Stored, Storing
-from ragloom.source import settling
-from ragloom.source.base import STILL_WRITTEN, shown
-from ragloom.vector_store.interface import ManifestRow, Writer
 
 if TYPE_CHECKING:
-    from ragloom.chunking.parser import SpanParser
-    from ragloom.embedding.base import Embedding
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
+    from ragloom.components.source.base import Source
     from ragloom.process_pool.task_queue import Bounds
-    from ragloom.source.base import Source
 
 TOUCHED_AT_ONCE = 1024
 """Unchanged documents whose new sizes and times are written together."""
@@ -206,11 +206,11 @@ class Run:
         for job, found in run(self._jobs()):
             if isinstance(found, Changing):
                 del self._reading[job.entry.id]
-                self._postpone(job.entry, settling.now_ns())
+                self._postpone(job.entry, file_age.now_ns())
             else:
                 yield job, found
         if self._youngest is not None and self.summary.stopped is None:
-            settling.pause(self._youngest)
+            file_age.pause(self._youngest)
             yield from run(self._postponed())
 
     def _spent(self, error: object) -> None:
@@ -221,7 +221,7 @@ class Run:
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return
-            if settling.is_young(entry.mtime_ns):
+            if file_age.is_young(entry.mtime_ns):
                 self._postpone(entry, entry.mtime_ns or 0)
             else:
                 yield self._job(entry, row)
@@ -236,12 +236,12 @@ class Run:
                 self.summary.stopped = INTERRUPTED
                 return
             entry = self.source.refreshed(listed)
-            if entry != listed and settling.is_young(entry.mtime_ns, settling.STILL_NS):
+            if entry != listed and file_age.is_young(entry.mtime_ns, file_age.STILL_NS):
                 self._state.read += 1
                 self._state.bytes_read += listed.size
                 self._unreadable(Unreadable(shown(entry.location), STILL_WRITTEN))
             else:
-                if settling.is_young(entry.mtime_ns):
+                if file_age.is_young(entry.mtime_ns):
                     self._racy.add(entry.id)
                 yield self._job(entry, row)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
+from ragloom.components.source.base import CannotRead, FileChanged, shown
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import SpooledText
 from ragloom.core.native_threads import finished_before_exit
@@ -26,13 +27,12 @@ from ragloom.process_pool.parent_callbacks import ask
 from ragloom.process_pool.pool import Workers
 from ragloom.process_pool.results import Done
 from ragloom.process_pool.task_queue import Bounds
-from ragloom.source.base import CannotRead, FileChanged, shown
 
 if TYPE_CHECKING:
     from llama_index.core.schema import Document
 
-    from ragloom.chunking.parser import SpanParser
-    from ragloom.source.base import Source
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.source.base import Source
 
 _ITEMS_EACH = 64
 """Documents in flight for each worker."""
@@ -154,7 +154,7 @@ class Reading:
 
     def load(self) -> None:
         """Imports and loads what reading needs, so that workers share it."""
-        from ragloom.source import json_values, markup, paged, tabular, word  # noqa: F401
+        from ragloom.components.source.readers import csv_json, docx, html, json_values, pdf  # noqa: F401
 
         list(self._chunking.spans("Ready."))
 

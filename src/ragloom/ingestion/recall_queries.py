@@ -16,8 +16,8 @@ import numpy as np
 from ragloom.core.records import sha256
 
 if TYPE_CHECKING:
-    from ragloom.embedding.base import Embedding
-    from ragloom.vector_store.interface import Questions
+    from ragloom.components.embedding.base import Embedding
+    from ragloom.components.vector_store.protocols import Questions
 
 _LOOKED_AT = 4000
 """Characters of a chunk; sentencex's time grows with the square of a paragraph's length."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ragloom.vector_store.interface import Database
+from ragloom.components.vector_store.protocols import Database
 
 KEY = "refused"
 """Under which a commit's summary has them."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from ragloom.components.vector_store.protocols import Recovered
 from ragloom.core.records import DocumentWarning, Skipped, Unreadable
 from ragloom.core.usage import Usage
-from ragloom.vector_store.interface import Recovered
 
 MOST_KEPT = 10_000
 """Unreadable and skipped items and warnings that a summary names; all are counted."""

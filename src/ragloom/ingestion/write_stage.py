@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.components.vector_store.protocols import ManifestRow
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.ingestion.batches import Block, Incoming
-from ragloom.vector_store.interface import ManifestRow
 
 if TYPE_CHECKING:
-    from ragloom.vector_store.interface import Writer
+    from ragloom.components.vector_store.protocols import Writer
 
 MOST_TOGETHER = 8192
 """Chunks that are appended in one call, when so many are ready."""

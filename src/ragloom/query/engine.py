@@ -21,6 +21,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from ragloom.components.prompt import Prompt, Prompted
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk, Citation
@@ -28,7 +29,6 @@ from ragloom.core.text_normalization import whole_characters
 from ragloom.core.timing import collect, timed
 from ragloom.core.usage import Usage, collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.prompt import Prompt, Prompted
 from ragloom.query.citations import verify
 from ragloom.query.citations.abstention import abstains
 

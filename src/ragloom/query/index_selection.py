@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ragloom.components.vector_store.index_identity import demand_root
+from ragloom.components.vector_store.protocols import IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
-from ragloom.vector_store.identity import demand_root
-from ragloom.vector_store.interface import IndexMissing
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.vector_store.interface import Index, IndexInfo
+    from ragloom.components.vector_store.protocols import Index, IndexInfo
 
 _READ_BY = ("vector_store", *fingerprint.QUERY_GROUPS)
 """The groups whose code reads an index."""

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ragloom.analyzer as builders
+import ragloom.components.analyzer as builders
 from places import TESTS
-from ragloom.analyzer.base import Analyzer
-from ragloom.analyzer.stemming import STOP_WORDS
+from ragloom.components.analyzer.base import Analyzer
+from ragloom.components.analyzer.english_analyzer import STOP_WORDS
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError
 

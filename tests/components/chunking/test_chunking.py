@@ -21,8 +21,8 @@ from chunkers import (
     texts_of,
 )
 from places import ROOT, TESTS
-from ragloom import chunking
-from ragloom.chunking.windows import token_windows
+from ragloom.components import chunking
+from ragloom.components.chunking.fixed_chunker import token_windows
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError
 
@@ -364,7 +364,7 @@ def _yaml_values(option: str) -> dict[str, Any]:
 
     file = ROOT / "conf" / "chunking" / f"{option}.yaml"
     values: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(file))  # type: ignore[assignment]
-    assert values.pop("_target_") == f"ragloom.chunking.{option}"
+    assert values.pop("_target_") == f"ragloom.components.chunking.{option}"
     return values
 
 

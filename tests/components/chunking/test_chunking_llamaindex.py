@@ -140,7 +140,7 @@ def test_chunkers_print_nothing_and_do_without_nltk() -> None:
 
     code = (
         "import sys; from ragloom.config.config import build, load; from llama_index.core import Document\n"
-        "from ragloom.embedding import hashing\n"
+        "from ragloom.components.embedding import hashing\n"
         "given = {'embedding': hashing(dimensions=64, embedded_metadata=[], batch_size=64)}\n"
         "for option in ('fixed', 'recursive', 'paragraph', 'semantic', 'hybrid'):\n"
         "    (config,) = load([f'chunking={option}'])\n"

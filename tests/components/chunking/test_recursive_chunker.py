@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from chunkers import TEXTS, check_exact, document, texts_of
-from ragloom import chunking
-from ragloom.chunking.separators import SeparatorCutter
+from ragloom.components import chunking
+from ragloom.components.chunking.recursive_chunker import SeparatorCutter
 from ragloom.core.outline import Outline
 from ragloom.core.tokenizers import load
 

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chunkers import WORDY_TEXTS, chunkers, texts_of
-from ragloom.chunking.measure import Measure
-from ragloom.chunking.units import Unit, pack, tokens
+from ragloom.components.chunking.structural_units import Unit, pack, tokens
+from ragloom.components.chunking.token_counts import Measure
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, Offsets, Tokenizer, load
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ragloom import dataset
 from ragloom.assembly import Assembly
+from ragloom.components import dataset
+from ragloom.components.dataset.base import Dataset
 from ragloom.config.config import load
 from ragloom.core import squad_format
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.text_normalization import normalised, shifted
-from ragloom.dataset.base import Dataset
 from ragloom.errors import ConfigError, DataError
 
 TEXT = "One day. Same words. Two days. Same words. End."

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
+from ragloom.components.dataset.base import Checked
 from ragloom.config.config import load
-from ragloom.dataset.base import Checked
 from shared import SHARED, needs_data
 
 pytestmark = pytest.mark.data

@@ -20,13 +20,13 @@ from llama_index.core.instrumentation.event_handlers.base import BaseEventHandle
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import MetadataMode, TextNode
 
-import ragloom.embedding as builders
-import ragloom.embedding.hashed as hashed
+import ragloom.components.embedding as builders
+import ragloom.components.embedding.hashing_embedding as hashed
 from made import defaults, make
 from places import ROOT, TESTS
+from ragloom.components.embedding.base import Embedding, Vectors
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
-from ragloom.embedding.base import Embedding, Vectors
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.providers.openai_client import Usage
 

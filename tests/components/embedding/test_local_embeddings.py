@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llama_index.core.schema import TextNode
 
-import ragloom.embedding as builders
+import ragloom.components.embedding as builders
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from made import make
+from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import canonical_json, sha256
-from ragloom.embedding.base import Embedding
 from ragloom.errors import ConfigError, DataError
 from shared import SHARED, needs_data, needs_model
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ragloom.embedding as builders
+import ragloom.components.embedding as builders
 import ragloom.providers.openai_client
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
 from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load
-from ragloom.embedding.remote import OpenAIEmbedding
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.providers.openai_client import Usage
 

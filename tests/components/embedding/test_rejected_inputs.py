@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.embedding.apart import Apart, make_apart
+from ragloom.components.embedding.rejected_inputs import Apart, make_apart
 from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
 from ragloom.providers.openai_client import ONCE
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, TextBlock
 
-from ragloom.analyzer import multilingual
+from ragloom.components.analyzer import multilingual
+from ragloom.components.llm.extractive_llm import SentenceLLM, split_sentences
 from ragloom.core.prompt_blocks import NO_ANSWER, PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError
-from ragloom.llm.sentences import SentenceLLM, split_sentences
 from ragloom.query.citations import verify
 
 WARRANTY = "# Warranty\n\nThe frame is covered for ten years. Wear parts are covered for six months.\n\nCall us."

@@ -17,14 +17,14 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
 from llama_index.core.schema import NodeWithScore, TextNode
 
-import ragloom.llm as builders
+import ragloom.components.llm as builders
 import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
+from ragloom.components.llm.openai_llm import OpenAIChat
 from ragloom.core.prompt_blocks import PassageBlock
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.llm.remote import OpenAIChat
 from ragloom.providers.openai_client import Usage
 
 KEY = "sk-planted-0123456789abcdef"

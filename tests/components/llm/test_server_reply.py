@@ -15,17 +15,17 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from fakes import FakeIndex, chunk
 from loopback import Fault, OpenAIServer, edit, raw, status
 from made import make
-from ragloom import retriever
+from ragloom.components import retriever
+from ragloom.components.llm.openai_llm import OpenAIChat
+from ragloom.components.llm.reasoning import Separator
+from ragloom.components.prompt import Prompt
+from ragloom.components.reranker import none
+from ragloom.components.reranker.llm_reranker import Listwise
 from ragloom.config.config import load as load_config
 from ragloom.core.prompt_blocks import ending_note, has_failed, reasoning_of
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.llm.reasoning import Separator
-from ragloom.llm.remote import OpenAIChat
-from ragloom.prompt import Prompt
 from ragloom.query.engine import CitedQueryEngine, Result
-from ragloom.reranker import none
-from ragloom.reranker.listwise import Listwise
 
 SENTENCE = "The frame is covered for five years from the day of purchase."
 TEXT = f'{SENTENCE} [1]\n\n[1] "{SENTENCE}"'

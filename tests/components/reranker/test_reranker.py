@@ -17,13 +17,13 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
-import ragloom.reranker as builders
-import ragloom.retriever as retrievers
+import ragloom.components.reranker as builders
+import ragloom.components.retriever as retrievers
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from ragloom.components.reranker.llm_reranker import first_tokens, ranking
+from ragloom.components.reranker.mmr_reranker import select
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.reranker.listwise import first_tokens, ranking
-from ragloom.reranker.marginal import select
 
 TEXTS = ["apple pie", "apple pie with bread", "zebra crossing", "bread of the baker", "pie", "a zebra eats an apple"]
 CHUNKS = [chunk(f"{number}.md", 0, text, heading="Food > Sweet") for number, text in enumerate(TEXTS)]
@@ -258,7 +258,7 @@ def test_cross_encoder_by_name_scores_as_from_a_folder(model, tmp_path):
     from fastembed.common.model_description import ModelSource
     from fastembed.rerank.cross_encoder import TextCrossEncoder
 
-    from ragloom.reranker.pairs import PairModel
+    from ragloom.components.reranker.cross_encoder_reranker import PairModel
 
     for name in ("model.onnx", "tokenizer.json"):
         (tmp_path / name).write_bytes((model / name).read_bytes())

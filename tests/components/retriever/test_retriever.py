@@ -14,15 +14,15 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import QueryBundle
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 
-import ragloom.reranker as rerankers
-import ragloom.retriever as builders
+import ragloom.components.reranker as rerankers
+import ragloom.components.retriever as builders
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from ragloom.components.retriever.filter_config import OPERATORS, metadata_filters
+from ragloom.components.retriever.fusion import ordered, reciprocal_rank, weighted_score
+from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.core.records import Hit
 from ragloom.core.timing import collect
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.retriever.filters import OPERATORS, metadata_filters
-from ragloom.retriever.fusion import ordered, reciprocal_rank, weighted_score
-from ragloom.retriever.ranked import Ranked
 
 HYBRID = {
     "top_k": 10,

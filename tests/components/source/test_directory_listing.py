@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.source.test_source import folder
+from ragloom.components.source.base import CannotRead, Listed
+from ragloom.components.source.directory_listing import matches
 from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
-from ragloom.source.base import CannotRead, Listed
-from ragloom.source.listing import matches
 
 
 def tree(root: Path, *names: str) -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.encoding import decoded
+from ragloom.components.source.readers.file_types import parsed
 from ragloom.core.text_normalization import normalised
-from ragloom.source.base import CannotRead
-from ragloom.source.decoding import decoded
-from ragloom.source.formats import parsed
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"
 GERMAN = "## können\n\nkönnen\n\näöüß\n"

@@ -12,12 +12,12 @@ import pytest
 
 from ragloom.assembly import Assembly
 from ragloom.cache.stages import Stages
+from ragloom.components.source import base, file_age
 from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
 from ragloom.evaluation.chunk_cache import cut_before
 from ragloom.ingestion import IngestSummary
 from ragloom.ingestion.read_stage import Job, Reading
-from ragloom.source import base, settling
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -40,8 +40,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(settling, "now_ns", lambda: made.now)
-    monkeypatch.setattr(settling, "sleep", made.sleep)
+    monkeypatch.setattr(file_age, "now_ns", lambda: made.now)
+    monkeypatch.setattr(file_age, "sleep", made.sleep)
     return made
 
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.source.test_source import values
-from ragloom import source
+from ragloom.components import source
+from ragloom.components.source.base import CannotRead, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
-from ragloom.source.base import CannotRead, Source
 
 
 def jsonl(path: Path, content: bytes | str, **changed: Any) -> Source:

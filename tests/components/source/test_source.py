@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-import ragloom
-from places import ROOT, TESTS
-from ragloom import source
+from places import ROOT, SAMPLE, TESTS
+from ragloom.components import source
+from ragloom.components.source.base import CannotRead, Source
 from ragloom.core.records import FORMAT_KEY, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
-from ragloom.source.base import CannotRead, Source
 from source_files import docx_bytes, pdf_bytes
 
 CONF = ROOT / "conf" / "source"
@@ -21,7 +20,7 @@ GOLDEN = TESTS / "golden" / "source.json"
 
 def values(option: str, **changed: Any) -> dict[str, Any]:
     keys = yaml.safe_load((CONF / f"{option}.yaml").read_text(encoding="utf-8"))
-    assert keys.pop("_target_") == f"ragloom.source.{option}"
+    assert keys.pop("_target_") == f"ragloom.components.source.{option}"
     return keys | changed
 
 
@@ -89,7 +88,7 @@ def test_sample_is_nine_korean_and_english_documents_with_all_that_is_hard() -> 
     assert len(found) == 9
     assert {metadata[FORMAT_KEY] for _, metadata in found.values()} == {"markdown", "html", "text", "csv", "json"}
     assert "\u200d" in texts["ko/safety.md"]  # an emoji with joiners
-    raw = (Path(ragloom.__file__).parent / "sample" / "en" / "refunds.txt").read_bytes()
+    raw = (SAMPLE / "en" / "refunds.txt").read_bytes()
     assert raw.count(b"\r\n") == raw.count(b"\n") > 5  # git must not have changed it: see .gitattributes
     assert "\r" not in texts["en/refunds.txt"]
     repeated = "Questions? Call the Moonlight desk at 1588-0000 on weekdays from 9:00 to 18:00."

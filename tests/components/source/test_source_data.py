@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.source.test_source import folder
+from ragloom.components.source.base import CannotRead
 from ragloom.core.records import Entry, Unreadable
-from ragloom.source.base import CannotRead
 from shared import SHARED, needs_data
 
 DOCUMENTS = SHARED / "data" / "documents"

@@ -11,14 +11,14 @@ from ragloom.assembly import Assembly
 from ragloom.cli.console import console
 from ragloom.cli.ingest import print_summary, summary_json
 from ragloom.cli.render_dry_run import estimate_json, print_estimate
+from ragloom.components.source.base import new_document
+from ragloom.components.source.readers import file_types
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.chunk_cache import cut_from, cut_json
 from ragloom.ingestion.read_stage import Cut
-from ragloom.source import formats
-from ragloom.source.base import new_document
 
-PLAIN = formats._READERS["text"]
+PLAIN = file_types._READERS["text"]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def assembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assembly:
         warnings += ["line 2 is lost", "its encoding\nis a guess"]
         return PLAIN(content, metadata, warnings)
 
-    monkeypatch.setitem(formats._READERS, "text", reader)
+    monkeypatch.setitem(file_types._READERS, "text", reader)
     for name in ("a.txt", "b.txt"):
         (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "docs" / name).write_text(f"The text of {name}.")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from components.source.test_source import documents, values
-from ragloom import source
 from ragloom.assembly import Assembly
+from ragloom.components import source
+from ragloom.components.source.base import CannotRead, Source
 from ragloom.config.config import load
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
-from ragloom.source.base import CannotRead, Source
 
 
 def squad(folder: Path, contexts: list[str], document: Any = "context", **changed: Any) -> Source:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ragloom.components.vector_store.protocols import Database, Index
 from ragloom.core import file_backed_text
 from ragloom.errors import ServiceError
-from ragloom.vector_store.interface import Database, Index
 from store_tools import Cut, cut, database, write, writer
 
 LONG = "하나 둘 셋 넷 다섯 여섯\r\n" * 20

@@ -22,9 +22,9 @@ from metadata_rows import (
     sought,
     values,
 )
+from ragloom.components.vector_store import filter_tree, metadata_columns
+from ragloom.components.vector_store.lancedb_store import sql_filters
 from ragloom.errors import DataError
-from ragloom.vector_store import metadata, predicates
-from ragloom.vector_store.lance import conditions
 from store_tools import cut, database, fresh, write, writer
 
 
@@ -56,28 +56,28 @@ def test_every_operator_on_one_key_matches_what_the_reference_matches(
 @given(st.lists(integers | floats.filter(lambda value: value == value), min_size=2, max_size=2))
 def test_tokens_of_numbers_are_ordered_as_the_numbers(pair: list[Any]) -> None:
     left, right = pair
-    first, second = metadata.token(left).encode(), metadata.token(right).encode()
+    first, second = metadata_columns.token(left).encode(), metadata_columns.token(right).encode()
     assert (first < second, first == second) == (left < right, left == right)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8")) | st.text("부_a", min_size=35, max_size=60), unique=True))
 def test_columns_of_different_keys_differ_need_no_quoting_and_are_never_too_long(keys: list[str]) -> None:
-    names = [metadata.column(key) for key in keys]
+    names = [metadata_columns.column(key) for key in keys]
     assert len(set(names)) == len(keys)
     assert all(name.replace("_", "a").isalnum() and name.isascii() and name.islower() for name in names)
     assert all(len(name) <= 230 for name in names)  # Weaviate's limit
 
 
 def test_column_of_a_key_that_would_make_too_long_a_name_is_no_other_keys_column() -> None:
-    assert metadata.column("a" * 228) == "m_" + "a" * 228
-    digest = metadata.column("a" * 229)
+    assert metadata_columns.column("a" * 228) == "m_" + "a" * 228
+    digest = metadata_columns.column("a" * 229)
     assert (len(digest), digest[:3], digest.count("_") % 2) == (67, "m__", 0)
-    assert metadata.column("a" * 230) != digest
+    assert metadata_columns.column("a" * 230) != digest
 
 
 @given(st.dictionaries(st.text(), values))
 def test_metadata_comes_back_from_json_as_it_was(stored: dict[str, Any]) -> None:
-    back = json.loads(metadata.to_json(stored, "a document"))
+    back = json.loads(metadata_columns.to_json(stored, "a document"))
     assert repr(back) == repr(stored)
 
 
@@ -87,7 +87,7 @@ NOT_JSON = [(1, 2), {1: "a"}, b"bytes", {"a": {1}}, [object()], 10**5000, Path("
 @pytest.mark.parametrize("value", NOT_JSON, ids=lambda value: type(value).__name__)
 def test_metadata_that_json_would_change_is_refused_by_name(value: Any) -> None:
     with pytest.raises(DataError, match=r"metadata 'when' of docs/a.md must be text"):
-        metadata.to_json({"fine": 1, "when": value}, "docs/a.md")
+        metadata_columns.to_json({"fine": 1, "when": value}, "docs/a.md")
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_filter_that_holds_sql_matches_only_its_text(tmp_path: Path) -> None:
 
 
 def test_filters_nested_too_deep_are_refused_rather_than_misread() -> None:
-    item = nested(MetadataFilter(key="a", value=1), predicates.MAX_DEPTH + 1)
+    item = nested(MetadataFilter(key="a", value=1), filter_tree.MAX_DEPTH + 1)
     with pytest.raises(DataError, match="nested more than 16 deep"):
-        conditions.where(item, ["m_a"])
+        sql_filters.where(item, ["m_a"])
 
 
 def test_deepest_allowed_filter_is_evaluated(tmp_path: Path) -> None:
-    item = nested(MetadataFilter(key="a", value=1), predicates.MAX_DEPTH)
+    item = nested(MetadataFilter(key="a", value=1), filter_tree.MAX_DEPTH)
     stored = [{"a": 1}, {"a": 2}]
     assert passing(tmp_path, stored, item) == matching(item, stored)
 
@@ -159,7 +159,7 @@ def test_filter_value_with_half_a_surrogate_pair_is_refused_by_key() -> None:
     for value in ("\ud800", ["a", "b\udfff"]):
         item = grouped(MetadataFilter(key="city", operator=FilterOperator.IN, value=value))
         with pytest.raises(DataError, match="filter on 'city' holds half a surrogate pair"):
-            conditions.where(item, ["m_city"])
+            sql_filters.where(item, ["m_city"])
 
 
 def test_half_a_surrogate_pair_is_refused_by_document(tmp_path: Path) -> None:

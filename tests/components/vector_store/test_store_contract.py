@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from places import TESTS
+from ragloom.components.vector_store.protocols import IndexMissing
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.vector_store.interface import IndexMissing
 from store_tools import contents, cut, ranking, sentence, vectors, write, writer
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def test_open_sees_the_newest_commit_of_another_process(place: "Place") -> None:
     place.fresh(CORPUS)
     assert place.database.open("corpus-1").info.version == 1
     program = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); import ragloom.vector_store as builders\n"
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import ragloom.components.vector_store as builders\n"
         "from store_tools import *\n"
         "place = getattr(builders, sys.argv[2])(Words(), **json.loads(sys.argv[3]))\n"
         "with writer(place) as w: write(w, [cut('new.md', 'zebra')]); w.commit({})\n"

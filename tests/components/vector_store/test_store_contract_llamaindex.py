@@ -21,9 +21,9 @@ from llama_index.core.schema import (
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
+from ragloom.components.vector_store.llama_index_store import NodeStore
 from ragloom.core.nodes import to_node
 from ragloom.errors import ConfigError, DataError
-from ragloom.vector_store.nodes import NodeStore
 from store_tools import BruteForce, Words, cut, node, of, ranking, vectors, with_vector, writer
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 
+from ragloom.components.vector_store.protocols import Index
 from ragloom.errors import DataError
-from ragloom.vector_store.interface import Index
 from store_tools import (
     BruteForce,
     assert_same_ranking,

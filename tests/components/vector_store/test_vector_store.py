@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ragloom.vector_store as builders
+import ragloom.components.vector_store as builders
 from places import TESTS
+from ragloom.components.vector_store.lancedb_store import index_folder
+from ragloom.components.vector_store.lancedb_store.id_filter import Seen
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import DataError
-from ragloom.vector_store.lance import folders
-from ragloom.vector_store.lance.seen import Seen
 from store_tools import cut, database, fresh, ranking, sentence, sync, vectors, write, writer
 
 GOLDEN = TESTS / "golden" / "vector_store.json"
@@ -28,7 +28,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def test_group_and_records_are_imported_without_the_engine() -> None:
-    program = "import sys, ragloom.vector_store, ragloom.vector_store.interface; print({'lancedb', 'weaviate'} & {*sys.modules})"
+    program = "import sys, ragloom.components.vector_store, ragloom.components.vector_store.protocols; print({'lancedb', 'weaviate'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
 
 
@@ -74,12 +74,12 @@ def test_commit_older_than_a_week_survives_the_maintenance_of_the_next(
     """TRAPS 32: `optimize()` removes versions of 7 days and older by itself, the one that queries read included."""
     from datetime import timedelta
 
-    from ragloom.vector_store.lance import tables
+    from ragloom.components.vector_store.lancedb_store import tables
 
     place = database(tmp_path)
     index = fresh(tmp_path, CORPUS)
     expected = ranking(index.lexical("w1 w2", 99))
-    monkeypatch.setattr(folders.IndexFolder, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(index_folder.IndexFolder, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt), writer(place) as writing:
         sync(writing, {"other.md": cut("other.md", "w1")})
     assert ranking(place.open("corpus-1").lexical("w1 w2", 99)) == expected
@@ -110,9 +110,9 @@ def test_size_is_that_of_all_files_and_delete_removes_every_byte(tmp_path: Path)
 def test_index_opened_before_a_rebuild_keeps_its_commit(tmp_path: Path) -> None:
     before = fresh(tmp_path, CORPUS)
     expected = ranking(before.lexical("w1 w2", 99))
-    was = folders.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"]
+    was = index_folder.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"]
     assert database(tmp_path).rebuild("corpus-1").version == 2
-    assert folders.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"] > was  # it was built anew
+    assert index_folder.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"] > was  # it was built anew
     assert ranking(before.lexical("w1 w2", 99)) == expected
     assert ranking(database(tmp_path).open("corpus-1").lexical("w1 w2", 99)) == expected
 
@@ -123,7 +123,7 @@ def test_rebuild_that_was_killed_leaves_the_commit_as_it_was_and_an_ingest_goes_
     place = database(tmp_path)
     expected = ranking(fresh(tmp_path, CORPUS).lexical("w1 w2", 99))
     with monkeypatch.context() as patch:
-        patch.setattr(folders.IndexFolder, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(index_folder.IndexFolder, "record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             place.rebuild("corpus-1")
     assert place.open("corpus-1").info.version == 1

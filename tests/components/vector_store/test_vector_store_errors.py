@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ragloom.components.vector_store.lancedb_store.tables import engine
 from ragloom.errors import DataError, RagloomError, ServiceError
-from ragloom.vector_store.lance.tables import engine
 from store_tools import cut, database, fresh, writer
 
 CORPUS = {f"{n}.md": cut(f"{n}.md", f"text number {n}", n=n) for n in range(8)}

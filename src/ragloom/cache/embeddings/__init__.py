@@ -4,9 +4,9 @@
     <path>/vectors.damaged.sqlite   a file that was damaged and set aside; `cache verify` takes back what it still holds
     <path>/vectors.lock             held while the file is opened or set aside
 
-An entry's key is the whole identity of what made the vector (see `ragloom.embedding.base.Embedding.use_cache`) and the
-SHA-256 of exactly the text that was sent; the text itself is not stored. Each entry carries a checksum over all of it:
-what is damaged is a counted miss, never a wrong vector.
+An entry's key is the whole identity of what made the vector (see `Embedding.use_cache`) and the SHA-256 of exactly
+the text that was sent; the text itself is not stored. Each entry carries a checksum over all of it: what is damaged
+is a counted miss, never a wrong vector.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def delete(request: Request) -> int:
         ConfigError: an alias names it, and `--with-aliases` was not given.
         DataError: there is none of that name.
     """
-    from ragloom.vector_store.interface import IndexMissing
+    from ragloom.components.vector_store.protocols import IndexMissing
 
     name = request.options.index
     if not request.database.has(name):

@@ -13,8 +13,8 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
+    from ragloom.components.vector_store.protocols import Database, IndexInfo
     from ragloom.config.config import Config
-    from ragloom.vector_store.interface import Database, IndexInfo
 
 
 @dataclass
@@ -74,8 +74,8 @@ class Request:
             DataError: there is none of that name.
             ConfigError: the command's source is another corpus, or lies elsewhere.
         """
+        from ragloom.components.vector_store.index_identity import demand_root
         from ragloom.config.config import build
-        from ragloom.vector_store.identity import demand_root
 
         info = self.named(name)
         if any(item.startswith(("source=", "source.")) for item in self.options.overrides):

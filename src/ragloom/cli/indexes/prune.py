@@ -14,8 +14,8 @@ from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.options import Request
+    from ragloom.components.vector_store.protocols import IndexInfo
     from ragloom.config.config import Config
-    from ragloom.vector_store.interface import IndexInfo
 
 _NO_KEEP = "the config of this command"
 

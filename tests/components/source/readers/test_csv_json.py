@@ -3,9 +3,9 @@
 import pytest
 
 from places import CASES
-from ragloom.source.base import CannotRead
-from ragloom.source.formats import Parsed, parsed
-from ragloom.source.json_values import MAX_DEPTH, is_deeper
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers.file_types import Parsed, parsed
+from ragloom.components.source.readers.json_values import MAX_DEPTH, is_deeper
 
 CASES = CASES
 

@@ -3,8 +3,8 @@
 import pytest
 
 from places import CASES
-from ragloom.source.formats import Parsed, parsed
-from ragloom.source.word_symbols import symbol_shown, symbols_shown
+from ragloom.components.source.readers.docx_symbol_fonts import symbol_shown, symbols_shown
+from ragloom.components.source.readers.file_types import Parsed, parsed
 from source_files import docx_bytes
 from word_files import cell, para, read, row, run, shown, styled, table
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.source.word_numerals import numeral
+from ragloom.components.source.readers.docx_number_formats import numeral
 from word_files import cell, definition, instance, level, para, read, row, run, shown, styled, table
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragloom.source import paged, word_package
-from ragloom.source.base import CannotRead
-from ragloom.source.formats import parsed
-from ragloom.source.paged import rejoined
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers import docx_package, pdf
+from ragloom.components.source.readers.file_types import parsed
+from ragloom.components.source.readers.pdf import rejoined
 from source_files import docx_bytes, pdf_bytes, zip_bytes
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
@@ -136,7 +136,7 @@ def test_pdf_words_cut_at_line_ends_are_joined_as_the_document_writes_them(page:
 def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """PDFium is not thread-safe: two readers at once can crash the process or mix texts."""
     files = [pdf_bytes([[f"file {number} page {page}"] for page in range(5)]) for number in range(8)]
-    reading, inside, together = paged._pages, [0], []
+    reading, inside, together = pdf._pages, [0], []
 
     def watched(content: bytes, warnings: list[str]) -> list[str]:
         inside[0] += 1
@@ -146,7 +146,7 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
         inside[0] -= 1
         return pages
 
-    monkeypatch.setattr(paged, "_pages", watched)
+    monkeypatch.setattr(pdf, "_pages", watched)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda content: text_of("a.pdf", content), files))
     assert found == ["\f".join(f"file {n} page {p}" for p in range(5)) for n in range(len(files))]
@@ -342,7 +342,7 @@ def test_docx_lists_count_by_level_and_restart() -> None:
 
 
 def test_docx_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_package, "MAX_XML_BYTES", 1_000_000)
+    monkeypatch.setattr(docx_package, "MAX_XML_BYTES", 1_000_000)
     content = docx_bytes(f"<w:p>{run('x' * 2_000_000)}</w:p>")
     assert len(content) < 10_000
     with pytest.raises(CannotRead, match="unpacks to over 1 MB of XML"):

@@ -24,14 +24,14 @@ from chunkers import check_exact
 from components.source.test_jsonl_source import jsonl
 from components.source.test_source import folder
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
+from ragloom.components.source.base import CannotRead, Listed, Source
+from ragloom.components.source.jsonl_source import _Seen
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
 from ragloom.process_pool.pool import Workers
 from ragloom.process_pool.results import Done, Failed
 from ragloom.process_pool.task_queue import Bounds
-from ragloom.source.base import CannotRead, Listed, Source
-from ragloom.source.lines import _Seen
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "10"))

@@ -4,10 +4,10 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from places import CASES
-from ragloom.source import markup
-from ragloom.source.base import CannotRead
-from ragloom.source.formats import parsed
-from ragloom.source.mathml import math_text
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers import html
+from ragloom.components.source.readers.file_types import parsed
+from ragloom.components.source.readers.mathml import math_text
 
 CASES = CASES
 
@@ -449,6 +449,6 @@ def test_html_parser_without_memory_is_no_error_of_the_page(monkeypatch: pytest.
     def fails(*args: object, **options: object) -> None:
         raise SelectolaxError("Can't initialize CSS parser.")
 
-    monkeypatch.setattr(markup, "listing_parts", fails)
+    monkeypatch.setattr(html, "listing_parts", fails)
     with pytest.raises(MemoryError):
         body("<table><tr><td>1</table>")

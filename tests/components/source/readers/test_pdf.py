@@ -11,10 +11,10 @@ import pytest
 
 from pdf_files import mapped_font, pdf_of, shown, widget
 from places import CASES
-from ragloom.source import fallback_font
-from ragloom.source.base import CannotRead
-from ragloom.source.formats import parsed
-from ragloom.source.glyphs import Glyphs
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers import pdf_fallback_font
+from ragloom.components.source.readers.file_types import parsed
+from ragloom.components.source.readers.pdf_glyphs import Glyphs
 
 CASES = CASES
 
@@ -237,7 +237,7 @@ if info:
     kept = [type(getattr(info.contents, name))(lambda *arguments: None) for name in ("MapFont", "GetFont", "EnumFonts")]
     info.contents.MapFont, info.contents.GetFont, info.contents.EnumFonts = kept
     pdfium.FPDF_GetDefaultSystemFontInfo = lambda: info
-from ragloom.source.paged import fallback_font, pdf_text
+from ragloom.components.source.readers.pdf import fallback_font, pdf_text
 if info and not fallback_font._CALLBACKS:
     pdfium.FPDF_SetSystemFontInfo(info)
 sys.stdout.buffer.write(pdf_text(open(sys.argv[1], "rb").read(), []).encode())
@@ -254,7 +254,7 @@ def test_pdf_vertical_writing_is_read_where_the_machine_has_no_font_for_it(tmp_p
 
 
 def test_fallback_font_is_small_and_whole() -> None:
-    font = fallback_font._font()
+    font = pdf_fallback_font._font()
     assert font.startswith(b"\0\1\0\0")
     assert len(font) < 1000
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
+from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
+from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
+from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
-from ragloom.vector_store.interface import Database, Index, IndexInfo
-from ragloom.vector_store.lance import approximation, recall, tables
-from ragloom.vector_store.lance.nearest import Parameters
 from store_tools import DIMENSIONS, Cut, cut, database, ranking, writer
 
 pytestmark = pytest.mark.slow
@@ -86,9 +86,9 @@ def exactly(texts: Sequence[str], query: np.ndarray, k: int) -> list[tuple[str, 
 
 def scaled_down(patch: pytest.MonkeyPatch, questions: int) -> None:
     """Partitions and questions fit a table of a thousand rows, and a test's patience."""
-    patch.setattr(approximation, "ROWS_PER_PARTITION", 40)
-    patch.setattr(recall, "QUESTIONS", questions)
-    for module in (recall, approximation):
+    patch.setattr(ann_index, "ROWS_PER_PARTITION", 40)
+    patch.setattr(ann_recall, "QUESTIONS", questions)
+    for module in (ann_recall, ann_index):
         patch.setattr(module, "FEWEST", questions - 8)
 
 
@@ -118,7 +118,7 @@ def test_below_the_threshold_nothing_is_measured_and_search_is_exact(tmp_path: P
     info = commit(database(tmp_path, ann_threshold=ROWS + 1), CORPUS, asking=asking)
     assert (info.dense, info.notes, asking.times) == (None, (), 0)
     index = database(tmp_path).open("corpus-1")
-    assert not approximation.is_there(table_of(index))
+    assert not ann_index.is_there(table_of(index))
     for query in QUERIES[:5]:
         assert [hit.chunk.text for hit in index.dense(query.tolist(), 10)] == [t for t, _ in exactly(TEXTS, query, 10)]
 
@@ -136,7 +136,7 @@ def test_measured_parameters_are_kept_with_the_commit_and_told(built: tuple[Data
     assert place.indexes()[0].notes == info.notes
 
 
-@pytest.mark.parametrize("depth", recall.DEPTHS)
+@pytest.mark.parametrize("depth", ann_recall.DEPTHS)
 def test_recall_is_that_of_brute_force_with_the_questions_own_chunk_left_out(
     built: tuple[Database, Asking], depth: int
 ) -> None:
@@ -151,7 +151,11 @@ def test_recall_is_that_of_brute_force_with_the_questions_own_chunk_left_out(
         others = {other for other, _ in exactly([t for t in TEXTS if t != text], query, depth)}
         # As `recall` does, and as a query for so many hits does: 16 rows beyond the cut.
         parameters = Parameters(**index.info.dense["parameters"])
-        rows = recall.nearest(table_of(index), query, depth + recall.SPARE, parameters).to_arrow()["text"].to_pylist()
+        rows = (
+            ann_recall.nearest(table_of(index), query, depth + ann_recall.SPARE, parameters)
+            .to_arrow()["text"]
+            .to_pylist()
+        )
         hits = [row for row in rows if row != text][:depth]
         found += len(others & set(hits))
     assert found / len(asked) / depth == pytest.approx(index.info.dense["recall"][str(depth)], abs=1e-9)
@@ -169,7 +173,7 @@ def test_parameters_are_raised_until_recall_is_enough(tmp_path: Path, built: tup
 def test_parameters_that_do_not_reach_the_recall_leave_search_exact_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximation, "LADDER", ((1 / 60, 1), (1 / 30, 1)))
+    monkeypatch.setattr(ann_index, "LADDER", ((1 / 60, 1), (1 / 30, 1)))
     place, asking = database(tmp_path, ann_threshold=THRESHOLD), Asking()
     info = commit(place, CORPUS, asking=asking)
     assert info.dense is not None
@@ -180,7 +184,7 @@ def test_parameters_that_do_not_reach_the_recall_leave_search_exact_and_it_is_sa
     index = place.open("corpus-1")
     for query in QUERIES[:10]:
         assert [hit.chunk.text for hit in index.dense(query.tolist(), 10)] == [t for t, _ in exactly(TEXTS, query, 10)]
-    assert not approximation.is_there(table_of(index))  # nobody searches it, nobody has to keep it up
+    assert not ann_index.is_there(table_of(index))  # nobody searches it, nobody has to keep it up
     asked = asking.times
     assert commit(place, asking=asking).notes == info.notes  # what cannot be reached is not tried again and again
     assert asking.times == asked
@@ -242,7 +246,7 @@ def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_anew(tm
     second = commit(place, few := corpus(ROWS, ROWS + 100), asking=asking)
     assert (asking.times, second.dense) == (times, first.dense)
     index = place.open("corpus-1")
-    stats = table_of(index).index_stats(approximation.VECTOR_INDEX)
+    stats = table_of(index).index_stats(ann_index.VECTOR_INDEX)
     assert (stats.num_unindexed_rows, stats.num_indexed_rows) == (0, ROWS + 100)
     for item in few.values():
         assert index.dense(clustered(item.chunks[0].text).tolist(), 1)[0].chunk == item.chunks[0]
@@ -253,13 +257,13 @@ def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_anew(tm
 
 
 def test_index_of_many_parts_is_built_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approximation, "_MOST_PARTS", 2)
+    monkeypatch.setattr(ann_index, "_MOST_PARTS", 2)
     place, asking = database(tmp_path, ann_threshold=THRESHOLD), Asking()
     commit(place, CORPUS, asking=asking)
     parts = []
     for number in range(4):
         commit(place, corpus(ROWS + number, ROWS + number + 1), asking=asking)
-        stats = table_of(place.open("corpus-1")).index_stats(approximation.VECTOR_INDEX)
+        stats = table_of(place.open("corpus-1")).index_stats(ann_index.VECTOR_INDEX)
         parts.append(stats.num_indices)
     assert parts == [2, 3, 1, 2]
 
@@ -289,8 +293,8 @@ def test_index_that_shrinks_below_the_threshold_is_exact_again(tmp_path: Path) -
     before = place.open("corpus-1")
     info = commit(place, delete=sorted(CORPUS)[:300], asking=Asking())
     assert (info.dense, info.notes) == (None, ())
-    assert not approximation.is_there(table_of(place.open("corpus-1")))
-    assert approximation.is_there(table_of(before))  # what was opened before goes on as its own commit says
+    assert not ann_index.is_there(table_of(place.open("corpus-1")))
+    assert ann_index.is_there(table_of(before))  # what was opened before goes on as its own commit says
     assert len(before.dense(QUERIES[0].tolist(), 10)) == 10
 
 
@@ -310,7 +314,7 @@ def test_rebuild_embeds_nothing_and_keeps_what_was_measured(tmp_path: Path) -> N
     info = commit(place, CORPUS, asking=Asking())
     assert place.rebuild("corpus-1").dense == info.dense
     index = place.open("corpus-1")
-    assert approximation.is_there(table_of(index))
+    assert ann_index.is_there(table_of(index))
     assert len(index.dense(QUERIES[0].tolist(), 10)) == 10
 
 
@@ -364,14 +368,14 @@ def test_crash_while_the_index_is_built_leaves_the_commit_before_and_is_mended(
     before = [ranking(place.open("corpus-1").dense(query.tolist(), 10)) for query in QUERIES]
     later = corpus(ROWS, ROWS + 300)
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        real = getattr(tables if step == "settle" else approximation, step)
+        real = getattr(tables if step == "settle" else ann_index, step)
 
         def crash(*arguments: Any) -> None:
             if step in ("drop", "settle"):
                 real(*arguments)
             raise Crash
 
-        patch.setattr(tables if step == "settle" else approximation, step, crash)
+        patch.setattr(tables if step == "settle" else ann_index, step, crash)
         commit(place, later, asking=Asking())
     index = place.open("corpus-1")
     assert (index.info.version, index.info.dense) == (1, info.dense)
@@ -410,7 +414,7 @@ def test_exact_scores_are_numpys_whatever_the_table(
             whole = pa.table({"id": pa.array([f"c{n}" for n in range(rows)], pa.utf8()), "vector": flat})
             return whole.to_batches(max_chunksize=7)
 
-    found = recall.exact(Table(), recall.Probes(own, vectors), depth)
+    found = ann_recall.exact(Table(), ann_recall.Probes(own, vectors), depth)
     for at, vector in enumerate(vectors.astype(np.float64)):
         scores = [
             float(row @ vector / np.linalg.norm(row))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from places import TESTS
-from ragloom.vector_store.interface import Index
-from ragloom.vector_store.lance import commits, tables
-from ragloom.vector_store.lance.folders import IndexFolder
+from ragloom.components.vector_store.lancedb_store import commits, tables
+from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
+from ragloom.components.vector_store.protocols import Index
 from store_child import documents
 from store_tools import contents, database, fresh, ranking, sentence, sync, vectors, write, writer
 

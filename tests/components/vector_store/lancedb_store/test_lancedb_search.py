@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragloom.vector_store.interface import Index
-from ragloom.vector_store.lance import search, tables
+from ragloom.components.vector_store.lancedb_store import search, tables
+from ragloom.components.vector_store.protocols import Index
 from store_tools import (
     BruteForce,
     Words,

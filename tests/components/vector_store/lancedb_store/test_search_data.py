@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from places import TESTS
-from ragloom.vector_store.interface import Index
+from ragloom.components.vector_store.protocols import Index
 from shared import SHARED, needs_data
 from store_tools import BruteForce, Cut, assert_same_ranking, cut, database, fresh, jsonl, ranking, sync, writer
 

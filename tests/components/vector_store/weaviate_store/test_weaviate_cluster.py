@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ragloom.vector_store.server.objects import chunk_uuid
+from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_uuid
 from store_child import documents
 from store_tools import sync, writer
 from weaviate_servers import Cluster

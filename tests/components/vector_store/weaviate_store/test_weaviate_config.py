@@ -10,10 +10,10 @@ import yaml
 from made import defaults
 from places import ROOT
 from ragloom.assembly import Assembly
+from ragloom.components.vector_store.weaviate_store.embedded import executable
+from ragloom.components.vector_store.weaviate_store.settings import Settings, api_key, headers
 from ragloom.config.config import load
 from ragloom.errors import ConfigError
-from ragloom.vector_store.server import executable
-from ragloom.vector_store.server.settings import Settings, api_key, headers
 
 ROOT = ROOT
 SETTINGS = Settings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, 1, 1, 1, 0)

@@ -27,10 +27,10 @@ import yaml
 from weaviate.classes.query import Filter
 
 from places import ROOT
+from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
+from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
+from ragloom.components.vector_store.weaviate_store.settings import Settings
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
-from ragloom.vector_store.server.channel import CallFailed
-from ragloom.vector_store.server.connection import Connection, connect
-from ragloom.vector_store.server.settings import Settings
 from weaviate_servers import Address, Server
 
 pytestmark = pytest.mark.weaviate
@@ -288,8 +288,8 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
         f"https://{socket.gethostname()}:{server.http_port}", None, server.grpc_port, "NO_KEY", None, 20, 10, 10, 0
     )
     code = (
-        "from ragloom.vector_store.server.connection import connect\n"
-        "from ragloom.vector_store.server.settings import Settings\n"
+        "from ragloom.components.vector_store.weaviate_store.connection import connect\n"
+        "from ragloom.components.vector_store.weaviate_store.settings import Settings\n"
         f"made = connect({secure!r})\n"
         "print(made.call('searching', made.client.is_ready)); made.close()"
     )
@@ -500,8 +500,8 @@ def record(function):
     return recorded
 socket.socket.connect = record(connect)
 socket.getaddrinfo = (lambda real: lambda host, *a, **k: (asked.add((host, a[0])), real(host, *a, **k))[1])(socket.getaddrinfo)
-from ragloom.vector_store.server.connection import connect
-from ragloom.vector_store.server.settings import Settings
+from ragloom.components.vector_store.weaviate_store.connection import connect
+from ragloom.components.vector_store.weaviate_store.settings import Settings
 assert list(warnings.filters) == before, warnings.filters
 made = connect(Settings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, 10, 10, 10, 0))
 made.call("listing", made.client.collections.list_all)

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from made import defaults
+from ragloom.components.vector_store.weaviate_store.connection import Connection
+from ragloom.components.vector_store.weaviate_store.embedded.process import demand_free
+from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
+from ragloom.components.vector_store.weaviate_store.embedded.supervisor import started
 from ragloom.errors import ConfigError, RagloomError, ServiceError
-from ragloom.vector_store.server.connection import Connection
-from ragloom.vector_store.server.embedded import Embedded
-from ragloom.vector_store.server.launching import demand_free
-from ragloom.vector_store.server.supervise import started
 from weaviate_servers import Server
 
 pytestmark = pytest.mark.weaviate
@@ -32,7 +32,7 @@ SCHEMA = {"class": "Here", "properties": [{"name": "text", "dataType": ["text"]}
 USER = """
 import os, signal, sys, time
 from pathlib import Path
-from ragloom.vector_store.server.embedded import Embedded
+from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
 path, version, binary, timeouts, how = sys.argv[1], sys.argv[2], Path(sys.argv[3]), eval(sys.argv[4]), sys.argv[5]
 made = Embedded(path, version, binary, 0, 0).connect(timeouts)
 if "write" in how:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from places import TESTS
+from ragloom.components.vector_store.weaviate_store import write_lease
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.errors import DataError, RagloomError, ServiceError
-from ragloom.vector_store.server import lease
-from ragloom.vector_store.server.database import WeaviateDatabase
 from store_child import documents
 from store_tools import BruteForce, Cut, assert_same_ranking, contents, cut, ranking, sync, vectors, write, writer
 from weaviate_servers import Server
@@ -49,7 +49,7 @@ def demand_equal(database: WeaviateDatabase, target: dict[str, Cut]) -> None:
 def test_server_killed_while_an_ingest_writes_loses_nothing_and_keeps_nothing_twice(
     moment: str, weaviate_process: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 1.5)  # the killed server keeps the lease of this living process
+    monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 1.5)  # the killed server keeps the lease of this living process
     server = weaviate_process()
     database = weaviate_database(server.address, "Fault", timeouts=QUICK)
     before, target = documents(0, 120), documents(1, 120)

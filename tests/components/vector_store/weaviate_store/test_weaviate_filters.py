@@ -33,10 +33,9 @@ from metadata_rows import (
     passing_on_lance,
     rows,
 )
-from ragloom.errors import DataError
-from ragloom.vector_store import predicates
-from ragloom.vector_store.metadata import column
-from ragloom.vector_store.server.filters import (
+from ragloom.components.vector_store import filter_tree
+from ragloom.components.vector_store.metadata_columns import column
+from ragloom.components.vector_store.weaviate_store.filters import (
     LONGEST_HAYSTACK,
     NOTHING,
     all_of,
@@ -47,6 +46,7 @@ from ragloom.vector_store.server.filters import (
     where,
     wrapped,
 )
+from ragloom.errors import DataError
 from weaviate_servers import Address
 
 Item = MetadataFilter | MetadataFilters
@@ -430,10 +430,10 @@ def test_deepest_allowed_filter_is_answered(shelf: Any) -> None:
     stored: list[dict[str, Any]] = [{"a": 1}, {"a": 2}, {"a": "x"}, {}]
     there = shelf()
     there.add(stored)
-    item = nested(MetadataFilter(key="a", value=1), predicates.MAX_DEPTH)
+    item = nested(MetadataFilter(key="a", value=1), filter_tree.MAX_DEPTH)
     assert there.passing(item, there.columns) == matching(item, stored)
     deep: Item = MetadataFilter(key="a", operator=FilterOperator.TEXT_MATCH, value="x")
-    for level in range(predicates.MAX_DEPTH + 1):  # and, or by turns: nothing can be flattened
+    for level in range(filter_tree.MAX_DEPTH + 1):  # and, or by turns: nothing can be flattened
         other = MetadataFilter(key="a", operator=FilterOperator.NE, value=level)
         condition = FilterCondition.AND if level % 2 else FilterCondition.OR
         deep = MetadataFilters(filters=[deep, other], condition=condition)

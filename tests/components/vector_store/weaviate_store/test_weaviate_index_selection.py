@@ -9,8 +9,8 @@ import pytest
 
 from programs import Done, run
 from query.test_index_selection import TEXTS, Shop, demand_refused
-from ragloom import source
 from ragloom.assembly import Assembly
+from ragloom.components import source
 from ragloom.config.config import load
 from test_upgrade import HERE, QUESTIONS, later
 from weaviate_servers import Address

@@ -16,14 +16,14 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from fakes import LetterEmbedding
 from made import defaults
-from ragloom.analyzer import multilingual
+from ragloom.components.analyzer import multilingual
+from ragloom.components.retriever import hybrid
+from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.weaviate_store import write_lease
+from ragloom.components.vector_store.weaviate_store import writer as server_writer
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.core.records import Chunk, sha256
 from ragloom.errors import DataError, ServiceError
-from ragloom.retriever import hybrid
-from ragloom.vector_store.interface import IndexMissing
-from ragloom.vector_store.server import lease
-from ragloom.vector_store.server import writer as server_writer
-from ragloom.vector_store.server.database import WeaviateDatabase
 from store_tools import (
     DIMENSIONS,
     BruteForce,
@@ -250,7 +250,7 @@ def test_deleted_chunks_count_in_the_statistics_until_the_index_is_rebuilt(
 def test_killed_rebuild_leaves_the_index_and_the_next_one_succeeds(
     place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ragloom.vector_store.server.place import Place
+    from ragloom.components.vector_store.weaviate_store.collections import Place
 
     with writer(place) as writing:
         write(writing, [cut(f"{n}.md", sentence(random.Random(n))) for n in range(5)])
@@ -356,7 +356,7 @@ def test_reader_sees_each_document_in_one_version_while_it_is_replaced(
     place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the commit both versions are on the server; a query keeps the committed one only, and never none."""
-    from ragloom.vector_store.server.place import Place
+    from ragloom.components.vector_store.weaviate_store.collections import Place
 
     with writer(place) as writing:
         write(writing, [cut("a.md", "word old one"), cut("b.md", "word other")])
@@ -388,7 +388,7 @@ def test_reader_trusts_the_state_only_as_long_as_the_writer_waits(
     place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that knows a quiet state asks nothing; the writer that starts waits until it asks again."""
-    from ragloom.vector_store.server.place import Place
+    from ragloom.components.vector_store.weaviate_store.collections import Place
 
     with writer(place) as writing:
         write(writing, [cut("a.md", "word")])
@@ -409,7 +409,7 @@ def test_second_writer_is_told_who_writes_and_since_when_and_takes_over_from_the
     place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRAPS 43: creating a collection goes through the cluster's consensus, so that only one can."""
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 3.0)
+    monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 3.0)
     other = weaviate_database(_address(place), place.options.prefix)
     with writer(place) as first:
         with pytest.raises(ServiceError, match=r"being written by process \d+ on \S+ since \d{4}-"), writer(other):
@@ -431,7 +431,7 @@ def test_writer_that_is_overtaken_while_it_looks_for_leftovers_removes_none_of_t
     place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it found left over has been completed since, under the same ids."""
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 2.0)
+    monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 2.0)
     left = cut("a.md", "text")
     with writer(place) as killed:
         killed.append(left.chunks, vectors(["text"]), [sha256("text")])

@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.weaviate_store import write_audit, write_verification
+from ragloom.components.vector_store.weaviate_store.collections import Place
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
+from ragloom.components.vector_store.weaviate_store.index_state import State
+from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_uuid
+from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+from ragloom.components.vector_store.weaviate_store.write_repair import remove, settled
+from ragloom.components.vector_store.weaviate_store.write_verification import (
+    SAMPLE,
+    Checked,
+    LostToSearch,
+    Sample,
+    confirm,
+)
 from ragloom.core.records import Chunk, chunk_id, sha256
 from ragloom.errors import ServiceError
-from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
-from ragloom.vector_store.server import audit, verification
-from ragloom.vector_store.server.channel import CallFailed
-from ragloom.vector_store.server.database import WeaviateDatabase
-from ragloom.vector_store.server.objects import chunk_uuid
-from ragloom.vector_store.server.place import Place
-from ragloom.vector_store.server.repair import remove, settled
-from ragloom.vector_store.server.state import State
-from ragloom.vector_store.server.store import WeaviateVectorStore
-from ragloom.vector_store.server.verification import SAMPLE, Checked, LostToSearch, Sample, confirm
 from store_tools import Cut, contents, cut, sentence, sync, vectors, with_vector, write, writer
 from weaviate_servers import Address, Server
 from weaviate_tools import lost_in, unfound, weaviate_database
@@ -83,8 +89,8 @@ def test_chunk_of_unknown_outcome_is_not_looked_for_once_its_document_is_gone(
         looked_for.extend(str(id) for id in ids)
         return Checked()
 
-    monkeypatch.setattr(audit, "confirm", confirmed)
-    checking = audit.Audit(Unsure(), State(), "seed", lambda: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(write_audit, "confirm", confirmed)
+    checking = write_audit.Audit(Unsure(), State(), "seed", lambda: None)  # type: ignore[arg-type]
     chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
     for some in chunks.values():
         checking.store([chunk_uuid(chunk.id) for chunk in some], some)  # type: ignore[misc]
@@ -106,9 +112,9 @@ def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_beside_lost_ones
         rewritten.extend(ids)
         return len(ids)
 
-    monkeypatch.setattr(verification, "_lost", lambda *_, **__: answers.pop(0))
-    monkeypatch.setattr(verification, "_rewrite", rewrite)
-    monkeypatch.setattr(verification, "wait_until_indexed", lambda _: 0)
+    monkeypatch.setattr(write_verification, "_lost", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(write_verification, "_rewrite", rewrite)
+    monkeypatch.setattr(write_verification, "wait_until_indexed", lambda _: 0)
     checked = confirm(None, ["a", "b", "c"], "")  # type: ignore[arg-type, list-item]
     assert rewritten == (["a", "b"] if lost else [])
     assert checked == (Checked(rewritten=2) if lost else Checked(unreached=1))
@@ -182,7 +188,7 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(weaviate_server: Addres
     with writer(place) as writing:
         sync(writing, target)
     chunks = place_of(place)
-    objects = [verification.copied(item) for item in chunks.objects("Chunks", 100)]
+    objects = [write_verification.copied(item) for item in chunks.objects("Chunks", 100)]
     assert plant_loss(chunks, weaviate_server, objects) > 5
     with writer(place) as writing:
         info = writing.commit({})
@@ -194,14 +200,14 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(weaviate_server: Addres
 
 def never_found(patched: pytest.MonkeyPatch, id: str) -> None:
     """Has searches miss a chunk, however often it is written."""
-    original = verification._missed
+    original = write_verification._missed
 
     def missed(place: Place, items: list[Any], pool: Any) -> list[Any]:
         return [item for item in items if str(item.uuid) == id] or original(place, items, pool)
 
-    patched.setattr(verification, "_missed", missed)
-    patched.setattr(verification, "_held", lambda place, items: set())
-    patched.setattr(verification, "_PATIENCE", ())
+    patched.setattr(write_verification, "_missed", missed)
+    patched.setattr(write_verification, "_held", lambda place, items: set())
+    patched.setattr(write_verification, "_PATIENCE", ())
 
 
 @pytest.mark.weaviate
@@ -289,9 +295,9 @@ def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
         sync(writing, target)
     before = contents(place.open("corpus-1"))
     with monkeypatch.context() as patched:
-        patched.setattr(verification, "_missed", lambda place, items, pool: items)
-        patched.setattr(verification, "_held", lambda place, items: set())
-        patched.setattr(verification, "_PATIENCE", ())
+        patched.setattr(write_verification, "_missed", lambda place, items, pool: items)
+        patched.setattr(write_verification, "_held", lambda place, items: set())
+        patched.setattr(write_verification, "_PATIENCE", ())
         with pytest.raises(ServiceError, match="run ragloom indexes rebuild corpus-1 again"):
             place.rebuild("corpus-1")
     assert contents(place.open("corpus-1")) == before
@@ -311,7 +317,7 @@ def test_vectors_of_zeros_are_looked_for_by_their_words(weaviate_server: Address
         assert writing.commit({}).notes == ()
     ids = [chunk.id for chunk in item.chunks]
     chunks = place_of(place)
-    assert confirm(chunks, [verification.UUID(id) for id in ids], "") == Checked()
+    assert confirm(chunks, [write_verification.UUID(id) for id in ids], "") == Checked()
     place.close()
 
 
@@ -440,7 +446,7 @@ def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
     store = WeaviateVectorStore(place, "nodes")  # type: ignore[arg-type]
     nodes = [with_vector(chunk) for item in many(2).values() for chunk in item.chunks]
     store.add(nodes)
-    monkeypatch.setattr(audit, "confirm", lambda *_, **__: Checked(rewritten=1))
+    monkeypatch.setattr(write_audit, "confirm", lambda *_, **__: Checked(rewritten=1))
     store.add(nodes)
     (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
     assert "clear() the store and add() all nodes again" in note

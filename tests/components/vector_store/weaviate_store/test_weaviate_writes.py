@@ -21,18 +21,18 @@ import pytest
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateConnectionError, WeaviateTimeoutError
 
 from cutting_proxy import CuttingProxy
+from ragloom.components.vector_store.weaviate_store import connection as connections
+from ragloom.components.vector_store.weaviate_store import write_repair
+from ragloom.components.vector_store.weaviate_store.batch_sizing import Pace
+from ragloom.components.vector_store.weaviate_store.connection import Connection
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooMany, failure_of
+from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
+from ragloom.components.vector_store.weaviate_store.schema import read_label
+from ragloom.components.vector_store.weaviate_store.settings import Settings
+from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+from ragloom.components.vector_store.weaviate_store.write_repair import Removal
 from ragloom.errors import DataError, ServiceError
-from ragloom.vector_store.server import connection as connections
-from ragloom.vector_store.server import repair
-from ragloom.vector_store.server.channel import CallFailed
-from ragloom.vector_store.server.connection import Connection
-from ragloom.vector_store.server.database import WeaviateDatabase
-from ragloom.vector_store.server.failures import OutcomeUnknown, TooMany, failure_of
-from ragloom.vector_store.server.pace import Pace
-from ragloom.vector_store.server.repair import Removal
-from ragloom.vector_store.server.schema import read_label
-from ragloom.vector_store.server.settings import Settings
-from ragloom.vector_store.server.store import WeaviateVectorStore
 from store_child import documents
 from store_tools import BruteForce, Cut, assert_same_ranking, contents, cut, ranking, sync, vectors, with_vector, writer
 from weaviate_servers import Address, Server
@@ -182,7 +182,7 @@ def test_deleted_chunks_of_batches_that_are_settled_at_the_same_time_are_all_cou
         together.wait()
         return 5
 
-    monkeypatch.setattr(repair, "remove", remove)
+    monkeypatch.setattr(write_repair, "remove", remove)
     removal = Removal(None, None)  # type: ignore[arg-type]
     threads = [threading.Thread(target=removal, args=([], ServiceError("no answer"))) for _ in range(2)]
     for thread in threads:

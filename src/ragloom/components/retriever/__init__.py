@@ -1,0 +1,106 @@
+"""The `retriever` group: how candidates are found in an index. Knows neither the store nor what comes after it."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from ragloom.config.builder_keys import Fraction, NonNegative, Positive, code_version
+from ragloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    from ragloom.components.retriever.retrievers import Index
+
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+NonNegativeScore = Annotated[float, Field(ge=0)]
+Filters = list[dict[str, Any]] | dict[str, Any] | None
+
+
+def check(option: str, values: dict[str, Any]) -> list[str]:
+    """Says what is wrong between the keys of an option, one line a problem, without building anything."""
+    from ragloom.components.retriever.filter_config import problems
+
+    found = problems(values.get("filters"))
+    candidates, top_k = values.get("candidates"), values.get("top_k")
+    if candidates is not None and top_k is not None and candidates < top_k:
+        found.append(
+            f"retriever: retriever.candidates={candidates} must be at least retriever.top_k={top_k}; "
+            "raise candidates or lower top_k"
+        )
+    return found
+
+
+def _demand(option: str, values: dict[str, Any]) -> None:
+    found = check(option, values)
+    if found:
+        raise ConfigError(*found)
+
+
+@code_version(1)
+def dense(
+    index: "Index", embedding: "BaseEmbedding", *, top_k: Positive, filters: Filters, min_score: Cosine | None
+) -> "BaseRetriever":
+    """Builds the retriever by cosine similarity of embeddings.
+
+    Raises:
+        ConfigError: the filters are wrong.
+    """
+    _demand("dense", {"top_k": top_k, "filters": filters})
+    from ragloom.components.retriever.filter_config import metadata_filters
+    from ragloom.components.retriever.retrievers import DenseArm, OneArm
+
+    return OneArm(DenseArm(index, embedding, top_k, metadata_filters(filters), min_score))
+
+
+@code_version(1)
+def bm25(index: "Index", *, top_k: Positive, filters: Filters, min_score: NonNegativeScore | None) -> "BaseRetriever":
+    """Builds the retriever by BM25 over the analyzer's terms.
+
+    Raises:
+        ConfigError: the filters are wrong.
+    """
+    _demand("bm25", {"top_k": top_k, "filters": filters})
+    from ragloom.components.retriever.filter_config import metadata_filters
+    from ragloom.components.retriever.retrievers import LexicalArm, OneArm
+
+    return OneArm(LexicalArm(index, top_k, metadata_filters(filters), min_score))
+
+
+@code_version(1)
+def hybrid(
+    index: "Index",
+    embedding: "BaseEmbedding",
+    *,
+    top_k: Positive,
+    candidates: Positive,
+    fusion: Literal["rrf", "weighted"],
+    dense_weight: Fraction,
+    rrf_k: NonNegative,
+    filters: Filters,
+    min_score: Cosine | None,
+    min_bm25_score: NonNegativeScore | None,
+) -> "BaseRetriever":
+    """Builds the retriever that asks both arms and fuses their lists.
+
+    Raises:
+        ConfigError: the filters are wrong, or there are fewer candidates than `top_k`.
+    """
+    _demand("hybrid", {"top_k": top_k, "candidates": candidates, "filters": filters})
+    from ragloom.components.retriever.filter_config import metadata_filters
+    from ragloom.components.retriever.fusion import reciprocal_rank, weighted_score
+    from ragloom.components.retriever.retrievers import DenseArm, Hybrid, LexicalArm
+
+    wanted = metadata_filters(filters)
+    fuse = {
+        "rrf": partial(reciprocal_rank, dense_weight=dense_weight, k=rrf_k),
+        "weighted": partial(weighted_score, dense_weight=dense_weight),
+    }[fusion]
+    return Hybrid(
+        DenseArm(index, embedding, candidates, wanted, min_score) if dense_weight > 0 else None,
+        LexicalArm(index, candidates, wanted, min_bm25_score) if dense_weight < 1 else None,
+        fuse,
+        top_k,
+    )

@@ -1,0 +1,235 @@
+"""Which documents: the builders of the `source` group. Knows neither chunks nor stores.
+
+A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalised
+here and nowhere else. What cannot be read is named with its reason and never stops the rest.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ragloom.config.builder_keys import OPERATIONAL, Added, Name, code_version
+from ragloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ragloom.components.source.file_source import FolderSource, SampleSource
+    from ragloom.components.source.jsonl_source import BeirSource, JsonlSource
+    from ragloom.components.source.squad_source import SquadSource
+
+Megabytes = Annotated[float, Field(gt=0)]
+"""A size above zero, in units of 1,000,000 bytes."""
+
+Moved = Annotated[bool, OPERATIONAL, Added(False)]
+"""Whether an index that was filled from another root takes this one."""
+
+
+def check(option: str, values: dict[str, object]) -> list[str]:
+    """Says what is wrong with keys that a type alone cannot judge, without touching a file.
+
+    Returns:
+        One line a problem; none when all is well.
+    """
+    problems: list[str] = []
+    for key in ("include", "exclude"):
+        patterns = values.get(key) if option == "folder" else None
+        for pattern in patterns if isinstance(patterns, list | tuple) else ():
+            parts = str(pattern).split("/")
+            if "" in parts or "." in parts or ".." in parts or "\\" in str(pattern):
+                problems.append(
+                    f"source: {key}={pattern!r} must be a pattern of paths relative to source.path, with '/'; "
+                    "for example '**/*.md' (any folder) or 'manuals/**' (all of one folder)"
+                )
+    if option != "sample" and values.get("name") is None and "path" in values:
+        path = Path(str(values["path"])).expanduser()
+        if not _own_name(path, option):
+            problems.append(f"source: name=null must be set where path={str(path)!r} has no name of its own")
+    return problems
+
+
+def _own_name(path: Path, option: str) -> str:
+    """Names a corpus by its folder, or by its file without the suffix."""
+    return path.stem if option in ("jsonl", "squad") else path.resolve().name
+
+
+@code_version(1)
+def sample(
+    *,
+    name: Annotated[Name, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "SampleSource":
+    """Builds the source of the documents that come with Ragloom."""
+    from ragloom.components.source.file_source import SampleSource
+
+    return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
+
+
+@code_version(2)
+def folder(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    include: Annotated[list[Name], Field(min_length=1), OPERATIONAL],
+    exclude: Annotated[list[Name], OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "FolderSource":
+    """Builds the source of all readable files in a folder and its sub-folders.
+
+    Raises:
+        ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
+    """
+    from ragloom.components.source.file_source import FolderSource
+
+    if problems := check("folder", {"name": name, "path": path, "include": include, "exclude": exclude}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    source = FolderSource(
+        name=name or _own_name(place, "folder"),
+        path=place,
+        include=list(include),
+        exclude=list(exclude),
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+def jsonl(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    id_field: Name,
+    text_field: Name,
+    metadata_field: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "JsonlSource":
+    """Builds the source of the lines of a JSON Lines file, one document a line.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.components.source.jsonl_source import Fields, JsonlSource
+
+    if problems := check("jsonl", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    source = JsonlSource(
+        name=name or _own_name(place, "jsonl"),
+        path=place,
+        fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(2)
+def spans(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    corpora: Annotated[Name, OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "FolderSource":
+    """Builds the source of the documents of a dataset of quotes: a folder within its folder.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.components.source.file_source import FolderSource
+
+    if problems := check("spans", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    source = FolderSource(
+        name=name or _own_name(place, "spans"),
+        path=place / corpora,
+        include=["**"],
+        exclude=[],
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+def beir(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    title_separator: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "BeirSource":
+    """Builds the source of the documents of a folder in BEIR's form.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.components.source.jsonl_source import BeirSource
+
+    if problems := check("beir", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    source = BeirSource(
+        name=name or _own_name(place, "beir"),
+        path=place / "corpus.jsonl",
+        title_separator=title_separator,
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+def squad(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    document: Literal["context", "article"],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "SquadSource":
+    """Builds the source of the paragraphs or articles of a file in SQuAD's form.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.components.source.squad_source import SquadSource
+
+    if problems := check("squad", {"name": name, "path": path}):
+        raise ConfigError(*problems)
+    place = Path(path).expanduser()
+    source = SquadSource(
+        name=name or _own_name(place, "squad"),
+        path=place,
+        document=document,
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source

@@ -1,0 +1,97 @@
+"""Whole documents within a Word document (`w:altChunk`): what can be read is read, the rest is named."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Callable
+from email.message import EmailMessage
+from typing import Any
+
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers.docx_package import Package, damage_explained
+
+_MAX_DEPTH = 3
+"""Documents in documents that are read."""
+
+
+class Embedded:
+    """The documents that a document includes.
+
+    Args:
+        warnings: gets a sentence for each that is missing in the text.
+    """
+
+    def __init__(self, package: Package, warnings: list[str]) -> None:
+        self._package = package
+        self._warnings = warnings
+
+    def text(self, id: str | None) -> str:
+        """Reads an included document by its relation; empty where it cannot be read."""
+        relation = self._package.relations.get(id or "")
+        if relation is None or relation.external:
+            self.miss(id)
+            return ""
+        try:
+            with damage_explained():
+                content = self._package.read(relation.target)
+            return self._read(relation.target, content)
+        except CannotRead as error:
+            self._warnings.append(f"its embedded part {relation.target} is missing in the text: {error.reason}")
+        except RecursionError:
+            self._warnings.append(
+                f"its embedded part {relation.target} is missing in the text: it is nested too deeply"
+            )
+        return ""
+
+    def drawn(self, id: str | None, render: Callable[[Any], str]) -> str:
+        """Reads the text of a chart or diagram; empty where its part is not there, like a picture."""
+        relation = self._package.relations.get(id or "")
+        if relation is None or relation.external or relation.target not in self._package.names:
+            return ""
+        try:
+            with damage_explained():
+                return render(self._package.xml(relation.target))
+        except CannotRead as error:
+            self._warnings.append(f"its drawing {relation.target} is missing in the text: {error.reason}")
+            return ""
+
+    def miss(self, id: str | None) -> None:
+        """Names a document that is kept elsewhere."""
+        relation = self._package.relations.get(id or "")
+        place = relation.target if relation is not None else f"{id} (no such part)"
+        self._warnings.append(f"its text at {place} is missing: it is not in this file")
+
+    def _read(self, name: str, content: bytes) -> str:
+        from ragloom.components.source.readers.docx import docx_text
+        from ragloom.components.source.readers.file_types import parsed
+
+        if content.startswith(b"PK\x03\x04"):
+            budget = self._package.budget
+            if budget.depth >= _MAX_DEPTH:
+                raise CannotRead(f"documents are embedded in each other over {_MAX_DEPTH} levels deep")
+            budget.depth += 1
+            text = docx_text(content, self._warnings, budget)
+            budget.depth -= 1
+            return text
+        suffix = ".txt" if name.lower().endswith(".txt") else ".html"
+        if b"mime-version:" in content[:2000].lower():
+            content = _page_of(content)
+        elif suffix == ".html" and b"<" not in content[:1000]:
+            kind = "an RTF document" if content.startswith(b"{\\rtf") else "of a kind that is not known"
+            raise CannotRead(f"it is {kind}, which is not read")
+        found = parsed(f"part{suffix}", content)
+        self._warnings += found.warnings
+        return found.text
+
+
+def _page_of(content: bytes) -> bytes:
+    """Takes the page out of a web archive (MHTML)."""
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    for part in message.walk():
+        if isinstance(part, EmailMessage) and part.get_content_type() in ("text/html", "application/xhtml+xml"):
+            page = part.get_payload(decode=True)
+            charset = part.get_content_charset()
+            if isinstance(page, bytes):
+                return f'<meta charset="{charset}">'.encode() + page if charset and charset.isascii() else page
+    raise CannotRead("it is a web archive without a page")
