@@ -15,7 +15,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledText:
+class FileBackedText:
     """A text in a file; half surrogate pairs included, as in memory.
 
     Attributes:
@@ -67,12 +67,12 @@ class SpooledText:
         self.path.unlink(missing_ok=True)
 
 
-def whole(text: str | SpooledText) -> str:
+def full_text(text: str | FileBackedText) -> str:
     """Gives a text, wherever it is."""
-    return text.read() if isinstance(text, SpooledText) else text
+    return text.read() if isinstance(text, FileBackedText) else text
 
 
-def spooled(text: str, folder: Path) -> SpooledText:
+def write_text(text: str, folder: Path) -> FileBackedText:
     """Writes a text to a new file of a folder.
 
     Raises:
@@ -82,4 +82,4 @@ def spooled(text: str, folder: Path) -> SpooledText:
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for at in range(0, len(text), _PIECE):
             file.write(text[at : at + _PIECE])
-    return SpooledText(path)
+    return FileBackedText(path)

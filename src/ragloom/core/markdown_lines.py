@@ -59,7 +59,7 @@ def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
     return None if interrupts or not _HTML_TAG.match(text) else HtmlStart(None)
 
 
-def front_matter(lines: Sequence[str]) -> int:
+def front_matter_length(lines: Sequence[str]) -> int:
     """Counts the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
     mark = lines[0].rstrip() if lines else ""
     if mark not in _FRONT_MATTER:

@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from ragloom.config.builder_keys import Name
 from ragloom.errors import nearest
 
 RANKING = ("nDCG", "R", "P", "RR", "AP", "Success")

@@ -118,7 +118,7 @@ def jsonl(
     Raises:
         ConfigError: the file has no name and none is set.
     """
-    from ragloom.components.source.jsonl_source import Fields, JsonlSource
+    from ragloom.components.source.jsonl_source import JsonlFields, JsonlSource
 
     if problems := check("jsonl", {"name": name, "path": path}):
         raise ConfigError(*problems)
@@ -126,7 +126,7 @@ def jsonl(
     source = JsonlSource(
         name=name or _own_name(place, "jsonl"),
         path=place,
-        fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
+        fields=JsonlFields(id=id_field, text=text_field, metadata=metadata_field),
         max_bytes=round(max_line_mb * 1_000_000),
         on_unreadable=on_unreadable,
         verify=verify,

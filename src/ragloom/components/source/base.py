@@ -17,7 +17,7 @@ from pydantic import Field
 from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
 
-Listed = Entry | Unreadable | Skipped
+ListedItem = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
 """Characters."""
@@ -32,7 +32,7 @@ class CannotRead(DataError):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = _bounded(reason)
+        self.reason = _shorten(reason)
         super().__init__(self.reason)
 
 
@@ -76,7 +76,7 @@ class Source(BaseReader):
         self.verify = verify
 
     @abstractmethod
-    def entries(self) -> Iterator[Listed]:
+    def entries(self) -> Iterator[ListedItem]:
         """Lists the corpus lazily, in the same order each time, reading nothing but what listing needs.
 
         Raises:
@@ -128,11 +128,11 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
         metadata=metadata,
         excluded_embed_metadata_keys=keys,
         excluded_llm_metadata_keys=keys,
-        warnings=[_bounded(warning) for warning in warnings],
+        warnings=[_shorten(warning) for warning in warnings],
     )
 
 
-def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
+def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
     """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
 
     Raises:
@@ -148,7 +148,7 @@ def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
     return content
 
 
-def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
+def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
     """Reads a part of a regular file, which may grow at its end.
 
     Raises:
@@ -167,19 +167,19 @@ def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[b
         CannotRead: it is no regular file, or the system refuses.
     """
     try:
-        return _content_between(path, limit, offset, size)
+        return _read_with_status(path, limit, offset, size)
     except OSError as error:
-        raise CannotRead(system_reason(error)) from None
+        raise CannotRead(os_error_reason(error)) from None
 
 
-def _content_between(
+def _read_with_status(
     path: Path, limit: int, offset: int, size: int | None
 ) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
     # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         before = os.fstat(descriptor)
-        if kind := special_kind(before.st_mode):
+        if kind := special_file_type(before.st_mode):
             raise CannotRead(f"it is {kind}, not a file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
@@ -191,7 +191,7 @@ def _content_between(
     return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
-def special_kind(mode: int) -> str | None:
+def special_file_type(mode: int) -> str | None:
     """Says what a file that is not regular is; None for a regular file."""
     kinds = {
         stat.S_IFDIR: "a folder",
@@ -203,7 +203,7 @@ def special_kind(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def system_reason(error: OSError) -> str:
+def os_error_reason(error: OSError) -> str:
     """Puts a refusal of the operating system in one plain sentence."""
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
@@ -214,32 +214,32 @@ def system_reason(error: OSError) -> str:
     return f"the system cannot read it: {error.strerror or error}"
 
 
-def shown(path: str | Path) -> str:
+def printable_path(path: str | Path) -> str:
     """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
-    return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+    return printable_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
-def identity(path: str | Path) -> str:
-    """Names a place: printable as `shown`, and never the name of another place.
+def path_identity(path: str | Path) -> str:
+    """Names a place: printable as `printable_path`, and never the name of another place.
 
-    A backslash of a name's own is doubled where it is no separator, since `shown` writes escapes with one.
+    A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
     """
     name = os.fspath(path)
-    return shown(name if os.sep == "\\" else name.replace("\\", "\\\\"))
+    return printable_path(name if os.sep == "\\" else name.replace("\\", "\\\\"))
 
 
-def one_line(text: str) -> str:
+def printable_line(text: str) -> str:
     """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def _bounded(reason: str) -> str:
+def _shorten(reason: str) -> str:
     """Makes a reason one line, and cuts its middle when it quotes much of the file."""
-    reason = one_line(reason)
+    reason = printable_line(reason)
     if len(reason) > _MAX_REASON:
         reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
     return reason
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -23,12 +23,12 @@ now_ns = time.time_ns
 sleep = time.sleep
 
 
-def is_young(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
+def is_recent(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
     """Tells whether a change is so recent that the writer may not have finished."""
     return mtime_ns is not None and 0 <= now_ns() - mtime_ns < within
 
 
-def trusted(mtime_ns: int) -> int | None:
+def trusted_mtime(mtime_ns: int) -> int | None:
     """Returns a time by which an unchanged file can be told later; None for one in the future."""
     return mtime_ns if mtime_ns <= now_ns() else None
 
@@ -40,14 +40,14 @@ def pause(mtime_ns: int) -> None:
         sleep(remaining / 1e9)
 
 
-def settled(path: Path) -> os.stat_result:
+def stat_after_pause(path: Path) -> os.stat_result:
     """Returns a file's status, after a pause where it changed a moment ago.
 
     Raises:
         OSError: it cannot be looked at.
     """
     status = path.stat()
-    if is_young(status.st_mtime_ns):
+    if is_recent(status.st_mtime_ns):
         pause(status.st_mtime_ns)
         status = path.stat()
     return status

@@ -48,7 +48,7 @@ _TABLES = {  # from 0x20 on
 _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular": "wingdings"}
 
 
-def symbol_shown(font: str | None, code: str | None) -> str | None:
+def symbol_character(font: str | None, code: str | None) -> str | None:
     """Gives the character of `w:sym`; None where the font is not known."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
         return None
@@ -60,7 +60,7 @@ def symbol_shown(font: str | None, code: str | None) -> str | None:
     return None if sign == _LACKING else sign
 
 
-def symbols_shown(text: str, font: str | None) -> str:
+def symbol_text(text: str, font: str | None) -> str:
     """Gives text that is set in a font as it is shown; unchanged where the font has letters."""
     table = _table(font)
     if table is None:

@@ -33,7 +33,7 @@ def is_line_number(element: Any, *, in_code: bool) -> bool:
     return len(text) < _MAX_TEXT and all(part.isdecimal() for part in text.split())
 
 
-def listing_parts(table: Any) -> tuple[set[int], set[int]]:
+def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
     """Finds the code of a table.
 
     Returns:

@@ -22,7 +22,7 @@ def input_text(element: Any) -> str:
     return (attributes.get("value") or "") if kind in _VALUED or kind not in _VALUELESS else ""
 
 
-def options_shown(element: Any) -> list[str]:
+def visible_options(element: Any) -> list[str]:
     """Lists the options that a `<select>` shows: all of a list box, the chosen one of a menu."""
     options = [option for option in element.css("option") if "hidden" not in option.attributes]
     size = re.match(r"\s*0*([1-9]\d{0,5})", element.attributes.get("size") or "")

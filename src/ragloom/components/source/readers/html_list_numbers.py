@@ -37,7 +37,7 @@ class OpenLists:
         attributes = element.attributes
         style = _style_of(element) or ("decimal" if element.tag == "ol" else "disc")
         backwards = element.tag == "ol" and "reversed" in attributes
-        first = number_of(attributes.get("start")) if element.tag == "ol" else None
+        first = int_attribute(attributes.get("start")) if element.tag == "ol" else None
         if first is None:
             first = _items(element) if backwards else 1
         self._open.append((style, first, -1 if backwards else 1))
@@ -52,14 +52,14 @@ class OpenLists:
         if not self._open:
             return "- "  # an item outside any list
         style, number, step = self._open[-1]
-        value = number_of(element.attributes.get("value"))
+        value = int_attribute(element.attributes.get("value"))
         number = number if value is None else value
         self._open[-1] = (style, number + step, step)
         style = _style_of(element) or style
-        return "- " if style in _BULLETS else f"{_written(number, style)}. "
+        return "- " if style in _BULLETS else f"{_format_number(number, style)}. "
 
 
-def number_of(value: str | None) -> int | None:
+def int_attribute(value: str | None) -> int | None:
     """Reads an integer attribute as HTML does; None where there is none."""
     digits = re.match(r"\s*([+-]?\d{1,10})", value or "")
     return int(digits[1]) if digits and abs(int(digits[1])) < _MAX_NUMBER else None
@@ -92,7 +92,7 @@ def _items(element: Any) -> int:
     return count
 
 
-def _written(number: int, style: str) -> str:
+def _format_number(number: int, style: str) -> str:
     capital = style.startswith("upper-")
     name = style.replace("upper-", "lower-")
     text = str(number)

@@ -25,7 +25,7 @@ _WIDTHLESS = re.compile(
 """Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
 
 
-class Table:
+class MarkdownTable:
     """The cells of one table while it is read."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Table:
         return ["\n".join([made[0], "| " + " | ".join(["---"] * len(used)) + " |", *made[1:]])]
 
 
-class Renderer:
+class MarkdownWriter:
     """Collects inline text into blocks; blocks into lists, tables, code and headings."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Renderer:
         self._code = 0
         self._lists: list[int | None] = []  # next number, or None for bullets
         self._markers: list[str] = []
-        self._table: Table | None = None
+        self._table: MarkdownTable | None = None
         self._cell: list[str] | None = None
         self._spans = (1, 1)
         self._continued = False
@@ -250,7 +250,7 @@ class Renderer:
     def start_table(self) -> None:
         """Opens a table."""
         self.end_block()
-        self._table = Table()
+        self._table = MarkdownTable()
 
     def start_row(self) -> None:
         """Opens a row, where a table is open."""

@@ -11,7 +11,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from ragloom.components.source.readers.pdf_glyphs import Glyphs
-from ragloom.core.text_normalization import normalised
+from ragloom.core.text_normalization import normalize_text
 
 TICKED, UNTICKED = "☒", "☐"
 
@@ -31,7 +31,7 @@ _TEXTLESS = (
 )
 
 
-class Note(NamedTuple):
+class AnnotationText(NamedTuple):
     """Value of an annotation, whether its appearance may show something else, and its rectangle in page units."""
 
     text: str
@@ -48,16 +48,16 @@ def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdf
     A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
     in more than blanks is what a viewer shows.
     """
-    found = (_note(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
+    found = (_read_annotation(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
     notes = [note for note in found if note is not None]
     if any(note.formatted for note in notes):
-        notes = _shown(notes, document, number)
+        notes = _with_appearance(notes, document, number)
     notes = [note for note in notes if note.text]
     if notes:
-        _place(glyphs, notes)
+        _insert(glyphs, notes)
 
 
-def _note(page: pypdfium2.PdfPage, at: int, form: Any) -> Note | None:
+def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationText | None:
     """Reads the value of an annotation; None where it shows no text."""
     annotation = pdfium.FPDFPage_GetAnnot(page, at)
     if not annotation:
@@ -79,7 +79,7 @@ def _note(page: pypdfium2.PdfPage, at: int, form: Any) -> Note | None:
         pdfium.FPDFPage_CloseAnnot(annotation)
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     (left, right), (bottom, top) = sorted((rect.left, rect.right)), sorted((rect.bottom, rect.top))
-    return Note(text, formatted, left, bottom, right, top)
+    return AnnotationText(text, formatted, left, bottom, right, top)
 
 
 def _value(annotation: Any, form: Any) -> str | None:
@@ -100,7 +100,7 @@ def _value(annotation: Any, form: Any) -> str | None:
     return None if kind > 0 else _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
 
 
-def _shown(notes: list[Note], document: pypdfium2.PdfDocument, number: int) -> list[Note]:
+def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocument, number: int) -> list[AnnotationText]:
     """Gives notes the text of their appearances: the page's content is removed, then they become its content."""
     page = document[number]
     for at in reversed(range(pdfium.FPDFPage_CountObjects(page))):
@@ -118,10 +118,10 @@ def _shown(notes: list[Note], document: pypdfium2.PdfDocument, number: int) -> l
         page.close()
 
 
-def _appearance(note: Note, textpage: pypdfium2.PdfTextPage) -> str:
+def _appearance(note: AnnotationText, textpage: pypdfium2.PdfTextPage) -> str:
     text = textpage.get_text_bounded(note.left, note.bottom, note.right, note.top).strip()
     same = "".join(text.split()) in "".join(note.text.split())
-    return note.text if same else normalised(text)
+    return note.text if same else normalize_text(text)
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:
@@ -134,7 +134,7 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
     return ctypes.string_at(buffer, size - 2).decode("utf-16-le", "replace")
 
 
-def _place(glyphs: Glyphs, notes: list[Note]) -> None:
+def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
     """Puts each note after the glyph on its left, before the one on its right, or at the end of the page."""
     at = glyphs.visible
     left, top, right, bottom = glyphs.boxes[at].T

@@ -25,7 +25,7 @@ MAP_CHECKS = 50
 """Glyphs of a page that are checked for a mapping to Unicode: each check is a call."""
 
 _HALF = re.compile("[\ud800-\udfff]")
-_APART = 0.5
+_WORD_GAP = 0.5
 """Gap between two glyphs that are not of one word, in heights of the smaller one."""
 _TOUCHING = 0.12
 """Gap between two glyphs without a blank between them, in heights of the smaller one."""
@@ -125,11 +125,11 @@ class Glyphs:
         if not rtl.any():
             return
         same = rtl[1:] & rtl[:-1] & (boxes[1:] == boxes[:-1]).all(axis=1) & (boxes[1:, 2] > boxes[1:, 0])
-        for start, end in _stretches(same):
+        for start, end in _runs(same):
             letters = "".join(map(chr, codes[start : end + 1]))
             if letters not in _IN_ORDER or letters[::-1] in _IN_ORDER:
                 self._reverse(start, end + 1)
-        for start, end in _stretches(rtl):
+        for start, end in _runs(rtl):
             steps = np.diff(boxes[start:end, 0] + boxes[start:end, 2])
             if (steps > 0).sum() > (steps <= 0).sum():
                 self._reverse(start, end)
@@ -178,7 +178,7 @@ def _is_words(text: str) -> bool:
     return 2 * len(letters) > len(text) and 0.3 <= vowels / max(1, len(letters)) <= 0.6
 
 
-def _stretches(flags: Array) -> list[tuple[int, int]]:
+def _runs(flags: Array) -> list[tuple[int, int]]:
     """Lists where flags are set without a break: first, and the one after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags, [0])))).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
@@ -191,12 +191,12 @@ def _string(codes: Array) -> str:
     return text
 
 
-def separate(glyphs: Glyphs) -> None:
+def fix_spacing(glyphs: Glyphs) -> None:
     """Sets apart glyphs that only look like one word in PDFium's order, and joins those that a break parts wrongly."""
     at = glyphs.visible
     if len(at) < 2:
         return
-    pairs = _Pairs(glyphs, at)
+    pairs = _GlyphPairs(glyphs, at)
     for k in np.flatnonzero(pairs.fused):
         glyphs.before[int(at[k + 1])].append(" " if pairs.level[k] else "\n")
     for k in np.flatnonzero(pairs.torn):
@@ -213,7 +213,7 @@ def separate(glyphs: Glyphs) -> None:
             glyphs.before[int(at[k + 1])].append(mark)
 
 
-class _Pairs:
+class _GlyphPairs:
     """Neighbouring visible glyphs and the gaps between them, in heights of the smaller one.
 
     Attributes:
@@ -236,10 +236,10 @@ class _Pairs:
         overlap = (np.minimum(top[1:], top[:-1]) - np.maximum(bottom[1:], bottom[:-1])) / small
         self.level = along < 0
         direct = at[1:] == at[:-1] + 1
-        words, gap = _are(self._codes, str.isalnum), np.maximum(across, along)
-        self.fused = direct & (gap > _APART) & (words[1:] | words[:-1]) & ~_spaced(gap, direct)
+        words, gap = _matches(self._codes, str.isalnum), np.maximum(across, along)
+        self.fused = direct & (gap > _WORD_GAP) & (words[1:] | words[:-1]) & ~_is_letter_spacing(gap, direct)
         lines = np.cumsum((glyphs.codes == 10) | (glyphs.codes == 13))[at]
-        near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _APART)
+        near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _WORD_GAP)
         larger, smaller = np.maximum(self._high[1:], self._high[:-1]), np.minimum(self._high[1:], self._high[:-1])
         moved = np.abs(self._middle[1:] - self._middle[:-1])
         near &= moved < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
@@ -252,12 +252,12 @@ class _Pairs:
         step = (self._middle[:-1] - self._middle[1:]) / self._small
         beside = np.abs(self._centre[1:] - self._centre[:-1]) / self._small
         wide = self._codes >= 0x2E80
-        below = (step > _TOUCHING) & (step < 1 + _APART) & (beside < _APART) & wide[1:] & wide[:-1]
+        below = (step > _TOUCHING) & (step < 1 + _WORD_GAP) & (beside < _WORD_GAP) & wide[1:] & wide[:-1]
         return np.asarray(below & (np.append(below[1:], False) | np.append(False, below[:-1])))
 
     def _powers(self) -> Array:
         """Says which pairs are a digit and a smaller or larger one, or its sign, that is raised or lowered."""
-        digits = _are(self._codes, str.isdigit)
+        digits = _matches(self._codes, str.isdigit)
         larger = np.maximum(np.maximum(self._high[1:], self._high[:-1]), 1e-3)
         other = np.minimum(self._high[1:], self._high[:-1]) < 0.9 * larger
         raised = (self._middle[1:] - self._middle[:-1]) / larger
@@ -273,12 +273,12 @@ class _Pairs:
         return "^" if raised > 0 else "_"
 
 
-def _are(codes: Array, kind: Callable[[str], bool]) -> Array:
+def _matches(codes: Array, kind: Callable[[str], bool]) -> Array:
     different, inverse = np.unique(codes, return_inverse=True)
     return np.asarray(np.array([kind(chr(code)) for code in different])[inverse])
 
 
-def _spaced(gap: Array, direct: Array) -> Array:
+def _is_letter_spacing(gap: Array, direct: Array) -> Array:
     """Says which gaps are those of a word whose letters are set apart: a neighbouring gap is like it."""
     like = direct[1:] & direct[:-1] & (np.abs(gap[1:] - gap[:-1]) < 0.2 * np.maximum(gap[1:], gap[:-1]))
-    return np.asarray((np.append(like, False) | np.append(False, like)) & (gap < 3 * _APART))
+    return np.asarray((np.append(like, False) | np.append(False, like)) & (gap < 3 * _WORD_GAP))

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ragloom.components.source.readers import formula_text
-from ragloom.components.source.readers.markdown_writer import Renderer
+from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 
 _ORDINAL_AFTER_DIGIT = re.compile(r"(?:st|nd|rd|th|er|ers|re|res|e|es|eme|ème|ère|nde?|o|a|os|as|º|ª|°|ter|bis)", re.I)
 _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|rs?|gr|st|ste|t|te)", re.I)
@@ -20,14 +20,14 @@ _MAX_LEVELS = 10
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
 
 
-class Scripts:
+class InlineWriter:
     """Inline text on its way to a renderer.
 
     Args:
         out: where the text goes.
     """
 
-    def __init__(self, out: Renderer) -> None:
+    def __init__(self, out: MarkdownWriter) -> None:
         self._out = out
         self._open: list[tuple[Any, str]] = []  # mark, the character before it
         self._levels = 0  # of raised and lowered text
@@ -117,7 +117,7 @@ class Scripts:
             self._out.add(text)
             self._guard = "digit"
         elif before.isalnum() or before in ")]}":
-            self._out.add(formula_text.index("", bare))
+            self._out.add(formula_text.subscript("", bare))
             self._guard = "word"
         else:
             self._out.add(text)
