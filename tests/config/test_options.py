@@ -7,8 +7,9 @@ from llama_index.core.llms.mock import MockLLM
 
 from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom.components.analyzer import multilingual
-from ragloom.config.config import COMPONENTS, build, load
+from ragloom.config.config import build, load
 from ragloom.config.hydra_compose import options
+from ragloom.config.settings import COMPONENTS
 from ragloom.errors import ConfigError, DataError, ServiceError
 
 REQUIRED = {

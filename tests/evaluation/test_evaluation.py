@@ -19,8 +19,9 @@ from fakes import chunk
 from ragloom.components.retriever.deeper_ranks import Below
 from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.config.config import load as load_config
+from ragloom.config.settings import MetricSettings
 from ragloom.core.gold import GoldSpan, Query
-from ragloom.core.metric_names import MetricSettings, Need, measure, need, problems
+from ragloom.core.metric_names import Need, measure, need, problems
 from ragloom.core.nodes import to_node
 from ragloom.core.tokenizers import load
 from ragloom.core.usage import Usage, collect_usage, record, record_lookups

@@ -157,7 +157,7 @@ def test_a_result_or_exception_that_does_not_pickle_is_told_of() -> None:
             list(workers.run(["unportable"]))
         with pytest.raises((AttributeError, pickle.PicklingError)) as caught:  # which one differs by Python version
             list(workers.run(["unpicklable"]))
-        assert "child.py" in str(caught.value.__cause__)
+        assert "worker_process.py" in str(caught.value.__cause__)
         with pytest.raises(RecursionError):
             list(workers.run(["recurse"]))
 

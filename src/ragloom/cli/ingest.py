@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, INTERRUPTED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
 from ragloom.cli.interrupt_handling import stopping
-from ragloom.cli.render_dry_run import estimate_json, print_estimate
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
@@ -42,12 +41,18 @@ def _task(config: Any) -> int:
     stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
+        from ragloom.cli.render_dry_run import print_estimate
+        from ragloom.ingestion.dry_run_report import estimate_json
 
         with Assembly(config) as assembly, stopping() as stop:
             with events(stream) if as_json else shown_progress(assembly) as progress:
                 estimate = assembly.rehearse(progress, stop) if dry else None
                 summary = assembly.ingest(progress, stop) if estimate is None else estimate.summary
-            shown = summary_json(summary, assembly) if estimate is None else estimate_json(estimate, assembly)
+            shown = (
+                summary_json(summary, assembly)
+                if estimate is None
+                else estimate_json(estimate, assembly.embedding, assembly.prices)
+            )
             path = _kept(shown, config) if estimate is None else None
     if as_json:
         print_json({"event": "summary", **shown})

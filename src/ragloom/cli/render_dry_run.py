@@ -1,11 +1,11 @@
-"""Shows a dry run: what an ingest would do and cost. Nothing is kept of it."""
+"""Terminal output of a dry run: what an ingest would do and cost."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ragloom.core.redaction import redact
+from ragloom.ingestion.dry_run_report import basis, cost_usd, embedding_price
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,53 +15,6 @@ if TYPE_CHECKING:
     from ragloom.ingestion.dry_run import Estimate
 
 _MOST_LISTED = 20
-
-
-def estimate_json(estimate: Estimate, assembly: Assembly) -> dict[str, Any]:
-    """Shows an estimate as the one object that programs read."""
-    summary = estimate.summary
-    price = _price(assembly)
-    return {
-        "dry_run": True,
-        "index": summary.index,
-        "documents": {
-            "added": summary.added,
-            "changed": summary.changed,
-            "unchanged": summary.unchanged,
-            "moved": summary.moved,
-            "deleted": summary.deleted,
-            "unreadable": summary.unreadable_count,
-            "skipped": summary.skipped_count,
-            "warnings": summary.warnings_count,
-            "in_index": summary.documents,
-        },
-        "unreadable": [asdict(item) for item in summary.unreadable],
-        "skipped": [asdict(item) for item in summary.skipped],
-        "warnings": [asdict(item) for item in summary.warnings],
-        "kept": summary.kept,
-        "stopped": summary.stopped,
-        "chunks": {"new": estimate.new_chunks, "in_index": summary.chunks, "estimated": basis(estimate) is not None},
-        "basis": basis(estimate),
-        "embedding": _asked_json(estimate.chunks, price),
-        "sentences": _asked_json(estimate.sentences, price),
-        "tokens": estimate.tokens,
-        "requests": estimate.requests,
-        "paid": getattr(assembly.embedding, "paid", False),
-        "cost_usd": _dollars(estimate.tokens, price),
-        "seconds_at_limits": estimate.seconds,
-        "index_bytes": estimate.index_bytes,
-        "over_budget": estimate.over_budget,
-    }
-
-
-def basis(estimate: Estimate) -> str | None:
-    """Says on what numbers of chunks rest that are no counts; None where they are counts."""
-    if not estimate.guessed:
-        return None
-    return (
-        f"of the texts whose vectors decide where documents are cut, {estimate.sentences.texts} are not cached: those "
-        f"documents were cut by which words their sentences share"
-    )
 
 
 def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> None:
@@ -95,7 +48,7 @@ def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> N
 
 def _rows(estimate: Estimate, assembly: Assembly) -> dict[str, str]:
     summary, about = estimate.summary, "about " if estimate.guessed else ""
-    price, paid = _price(assembly), getattr(assembly.embedding, "paid", False)
+    price, paid = embedding_price(assembly.embedding, assembly.prices), getattr(assembly.embedding, "paid", False)
     rows = {
         "index": summary.index,
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
@@ -126,22 +79,6 @@ def _asked(asked: Asked, price: float | None, *, paid: bool) -> str:
     return f"{text}, {asked.requests} requests, {_cost(asked.tokens, price)}" if paid else text
 
 
-def _asked_json(asked: Asked, price: float | None) -> dict[str, Any]:
-    return {**asdict(asked), "cost_usd": _dollars(asked.tokens, price)}
-
-
-def _price(assembly: Assembly) -> float | None:
-    """US dollars per million tokens of the embedding; None = not known."""
-    if not getattr(assembly.embedding, "paid", False):
-        return 0.0
-    price = assembly.prices.get(assembly.embedding.model_name)
-    return None if price is None else float(price["input"])
-
-
-def _dollars(tokens: int, price: float | None) -> float | None:
-    return None if price is None else tokens * price / 1_000_000
-
-
 def _cost(tokens: int, price: float | None) -> str:
-    dollars = _dollars(tokens, price)
+    dollars = cost_usd(tokens, price)
     return "unknown price" if dollars is None else f"${dollars:.6f}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ragloom.comparison.score_table import Sheet
     from ragloom.comparison.selection import Choice
     from ragloom.comparison.verdict import Verdict
-    from ragloom.config.config import ComparisonSettings
+    from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)

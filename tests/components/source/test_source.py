@@ -9,6 +9,7 @@ from made import make
 from places import SAMPLE, TESTS
 from ragloom.components import source
 from ragloom.components.source.base import CannotRead, Source
+from ragloom.config.key_rules import key_problems
 from ragloom.core.records import FORMAT_KEY, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
 from source_files import docx_bytes, pdf_bytes
@@ -157,10 +158,10 @@ def test_folder_pattern_that_can_match_nothing_is_a_config_error(pattern: str, t
 
 
 def test_folder_without_a_name_of_its_own_must_be_named() -> None:
-    assert source.check("folder", {"name": None, "path": "/"}) == [
+    assert key_problems(source.folder, {"name": None, "path": "/"}) == [
         "source: name=null must be set where path='/' has no name of its own"
     ]
-    assert source.check("folder", {"name": "disk", "path": "/"}) == []
+    assert key_problems(source.folder, {"name": "disk", "path": "/"}) == []
 
 
 @pytest.mark.parametrize(

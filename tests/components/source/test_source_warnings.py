@@ -10,12 +10,13 @@ import pytest
 from ragloom.assembly import Assembly
 from ragloom.cli.console import console
 from ragloom.cli.ingest import print_summary, summary_json
-from ragloom.cli.render_dry_run import estimate_json, print_estimate
+from ragloom.cli.render_dry_run import print_estimate
 from ragloom.components.source.base import new_document
 from ragloom.components.source.readers import text_reader
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.chunk_cache import cut_from, cut_json
+from ragloom.ingestion.dry_run_report import estimate_json
 from ragloom.ingestion.read_stage import Cut
 
 PLAIN = text_reader.read
@@ -53,7 +54,7 @@ def test_warning_reaches_summary_json_and_screen(assembly: Assembly, capsys: pyt
 
 def test_warning_reaches_the_dry_run(assembly: Assembly, capsys: pytest.CaptureFixture[str]) -> None:
     estimate = assembly.rehearse()
-    shown = estimate_json(estimate, assembly)
+    shown = estimate_json(estimate, assembly.embedding, assembly.prices)
     assert shown["documents"]["warnings"] == 4
     assert shown["warnings"][0]["reason"] == "line 2 is lost"
     print_estimate(console(), estimate, assembly)

@@ -49,7 +49,7 @@ class Dataset:
 
     Args:
         name: for people; no part of the digest.
-        queries: ids are unique; spans may have a quote without a place.
+        _queries: ids are unique; spans may have a quote without a place.
         problems: what loading has to report, one line each.
         occurrence: the rule for a quote that is found several times.
         text_hashes: document -> SHA-256 of its stored text, where ranges are true of exactly that text.

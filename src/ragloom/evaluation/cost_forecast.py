@@ -8,7 +8,7 @@ counts once where it is kept; where it is not, each trial asks anew.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragloom.config.builder_keys import needs_of
@@ -74,8 +74,8 @@ class _Asking:
 
 
 @dataclass
-class Forecast:
-    """Adds up trials.
+class CostForecast:
+    """Adds up the requests of trials.
 
     Attributes:
         spent: by (purpose, model).
@@ -121,6 +121,14 @@ class Forecast:
             self._answers(trial, [*asking.written, *asking.timed])
             known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
             self._verdicts(trial, stages, known_answers, written)
+
+    def as_json(self, prices: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the upper bounds by purpose and model, with their cost.
+
+        Args:
+            prices: model -> {input, output}: US dollars per million tokens.
+        """
+        return [{**asdict(item), "cost_usd": item.usd(prices)} for item in self.spent.values()]
 
     def _once(self, unit: str, names: list[str]) -> list[str]:
         """Leaves what was not asked for with the same key before."""
