@@ -79,7 +79,7 @@ class _OpenLeaf:
 
 
 def parse_structure(lines: Sequence[str]) -> MarkdownStructure:
-    """Finds the parts of a document.
+    """Find the parts of a document.
 
     Args:
         lines: without their line ends.
@@ -103,7 +103,7 @@ class _MarkdownParser:
         self._opened = False  # whether this line has opened a container
 
     def read(self, number: int, line: str) -> None:
-        """Takes the next line."""
+        """Take the next line."""
         at, matched = self._match(number, line)
         whole = matched == len(self._containers)
         if whole and self._leaf is not None and self._continues(self._leaf, number, line[at:]):
@@ -116,12 +116,12 @@ class _MarkdownParser:
         self._start(number, line, at, matched)
 
     def finish(self, number: int) -> None:
-        """Ends the document."""
+        """End the document."""
         self._close(0, number)
         self._end_leaf()
 
     def _match(self, number: int, line: str) -> tuple[int, int]:
-        """Gives the column after the marks of the open containers that go on, and how many these are."""
+        """Return the column after the marks of the open containers that go on, and how many these are."""
         at = 0
         for matched, container in enumerate(self._containers):
             indent = _indent(line, at)
@@ -141,7 +141,7 @@ class _MarkdownParser:
         return at, len(self._containers)
 
     def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
-        """Goes on with fenced code, HTML or indented code where the line belongs to it."""
+        """Go on with fenced code, HTML or indented code where the line belongs to it."""
         blank = not text.strip()
         if leaf.kind == "fence":
             if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
@@ -167,7 +167,7 @@ class _MarkdownParser:
         return False
 
     def _close(self, matched: int, number: int) -> None:
-        """Closes the containers from `matched` on, and what is open in them."""
+        """Close the containers from `matched` on, and what is open in them."""
         if matched == len(self._containers):
             return
         self._end_leaf()
@@ -182,7 +182,7 @@ class _MarkdownParser:
             self.parts.append(LeafBlock("code" if leaf.kind == "fence" else "opaque", leaf.first, leaf.last))
 
     def _start(self, number: int, line: str, at: int, matched: int) -> None:
-        """Opens containers and one leaf block on a line that is not blank."""
+        """Open containers and one leaf block on a line that is not blank."""
         self._opened = False
         while len(self._containers) < _MAX_DEPTH or matched < len(self._containers):
             indent = _indent(line, at)
@@ -207,13 +207,13 @@ class _MarkdownParser:
         self._start_leaf(number, line, at, matched)
 
     def _paragraph(self, matched: int) -> _OpenLeaf | None:
-        """Gives the paragraph that a line of the innermost matched container would go on with."""
+        """Return the paragraph that a line of the innermost matched container would go on with."""
         if self._leaf is None or self._leaf.kind != "paragraph" or self._opened or matched < len(self._containers):
             return None
         return self._leaf
 
     def _item(self, text: str, matched: int) -> re.Match[str] | None:
-        """Matches the marker of a list item, where the line is no rule, underline or part of a paragraph."""
+        """Match the marker of a list item, where the line is no rule, underline or part of a paragraph."""
         item = ITEM.match(text)
         if item is None or RULE.match(text):
             return None
@@ -258,7 +258,7 @@ class _MarkdownParser:
         leaf.lines.append(text)
 
     def _marked(self, number: int, text: str, matched: int) -> bool:
-        """Reads a line that is a heading or rule, or begins fenced code or HTML."""
+        """Read a line that is a heading or rule, or begins fenced code or HTML."""
         if atx := ATX.match(text):
             self._begin(matched, number)
             self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
@@ -297,7 +297,7 @@ class _MarkdownParser:
 
 
 def _indent(line: str, at: int) -> int:
-    """Counts the blanks at a column."""
+    """Count the blanks at a column."""
     end = at
     while end < len(line) and line[end] == " ":
         end += 1

@@ -25,11 +25,11 @@ class FileBackedText:
     path: Path
 
     def read(self) -> str:
-        """Reads all of it."""
+        """Read all of it."""
         return str(self.path.read_bytes(), "utf-8", "surrogatepass")
 
     def slices(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Yields `text[start:end]` for each span; holds no more than the span and a piece.
+        """Yield `text[start:end]` for each span; holds no more than the span and a piece.
 
         Args:
             spans: in order of their start, as chunkings yield them.
@@ -53,7 +53,7 @@ class FileBackedText:
                 yield held[start - begins : end - begins]
 
     def copy_to(self, path: Path) -> None:
-        """Copies it, so that a crash leaves all of it there or nothing.
+        """Copy it, so that a crash leaves all of it there or nothing.
 
         Raises:
             OSError: the system refuses.
@@ -63,17 +63,17 @@ class FileBackedText:
         draft.replace(path)
 
     def remove(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
 def full_text(text: str | FileBackedText) -> str:
-    """Gives a text, wherever it is."""
+    """Return a text, wherever it is."""
     return text.read() if isinstance(text, FileBackedText) else text
 
 
 def write_text(text: str, folder: Path) -> FileBackedText:
-    """Writes a text to a new file of a folder.
+    """Write a text to a new file of a folder.
 
     Raises:
         OSError: the system refuses.

@@ -69,13 +69,13 @@ class Outline:
         self.format = format
 
     def page_at(self, offset: int) -> int | None:
-        """Gives the page (from 1) of a character, or None where the format has no pages."""
+        """Return the page (from 1) of a character, or None where the format has no pages."""
         if self.format != "pdf":
             return None
         return bisect_right(self._page_breaks, offset - 1) + 1
 
     def heading_at(self, offset: int) -> str | None:
-        """Gives the heading path of a character, outermost first, as `A > B`.
+        """Return the heading path of a character, outermost first, as `A > B`.
 
         A heading line belongs to the section that it opens. None before the first heading, or where the format has
         no headings.
@@ -87,7 +87,7 @@ class Outline:
         return paths[index] if index >= 0 else None
 
     def blocks(self) -> Iterator[OutlineBlock]:
-        """Yields the blocks in order; every character outside them is blank."""
+        """Yield the blocks in order; every character outside them is blank."""
         if self.format in HEADING_FORMATS:
             return iter(self._marked_blocks)
         return self._plain_blocks(_ROW_FORMATS.get(self.format or "", "text"))
@@ -167,7 +167,7 @@ class _OutlineScanner:
         self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
 
     def quote_end(self, offset: int) -> int | None:
-        """Gives the end of the outermost block quote around a character; None outside of quotes."""
+        """Return the end of the outermost block quote around a character; None outside of quotes."""
         at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
         return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
 
@@ -197,7 +197,7 @@ class _OutlineScanner:
         return self._lines[at].blank or at in self._parts or self._table_end(at) > at
 
     def _rendered(self) -> list[LeafBlock]:
-        """Finds the headings and fences that `source` wrote."""
+        """Find the headings and fences that `source` wrote."""
         parts: list[LeafBlock] = []
         at = 0
         while at < len(self._lines):

@@ -8,19 +8,19 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def normalize_text(text: str) -> str:
-    """Normalises a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
+    """Normalize a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     text = text.replace("\0", "").replace("\ufffe", "").removeprefix("\ufeff")
     return _SURROGATE.sub("\ufffd", text)
 
 
 def quote_pattern(quote: str) -> str:
-    """Writes the pattern that finds a quote word for word, with any white space between its words."""
+    """Write the pattern that finds a quote word for word, with any white space between its words."""
     return r"\s+".join(map(re.escape, quote.split())) or r"(?!)"
 
 
 def normalized_offset(text: str, at: int) -> int:
-    """Returns where the character at `at` of a text is in `normalised(text)`.
+    """Return where the character at `at` of a text is in `normalised(text)`.
 
     The `\\n` of a CRLF is where its `\\r` was.
     """
@@ -31,12 +31,12 @@ def normalized_offset(text: str, at: int) -> int:
 
 
 def join_surrogates(text: str) -> str:
-    """Joins surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
+    """Join surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
     if has_whole_characters(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def has_whole_characters(text: str) -> bool:
-    """Tells whether a text has no half of a surrogate pair."""
+    """Return whether a text has no half of a surrogate pair."""
     return text.isascii() or not _SURROGATE.search(text)

@@ -77,7 +77,7 @@ class Source(BaseReader):
 
     @abstractmethod
     def entries(self) -> Iterator[ListedItem]:
-        """Lists the corpus lazily, in the same order each time, reading nothing but what listing needs.
+        """List the corpus lazily, in the same order each time, reading nothing but what listing needs.
 
         Raises:
             DataError: the root does not exist or cannot be listed.
@@ -85,7 +85,7 @@ class Source(BaseReader):
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
-        """Reads what `entry` names.
+        """Read what `entry` names.
 
         Raises:
             CannotRead: it vanished, may not be read, or is no regular file.
@@ -93,18 +93,18 @@ class Source(BaseReader):
 
     @abstractmethod
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Turns the bytes of `entry` into a document with normalised text.
+        """Turn the bytes of `entry` into a document with normalised text.
 
         Raises:
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
     def refreshed(self, entry: Entry) -> Entry:
-        """Returns an entry with the size and time that its file has now; of other sources the entry itself."""
+        """Return an entry with the size and time that its file has now; of other sources the entry itself."""
         return entry
 
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
-        """Reads every document, for LlamaIndex, which has no way to report one that fails.
+        """Read every document, for LlamaIndex, which has no way to report one that fails.
 
         Raises:
             DataError: the first document that cannot be read, with its reason.
@@ -120,7 +120,7 @@ class Source(BaseReader):
 
 
 def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequence[str] = ()) -> SourceDocument:
-    """Makes a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
+    """Make a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
     keys = list(metadata)
     return SourceDocument(
         id_=id,
@@ -133,7 +133,7 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
 
 
 def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
-    """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
+    """Read a regular file as it was listed, and never hangs on a FIFO that took its place.
 
     Raises:
         FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
@@ -149,7 +149,7 @@ def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
 
 
 def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
-    """Reads a part of a regular file, which may grow at its end.
+    """Read a part of a regular file, which may grow at its end.
 
     Raises:
         CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
@@ -161,7 +161,7 @@ def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
 
 
 def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """Reads at most one byte over `limit`; also returns size and time before and after.
+    """Read at most one byte over `limit`; also returns size and time before and after.
 
     Raises:
         CannotRead: it is no regular file, or the system refuses.
@@ -192,7 +192,7 @@ def _read_with_status(
 
 
 def special_file_type(mode: int) -> str | None:
-    """Says what a file that is not regular is; None for a regular file."""
+    """Explain what a file that is not regular is; None for a regular file."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO (named pipe)",
@@ -204,7 +204,7 @@ def special_file_type(mode: int) -> str | None:
 
 
 def os_error_reason(error: OSError) -> str:
-    """Puts a refusal of the operating system in one plain sentence."""
+    """Put a refusal of the operating system in one plain sentence."""
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
     if isinstance(error, FileNotFoundError):
@@ -215,12 +215,12 @@ def os_error_reason(error: OSError) -> str:
 
 
 def printable_path(path: str | Path) -> str:
-    """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
+    """Make a path printable: bytes that are not Unicode and control characters become escapes."""
     return printable_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def path_identity(path: str | Path) -> str:
-    """Names a place: printable as `printable_path`, and never the name of another place.
+    """Name a place: printable as `printable_path`, and never the name of another place.
 
     A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
     """
@@ -229,12 +229,12 @@ def path_identity(path: str | Path) -> str:
 
 
 def printable_line(text: str) -> str:
-    """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
+    """Make a text printable on one line: line ends, control characters and halves of characters become escapes."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _shorten(reason: str) -> str:
-    """Makes a reason one line, and cuts its middle when it quotes much of the file."""
+    """Make a reason one line, and cuts its middle when it quotes much of the file."""
     reason = printable_line(reason)
     if len(reason) > _MAX_REASON:
         reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"

@@ -45,7 +45,7 @@ class _ListedFolder:
     parent: _ListedFolder | None = None
 
     def encloses(self, identity: tuple[int, int]) -> bool:
-        """Says whether a device and inode are this folder's, or of one that it was reached through."""
+        """Return whether a device and inode are this folder's, or of one that it was reached through."""
         folder: _ListedFolder | None = self
         while folder is not None and folder.identity != identity:
             folder = folder.parent
@@ -62,7 +62,7 @@ class _FolderGroup:
 
 @lru_cache(maxsize=256)
 def _compile_pattern(glob: str) -> re.Pattern[str]:
-    """Translates a path pattern: `*` and `?` stay within a folder, `**` as a whole part crosses any number."""
+    """Translate a path pattern: `*` and `?` stay within a folder, `**` as a whole part crosses any number."""
     parts = unicodedata.normalize("NFC", glob).split("/")
     made = ""
     for number, part in enumerate(parts):
@@ -84,7 +84,7 @@ def _compile_pattern(glob: str) -> re.Pattern[str]:
 
 
 def _character_class(piece: str) -> str:
-    """Translates `[a-z]` or `[!a-z]`; what is no class, as `[z-a]`, stands for itself."""
+    """Translate `[a-z]` or `[!a-z]`; what is no class, as `[z-a]`, stands for itself."""
     without, inside = ("^", piece[2:-1]) if piece[1] == "!" else ("", piece[1:-1])
     escaped = re.sub(r"([^\w-])", r"\\\1", inside)
     made = f"(?!/)[{without}{escaped}]"
@@ -96,12 +96,12 @@ def _character_class(piece: str) -> str:
 
 
 def matches_any(path: str, globs: list[str]) -> bool:
-    """Says whether a relative path with `/`, in NFC, matches one of the patterns as a whole."""
+    """Return whether a relative path with `/`, in NFC, matches one of the patterns as a whole."""
     return any(_compile_pattern(glob).fullmatch(path) for glob in globs)
 
 
 def list_folder(root: Path, rules: ListingRules) -> Iterator[ListedItem]:
-    """Lists the files below `root`, ordered by id (code points), one folder in memory at a time.
+    """List the files below `root`, ordered by id (code points), one folder in memory at a time.
 
     Raises:
         OSError: `root` itself cannot be listed.
@@ -115,7 +115,7 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Lists the names in a folder by their ids, those of folders with a slash: so they sort as the ids below them."""
+    """List the names in a folder by their ids, those of folders with a slash: so they sort as the ids below them."""
     with os.scandir(folder) as found:
         return sorted((f"{child.name}/" if _is_folder(child) else child.name for child in found), key=_nfc)
 
@@ -132,7 +132,7 @@ class _FolderWalk:
         self._linked: dict[tuple[int, int], str] = {}
 
     def below(self, top: _FolderGroup) -> Iterator[ListedItem]:
-        """Lists what is in folders and their sub-folders; not recursive, since a path has room for 2,000 of these."""
+        """List what is in folders and their sub-folders; not recursive, since a path has room for 2,000 of these."""
         opened = [self._inside(top)]
         while opened:
             for found in opened[-1]:
@@ -168,7 +168,7 @@ class _FolderWalk:
             yield _FolderGroup(id, members)
 
     def _entered(self, parent: _ListedFolder, path: Path, location: str) -> ListedItem | _ListedFolder:
-        """Enters a folder, unless a link led back to one that encloses it or to one that links reached before."""
+        """Enter a folder, unless a link led back to one that encloses it or to one that links reached before."""
         try:
             identity = _inode(path.stat())
             if path.is_symlink():

@@ -52,7 +52,7 @@ _SAMPLE = 200_000
 
 
 def decode_text(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
-    """Decodes a text file.
+    """Decode a text file.
 
     Args:
         declared: the encoding that the document itself names (HTML's meta charset).
@@ -104,7 +104,7 @@ def _decode_without_mark(content: bytes, declared: str | None, warnings: list[st
 
 
 def _decode_utf16(content: bytes) -> tuple[str, str] | None:
-    """Recognises UTF-16 without a mark: NULs in every other place, and enough of them to be letters' halves.
+    """Recognize UTF-16 without a mark: NULs in every other place, and enough of them to be letters' halves.
 
     Few may stand in the other places: the low byte of `가` (U+AC00) is a NUL.
     """
@@ -139,7 +139,7 @@ def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
 
 
 def _is_mostly_utf8(content: bytes, wrong_at: int) -> bool:
-    """Says whether most bytes over 127 form UTF-8 characters, so that another encoding would only garble them."""
+    """Return whether most bytes over 127 form UTF-8 characters, so that another encoding would only garble them."""
     around = content[max(0, wrong_at - _SAMPLE // 2) : wrong_at + _SAMPLE // 2]
     text = around.decode("utf-8", "surrogateescape")
     wrong = len(re.findall("[\ud800-\udfff]", text))
@@ -147,7 +147,7 @@ def _is_mostly_utf8(content: bytes, wrong_at: int) -> bool:
 
 
 def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
-    """Decodes what is clearly Korean.
+    """Decode what is clearly Korean.
 
     Returns:
         The text, or None; and where it is clearly Korean but damaged the first wrong byte.
@@ -165,7 +165,7 @@ def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
 
 
 def _decode_most_plausible(content: bytes, warnings: list[str]) -> tuple[str, str]:
-    """Decodes by the most plausible of the encodings that fit every byte; reports what is not clear."""
+    """Decode by the most plausible of the encodings that fit every byte; reports what is not clear."""
     western = "cp1252" if re.search(rb"[\x80-\x9f]", content) else "latin-1"
     readings: list[tuple[float, str, str]] = []
     for encoding in (*ENCODINGS, western):

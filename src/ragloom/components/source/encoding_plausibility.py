@@ -46,20 +46,20 @@ Scorer = Callable[[str, str, str], float]
 
 
 def plausibility(text: str, encoding: str) -> float:
-    """Scores a text, from 0 to 1: the mean of its characters outside ASCII."""
+    """Score a text, from 0 to 1: the mean of its characters outside ASCII."""
     scorer = _SCORERS[encoding]
     scores = [scorer(*neighbours) for neighbours in _non_ascii(text)]
     return sum(scores) / len(scores) if scores else 1.0
 
 
 def frequent_hangul(text: str) -> tuple[int, float]:
-    """Counts Hangul syllables, and gives the share of frequent ones."""
+    """Count Hangul syllables, and gives the share of frequent ones."""
     hangul = [character for _, character, _ in _non_ascii(text) if _is_hangul(character)]
     return len(hangul), sum(character in _KOREAN for character in hangul) / max(1, len(hangul))
 
 
 def _non_ascii(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yields characters outside ASCII with their neighbours; a blank stands at the ends."""
+    """Yield characters outside ASCII with their neighbours; a blank stands at the ends."""
     for number, found in enumerate(_NON_ASCII.finditer(text)):
         if number == _SAMPLE:
             return
@@ -122,7 +122,7 @@ def _score_western(before: str, character: str, behind: str) -> float:
 
 
 def _score_western_letter(before: str, character: str, behind: str) -> float:
-    """Scores a letter: small behind any letter, a capital only at the beginning or among capitals."""
+    """Score a letter: small behind any letter, a capital only at the beginning or among capitals."""
     if before.isdigit() or behind.isdigit():
         return 0.1
     near = _is_ascii_letter(before) or _is_ascii_letter(behind)

@@ -24,24 +24,24 @@ sleep = time.sleep
 
 
 def is_recent(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
-    """Tells whether a change is so recent that the writer may not have finished."""
+    """Return whether a change is so recent that the writer may not have finished."""
     return mtime_ns is not None and 0 <= now_ns() - mtime_ns < within
 
 
 def trusted_mtime(mtime_ns: int) -> int | None:
-    """Returns a time by which an unchanged file can be told later; None for one in the future."""
+    """Return a time by which an unchanged file can be told later; None for one in the future."""
     return mtime_ns if mtime_ns <= now_ns() else None
 
 
 def pause(mtime_ns: int) -> None:
-    """Waits until a change at that time is old enough, at most `WINDOW_NS`."""
+    """Wait until a change at that time is old enough, at most `WINDOW_NS`."""
     remaining = min(mtime_ns + WINDOW_NS - now_ns(), WINDOW_NS)
     if remaining > 0:
         sleep(remaining / 1e9)
 
 
 def stat_after_pause(path: Path) -> os.stat_result:
-    """Returns a file's status, after a pause where it changed a moment ago.
+    """Return a file's status, after a pause where it changed a moment ago.
 
     Raises:
         OSError: it cannot be looked at.

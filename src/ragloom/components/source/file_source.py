@@ -50,7 +50,7 @@ class FolderSource(Source):
         super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[ListedItem]:
-        """Lists the files below the folder, ordered by id; see `Source.entries`."""
+        """List the files below the folder, ordered by id; see `Source.entries`."""
         try:
             str(self._path).encode("utf-8")
             return list_folder(self._path, self._rules)
@@ -65,11 +65,11 @@ class FolderSource(Source):
         raise DataError(f"source: path={self.root!r} {problem}")
 
     def read(self, entry: Entry) -> bytes:
-        """Reads a file; see `Source.read`."""
+        """Read a file; see `Source.read`."""
         return read_regular_file(Path(entry.location), self._rules.max_bytes, entry)
 
     def refreshed(self, entry: Entry) -> Entry:
-        """Returns an entry with its file's size and time now; see `Source.refreshed`."""
+        """Return an entry with its file's size and time now; see `Source.refreshed`."""
         try:
             status = Path(entry.location).stat()
         except OSError:
@@ -77,7 +77,7 @@ class FolderSource(Source):
         return replace(entry, size=status.st_size, mtime_ns=trusted_mtime(status.st_mtime_ns))
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Parses a file by its suffix; see `Source.parse`."""
+        """Parse a file by its suffix; see `Source.parse`."""
         text, metadata, warnings = parse_file(entry.id, content)
         if len(text) > _MAX_GROWTH * self._rules.max_bytes:
             limit = f"{_MAX_GROWTH} times source.max_file_mb={self._rules.max_bytes / 1_000_000:g}"
@@ -101,10 +101,10 @@ class SampleSource(FolderSource):
         self.root = SAMPLE_ROOT
 
     def entries(self) -> Iterator[ListedItem]:
-        """Lists the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
+        """List the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
         for listed in super().entries():
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
     def refreshed(self, entry: Entry) -> Entry:
-        """Returns the entry itself: a time proves nothing here."""
+        """Return the entry itself: a time proves nothing here."""
         return entry

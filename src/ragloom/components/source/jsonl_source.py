@@ -59,7 +59,7 @@ class _LineIds:
         self._lines.execute("BEGIN")
 
     def before(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Takes in ids with their lines, in order; gives the lines whose id was there before, each with its first.
+        """Take in ids with their lines, in order; gives the lines whose id was there before, each with its first.
 
         Raises:
             DataError: the disk of the temporary folder is full.
@@ -78,7 +78,7 @@ class _LineIds:
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
 
     def close(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self._lines.close()
 
 
@@ -103,7 +103,7 @@ class JsonlSource(Source):
         super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[ListedItem]:
-        """Lists the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
+        """List the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
         try:
             if not self._path.is_file():
                 problem = "is a folder" if self._path.is_dir() else "does not exist"
@@ -132,7 +132,7 @@ class JsonlSource(Source):
                 yield Unreadable(self.root, "it is being written to: it changed while it was listed", hides=True)
 
     def _parsed(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
-        """Yields what each line that is not blank is, with its number."""
+        """Yield what each line that is not blank is, with its number."""
         for number, offset, size, line in _read_lines(file, self._max_bytes):
             location = f"{self.root}:{number}"
             try:
@@ -146,11 +146,11 @@ class JsonlSource(Source):
                 yield number, Unreadable(location, error.reason, hides=True)
 
     def read(self, entry: Entry) -> bytes:
-        """Reads one line; see `Source.read`."""
+        """Read one line; see `Source.read`."""
         return read_file_part(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Parses one line; see `Source.parse`."""
+        """Parse one line; see `Source.parse`."""
         try:
             id, text, metadata = self._values(content.removeprefix(_UTF8_BOM))
         except CannotRead as error:
@@ -160,11 +160,11 @@ class JsonlSource(Source):
         return new_document(id, text, metadata)
 
     def _record(self, line: bytes) -> dict[str, Any]:
-        """Reads a line; a form of its own fills in the fields."""
+        """Read a line; a form of its own fills in the fields."""
         return _parse_object(line)
 
     def _values(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
-        """Takes id, normalised text and metadata from a line."""
+        """Take id, normalised text and metadata from a line."""
         record = self._record(line)
         names = self._fields
         for name in (names.id, names.text):
@@ -230,7 +230,7 @@ class BeirSource(JsonlSource):
 
 
 def _read_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:
-    """Yields number (from 1), byte offset, size and bytes of each line; None for the bytes of one over `limit`."""
+    """Yield number (from 1), byte offset, size and bytes of each line; None for the bytes of one over `limit`."""
     number = offset = 0
     while line := file.readline(limit + 1):
         number += 1
@@ -245,7 +245,7 @@ def _read_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, byt
 
 
 def _parse_object(line: bytes) -> dict[str, Any]:
-    """Reads one line of JSON strictly: nothing is dropped, replaced or made up."""
+    """Read one line of JSON strictly: nothing is dropped, replaced or made up."""
     if len(line) > _MAX_VALUES < _count_values(line) and _count_values(_STRING.sub(b"", line)) > _MAX_VALUES:
         raise CannotRead(f"the line has over {_MAX_VALUES:,} values")
     try:
@@ -271,7 +271,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _count_values(line: bytes) -> int:
-    """Counts the values of a line of JSON, and what looks like some within its texts."""
+    """Count the values of a line of JSON, and what looks like some within its texts."""
     return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
@@ -309,7 +309,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _json_type(value: Any) -> str:
-    """Names a JSON value's type as JSON does."""
+    """Name a JSON value's type as JSON does."""
     kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
     if value == "":
         return "empty"

@@ -20,7 +20,7 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
-    """Renders each row below the header as a paragraph of `header: value` lines; blank cells are left out.
+    """Render each row below the header as a paragraph of `header: value` lines; blank cells are left out.
 
     Lines above the header and below the table stay as they are, and so does a row with more cells than the table has:
     which column its values belong to is not known.
@@ -46,7 +46,7 @@ def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
 
 
 def _render_table(rows: list[CsvRow], glue: str, room: GrowthLimit, warnings: list[str]) -> Iterator[str]:
-    """Renders the rows below the header; only the header's names where there are none."""
+    """Render the rows below the header; only the header's names where there are none."""
     if not rows:
         return
     cells = rows[0].cells
@@ -72,7 +72,7 @@ def _render_table(rows: list[CsvRow], glue: str, room: GrowthLimit, warnings: li
 
 
 def _split_title(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
-    """Splits off lines above the header: those with a cell or two where the rows have many."""
+    """Split off lines above the header: those with a cell or two where the rows have many."""
     usual = _usual_cell_count(rows)
     for at, row in enumerate(rows):
         filled = sum(map(bool, row.cells))
@@ -82,12 +82,12 @@ def _split_title(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
 
 
 def _is_header(rows: list[CsvRow]) -> bool:
-    """Tells whether the next row looks like a header: several names and no number."""
+    """Return whether the next row looks like a header: several names and no number."""
     return any(sum(map(bool, row.cells)) > 1 and not any(map(_NUMBER.fullmatch, row.cells)) for row in rows)
 
 
 def _split_footer(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
-    """Splits off lines below the last full row: those with one cell where the rows have many."""
+    """Split off lines below the last full row: those with one cell where the rows have many."""
     usual, end = _usual_cell_count(rows), len(rows)
     while end > 1 and usual > 1 and _is_note(rows[end - 1], usual):
         end -= 1
@@ -101,13 +101,13 @@ def _is_note(row: CsvRow, usual: int) -> bool:
 
 
 def _usual_cell_count(rows: list[CsvRow]) -> int:
-    """Gives how many cells with text most rows have."""
+    """Return how many cells with text most rows have."""
     counts = Counter(sum(map(bool, row.cells)) for row in rows)
     return max(counts, key=lambda filled: (counts[filled], filled), default=0)
 
 
 def _usual_width(rows: list[CsvRow]) -> int:
-    """Gives how many cells, without blank ones at the end, most rows have; 0 where there is no such number."""
+    """Return how many cells, without blank ones at the end, most rows have; 0 where there is no such number."""
     counts = Counter(max((n for n, cell in enumerate(row.cells, start=1) if cell), default=0) for row in rows)
     width, count = counts.most_common(1)[0] if counts else (0, 0)
     return width if 2 * count > len(rows) > 1 else 0

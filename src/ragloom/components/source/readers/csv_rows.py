@@ -28,7 +28,7 @@ class CsvRow(NamedTuple):
 
 
 def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
-    """Reads all rows that are not blank.
+    """Read all rows that are not blank.
 
     Args:
         tabs: whether the file's name says that tabs separate cells.
@@ -51,7 +51,7 @@ def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
 
 
 def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
-    """Reads strictly; a line whose quotes are wrong is read again by itself, its quotes as ordinary characters."""
+    """Read strictly; a line whose quotes are wrong is read again by itself, its quotes as ordinary characters."""
     at = unclosed = wrong = 0
     while at < len(lines) and unclosed <= _MOST_OPEN and wrong <= _MOST_WRONG:
         reader = csv.reader(_lines_from(lines, at), delimiter=delimiter, strict=True)
@@ -75,7 +75,7 @@ def _lines_from(lines: list[str], at: int) -> Iterator[str]:
 
 
 def _parse_literally(line: str, delimiter: str) -> list[str]:
-    """Cuts a line at its delimiters; a cell that is quoted correctly is one all the same."""
+    """Cut a line at its delimiters; a cell that is quoted correctly is one all the same."""
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
@@ -83,7 +83,7 @@ def _parse_literally(line: str, delimiter: str) -> list[str]:
 
 
 def _detect_delimiter(text: str) -> str:
-    """Chooses the delimiter by which most of the first rows have equally many cells, and then most cells.
+    """Choose the delimiter by which most of the first rows have equally many cells, and then most cells.
 
     Where both are equal, a comma within numbers (`1,5`) is no delimiter.
     """

@@ -15,7 +15,7 @@ _CATEGORIES, _VALUES = ("cat", "xVal"), ("val", "yVal", "bubbleSize")
 
 
 def chart_text(root: Any) -> str:
-    """Renders a chart as its title and a table: a row for each category, a column for each series.
+    """Render a chart as its title and a table: a row for each category, a column for each series.
 
     Raises:
         CannotRead: the table would be too large.
@@ -45,7 +45,7 @@ def chart_text(root: Any) -> str:
 
 
 def diagram_text(root: Any) -> str:
-    """Renders a diagram as the texts of its shapes, one a line."""
+    """Render a diagram as the texts of its shapes, one a line."""
     texts = (_text(child(point, "t")) for point in root.iter("{*}pt"))
     return "\n".join(text for text in texts if text)
 
@@ -55,7 +55,7 @@ def _first_points(series: Any, names: tuple[str, ...]) -> dict[int, str]:
 
 
 def _points(element: Any | None) -> dict[int, str]:
-    """Reads values by their places; those of further levels of categories stand before."""
+    """Read values by their places; those of further levels of categories stand before."""
     found: dict[int, str] = {}
     if element is None:
         return found
@@ -70,12 +70,12 @@ def _points(element: Any | None) -> dict[int, str]:
 
 
 def _round_as_office(value: str) -> str:
-    """Cuts a number to the 15 digits that Office shows: `4.4000000000000004` is 4.4."""
+    """Cut a number to the 15 digits that Office shows: `4.4000000000000004` is 4.4."""
     return f"{float(value):.15g}" if re.fullmatch(r"-?\d+\.\d{14,}", value, re.ASCII) else value
 
 
 def _text(element: Any | None) -> str:
-    """Joins the texts of an element, paragraphs by blanks."""
+    """Join the texts of an element, paragraphs by blanks."""
     if element is None:
         return ""
     parts = (" " if local_name(part) == "p" else part.text or "" for part in element.iter("{*}p", "{*}t"))

@@ -33,7 +33,7 @@ class EmbeddedDocuments:
         self._render_docx = render_docx
 
     def text(self, id: str | None) -> str:
-        """Reads an included document by its relation; empty where it cannot be read."""
+        """Read an included document by its relation; empty where it cannot be read."""
         relation = self._package.relations.get(id or "")
         if relation is None or relation.external:
             self.miss(id)
@@ -51,7 +51,7 @@ class EmbeddedDocuments:
         return ""
 
     def drawn(self, id: str | None, render: Callable[[Any], str]) -> str:
-        """Reads the text of a chart or diagram; empty where its part is not there, like a picture."""
+        """Read the text of a chart or diagram; empty where its part is not there, like a picture."""
         relation = self._package.relations.get(id or "")
         if relation is None or relation.external or relation.target not in self._package.names:
             return ""
@@ -63,7 +63,7 @@ class EmbeddedDocuments:
             return ""
 
     def miss(self, id: str | None) -> None:
-        """Names a document that is kept elsewhere."""
+        """Name a document that is kept elsewhere."""
         relation = self._package.relations.get(id or "")
         place = relation.target if relation is not None else f"{id} (no such part)"
         self._warnings.append(f"its text at {place} is missing: it is not in this file")
@@ -89,7 +89,7 @@ class EmbeddedDocuments:
 
 
 def _mhtml_page(content: bytes) -> bytes:
-    """Takes the page out of a web archive (MHTML)."""
+    """Take the page out of a web archive (MHTML)."""
     message = email.message_from_bytes(content, policy=email.policy.default)
     for part in message.walk():
         if isinstance(part, EmailMessage) and part.get_content_type() in ("text/html", "application/xhtml+xml"):

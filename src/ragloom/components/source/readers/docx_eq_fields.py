@@ -15,12 +15,12 @@ _CIRCLES = frozenset("○◯⭕O0")
 
 
 def eq_text(code: str) -> str:
-    """Renders the code of an EQ field, without its name, as one line."""
+    """Render the code of an EQ field, without its name, as one line."""
     return _terms(code, 0, 0)[0].strip()
 
 
 def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
-    """Renders up to the end of an argument, and says where that is."""
+    """Render up to the end of an argument, and says where that is."""
     made: list[str] = []
     level = 0  # of brackets that are text
     while at < len(code):
@@ -43,7 +43,7 @@ def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
 
 
 def _arguments(code: str, at: int, depth: int) -> tuple[list[str], int]:
-    """Renders the arguments in brackets, and says what is behind them."""
+    """Render the arguments in brackets, and says what is behind them."""
     arguments = []
     while True:
         text, at = _terms(code, at, depth)
@@ -73,7 +73,7 @@ def _script(options: str, arguments: list[str]) -> str:
 
 
 def _overstrike(options: str, arguments: list[str]) -> str:
-    """Renders characters over each other: a number in a circle, otherwise all of them."""
+    """Render characters over each other: a number in a circle, otherwise all of them."""
     if len(arguments) == 2 and arguments[0] in _CIRCLES and re.fullmatch(r"[1-9]|1\d|20", arguments[1], re.ASCII):
         return chr(0x245F + int(arguments[1]))
     return arguments[-1] if len(arguments) == 2 and arguments[0] in "○◯□△◇" else "".join(arguments)

@@ -31,7 +31,7 @@ class FieldStack:
         self._code: list[list[str]] = []  # instructions of the open fields whose code is being passed
 
     def prepare(self, root: Any) -> None:
-        """Finds the fields that have an end: one without would hide all that follows."""
+        """Find the fields that have an end: one without would hide all that follows."""
         begun: list[tuple[Any, bool]] = []
         for mark in root.iter("{*}fldChar"):
             kind = attribute(mark, "fldCharType")
@@ -49,7 +49,7 @@ class FieldStack:
         return bool(self._code)
 
     def instruct(self, text: str) -> None:
-        """Collects a field's code."""
+        """Collect a field's code."""
         if self._code:
             self._code[-1].append(text)
 
@@ -70,7 +70,7 @@ class FieldStack:
         return ""
 
     def _result(self, code: str) -> str:
-        """Gives what a field without a stored result shows."""
+        """Return what a field without a stored result shows."""
         name, _, rest = code.strip().partition(" ")
         name = name.upper()
         self.formula = name == "EQ"
@@ -89,7 +89,7 @@ class FieldStack:
 
 
 def form_value(data: Any | None) -> str:
-    """Gives the value of a form field that is no text: a box, or the chosen entry of a list."""
+    """Return the value of a form field that is no text: a box, or the chosen entry of a list."""
     if (box := child(data, "checkBox")) is not None:
         ticked = child(box, "checked")
         return "☒" if is_on(ticked if ticked is not None else child(box, "default")) else "☐"

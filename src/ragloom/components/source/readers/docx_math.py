@@ -24,7 +24,7 @@ Parts = list[tuple[str, str]]
 
 
 def math_text(formula: Any) -> str:
-    """Renders `m:oMath`; from the innermost element outwards, since nesting is the file's choice."""
+    """Render `m:oMath`; from the innermost element outwards, since nesting is the file's choice."""
     texts = [text.text or "" for text in formula.iter("{*}t")]
     if sum(map(len, texts)) > _MAX_LENGTH:
         return " ".join(texts)
@@ -55,7 +55,7 @@ def _render(name: str, element: Any, parts: Parts) -> str:
 
 
 def _terms(parts: Parts) -> Iterator[str]:
-    """Yields the terms of a row; runs in a row are one, since Word cuts them anywhere."""
+    """Yield the terms of a row; runs in a row are one, since Word cuts them anywhere."""
     for is_run, group in groupby(parts, key=lambda part: part[0] == "r"):
         texts = [text for _, text in group]
         yield from ["".join(texts)] if is_run else texts
@@ -70,7 +70,7 @@ def _property(element: Any, name: str) -> Any | None:
 
 
 def _sign(element: Any, name: str, otherwise: str) -> str:
-    """Gives a character that properties choose; an empty one means none."""
+    """Return a character that properties choose; an empty one means none."""
     value = attribute(_property(element, name), "val")
     return otherwise if value is None else value
 
@@ -108,7 +108,7 @@ def _delimiters(element: Any, parts: Parts) -> str:
 
 
 def _stands_alone(element: Any, name: str) -> bool:
-    """Tells whether the only thing between delimiters is an element of this name."""
+    """Return whether the only thing between delimiters is an element of this name."""
     return [local_name(part) for part in element.iterfind("{*}e/*") if not local_name(part).endswith("Pr")] == [name]
 
 
@@ -120,7 +120,7 @@ def _large_operator(element: Any, parts: Parts) -> str:
 
 
 def _is_sum(term: str) -> bool:
-    """Tells whether a term has a plus or minus outside brackets, which would end the operand before it."""
+    """Return whether a term has a plus or minus outside brackets, which would end the operand before it."""
     flat, before = term, None
     while flat != before:
         before, flat = flat, re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)
@@ -170,7 +170,7 @@ def _matrix_row(element: Any, parts: Parts) -> str:
 
 
 def _equations(element: Any, parts: Parts) -> str:
-    """Renders aligned equations; `&` says where they align, and is not shown."""
+    """Render aligned equations; `&` says where they align, and is not shown."""
     return "; ".join(text.replace("&", "").strip() for name, text in parts if name == "e")
 
 

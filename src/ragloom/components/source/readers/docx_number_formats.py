@@ -39,7 +39,7 @@ Numeral = Callable[[int], str]
 
 
 def numeral(value: int, format: str) -> str | None:
-    """Writes a number from 0 in one of Word's formats; None for a format without a rule here.
+    """Write a number from 0 in one of Word's formats; None for a format without a rule here.
 
     Numbers that a format has no sign for are decimal, as in Word.
     """
@@ -52,13 +52,13 @@ def numeral(value: int, format: str) -> str | None:
 
 
 def padded_number(value: int, pattern: str) -> str | None:
-    """Writes a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
+    """Write a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
     first = pattern.partition(",")[0].strip()
     return str(value).zfill(min(len(first), 10)) if first.isdecimal() and first.isascii() else None
 
 
 def _repeat(letters: str) -> Numeral:
-    """Counts a, b, ... z, aa, bb, ..."""
+    """Count a, b, ... z, aa, bb, ..."""
 
     def rule(value: int) -> str:
         times, at = divmod(value - 1, len(letters))
@@ -96,7 +96,7 @@ def _roman(value: int) -> str:
 
 
 def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> Numeral:
-    """Counts as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
+    """Count as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
 
     Args:
         digits: nought to nine.
@@ -128,7 +128,7 @@ def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> 
 
 
 def _below_hundred(digits: str, ten: str) -> Numeral:
-    """Counts with ten up to 99, then digit by digit."""
+    """Count with ten up to 99, then digit by digit."""
     counted, spelled = _counting(digits, f"{ten}百千萬"), _digits(digits)
     return lambda value: counted(value) if value < 100 else spelled(value)
 

@@ -81,7 +81,7 @@ class Numbering:
         self._started: set[tuple[str, str]] = set()
 
     def label(self, id: str | None, depth: int | None, style: Style, story: str) -> ParagraphLabel | None:
-        """Counts one paragraph.
+        """Count one paragraph.
 
         Args:
             id: the list; None or `0` for none.
@@ -107,7 +107,7 @@ class Numbering:
         return ParagraphLabel(depth, text + ("" if level.suffix == "nothing" else " "), numbered=True) if text else None
 
     def _counted(self, id: str, found: _NumberedList, depth: int, story: str) -> list[int | None]:
-        """Counts a paragraph at a depth; levels above that were never used stand at their start.
+        """Count a paragraph at a depth; levels above that were never used stand at their start.
 
         A list's own start (`startOverride`) holds where the list is first used, and wherever the level begins again.
         """
@@ -127,7 +127,7 @@ class Numbering:
         return counts
 
     def _text(self, levels: list[_Level], depth: int, counts: list[int | None]) -> str:
-        """Writes a level's text, each `%n` being the count of that level."""
+        """Write a level's text, each `%n` being the count of that level."""
 
         def shown(place: re.Match[str]) -> str:
             at = int(place.group(1)) - 1
@@ -166,7 +166,7 @@ class Numbering:
         return _NumberedList(key, made, starts)
 
     def _definition(self, number: Any) -> tuple[Any | None, str | None]:
-        """Finds a list's definition, also where it only names the style that has it (`numStyleLink`)."""
+        """Find a list's definition, also where it only names the style that has it (`numStyleLink`)."""
         key = attribute(child(number, "abstractNumId"), "val")
         definition = self._definitions.get(key)
         for _ in range(_MAX_LINKS):
@@ -180,7 +180,7 @@ class Numbering:
 
 
 def _read_level(element: Any | None) -> _Level:
-    """Reads a level; one that is not there shows nothing."""
+    """Read a level; one that is not there shows nothing."""
     format = child(element, "numFmt")
     if format is None and element is not None:  # a format of newer versions of Word has an older one behind it
         format = element.find("{*}AlternateContent/{*}Choice/{*}numFmt")

@@ -37,7 +37,7 @@ class UnpackBudget:
         self.depth = 0
 
     def take(self, size: int) -> None:
-        """Takes bytes.
+        """Take bytes.
 
         Raises:
             CannotRead: there are none left.
@@ -49,7 +49,7 @@ class UnpackBudget:
 
 @contextmanager
 def explain_damage() -> Iterator[None]:
-    """Turns what damaged, encrypted and hostile archives raise into plain reasons."""
+    """Turn what damaged, encrypted and hostile archives raise into plain reasons."""
     try:
         yield
     except etree.XMLSyntaxError as error:
@@ -95,12 +95,12 @@ class Package:
         self.relations = self._relations(self.main)
 
     def related(self, kind: str) -> Any | None:
-        """Parses the part of this kind that the main part names; None where there is none."""
+        """Parse the part of this kind that the main part names; None where there is none."""
         target = next((r.target for r in self.relations.values() if r.kind == kind and not r.external), None)
         return self.xml(target) if target in self.names else None
 
     def xml(self, part: str | None) -> Any:
-        """Parses a part."""
+        """Parse a part."""
         content = self.read(part or "")
         if _DOCTYPE.match(content):
             raise CannotRead(_DECLARES)
@@ -111,7 +111,7 @@ class Package:
         return root
 
     def read(self, part: str) -> bytes:
-        """Unpacks a part."""
+        """Unpack a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
             # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
             raise CannotRead("it is a damaged DOCX: it is packed in a way that DOCX does not have")
@@ -121,7 +121,7 @@ class Package:
         return content
 
     def _relations(self, part: str) -> dict[str, Relationship]:
-        """Reads the relations of a part by their ids; of the archive itself where the part has no name."""
+        """Read the relations of a part by their ids; of the archive itself where the part has no name."""
         folder, _, name = part.rpartition("/")
         place = f"{folder}/_rels/{name}.rels".lstrip("/")
         if place not in self.names:

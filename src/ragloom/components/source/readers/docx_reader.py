@@ -57,7 +57,7 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None = None) -> str:
-    """Renders a Word document as markdown.
+    """Render a Word document as markdown.
 
     Args:
         warnings: gets one sentence for each kind of content that is doubtful or missing.
@@ -87,7 +87,7 @@ class _MissingContent:
         self.fonts: set[str] = set()
 
     def sentences(self) -> list[str]:
-        """Says each kind in one sentence."""
+        """Explain each kind in one sentence."""
         said = (
             (self.formats, "numbers in the format {} are shown as decimal numbers"),
             (self.fields, "numbers of {} fields are not shown: the file does not store them"),
@@ -122,7 +122,7 @@ class _DocxWalk:
         self._ahead = ""  # what the next paragraph begins with
 
     def text(self, body: Any) -> str:
-        """Renders body and notes."""
+        """Render body and notes."""
         titles = (p for p in body.iter("{*}p") if self._styles.of(p).title)
         self._shift = int(any("".join(p.itertext()).strip() for p in titles))
         for inner in body.iter("{*}tbl"):
@@ -165,7 +165,7 @@ class _DocxWalk:
         return is_removed_or_unused(name, element)
 
     def _whole(self, name: str, element: Any) -> bool:
-        """Shows elements that are not walked through; says whether it was one."""
+        """Show elements that are not walked through; says whether it was one."""
         if name == "oMath":
             self._add_formula(math_text(element))
         elif name == "ruby":
@@ -237,7 +237,7 @@ class _DocxWalk:
             self._embedded.miss(attribute(element, "id"))
 
     def _add(self, text: str) -> None:
-        """Adds inline text, unless it is a field's code."""
+        """Add inline text, unless it is a field's code."""
         if not self._fields.in_code:
             self._put(text)
 
@@ -257,7 +257,7 @@ class _DocxWalk:
         self._formula = bool(text)
 
     def _letters(self, element: Any) -> str:
-        """Gives the text of a run; in a symbol font letters are signs."""
+        """Return the text of a run; in a symbol font letters are signs."""
         text, run = element.text or "", element.getparent()
         if local_name(run) != "r":
             return text
@@ -282,7 +282,7 @@ class _DocxWalk:
             out.line_break()
 
     def _blank_cells(self, row: Any, where: str) -> None:
-        """Adds the grid columns that a row leaves free before or after its cells."""
+        """Add the grid columns that a row leaves free before or after its cells."""
         if columns := int_value(child(child(row, "trPr"), where), 0):
             self._out.start_cell(columns)
             self._out.end_cell()
@@ -311,12 +311,12 @@ class _DocxWalk:
         self._begin(label.text if label is not None else "")
 
     def _begin(self, label: str) -> None:
-        """Adds what stands before a paragraph: a note's number, then its own."""
+        """Add what stands before a paragraph: a note's number, then its own."""
         self._out.add(self._ahead + label)
         self._ahead = ""
 
     def _label(self, paragraph: Any, style: Style) -> ParagraphLabel | None:
-        """Counts a paragraph; one that is deleted to its end does not count."""
+        """Count a paragraph; one that is deleted to its end does not count."""
         if is_mark_removed(paragraph) and not has_visible_text(paragraph, self._styles):
             return None
         id, depth = self._styles.list_place(paragraph)

@@ -18,13 +18,13 @@ _WRAPPERS = frozenset(["sdt", "sdtContent", "customXml", "ins", "moveTo"])
 
 
 def is_mark_removed(paragraph: Any) -> bool:
-    """Says whether the end of a paragraph is deleted or moved away, so that the next paragraph joins it."""
+    """Return whether the end of a paragraph is deleted or moved away, so that the next paragraph joins it."""
     mark = child(child(paragraph, "pPr"), "rPr")
     return mark is not None and any(local_name(change) in _REMOVED for change in mark)
 
 
 def paragraph_chain(paragraph: Any) -> list[Any]:
-    """Lists the paragraphs that are one after all changes, in order; the last one says how it looks."""
+    """List the paragraphs that are one after all changes, in order; the last one says how it looks."""
     chain = [paragraph]
     while _continues(chain[-1]) and (following := _next_paragraph(chain[-1])) is not None:
         chain.append(following)
@@ -32,13 +32,13 @@ def paragraph_chain(paragraph: Any) -> list[Any]:
 
 
 def _continues(paragraph: Any) -> bool:
-    """Says whether the next paragraph joins: the mark is removed, or this is the large first letter of it."""
+    """Return whether the next paragraph joins: the mark is removed, or this is the large first letter of it."""
     frame = child(child(paragraph, "pPr"), "framePr")
     return attribute(frame, "dropCap") in ("drop", "margin") or is_mark_removed(paragraph)
 
 
 def is_hidden(paragraph: Any, styles: Styles) -> bool:
-    """Says whether a paragraph shows nothing at all, not even its number: its end and all its text are hidden."""
+    """Return whether a paragraph shows nothing at all, not even its number: its end and all its text are hidden."""
     mark = child(child(child(paragraph, "pPr"), "rPr"), "vanish")
     if not (is_on(mark) if mark is not None else styles.of(paragraph).hidden):
         return False
@@ -46,7 +46,7 @@ def is_hidden(paragraph: Any, styles: Styles) -> bool:
 
 
 def has_visible_text(paragraph: Any, styles: Styles) -> bool:
-    """Says whether any run of a paragraph is shown."""
+    """Return whether any run of a paragraph is shown."""
     opened = [paragraph]
     while opened:
         for element in opened.pop():
@@ -59,7 +59,7 @@ def has_visible_text(paragraph: Any, styles: Styles) -> bool:
 
 
 def is_removed_or_unused(name: str, element: Any) -> bool:
-    """Says whether a row or cell is deleted or hidden, or an alternative is not the one that is shown."""
+    """Return whether a row or cell is deleted or hidden, or an alternative is not the one that is shown."""
     if name == "tr":
         properties = child(element, "trPr")
         return child(properties, "del") is not None or is_on(child(properties, "hidden"))
@@ -69,7 +69,7 @@ def is_removed_or_unused(name: str, element: Any) -> bool:
 
 
 def _next_paragraph(paragraph: Any) -> Any | None:
-    """Finds the paragraph right behind, also in or out of content controls; None where a table or nothing follows."""
+    """Find the paragraph right behind, also in or out of content controls; None where a table or nothing follows."""
     element = paragraph
     while True:
         following = element.getnext()

@@ -13,7 +13,7 @@ _MAX_CHAIN = 20
 
 
 def font_of(properties: Any | None) -> str | None:
-    """Names the font that run properties set for Latin and symbol characters; None where they set none."""
+    """Name the font that run properties set for Latin and symbol characters; None where they set none."""
     fonts = child(properties, "rFonts")
     return attribute(fonts, "ascii") or attribute(fonts, "hAnsi")
 
@@ -57,31 +57,31 @@ class Styles:
         self._known: dict[str | None, Style] = {}
 
     def of(self, paragraph: Any | None) -> Style:
-        """Resolves the style of a paragraph."""
+        """Resolve the style of a paragraph."""
         id = attribute(child(child(paragraph, "pPr"), "pStyle"), "val")
         return self.named(id if id in self._by_id else self._defaults.get("paragraph"))
 
     def named(self, id: str | None) -> Style:
-        """Resolves a style by its id."""
+        """Resolve a style by its id."""
         if id not in self._known:
             self._known[id] = self._resolved(id)
         return self._known[id]
 
     def heading(self, paragraph: Any) -> int:
-        """Gives the heading level from 1, or 0."""
+        """Return the heading level from 1, or 0."""
         own = child(child(paragraph, "pPr"), "outlineLvl")
         level = int_value(own, 9) + 1 if own is not None else self.of(paragraph).level
         return level if level <= 9 else 0
 
     def list_place(self, paragraph: Any) -> tuple[str | None, int | None]:
-        """Gives the list (`numId`) of a paragraph, and its depth where the paragraph itself says it."""
+        """Return the list (`numId`) of a paragraph, and its depth where the paragraph itself says it."""
         numbering = child(child(paragraph, "pPr"), "numPr")
         own, depth = child(numbering, "numId"), child(numbering, "ilvl")
         number = self.of(paragraph).number if own is None else attribute(own, "val")
         return number, None if depth is None else int_value(depth, 0)
 
     def hides(self, run: Any, paragraph: Any | None) -> bool:
-        """Says whether a run is hidden: by itself, or by its styles, which cancel each other (17.7.3, toggles)."""
+        """Return whether a run is hidden: by itself, or by its styles, which cancel each other (17.7.3, toggles)."""
         properties = child(run, "rPr")
         own = child(properties, "vanish")
         if own is not None:
@@ -90,13 +90,13 @@ class Styles:
         return self._hidden or bool(self.of(paragraph).hidden) != bool(of_characters)
 
     def font(self, run: Any, paragraph: Any | None) -> str | None:
-        """Names the font that a run's symbols are from."""
+        """Name the font that a run's symbols are from."""
         properties = child(run, "rPr")
         style = attribute(child(properties, "rStyle"), "val")
         return font_of(properties) or (style and self.named(style).font) or self.of(paragraph).font
 
     def _resolved(self, id: str | None) -> Style:
-        """Follows a style to those it is based on; the nearest that says something wins."""
+        """Follow a style to those it is based on; the nearest that says something wins."""
         found: dict[str, Any] = {}
         names: list[str | None] = []
         title = False
@@ -113,7 +113,7 @@ class Styles:
 
 
 def _own_properties(style: Any, name: str) -> list[tuple[str, Any]]:
-    """Lists what one style says by itself."""
+    """List what one style says by itself."""
     stated: list[tuple[str, Any]] = []
     paragraph, run = child(style, "pPr"), child(style, "rPr")
     outline, named = child(paragraph, "outlineLvl"), re.fullmatch(r"heading ([1-9])", name)

@@ -49,7 +49,7 @@ _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular"
 
 
 def symbol_character(font: str | None, code: str | None) -> str | None:
-    """Gives the character of `w:sym`; None where the font is not known."""
+    """Return the character of `w:sym`; None where the font is not known."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
         return None
     point, table = int(code or "", 16), _table(font)
@@ -61,7 +61,7 @@ def symbol_character(font: str | None, code: str | None) -> str | None:
 
 
 def symbol_text(text: str, font: str | None) -> str:
-    """Gives text that is set in a font as it is shown; unchanged where the font has letters."""
+    """Return text that is set in a font as it is shown; unchanged where the font has letters."""
     table = _table(font)
     if table is None:
         return text

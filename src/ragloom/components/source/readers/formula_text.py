@@ -27,7 +27,7 @@ _BINARY = re.compile(r"(?<=[\w)\]}])[+\-−±∓·×⋅*/=<>≤≥≠,]")
 
 
 def bracket(term: str) -> str:
-    """Puts a term in brackets where it would fall apart without them."""
+    """Put a term in brackets where it would fall apart without them."""
     term = term.strip()
     if not term or _ATOM.fullmatch(term) or _CLOSED.fullmatch(term):
         return term
@@ -35,12 +35,12 @@ def bracket(term: str) -> str:
 
 
 def fraction(above: str, below: str, *, bar: bool = True) -> str:
-    """Renders a fraction; without a bar (a binomial) the parts are stacked."""
+    """Render a fraction; without a bar (a binomial) the parts are stacked."""
     return f"{bracket(above)}/{bracket(below)}" if bar else f"({above.strip()} over {below.strip()})"
 
 
 def power(base: str, exponent: str) -> str:
-    """Renders a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
+    """Render a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
     exponent = exponent.strip()
     if exponent and all(sign in _RAISED for sign in exponent):
         return _bracket_base(base) + exponent.replace("∘", "°")
@@ -48,7 +48,7 @@ def power(base: str, exponent: str) -> str:
 
 
 def subscript(base: str, below: str) -> str:
-    """Renders a lowered term: `x_1`, `a_(i,j)`."""
+    """Render a lowered term: `x_1`, `a_(i,j)`."""
     return f"{_bracket_base(base)}_{bracket(below)}" if below.strip() else base
 
 
@@ -58,14 +58,14 @@ def scripts(base: str, below: str, above: str) -> str:
 
 
 def _bracket_base(base: str) -> str:
-    """Brackets a base that consists of several terms, so that the exponent belongs to all of it."""
+    """Bracket a base that consists of several terms, so that the exponent belongs to all of it."""
     base = base.strip()
     outside = _outside_brackets(base)
     return f"({base})" if _BINARY.search(outside) or set(outside) & set("^√/") else base
 
 
 def _outside_brackets(term: str) -> str:
-    """Leaves out what stands in brackets, so that only the outermost signs remain."""
+    """Leave out what stands in brackets, so that only the outermost signs remain."""
     depth, kept = 0, []
     for sign in term:
         depth += sign in "([{"
@@ -78,7 +78,7 @@ def _outside_brackets(term: str) -> str:
 
 
 def root(radicand: str, degree: str = "") -> str:
-    """Renders a root: `√2`, `√(x+1)`, `√[3](x)`."""
+    """Render a root: `√2`, `√(x+1)`, `√[3](x)`."""
     degree = degree.strip()
     if degree in ("", "2"):
         return f"√{bracket(radicand)}"
@@ -86,7 +86,7 @@ def root(radicand: str, degree: str = "") -> str:
 
 
 def accent(base: str, sign: str) -> str:
-    """Renders a sign over a term: combined with a single letter, otherwise before the term in brackets."""
+    """Render a sign over a term: combined with a single letter, otherwise before the term in brackets."""
     base, sign = base.strip(), sign.strip()
     if sign in _STRETCHED or not sign:
         return base
@@ -96,13 +96,13 @@ def accent(base: str, sign: str) -> str:
 
 
 def matrix(rows: Iterable[Iterable[str]], *, fenced: bool = False) -> str:
-    """Renders rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
+    """Render rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
     text = "; ".join(", ".join(cell.strip() for cell in row) for row in rows)
     return text if fenced else f"[{text}]"
 
 
 def join_terms(parts: Iterable[str]) -> str:
-    """Joins neighbouring terms, with a blank where they would fuse into another number or word.
+    """Join neighbouring terms, with a blank where they would fuse into another number or word.
 
     A mixed number stays one: `2` and `1/2` give `2 1/2`; `sin` and `x` give `sin x`; `x^2` and `y` give `x^2 y`.
     """
@@ -120,7 +120,7 @@ def join_terms(parts: Iterable[str]) -> str:
 
 
 def _fuses(before: str, part: str) -> bool:
-    """Tells whether two neighbouring terms would read as one."""
+    """Return whether two neighbouring terms would read as one."""
     if not (before[-1].isalnum() and part[0].isalnum()):
         return False
     if part[0].isdigit() or _TAIL.search(before):

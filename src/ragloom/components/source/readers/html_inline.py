@@ -34,7 +34,7 @@ class InlineWriter:
         self._guard = ""  # what must not follow directly: `digit` or `word`
 
     def add(self, text: str, *, kept_lines: bool = False) -> None:
-        """Adds text; its line ends are kept on demand."""
+        """Add text; its line ends are kept on demand."""
         if not text:
             return
         self._separate(text)
@@ -44,7 +44,7 @@ class InlineWriter:
             self._out.add(line)
 
     def add_formula(self, text: str) -> None:
-        """Adds a formula, set apart from a letter or digit that it touches."""
+        """Add a formula, set apart from a letter or digit that it touches."""
         if not text:
             return
         self._separate(text)
@@ -62,7 +62,7 @@ class InlineWriter:
         self._guard = ""
 
     def start(self, element: Any) -> None:
-        """Opens an inline element."""
+        """Open an inline element."""
         tag = element.tag
         if tag in ("sup", "sub"):
             self._levels += 1
@@ -74,7 +74,7 @@ class InlineWriter:
             self._out.add("“")
 
     def end(self, element: Any) -> None:
-        """Closes an inline element."""
+        """Close an inline element."""
         tag = element.tag
         if tag in ("sup", "sub"):
             self._levels -= 1
@@ -125,7 +125,7 @@ class InlineWriter:
 
 
 def _stays_fused(text: str, before: str) -> bool:
-    """Tells whether raised letters belong to the word or number before them: `1st`, `Mme`, `TM`."""
+    """Return whether raised letters belong to the word or number before them: `1st`, `Mme`, `TM`."""
     if _SIGNS.fullmatch(text):
         return not any(sign in "+-−±" for sign in text) or not before.isalnum()
     if before.isdigit():
@@ -134,13 +134,13 @@ def _stays_fused(text: str, before: str) -> bool:
 
 
 def _is_reference(element: Any) -> bool:
-    """Tells whether a raised text is a link within the page, as marks of footnotes are."""
+    """Return whether a raised text is a link within the page, as marks of footnotes are."""
     link = element.css_first("a[href]") if element.css_first("a[href]") is not None else element.parent
     return link is not None and link.tag == "a" and "#" in (link.attributes.get("href") or "")
 
 
 def _is_numerator(element: Any) -> bool:
-    """Tells whether a slash and a lowered text follow."""
+    """Return whether a slash and a lowered text follow."""
     slash = element.next
     if slash is None or not slash.is_text_node or slash.text().strip() not in ("/", "⁄", "∕"):
         return False
@@ -149,6 +149,6 @@ def _is_numerator(element: Any) -> bool:
 
 
 def tex_text(alternative: str) -> str:
-    """Gives the formula of an image's alternative text without the wrapping that MediaWiki adds."""
+    """Return the formula of an image's alternative text without the wrapping that MediaWiki adds."""
     found = _TEX.fullmatch(alternative.strip())
     return found[1].strip() if found else alternative.strip()

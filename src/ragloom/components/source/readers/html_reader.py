@@ -57,13 +57,13 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def declared_encoding(content: bytes) -> str | None:
-    """Reads the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
+    """Read the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
     found = _CHARSET.search(content[:4096])
     return next(name for name in found.groups() if name).decode("ascii") if found else None
 
 
 def html_text(html: str) -> tuple[str, str | None]:
-    """Renders an HTML document.
+    """Render an HTML document.
 
     Returns:
         The visible text as markdown, and the content of `<title>`.
@@ -101,7 +101,7 @@ def _is_one_line(code: Any) -> bool:
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
-    """Tells whether blanks only lay out the source: between rows and cells, or between the lines of code."""
+    """Return whether blanks only lay out the source: between rows and cells, or between the lines of code."""
     outer, beside = blanks.parent, blanks.next or blanks.prev
     if outer is None or outer.tag in _TABLES:
         return True
@@ -126,7 +126,7 @@ class _HtmlWalk:
         self._pages: list[Any] = []  # a page's nodes live as long as it does
 
     def text(self, page: LexborHTMLParser) -> str:
-        """Renders the page; nodes stand on a stack, each twice: to be opened and to be closed."""
+        """Render the page; nodes stand on a stack, each twice: to be opened and to be closed."""
         stack = [(node, False) for node in self._opened(page)]
         while stack:
             node, closes = stack.pop()
@@ -149,7 +149,7 @@ class _HtmlWalk:
         return [root]
 
     def _survey(self, root: Any) -> None:
-        """Finds the tables that arrange a page, whose cells are read as blocks, and those that show code.
+        """Find the tables that arrange a page, whose cells are read as blocks, and those that show code.
 
         A table arranges a page where it holds tables, headings or code of several lines.
         """
@@ -187,7 +187,7 @@ class _HtmlWalk:
         self._scripts.add(text, kept_lines=bool(self._kept_lines) and not self._code)
 
     def _start(self, element: Any) -> list[Any]:
-        """Opens an element and gives the nodes to be read inside it."""
+        """Open an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
         if is_math(tag):
             self._formula(element)

@@ -41,7 +41,7 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def json_text(text: str, warnings: list[str]) -> str:
-    """Renders each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
+    """Render each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
 
     A file of several values, such as JSON Lines, is read like a list of them; lines that are no JSON are left out.
 
@@ -67,7 +67,7 @@ def json_text(text: str, warnings: list[str]) -> str:
 
 
 def is_nested_deeper(text: str, levels: int) -> bool:
-    """Tells whether lists and objects stand in each other over so many levels."""
+    """Return whether lists and objects stand in each other over so many levels."""
     if text.count("[") + text.count("{") <= levels:
         return False
     brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
@@ -75,7 +75,7 @@ def is_nested_deeper(text: str, levels: int) -> bool:
 
 
 def _parse_values(text: str, warnings: list[str]) -> Iterator[Any]:
-    """Reads one value after the other; behind the first one, a line that is no JSON is passed over."""
+    """Read one value after the other; behind the first one, a line that is no JSON is passed over."""
     at = _skip_blanks(text, 0)
     read, faults, reason = 0, 0, ""
     while not read or at < len(text):

@@ -23,18 +23,18 @@ _LIMITS = re.compile(r"[∑∏∐∫∮⋃⋂⋁⋀⨁⨂]|lim|max|min|sup|inf|a
 
 
 def math_text(element: Any) -> str:
-    """Renders a `<math>` element as one line."""
+    """Render a `<math>` element as one line."""
     text = _APPLIED.sub("", _render(element, 0)).replace("\u2061", " ").replace(formula_text.TIMES, "")
     return " ".join(text.split())
 
 
 def is_math(tag: str) -> bool:
-    """Tells whether a tag is `math`, with or without a prefix such as `mml:`."""
+    """Return whether a tag is `math`, with or without a prefix such as `mml:`."""
     return tag == "math" or tag.endswith(":math")
 
 
 def _name(element: Any) -> str:
-    """Gives an element's name without a prefix."""
+    """Return an element's name without a prefix."""
     return str(element.tag).rpartition(":")[2]
 
 
@@ -63,7 +63,7 @@ def _render(element: Any, depth: int) -> str:
 
 
 def _token(element: Any) -> str:
-    """Gives a leaf's text without the blanks around it."""
+    """Return a leaf's text without the blanks around it."""
     return " ".join(element.text().split())
 
 
@@ -77,7 +77,7 @@ def _string(element: Any) -> str:
 
 
 def _text(element: Any) -> str:
-    """Keeps the blanks of `<mtext>` at its ends, which separate words from terms."""
+    """Keep the blanks of `<mtext>` at its ends, which separate words from terms."""
     text = re.sub(r"[ \t\n\u00a0]+", " ", element.text())
     return str(text)
 
@@ -99,7 +99,7 @@ def _fraction(element: Any, parts: list[str]) -> str:
 
 
 def _scripts(element: Any, parts: list[str]) -> str:
-    """Renders `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
+    """Render `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
     tag = _name(element)
     if len(parts) != (3 if tag in ("msubsup", "munderover") else 2):
         return " ".join(parts)
@@ -120,7 +120,7 @@ def _over_and_under(base: str, below: str, above: str) -> str:
 
 
 def _multiscripts(element: Any, parts: list[str]) -> str:
-    """Renders indices on both sides: `_6^14 C` for carbon 14."""
+    """Render indices on both sides: `_6^14 C` for carbon 14."""
     kinds = [_name(child) for child in _children(element)]
     at = kinds.index("mprescripts") if "mprescripts" in kinds else len(kinds)
     base, after, before = parts[0] if parts else "", parts[1:at], parts[at + 1 :]
@@ -150,7 +150,7 @@ def _fence(element: Any, parts: list[str]) -> str:
 
 
 def _table(element: Any, parts: list[str]) -> str:
-    """Renders a matrix; cells are separated in their rows already."""
+    """Render a matrix; cells are separated in their rows already."""
     before = element.prev
     while before is not None and not before.is_element_node:
         before = before.prev
@@ -159,7 +159,7 @@ def _table(element: Any, parts: list[str]) -> str:
 
 
 def _table_row(element: Any, parts: list[str]) -> str:
-    """Renders a row; a cell that goes on with a relation (aligned equations) follows without a comma."""
+    """Render a row; a cell that goes on with a relation (aligned equations) follows without a comma."""
     text = ""
     for part in parts:
         separator = " " if re.match(r"\s*[=<>≤≥≈≡≠∼→⇒+\-−]", part) or not text.strip() else ", "

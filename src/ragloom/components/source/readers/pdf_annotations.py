@@ -43,7 +43,7 @@ class AnnotationText(NamedTuple):
 
 
 def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, number: int) -> None:
-    """Puts the visible texts of a page's annotations at their places among its glyphs.
+    """Put the visible texts of a page's annotations at their places among its glyphs.
 
     A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
     in more than blanks is what a viewer shows.
@@ -58,7 +58,7 @@ def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdf
 
 
 def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationText | None:
-    """Reads the value of an annotation; None where it shows no text."""
+    """Read the value of an annotation; None where it shows no text."""
     annotation = pdfium.FPDFPage_GetAnnot(page, at)
     if not annotation:
         return None
@@ -83,7 +83,7 @@ def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationT
 
 
 def _value(annotation: Any, form: Any) -> str | None:
-    """Reads the value of a field; None for a field that shows none, such as a button or a password."""
+    """Read the value of a field; None for a field that shows none, such as a button or a password."""
     kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation) if form else -1
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         return TICKED if pdfium.FPDFAnnot_IsChecked(form, annotation) else UNTICKED
@@ -101,7 +101,7 @@ def _value(annotation: Any, form: Any) -> str | None:
 
 
 def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocument, number: int) -> list[AnnotationText]:
-    """Gives notes the text of their appearances: the page's content is removed, then they become its content."""
+    """Return notes the text of their appearances: the page's content is removed, then they become its content."""
     page = document[number]
     for at in reversed(range(pdfium.FPDFPage_CountObjects(page))):
         item = pdfium.FPDFPage_GetObject(page, at)
@@ -125,7 +125,7 @@ def _appearance(note: AnnotationText, textpage: pypdfium2.PdfTextPage) -> str:
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:
-    """Calls a function of PDFium that fills a buffer with UTF-16, and ends it with a zero."""
+    """Call a function of PDFium that fills a buffer with UTF-16, and ends it with a zero."""
     size = function(*arguments, None, 0)
     if size <= 2:
         return ""
@@ -135,7 +135,7 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
 
 
 def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
-    """Puts each note after the glyph on its left, before the one on its right, or at the end of the page."""
+    """Put each note after the glyph on its left, before the one on its right, or at the end of the page."""
     at = glyphs.visible
     left, top, right, bottom = glyphs.boxes[at].T
     middle = (top + bottom) / 2

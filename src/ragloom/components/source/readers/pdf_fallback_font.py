@@ -20,7 +20,7 @@ _CALLBACKS: list[Any] = []
 
 
 def install() -> None:
-    """Has PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
+    """Have PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
     info = pdfium.FPDF_GetDefaultSystemFontInfo()
     if not info or _CALLBACKS:
         return
@@ -72,7 +72,7 @@ _CHARSETS = frozenset(
 
 
 def box_font() -> bytes:
-    """Writes a TrueType font of one glyph, a square, which stands for every character."""
+    """Write a TrueType font of one glyph, a square, which stands for every character."""
     side = _UNITS - 100
     glyph = struct.pack(">hhhhh", 1, 0, 0, side, side) + struct.pack(">HH", 3, 0) + bytes([1] * 4)
     glyph += struct.pack(">8h", 0, 0, side, 0, 0, side, 0, -side)

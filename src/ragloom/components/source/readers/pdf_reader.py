@@ -130,7 +130,7 @@ def _page_list(numbers: list[int]) -> str:
 
 
 def rejoin_words(pages: list[str]) -> list[str]:
-    """Puts words that a line end has cut together again, with the hyphen where the word has one of its own.
+    """Put words that a line end has cut together again, with the hyphen where the word has one of its own.
 
     Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
     and whether both halves are words of it.
@@ -155,7 +155,7 @@ def rejoin_words(pages: list[str]) -> list[str]:
 
 
 def _replace_cuts(page: str, join: Callable[[str, str], str]) -> str:
-    """Replaces each cut word by what is made of its halves.
+    """Replace each cut word by what is made of its halves.
 
     The left half is walked back to from the cut: a pattern that begins with a word is tried at each of its letters,
     which takes the square of a word's length.

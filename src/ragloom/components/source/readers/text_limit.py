@@ -22,7 +22,7 @@ class GrowthLimit:
         self._what = what
 
     def take(self, characters: int) -> None:
-        """Takes so many.
+        """Take so many.
 
         Raises:
             CannotRead: there are none left.

@@ -14,7 +14,7 @@ _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 
 
 def xhtml_to_html(page: str) -> str:
-    """Rewrites empty elements (`<script/>`) and CDATA sections of an XHTML page; gives any other page unchanged."""
+    """Rewrite empty elements (`<script/>`) and CDATA sections of an XHTML page; gives any other page unchanged."""
     if not _NAMESPACE.search(page[:4096]):
         return page
     parts = page.split(_CDATA)
