@@ -19,8 +19,8 @@ from places import CONF
 from ragloom.assembly import Assembly
 from ragloom.comparison import run_loader
 from ragloom.comparison.labels import labels
+from ragloom.config import conf_folder, fingerprint, validation
 from ragloom.config import config as configs
-from ragloom.config import fingerprint, hydra_compose, validation
 from ragloom.config.builder_keys import (
     ADDED_GROUPS,
     OPERATIONAL,
@@ -55,7 +55,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-test-0123456789")
     monkeypatch.setattr(importlib.metadata, "version", installed)
-    monkeypatch.setattr(hydra_compose, "config_dir", lambda: copied)
+    monkeypatch.setattr(conf_folder, "config_dir", lambda: copied)
     return copied
 
 
