@@ -163,7 +163,7 @@ def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
 
     run, groups = _recommended(found)
     why = [
-        f"Recommended by {program('compare')} on {found.sheet.metric}: {found.choice.reason}.",
+        f"Recommended by {program('compare')} on {found.table.metric}: {found.choice.reason}.",
         *shortened(found.verdict.sentences),
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
