@@ -352,8 +352,8 @@ def test_tags_are_broken_down_and_the_questions_that_moved_most_shown_with_their
     found = compared(
         write(tmp_path / "base", base, tags=tags), write(tmp_path / "new", moved, BETTER, tags=tags), baseline="base"
     )
-    assert [(part.value, part.queries) for part in found.parts] == [("en", 150), ("ko", 50)]
-    for part in found.parts:
+    assert [(part.value, part.queries) for part in found.tags] == [("en", 150), ("ko", 50)]
+    for part in found.tags:
         row = [run.name for run in found.runs].index("new")
         own = [value for value, tag in zip(moved, tags, strict=True) if tag["language"] == part.value]
         assert part.means[row] == pytest.approx(np.mean(own))
