@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from ragloom.config.builder_keys import keys_of, needs_of
-from ragloom.config.config import COMPONENTS, locate
+from ragloom.config.builder_lookup import locate
+from ragloom.config.settings import COMPONENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "ragloom"

@@ -21,8 +21,9 @@ from unittest import mock
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings.embedding_cache import VectorCache
-from ragloom.config.config import COMPONENTS, Config, load
+from ragloom.config.config import Config, load
 from ragloom.config.labels import label_of, values_of, varying
+from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.cached_queries import Questions

@@ -187,7 +187,7 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
 
 
 def _recommended(found: Comparison) -> tuple[Any, Sequence[str]]:
-    from ragloom.config.config import COMPONENTS
+    from ragloom.config.settings import COMPONENTS
 
     assert found.choice.recommended is not None
     run = found.runs[found.choice.recommended]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from ragloom.comparison import student
+from scipy.special import stdtr, stdtrit
 
 Numbers = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
@@ -167,8 +166,9 @@ def power(effect: float, error: float, groups: int, alpha: float = ALPHA) -> flo
         return 0.0
     if error == 0:
         return 1.0 if effect else alpha
-    critical, shift = student.quantile(1 - alpha / 2, groups - 1), abs(effect) / error
-    return 1 - student.cdf(critical - shift, groups - 1) + student.cdf(-critical - shift, groups - 1)
+    freedom, shift = groups - 1, abs(effect) / error
+    critical = stdtrit(freedom, 1 - alpha / 2)
+    return float(stdtr(freedom, shift - critical) + stdtr(freedom, -critical - shift))
 
 
 def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
@@ -179,7 +179,7 @@ def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
     """
     if groups < 2:
         return math.inf
-    return (student.quantile(1 - alpha / 2, groups - 1) + student.quantile(POWER, groups - 1)) * error
+    return float(stdtrit(groups - 1, 1 - alpha / 2) + stdtrit(groups - 1, POWER)) * error
 
 
 def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA) -> int | None:
@@ -205,7 +205,7 @@ def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA)
 
 
 def _reach(data: Paired) -> float:
-    return student.quantile((1 + LEVEL) / 2, data.groups - 1) if data.groups > 1 else math.inf
+    return float(stdtrit(data.groups - 1, (1 + LEVEL) / 2)) if data.groups > 1 else math.inf
 
 
 def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbers:

@@ -14,25 +14,25 @@ from ragloom.core.redaction import redact
 from ragloom.core.timing import in_context
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import RagloomError
+from ragloom.evaluation.callbacks import QueryProgress
 from ragloom.evaluation.query_results import Asked
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-Told = Callable[[int, int, int], None]
-"""Is told how many questions are done, of how many, and how many have failed."""
-
 _QUEUED_EACH = 2  # questions handed over for each thread: enough that none waits, few enough to stop soon
 
 
-def ask_all(queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurrency: int, told: Told) -> list[Asked]:
+def ask_all(
+    queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurrency: int, progress: QueryProgress
+) -> list[Asked]:
     """Asks each question once, at most `concurrency` at the same time.
 
     Args:
         queries: all of them.
         ask: asks one; whatever it raises is that question's error, a spent budget aside.
         concurrency: from 1.
-        told: is told after each question, in this thread.
+        progress: called after each question, in this thread.
 
     Returns:
         what came of each, in the order of the queries.
@@ -40,7 +40,7 @@ def ask_all(queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurre
     Raises:
         BudgetSpent: a question was not asked since it might have exceeded the budget.
     """
-    return each(queries, lambda query: _one(query, ask), lambda asked: asked.error is not None, concurrency, told)
+    return each(queries, lambda query: _one(query, ask), lambda asked: asked.error is not None, concurrency, progress)
 
 
 def each(
@@ -48,24 +48,24 @@ def each(
     function: Callable[[Item], Value],
     fails: Callable[[Value], bool],
     concurrency: int,
-    told: Told,
+    progress: QueryProgress,
 ) -> list[Value]:
     """Returns what the function gives for each item, in their order; at most `concurrency` are at work at a time.
 
     Args:
         fails: whether a value counts as failed.
-        told: is told after each item, in this thread.
+        progress: called after each item, in this thread.
 
     Raises:
         whatever the function raises: what is at work then is waited for, and the rest is left.
     """
     values: dict[int, Value] = {}
     failed = 0
-    told(0, len(items), 0)
+    progress(0, len(items), 0)
     for at, value in _concurrently(items, function, concurrency):
         values[at] = value
         failed += fails(value)
-        told(len(values), len(items), failed)
+        progress(len(values), len(items), failed)
     return [values[at] for at in range(len(items))]
 
 

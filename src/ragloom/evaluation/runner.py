@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +15,23 @@ from typing import TYPE_CHECKING, Any
 from ragloom.assembly import Assembly
 from ragloom.cache.stages import Stages, Unit
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
-from ragloom.config.config import COMPONENTS, Config
+from ragloom.config.config import Config
+from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.usage import BudgetSpent, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.cached_queries import ANSWER_CODE, RANKING_CODE, Questions, method
+from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.chunk_cache import cut_before
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.index_sync import Held, held, in_step, index_json, missing
 from ragloom.evaluation.judging import Judging, judge_json
-from ragloom.evaluation.query_executor import Told, ask_all, each
+from ragloom.evaluation.query_executor import ask_all, each
 from ragloom.evaluation.query_results import Asked
 from ragloom.evaluation.requirements import demand_measurable, demand_reranked, kinds_of_gold
+from ragloom.evaluation.result import EvaluationResult, stage_json
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.run_report import Scored
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
@@ -39,51 +41,12 @@ if TYPE_CHECKING:
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.core.tokenizers import Tokenizer
-    from ragloom.ingestion import IngestSummary, Progress
+    from ragloom.ingestion import IngestSummary
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options stand in a run's name, for people."""
 
-
 _GOES_ON = "what was asked is kept, and the same command goes on from there with as much again, or set more"
-
-
-class Watch:
-    """Is told how far a trial is; this one keeps it to itself."""
-
-    def ingesting(self, assembly: Assembly) -> AbstractContextManager[Progress | None]:
-        """Shows an ingest's progress."""
-        return nullcontext(None)
-
-    def asking(self, what: str) -> AbstractContextManager[Told]:
-        """Shows how many questions are done."""
-        return nullcontext(lambda done, total, failed: None)
-
-    def note(self, text: str) -> None:
-        """Shows a line."""
-
-
-@dataclass
-class Report:
-    """What a trial gave.
-
-    Attributes:
-        run: the run's name.
-        folder: where it is written.
-        metrics: as metrics.json has it.
-        latency: as latency.json has it; None where no pass was made.
-        stages: what the cache had of each stage, and what was made.
-        errors: questions that failed, with what went wrong.
-        problems: what the dataset has to report, one line each.
-    """
-
-    run: str
-    folder: Path
-    metrics: dict[str, Any]
-    latency: dict[str, Any] | None
-    stages: list[Unit]
-    errors: list[tuple[str, str]]
-    problems: list[str]
 
 
 def trial_digest(config: Config) -> str:
@@ -98,15 +61,17 @@ class Trial:
     Args:
         config: validated.
         stages: what was computed before.
-        watch: is told how far it is.
+        callbacks: receives progress updates.
         stop: asked before each document of an ingest whether to end early.
     """
 
-    def __init__(self, config: Config, stages: Stages, watch: Watch, stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, config: Config, stages: Stages, callbacks: EvaluationCallbacks, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.config = config
         self.assembly = Assembly(config)
         self._stages = stages
-        self._watch = watch
+        self._callbacks = callbacks
         self._stop = stop
         self._units: list[Unit] = []
         self._unreadable: list[list[str]] = []
@@ -157,7 +122,7 @@ class Trial:
         kept = self._stages.values("rankings", asking.ranking_key(), names)
         return len(kept) == len(names) and all(map(asking.suffices, kept.values()))
 
-    def run(self) -> Report:
+    def run(self) -> EvaluationResult:
         """Brings the index in step, asks all questions, scores what came of them, and writes the run's folder.
 
         Raises:
@@ -168,7 +133,7 @@ class Trial:
         with within(self.assembly.budget(*self._llms.values())):
             return self._run()
 
-    def _run(self) -> Report:
+    def _run(self) -> EvaluationResult:
         index, took = self._index()
         there = held(index)
         checked = self._checked(index)
@@ -193,13 +158,13 @@ class Trial:
         return found.index, found.took
 
     def _ingest(self) -> IngestSummary:
-        self._watch.note(f"bringing index {self.assembly.index_name} in step with its source")
+        self._callbacks.note(f"bringing index {self.assembly.index_name} in step with its source")
         if self.config.tree["stages"] is None:
-            with self._watch.ingesting(self.assembly) as progress:
+            with self._callbacks.ingesting(self.assembly) as progress:
                 return self.assembly.ingest(progress, self._stop)
         cuts, unit = cut_before(self.assembly, self._stages)
         self._units.append(unit)
-        with closing(cuts), self._watch.ingesting(self.assembly) as progress:
+        with closing(cuts), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, cuts)
 
     def _checked(self, index: Index) -> Checked:
@@ -234,31 +199,34 @@ class Trial:
         )
 
     def _ranked(self, asking: Questions, queries: Sequence[Query]) -> list[Asked]:
-        with self._stages.unit("rankings", asking.ranking_key()) as unit, self._watch.asking("questions") as told:
+        with (
+            self._stages.unit("rankings", asking.ranking_key()) as unit,
+            self._callbacks.querying("questions") as progress,
+        ):
             ask = functools.partial(asking.rank, unit)
-            asked = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
+            asked = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], progress=progress)
         self._units.append(unit)
         return asked
 
     def _answered(self, asking: Questions, queries: Sequence[Query], ranked: Sequence[Asked]) -> list[Asked]:
         before = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
-        with self._stages.unit("answers", asking.answer_key()) as unit, self._watch.asking("answers") as told:
+        with self._stages.unit("answers", asking.answer_key()) as unit, self._callbacks.querying("answers") as progress:
 
             def ask(query: Query) -> Asked:
                 return asking.answer(unit, query, before[query.id])
 
-            answered = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], told=told)
+            answered = ask_all(queries, ask, concurrency=self.config.tree["concurrency"], progress=progress)
         self._units.append(unit)
         return answered
 
     def _judged(self, judging: Judging, queries: Sequence[Query], asked: Sequence[Asked]) -> list[Asked]:
-        with self._stages.unit("verdicts", judging.key()) as unit, self._watch.asking("verdicts") as told:
+        with self._stages.unit("verdicts", judging.key()) as unit, self._callbacks.querying("verdicts") as progress:
             found = each(
                 list(zip(queries, asked, strict=True)),
                 lambda pair: judging.judged(unit, *pair),
                 lambda asked: any(verdict.passed is None for verdict in asked.verdicts.values()),
                 self.config.tree["concurrency"],
-                told,
+                progress,
             )
         self._units.append(unit)
         return found
@@ -285,7 +253,7 @@ class Trial:
         answering = self.config.tree["answers"]
         passes = []
         for concurrency in settings["concurrency"]:
-            self._watch.note(f"timing {total} questions, {concurrency} at the same time")
+            self._callbacks.note(f"timing {total} questions, {concurrency} at the same time")
             ask = functools.partial(asking.timings, answering=answering)
             passes.append(latency(ask, texts, concurrency=concurrency, total=total))
         return {**passes[0], "further": passes[1:]}
@@ -313,7 +281,7 @@ class Trial:
         there: Held,
         latency: dict[str, Any] | None,
         problems: list[str],
-    ) -> Report:
+    ) -> EvaluationResult:
         """Writes the run's folder, whose name says what was measured: the same again takes its place."""
         named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
         options = [self.config.choices[group] for group in _NAMED_BY]
@@ -331,7 +299,7 @@ class Trial:
                 "seeds": self._seeds(),
                 "environment": environment(),
                 "git": git(),
-                "stages": [unit_json(unit) for unit in self._units],
+                "stages": [stage_json(unit) for unit in self._units],
                 "code": self.codes(),
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
@@ -346,21 +314,36 @@ class Trial:
             files["latency.json"] = latency
         folder = Path(self.config.tree["runs"]).expanduser() / name
         write_run(folder, files)
-        return Report(name, folder, files["metrics.json"], latency, self._units, scored.errors(), problems)
+        return EvaluationResult(name, folder, files["metrics.json"], latency, self._units, scored.errors(), problems)
 
 
-def unit_json(unit: Unit) -> dict[str, Any]:
-    """Shows what the cache had of a stage."""
-    return {
-        "stage": unit.kind,
-        "key": sha256(canonical_json(unit.key))[:12],
-        "hit": unit.hit,
-        "hits": unit.counts.hits,
-        "made": unit.counts.made,
-        "damaged": unit.counts.damaged,
-        "seconds": round(unit.seconds, 3),
-        "differs": list(unit.differs),
-    }
+def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: None) -> Stages:
+    """Open the stage cache of a config (`stages`; null keeps nothing).
+
+    Args:
+        config: validated.
+        waiting: receives a line while another process computes the same stage.
+    """
+    folder = config.tree["stages"]
+    return Stages(None if folder is None else Path(folder).expanduser(), waiting)
+
+
+def evaluate(
+    config: Config, callbacks: EvaluationCallbacks | None = None, stop: Callable[[], bool] = lambda: False
+) -> EvaluationResult:
+    """Evaluate one config: sync its index, run all queries, score them, and write the run folder.
+
+    Args:
+        config: validated.
+        callbacks: receives progress updates.
+        stop: checked before each document of an ingest; True ends it early.
+
+    Raises:
+        ConfigError, DataError, ServiceError: nothing can be measured.
+    """
+    callbacks = callbacks or EvaluationCallbacks()
+    with Trial(config, open_stages(config, callbacks.note), callbacks, stop) as trial:
+        return trial.run()
 
 
 def _tokenizer(name: str) -> Tokenizer:

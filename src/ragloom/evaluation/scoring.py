@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ragloom.config.settings import MetricSettings
 from ragloom.core.gold import Query
-from ragloom.core.metric_names import OMEGA, Measure, MetricSettings, Need, measures
+from ragloom.core.metric_names import OMEGA, Measure, Need, measures
 from ragloom.core.records import Chunk
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking

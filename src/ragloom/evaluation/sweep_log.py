@@ -31,7 +31,7 @@ _TABLE = """
 
 
 @dataclass(frozen=True)
-class Recorded:
+class TrialRecord:
     """A trial as the ledger has it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Recorded:
         label: the options in which the sweep's trials differ, for people.
         run: folder of its run; None until it is done.
         error: why it failed.
-        told: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
+        details: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
         changed: when any of this was recorded last, in ISO 8601 and UTC.
     """
 
@@ -50,8 +50,12 @@ class Recorded:
     state: State
     run: str | None = None
     error: str | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     changed: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as the JSON object of a sweep's trial."""
+        return {("told" if name == "details" else name): value for name, value in vars(self).items()}
 
 
 def sweep_digest(trials: Sequence[str]) -> str:
@@ -59,7 +63,7 @@ def sweep_digest(trials: Sequence[str]) -> str:
     return sha256(canonical_json(sorted(trials)))[:12]
 
 
-class Trials:
+class SweepLog:
     """The ledger in a folder of runs. Picklable; holds nothing open.
 
     Args:
@@ -93,19 +97,19 @@ class Trials:
             )
         self._set(sweep, trial, "running", None, None, {})
 
-    def done(self, sweep: str, trial: str, run: str, told: dict[str, Any]) -> None:
+    def done(self, sweep: str, trial: str, run: str, details: dict[str, Any]) -> None:
         """Records that a trial's run is written."""
-        self._set(sweep, trial, "done", run, None, told)
+        self._set(sweep, trial, "done", run, None, details)
 
-    def stopped(self, sweep: str, trial: str, why: str, told: dict[str, Any]) -> None:
+    def stopped(self, sweep: str, trial: str, why: str, details: dict[str, Any]) -> None:
         """Records that a trial still has to be run, and why it was not."""
-        self._set(sweep, trial, "waiting", None, why, told)
+        self._set(sweep, trial, "waiting", None, why, details)
 
-    def failed(self, sweep: str, trial: str, error: str, told: dict[str, Any]) -> None:
+    def failed(self, sweep: str, trial: str, error: str, details: dict[str, Any]) -> None:
         """Records why a trial ended without a run."""
-        self._set(sweep, trial, "failed", None, error, told)
+        self._set(sweep, trial, "failed", None, error, details)
 
-    def of(self, sweep: str) -> list[Recorded]:
+    def of(self, sweep: str) -> list[TrialRecord]:
         """Lists a sweep's trials in their order."""
         with self._changing() as tables:
             rows = tables.execute(
@@ -114,13 +118,13 @@ class Trials:
                 (sweep,),
             ).fetchall()
         names = ("number", "trial", "label", "state", "run", "error", "changed")
-        return [Recorded(**dict(zip(names, row, strict=False)), told=json.loads(row[-1])) for row in rows]
+        return [TrialRecord(**dict(zip(names, row, strict=False)), details=json.loads(row[-1])) for row in rows]
 
-    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, told: Any) -> None:
+    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, details: Any) -> None:
         with self._changing() as tables:
             tables.execute(
                 "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
-                (state, now(), run, error, json.dumps(told), sweep, trial),
+                (state, now(), run, error, json.dumps(details), sweep, trial),
             )
 
     @contextmanager

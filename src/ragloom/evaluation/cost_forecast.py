@@ -8,12 +8,13 @@ counts once where it is kept; where it is not, each trial asks anew.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import build
 from ragloom.core.metric_names import judged
+from ragloom.core.pricing import cost_usd
 from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.cached_queries import Questions, described
 from ragloom.evaluation.judging import Judging, case, item_name
@@ -47,12 +48,6 @@ class Spending:
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def usd(self, prices: Mapping[str, Any]) -> float | None:
-        """Prices it; None where the model has no price."""
-        if (price := prices.get(self.model)) is None:
-            return None
-        return float(self.input_tokens * price["input"] + self.output_tokens * price["output"]) / 1_000_000
-
 
 @dataclass
 class _Asking:
@@ -74,8 +69,8 @@ class _Asking:
 
 
 @dataclass
-class Forecast:
-    """Adds up trials.
+class CostForecast:
+    """Adds up the requests of trials.
 
     Attributes:
         spent: by (purpose, model).
@@ -121,6 +116,17 @@ class Forecast:
             self._answers(trial, [*asking.written, *asking.timed])
             known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
             self._verdicts(trial, stages, known_answers, written)
+
+    def as_json(self, prices: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the upper bounds by purpose and model, with their cost.
+
+        Args:
+            prices: model -> {input, output}: US dollars per million tokens.
+        """
+        return [
+            {**asdict(item), "cost_usd": cost_usd([(item.model, item.input_tokens, item.output_tokens)], prices)}
+            for item in self.spent.values()
+        ]
 
     def _once(self, unit: str, names: list[str]) -> list[str]:
         """Leaves what was not asked for with the same key before."""
