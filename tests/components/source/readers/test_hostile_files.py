@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import unicodedata
@@ -21,17 +22,15 @@ import pytest
 
 import hostile_files
 from chunkers import check_exact
-from components.source.test_jsonl_source import jsonl
-from components.source.test_source import folder
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
-from ragloom.components.source.base import CannotRead, Listed, Source
-from ragloom.components.source.jsonl_source import _Seen
+from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
 from ragloom.process_pool.pool import ProcessPool
 from ragloom.process_pool.results import TaskFailure, TaskResult
 from ragloom.process_pool.task_queue import PoolLimits
+from source_tools import folder, jsonl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "10"))
@@ -67,7 +66,7 @@ def check_cut(found: Cut | str) -> Cut:
     return found
 
 
-def listed(source: Source) -> list[Listed]:
+def listed(source: Source) -> list[ListedItem]:
     return list(source.entries())
 
 
@@ -385,8 +384,15 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     ]
 
 
-def test_a_full_temporary_disk_is_a_data_error() -> None:
-    seen = _Seen()
-    seen._lines.execute("PRAGMA max_page_count = 3")
-    with pytest.raises(DataError, match="must have room for the corpus's ids"):
-        seen.before([(str(number), number) for number in range(10_000)])
+def test_a_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_small_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_small_disk)
+    lines = "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000))
+    with pytest.raises(DataError, match="temporary"):
+        listed(jsonl(tmp_path, lines))
