@@ -16,13 +16,14 @@ from ragloom.cli.prerequisites import demand_file, demand_ready
 from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
-from ragloom.core.text_normalization import is_whole
+from ragloom.core.text_normalization import has_whole_characters
 from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.components.vector_store.protocols import Index
-    from ragloom.query.engine import CitedQueryEngine, Result
+    from ragloom.query.engine import CitedQueryEngine
+    from ragloom.query.query_result import QueryResult
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
@@ -141,7 +142,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         question = _from_standard_input()
     if not question.strip():
         raise ConfigError("the question must not be empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
     return question.strip(), overrides
 
@@ -220,48 +221,25 @@ def _question(line: bytes, number: int) -> str:
         raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"line {number}: question must be text and not empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair")
     return question.strip()
 
 
-def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
+def to_json(result: QueryResult, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
     from ragloom.config.fingerprint import digest
-    from ragloom.core.nodes import to_chunk
     from ragloom.core.usage import as_json
 
-    chunks = []
-    for rank, node in enumerate(result.nodes, start=1):
-        chunk = to_chunk(node.node)
-        found_rank, found = result.found.get(chunk.id, (None, None))
-        chunks.append(
-            {
-                "rank": rank,
-                "chunk": chunk.id,
-                "document": chunk.document,
-                "start": chunk.start,
-                "end": chunk.end,
-                "score": node.score,
-                "text": chunk.text,
-                "metadata": chunk.metadata,
-                "dense_rank": getattr(found, "dense_rank", None),
-                "dense_score": getattr(found, "dense_score", None),
-                "bm25_rank": getattr(found, "bm25_rank", None),
-                "bm25_score": getattr(found, "bm25_score", None),
-                "retriever_rank": found_rank,
-                "supplied": chunk.id in result.supplied,
-            }
-        )
     return {
         "question": result.question,
         "answer": result.answer,
         "reasoning": result.reasoning,
         "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
-        "chunks": chunks,
+        "chunks": result.rows(),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
         "usage": as_json(result.usage, assembly.prices),
         "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},
