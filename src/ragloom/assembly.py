@@ -248,7 +248,7 @@ class Assembly:
             self.database,
             index_name=self.index_name,
             description=self.description,
-            config=self.config.public(),
+            config=self.config.public() | self.config.project_record(),
             limits=limits,
             progress=progress,
             stop=stop,

@@ -66,6 +66,10 @@ class Config:
         """Copies the config for saving and naming: without secrets, and without keys `Added` later at their default."""
         return without(redact_tree(self.tree), self.added())
 
+    def project_record(self) -> dict[str, str]:
+        """Name the project file for records; empty without one. It is part of no identity."""
+        return {} if self.project is None else {"project": str(self.project.path)}
+
     def declared_ids(self) -> dict[str, str]:
         """Return the ids that builders declare: group -> id."""
         ids = {group: declared_id(self.builder(group)) for group in COMPONENTS}

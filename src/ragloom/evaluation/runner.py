@@ -303,6 +303,7 @@ class Trial:
                 "code": self.codes(),
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
+                **self.config.project_record(),
             },
             "metrics.json": scored.metrics(),
             "queries.jsonl": map(json_line, scored.lines()),
