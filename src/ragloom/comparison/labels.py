@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragloom.comparison.run_loader import EvaluatedRun
+from ragloom.config.builder_keys import ADDED_GROUPS
 from ragloom.config.builder_keys import TARGET
 from ragloom.errors import ConfigError, nearest
 
@@ -38,7 +39,7 @@ def axes(runs: Sequence[EvaluatedRun]) -> dict[str, list[str]]:
 
 def _parts(runs: Sequence[EvaluatedRun], group: str) -> list[str]:
     """Says what each run chose in a group, as far as the runs differ in it."""
-    options = [str(run.choices.get(group, "-")) for run in runs]
+    options = [str(run.choices.get(group, ADDED_GROUPS.get(group, "-"))) for run in runs]
     differs = len(set(options)) > 1
     texts = []
     for run, option in zip(runs, options, strict=True):

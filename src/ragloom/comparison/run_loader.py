@@ -87,7 +87,8 @@ class EvaluatedRun:
     def identity(self) -> str:
         """Equal for two runs of one experiment: keys that change only speed or place are no part of it."""
         tree = {key: value for key, value in self.config.items() if key not in OPERATIONAL_KEYS}
-        choices = {group: option for group, option in self.choices.items() if group not in ("experiment", "prices")}
+        aside = {"experiment", *OPERATIONAL_KEYS}
+        choices = {group: option for group, option in self.choices.items() if group not in aside}
         return canonical_json([tree, choices, self.index.get("fingerprint")])
 
 

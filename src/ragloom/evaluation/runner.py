@@ -52,7 +52,7 @@ _GOES_ON = "what was asked is kept, and the same command goes on from there with
 def trial_digest(config: Config) -> str:
     """Names what a config measures, to 12 hexadecimal digits: keys that change only speed or place aside."""
     tree = {key: value for key, value in config.identity().items() if key not in OPERATIONAL_KEYS}
-    return sha256(canonical_json([tree, config.choices]))[:12]
+    return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
 
 class Trial:
@@ -292,7 +292,7 @@ class Trial:
                 "run": name,
                 "dataset": dataset,
                 "index": index,
-                "choices": self.config.choices,
+                "choices": self.config.public_choices(),
                 "config": self.config.public(),
                 **({"builders": ids} if (ids := self.config.declared_ids()) else {}),
                 "created": datetime.now(UTC).isoformat(),

@@ -99,6 +99,10 @@ class Source(BaseReader):
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
+    def key_location(self, location: str) -> str:
+        """Return the location that stands for one of this source in stage keys: itself, unless its files moved."""
+        return location
+
     def refreshed(self, entry: Entry) -> Entry:
         """Return an entry with the size and time that its file has now; of other sources the entry itself."""
         return entry
