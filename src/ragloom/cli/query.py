@@ -15,7 +15,7 @@ from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print
 from ragloom.cli.prerequisites import demand_file, demand_ready
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
-from ragloom.core.text_normalization import is_whole
+from ragloom.core.text_normalization import has_whole_characters
 from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
@@ -129,11 +129,12 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.config.hydra_compose import groups
+    from ragloom.config.conf_folder import conf_folder
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
-    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+    known = {*conf_folder().groups(), "output", "cache", "extensions"}
+    if match and not re.search(r"\s", question) and match[1] in known:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
@@ -142,7 +143,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         question = _from_standard_input()
     if not question.strip():
         raise ConfigError("the question must not be empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
     return question.strip(), overrides
 
@@ -221,7 +222,7 @@ def _question(line: bytes, number: int) -> str:
         raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"line {number}: question must be text and not empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair")
     return question.strip()
 

@@ -15,7 +15,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledText:
+class FileBackedText:
     """A text in a file; half surrogate pairs included, as in memory.
 
     Attributes:
@@ -25,11 +25,11 @@ class SpooledText:
     path: Path
 
     def read(self) -> str:
-        """Reads all of it."""
+        """Read all of it."""
         return str(self.path.read_bytes(), "utf-8", "surrogatepass")
 
     def slices(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Yields `text[start:end]` for each span; holds no more than the span and a piece.
+        """Yield `text[start:end]` for each span; holds no more than the span and a piece.
 
         Args:
             spans: in order of their start, as chunkings yield them.
@@ -53,7 +53,7 @@ class SpooledText:
                 yield held[start - begins : end - begins]
 
     def copy_to(self, path: Path) -> None:
-        """Copies it, so that a crash leaves all of it there or nothing.
+        """Copy it, so that a crash leaves all of it there or nothing.
 
         Raises:
             OSError: the system refuses.
@@ -63,17 +63,17 @@ class SpooledText:
         draft.replace(path)
 
     def remove(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
-def whole(text: str | SpooledText) -> str:
-    """Gives a text, wherever it is."""
-    return text.read() if isinstance(text, SpooledText) else text
+def full_text(text: str | FileBackedText) -> str:
+    """Return a text, wherever it is."""
+    return text.read() if isinstance(text, FileBackedText) else text
 
 
-def spooled(text: str, folder: Path) -> SpooledText:
-    """Writes a text to a new file of a folder.
+def write_text(text: str, folder: Path) -> FileBackedText:
+    """Write a text to a new file of a folder.
 
     Raises:
         OSError: the system refuses.
@@ -82,4 +82,4 @@ def spooled(text: str, folder: Path) -> SpooledText:
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for at in range(0, len(text), _PIECE):
             file.write(text[at : at + _PIECE])
-    return SpooledText(path)
+    return FileBackedText(path)

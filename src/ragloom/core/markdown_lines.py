@@ -52,15 +52,15 @@ class HtmlStart(NamedTuple):
 
 
 def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
-    """Reads the first line of an HTML block; a single unknown tag does not interrupt a paragraph."""
+    """Read the first line of an HTML block; a single unknown tag does not interrupt a paragraph."""
     for start, end in _HTML_STARTS:
         if start.match(text):
             return HtmlStart(end)
     return None if interrupts or not _HTML_TAG.match(text) else HtmlStart(None)
 
 
-def front_matter(lines: Sequence[str]) -> int:
-    """Counts the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
+def front_matter_length(lines: Sequence[str]) -> int:
+    """Count the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
     mark = lines[0].rstrip() if lines else ""
     if mark not in _FRONT_MATTER:
         return 0
@@ -77,7 +77,7 @@ def front_matter(lines: Sequence[str]) -> int:
 
 
 def title_lines(lines: list[str]) -> list[str]:
-    """Gives the lines of a paragraph without the link reference definitions at its beginning."""
+    """Return the lines of a paragraph without the link reference definitions at its beginning."""
     at = 0
     while at < len(lines) and _REFERENCE.match(lines[at]):
         at += 1
@@ -85,7 +85,7 @@ def title_lines(lines: list[str]) -> list[str]:
 
 
 def atx_title(text: str) -> str:
-    """Gives a heading's text without the hashes that close it, where a blank stands before them."""
+    """Return a heading's text without the hashes that close it, where a blank stands before them."""
     title = text.strip()
     open = title.rstrip("#")
     return open.strip() if not open or open[-1] in " \t" else title

@@ -16,7 +16,7 @@ from ragloom.components.source import file_age
 from ragloom.components.source.base import CannotRead
 from ragloom.config.builder_keys import needs_of
 from ragloom.core import file_backed_text
-from ragloom.core.file_backed_text import SpooledText, whole
+from ragloom.core.file_backed_text import FileBackedText, full_text
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.read_stage import Cut, Job, Readers, Same, bounds_of
@@ -94,7 +94,7 @@ class CachedChunks:
         paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
-                if not paused and file_age.is_young(item.mtime_ns):
+                if not paused and file_age.is_recent(item.mtime_ns):
                     file_age.pause(file_age.now_ns())
                     paused = True
                 yield Job(self._source.refreshed(item) if paused else item)
@@ -163,7 +163,7 @@ def _name(document: str, bytes_hash: str) -> str:
 
 def _is_long(cut: Cut) -> bool:
     """Check whether a text is too long for the cache: it is read and chunked again for each index."""
-    return isinstance(cut.content, SpooledText) or len(cut.content) >= file_backed_text.LONG
+    return isinstance(cut.content, FileBackedText) or len(cut.content) >= file_backed_text.LONG
 
 
 def chunks_json(cut: Cut) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def chunks_json(cut: Cut) -> dict[str, Any]:
         "inherits": cut.inherits,
         "oversized": cut.oversized,
         "warnings": cut.warnings,
-        "content": whole(cut.text),
+        "content": full_text(cut.text),
     }
 
 

@@ -25,7 +25,7 @@ from ragloom.components.prompt import Prompt, Prompted
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
-from ragloom.core.text_normalization import whole_characters
+from ragloom.core.text_normalization import join_surrogates
 from ragloom.core.timing import collect, timed
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
@@ -211,7 +211,7 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _verify(self, response: ChatResponse, prompted: Prompted, result: QueryResult) -> None:
         message = response.message
-        reply = whole_characters(message.content or "")
+        reply = join_surrogates(message.content or "")
         if not reply.strip():
             raise ServiceError("llm: the reply is empty; ask again, or choose another model")
         result.reasoning, result.finish_reason = reasoning_of(message), finish_reason_of(message)

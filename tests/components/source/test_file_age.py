@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -212,7 +212,9 @@ def test_documents_that_an_evaluation_cuts_are_read_after_the_pause(corpus: Corp
     assert kept.text(entries["a.txt"]) == "The first half, and the second."
 
 
-def test_lines_of_a_file_that_is_still_written_delete_nothing(tmp_path: Path, clock: Clock) -> None:
+def test_lines_of_a_file_that_is_still_written_delete_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "corpus.jsonl"
 
     def write(count: int, at: int) -> None:
@@ -226,13 +228,15 @@ def test_lines_of_a_file_that_is_still_written_delete_nothing(tmp_path: Path, cl
     Assembly(config).ingest()
     write(7, NOW)
     assembly = Assembly(config)
-    parsed = assembly.source._parsed
+    entries = assembly.source.entries
 
-    def slowly(*given: object) -> object:
-        yield from parsed(*given)
-        write(9, clock.now)
+    def grow_while_listed() -> Iterator[object]:
+        for number, item in enumerate(entries()):
+            yield item
+            if number == 6:
+                write(9, clock.now)
 
-    assembly.source._parsed = slowly
+    monkeypatch.setattr(assembly.source, "entries", grow_while_listed)
     summary = assembly.ingest()
     assert (summary.deleted, summary.documents) == (0, 9)
     assert "it changed while it was listed" in summary.unreadable[0].reason

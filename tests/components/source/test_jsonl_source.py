@@ -9,17 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.source.test_source import values
-from ragloom.components import source
+from made import make
 from ragloom.components.source.base import CannotRead, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
-
-
-def jsonl(path: Path, content: bytes | str, **changed: Any) -> Source:
-    path = path / "corpus.jsonl"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return source.jsonl(**values("jsonl", path=str(path), **changed))
+from source_tools import jsonl
 
 
 def problems(made: Source) -> dict[str, str]:
@@ -132,6 +126,6 @@ def test_jsonl_that_changed_after_listing_cannot_be_read(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("name", "problem"), [("missing", "it does not exist"), (".", "it is a folder")])
 def test_jsonl_without_its_file_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
-    made = source.jsonl(**values("jsonl", path=str(tmp_path / name), name="x"))
+    made = make("source", "jsonl", path=str(tmp_path / name), name="x")
     with pytest.raises(DataError, match=f"must be a JSON Lines file; {problem}"):
         list(made.entries())

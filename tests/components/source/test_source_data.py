@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.source.test_source import folder
 from ragloom.components.source.base import CannotRead
 from ragloom.core.records import Entry, Unreadable
 from shared import SHARED, needs_data
+from source_tools import folder
 
 DOCUMENTS = SHARED / "data" / "documents"
 pytestmark = [pytest.mark.data, needs_data("documents")]

@@ -12,13 +12,13 @@ from ragloom.cli.console import console
 from ragloom.cli.ingest import print_summary, summary_json
 from ragloom.cli.render_dry_run import print_estimate
 from ragloom.components.source.base import new_document
-from ragloom.components.source.readers import file_types
+from ragloom.components.source.readers import text_reader
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.chunk_cache import chunks_from, chunks_json
 from ragloom.ingestion.read_stage import Cut
 
-PLAIN = file_types._READERS["text"]
+PLAIN = text_reader.read
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def assembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assembly:
         warnings += ["line 2 is lost", "its encoding\nis a guess"]
         return PLAIN(content, metadata, warnings)
 
-    monkeypatch.setitem(file_types._READERS, "text", reader)
+    monkeypatch.setattr(text_reader, "read", reader)
     for name in ("a.txt", "b.txt"):
         (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "docs" / name).write_text(f"The text of {name}.")

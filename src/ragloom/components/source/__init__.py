@@ -67,7 +67,7 @@ def sample(
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
 ) -> "SampleSource":
-    """Builds the source of the documents that come with Ragloom."""
+    """Build the source of the documents that come with Ragloom."""
     from ragloom.components.source.file_source import SampleSource
 
     return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
@@ -86,7 +86,7 @@ def folder(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Builds the source of all readable files in a folder and its sub-folders.
+    """Build the source of all readable files in a folder and its sub-folders.
 
     Raises:
         ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
@@ -121,18 +121,18 @@ def jsonl(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "JsonlSource":
-    """Builds the source of the lines of a JSON Lines file, one document a line.
+    """Build the source of the lines of a JSON Lines file, one document a line.
 
     Raises:
         ConfigError: the file has no name and none is set.
     """
-    from ragloom.components.source.jsonl_source import Fields, JsonlSource
+    from ragloom.components.source.jsonl_source import JsonlFields, JsonlSource
 
     place = Path(path).expanduser()
     source = JsonlSource(
         name=name or _file_name(place),
         path=place,
-        fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
+        fields=JsonlFields(id=id_field, text=text_field, metadata=metadata_field),
         max_bytes=round(max_line_mb * 1_000_000),
         on_unreadable=on_unreadable,
         verify=verify,
@@ -153,7 +153,7 @@ def spans(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Builds the source of the documents of a dataset of quotes: a folder within its folder.
+    """Build the source of the documents of a dataset of quotes: a folder within its folder.
 
     Raises:
         ConfigError: the folder has no name and none is set.
@@ -186,7 +186,7 @@ def beir(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "BeirSource":
-    """Builds the source of the documents of a folder in BEIR's form.
+    """Build the source of the documents of a folder in BEIR's form.
 
     Raises:
         ConfigError: the folder has no name and none is set.
@@ -218,7 +218,7 @@ def squad(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "SquadSource":
-    """Builds the source of the paragraphs or articles of a file in SQuAD's form.
+    """Build the source of the paragraphs or articles of a file in SQuAD's form.
 
     Raises:
         ConfigError: the file has no name and none is set.

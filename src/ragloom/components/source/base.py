@@ -17,7 +17,7 @@ from pydantic import Field
 from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
 
-Listed = Entry | Unreadable | Skipped
+ListedItem = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
 """Characters."""
@@ -32,7 +32,7 @@ class CannotRead(DataError):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = _bounded(reason)
+        self.reason = _shorten(reason)
         super().__init__(self.reason)
 
 
@@ -76,8 +76,8 @@ class Source(BaseReader):
         self.verify = verify
 
     @abstractmethod
-    def entries(self) -> Iterator[Listed]:
-        """Lists the corpus lazily, in the same order each time, reading nothing but what listing needs.
+    def entries(self) -> Iterator[ListedItem]:
+        """List the corpus lazily, in the same order each time, reading nothing but what listing needs.
 
         Raises:
             DataError: the root does not exist or cannot be listed.
@@ -85,7 +85,7 @@ class Source(BaseReader):
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
-        """Reads what `entry` names.
+        """Read what `entry` names.
 
         Raises:
             CannotRead: it vanished, may not be read, or is no regular file.
@@ -93,18 +93,18 @@ class Source(BaseReader):
 
     @abstractmethod
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Turns the bytes of `entry` into a document with normalised text.
+        """Turn the bytes of `entry` into a document with normalised text.
 
         Raises:
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
     def refreshed(self, entry: Entry) -> Entry:
-        """Returns an entry with the size and time that its file has now; of other sources the entry itself."""
+        """Return an entry with the size and time that its file has now; of other sources the entry itself."""
         return entry
 
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
-        """Reads every document, for LlamaIndex, which has no way to report one that fails.
+        """Read every document, for LlamaIndex, which has no way to report one that fails.
 
         Raises:
             DataError: the first document that cannot be read, with its reason.
@@ -120,7 +120,7 @@ class Source(BaseReader):
 
 
 def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequence[str] = ()) -> SourceDocument:
-    """Makes a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
+    """Make a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
     keys = list(metadata)
     return SourceDocument(
         id_=id,
@@ -128,12 +128,12 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
         metadata=metadata,
         excluded_embed_metadata_keys=keys,
         excluded_llm_metadata_keys=keys,
-        warnings=[_bounded(warning) for warning in warnings],
+        warnings=[_shorten(warning) for warning in warnings],
     )
 
 
-def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
-    """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
+def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
+    """Read a regular file as it was listed, and never hangs on a FIFO that took its place.
 
     Raises:
         FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
@@ -148,8 +148,8 @@ def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
     return content
 
 
-def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
-    """Reads a part of a regular file, which may grow at its end.
+def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
+    """Read a part of a regular file, which may grow at its end.
 
     Raises:
         CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
@@ -161,25 +161,25 @@ def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
 
 
 def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """Reads at most one byte over `limit`; also returns size and time before and after.
+    """Read at most one byte over `limit`; also returns size and time before and after.
 
     Raises:
         CannotRead: it is no regular file, or the system refuses.
     """
     try:
-        return _content_between(path, limit, offset, size)
+        return _read_with_status(path, limit, offset, size)
     except OSError as error:
-        raise CannotRead(system_reason(error)) from None
+        raise CannotRead(os_error_reason(error)) from None
 
 
-def _content_between(
+def _read_with_status(
     path: Path, limit: int, offset: int, size: int | None
 ) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
     # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         before = os.fstat(descriptor)
-        if kind := special_kind(before.st_mode):
+        if kind := special_file_type(before.st_mode):
             raise CannotRead(f"it is {kind}, not a file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             file.seek(offset)
@@ -191,8 +191,8 @@ def _content_between(
     return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
-def special_kind(mode: int) -> str | None:
-    """Says what a file that is not regular is; None for a regular file."""
+def special_file_type(mode: int) -> str | None:
+    """Explain what a file that is not regular is; None for a regular file."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO (named pipe)",
@@ -203,8 +203,8 @@ def special_kind(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def system_reason(error: OSError) -> str:
-    """Puts a refusal of the operating system in one plain sentence."""
+def os_error_reason(error: OSError) -> str:
+    """Put a refusal of the operating system in one plain sentence."""
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
     if isinstance(error, FileNotFoundError):
@@ -214,32 +214,32 @@ def system_reason(error: OSError) -> str:
     return f"the system cannot read it: {error.strerror or error}"
 
 
-def shown(path: str | Path) -> str:
-    """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
-    return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+def printable_path(path: str | Path) -> str:
+    """Make a path printable: bytes that are not Unicode and control characters become escapes."""
+    return printable_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
-def identity(path: str | Path) -> str:
-    """Names a place: printable as `shown`, and never the name of another place.
+def path_identity(path: str | Path) -> str:
+    """Name a place: printable as `printable_path`, and never the name of another place.
 
-    A backslash of a name's own is doubled where it is no separator, since `shown` writes escapes with one.
+    A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
     """
     name = os.fspath(path)
-    return shown(name if os.sep == "\\" else name.replace("\\", "\\\\"))
+    return printable_path(name if os.sep == "\\" else name.replace("\\", "\\\\"))
 
 
-def one_line(text: str) -> str:
-    """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+def printable_line(text: str) -> str:
+    """Make a text printable on one line: line ends, control characters and halves of characters become escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def _bounded(reason: str) -> str:
-    """Makes a reason one line, and cuts its middle when it quotes much of the file."""
-    reason = one_line(reason)
+def _shorten(reason: str) -> str:
+    """Make a reason one line, and cuts its middle when it quotes much of the file."""
+    reason = printable_line(reason)
     if len(reason) > _MAX_REASON:
         reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
     return reason
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -15,12 +15,12 @@ _CIRCLES = frozenset("○◯⭕O0")
 
 
 def eq_text(code: str) -> str:
-    """Renders the code of an EQ field, without its name, as one line."""
+    """Render the code of an EQ field, without its name, as one line."""
     return _terms(code, 0, 0)[0].strip()
 
 
 def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
-    """Renders up to the end of an argument, and says where that is."""
+    """Render up to the end of an argument, and says where that is."""
     made: list[str] = []
     level = 0  # of brackets that are text
     while at < len(code):
@@ -39,11 +39,11 @@ def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
             level += {"(": 1, ")": -1}.get(code[at], 0)
             made.append(code[at])
             at += 1
-    return formula_text.joined(made), at
+    return formula_text.join_terms(made), at
 
 
 def _arguments(code: str, at: int, depth: int) -> tuple[list[str], int]:
-    """Renders the arguments in brackets, and says what is behind them."""
+    """Render the arguments in brackets, and says what is behind them."""
     arguments = []
     while True:
         text, at = _terms(code, at, depth)
@@ -65,21 +65,21 @@ def _root(options: str, arguments: list[str]) -> str:
     return formula_text.root(arguments[-1], arguments[0] if len(arguments) > 1 else "")
 
 
-def _raised(options: str, arguments: list[str]) -> str:
+def _script(options: str, arguments: list[str]) -> str:
     if "\\do" in options:
-        return formula_text.index("", arguments[0])
+        return formula_text.subscript("", arguments[0])
     above = formula_text.power("", arguments[0])
     return above if len(arguments) == 1 else f"{above} {_list(options, arguments[1:])}"
 
 
-def _over(options: str, arguments: list[str]) -> str:
-    """Renders characters over each other: a number in a circle, otherwise all of them."""
+def _overstrike(options: str, arguments: list[str]) -> str:
+    """Render characters over each other: a number in a circle, otherwise all of them."""
     if len(arguments) == 2 and arguments[0] in _CIRCLES and re.fullmatch(r"[1-9]|1\d|20", arguments[1], re.ASCII):
         return chr(0x245F + int(arguments[1]))
     return arguments[-1] if len(arguments) == 2 and arguments[0] in "○◯□△◇" else "".join(arguments)
 
 
-def _bracketed(options: str, arguments: list[str]) -> str:
+def _brackets(options: str, arguments: list[str]) -> str:
     sign = dict(re.findall(r"\\([lrb])c\\(.)", options))
     opening = sign.get("l", sign.get("b", "" if "r" in sign else "("))
     closing = {"(": ")", "[": "]", "{": "}", "<": ">"}
@@ -90,7 +90,7 @@ def _bracketed(options: str, arguments: list[str]) -> str:
 def _integral(options: str, arguments: list[str]) -> str:
     operator = "∑" if "\\su" in options else "∏" if "\\pr" in options else "∫"
     below, above, operand = (*arguments, "", "", "")[:3]
-    return f"{formula_text.power(formula_text.index(operator, below), above)} {operand}".rstrip()
+    return f"{formula_text.scripts(operator, below, above)} {operand}".rstrip()
 
 
 def _array(options: str, arguments: list[str]) -> str:
@@ -101,13 +101,13 @@ def _array(options: str, arguments: list[str]) -> str:
 
 _RULES: dict[str, Callable[[str, list[str]], str]] = {
     "a": _array,
-    "b": _bracketed,
+    "b": _brackets,
     "d": lambda options, arguments: "",
     "f": _fraction,
     "i": _integral,
     "l": _list,
-    "o": _over,
+    "o": _overstrike,
     "r": _root,
-    "s": _raised,
+    "s": _script,
     "x": _list,
 }

@@ -39,7 +39,7 @@ Numeral = Callable[[int], str]
 
 
 def numeral(value: int, format: str) -> str | None:
-    """Writes a number from 0 in one of Word's formats; None for a format without a rule here.
+    """Write a number from 0 in one of Word's formats; None for a format without a rule here.
 
     Numbers that a format has no sign for are decimal, as in Word.
     """
@@ -51,14 +51,14 @@ def numeral(value: int, format: str) -> str | None:
     return (rule(value) if value > 0 or format in _WITH_ZERO else "") or str(value)
 
 
-def padded(value: int, pattern: str) -> str | None:
-    """Writes a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
+def padded_number(value: int, pattern: str) -> str | None:
+    """Write a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
     first = pattern.partition(",")[0].strip()
     return str(value).zfill(min(len(first), 10)) if first.isdecimal() and first.isascii() else None
 
 
-def _repeated(letters: str) -> Numeral:
-    """Counts a, b, ... z, aa, bb, ..."""
+def _repeat(letters: str) -> Numeral:
+    """Count a, b, ... z, aa, bb, ..."""
 
     def rule(value: int) -> str:
         times, at = divmod(value - 1, len(letters))
@@ -67,7 +67,7 @@ def _repeated(letters: str) -> Numeral:
     return rule
 
 
-def _cycled(signs: str) -> Numeral:
+def _cycle(signs: str) -> Numeral:
     return lambda value: signs[(value - 1) % len(signs)]
 
 
@@ -96,7 +96,7 @@ def _roman(value: int) -> str:
 
 
 def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> Numeral:
-    """Counts as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
+    """Count as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
 
     Args:
         digits: nought to nine.
@@ -128,7 +128,7 @@ def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> 
 
 
 def _below_hundred(digits: str, ten: str) -> Numeral:
-    """Counts with ten up to 99, then digit by digit."""
+    """Count with ten up to 99, then digit by digit."""
     counted, spelled = _counting(digits, f"{ten}百千萬"), _digits(digits)
     return lambda value: counted(value) if value < 100 else spelled(value)
 
@@ -176,16 +176,16 @@ _RULES: dict[str, Numeral] = {
     "hex": lambda value: f"{value:X}",
     "upperRoman": _roman,
     "lowerRoman": lambda value: _roman(value).lower(),
-    "upperLetter": _repeated(_LATIN.upper()),
-    "lowerLetter": _repeated(_LATIN),
-    "russianUpper": _repeated(_RUSSIAN.upper()),
-    "russianLower": _repeated(_RUSSIAN),
-    "chicago": _repeated("*†‡§"),
+    "upperLetter": _repeat(_LATIN.upper()),
+    "lowerLetter": _repeat(_LATIN),
+    "russianUpper": _repeat(_RUSSIAN.upper()),
+    "russianLower": _repeat(_RUSSIAN),
+    "chicago": _repeat("*†‡§"),
     "ordinal": _ordinal,
     "cardinalText": _cardinal,
     "ordinalText": _ordinal_word,
-    "ganada": _cycled("가나다라마바사아자차카타파하"),
-    "chosung": _cycled("ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅌㅍㅎ"),
+    "ganada": _cycle("가나다라마바사아자차카타파하"),
+    "chosung": _cycle("ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅌㅍㅎ"),
     "koreanDigital": _digits("영일이삼사오육칠팔구"),
     "koreanDigital2": _digits("零一二三四五六七八九"),
     "koreanCounting": _KOREAN,
@@ -211,14 +211,14 @@ _RULES: dict[str, Numeral] = {
     "decimalEnclosedFullstop": _span(0x2488, 20),
     "decimalFullWidth": _digits("０１２３４５６７８９"),
     "decimalFullWidth2": _digits("０１２３４５６７８９"),
-    "aiueo": _cycled(_half_width(_AIUEO)),
-    "aiueoFullWidth": _cycled(_AIUEO),
-    "iroha": _cycled(_half_width(_IROHA)),
-    "irohaFullWidth": _cycled(_IROHA),
-    "arabicAlpha": _repeated("أبتثجحخدذرزسشصضطظعغفقكلمنهوي"),
-    "arabicAbjad": _repeated("أبجدهوزحطيكلمنسعفصقرشتثخذضظغ"),
-    "hebrew2": _repeated("אבגדהוזחטיכלמנסעפצקרשת"),
-    "thaiLetters": _repeated("กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ"),
+    "aiueo": _cycle(_half_width(_AIUEO)),
+    "aiueoFullWidth": _cycle(_AIUEO),
+    "iroha": _cycle(_half_width(_IROHA)),
+    "irohaFullWidth": _cycle(_IROHA),
+    "arabicAlpha": _repeat("أبتثجحخدذرزسشصضطظعغفقكلمنهوي"),
+    "arabicAbjad": _repeat("أبجدهوزحطيكلمنسعفصقرشتثخذضظغ"),
+    "hebrew2": _repeat("אבגדהוזחטיכלמנסעפצקרשת"),
+    "thaiLetters": _repeat("กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ"),
     "thaiNumbers": _digits("๐๑๒๓๔๕๖๗๘๙"),
     "hindiNumbers": _digits("०१२३४५६७८९"),
 }

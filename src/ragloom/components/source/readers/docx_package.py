@@ -29,7 +29,7 @@ _DOCTYPE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTY
 _DECLARES = "it is a damaged DOCX: its XML has a document type declaration, which DOCX does not have"
 
 
-class Budget:
+class UnpackBudget:
     """Bytes that a document, with all documents in it, may still unpack to, and how deep these are embedded."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Budget:
         self.depth = 0
 
     def take(self, size: int) -> None:
-        """Takes bytes.
+        """Take bytes.
 
         Raises:
             CannotRead: there are none left.
@@ -48,8 +48,8 @@ class Budget:
 
 
 @contextmanager
-def damage_explained() -> Iterator[None]:
-    """Turns what damaged, encrypted and hostile archives raise into plain reasons."""
+def explain_damage() -> Iterator[None]:
+    """Turn what damaged, encrypted and hostile archives raise into plain reasons."""
     try:
         yield
     except etree.XMLSyntaxError as error:
@@ -70,7 +70,7 @@ def damage_explained() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class Relationship:
     """A part that another part refers to.
 
     Attributes:
@@ -86,7 +86,7 @@ class Relation:
 class Package:
     """An Office file and its main part's relations."""
 
-    def __init__(self, content: bytes, budget: Budget) -> None:
+    def __init__(self, content: bytes, budget: UnpackBudget) -> None:
         self.budget = budget
         self._zip = zipfile.ZipFile(io.BytesIO(content))
         self.names = frozenset(self._zip.namelist())
@@ -95,12 +95,12 @@ class Package:
         self.relations = self._relations(self.main)
 
     def related(self, kind: str) -> Any | None:
-        """Parses the part of this kind that the main part names; None where there is none."""
+        """Parse the part of this kind that the main part names; None where there is none."""
         target = next((r.target for r in self.relations.values() if r.kind == kind and not r.external), None)
         return self.xml(target) if target in self.names else None
 
     def xml(self, part: str | None) -> Any:
-        """Parses a part."""
+        """Parse a part."""
         content = self.read(part or "")
         if _DOCTYPE.match(content):
             raise CannotRead(_DECLARES)
@@ -111,7 +111,7 @@ class Package:
         return root
 
     def read(self, part: str) -> bytes:
-        """Unpacks a part."""
+        """Unpack a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
             # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
             raise CannotRead("it is a damaged DOCX: it is packed in a way that DOCX does not have")
@@ -120,17 +120,17 @@ class Package:
         self.budget.take(len(content))
         return content
 
-    def _relations(self, part: str) -> dict[str, Relation]:
-        """Reads the relations of a part by their ids; of the archive itself where the part has no name."""
+    def _relations(self, part: str) -> dict[str, Relationship]:
+        """Read the relations of a part by their ids; of the archive itself where the part has no name."""
         folder, _, name = part.rpartition("/")
         place = f"{folder}/_rels/{name}.rels".lstrip("/")
         if place not in self.names:
             return {}
-        relations: dict[str, Relation] = {}
+        relations: dict[str, Relationship] = {}
         for element in self.xml(place):
             target, external = element.get("Target", ""), element.get("TargetMode") == "External"
             if not external:
                 target = posixpath.normpath(posixpath.join("/", folder, unquote(target))).lstrip("/")
             kind = element.get("Type", "").rpartition("/")[2]
-            relations[element.get("Id", f"#{len(relations)}")] = Relation(kind, target, external)
+            relations[element.get("Id", f"#{len(relations)}")] = Relationship(kind, target, external)
         return relations

@@ -6,40 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ragloom.components.source.readers.docx_xml import attribute, child, int_value, is_on
+
 _MAX_CHAIN = 20
 """Styles based on styles: Word allows no loops, damaged files have them."""
 
 
-def local(element: Any) -> str:
-    """Names an element without its namespace (transitional and strict files differ in it only)."""
-    return str(element.tag).rpartition("}")[2]
-
-
-def child(element: Any | None, name: str) -> Any | None:
-    """Finds the first child of this name."""
-    return None if element is None else element.find(f"{{*}}{name}")
-
-
-def attribute(element: Any | None, name: str) -> str | None:
-    """Reads an attribute whatever its namespace."""
-    if element is None:
-        return None
-    return next((str(value) for key, value in element.items() if key.rpartition("}")[2] == name), None)
-
-
-def whole(element: Any | None, otherwise: int) -> int:
-    """Reads `val` as a number from 0 to 99999."""
-    value = attribute(element, "val") or ""
-    return int(value) if re.fullmatch(r"\d{1,5}", value, re.ASCII) else otherwise
-
-
-def is_on(element: Any | None) -> bool:
-    """Says whether a switch such as `<w:vanish/>` is there and not turned off."""
-    return element is not None and attribute(element, "val") not in ("0", "false", "off")
-
-
 def font_of(properties: Any | None) -> str | None:
-    """Names the font that run properties set for Latin and symbol characters; None where they set none."""
+    """Name the font that run properties set for Latin and symbol characters; None where they set none."""
     fonts = child(properties, "rFonts")
     return attribute(fonts, "ascii") or attribute(fonts, "hAnsi")
 
@@ -83,31 +57,31 @@ class Styles:
         self._known: dict[str | None, Style] = {}
 
     def of(self, paragraph: Any | None) -> Style:
-        """Resolves the style of a paragraph."""
+        """Resolve the style of a paragraph."""
         id = attribute(child(child(paragraph, "pPr"), "pStyle"), "val")
         return self.named(id if id in self._by_id else self._defaults.get("paragraph"))
 
     def named(self, id: str | None) -> Style:
-        """Resolves a style by its id."""
+        """Resolve a style by its id."""
         if id not in self._known:
             self._known[id] = self._resolved(id)
         return self._known[id]
 
     def heading(self, paragraph: Any) -> int:
-        """Gives the heading level from 1, or 0."""
+        """Return the heading level from 1, or 0."""
         own = child(child(paragraph, "pPr"), "outlineLvl")
-        level = whole(own, 9) + 1 if own is not None else self.of(paragraph).level
+        level = int_value(own, 9) + 1 if own is not None else self.of(paragraph).level
         return level if level <= 9 else 0
 
     def list_place(self, paragraph: Any) -> tuple[str | None, int | None]:
-        """Gives the list (`numId`) of a paragraph, and its depth where the paragraph itself says it."""
+        """Return the list (`numId`) of a paragraph, and its depth where the paragraph itself says it."""
         numbering = child(child(paragraph, "pPr"), "numPr")
         own, depth = child(numbering, "numId"), child(numbering, "ilvl")
         number = self.of(paragraph).number if own is None else attribute(own, "val")
-        return number, None if depth is None else whole(depth, 0)
+        return number, None if depth is None else int_value(depth, 0)
 
     def hides(self, run: Any, paragraph: Any | None) -> bool:
-        """Says whether a run is hidden: by itself, or by its styles, which cancel each other (17.7.3, toggles)."""
+        """Return whether a run is hidden: by itself, or by its styles, which cancel each other (17.7.3, toggles)."""
         properties = child(run, "rPr")
         own = child(properties, "vanish")
         if own is not None:
@@ -116,13 +90,13 @@ class Styles:
         return self._hidden or bool(self.of(paragraph).hidden) != bool(of_characters)
 
     def font(self, run: Any, paragraph: Any | None) -> str | None:
-        """Names the font that a run's symbols are from."""
+        """Name the font that a run's symbols are from."""
         properties = child(run, "rPr")
         style = attribute(child(properties, "rStyle"), "val")
         return font_of(properties) or (style and self.named(style).font) or self.of(paragraph).font
 
     def _resolved(self, id: str | None) -> Style:
-        """Follows a style to those it is based on; the nearest that says something wins."""
+        """Follow a style to those it is based on; the nearest that says something wins."""
         found: dict[str, Any] = {}
         names: list[str | None] = []
         title = False
@@ -130,7 +104,7 @@ class Styles:
             names.append(id)
             name = (attribute(child(style, "name"), "val") or "").strip().lower()
             title = title or name == "title"
-            for key, value in _stated(style, name):
+            for key, value in _own_properties(style, name):
                 found.setdefault(key, value)
             id = attribute(child(style, "basedOn"), "val")
         if found.get("level", 0) > 9:
@@ -138,13 +112,13 @@ class Styles:
         return Style(title=title, names=tuple(names), **found)
 
 
-def _stated(style: Any, name: str) -> list[tuple[str, Any]]:
-    """Lists what one style says by itself."""
+def _own_properties(style: Any, name: str) -> list[tuple[str, Any]]:
+    """List what one style says by itself."""
     stated: list[tuple[str, Any]] = []
     paragraph, run = child(style, "pPr"), child(style, "rPr")
     outline, named = child(paragraph, "outlineLvl"), re.fullmatch(r"heading ([1-9])", name)
     if outline is not None:
-        stated.append(("level", whole(outline, 9) + 1))
+        stated.append(("level", int_value(outline, 9) + 1))
     elif named:
         stated.append(("level", int(named.group(1))))
     numbering = child(paragraph, "numPr")
@@ -152,7 +126,7 @@ def _stated(style: Any, name: str) -> list[tuple[str, Any]]:
     if number is not None:
         stated.append(("number", attribute(number, "val")))
     if depth is not None:
-        stated.append(("depth", whole(depth, 0)))
+        stated.append(("depth", int_value(depth, 0)))
     if (hidden := child(run, "vanish")) is not None:
         stated.append(("hidden", is_on(hidden)))
     if font := font_of(run):

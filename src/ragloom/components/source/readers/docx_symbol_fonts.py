@@ -48,8 +48,8 @@ _TABLES = {  # from 0x20 on
 _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular": "wingdings"}
 
 
-def symbol_shown(font: str | None, code: str | None) -> str | None:
-    """Gives the character of `w:sym`; None where the font is not known."""
+def symbol_character(font: str | None, code: str | None) -> str | None:
+    """Return the character of `w:sym`; None where the font is not known."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
         return None
     point, table = int(code or "", 16), _table(font)
@@ -60,8 +60,8 @@ def symbol_shown(font: str | None, code: str | None) -> str | None:
     return None if sign == _LACKING else sign
 
 
-def symbols_shown(text: str, font: str | None) -> str:
-    """Gives text that is set in a font as it is shown; unchanged where the font has letters."""
+def symbol_text(text: str, font: str | None) -> str:
+    """Return text that is set in a font as it is shown; unchanged where the font has letters."""
     table = _table(font)
     if table is None:
         return text

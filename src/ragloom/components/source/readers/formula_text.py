@@ -12,7 +12,7 @@ _ATOM = re.compile(r"[+\-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+|\w|\w′
 """A number, a letter or a word: what needs no brackets as a part of something larger."""
 _CLOSED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|√\w|√\([^()]*\)")
 TIMES = "\u2062"
-"""Invisible times: a product whose sign is not shown; `joined` writes `·` where the factors would fuse."""
+"""Invisible times: a product whose sign is not shown; `join_terms` writes `·` where the factors would fuse."""
 _RAISED = frozenset("′″‴⁗'°*†‡∗∘")
 """Signs that stand raised by themselves: `x′`, `90°`."""
 _COMBINING = {
@@ -26,8 +26,8 @@ _TAIL = re.compile(r"[/^_√][+\-−]?[\w.,]+$")
 _BINARY = re.compile(r"(?<=[\w)\]}])[+\-−±∓·×⋅*/=<>≤≥≠,]")
 
 
-def grouped(term: str) -> str:
-    """Puts a term in brackets where it would fall apart without them."""
+def bracket(term: str) -> str:
+    """Put a term in brackets where it would fall apart without them."""
     term = term.strip()
     if not term or _ATOM.fullmatch(term) or _CLOSED.fullmatch(term):
         return term
@@ -35,32 +35,37 @@ def grouped(term: str) -> str:
 
 
 def fraction(above: str, below: str, *, bar: bool = True) -> str:
-    """Renders a fraction; without a bar (a binomial) the parts are stacked."""
-    return f"{grouped(above)}/{grouped(below)}" if bar else f"({above.strip()} over {below.strip()})"
+    """Render a fraction; without a bar (a binomial) the parts are stacked."""
+    return f"{bracket(above)}/{bracket(below)}" if bar else f"({above.strip()} over {below.strip()})"
 
 
 def power(base: str, exponent: str) -> str:
-    """Renders a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
+    """Render a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
     exponent = exponent.strip()
     if exponent and all(sign in _RAISED for sign in exponent):
-        return _based(base) + exponent.replace("∘", "°")
-    return f"{_based(base)}^{grouped(exponent)}" if exponent else base
+        return _bracket_base(base) + exponent.replace("∘", "°")
+    return f"{_bracket_base(base)}^{bracket(exponent)}" if exponent else base
 
 
-def index(base: str, below: str) -> str:
-    """Renders a lowered term: `x_1`, `a_(i,j)`."""
-    return f"{_based(base)}_{grouped(below)}" if below.strip() else base
+def subscript(base: str, below: str) -> str:
+    """Render a lowered term: `x_1`, `a_(i,j)`."""
+    return f"{_bracket_base(base)}_{bracket(below)}" if below.strip() else base
 
 
-def _based(base: str) -> str:
-    """Brackets a base that consists of several terms, so that the exponent belongs to all of it."""
+def scripts(base: str, below: str, above: str) -> str:
+    """Render a base with a subscript and an exponent; either may be empty."""
+    return power(subscript(base, below), above)
+
+
+def _bracket_base(base: str) -> str:
+    """Bracket a base that consists of several terms, so that the exponent belongs to all of it."""
     base = base.strip()
-    outside = _within_brackets(base)
+    outside = _outside_brackets(base)
     return f"({base})" if _BINARY.search(outside) or set(outside) & set("^√/") else base
 
 
-def _within_brackets(term: str) -> str:
-    """Leaves out what stands in brackets, so that only the outermost signs remain."""
+def _outside_brackets(term: str) -> str:
+    """Leave out what stands in brackets, so that only the outermost signs remain."""
     depth, kept = 0, []
     for sign in term:
         depth += sign in "([{"
@@ -73,15 +78,15 @@ def _within_brackets(term: str) -> str:
 
 
 def root(radicand: str, degree: str = "") -> str:
-    """Renders a root: `√2`, `√(x+1)`, `√[3](x)`."""
+    """Render a root: `√2`, `√(x+1)`, `√[3](x)`."""
     degree = degree.strip()
     if degree in ("", "2"):
-        return f"√{grouped(radicand)}"
+        return f"√{bracket(radicand)}"
     return f"√[{degree}]({radicand.strip()})"
 
 
 def accent(base: str, sign: str) -> str:
-    """Renders a sign over a term: combined with a single letter, otherwise before the term in brackets."""
+    """Render a sign over a term: combined with a single letter, otherwise before the term in brackets."""
     base, sign = base.strip(), sign.strip()
     if sign in _STRETCHED or not sign:
         return base
@@ -91,13 +96,13 @@ def accent(base: str, sign: str) -> str:
 
 
 def matrix(rows: Iterable[Iterable[str]], *, fenced: bool = False) -> str:
-    """Renders rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
+    """Render rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
     text = "; ".join(", ".join(cell.strip() for cell in row) for row in rows)
     return text if fenced else f"[{text}]"
 
 
-def joined(parts: Iterable[str]) -> str:
-    """Joins neighbouring terms, with a blank where they would fuse into another number or word.
+def join_terms(parts: Iterable[str]) -> str:
+    """Join neighbouring terms, with a blank where they would fuse into another number or word.
 
     A mixed number stays one: `2` and `1/2` give `2 1/2`; `sin` and `x` give `sin x`; `x^2` and `y` give `x^2 y`.
     """
@@ -115,7 +120,7 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def _fuses(before: str, part: str) -> bool:
-    """Tells whether two neighbouring terms would read as one."""
+    """Return whether two neighbouring terms would read as one."""
     if not (before[-1].isalnum() and part[0].isalnum()):
         return False
     if part[0].isdigit() or _TAIL.search(before):

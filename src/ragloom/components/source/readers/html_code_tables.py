@@ -25,7 +25,7 @@ _MAX_TEXT = 200_000
 
 
 def is_line_number(element: Any, *, in_code: bool) -> bool:
-    """Tells whether an element holds line numbers only, by its class and its text."""
+    """Return whether an element holds line numbers only, by its class and its text."""
     name = element.attributes.get("class") or ""
     if not name or not (_GUTTER.search(name) or (in_code and _GUTTER_IN_CODE.search(name))):
         return False
@@ -33,8 +33,8 @@ def is_line_number(element: Any, *, in_code: bool) -> bool:
     return len(text) < _MAX_TEXT and all(part.isdecimal() for part in text.split())
 
 
-def listing_parts(table: Any) -> tuple[set[int], set[int]]:
-    """Finds the code of a table.
+def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
+    """Find the code of a table.
 
     Returns:
         The `mem_id` of every cell that holds line numbers, and of the elements that are code without being `<pre>`;
@@ -60,7 +60,7 @@ def _rows(table: Any) -> Iterator[list[Any]]:
 
 
 def _numbers_of(gutter: Any, code: Any) -> bool:
-    """Tells whether one cell numbers the lines of the next."""
+    """Return whether one cell numbers the lines of the next."""
     if gutter.css_first("pre,code,div,span,a") is None or code.css_first("pre,code") is None:
         return False
     numbers = [line for line in _lines(gutter) if line]
@@ -72,7 +72,7 @@ def _numbers_of(gutter: Any, code: Any) -> bool:
 
 
 def _line_rows(table: Any, rows: list[list[Any]]) -> set[int]:
-    """Finds the number cells of a table that has a row for each line of code."""
+    """Find the number cells of a table that has a row for each line of code."""
     found: set[int] = set()
     for at, cells in enumerate(filter(None, rows)):
         gutter, code = cells[0], cells[-1]
@@ -89,7 +89,7 @@ def _line_rows(table: Any, rows: list[list[Any]]) -> set[int]:
 
 
 def _is_gutter(cell: Any) -> bool:
-    """Tells whether a cell is marked as one for line numbers."""
+    """Return whether a cell is marked as one for line numbers."""
     attributes = cell.attributes
     if "data-line-number" in attributes or re.fullmatch(r"[Ll]-?\d+", attributes.get("id") or ""):
         return True
@@ -97,7 +97,7 @@ def _is_gutter(cell: Any) -> bool:
 
 
 def _classes(element: Any) -> str:
-    """Joins the classes of an element and of the first element inside that has some."""
+    """Join the classes of an element and of the first element inside that has some."""
     named = itertools.islice(element.css("[class]"), 2)
     return " ".join(inner.attributes.get("class") or "" for inner in named)
 
@@ -110,7 +110,7 @@ def _consecutive(numbers: list[str]) -> bool:
 
 
 def _lines(element: Any) -> list[str]:
-    """Reads a cell's lines, without the blank ones at its ends."""
+    """Read a cell's lines, without the blank ones at its ends."""
     parts: list[str] = []
     for node in element.traverse(include_text=True):
         if node.is_text_node:

@@ -33,40 +33,40 @@ class OpenLists:
         self._open: list[tuple[str, int, int]] = []  # style, next number, step
 
     def start(self, element: Any) -> None:
-        """Opens the list of an `ol`, `ul`, `menu` or `dir` element."""
+        """Open the list of an `ol`, `ul`, `menu` or `dir` element."""
         attributes = element.attributes
         style = _style_of(element) or ("decimal" if element.tag == "ol" else "disc")
         backwards = element.tag == "ol" and "reversed" in attributes
-        first = number_of(attributes.get("start")) if element.tag == "ol" else None
+        first = int_attribute(attributes.get("start")) if element.tag == "ol" else None
         if first is None:
             first = _items(element) if backwards else 1
         self._open.append((style, first, -1 if backwards else 1))
 
     def end(self) -> None:
-        """Closes the innermost list."""
+        """Close the innermost list."""
         if self._open:
             self._open.pop()
 
     def marker(self, element: Any) -> str:
-        """Counts an `li` element and gives its marker with the blank after it: `a. `, `3. `, `- `."""
+        """Count an `li` element and gives its marker with the blank after it: `a. `, `3. `, `- `."""
         if not self._open:
             return "- "  # an item outside any list
         style, number, step = self._open[-1]
-        value = number_of(element.attributes.get("value"))
+        value = int_attribute(element.attributes.get("value"))
         number = number if value is None else value
         self._open[-1] = (style, number + step, step)
         style = _style_of(element) or style
-        return "- " if style in _BULLETS else f"{_written(number, style)}. "
+        return "- " if style in _BULLETS else f"{_format_number(number, style)}. "
 
 
-def number_of(value: str | None) -> int | None:
-    """Reads an integer attribute as HTML does; None where there is none."""
+def int_attribute(value: str | None) -> int | None:
+    """Read an integer attribute as HTML does; None where there is none."""
     digits = re.match(r"\s*([+-]?\d{1,10})", value or "")
     return int(digits[1]) if digits and abs(int(digits[1])) < _MAX_NUMBER else None
 
 
 def _style_of(element: Any) -> str | None:
-    """Gives the style of a list or item: its `style`, else its `type`; None where neither says it."""
+    """Return the style of a list or item: its `style`, else its `type`; None where neither says it."""
     declared = _STYLE.findall(element.attributes.get("style") or "")
     for word in reversed(" ".join(declared).lower().split()):
         if word in _BULLETS or word in _ALPHABETS or word.startswith(("decimal", "lower-", "upper-")):
@@ -76,7 +76,7 @@ def _style_of(element: Any) -> str | None:
 
 
 def _items(element: Any) -> int:
-    """Counts the items of a list, without those of the lists inside it."""
+    """Count the items of a list, without those of the lists inside it."""
     count = 0
     node = element.first_child
     while node is not None:
@@ -92,7 +92,7 @@ def _items(element: Any) -> int:
     return count
 
 
-def _written(number: int, style: str) -> str:
+def _format_number(number: int, style: str) -> str:
     capital = style.startswith("upper-")
     name = style.replace("upper-", "lower-")
     text = str(number)

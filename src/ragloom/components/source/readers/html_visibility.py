@@ -22,7 +22,7 @@ _MATH_CLASS = re.compile(r"(?:^|[\s_-])(?:math|latex|tex|katex|mathjax|formula|e
 
 
 def is_hidden(element: Any) -> bool:
-    """Tells whether a browser shows nothing of an element, or shows it a second time beside its MathML."""
+    """Return whether a browser shows nothing of an element, or shows it a second time beside its MathML."""
     tag, attributes = element.tag.lower(), element.attributes
     if tag in _HIDDEN:
         return True
@@ -43,7 +43,7 @@ def is_hidden(element: Any) -> bool:
 
 
 def _neighbours(element: Any) -> list[Any]:
-    """Gives the elements directly before and after an element."""
+    """Return the elements directly before and after an element."""
     found = []
     for step in ("prev", "next"):
         node = getattr(element, step)
@@ -59,7 +59,7 @@ def _holds_math(element: Any) -> bool:
 
 
 def _shows_alternative(image: Any) -> bool:
-    """Tells whether an image's alternative text is shown: there is no image, or it is the picture of a formula."""
+    """Return whether an image's alternative text is shown: there is no image, or it is the picture of a formula."""
     attributes = image.attributes
     if _MATH_CLASS.search(attributes.get("class") or ""):
         return not any(map(_holds_math, _neighbours(image)))
@@ -67,7 +67,7 @@ def _shows_alternative(image: Any) -> bool:
 
 
 def _is_shown_as_image(element: Any) -> bool:
-    """Tells whether hidden MathML stands beside the picture of it, as in MediaWiki's pages."""
+    """Return whether hidden MathML stands beside the picture of it, as in MediaWiki's pages."""
     return _holds_math(element) and any(
         near.tag == "img" and _MATH_CLASS.search(near.attributes.get("class") or "") for near in _neighbours(element)
     )
@@ -81,7 +81,7 @@ class Slots:
         self._away: list[tuple[int, tuple[int, dict[str, list[Any]]]]] = []  # slot, the host whose tree it is in
 
     def inside(self, element: Any) -> tuple[list[Any], Any | None]:
-        """Gives the nodes that are shown inside an element, and its shadow tree where it has one."""
+        """Return the nodes that are shown inside an element, and its shadow tree where it has one."""
         children = _children(element)
         if element.tag == "slot" and self._hosts:
             host = self._hosts[-1]
@@ -102,7 +102,7 @@ class Slots:
         return _children(fragment), fragment
 
     def end(self, element: Any) -> None:
-        """Leaves an element."""
+        """Leave an element."""
         if self._away and self._away[-1][0] == element.mem_id:
             self._hosts.append(self._away.pop()[1])
         elif self._hosts and self._hosts[-1][0] == element.mem_id:

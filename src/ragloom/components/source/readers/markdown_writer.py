@@ -25,7 +25,7 @@ _WIDTHLESS = re.compile(
 """Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
 
 
-class Table:
+class MarkdownTable:
     """The cells of one table while it is read."""
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Table:
         self._budget = _MAX_SPANNED
 
     def start_row(self) -> None:
-        """Opens a row."""
+        """Open a row."""
         self._fill()
         self.rows.append([])
 
     def add(self, text: str, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Adds a cell; a column span leaves its further cells blank, a row span repeats a short text below.
+        """Add a cell; a column span leaves its further cells blank, a row span repeats a short text below.
 
         Args:
             continued: the cell is the lower part of the one above it (how DOCX says a row span).
@@ -60,7 +60,7 @@ class Table:
             row.append(shown)
 
     def _fill_next(self) -> None:
-        """Puts what spans down from above where the row is at."""
+        """Put what spans down from above where the row is at."""
         row = self.rows[-1]
         if self._budget <= 0:
             self._down.clear()
@@ -72,7 +72,7 @@ class Table:
             row.append(text)
 
     def _fill(self) -> None:
-        """Ends a row: spans to the right of its last cell go on."""
+        """End a row: spans to the right of its last cell go on."""
         if not self.rows:
             return
         row = self.rows[-1]
@@ -83,7 +83,7 @@ class Table:
             self._fill_next()
 
     def lines(self) -> list[str]:
-        """Renders the rows, without those and without the columns that are blank throughout."""
+        """Render the rows, without those and without the columns that are blank throughout."""
         self._fill()
         used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
         # Short rows stay short: padding them all to the longest would let a small file grow to any size.
@@ -96,7 +96,7 @@ class Table:
         return ["\n".join([made[0], "| " + " | ".join(["---"] * len(used)) + " |", *made[1:]])]
 
 
-class Renderer:
+class MarkdownWriter:
     """Collects inline text into blocks; blocks into lists, tables, code and headings."""
 
     def __init__(self) -> None:
@@ -107,27 +107,27 @@ class Renderer:
         self._code = 0
         self._lists: list[int | None] = []  # next number, or None for bullets
         self._markers: list[str] = []
-        self._table: Table | None = None
+        self._table: MarkdownTable | None = None
         self._cell: list[str] | None = None
         self._spans = (1, 1)
         self._continued = False
         self._close = False
 
     def add(self, text: str) -> None:
-        """Adds inline text."""
+        """Add inline text."""
         text = _WIDTHLESS.sub("", text)
         self._inline.append(text.replace("\u00a0", " ") if self._code else _BLANKS.sub(" ", text))
 
     def last_sign(self) -> str:
-        """Gives the last character of the current block, or nothing where it is empty."""
+        """Return the last character of the current block, or nothing where it is empty."""
         return next((part[-1] for part in reversed(self._inline) if part), "")
 
     def mark(self) -> tuple[int, int]:
-        """Marks a place in the inline text, for `taken`."""
+        """Mark a place in the inline text, for `taken`."""
         return self._blocks, len(self._inline)
 
     def taken(self, mark: tuple[int, int]) -> str | None:
-        """Takes back the inline text after a mark; None where its block has ended since."""
+        """Take back the inline text after a mark; None where its block has ended since."""
         blocks, at = mark
         if blocks != self._blocks:
             return None
@@ -136,12 +136,12 @@ class Renderer:
         return text
 
     def code_line(self) -> None:
-        """Goes on in a line of its own, within code."""
+        """Go on in a line of its own, within code."""
         if self.last_sign() not in ("", "\n"):
             self._inline.append("\n")
 
     def insert(self, text: str) -> None:
-        """Adds blocks that are rendered already."""
+        """Add blocks that are rendered already."""
         self.end_block()
         if self._cell is not None:
             self._cell.append(" ".join(text.split()))
@@ -149,11 +149,11 @@ class Renderer:
             self._parts += [(2, text), (2, "")]
 
     def line_break(self) -> None:
-        """Breaks the line within a block."""
+        """Break the line within a block."""
         self._inline.append("\n")
 
     def end_block(self, *, close: bool = False) -> None:
-        """Ends the current block; `close` keeps the next one on the following line."""
+        """End the current block; `close` keeps the next one on the following line."""
         text = "".join(self._inline)
         self._inline.clear()
         self._blocks += 1
@@ -188,28 +188,28 @@ class Renderer:
             self._parts.append((gap, text))
 
     def start_heading(self, level: int) -> None:
-        """Opens a heading of level 1 to 6."""
+        """Open a heading of level 1 to 6."""
         self.end_block()
         self._heading = level
 
     def end_heading(self) -> None:
-        """Closes a heading."""
+        """Close a heading."""
         self.end_block()
         self._heading = 0
 
     def stop_heading(self) -> None:
-        """Goes on with ordinary text, without ending the block."""
+        """Go on with ordinary text, without ending the block."""
         self._heading = 0
 
     def start_list(self, first: int | None) -> None:
-        """Opens a list: numbered from `first`, or with bullets."""
+        """Open a list: numbered from `first`, or with bullets."""
         self.end_block()
         if not self._lists:
             self._parts.append((2, ""))
         self._lists.append(first)
 
     def end_list(self) -> None:
-        """Closes a list."""
+        """Close a list."""
         self.end_block()
         if self._lists:
             self._lists.pop()
@@ -218,7 +218,7 @@ class Renderer:
             self._parts.append((2, ""))
 
     def start_item(self, number: int | None = None, *, marker: str | None = None) -> None:
-        """Opens an item of the innermost list; `marker` stands before it where the list does not count."""
+        """Open an item of the innermost list; `marker` stands before it where the list does not count."""
         self.end_block()
         if not self._lists:
             self._lists.append(None)  # an item outside any list
@@ -233,46 +233,46 @@ class Renderer:
             self._lists[-1] = current + 1
 
     def end_item(self) -> None:
-        """Closes an item."""
+        """Close an item."""
         self.end_block()
         self._markers.clear()
 
     def start_code(self) -> None:
-        """Opens a block whose blanks and lines are kept."""
+        """Open a block whose blanks and lines are kept."""
         self.end_block()
         self._code += 1
 
     def end_code(self) -> None:
-        """Closes it."""
+        """Close it."""
         self.end_block()
         self._code = max(0, self._code - 1)
 
     def start_table(self) -> None:
-        """Opens a table."""
+        """Open a table."""
         self.end_block()
-        self._table = Table()
+        self._table = MarkdownTable()
 
     def start_row(self) -> None:
-        """Opens a row, where a table is open."""
+        """Open a row, where a table is open."""
         self.end_cell()
         if self._table is not None:
             self._table.start_row()
 
     def start_cell(self, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Opens a cell, and ends one that was left open; outside a table it is a block."""
+        """Open a cell, and ends one that was left open; outside a table it is a block."""
         self.end_cell()
         if self._table is not None:
             self._cell, self._spans, self._continued = [], (columns, rows), continued
 
     def end_cell(self) -> None:
-        """Closes a cell."""
+        """Close a cell."""
         self.end_block()
         if self._table is not None and self._cell is not None:
             self._table.add(" ".join(self._cell), *self._spans, continued=self._continued)
         self._cell = None
 
     def end_table(self) -> None:
-        """Closes a table and renders it."""
+        """Close a table and renders it."""
         self.end_cell()
         lines = self._table.lines() if self._table is not None else []
         self._table = None
@@ -280,7 +280,7 @@ class Renderer:
             self._parts.append((2, text))
 
     def text(self) -> str:
-        """Ends the document and returns its text."""
+        """End the document and returns its text."""
         self.end_block()
         made: list[str] = []
         pending = 0

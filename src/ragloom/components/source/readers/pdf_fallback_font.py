@@ -20,11 +20,11 @@ _CALLBACKS: list[Any] = []
 
 
 def install() -> None:
-    """Has PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
+    """Have PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
     info = pdfium.FPDF_GetDefaultSystemFontInfo()
     if not info or _CALLBACKS:
         return
-    fields, font = info.contents, _font()
+    fields, font = info.contents, box_font()
     types = {name: type(getattr(fields, name)) for name in ("MapFont", "GetFontData", "GetFaceName", "DeleteFont")}
     before = {name: types[name](ctypes.cast(getattr(fields, name), ctypes.c_void_p).value) for name in types}
 
@@ -71,8 +71,8 @@ _CHARSETS = frozenset(
 )
 
 
-def _font() -> bytes:
-    """Writes a TrueType font of one glyph, a square, which stands for every character."""
+def box_font() -> bytes:
+    """Write a TrueType font of one glyph, a square, which stands for every character."""
     side = _UNITS - 100
     glyph = struct.pack(">hhhhh", 1, 0, 0, side, side) + struct.pack(">HH", 3, 0) + bytes([1] * 4)
     glyph += struct.pack(">8h", 0, 0, side, 0, 0, side, 0, -side)

@@ -9,7 +9,7 @@ _MAX_GROWTH = 50
 _ANY_GROWTH = 10_000_000  # characters
 
 
-class Room:
+class GrowthLimit:
     """How long a text may still become.
 
     Args:
@@ -22,7 +22,7 @@ class Room:
         self._what = what
 
     def take(self, characters: int) -> None:
-        """Takes so many.
+        """Take so many.
 
         Raises:
             CannotRead: there are none left.

@@ -16,7 +16,7 @@ from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumen
 from ragloom.components.vector_store.search_results import Row
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.components.vector_store.weaviate_store.filters import columns_of, wrapped
-from ragloom.core.file_backed_text import whole
+from ragloom.core.file_backed_text import full_text
 from ragloom.core.records import Chunk, sha256
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def vector_of(found: Object[Any, Any], dimensions: int) -> list[float]:
 def document_object(document: StoredDocumentRow) -> DataObject[dict[str, Any], None]:
     """Makes the manifest object of a document: writing it is what commits the document."""
     kept = metadata_columns.to_json(document.metadata, document.manifest.id)
-    properties = {**_manifest_properties(document.manifest), "text": whole(document.text), "metadata": kept}
+    properties = {**_manifest_properties(document.manifest), "text": full_text(document.text), "metadata": kept}
     _check(properties, document.manifest.id)
     return DataObject(properties=properties, uuid=document_uuid(document.manifest.id))
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ragloom.components.source.readers import formula_text
-from ragloom.components.source.readers.markdown_writer import Renderer
+from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 
 _ORDINAL_AFTER_DIGIT = re.compile(r"(?:st|nd|rd|th|er|ers|re|res|e|es|eme|ème|ère|nde?|o|a|os|as|º|ª|°|ter|bis)", re.I)
 _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|rs?|gr|st|ste|t|te)", re.I)
@@ -20,21 +20,21 @@ _MAX_LEVELS = 10
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
 
 
-class Scripts:
+class InlineWriter:
     """Inline text on its way to a renderer.
 
     Args:
         out: where the text goes.
     """
 
-    def __init__(self, out: Renderer) -> None:
+    def __init__(self, out: MarkdownWriter) -> None:
         self._out = out
         self._open: list[tuple[Any, str]] = []  # mark, the character before it
         self._levels = 0  # of raised and lowered text
         self._guard = ""  # what must not follow directly: `digit` or `word`
 
     def add(self, text: str, *, kept_lines: bool = False) -> None:
-        """Adds text; its line ends are kept on demand."""
+        """Add text; its line ends are kept on demand."""
         if not text:
             return
         self._separate(text)
@@ -44,7 +44,7 @@ class Scripts:
             self._out.add(line)
 
     def add_formula(self, text: str) -> None:
-        """Adds a formula, set apart from a letter or digit that it touches."""
+        """Add a formula, set apart from a letter or digit that it touches."""
         if not text:
             return
         self._separate(text)
@@ -62,7 +62,7 @@ class Scripts:
         self._guard = ""
 
     def start(self, element: Any) -> None:
-        """Opens an inline element."""
+        """Open an inline element."""
         tag = element.tag
         if tag in ("sup", "sub"):
             self._levels += 1
@@ -74,7 +74,7 @@ class Scripts:
             self._out.add("“")
 
     def end(self, element: Any) -> None:
-        """Closes an inline element."""
+        """Close an inline element."""
         tag = element.tag
         if tag in ("sup", "sub"):
             self._levels -= 1
@@ -117,7 +117,7 @@ class Scripts:
             self._out.add(text)
             self._guard = "digit"
         elif before.isalnum() or before in ")]}":
-            self._out.add(formula_text.index("", bare))
+            self._out.add(formula_text.subscript("", bare))
             self._guard = "word"
         else:
             self._out.add(text)
@@ -125,7 +125,7 @@ class Scripts:
 
 
 def _stays_fused(text: str, before: str) -> bool:
-    """Tells whether raised letters belong to the word or number before them: `1st`, `Mme`, `TM`."""
+    """Return whether raised letters belong to the word or number before them: `1st`, `Mme`, `TM`."""
     if _SIGNS.fullmatch(text):
         return not any(sign in "+-−±" for sign in text) or not before.isalnum()
     if before.isdigit():
@@ -134,13 +134,13 @@ def _stays_fused(text: str, before: str) -> bool:
 
 
 def _is_reference(element: Any) -> bool:
-    """Tells whether a raised text is a link within the page, as marks of footnotes are."""
+    """Return whether a raised text is a link within the page, as marks of footnotes are."""
     link = element.css_first("a[href]") if element.css_first("a[href]") is not None else element.parent
     return link is not None and link.tag == "a" and "#" in (link.attributes.get("href") or "")
 
 
 def _is_numerator(element: Any) -> bool:
-    """Tells whether a slash and a lowered text follow."""
+    """Return whether a slash and a lowered text follow."""
     slash = element.next
     if slash is None or not slash.is_text_node or slash.text().strip() not in ("/", "⁄", "∕"):
         return False
@@ -149,6 +149,6 @@ def _is_numerator(element: Any) -> bool:
 
 
 def tex_text(alternative: str) -> str:
-    """Gives the formula of an image's alternative text without the wrapping that MediaWiki adds."""
+    """Return the formula of an image's alternative text without the wrapping that MediaWiki adds."""
     found = _TEX.fullmatch(alternative.strip())
     return found[1].strip() if found else alternative.strip()

@@ -1,4 +1,4 @@
-"""HTML to the markdown-like text that is stored: headings `#`, lists, tables, code.
+"""Reader of HTML files: visible text as Markdown with headings, lists, tables and code.
 
 The page is parsed as browsers parse it (Lexbor, WHATWG HTML), and what a browser shows is kept: no scripts, styles,
 hidden elements, link targets or alternative texts. A walk over events, not a recursion, so that nesting costs nothing.
@@ -12,14 +12,16 @@ from typing import Any
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, SelectolaxError
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers.html_code_tables import is_line_number, listing_parts
-from ragloom.components.source.readers.html_forms import input_text, options_shown
-from ragloom.components.source.readers.html_list_numbers import OpenLists, number_of
-from ragloom.components.source.readers.html_superscripts import Scripts, tex_text
+from ragloom.components.source.readers import text_reader
+from ragloom.components.source.readers.html_code_tables import code_listing_cells, is_line_number
+from ragloom.components.source.readers.html_forms import input_text, visible_options
+from ragloom.components.source.readers.html_inline import InlineWriter, tex_text
+from ragloom.components.source.readers.html_list_numbers import OpenLists, int_attribute
 from ragloom.components.source.readers.html_visibility import Slots, is_hidden
-from ragloom.components.source.readers.markdown_writer import Renderer
+from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 from ragloom.components.source.readers.mathml import is_math, math_text
-from ragloom.components.source.readers.xhtml import as_html
+from ragloom.components.source.readers.xhtml_to_html import xhtml_to_html
+from ragloom.core.text_normalization import normalize_text
 
 # fmt: off
 _BLOCKS = frozenset([
@@ -42,14 +44,26 @@ _CHARSET = re.compile(
 )
 
 
+def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
+    """Read an HTML file; its title becomes metadata.
+
+    Raises:
+        CannotRead: it is a frameset.
+    """
+    text, title = html_text(text_reader.read(content, metadata, warnings, declared_encoding(content)))
+    if title:
+        metadata["title"] = normalize_text(title)
+    return normalize_text(text)
+
+
 def declared_encoding(content: bytes) -> str | None:
-    """Reads the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
+    """Read the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
     found = _CHARSET.search(content[:4096])
     return next(name for name in found.groups() if name).decode("ascii") if found else None
 
 
 def html_text(html: str) -> tuple[str, str | None]:
-    """Renders an HTML document.
+    """Render an HTML document.
 
     Returns:
         The visible text as markdown, and the content of `<title>`.
@@ -58,10 +72,10 @@ def html_text(html: str) -> tuple[str, str | None]:
         CannotRead: it is a frameset.
     """
     try:
-        page = _parsed(as_html(html))
+        page = _parse(xhtml_to_html(html))
         titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
         title = " ".join(next(titles, "").split())
-        text = _Walk().text(page)
+        text = _HtmlWalk().text(page)
     except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
         raise MemoryError from error
     if not text and page.css_first("frameset") is not None:
@@ -69,7 +83,7 @@ def html_text(html: str) -> tuple[str, str | None]:
     return text, title or None
 
 
-def _parsed(html: str) -> LexborHTMLParser:
+def _parse(html: str) -> LexborHTMLParser:
     return LexborHTMLParser(html, scripting=True, options=LexborDocumentOptions.WO_EVENTS)
 
 
@@ -87,23 +101,23 @@ def _is_one_line(code: Any) -> bool:
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
-    """Tells whether blanks only lay out the source: between rows and cells, or between the lines of code."""
+    """Return whether blanks only lay out the source: between rows and cells, or between the lines of code."""
     outer, beside = blanks.parent, blanks.next or blanks.prev
     if outer is None or outer.tag in _TABLES:
         return True
     return outer.tag in ("div", "td") and beside is not None and beside.tag == "div"
 
 
-class _Walk:
+class _HtmlWalk:
     """One pass over a parsed document."""
 
     def __init__(self) -> None:
-        self._out = Renderer()
+        self._out = MarkdownWriter()
         self._layout: set[int] = set()  # tables that arrange a page
         self._gutters: set[int] = set()  # cells with line numbers
         self._listings: set[int] = set()  # tables and cells that are code
         self._lists = OpenLists()
-        self._scripts = Scripts(self._out)
+        self._scripts = InlineWriter(self._out)
         self._slots = Slots()
         self._code = 0
         self._kept_lines: list[int] = []  # open elements whose line ends are shown
@@ -112,7 +126,7 @@ class _Walk:
         self._pages: list[Any] = []  # a page's nodes live as long as it does
 
     def text(self, page: LexborHTMLParser) -> str:
-        """Renders the page; nodes stand on a stack, each twice: to be opened and to be closed."""
+        """Render the page; nodes stand on a stack, each twice: to be opened and to be closed."""
         stack = [(node, False) for node in self._opened(page)]
         while stack:
             node, closes = stack.pop()
@@ -135,7 +149,7 @@ class _Walk:
         return [root]
 
     def _survey(self, root: Any) -> None:
-        """Finds the tables that arrange a page, whose cells are read as blocks, and those that show code.
+        """Find the tables that arrange a page, whose cells are read as blocks, and those that show code.
 
         A table arranges a page where it holds tables, headings or code of several lines.
         """
@@ -153,7 +167,7 @@ class _Walk:
                 outer = outer.parent
         for table in root.css("table"):
             if not _holds_table(table):
-                gutters, listings = listing_parts(table)
+                gutters, listings = code_listing_cells(table)
                 self._gutters |= gutters
                 self._listings |= listings
                 if gutters:
@@ -173,13 +187,13 @@ class _Walk:
         self._scripts.add(text, kept_lines=bool(self._kept_lines) and not self._code)
 
     def _start(self, element: Any) -> list[Any]:
-        """Opens an element and gives the nodes to be read inside it."""
+        """Open an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
         if is_math(tag):
             self._formula(element)
             return []
         if tag == "select":
-            self._scripts.add(f" {', '.join(options_shown(element))} ")
+            self._scripts.add(f" {', '.join(visible_options(element))} ")
             return []
         if tag in ("img", "input"):
             text = input_text(element) if tag == "input" else tex_text(element.attributes.get("alt") or "")
@@ -203,7 +217,7 @@ class _Walk:
                 self._frames.append(self._frames[-1])
                 return []
             self._frames.append(self._frames[-1] + 1)
-            return self._opened(_parsed(source))
+            return self._opened(_parse(source))
         nodes, fragment = self._slots.inside(element)
         if fragment is not None:
             self._survey(fragment)
@@ -238,7 +252,7 @@ class _Walk:
         elif tag == "tr":
             out.start_row()
         elif tag in ("td", "th"):
-            spans = (number_of(element.attributes.get(name)) or 1 for name in ("colspan", "rowspan"))
+            spans = (int_attribute(element.attributes.get(name)) or 1 for name in ("colspan", "rowspan"))
             out.start_cell(*(max(1, span) for span in spans))
 
     def _start_code(self) -> None:

@@ -13,19 +13,19 @@ _VOID = frozenset([
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 
 
-def as_html(page: str) -> str:
-    """Rewrites empty elements (`<script/>`) and CDATA sections of an XHTML page; gives any other page unchanged."""
+def xhtml_to_html(page: str) -> str:
+    """Rewrite empty elements (`<script/>`) and CDATA sections of an XHTML page; gives any other page unchanged."""
     if not _NAMESPACE.search(page[:4096]):
         return page
     parts = page.split(_CDATA)
-    text = [_expanded(parts[0])]
+    text = [_expand_empty(parts[0])]
     for part in parts[1:]:
         shown, end, after = part.partition(_CDATA_END)
-        text.append(html.escape(shown, quote=False) + _expanded(after) if end else _CDATA + part)
+        text.append(html.escape(shown, quote=False) + _expand_empty(after) if end else _CDATA + part)
     return "".join(text)
 
 
-def _expanded(markup: str) -> str:
+def _expand_empty(markup: str) -> str:
     return _EMPTY.sub(
         lambda found: found[0] if found[1].lower() in _VOID else f"<{found[1]}{found[2]}></{found[1]}>", markup
     )

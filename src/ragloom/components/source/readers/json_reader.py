@@ -1,4 +1,4 @@
-"""JSON to text that is understood in pieces: each value with its path."""
+"""Reader of JSON files: each value becomes a line with its path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from itertools import accumulate
 from typing import Any
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers.text_limit import Room
+from ragloom.components.source.readers import text_reader
+from ragloom.components.source.readers.text_limit import GrowthLimit
+from ragloom.core.text_normalization import normalize_text
 
 MAX_DEPTH = 500
 """Levels of lists and objects in each other. The limit is ours: that of Python's parser differs between versions."""
@@ -33,8 +35,13 @@ _DECODER = json.JSONDecoder(
 )  # NaN and Infinity, which many programs write, are numbers as well
 
 
+def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
+    """Read a JSON file; see `json_text`."""
+    return normalize_text(json_text(text_reader.read(content, metadata, warnings), warnings))
+
+
 def json_text(text: str, warnings: list[str]) -> str:
-    """Renders each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
+    """Render each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
 
     A file of several values, such as JSON Lines, is read like a list of them; lines that are no JSON are left out.
 
@@ -44,41 +51,41 @@ def json_text(text: str, warnings: list[str]) -> str:
     Raises:
         CannotRead: it is not JSON, with line and column, or is nested too deeply.
     """
-    if is_deeper(text, MAX_DEPTH):
+    if is_nested_deeper(text, MAX_DEPTH):
         raise CannotRead(f"it is JSON that is nested too deeply: over {MAX_DEPTH} levels")
     try:
-        values = list(_values(text, warnings))
+        values = list(_parse_values(text, warnings))
     except RecursionError:  # the caller's own calls leave no room for ours
         raise CannotRead("it is JSON that is nested too deeply for the calls that are open already") from None
     except ValueError as error:
         raise CannotRead(f"it is not JSON: {error}") from None
-    room = Room(text, "its names, repeated with each value below them,")
+    room = GrowthLimit(text, "its names, repeated with each value below them,")
     items = values if len(values) > 1 else values[0]
     if isinstance(items, list) and not isinstance(items, _Members) and items:
-        return "\n".join(line for item in items for line in ("", *_lines(item, room))).removeprefix("\n")
-    return "\n".join(_lines(items, room))
+        return "\n".join(line for item in items for line in ("", *_render_lines(item, room))).removeprefix("\n")
+    return "\n".join(_render_lines(items, room))
 
 
-def is_deeper(text: str, levels: int) -> bool:
-    """Tells whether lists and objects stand in each other over so many levels."""
+def is_nested_deeper(text: str, levels: int) -> bool:
+    """Return whether lists and objects stand in each other over so many levels."""
     if text.count("[") + text.count("{") <= levels:
         return False
     brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > levels
 
 
-def _values(text: str, warnings: list[str]) -> Iterator[Any]:
-    """Reads one value after the other; behind the first one, a line that is no JSON is passed over."""
-    at = _after_blanks(text, 0)
+def _parse_values(text: str, warnings: list[str]) -> Iterator[Any]:
+    """Read one value after the other; behind the first one, a line that is no JSON is passed over."""
+    at = _skip_blanks(text, 0)
     read, faults, reason = 0, 0, ""
     while not read or at < len(text):
         try:
             value, at = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError as error:
             if not read:
-                raise CannotRead(f"it is not JSON: {_place(error)}") from None
+                raise CannotRead(f"it is not JSON: {_error_position(error)}") from None
             faults += 1
-            reason = reason or _place(error)
+            reason = reason or _error_position(error)
             if faults > min(read, _MOST_FAULTS):
                 raise CannotRead(f"it is not JSON: {reason}") from None
             end = text.find("\n", at)
@@ -86,27 +93,27 @@ def _values(text: str, warnings: list[str]) -> Iterator[Any]:
         else:
             read += 1
             yield value
-        at = _after_blanks(text, at)
+        at = _skip_blanks(text, at)
     if faults:
         more = f" (and {faults - 1} more)" if faults > 1 else ""
         warnings.append(f"a line is left out, since it is not JSON: {reason}{more}")
 
 
-def _after_blanks(text: str, at: int) -> int:
+def _skip_blanks(text: str, at: int) -> int:
     blanks = _BLANK.match(text, at)
     return blanks.end() if blanks else at
 
 
-def _place(error: json.JSONDecodeError) -> str:
+def _error_position(error: json.JSONDecodeError) -> str:
     return f"{error.msg} in line {error.lineno}, column {error.colno}"
 
 
-def _lines(value: Any, room: Room) -> Iterator[str]:
+def _render_lines(value: Any, room: GrowthLimit) -> Iterator[str]:
     opened = [iter([("", value)])]
     while opened:  # not recursive: nesting is the file's choice; and no path is made before it is needed
         for path, value in opened[-1]:
             if isinstance(value, list) and value:
-                opened.append(_inside(path, value))
+                opened.append(_children(path, value))
                 break
             line = f"{path}: {_scalar(value)}" if path else _scalar(value)
             room.take(len(line) + 1)
@@ -115,7 +122,7 @@ def _lines(value: Any, room: Room) -> Iterator[str]:
             opened.pop()
 
 
-def _inside(path: str, value: list[Any]) -> Iterator[tuple[str, Any]]:
+def _children(path: str, value: list[Any]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, _Members):
         return ((f"{path}.{name}" if path else name, item) for name, item in value)
     return ((f"{path}[{number}]", item) for number, item in enumerate(value))

@@ -1,4 +1,4 @@
-"""DOCX to the markdown-like text that is stored: headings, lists, tables, notes, in order.
+"""Reader of DOCX files: headings, lists, tables and notes as Markdown.
 
 Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
 with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.
@@ -12,21 +12,24 @@ from lxml import etree
 
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers.docx_charts import chart_text, diagram_text
-from ragloom.components.source.readers.docx_embedded_documents import Embedded
-from ragloom.components.source.readers.docx_fields import Fields
+from ragloom.components.source.readers.docx_embedded_documents import EmbeddedDocuments
+from ragloom.components.source.readers.docx_fields import FieldStack
 from ragloom.components.source.readers.docx_math import math_text
-from ragloom.components.source.readers.docx_numbering import Label, Numbering
-from ragloom.components.source.readers.docx_package import Budget, Package, damage_explained
+from ragloom.components.source.readers.docx_numbering import Numbering, ParagraphLabel
+from ragloom.components.source.readers.docx_package import Package, UnpackBudget, explain_damage
 from ragloom.components.source.readers.docx_revisions import (
+    has_visible_text,
     is_hidden,
-    is_unseen,
-    joined_paragraphs,
-    mark_removed,
-    shows_text,
+    is_mark_removed,
+    is_removed_or_unused,
+    paragraph_chain,
 )
-from ragloom.components.source.readers.docx_styles import Style, Styles, attribute, child, local, whole
-from ragloom.components.source.readers.docx_symbol_fonts import symbol_shown, symbols_shown
-from ragloom.components.source.readers.markdown_writer import Renderer
+from ragloom.components.source.readers.docx_styles import Style, Styles
+from ragloom.components.source.readers.docx_symbol_fonts import symbol_character, symbol_text
+from ragloom.components.source.readers.docx_xml import attribute, child, int_value, local_name
+from ragloom.components.source.readers.markdown_writer import MarkdownWriter
+from ragloom.components.source.readers.reader_interface import content_type
+from ragloom.core.text_normalization import normalize_text
 
 _RELATED = ("styles", "numbering", "footnotes", "endnotes")
 # fmt: off
@@ -39,8 +42,22 @@ _SHOWN = {"tab": " ", "ptab": " ", "noBreakHyphen": "-"}
 _LETTER = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
-def docx_text(content: bytes, warnings: list[str], budget: Budget | None = None) -> str:
-    """Renders a Word document as markdown.
+def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
+    """Read a DOCX file; see `docx_text`.
+
+    Raises:
+        CannotRead: the content is no ZIP archive.
+    """
+    type = content_type(content)
+    if type != "a ZIP archive":
+        if content.startswith(b"\xd0\xcf\x11\xe0") and "EncryptedPackage".encode("utf-16-le") in content:
+            raise CannotRead("it is encrypted and needs a password")
+        raise CannotRead(f"its name says DOCX, but it is {type or 'no ZIP archive, as DOCX files are'}")
+    return normalize_text(docx_text(content, warnings))
+
+
+def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None = None) -> str:
+    """Render a Word document as markdown.
 
     Args:
         warnings: gets one sentence for each kind of content that is doubtful or missing.
@@ -49,19 +66,19 @@ def docx_text(content: bytes, warnings: list[str], budget: Budget | None = None)
     Raises:
         CannotRead: the file is damaged, encrypted, no Word document, or unpacks to too much.
     """
-    with damage_explained():
-        package = Package(content, budget or Budget())
+    with explain_damage():
+        package = Package(content, budget or UnpackBudget())
         root, parts = package.xml(package.main), {kind: package.related(kind) for kind in _RELATED}
     body = child(root, "body")
-    if local(root) != "document" or body is None:
+    if local_name(root) != "document" or body is None:
         raise CannotRead("its name says DOCX, but it is another kind of Office file")
-    walk = _Walk(parts, Embedded(package, warnings))
+    walk = _DocxWalk(parts, EmbeddedDocuments(package, warnings, docx_text))
     text = walk.text(body)
     warnings += walk.losses.sentences()
     return text
 
 
-class _Losses:
+class _MissingContent:
     """What could not be shown, by kind."""
 
     def __init__(self) -> None:
@@ -70,7 +87,7 @@ class _Losses:
         self.fonts: set[str] = set()
 
     def sentences(self) -> list[str]:
-        """Says each kind in one sentence."""
+        """Explain each kind in one sentence."""
         said = (
             (self.formats, "numbers in the format {} are shown as decimal numbers"),
             (self.fields, "numbers of {} fields are not shown: the file does not store them"),
@@ -79,21 +96,21 @@ class _Losses:
         return [text.format(", ".join(sorted(names))) for names, text in said if names]
 
 
-class _Walk:
+class _DocxWalk:
     """One pass over a document's body, and then over the notes that it refers to."""
 
-    def __init__(self, parts: dict[str, Any | None], embedded: Embedded) -> None:
-        self.losses = _Losses()
+    def __init__(self, parts: dict[str, Any | None], embedded: EmbeddedDocuments) -> None:
+        self.losses = _MissingContent()
         self._styles = Styles(parts["styles"])
         self._numbering = Numbering(parts["numbering"], self._styles.named, self.losses.formats)
-        self._fields = Fields(self.losses.fields)
+        self._fields = FieldStack(self.losses.fields)
         self._embedded = embedded
         notes = {kind: parts[f"{kind}s"] for kind in ("footnote", "endnote")}
         self._notes = {
             kind: {attribute(note, "id"): note for note in root} for kind, root in notes.items() if root is not None
         }
         self._cited: dict[Any, int] = {}  # note, its number
-        self._out = Renderer()
+        self._out = MarkdownWriter()
         self._open: list[tuple[Any, int]] = []  # paragraphs and their headings' levels: text boxes nest them
         self._stories = ["body"]
         self._lists: list[bool] = []  # whether each open list is numbered
@@ -105,7 +122,7 @@ class _Walk:
         self._ahead = ""  # what the next paragraph begins with
 
     def text(self, body: Any) -> str:
-        """Renders body and notes."""
+        """Render body and notes."""
         titles = (p for p in body.iter("{*}p") if self._styles.of(p).title)
         self._shift = int(any("".join(p.itertext()).strip() for p in titles))
         for inner in body.iter("{*}tbl"):
@@ -120,7 +137,7 @@ class _Walk:
                 self._close_lists(0)
                 self._out.end_block()
                 self._ahead = f"[^{number}]: "
-                self._stories = [local(note)]
+                self._stories = [local_name(note)]
                 self._walk(note)
                 shown = number
         return self._out.text()
@@ -130,7 +147,7 @@ class _Walk:
         walk = etree.iterwalk(root, events=("start", "end"))
         skipped = None
         for event, element in walk:
-            name = local(element)
+            name = local_name(element)
             if event == "end":
                 if name not in _SKIPPED and element is not skipped:
                     self._end(name, element)
@@ -145,10 +162,10 @@ class _Walk:
             return self._styles.hides(element, self._open[-1][0] if self._open else None)
         if name == "p":
             return element not in self._continued and is_hidden(element, self._styles)
-        return is_unseen(name, element)
+        return is_removed_or_unused(name, element)
 
     def _whole(self, name: str, element: Any) -> bool:
-        """Shows elements that are not walked through; says whether it was one."""
+        """Show elements that are not walked through; says whether it was one."""
         if name == "oMath":
             self._add_formula(math_text(element))
         elif name == "ruby":
@@ -186,7 +203,7 @@ class _Walk:
             merged = child(properties, "vMerge")
             tracked = attribute(child(properties, "cellMerge"), "vMerge") == "cont"
             continued = tracked or (merged is not None and attribute(merged, "val") != "restart")
-            out.start_cell(whole(child(properties, "gridSpan"), 1), continued=continued)
+            out.start_cell(int_value(child(properties, "gridSpan"), 1), continued=continued)
         elif name == "txbxContent":
             self._stories.append("text box")
         elif name == "oMathPara":
@@ -203,7 +220,7 @@ class _Walk:
             self._out.line_break()
         elif name == "sym":
             font = attribute(element, "font")
-            sign = symbol_shown(font, attribute(element, "char"))
+            sign = symbol_character(font, attribute(element, "char"))
             if sign is None:
                 self.losses.fonts.add(font or "(none)")
             self._add(sign or "\ufffd")
@@ -220,7 +237,7 @@ class _Walk:
             self._embedded.miss(attribute(element, "id"))
 
     def _add(self, text: str) -> None:
-        """Adds inline text, unless it is a field's code."""
+        """Add inline text, unless it is a field's code."""
         if not self._fields.in_code:
             self._put(text)
 
@@ -240,11 +257,11 @@ class _Walk:
         self._formula = bool(text)
 
     def _letters(self, element: Any) -> str:
-        """Gives the text of a run; in a symbol font letters are signs."""
+        """Return the text of a run; in a symbol font letters are signs."""
         text, run = element.text or "", element.getparent()
-        if local(run) != "r":
+        if local_name(run) != "r":
             return text
-        return symbols_shown(text, self._styles.font(run, self._open[-1][0] if self._open else None))
+        return symbol_text(text, self._styles.font(run, self._open[-1][0] if self._open else None))
 
     def _end(self, name: str, element: Any) -> None:
         out = self._out
@@ -265,8 +282,8 @@ class _Walk:
             out.line_break()
 
     def _blank_cells(self, row: Any, where: str) -> None:
-        """Adds the grid columns that a row leaves free before or after its cells."""
-        if columns := whole(child(child(row, "trPr"), where), 0):
+        """Add the grid columns that a row leaves free before or after its cells."""
+        if columns := int_value(child(child(row, "trPr"), where), 0):
             self._out.start_cell(columns)
             self._out.end_cell()
 
@@ -277,7 +294,7 @@ class _Walk:
         # A note's own number is already there; a text box ends what its paragraph said so far.
         if self._open:
             self._out.end_block()
-        *chain, last = joined_paragraphs(paragraph)
+        *chain, last = paragraph_chain(paragraph)
         self._joined.update(chain)
         self._continued.update([*chain, last][1:])
         style = self._styles.of(last)
@@ -294,18 +311,18 @@ class _Walk:
         self._begin(label.text if label is not None else "")
 
     def _begin(self, label: str) -> None:
-        """Adds what stands before a paragraph: a note's number, then its own."""
+        """Add what stands before a paragraph: a note's number, then its own."""
         self._out.add(self._ahead + label)
         self._ahead = ""
 
-    def _label(self, paragraph: Any, style: Style) -> Label | None:
-        """Counts a paragraph; one that is deleted to its end does not count."""
-        if mark_removed(paragraph) and not shows_text(paragraph, self._styles):
+    def _label(self, paragraph: Any, style: Style) -> ParagraphLabel | None:
+        """Count a paragraph; one that is deleted to its end does not count."""
+        if is_mark_removed(paragraph) and not has_visible_text(paragraph, self._styles):
             return None
         id, depth = self._styles.list_place(paragraph)
         return self._numbering.label(id, depth, style, self._stories[-1])
 
-    def _start_item(self, label: Label) -> None:
+    def _start_item(self, label: ParagraphLabel) -> None:
         self._close_lists(label.depth + 1)
         if len(self._lists) == label.depth + 1 and self._lists[-1] != label.numbered:
             self._close_lists(label.depth)

@@ -1,4 +1,4 @@
-"""PDF to text, page by page, by PDFium."""
+"""Reader of PDF files: text by page, with PDFium."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -13,12 +14,13 @@ import pypdfium2.raw as pdfium
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers import pdf_fallback_font
 from ragloom.components.source.readers.pdf_annotations import TICKED, UNTICKED, add_annotations
-from ragloom.components.source.readers.pdf_glyphs import HYPHEN, Glyphs, separate
+from ragloom.components.source.readers.pdf_glyphs import HYPHEN, Glyphs, fix_spacing
+from ragloom.components.source.readers.reader_interface import content_type
 from ragloom.core.records import PAGE_BREAK
-from ragloom.core.text_normalization import normalised
+from ragloom.core.text_normalization import normalize_text
 
 pdf_fallback_font.install()
-logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA forms; `_Reader` does
+logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA forms; `_PdfPages` does
 
 _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""
@@ -28,15 +30,18 @@ _MOST_NAMED = 10
 _CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
 
 
-def pdf_text(content: bytes, warnings: list[str]) -> str:
-    """Extracts the visible text of all pages, in the file's own order, with `\\f` between pages.
+def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
+    """Extract the visible text of all pages, in file order, separated by `\\f`.
 
     Args:
-        warnings: takes one sentence for each kind of page whose text is missing or doubtful.
+        warnings: gets a sentence for each kind of page with missing or doubtful text.
 
     Raises:
-        CannotRead: the file is encrypted, damaged, or has no text layer.
+        CannotRead: the file is encrypted, damaged, no PDF, or has no text layer.
     """
+    if b"%PDF-" not in content[:1024]:  # viewers accept that many bytes before the header
+        type = content_type(content)
+        raise CannotRead(f"its name says PDF, but it is {type}" if type else "it is no PDF, or its beginning is lost")
     with _ONE_AT_A_TIME:
         pages = _pages(content, warnings)
     if not any(page.strip(_BOXES) for page in pages):
@@ -44,7 +49,7 @@ def pdf_text(content: bytes, warnings: list[str]) -> str:
         if warnings:
             raise CannotRead(f"it has no text that can be read: its {count} none, and {warnings[0]}")
         raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; recognise its text first (OCR)")
-    return PAGE_BREAK.join(rejoined(pages))
+    return PAGE_BREAK.join(rejoin_words(pages))
 
 
 def _pages(content: bytes, warnings: list[str]) -> list[str]:
@@ -60,12 +65,12 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
             raise CannotRead("it is encrypted in a way that PDFium does not know") from None
         raise CannotRead("it is a damaged PDF: PDFium cannot open it") from None
     try:
-        return _Reader(document).pages(warnings)
+        return _PdfPages(document).pages(warnings)
     finally:
         document.close()
 
 
-class _Reader:
+class _PdfPages:
     """Reads the pages of one document, and notes those whose text is missing or doubtful."""
 
     def __init__(self, document: pypdfium2.PdfDocument) -> None:
@@ -92,7 +97,7 @@ class _Reader:
             ),
         ):
             if numbers:
-                warnings.append(f"{_named(numbers)} of {count}: {problem}")
+                warnings.append(f"{_page_list(numbers)} of {count}: {problem}")
         return pages
 
     def _page(self, number: int) -> str:
@@ -105,7 +110,7 @@ class _Reader:
             glyphs = Glyphs(page.get_textpage())
             glyphs.drop_outside(page.get_bbox())
             glyphs.order_right_to_left()
-            separate(glyphs)
+            fix_spacing(glyphs)
             if glyphs.unmapped() > 0.5:
                 self._unmapped.append(number + 1)
             add_annotations(glyphs, self._document, page, number)
@@ -115,24 +120,26 @@ class _Reader:
             return ""
         finally:
             page.close()
-        return "\n".join(line.rstrip(" \t") for line in normalised(text).split("\n")).strip("\n")
+        return "\n".join(line.rstrip(" \t") for line in normalize_text(text).split("\n")).strip("\n")
 
 
-def _named(numbers: list[int]) -> str:
+def _page_list(numbers: list[int]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
     return f"page{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
-def rejoined(pages: list[str]) -> list[str]:
-    """Puts words that a line end has cut together again, with the hyphen where the word has one of its own.
+def rejoin_words(pages: list[str]) -> list[str]:
+    """Put words that a line end has cut together again, with the hyphen where the word has one of its own.
 
     Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
     and whether both halves are words of it.
     """
     if not any(HYPHEN in page for page in pages):
         return pages
-    whole_words = (re.findall(r"[^\W_]+(?:-[^\W_]+)*", _joined(page, lambda *halves: " ").lower()) for page in pages)
+    whole_words = (
+        re.findall(r"[^\W_]+(?:-[^\W_]+)*", _replace_cuts(page, lambda *halves: " ").lower()) for page in pages
+    )
     words = {word for found in whole_words for word in (*found, *(part for item in found for part in item.split("-")))}
 
     def join(left: str, right: str) -> str:
@@ -144,11 +151,11 @@ def rejoined(pages: list[str]) -> list[str]:
             return f"{left}-{right}"
         return left + right
 
-    return [_joined(page, join) for page in pages]
+    return [_replace_cuts(page, join) for page in pages]
 
 
-def _joined(page: str, join: Callable[[str, str], str]) -> str:
-    """Replaces each cut word by what is made of its halves.
+def _replace_cuts(page: str, join: Callable[[str, str], str]) -> str:
+    """Replace each cut word by what is made of its halves.
 
     The left half is walked back to from the cut: a pattern that begins with a word is tried at each of its letters,
     which takes the square of a word's length.
