@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ragloom.comparison import Comparison
     from ragloom.config.config import Config
     from ragloom.evaluation.callbacks import EvaluationCallbacks
-    from ragloom.evaluation.result import EvaluationResult
+    from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.evaluation.sweep import Sweep
     from ragloom.evaluation.sweep_plan import SweepPlan
     from ragloom.ingestion import IngestSummary, Progress
@@ -71,7 +71,7 @@ _TYPES = {
     "Config": "ragloom.config.config",
     "Estimate": "ragloom.ingestion.dry_run",
     "EvaluationCallbacks": "ragloom.evaluation.callbacks",
-    "EvaluationResult": "ragloom.evaluation.result",
+    "EvaluationResult": "ragloom.evaluation.evaluation_result",
     "IngestSummary": "ragloom.ingestion",
     "QueryResult": "ragloom.query.query_result",
     "Sweep": "ragloom.evaluation.sweep",

@@ -17,9 +17,9 @@ from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import ConfigError, DataError
-from ragloom.evaluation.judging import case
+from ragloom.evaluation.judging import judge_request
 from ragloom.evaluation.metrics.llm_judge import Verdict
-from ragloom.evaluation.query_results import Answer, Asked
+from ragloom.evaluation.query_outcome import Answer, QueryOutcome
 
 pytestmark = pytest.mark.slow
 
@@ -305,22 +305,24 @@ def test_judges_key_comes_from_the_environment_and_is_in_nothing_that_is_left(pl
 
 def test_what_is_judged_by_whom() -> None:
     query = Query("q", "How long?", answers=("five years",), answerable=True)
-    answered = Asked(answer=Answer("Five years.", passages=("one",)))
-    silent = Asked(answer=Answer(NO_ANSWER["ko"]))
-    assert "Passage 1:\none" in (case("faithfulness", query, answered) or ("", ""))[1]  # type: ignore[index]
-    assert "Right answer 1: five years" in str(case("correctness", query, answered))
-    assert case("faithfulness", query, silent) is None
-    assert case("correctness", query, silent) == Verdict(False, "it says that there is no answer, and there is one")
-    failed = Asked(error="it broke")
+    answered = QueryOutcome(answer=Answer("Five years.", passages=("one",)))
+    silent = QueryOutcome(answer=Answer(NO_ANSWER["ko"]))
+    assert "Passage 1:\none" in (judge_request("faithfulness", query, answered) or ("", ""))[1]  # type: ignore[index]
+    assert "Right answer 1: five years" in str(judge_request("correctness", query, answered))
+    assert judge_request("faithfulness", query, silent) is None
+    assert judge_request("correctness", query, silent) == Verdict(
+        False, "it says that there is no answer, and there is one"
+    )
+    failed = QueryOutcome(error="it broke")
     assert (
-        case("faithfulness", query, failed)
-        == case("correctness", query, failed)
+        judge_request("faithfulness", query, failed)
+        == judge_request("correctness", query, failed)
         == Verdict(False, "the question failed")
     )
     for name in ("faithfulness", "correctness"):
-        assert case(name, Query("n", "Who?", answerable=False), failed) is None
-    assert case("correctness", Query("w", "Why?"), answered) is None
-    assert case("faithfulness", Query("w", "Why?"), answered) is not None
+        assert judge_request(name, Query("n", "Who?", answerable=False), failed) is None
+    assert judge_request("correctness", Query("w", "Why?"), answered) is None
+    assert judge_request("faithfulness", Query("w", "Why?"), answered) is not None
 
 
 @pytest.mark.parametrize(

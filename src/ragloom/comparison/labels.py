@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragloom.comparison.run_loader import EvaluatedRun
-from ragloom.config.builder_keys import ADDED_GROUPS
-from ragloom.config.builder_keys import TARGET
+from ragloom.config.builder_keys import ADDED_GROUPS, TARGET
 from ragloom.errors import ConfigError, nearest
 
 _ORDER = ("dataset", "source", "chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm")
