@@ -98,7 +98,7 @@ class KeptCuts:
                 if not paused and file_age.is_recent(item.mtime_ns):
                     file_age.pause(file_age.now_ns())
                     paused = True
-                yield Job(self._source.refreshed(item) if paused else item)
+                yield Job(self._source.refresh(item) if paused else item)
             elif isinstance(item, Unreadable):
                 self.unreadable.append(item)
 

@@ -1,4 +1,4 @@
-"""Numbers of HTML list items as a browser shows them: types, starts, values, reversed lists."""
+"""Numbers of HTML list items: types, starts, values, reversed lists."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_NUMBER = 1 << 31
 
 
 class OpenLists:
-    """The lists that are open at a place of the page, each with its next number."""
+    """The open lists at a position, with their next numbers."""
 
     def __init__(self) -> None:
         self._open: list[tuple[str, int, int]] = []  # style, next number, step
@@ -48,7 +48,7 @@ class OpenLists:
             self._open.pop()
 
     def marker(self, element: Any) -> str:
-        """Count an `li` element and gives its marker with the blank after it: `a. `, `3. `, `- `."""
+        """Count an `li` element; return its marker, such as `a. `."""
         if not self._open:
             return "- "  # an item outside any list
         style, number, step = self._open[-1]
@@ -60,13 +60,13 @@ class OpenLists:
 
 
 def int_attribute(value: str | None) -> int | None:
-    """Read an integer attribute as HTML does; None where there is none."""
+    """Parse an integer attribute like HTML; None without one."""
     digits = re.match(r"\s*([+-]?\d{1,10})", value or "")
     return int(digits[1]) if digits and abs(int(digits[1])) < _MAX_NUMBER else None
 
 
 def _style_of(element: Any) -> str | None:
-    """Return the style of a list or item: its `style`, else its `type`; None where neither says it."""
+    """Return the style of a list or item, from `style` or `type`."""
     declared = _STYLE.findall(element.attributes.get("style") or "")
     for word in reversed(" ".join(declared).lower().split()):
         if word in _BULLETS or word in _ALPHABETS or word.startswith(("decimal", "lower-", "upper-")):
@@ -76,7 +76,7 @@ def _style_of(element: Any) -> str | None:
 
 
 def _items(element: Any) -> int:
-    """Count the items of a list, without those of the lists inside it."""
+    """Count the direct items of a list."""
     count = 0
     node = element.first_child
     while node is not None:
