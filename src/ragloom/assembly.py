@@ -269,6 +269,7 @@ class Assembly:
                 index_name=self.index_name,
                 limits=self._limits(),
                 keeps=self.keeps_vectors,
+                prices=self.prices,
                 progress=progress,
                 stop=stop,
             )

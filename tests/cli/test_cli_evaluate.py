@@ -14,7 +14,8 @@ import yaml
 import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
 from ragloom.comparison.run_loader import read
-from ragloom.query.engine import CitedQueryEngine, Result
+from ragloom.query.engine import CitedQueryEngine
+from ragloom.query.query_result import QueryResult
 
 FILES = {"config.yaml", "run.json", "metrics.json", "queries.jsonl", "run.trec", "qrels.trec", "documents.txt"}
 
@@ -124,7 +125,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """Has searches crash for questions that hold one of these words."""
     search = CitedQueryEngine.search
 
-    def crash(self: CitedQueryEngine, question: Any) -> Result:
+    def crash(self: CitedQueryEngine, question: Any) -> QueryResult:
         if any(word in str(question) for word in words):
             raise KeyError("a bug of one question")
         return search(self, question)

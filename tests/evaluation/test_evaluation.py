@@ -36,7 +36,7 @@ from ragloom.evaluation.run_folder import ASIDE, write_run
 from ragloom.evaluation.run_report import Scored, dollars_of
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
-from ragloom.query.engine import Result
+from ragloom.query.query_result import QueryResult
 
 SETTINGS: MetricSettings = {
     "spans": ["nDCG@3", "R@3", "recall@2", "precision@2", "recall@5tokens"],
@@ -73,10 +73,10 @@ class Corpus:
         self.top_k = top_k
         self.searches = 0
 
-    def search(self, question: str) -> Result:
+    def search(self, question: str) -> QueryResult:
         self.searches += 1
         nodes = self._nodes(0, self.top_k)
-        return Result(question, nodes=nodes, found={node.node.node_id: (1, node) for node in nodes})
+        return QueryResult(question, nodes=nodes, found={node.node.node_id: (1, node) for node in nodes})
 
     def below(self, question: str, step: int, known: Set[str]) -> Below:
         start = self.top_k + 20 * (step - 1)
@@ -131,9 +131,9 @@ def test_reach_is_the_shortest_prefix_that_fulfils_all_needs() -> None:
 def test_what_a_reranker_leaves_out_does_not_come_back_below() -> None:
     corpus = Corpus("abcdef", 4)
 
-    def search(question: str) -> Result:
+    def search(question: str) -> QueryResult:
         whole = corpus.search(question)
-        return Result(question, nodes=whole.nodes[:1], found=whole.found)
+        return QueryResult(question, nodes=whole.nodes[:1], found=whole.found)
 
     deepening = Deepening(search, corpus.below, 4, 4, Need(chunks=5), lambda text: 1)
     read = deepening.extended("q", deepening.first("q")[0])
@@ -145,7 +145,7 @@ def test_what_a_reranker_leaves_out_does_not_come_back_below() -> None:
 def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
     queries = [Query(str(number), f"question {number}") for number in range(50)]
     running, most, lock = 0, 0, threading.Lock()
-    told: list[tuple[int, int, int]] = []
+    updates: list[tuple[int, int, int]] = []
 
     def ask(query: Query) -> Asked:
         nonlocal running, most
@@ -160,14 +160,14 @@ def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
             with lock:
                 running -= 1
 
-    asked = ask_all(queries, ask, concurrency=4, told=lambda *state: told.append(state))
+    asked = ask_all(queries, ask, concurrency=4, progress=lambda *state: updates.append(state))
     assert most <= 4
     assert [item.error for item in asked if item.error] == ["one; two", "RuntimeError: a bug"]
     assert [item.ranking.found[0].chunk.document for item in asked if not item.error] == [
         query.id for query in queries if query.id not in ("7", "9")
     ]
-    assert told[0] == (0, 50, 0)
-    assert told[-1] == (50, 50, 2)
+    assert updates[0] == (0, 50, 0)
+    assert updates[-1] == (50, 50, 2)
 
 
 def test_interruption_is_not_a_question_s_error() -> None:
@@ -175,7 +175,7 @@ def test_interruption_is_not_a_question_s_error() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask_all([Query("q", "q")], ask, concurrency=1, told=lambda *state: None)
+        ask_all([Query("q", "q")], ask, concurrency=1, progress=lambda *state: None)
 
 
 SPAN = Query("s", "by span", spans=(GoldSpan("a", ((0, 10),)),))

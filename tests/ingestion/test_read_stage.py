@@ -21,8 +21,8 @@ from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
-from ragloom.process_pool.parent_callbacks import answering
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.parent_callbacks import callback_handler
+from ragloom.process_pool.task_queue import PoolLimits
 from source_tools import folder
 from told_source import ToldSource
 
@@ -30,9 +30,9 @@ FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot f
 CHUNKERS = chunkers()
 
 
-def bounds(processes: int, **changed: Any) -> Bounds:
+def bounds(processes: int, **changed: Any) -> PoolLimits:
     values = {"seconds": 30, "seconds_per_mb": 0, "megabytes": 300, "items": 16, "in_flight_mb": 64}
-    return Bounds(processes=processes, **(values | changed))
+    return PoolLimits(processes=processes, **(values | changed))
 
 
 def jobs(source: Source) -> list[Job]:
@@ -45,7 +45,7 @@ def run(source: Source, chunking: SpanParser, processes: int, **changed: Any) ->
 
 
 def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> Cut:
-    with answering(answers_of(getattr(chunking, "embedding", None))):
+    with callback_handler(answers_of(getattr(chunking, "embedding", None))):
         found = Reading(ToldSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
     assert isinstance(found, Cut)
     return found

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.cli.console import FAILED, OK, parsed_keys, report
 from ragloom.cli.prerequisites import demand_ready
-from ragloom.config.hydra_compose import CONFIG_NAME, config_dir
+from ragloom.config.conf_folder import config_dir
+from ragloom.config.hydra_compose import CONFIG_NAME
 from ragloom.errors import ConfigError, RagloomError
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from ragloom.errors import ConfigError, DataError, RagloomError
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.components.vector_store.protocols import Index
-    from ragloom.query.engine import CitedQueryEngine, Result
+    from ragloom.query.engine import CitedQueryEngine
+    from ragloom.query.query_result import QueryResult
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
@@ -128,11 +129,12 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.config.hydra_compose import groups
+    from ragloom.config.conf_folder import conf_folder
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
-    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+    known = {*conf_folder().groups(), "output", "cache", "extensions"}
+    if match and not re.search(r"\s", question) and match[1] in known:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
@@ -225,43 +227,20 @@ def _question(line: bytes, number: int) -> str:
     return question.strip()
 
 
-def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
+def to_json(result: QueryResult, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
     from ragloom.config.fingerprint import digest
-    from ragloom.core.nodes import to_chunk
     from ragloom.core.usage import as_json
 
-    chunks = []
-    for rank, node in enumerate(result.nodes, start=1):
-        chunk = to_chunk(node.node)
-        found_rank, found = result.found.get(chunk.id, (None, None))
-        chunks.append(
-            {
-                "rank": rank,
-                "chunk": chunk.id,
-                "document": chunk.document,
-                "start": chunk.start,
-                "end": chunk.end,
-                "score": node.score,
-                "text": chunk.text,
-                "metadata": chunk.metadata,
-                "dense_rank": getattr(found, "dense_rank", None),
-                "dense_score": getattr(found, "dense_score", None),
-                "bm25_rank": getattr(found, "bm25_rank", None),
-                "bm25_score": getattr(found, "bm25_score", None),
-                "retriever_rank": found_rank,
-                "supplied": chunk.id in result.supplied,
-            }
-        )
     return {
         "question": result.question,
         "answer": result.answer,
         "reasoning": result.reasoning,
         "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
-        "chunks": chunks,
+        "chunks": result.rows(),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
         "usage": as_json(result.usage, assembly.prices),
         "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},

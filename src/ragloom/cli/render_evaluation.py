@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import console, report
+from ragloom.cli.console import console, price_text, report
 from ragloom.cli.progress import shown_progress
 from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError
@@ -150,16 +150,12 @@ def _counted(counts: dict[str, Any]) -> str:
 
 def _cost(cost: dict[str, Any]) -> str:
     tokens = cost["embedding_tokens"] + cost["llm_input_tokens"] + cost["llm_output_tokens"]
-    return f"{_price(cost['usd'])}, {tokens} tokens for all questions"
+    return f"{price_text(cost['usd'])}, {tokens} tokens for all questions"
 
 
 def _judging(cost: dict[str, Any]) -> str:
     tokens = cost["judge_input_tokens"] + cost["judge_output_tokens"]
-    return f"{_price(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
-
-
-def _price(usd: float | None) -> str:
-    return "unknown price" if usd is None else f"${usd:.6f}"
+    return f"{price_text(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
 
 
 def _passes(result: EvaluationResult) -> list[dict[str, Any]]:

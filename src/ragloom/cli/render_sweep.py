@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cli.console import price_text
 from ragloom.cli.render_evaluation import BELOW, scores
 from ragloom.cli.tables import Column, print_fitted
 from ragloom.core.redaction import redact
@@ -27,7 +28,7 @@ def print_plan(screen: Console, plan: SweepPlan) -> None:
     screen.print(f"[bold]trials[/]    {len(plan.trials)}")
     for stage, count in plan.stages.items():
         screen.print(f"[bold]{stage:<9}[/] {count['units']} different, {count['there']} of them there already")
-    embedding = f"{plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {_price(plan.embedding_usd)}"
+    embedding = f"{plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {price_text(plan.embedding_usd)}"
     screen.print(f"[bold]to embed[/]  {embedding}")
     for item in plan.asked:
         screen.print(f"[bold]{item['what']:<9}[/] {_requests(item)}", highlight=False)
@@ -43,16 +44,12 @@ def print_plan(screen: Console, plan: SweepPlan) -> None:
 def _requests(item: dict[str, Any]) -> str:
     exact = item["what"] == "questions"
     tokens = f"{item['input_tokens']} tokens" + ("" if exact else f" sent, {item['output_tokens']} replied")
-    price = _price(item["cost_usd"]) if exact else _at_most(item["cost_usd"])
+    price = price_text(item["cost_usd"]) if exact else _at_most(item["cost_usd"])
     return f"{item['requests']} requests to {item['model']}, {tokens}, {price}"
 
 
 def _at_most(usd: float | None) -> str:
-    return _price(usd) if usd is None else f"at most {_price(usd)}"
-
-
-def _price(usd: float | None) -> str:
-    return "unknown price" if usd is None else f"${usd:.6f}"
+    return price_text(usd) if usd is None else f"at most {price_text(usd)}"
 
 
 def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:

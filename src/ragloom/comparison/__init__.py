@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ragloom.core.data_frame import data_frame
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
 
 if TYPE_CHECKING:
+    import pandas
+
     from ragloom.comparison.breakdown import Example, Part
     from ragloom.comparison.run_loader import Run
     from ragloom.comparison.score_table import Sheet
@@ -40,6 +43,32 @@ class Comparison:
     worse: list[Example]
     better: list[Example]
     notes: list[str]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each config: run, label, mean, largest loss, cost, milliseconds, failed queries."""
+        verdict, sheet = self.verdict, self.sheet
+        return [
+            {
+                "run": run.name,
+                "label": self.labels[row],
+                "folder": str(run.folder),
+                **asdict(self.choice.standings[row]),
+                "dev": verdict.dev[row] if verdict.dev else None,
+                "test": verdict.test[row] if verdict.test else None,
+                "failed": sheet.failed[row],
+                "not_judged": sheet.not_judged[row],
+                "not_answered": sheet.not_answered[row],
+            }
+            for row, run in enumerate(self.runs)
+        ]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return `rows` as a data frame.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return data_frame(self.rows())
 
 
 def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig
@@ -19,7 +20,10 @@ from ragloom.config.builder_keys import (
     without,
 )
 from ragloom.config.builder_lookup import locate
+from ragloom.config.conf_folder import conf_folder
 from ragloom.config.hydra_compose import Composed, compose_checked, is_own
+from ragloom.config.project_file import ProjectFile
+from ragloom.config.project_layer import layered
 from ragloom.config.settings import COMPONENTS
 from ragloom.config.validation import validate
 from ragloom.core.redaction import redact_tree
@@ -33,10 +37,14 @@ class Config:
     Attributes:
         tree: plain values, interpolations resolved.
         choices: group -> option.
+        project: the project file that it is composed with.
+        overrides: those that it is composed of.
     """
 
     tree: dict[str, Any]
     choices: dict[str, str]
+    project: ProjectFile | None = field(default=None, compare=False)
+    overrides: tuple[str, ...] = field(default=(), compare=False)
 
     def values(self, group: str) -> dict[str, Any]:
         """Returns the keys of a group's option, `_target_` aside."""
@@ -68,29 +76,54 @@ class Config:
         return with_ids(self.public(), self.declared_ids())
 
 
-def load(overrides: list[str], *, extra_dir: str | None = None, sweep: bool = False) -> list[Config]:
-    """Composes and validates; with `sweep` one config for each combination.
+def load(
+    overrides: list[str],
+    *,
+    extra_dir: str | None = None,
+    sweep: bool = False,
+    project: ProjectFile | None = None,
+) -> list[Config]:
+    """Compose and validate; with `sweep` one config for each combination.
+
+    Args:
+        overrides: Hydra's arguments, such as `chunking=semantic` or `retriever.top_k=5`.
+        extra_dir: a further folder with options (`--config-dir`).
+        sweep: commas separate the values of a sweep.
+        project: the project file, read (`find_project`); None: none, whatever lies in the working directory.
 
     Raises:
         ConfigError: all problems, one line each.
     """
-    composed, problems = compose_checked(overrides, extra_dir=extra_dir, sweep=sweep)
-    refused = [f" {problem.partition('=')[0]} must be set" for problem in problems]
-    configs: list[Config] = []
-    for item in composed:
-        try:
-            configs.append(Config(validate(item, extra_dir=extra_dir), item.choices))
-        except ConfigError as error:  # that a key is not set is no news where its override was refused
-            problems += [line for line in error.problems if not any(key in line for key in refused)]
+    with layered(conf_folder(extra_dir), project, overrides) as conf:
+        composed, problems = compose_checked(overrides, conf, sweep=sweep)
+        refused = [f" {problem.partition('=')[0]} must be set" for problem in problems]
+        configs: list[Config] = []
+        for item in composed:
+            try:
+                configs.append(Config(validate(item, conf), item.choices, project, item.overrides))
+            except ConfigError as error:  # that a key is not set is no news where its override was refused
+                lines = [line for line in error.problems if not any(key in line for key in refused)]
+                problems += [_with_file(line, project, overrides) for line in lines]
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return configs
 
 
-def from_hydra(tree: DictConfig, choices: Mapping[str, str | None]) -> Config:
-    """Takes over the config that `@hydra.main` hands to a task, validated anew."""
+def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) -> str:
+    """Name the project file where it set the key that a problem is about."""
+    if project is None:
+        return problem
+    for key in project.keys:
+        on_command_line = any(item.lstrip("+").startswith(f"{key}=") for item in overrides)
+        if re.search(rf"[ .]{re.escape(key)}[=.]", problem) and not on_command_line:
+            return f"{problem} ({key} is set in {project.path})"
+    return problem
+
+
+def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
+    """Validate the config that Hydra composed for a job, where its overrides were not known before."""
     chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
-    return Config(validate(Composed(tree, chosen)), chosen)
+    return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
 
 
 def build(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
@@ -120,4 +153,4 @@ def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = No
             tree["retriever"]["candidates"] = max(candidates, top_k)
     if top_n is not None:
         tree["reranker"] = {**tree["reranker"], "top_n": top_n}
-    return Config(tree, config.choices)
+    return replace(config, tree=tree)

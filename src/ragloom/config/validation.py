@@ -13,7 +13,8 @@ from typing_extensions import get_type_hints, is_typeddict
 from ragloom.config import cross_group_rules
 from ragloom.config.builder_keys import TARGET, keys_of
 from ragloom.config.builder_lookup import locate
-from ragloom.config.hydra_compose import Composed, options
+from ragloom.config.conf_folder import ConfFolder
+from ragloom.config.hydra_compose import Composed
 from ragloom.config.key_rules import key_problems
 from ragloom.config.settings import COMPONENTS, TOP_LEVEL
 from ragloom.core import metric_names
@@ -21,7 +22,7 @@ from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact
 from ragloom.errors import ConfigError, nearest
 
 
-def validate(composed: Composed, *, extra_dir: str | None = None) -> dict[str, Any]:
+def validate(composed: Composed, conf: ConfFolder) -> dict[str, Any]:
     """Validate a composed config without building anything.
 
     Returns:
@@ -41,7 +42,7 @@ def validate(composed: Composed, *, extra_dir: str | None = None) -> dict[str, A
     for group in COMPONENTS:
         node = tree.get(group)
         if not isinstance(node, dict) or TARGET not in node:
-            known = ", ".join(options(group, extra_dir))
+            known = ", ".join(conf.options(group))
             problems.append(f"{group}: an option must be chosen; set {group}= to one of: {known}")
             continue
         try:

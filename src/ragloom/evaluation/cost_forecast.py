@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import build
 from ragloom.core.metric_names import judged
+from ragloom.core.pricing import cost_usd
 from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.cached_queries import Questions, described
 from ragloom.evaluation.judging import Judging, case, item_name
@@ -46,12 +47,6 @@ class Spending:
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-
-    def usd(self, prices: Mapping[str, Any]) -> float | None:
-        """Prices it; None where the model has no price."""
-        if (price := prices.get(self.model)) is None:
-            return None
-        return float(self.input_tokens * price["input"] + self.output_tokens * price["output"]) / 1_000_000
 
 
 @dataclass
@@ -128,7 +123,10 @@ class CostForecast:
         Args:
             prices: model -> {input, output}: US dollars per million tokens.
         """
-        return [{**asdict(item), "cost_usd": item.usd(prices)} for item in self.spent.values()]
+        return [
+            {**asdict(item), "cost_usd": cost_usd([(item.model, item.input_tokens, item.output_tokens)], prices)}
+            for item in self.spent.values()
+        ]
 
     def _once(self, unit: str, names: list[str]) -> list[str]:
         """Leaves what was not asked for with the same key before."""

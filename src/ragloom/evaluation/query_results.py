@@ -12,7 +12,7 @@ from ragloom.core.nodes import to_chunk, to_node
 from ragloom.core.records import Chunk
 from ragloom.core.usage import Usage
 from ragloom.evaluation.metrics.llm_judge import Verdict
-from ragloom.query.engine import Result
+from ragloom.query.query_result import QueryResult
 
 Scores = dict[str, float | None]
 """Metric -> score of one question; None where a judge gave no verdict."""
@@ -121,7 +121,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     return models
 
 
-def ranking_of(result: Result, *, top_k: int) -> Ranking:
+def ranking_of(result: QueryResult, *, top_k: int) -> Ranking:
     """Takes the ranking out of a search's result.
 
     Args:
@@ -152,13 +152,13 @@ def found_of(nodes: Sequence[NodeWithScore]) -> tuple[Found, ...]:
     )
 
 
-def result_of(question: str, ranking: Ranking, top_n: int) -> Result:
+def result_of(question: str, ranking: Ranking, top_n: int) -> QueryResult:
     """Gives a ranking back as what the config's own search returns, so that it can be answered from."""
     from ragloom.components.retriever.scored_nodes import Ranked
 
     own = ranking.found[: min(top_n, ranking.reranked)]
     nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]
-    return Result(question, nodes=nodes)
+    return QueryResult(question, nodes=nodes)
 
 
 def ranking_json(ranking: Ranking) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def ranking_from(shown: Mapping[str, Any]) -> Ranking:
     return Ranking(tuple(found), ends, shown["more"], dropped, shown["usage"], tuple(shown["notes"]))
 
 
-def answer_of(result: Result) -> Answer:
+def answer_of(result: QueryResult) -> Answer:
     """Takes the answer out of a result."""
     citations = tuple(asdict(citation) for citation in result.citations)
     usage, notes = usage_of(result.usage), tuple(result.notes)

@@ -15,7 +15,7 @@ from ragloom.evaluation.query_results import Found, Ranking, found_of, ranking_o
 
 if TYPE_CHECKING:
     from ragloom.components.retriever.deeper_ranks import Below
-    from ragloom.query.engine import Result
+    from ragloom.query.query_result import QueryResult
 
 
 class Deepening:
@@ -32,7 +32,7 @@ class Deepening:
 
     def __init__(
         self,
-        search: Callable[[str], Result],
+        search: Callable[[str], QueryResult],
         below: Callable[[str, int, Set[str]], Below],
         top_k: int,
         least: int,

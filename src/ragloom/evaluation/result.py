@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages import Unit
+from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json, sha256
+from ragloom.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass
@@ -31,6 +37,28 @@ class EvaluationResult:
     stages: list[Unit]
     errors: list[tuple[str, str]]
     problems: list[str]
+
+    def queries(self) -> list[dict[str, Any]]:
+        """Read one record for each query from the run folder: text, gold, scores, chunks, answer, usage.
+
+        Raises:
+            DataError: the run folder was changed or removed.
+        """
+        path = self.folder / "queries.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} must be the queries of a run ({error}); evaluate again") from None
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for each query: id, text, group, tags, scores by metric, error.
+
+        Raises:
+            ConfigError: pandas is not installed.
+            DataError: as `queries`.
+        """
+        names = ("query", "text", "group", "tags", "judged", "error")
+        return data_frame([{**{name: line[name] for name in names}, **line["metrics"]} for line in self.queries()])
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that `evaluate` prints."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ragloom.core.gold import Query
+from ragloom.core.pricing import cost_usd
 from ragloom.evaluation.metrics.llm_judge import judged
 from ragloom.evaluation.query_results import Asked, Scores
 from ragloom.evaluation.scoring import means, qrels
@@ -133,13 +134,9 @@ class Scored:
 
 def dollars_of(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any]) -> float | None:
     """Prices usage by model, in US dollars; None when a model has no price or a provider reported no usage."""
-    total = 0.0
-    for name, tokens in models.items():
-        price = prices.get(name.partition(":")[2])
-        if price is None or tokens["unreported"]:
-            return None
-        total += (tokens["input"] * price["input"] + tokens["output"] * price["output"]) / 1_000_000
-    return total
+    if any(tokens["unreported"] for tokens in models.values()):
+        return None
+    return cost_usd(((name.partition(":")[2], each["input"], each["output"]) for name, each in models.items()), prices)
 
 
 def _summed(usages: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragloom.config.config import Config
 from ragloom.config.labels import label_of, values_of, varying
+from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
 from ragloom.core.redaction import redact
 from ragloom.core.usage import Budget, BudgetSpent, accounted
@@ -20,6 +21,9 @@ from ragloom.evaluation.preflight import GoldMissing, shared_problems
 from ragloom.evaluation.result import EvaluationResult, stage_json
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
 from ragloom.evaluation.sweep_log import SweepLog, TrialRecord, now, sweep_digest
+
+if TYPE_CHECKING:
+    import pandas
 
 _SHARED_KEYS = ("source", "dataset", "ingest", "stages", "extensions")
 """Trials that agree in these read the same documents and the same gold."""
@@ -73,6 +77,27 @@ class Sweep:
     def records(self) -> list[TrialRecord]:
         """Return the recorded trials, in the order of the sweep."""
         return self.log.of(self.digest)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for each trial: label, varying keys, state, metrics, cost, seconds, run folder, error.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return data_frame([self._row(record) for record in self.records()])
+
+    def _row(self, record: TrialRecord) -> dict[str, Any]:
+        details = record.details
+        return {
+            "label": record.label,
+            **self.values.get(record.trial, {}),
+            "state": record.state,
+            **details.get("metrics", {}),
+            "cost_usd": details.get("cost", {}).get("usd"),
+            "seconds": details.get("seconds"),
+            "run": record.run,
+            "error": record.error,
+        }
 
     def stage_counts(self) -> dict[str, dict[str, int]]:
         """Count for each stage how often it was computed and how often it was a cache hit."""

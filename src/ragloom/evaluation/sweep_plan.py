@@ -7,16 +7,18 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragloom.config.labels import label_of, varying
+from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.chunk_cache import cut_key
 from ragloom.evaluation.cost_forecast import CostForecast
 from ragloom.evaluation.index_sync import found_in_step
 from ragloom.evaluation.runner import Trial, open_stages
-from ragloom.ingestion.dry_run_report import estimate_json
 from ragloom.providers.openai_client import sending_nothing
 
 if TYPE_CHECKING:
+    import pandas
+
     from ragloom.config.config import Config
     from ragloom.ingestion.dry_run import Estimate
 
@@ -71,6 +73,18 @@ class SweepPlan:
         """Tokens of documents to be embedded."""
         return sum(item["tokens"] for item in self.indexes)
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for each index and each model: purpose, requests, tokens, cost.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        documents = [
+            {"what": "documents", "index": item["index"], "input_tokens": item["tokens"], "cost_usd": item["cost_usd"]}
+            for item in self.indexes
+        ]
+        return data_frame([*documents, *self.asked])
+
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that `evaluate dry_run=true` prints."""
         return {
@@ -110,7 +124,7 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
                 indexes[place] = index is not None
                 if index is None:
                     estimate = trial.assembly.rehearse()
-                    shown = estimate_json(estimate, trial.assembly.embedding, trial.assembly.prices)
+                    shown = estimate.as_json()
                     estimates.append({name: shown[name] for name in _ESTIMATE_KEYS})
                 sizes[place] = _chunks(estimate, config) if index is None else index.info.chunks
             rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
-    from ragloom.process_pool.task_queue import Bounds
+    from ragloom.process_pool.task_queue import PoolLimits
 
 TOUCHED_AT_ONCE = 1024
 """Unchanged documents whose new sizes and times are written together."""
@@ -129,7 +129,7 @@ class Run:
                 yield listed
             self.tell()
 
-    def take_in(self, workers: Bounds, in_flight_mb: float) -> None:
+    def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
         """Takes in every document that is new or changed.
 
         Raises:

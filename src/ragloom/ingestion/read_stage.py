@@ -23,10 +23,10 @@ from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
-from ragloom.process_pool.parent_callbacks import ask
-from ragloom.process_pool.pool import Workers
-from ragloom.process_pool.results import Done
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.parent_callbacks import call_parent
+from ragloom.process_pool.pool import ProcessPool
+from ragloom.process_pool.results import TaskResult
+from ragloom.process_pool.task_queue import PoolLimits
 
 if TYPE_CHECKING:
     from llama_index.core.schema import Document
@@ -223,12 +223,12 @@ def refusal(says: str) -> str:
     return f"the embedding's server refuses a text of it ({says})"
 
 
-def bounds_of(settings: Mapping[str, Any]) -> Bounds:
+def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
     """Translates the config's `workers`; without a number of processes there is one per core that this process has."""
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0
-    return Bounds(
+    return PoolLimits(
         processes=processes,
         seconds=settings["seconds_per_file"],
         seconds_per_mb=settings["seconds_per_mb"],
@@ -250,14 +250,14 @@ class Readers:
         bounds: of each document and of all.
     """
 
-    def __init__(self, source: Source, chunking: SpanParser, bounds: Bounds, spool: Path | None = None) -> None:
+    def __init__(self, source: Source, chunking: SpanParser, bounds: PoolLimits, spool: Path | None = None) -> None:
         reading = Reading(source, chunking, spool)
-        self._workers: Workers[Job, Cut | Same | Unreadable] = Workers(
+        self._workers: ProcessPool[Job, Cut | Same | Unreadable] = ProcessPool(
             reading,
             bounds,
-            initialise=reading.load,
+            initializer=reading.load,
             size=lambda job: job.entry.size,
-            answer=answers_of(getattr(chunking, "embedding", None)),
+            callback=answers_of(getattr(chunking, "embedding", None)),
         )
 
     def __enter__(self) -> Self:
@@ -280,7 +280,7 @@ class Readers:
             ServiceError: the system starts no processes.
         """
         for outcome in self._workers.run(jobs):
-            if isinstance(outcome, Done):
+            if isinstance(outcome, TaskResult):
                 yield outcome.item, outcome.value
             else:
                 yield outcome.item, Unreadable(printable_path(outcome.item.entry.location), outcome.reason)
@@ -294,11 +294,11 @@ class AskingEmbedding(BaseEmbedding):
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Counts each text's tokens, as the embedding does."""
-        counts: list[int] = ask(("count", texts))
+        counts: list[int] = call_parent(("count", texts))
         return counts
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        answer = ask(("embed", texts))
+        answer = call_parent(("embed", texts))
         if isinstance(answer, str):
             raise TextRefused(refusal(answer))
         vectors: list[list[float]] = answer.tolist()

@@ -16,7 +16,6 @@ from ragloom.components.source.readers import text_reader
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.chunk_cache import cut_from, cut_json
-from ragloom.ingestion.dry_run_report import estimate_json
 from ragloom.ingestion.read_stage import Cut
 
 PLAIN = text_reader.read
@@ -54,10 +53,10 @@ def test_warning_reaches_summary_json_and_screen(assembly: Assembly, capsys: pyt
 
 def test_warning_reaches_the_dry_run(assembly: Assembly, capsys: pytest.CaptureFixture[str]) -> None:
     estimate = assembly.rehearse()
-    shown = estimate_json(estimate, assembly.embedding, assembly.prices)
+    shown = estimate.as_json()
     assert shown["documents"]["warnings"] == 4
     assert shown["warnings"][0]["reason"] == "line 2 is lost"
-    print_estimate(console(), estimate, assembly)
+    print_estimate(console(), estimate)
     assert "line 2 is lost" in " ".join(capsys.readouterr().out.split())
 
 

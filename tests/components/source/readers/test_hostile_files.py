@@ -1,7 +1,7 @@
 """What is promised of any input: it is read rightly or named with its reason, in bounded time and memory.
 
 Time is bounded over parsing and chunking by the workers that ingestion uses, and by no assertion here: what took
-longer would come back as `Failed`.
+longer would come back as `TaskFailure`.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
-from ragloom.process_pool.pool import Workers
-from ragloom.process_pool.results import Done, Failed
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.pool import ProcessPool
+from ragloom.process_pool.results import TaskFailure, TaskResult
+from ragloom.process_pool.task_queue import PoolLimits
 from source_tools import folder, jsonl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "10"))
 """Hundredths of the full size in the tests marked `slow`: `RAGLOOM_HOSTILE_SCALE=100 pytest -m slow` is full size."""
-Pool = Workers[tuple[Source, str, Job], Any]
+Pool = ProcessPool[tuple[Source, str, Job], Any]
 
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
     """One worker, which gives a file half a minute and 1,000 MB."""
-    bounds = Bounds(processes=1, seconds=30, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
-    with Workers(hostile_files.read, bounds, initialise=prepare, size=lambda item: item[2].entry.size) as workers:
+    bounds = PoolLimits(processes=1, seconds=30, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
+    with ProcessPool(hostile_files.read, bounds, initializer=prepare, size=lambda item: item[2].entry.size) as workers:
         yield workers
 
 
 def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[Cut | str]:
     """Reads an entry with each chunking; a text is why it cannot be read."""
     for outcome in pool.run((source, option, Job(entry)) for option in options or OPTIONS):
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, TaskFailure):
             yield outcome.reason
         else:
-            assert isinstance(outcome, Done)
+            assert isinstance(outcome, TaskResult)
             yield outcome.value if isinstance(outcome.value, Cut) else outcome.value.reason
 
 
@@ -148,8 +148,8 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
     source = folder(tmp_path)
     jobs = [(source, "fixed", Job(entry)) for entry in entries(source)]
     right = [told(outcome) for outcome in pool.run(jobs)]
-    bounds = Bounds(processes=1, seconds=60, seconds_per_mb=2, megabytes=megabytes, items=8, in_flight_mb=64)
-    with Workers(hostile_files.read, bounds, initialise=prepare) as workers:
+    bounds = PoolLimits(processes=1, seconds=60, seconds_per_mb=2, megabytes=megabytes, items=8, in_flight_mb=64)
+    with ProcessPool(hostile_files.read, bounds, initializer=prepare) as workers:
         found = [told(outcome) for outcome in workers.run(jobs)]
     assert len(found) == len(GREEDY)
     refused = (f"it needed more than {megabytes} MB of memory", "its worker process died (signal 6, SIGABRT")
@@ -159,8 +159,8 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
     assert found != right or megabytes > 40
 
 
-def told(outcome: Done[Any, Any] | Failed[Any]) -> str:
-    if isinstance(outcome, Failed):
+def told(outcome: TaskResult[Any, Any] | TaskFailure[Any]) -> str:
+    if isinstance(outcome, TaskFailure):
         return outcome.reason
     return outcome.value.text if isinstance(outcome.value, Cut) else outcome.value.reason
 
@@ -200,7 +200,7 @@ def test_hostile_name_is_read_and_shown_on_one_line(name: str, pool: Pool, tmp_p
     assert unreadable.location.isprintable()
 
 
-ONE_PROCESS = Bounds(processes=0, seconds=60, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
+ONE_PROCESS = PoolLimits(processes=0, seconds=60, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
 
 
 def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> None:
