@@ -143,12 +143,10 @@ def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
     Does not hang on a FIFO in its place.
 
     Raises:
-        FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
+        FileChanged: it is not as it was listed, or changed while it was read (see `file_age`).
         CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
     """
-    content, before, after = _read_once(path, limit, 0, None)
-    if len(content) > limit:
-        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    content, before, after = _read(path, limit, 0, None)
     listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
     if before != after or after != listed:
         raise FileChanged
@@ -161,42 +159,29 @@ def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
     Raises:
         CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
     """
-    content, _, _ = _read_once(path, limit, offset, size)
-    if len(content) > limit:
-        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
-    return content
+    return _read(path, limit, offset, size)[0]
 
 
-def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """Read at most one byte over `limit`, with the file's status.
-
-    The status is size and modification time, before and after reading.
-
-    Raises:
-        CannotRead: it is no regular file, or the system refuses.
-    """
+def _read(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """Read bytes, with size and modification time before and after."""
     try:
-        return _read_with_status(path, limit, offset, size)
+        # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            before = os.fstat(descriptor)
+            if kind := special_file_type(before.st_mode):
+                raise CannotRead(f"it is {kind}, not a file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                length = size if size is not None else before.st_size or limit  # what /proc shows has no size
+                content = file.read(min(length, limit) + (size is None or size > limit))
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise CannotRead(os_error_reason(error)) from None
-
-
-def _read_with_status(
-    path: Path, limit: int, offset: int, size: int | None
-) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        before = os.fstat(descriptor)
-        if kind := special_file_type(before.st_mode):
-            raise CannotRead(f"it is {kind}, not a file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            file.seek(offset)
-            length = size if size is not None else before.st_size or limit  # what /proc shows has no size
-            content = file.read(min(length, limit) + (size is None or size > limit))
-        after = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
     return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llama_index.core.schema import Document
 
@@ -88,16 +89,9 @@ class FolderSource(Source):
 class SampleSource(FolderSource):
     """Sample documents of Ragloom, in Korean and English."""
 
-    def __init__(self, *, name: str, on_unreadable: str, verify: bool) -> None:
-        super().__init__(
-            name=name,
-            path=Path(__file__).parent / "sample",
-            include=["**"],
-            exclude=[],
-            max_bytes=1_000_000,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
+    def __init__(self, **options: Any) -> None:
+        path = Path(__file__).parent / "sample"
+        super().__init__(path=path, include=["**"], exclude=[], max_bytes=1_000_000, **options)
         self.root = SAMPLE_ROOT
 
     def entries(self) -> Iterator[ListedItem]:

@@ -200,25 +200,9 @@ class JsonlSource(Source):
 class BeirSource(JsonlSource):
     """Corpus of a BEIR folder; titles precede texts and are metadata."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: Path,
-        title_separator: str | None,
-        max_bytes: int,
-        on_unreadable: str,
-        verify: bool,
-    ) -> None:
+    def __init__(self, *, title_separator: str | None, **options: Any) -> None:
+        super().__init__(fields=JsonlFields(id="_id", text="text", metadata="metadata"), **options)
         self._separator = title_separator
-        super().__init__(
-            name=name,
-            path=path,
-            fields=JsonlFields(id="_id", text="text", metadata="metadata"),
-            max_bytes=max_bytes,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
 
     def _parse_record(self, line: bytes) -> dict[str, Any]:
         record = _parse_object(line)

@@ -54,7 +54,8 @@ def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
     """Parse strictly; read a misquoted line again with literal quotes."""
     at = unclosed = wrong = 0
     while at < len(lines) and unclosed <= _MOST_OPEN and wrong <= _MOST_WRONG:
-        reader = csv.reader(_lines_from(lines, at), delimiter=delimiter, strict=True)
+        rest = (f"{lines[number]}\n" for number in range(at, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
         begin = at
         try:
             for cells in reader:
@@ -68,10 +69,6 @@ def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
         at = begin + 1
     for number in range(at, len(lines)):
         yield CsvRow(number + 1, _parse_literally(lines[number], delimiter), misquoted='"' in lines[number])
-
-
-def _lines_from(lines: list[str], at: int) -> Iterator[str]:
-    return (f"{lines[number]}\n" for number in range(at, len(lines)))
 
 
 def _parse_literally(line: str, delimiter: str) -> list[str]:

@@ -87,7 +87,8 @@ def _half_width(text: str) -> str:
     return "".join(_HALF_WIDTH.get(character, character) for character in text)
 
 
-def _roman(value: int) -> str:
+def roman_numeral(value: int) -> str:
+    """Write a number up to 29,999 in capital Roman numerals."""
     shown, left = "", value if value < 1000 * _MOST_REPEATED else 0
     for size, sign in _ROMAN:
         shown += sign * (left // size)
@@ -174,8 +175,8 @@ _RULES: dict[str, Numeral] = {
     "decimalZero": lambda value: f"{value:02d}",
     "numberInDash": lambda value: f"- {value} -",
     "hex": lambda value: f"{value:X}",
-    "upperRoman": _roman,
-    "lowerRoman": lambda value: _roman(value).lower(),
+    "upperRoman": roman_numeral,
+    "lowerRoman": lambda value: roman_numeral(value).lower(),
     "upperLetter": _repeat(_LATIN.upper()),
     "lowerLetter": _repeat(_LATIN),
     "russianUpper": _repeat(_RUSSIAN.upper()),

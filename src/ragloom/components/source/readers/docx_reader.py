@@ -328,8 +328,8 @@ class _DocxWalk:
             self._close_lists(label.depth)
         while len(self._lists) < label.depth + 1:
             self._lists.append(label.numbered)
-            self._out.start_list(None)
-        self._out.start_item(marker="" if label.text else "- ")
+            self._out.start_list()
+        self._out.start_item("" if label.text else "- ")
 
     def _end_paragraph(self, paragraph: Any) -> None:
         if paragraph in self._joined:

@@ -51,12 +51,7 @@ def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
 
 def _rows(table: Any) -> Iterator[list[Any]]:
     for row in table.css("tr"):
-        cells, child = [], row.first_child
-        while child is not None:
-            if child.tag in _CELLS:
-                cells.append(child)
-            child = child.next
-        yield cells
+        yield [child for child in row.iter() if child.tag in _CELLS]
 
 
 def _numbers_of(gutter: Any, code: Any) -> bool:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ragloom.components.source.readers.docx_number_formats import roman_numeral
+
 _LISTS = frozenset(["ol", "ul", "menu", "dir"])
 _STYLE = re.compile(r"(?:^|;)\s*list-style(?:-type)?\s*:([^;]*)", re.IGNORECASE)
 _TYPES = {"1": "decimal", "a": "lower-alpha", "A": "upper-alpha", "i": "lower-roman", "I": "upper-roman"}
-_ROMAN = [
-    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-    (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
-]  # fmt: skip
 _ALPHABETS = {
     "lower-alpha": "abcdefghijklmnopqrstuvwxyz",
     "lower-latin": "abcdefghijklmnopqrstuvwxyz",
@@ -99,7 +97,7 @@ def _format_number(number: int, style: str) -> str:
     if name in _ALPHABETS and number > 0:
         text = _alphabetic(number, _ALPHABETS[name])
     elif name == "lower-roman" and 0 < number < 4000:
-        text = _roman(number)
+        text = roman_numeral(number).lower()
     elif style == "decimal-leading-zero":
         text = f"{number:03d}" if number < 0 else f"{number:02d}"
     return text.upper() if capital else text
@@ -110,12 +108,4 @@ def _alphabetic(number: int, letters: str) -> str:
     while number:
         number, at = divmod(number - 1, len(letters))
         text = letters[at] + text
-    return text
-
-
-def _roman(number: int) -> str:
-    text = ""
-    for value, letters in _ROMAN:
-        count, number = divmod(number, value)
-        text += letters * count
     return text

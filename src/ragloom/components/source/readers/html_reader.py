@@ -90,12 +90,8 @@ def _parse(html: str) -> LexborHTMLParser:
 
 
 def _holds_table(table: Any) -> bool:
-    child = table.first_child
-    while child is not None:  # a search begins with the element itself
-        if child.is_element_node and child.css_first("table") is not None:
-            return True
-        child = child.next
-    return False
+    # A search begins with the element itself.
+    return any(child.is_element_node and child.css_first("table") is not None for child in table.iter())
 
 
 def _is_one_line(code: Any) -> bool:
@@ -239,9 +235,9 @@ class _HtmlWalk:
             out.start_heading(_HEADINGS[tag])
         elif tag in _LISTS:
             self._lists.start(element)
-            out.start_list(None)
+            out.start_list()
         elif tag == "li":
-            out.start_item(marker=self._lists.marker(element))
+            out.start_item(self._lists.marker(element))
         elif tag in _TABLES or tag in ("td", "th"):
             self._start_table(element, tag)
         elif tag in _BLOCKS:

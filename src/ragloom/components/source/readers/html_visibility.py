@@ -116,11 +116,7 @@ class Slots:
 
 
 def _children(element: Any) -> list[Any]:
-    children, child = [], element.first_child
-    while child is not None:
-        children.append(child)
-        child = child.next
-    return children
+    return list(element.iter(include_text=True))
 
 
 def _may_host(element: Any) -> bool:

@@ -107,7 +107,7 @@ class MarkdownWriter:
         self._blocks = 0  # ended so far
         self._heading = 0
         self._code = 0
-        self._lists: list[int | None] = []  # next number, or None for bullets
+        self._list_depth = 0
         self._markers: list[str] = []
         self._table: MarkdownTable | None = None
         self._cell: list[str] | None = None
@@ -182,8 +182,8 @@ class MarkdownWriter:
             self._parts.append((2, f"{fence}\n{text}\n{fence}"))
         else:
             text = "\n".join(_ACCIDENTAL.sub(r"\\", line) for line in text.split("\n"))
-            if self._lists:
-                indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
+            if self._list_depth:
+                indent = "  " * min(self._list_depth - 1, _MAX_INDENT)
                 opens = bool(self._markers)
                 marker = self._markers.pop() if opens else "  "
                 text, gap = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  "), 1
@@ -203,36 +203,26 @@ class MarkdownWriter:
         """Continue with ordinary text in the same block."""
         self._heading = 0
 
-    def start_list(self, first: int | None) -> None:
-        """Open a list: numbered from `first`, or with bullets."""
+    def start_list(self) -> None:
+        """Open a list."""
         self.end_block()
-        if not self._lists:
+        if not self._list_depth:
             self._parts.append((2, ""))
-        self._lists.append(first)
+        self._list_depth += 1
 
     def end_list(self) -> None:
         """Close a list."""
         self.end_block()
-        if self._lists:
-            self._lists.pop()
-        if not self._lists:
+        self._list_depth = max(0, self._list_depth - 1)
+        if not self._list_depth:
             self._markers.clear()
             self._parts.append((2, ""))
 
-    def start_item(self, number: int | None = None, *, marker: str | None = None) -> None:
-        """Open an item of the innermost list."""
+    def start_item(self, marker: str) -> None:
+        """Open an item of the innermost list, with its number or bullet."""
         self.end_block()
-        if not self._lists:
-            self._lists.append(None)  # an item outside any list
-        current = self._lists[-1]
-        if marker is not None:
-            self._markers = [marker]
-        elif current is None:
-            self._markers = ["- "]
-        else:
-            current = current if number is None else number
-            self._markers = [f"{current}. "]
-            self._lists[-1] = current + 1
+        self._list_depth = max(1, self._list_depth)  # an item outside any list
+        self._markers = [marker]
 
     def end_item(self) -> None:
         """Close an item."""

@@ -39,11 +39,7 @@ def _name(element: Any) -> str:
 
 
 def _children(element: Any) -> Iterator[Any]:
-    child = element.first_child
-    while child is not None:
-        if child.is_element_node:
-            yield child
-        child = child.next
+    return (child for child in element.iter() if child.is_element_node)
 
 
 def _render(element: Any, depth: int) -> str:
