@@ -124,10 +124,11 @@ def dry_run(config: Config) -> Estimate:
     Raises:
         ConfigError, DataError: as `ingest`.
     """
-    from ragloom.assembly import Assembly
-    from ragloom.config.config import Config
+    from dataclasses import replace
 
-    with Assembly(Config({**config.tree, "dry_run": True}, config.choices)) as assembly:
+    from ragloom.assembly import Assembly
+
+    with Assembly(replace(config, tree={**config.tree, "dry_run": True})) as assembly:
         return assembly.rehearse()
 
 
