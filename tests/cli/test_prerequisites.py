@@ -38,7 +38,7 @@ MISSING = "there is nothing of this name"
         ("run_query", ["q?", "--ingest", "source=folder", "source.path=nowhere"], MISSING),
         ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; {MISSING}"),
         ("run_query", ["--file", "."], "--file=. must be a readable file; it is a folder"),
-        ("indexes", ["delete", "none"], "must be the name of an index; there is none yet: ingest.py builds one"),
+        ("indexes", ["delete", "none"], "the store is empty: ingest.py builds one"),
         ("indexes", ["delete", "none", "--yes"], "must be the name of an index; there is none yet"),
         ("indexes", ["rebuild", "none"], "must be the name of an index; there is none yet"),
     ],

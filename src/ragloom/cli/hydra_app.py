@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.cli.console import FAILED, OK, parsed_keys, report
-from ragloom.cli.prerequisites import demand_ready
+from ragloom.cli.console import FAILED, OK, parse_keys, print_error
+from ragloom.cli.prerequisites import require_inputs
 from ragloom.config.conf_folder import config_dir
 from ragloom.config.hydra_compose import CONFIG_NAME
 from ragloom.errors import ConfigError, RagloomError
@@ -53,7 +53,7 @@ def run(
     import hydra
     from hydra._internal.utils import get_args_parser
 
-    arguments = parsed_keys(get_args_parser(), argv)
+    arguments = parse_keys(get_args_parser(), argv)
     _refuse(arguments)
     informs = arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion
     jobs = 0
@@ -64,7 +64,7 @@ def run(
         configs = load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun)
         jobs = len(configs)
         if not arguments.cfg:
-            demand_ready(verb, arguments.overrides, configs)
+            require_inputs(verb, arguments.overrides, configs)
         if sweeping is not None and arguments.multirun and not arguments.cfg:
             begun = sweeping(configs)
             if isinstance(begun, int):
@@ -80,7 +80,7 @@ def run(
         try:
             status = task(from_hydra(tree, HydraConfig.get().runtime.choices))
         except RagloomError as error:  # counted: the program's status is that of its worst job
-            report(error)
+            print_error(error)
             status = FAILED
         statuses.append(status)
         return status
