@@ -37,13 +37,13 @@ def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -
 
 def _columns(found: Comparison) -> Iterator[Column]:
     """Yield what the configs differ in, the metric, the largest loss, cost, latency, and what each config is."""
-    from ragloom.comparison.labels import axes
     from ragloom.comparison.verdict import number
+    from ragloom.config.labels import differing_options
 
     standings, choice = found.choice.standings, found.choice
     order = sorted(range(len(standings)), key=lambda row: (-standings[row].mean, row))
     yield Column("", ["*" if row == choice.recommended else "" for row in order])
-    differing = axes(found.runs) or {"config": found.labels}
+    differing = differing_options(found.runs) or {"config": found.labels}
     for group, texts in differing.items():
         yield Column(group, [texts[row] for row in order])
     yield Column(found.sheet.metric, [number(standings[row].mean) for row in order], number=True)

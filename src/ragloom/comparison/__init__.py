@@ -84,11 +84,11 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
     from ragloom.comparison.breakdown import moved, parts
-    from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.run_loader import demand_comparable, distinct, other_documents, read
+    from ragloom.comparison.run_loader import demand_comparable, distinct, other_documents, read, row_of
     from ragloom.comparison.score_table import deciding, sheet
     from ragloom.comparison.selection import chosen
     from ragloom.comparison.verdict import Rules, judged
+    from ragloom.config.labels import run_labels
 
     read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
     demand_comparable(read_runs)
@@ -97,7 +97,7 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         raise DataError(
             f"compare: runs of at least two configs must be given; give the folders that {program('evaluate')} wrote"
         )
-    first, named = runs[0], labels(runs)
+    first, named = runs[0], run_labels(runs)
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]
     table = sheet(runs, settings["metric"] or deciding(runs[0]))
