@@ -11,8 +11,8 @@ import pytest
 
 from evaluation_corpus import evaluate, evaluated, queries, write_corpus, write_questions
 from loopback import OpenAIServer, raw, status
-from ragloom.comparison.run_loader import demand_comparable, read
-from ragloom.comparison.score_table import sheet
+from ragloom.comparison.run_loader import demand_comparable, load_run
+from ragloom.comparison.score_table import build_table
 from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import NO_ANSWER
@@ -265,7 +265,7 @@ def test_another_judge_is_asked_anew_and_its_runs_are_not_compared(place: Path) 
         assert stage(judged(place, server, "judge.timeout=5")) == (6, 0)
         other = judged(place, server, "judge.model=stricter", "retriever.top_k=3")
         assert stage(other) == (0, 6)
-    runs = [read(place / shown["folder"]) for shown in (one, other)]
+    runs = [load_run(place / shown["folder"]) for shown in (one, other)]
     with pytest.raises(DataError, match="must share a judge"):
         demand_comparable(runs)
 
@@ -281,9 +281,9 @@ def test_config_does_not_win_by_missing_verdicts_or_by_abstaining(place: Path) -
         abstaining = judged(place, server, "prompt.max_context_tokens=4000")
     assert whole["metrics"]["faithfulness"] < missing["metrics"]["faithfulness"] == 1.0
     assert abstaining["metrics"]["faithfulness"] == 1.0
-    runs = [read(place / shown["folder"]) for shown in (whole, missing, abstaining)]
+    runs = [load_run(place / shown["folder"]) for shown in (whole, missing, abstaining)]
     demand_comparable(runs)
-    paired = sheet(runs, "faithfulness")
+    paired = build_table(runs, "faithfulness")
     assert paired.means.tolist() == [pytest.approx(2 / 3)] * 3
     assert (paired.not_judged, paired.not_answered) == ([0, 1, 0], [0, 0, 1])
 

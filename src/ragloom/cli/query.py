@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, OK, console, parse_keys, print_json, run_program, stdout_to_stderr
 from ragloom.cli.prerequisites import require_file, require_inputs
+from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
 from ragloom.core.text_normalization import has_whole_characters
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stream", action="store_true", help="print the answer as it is written")
     parser.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
     parser.add_argument("--ingest", action="store_true", help="sync the index with its source first")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+    add_config_flags(parser)
     return parser
 
 
@@ -61,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parse_keys(_parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config.config import load
-
-    (config,) = load(overrides, extra_dir=options.config_dir)
+    config = config_of(options, overrides)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
     if options.stream and as_json:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
@@ -171,7 +170,7 @@ def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace)
     from ragloom.cli.upgrade_notice import upgrade_notice
     from ragloom.components.vector_store.protocols import IndexMissing
 
-    arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
+    arguments = config_arguments(options, overrides)
     try:
         index = assembly.open(or_older=True)
     except IndexMissing as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.config.builder_keys import TARGET
+from ragloom.config.builder_keys import ADDED_GROUPS, TARGET
 from ragloom.config.fingerprint import flat
 from ragloom.core.records import canonical_json
 
@@ -92,7 +92,7 @@ def differing_options(runs: Sequence[ConfiguredRun]) -> dict[str, list[str]]:
 
 def _option_texts(runs: Sequence[ConfiguredRun], group: str) -> list[str]:
     """Return the option of each run with its differing keys; empty texts where no run differs."""
-    options = [str(run.choices.get(group, "-")) for run in runs]
+    options = [str(run.choices.get(group, ADDED_GROUPS.get(group, "-"))) for run in runs]
     differs = len(set(options)) > 1
     texts = []
     for run, option in zip(runs, options, strict=True):

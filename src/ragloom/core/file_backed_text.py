@@ -1,4 +1,4 @@
-"""A text too long to be passed about in memory: UTF-8 in a file of its own, read a piece at a time. Knows no stage."""
+"""Long texts in files, read piece by piece."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FileBackedText:
-    """A text in a file; half surrogate pairs included, as in memory.
+    """A UTF-8 text in a file; lone surrogates are allowed.
 
     Attributes:
         path: of the file, which holds nothing else.
@@ -29,7 +29,9 @@ class FileBackedText:
         return str(self.path.read_bytes(), "utf-8", "surrogatepass")
 
     def slices(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Yield `text[start:end]` for each span; holds no more than the span and a piece.
+        """Yield `text[start:end]` for each span, with bounded memory.
+
+        Holds no more than the span and a piece.
 
         Args:
             spans: in order of their start, as chunkings yield them.
@@ -38,22 +40,22 @@ class FileBackedText:
             ValueError: a span starts before the one before it.
         """
         with self.path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            held, begins, last = "", 0, 0
+            buffer, offset, last = "", 0, 0
             for start, end in spans:
                 if start < last:
                     raise ValueError(f"spans must come in order of their start, and {start} comes after {last}")
                 last = start
-                if begins + len(held) < end:
-                    passed = min(start - begins, len(held))
-                    held, begins = held[passed:], begins + passed
-                while begins + len(held) < end and (more := file.read(_PIECE)):
-                    if begins + len(held) <= start:  # nothing of what is held is needed any more
-                        held, begins = "", begins + len(held)
-                    held += more
-                yield held[start - begins : end - begins]
+                if offset + len(buffer) < end:
+                    passed = min(start - offset, len(buffer))
+                    buffer, offset = buffer[passed:], offset + passed
+                while offset + len(buffer) < end and (more := file.read(_PIECE)):
+                    if offset + len(buffer) <= start:  # nothing of what is held is needed any more
+                        buffer, offset = "", offset + len(buffer)
+                    buffer += more
+                yield buffer[start - offset : end - offset]
 
     def copy_to(self, path: Path) -> None:
-        """Copy it, so that a crash leaves all of it there or nothing.
+        """Copy the file atomically.
 
         Raises:
             OSError: the system refuses.
@@ -68,12 +70,12 @@ class FileBackedText:
 
 
 def full_text(text: str | FileBackedText) -> str:
-    """Return a text, wherever it is."""
+    """Return a text from memory or its file."""
     return text.read() if isinstance(text, FileBackedText) else text
 
 
 def write_text(text: str, folder: Path) -> FileBackedText:
-    """Write a text to a new file of a folder.
+    """Write a text to a new file in a folder.
 
     Raises:
         OSError: the system refuses.

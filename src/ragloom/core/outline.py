@@ -1,4 +1,4 @@
-"""The structure of a document's stored text: pages, headings, blocks. Knows no chunker and no source.
+"""Structure of a document's text: pages, headings, blocks.
 
 Structure is a function of the text and its format alone, so that it is never stored: pages are separated by
 `records.PAGE_BREAK` (PDF), headings, tables and fenced code are marked as in markdown (markdown, HTML, DOCX), rows
@@ -31,7 +31,9 @@ _ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
 
 @dataclass(frozen=True, slots=True)
 class OutlineBlock:
-    """A paragraph, heading, table or code block: `text[start:end]`, without blank lines around it or blanks at its end.
+    """A paragraph, heading, table or code block: `text[start:end]`.
+
+    Without surrounding blank lines and trailing blanks.
 
     Attributes:
         level: 1 to 6 for headings, otherwise 0.
@@ -69,13 +71,18 @@ class Outline:
         self.format = format
 
     def page_at(self, offset: int) -> int | None:
-        """Return the page (from 1) of a character, or None where the format has no pages."""
+        """Return the page (from 1) of a character, or None.
+
+        Only PDF has pages.
+        """
         if self.format != "pdf":
             return None
         return bisect_right(self._page_breaks, offset - 1) + 1
 
     def heading_at(self, offset: int) -> str | None:
-        """Return the heading path of a character, outermost first, as `A > B`.
+        """Return the heading path of a character as `A > B`.
+
+        The outermost heading comes first.
 
         A heading line belongs to the section that it opens. None before the first heading, or where the format has
         no headings.
@@ -149,7 +156,7 @@ def _lines(text: str) -> Iterator[_TextLine]:
 
 
 class _OutlineScanner:
-    """One pass over the lines of a document with marks: headings, fences, tables, and text in between.
+    """Scanner of marked text: headings, fences, tables, paragraphs.
 
     Args:
         markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
@@ -157,17 +164,15 @@ class _OutlineScanner:
 
     def __init__(self, text: str, *, markdown: bool) -> None:
         self._lines = list(_lines(text))
-        found = (
-            parse_structure([line.text for line in self._lines])
-            if markdown
-            else MarkdownStructure(self._rendered(), [])
-        )
-        self._parts = {part.first: part for part in found.parts if part.kind != "opaque"}
-        self._opaque = {n for part in found.parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
-        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
+        lines = [line.text for line in self._lines]
+        structure = parse_structure(lines) if markdown else MarkdownStructure(self._written_parts(), [])
+        parts = structure.parts
+        self._parts = {part.first: part for part in parts if part.kind != "opaque"}
+        self._opaque = {n for part in parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
+        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in structure.quotes]
 
     def quote_end(self, offset: int) -> int | None:
-        """Return the end of the outermost block quote around a character; None outside of quotes."""
+        """Return the end of the outermost quote around a character, or None."""
         at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
         return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
 
@@ -196,8 +201,8 @@ class _OutlineScanner:
     def _interrupts(self, at: int) -> bool:
         return self._lines[at].blank or at in self._parts or self._table_end(at) > at
 
-    def _rendered(self) -> list[LeafBlock]:
-        """Find the headings and fences that `source` wrote."""
+    def _written_parts(self) -> list[LeafBlock]:
+        """Find the headings and fences written by `MarkdownWriter`."""
         parts: list[LeafBlock] = []
         at = 0
         while at < len(self._lines):
@@ -211,7 +216,10 @@ class _OutlineScanner:
         return parts
 
     def _fence_end(self, at: int) -> int:
-        """Index after the closing fence; an unclosed fence runs to the end, as CommonMark says."""
+        """Return the line after the closing fence.
+
+        An unclosed fence runs to the end (CommonMark).
+        """
         opening = _FENCE.match(self._lines[at].text)
         assert opening is not None
         closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}[ \t]*$")
@@ -224,7 +232,7 @@ class _OutlineScanner:
         return end
 
     def _table_end(self, at: int) -> int:
-        """Index after the table that begins at a line, or `at` where none does."""
+        """Return the line after the table at `at`; `at` without one."""
         lines = self._lines
         if at + 1 >= len(lines) or "|" not in lines[at].text or at + 1 in self._parts or at in self._opaque:
             return at

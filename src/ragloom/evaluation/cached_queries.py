@@ -79,7 +79,7 @@ class CachedQueries:
         return {
             "code": ANSWER_CODE,
             "ranking": self.ranking_key(),
-            "prompt": described(self._assembly.config, "prompt"),
+            **all_described(self._assembly.config, "prompt"),
             "llm": {**described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
         }
 
@@ -166,10 +166,14 @@ def method(config: Config) -> dict[str, Any]:
         "code": RANKING_CODE,
         # Settings that a server changes in place are no part of the index name (Weaviate's `ef`, BM25 parameters).
         "store": [config.identity()["vector_store"][TARGET], config.tree["vector_store"].get("index")],
-        "retriever": described(config, "retriever"),
-        "reranker": described(config, "reranker"),
+        **all_described(config, "retriever", "reranker"),
         "server": config.tree["embedding"].get("base_url"),  # of the query vectors: no part of the index name
     }
+
+
+def all_described(config: Config, *groups: str) -> dict[str, Any]:
+    """Describe groups for a key, those aside that were added later and change nothing: group -> description."""
+    return {group: described(config, group) for group in groups if not config.is_neutral(group)}
 
 
 def described(config: Config, group: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class CachedChunks:
                 if not paused and file_age.is_recent(item.mtime_ns):
                     file_age.pause(file_age.now_ns())
                     paused = True
-                yield Job(self._source.refreshed(item) if paused else item)
+                yield Job(self._source.refresh(item) if paused else item)
             elif isinstance(item, Unreadable):
                 self.unreadable.append(item)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.cache.stages import Stages, Unit
 from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
 from ragloom.config import fingerprint
-from ragloom.core.records import Entry, Unreadable, canonical_json, sha256
+from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_outcome import usage_of
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ragloom.ingestion import IngestSummary
 
 _COMMIT = "commit"
+_KINDS: dict[type, str] = {Entry: "Entry", Changing: "Changing", Unreadable: "Unreadable", Skipped: "Skipped"}
+"""What stage keys call the kinds of items that a source lists, whatever their classes are called now."""
 _OVER_BUDGET = "budget:"  # prefix of the reason why the budget stopped an ingest
 
 
@@ -194,7 +196,8 @@ def _listed(assembly: Assembly) -> str:
     source = assembly.source
     lines = []
     for item in source.entries():
-        line: Any = [type(item).__name__, asdict(item)]
+        location = source.key_location(item.location)
+        line: Any = [_KINDS.get(type(item), type(item).__name__), {**asdict(item), "location": location}]
         if isinstance(item, Entry) and item.mtime_ns is None:
             line.append(_bytes_hash(source, item))
         elif isinstance(item, Unreadable):

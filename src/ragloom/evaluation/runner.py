@@ -52,7 +52,7 @@ _RESUMABLE = "what was asked is kept, and the same command goes on from there wi
 def trial_digest(config: Config) -> str:
     """Return a digest of what a config measures, 12 hexadecimal digits; operational keys do not count."""
     tree = {key: value for key, value in config.identity().items() if key not in OPERATIONAL_KEYS}
-    return sha256(canonical_json([tree, config.choices]))[:12]
+    return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
 
 class Trial:
@@ -295,7 +295,7 @@ class Trial:
                 "run": name,
                 "dataset": dataset,
                 "index": index,
-                "choices": self.config.choices,
+                "choices": self.config.public_choices(),
                 "config": self.config.public(),
                 **({"builders": ids} if (ids := self.config.declared_ids()) else {}),
                 "created": datetime.now(UTC).isoformat(),
@@ -306,6 +306,7 @@ class Trial:
                 "code": self.codes(),
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
+                **self.config.project_record(),
             },
             "metrics.json": scored.metrics(),
             "queries.jsonl": map(json_line, scored.lines()),

@@ -192,7 +192,7 @@ def test_reader_refuses_a_file_that_is_not_as_it_was_listed(
     assert isinstance(_read(reading, entry), Changing)
     monkeypatch.setattr(base.os, "fstat", fstat)
     assert isinstance(_read(reading, entry), Changing)
-    assert not isinstance(_read(reading, assembly.source.refreshed(entry)), Unreadable)
+    assert not isinstance(_read(reading, assembly.source.refresh(entry)), Unreadable)
 
 
 def test_dry_run_keeps_the_same_rule(corpus: Corpus, clock: Clock) -> None:

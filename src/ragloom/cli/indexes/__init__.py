@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ragloom.cli.console import parse_verb, run_program, stdout_to_stderr
+from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(name, metavar=name.upper())
         sub.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as vector_store.path=FOLDER")
         sub.add_argument("--json", action="store_true", help="print JSON")
-        sub.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+        add_config_flags(sub)
         if verb in ("delete", "prune"):
             sub.add_argument("--yes", action="store_true", help="do not ask")
         if verb == "delete":
@@ -63,9 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     options = parse_verb(_parser(), argv)
-    from ragloom.config.config import load
-
-    (config,) = load(options.overrides, extra_dir=options.config_dir)
+    config = config_of(options, options.overrides)
     with stdout_to_stderr():
         from ragloom.assembly import Assembly
         from ragloom.cli.indexes.options import Request

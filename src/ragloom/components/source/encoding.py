@@ -1,4 +1,4 @@
-"""Bytes to text: which encoding, and the one normalisation that stored texts go through.
+"""Detection of the encoding of text files, and strict decoding.
 
 The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR) where it
 is clearly Korean, then the most plausible of all encodings that fit every byte, which is reported as a guess. Every
@@ -81,7 +81,7 @@ def _decode_by_mark(content: bytes) -> tuple[str, str] | None:
                 return content[len(mark) :].decode(encoding), encoding
             except UnicodeDecodeError as error:
                 at = len(mark) + error.start
-                raise CannotRead(f"it begins as {encoding.upper()}, but is not at byte {at:,}") from None
+                raise CannotRead(f"it begins as {encoding.upper()}, but is invalid at byte {at:,}") from None
     return None
 
 
@@ -104,9 +104,10 @@ def _decode_without_mark(content: bytes, declared: str | None, warnings: list[st
 
 
 def _decode_utf16(content: bytes) -> tuple[str, str] | None:
-    """Recognize UTF-16 without a mark: NULs in every other place, and enough of them to be letters' halves.
+    """Recognize UTF-16 without a byte order mark.
 
-    Few may stand in the other places: the low byte of `가` (U+AC00) is a NUL.
+    NULs stand in every other place, often enough to be halves of letters. A few may stand in the other places: the
+    low byte of `가` (U+AC00) is a NUL.
     """
     sample = content[:_SAMPLE]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
@@ -139,7 +140,10 @@ def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
 
 
 def _is_mostly_utf8(content: bytes, wrong_at: int) -> bool:
-    """Return whether most bytes over 127 form UTF-8 characters, so that another encoding would only garble them."""
+    """Return whether most bytes over 127 form UTF-8 characters.
+
+    Another encoding would only garble them.
+    """
     around = content[max(0, wrong_at - _SAMPLE // 2) : wrong_at + _SAMPLE // 2]
     text = around.decode("utf-8", "surrogateescape")
     wrong = len(re.findall("[\ud800-\udfff]", text))
@@ -147,7 +151,7 @@ def _is_mostly_utf8(content: bytes, wrong_at: int) -> bool:
 
 
 def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
-    """Decode what is clearly Korean.
+    """Decode unmistakably Korean text.
 
     Returns:
         The text, or None; and where it is clearly Korean but damaged the first wrong byte.
@@ -165,7 +169,7 @@ def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
 
 
 def _decode_most_plausible(content: bytes, warnings: list[str]) -> tuple[str, str]:
-    """Decode by the most plausible of the encodings that fit every byte; reports what is not clear."""
+    """Decode with the most plausible encoding; warn about a guess."""
     western = "cp1252" if re.search(rb"[\x80-\x9f]", content) else "latin-1"
     readings: list[tuple[float, str, str]] = []
     for encoding in (*ENCODINGS, western):
@@ -179,10 +183,10 @@ def _decode_most_plausible(content: bytes, warnings: list[str]) -> tuple[str, st
     high = _count_high_bytes(content)
     # On a few bytes charset-normalizer takes German for Central European or Mac.
     if (best[0] < 0.7 or best[0] - other < 0.1) and high >= 64 and high > 0.25 * len(content):
-        found = from_bytes(content[: _SAMPLE // 4]).best()
+        guess = from_bytes(content[: _SAMPLE // 4]).best()
         with contextlib.suppress(UnicodeDecodeError):  # it saw the beginning; the rest refutes it
-            if found is not None:
-                best = best[0], found.encoding, content.decode(found.encoding)
+            if guess is not None:
+                best = best[0], guess.encoding, content.decode(guess.encoding)
     score, encoding, text = best
     if not readings:
         raise CannotRead(_unknown_encoding_reason(content, western))
@@ -197,8 +201,8 @@ def _unknown_encoding_reason(content: bytes, western: str) -> str:
     try:
         content.decode(western)
     except UnicodeDecodeError as error:
-        at = error.start
-        return f"its encoding is unknown: byte 0x{content[at]:02x} at {at:,} fits none that was tried; save it as UTF-8"
+        byte = f"byte 0x{content[error.start]:02x} at {error.start:,}"
+        return f"its encoding is unknown: {byte} fits none of the encodings tried; save it as UTF-8"
     return "its encoding is unknown; save it as UTF-8"
 
 
@@ -208,4 +212,4 @@ def _count_high_bytes(content: bytes) -> int:
 
 def _damage_reason(encoding: str, content: bytes, at: int) -> str:
     line = content.count(b"\n", 0, at) + 1
-    return f"it is {encoding} but for byte 0x{content[at]:02x} in line {line:,}; save it as UTF-8"
+    return f"it is {encoding} except for byte 0x{content[at]:02x} in line {line:,}; save it as UTF-8"

@@ -1,4 +1,4 @@
-"""The sources whose documents are files: a folder of the user's, and the sample that comes with Ragloom."""
+"""Sources of files: a folder, and the sample documents of Ragloom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llama_index.core.schema import Document
 
@@ -32,7 +33,7 @@ is long, and everything behind the source is bounded by what comes from it."""
 
 
 class FolderSource(Source):
-    """All files of a folder and its sub-folders that there is a reader for."""
+    """All files with a reader, in a folder and its sub-folders."""
 
     def __init__(
         self,
@@ -55,21 +56,21 @@ class FolderSource(Source):
             str(self._path).encode("utf-8")
             return list_folder(self._path, self._rules)
         except UnicodeEncodeError:
-            problem = "must be a path whose name is Unicode; rename the folder"
+            problem = "is not a Unicode name; rename the folder"
         except FileNotFoundError:
-            problem = "must be an existing folder; there is nothing of this name"
+            problem = "does not exist; set it to an existing folder"
         except NotADirectoryError:
-            problem = "must be a folder, not a file; to read one file set source.path to its folder and source.include"
+            problem = "is a file, not a folder; for one file, set source.path to its folder, source.include to its name"
         except OSError as error:
-            problem = f"must be a folder that can be listed: {os_error_reason(error)}"
+            problem = f"cannot be listed: {os_error_reason(error)}"
         raise DataError(f"source: path={self.root!r} {problem}")
 
     def read(self, entry: Entry) -> bytes:
         """Read a file; see `Source.read`."""
         return read_regular_file(Path(entry.location), self._rules.max_bytes, entry)
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Return an entry with its file's size and time now; see `Source.refreshed`."""
+    def refresh(self, entry: Entry) -> Entry:
+        """Return an entry with its file's size and time now; see `Source.refresh`."""
         try:
             status = Path(entry.location).stat()
         except OSError:
@@ -86,25 +87,23 @@ class FolderSource(Source):
 
 
 class SampleSource(FolderSource):
-    """The short documents, Korean and English, that come with Ragloom."""
+    """Sample documents of Ragloom, in Korean and English."""
 
-    def __init__(self, *, name: str, on_unreadable: str, verify: bool) -> None:
-        super().__init__(
-            name=name,
-            path=Path(__file__).parent / "sample",
-            include=["**"],
-            exclude=[],
-            max_bytes=1_000_000,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
+    def __init__(self, **options: Any) -> None:
+        path = Path(__file__).parent / "sample"
+        super().__init__(path=path, include=["**"], exclude=[], max_bytes=1_000_000, **options)
         self.root = SAMPLE_ROOT
 
     def entries(self) -> Iterator[ListedItem]:
-        """List the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
+        """List the sample without times: all wheels stamp files alike."""
         for listed in super().entries():
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
-    def refreshed(self, entry: Entry) -> Entry:
+    def key_location(self, location: str) -> str:
+        """Return where the package had this file when the first stage keys were made."""
+        package = self._path.parents[2]
+        return str(package / "sample" / Path(location).relative_to(self._path))
+
+    def refresh(self, entry: Entry) -> Entry:
         """Return the entry itself: a time proves nothing here."""
         return entry

@@ -1,4 +1,6 @@
-"""Reader of HTML files: visible text as Markdown with headings, lists, tables and code.
+"""Reader of HTML files: visible text as Markdown.
+
+Headings, lists, tables and code keep their structure.
 
 The page is parsed as browsers parse it (Lexbor, WHATWG HTML), and what a browser shows is kept: no scripts, styles,
 hidden elements, link targets or alternative texts. A walk over events, not a recursion, so that nesting costs nothing.
@@ -57,9 +59,9 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def declared_encoding(content: bytes) -> str | None:
-    """Read the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
-    found = _CHARSET.search(content[:4096])
-    return next(name for name in found.groups() if name).decode("ascii") if found else None
+    """Return the encoding declared in the first 4,096 bytes, or None."""
+    match = _CHARSET.search(content[:4096])
+    return next(name for name in match.groups() if name).decode("ascii") if match else None
 
 
 def html_text(html: str) -> tuple[str, str | None]:
@@ -79,7 +81,7 @@ def html_text(html: str) -> tuple[str, str | None]:
     except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
         raise MemoryError from error
     if not text and page.css_first("frameset") is not None:
-        raise CannotRead("it has no text: it is a frameset, which shows other files")
+        raise CannotRead("it has no text: it is a frameset of other files")
     return text, title or None
 
 
@@ -88,12 +90,8 @@ def _parse(html: str) -> LexborHTMLParser:
 
 
 def _holds_table(table: Any) -> bool:
-    child = table.first_child
-    while child is not None:  # a search begins with the element itself
-        if child.is_element_node and child.css_first("table") is not None:
-            return True
-        child = child.next
-    return False
+    # A search begins with the element itself.
+    return any(child.is_element_node and child.css_first("table") is not None for child in table.iter())
 
 
 def _is_one_line(code: Any) -> bool:
@@ -101,11 +99,14 @@ def _is_one_line(code: Any) -> bool:
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
-    """Return whether blanks only lay out the source: between rows and cells, or between the lines of code."""
-    outer, beside = blanks.parent, blanks.next or blanks.prev
+    """Return whether blanks only lay out the source.
+
+    They stand between rows and cells, or between lines of code.
+    """
+    outer, neighbour = blanks.parent, blanks.next or blanks.prev
     if outer is None or outer.tag in _TABLES:
         return True
-    return outer.tag in ("div", "td") and beside is not None and beside.tag == "div"
+    return outer.tag in ("div", "td") and neighbour is not None and neighbour.tag == "div"
 
 
 class _HtmlWalk:
@@ -126,21 +127,24 @@ class _HtmlWalk:
         self._pages: list[Any] = []  # a page's nodes live as long as it does
 
     def text(self, page: LexborHTMLParser) -> str:
-        """Render the page; nodes stand on a stack, each twice: to be opened and to be closed."""
-        stack = [(node, False) for node in self._opened(page)]
+        """Render the page with a stack of nodes.
+
+        Each node is on it twice: to be opened and to be closed.
+        """
+        stack = [(node, False) for node in self._open_page(page)]
         while stack:
             node, closes = stack.pop()
             if closes:
                 self._end(node)
             elif node.is_text_node:
                 self._add(node)
-            elif node.is_element_node and not self._left_out(node):
+            elif node.is_element_node and not self._is_hidden(node):
                 children = self._start(node)
                 stack.append((node, True))
                 stack.extend((child, False) for child in reversed(children))
         return self._out.text()
 
-    def _opened(self, page: LexborHTMLParser) -> list[Any]:
+    def _open_page(self, page: LexborHTMLParser) -> list[Any]:
         self._pages.append(page)
         root = page.root
         if root is None:
@@ -149,7 +153,7 @@ class _HtmlWalk:
         return [root]
 
     def _survey(self, root: Any) -> None:
-        """Find the tables that arrange a page, whose cells are read as blocks, and those that show code.
+        """Find layout tables and code listings; layout cells become blocks.
 
         A table arranges a page where it holds tables, headings or code of several lines.
         """
@@ -173,7 +177,7 @@ class _HtmlWalk:
                 if gutters:
                     self._layout.add(table.mem_id)
 
-    def _left_out(self, element: Any) -> bool:
+    def _is_hidden(self, element: Any) -> bool:
         if is_hidden(element) or element.mem_id in self._gutters:
             return True
         return is_line_number(element, in_code=self._code > 0)
@@ -190,7 +194,7 @@ class _HtmlWalk:
         """Open an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
         if is_math(tag):
-            self._formula(element)
+            self._add_formula(element)
             return []
         if tag == "select":
             self._scripts.add(f" {', '.join(visible_options(element))} ")
@@ -208,17 +212,17 @@ class _HtmlWalk:
             self._start_in_code(tag)
         else:
             self._start_block(element, tag)
-        return self._inside(element, tag)
+        return self._nodes_inside(element, tag)
 
-    def _inside(self, element: Any, tag: str) -> list[Any]:
+    def _nodes_inside(self, element: Any, tag: str) -> list[Any]:
         if tag == "iframe":
             source = element.attributes.get("srcdoc")
             if not source or len(self._pages) > 100 or self._frames[-1] >= _MAX_FRAMES:
                 self._frames.append(self._frames[-1])
                 return []
             self._frames.append(self._frames[-1] + 1)
-            return self._opened(_parse(source))
-        nodes, fragment = self._slots.inside(element)
+            return self._open_page(_parse(source))
+        nodes, fragment = self._slots.visible_nodes(element)
         if fragment is not None:
             self._survey(fragment)
         return nodes
@@ -231,9 +235,9 @@ class _HtmlWalk:
             out.start_heading(_HEADINGS[tag])
         elif tag in _LISTS:
             self._lists.start(element)
-            out.start_list(None)
+            out.start_list()
         elif tag == "li":
-            out.start_item(marker=self._lists.marker(element))
+            out.start_item(self._lists.marker(element))
         elif tag in _TABLES or tag in ("td", "th"):
             self._start_table(element, tag)
         elif tag in _BLOCKS:
@@ -280,7 +284,7 @@ class _HtmlWalk:
         if tag == "svg" or self._drawings:
             self._drawings.append(tag in ("text", "foreignobject") or (tag != "svg" and self._drawings[-1]))
 
-    def _formula(self, element: Any) -> None:
+    def _add_formula(self, element: Any) -> None:
         display = element.attributes.get("display") == "block"
         if display and not self._code:
             self._out.end_block()

@@ -31,7 +31,7 @@ _CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
 
 
 def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
-    """Extract the visible text of all pages, in file order, separated by `\\f`.
+    """Extract the visible text of all pages, separated by `\\f`.
 
     Args:
         warnings: gets a sentence for each kind of page with missing or doubtful text.
@@ -41,14 +41,14 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     """
     if b"%PDF-" not in content[:1024]:  # viewers accept that many bytes before the header
         type = content_type(content)
-        raise CannotRead(f"its name says PDF, but it is {type}" if type else "it is no PDF, or its beginning is lost")
+        raise CannotRead(f"its name says PDF, but it is {type or 'not a PDF'}")
     with _ONE_AT_A_TIME:
         pages = _pages(content, warnings)
     if not any(page.strip(_BOXES) for page in pages):
         count = f"{len(pages)} pages have" if len(pages) > 1 else "only page has"
         if warnings:
-            raise CannotRead(f"it has no text that can be read: its {count} none, and {warnings[0]}")
-        raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; recognise its text first (OCR)")
+            raise CannotRead(f"it has no readable text: its {count} none, and {warnings[0]}")
+        raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; run OCR on it first")
     return PAGE_BREAK.join(rejoin_words(pages))
 
 
@@ -62,7 +62,7 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
         if error.err_code == pdfium.FPDF_ERR_PASSWORD:
             raise CannotRead("it is encrypted and needs a password") from None
         if error.err_code == pdfium.FPDF_ERR_SECURITY:
-            raise CannotRead("it is encrypted in a way that PDFium does not know") from None
+            raise CannotRead("it is encrypted with a method PDFium does not support") from None
         raise CannotRead("it is a damaged PDF: PDFium cannot open it") from None
     try:
         return _PdfPages(document).pages(warnings)
@@ -71,7 +71,7 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
 
 
 class _PdfPages:
-    """Reads the pages of one document, and notes those whose text is missing or doubtful."""
+    """Page reader of one document, with lists of doubtful pages."""
 
     def __init__(self, document: pypdfium2.PdfDocument) -> None:
         self._document = document
@@ -85,7 +85,7 @@ class _PdfPages:
         except pypdfium2.PdfiumError:
             warnings.append("its form is damaged: values of fields are missing")
         if self._document.get_formtype() == pdfium.FORMTYPE_XFA_FULL:
-            warnings.append("it is an XFA form, whose fields PDFium does not show; print it to a PDF without a form")
+            warnings.append("it is an XFA form, not supported by PDFium; print it to a PDF without a form")
         pages = [self._page(number) for number in range(count)]
         if len(self._bad) == count:
             raise CannotRead("it is a damaged PDF: none of its pages can be read" if count else "it has no page")
@@ -93,7 +93,7 @@ class _PdfPages:
             (self._bad, "cannot be read; the file is damaged there"),
             (
                 self._unmapped,
-                "mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)",
+                "most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it",
             ),
         ):
             if numbers:
@@ -124,13 +124,13 @@ class _PdfPages:
 
 
 def _page_list(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    listed = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
-    return f"page{'s' if len(numbers) > 1 else ''} {shown}{more}"
+    return f"page{'s' if len(numbers) > 1 else ''} {listed}{more}"
 
 
 def rejoin_words(pages: list[str]) -> list[str]:
-    """Put words that a line end has cut together again, with the hyphen where the word has one of its own.
+    """Rejoin words split at line ends, with or without hyphen.
 
     Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
     and whether both halves are words of it.
@@ -140,7 +140,7 @@ def rejoin_words(pages: list[str]) -> list[str]:
     whole_words = (
         re.findall(r"[^\W_]+(?:-[^\W_]+)*", _replace_cuts(page, lambda *halves: " ").lower()) for page in pages
     )
-    words = {word for found in whole_words for word in (*found, *(part for item in found for part in item.split("-")))}
+    words = {part for page_words in whole_words for word in page_words for part in (word, *word.split("-"))}
 
     def join(left: str, right: str) -> str:
         whole, hyphenated = (left + right).lower(), f"{left}-{right}".lower()
@@ -155,7 +155,7 @@ def rejoin_words(pages: list[str]) -> list[str]:
 
 
 def _replace_cuts(page: str, join: Callable[[str, str], str]) -> str:
-    """Replace each cut word by what is made of its halves.
+    """Replace each split word by the joined halves.
 
     The left half is walked back to from the cut: a pattern that begins with a word is tried at each of its letters,
     which takes the square of a word's length.

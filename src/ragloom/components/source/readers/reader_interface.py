@@ -1,4 +1,4 @@
-"""The signature of a file reader, its result, and the checks around every reader."""
+"""Interface of file readers, their result, and checks around them."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def run_reader(reader: Reader, format: str, content: bytes) -> ParsedFile:
 
 
 def content_type(content: bytes) -> str | None:
-    """Recognize a file by its first bytes, with an article; None for text and unknown types."""
+    """Name the type of known content; None for text."""
     return next((name for start, name in _SIGNATURES if content.startswith(start)), None)

@@ -1,4 +1,4 @@
-"""Length limit of texts that repeat names with each value."""
+"""Growth limit of texts with repeated names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ANY_GROWTH = 10_000_000  # characters
 
 
 class GrowthLimit:
-    """How long a text may still become.
+    """Characters left to a growing text.
 
     Args:
         text: of the file.
