@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
+from ragloom.comparison.labels import labels
 
 from places import CONF
 from ragloom.assembly import Assembly
 from ragloom.comparison import run_loader
-from ragloom.comparison.labels import labels
 from ragloom.config import conf_folder, fingerprint, validation
 from ragloom.config import config as configs
 from ragloom.config.builder_keys import (
