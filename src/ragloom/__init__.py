@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ragloom.comparison import Comparison
     from ragloom.config.config import Config
     from ragloom.evaluation.callbacks import EvaluationCallbacks
-    from ragloom.evaluation.result import EvaluationResult
+    from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.evaluation.sweep import Sweep
     from ragloom.evaluation.sweep_plan import SweepPlan
     from ragloom.ingestion import IngestSummary, Progress
@@ -71,7 +71,7 @@ _TYPES = {
     "Config": "ragloom.config.config",
     "Estimate": "ragloom.ingestion.dry_run",
     "EvaluationCallbacks": "ragloom.evaluation.callbacks",
-    "EvaluationResult": "ragloom.evaluation.result",
+    "EvaluationResult": "ragloom.evaluation.evaluation_result",
     "IngestSummary": "ragloom.ingestion",
     "QueryResult": "ragloom.query.query_result",
     "Sweep": "ragloom.evaluation.sweep",
@@ -87,17 +87,18 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_TYPES[name]), name)
 
 
-def load_config(overrides: Sequence[str] = (), *, config_dir: str | None = None) -> Config:
+def load_config(overrides: Sequence[str] = (), *, config_dir: str | None = None, project: str | None = None) -> Config:
     """Compose and validate one config.
 
     Args:
         overrides: as on the command line: `chunking=paragraph`, `retriever.top_k=5`.
         config_dir: folder with further options, as `--config-dir`.
+        project: project file; None: no file is read, unlike on the command line.
 
     Raises:
         ConfigError: all wrong keys and values.
     """
-    (config,) = _load(overrides, config_dir, sweep=False)
+    (config,) = _load(overrides, config_dir, sweep=False, project=project)
     return config
 
 
@@ -238,7 +239,12 @@ def compare(runs: Sequence[str | Path | EvaluationResult], *, overrides: Sequenc
     return compare(folders, load_config(overrides).tree["comparison"])
 
 
-def _load(overrides: Sequence[str], config_dir: str | None, *, sweep: bool = True) -> list[Config]:
+def _load(
+    overrides: Sequence[str], config_dir: str | None, *, sweep: bool = True, project: str | None = None
+) -> list[Config]:
+    from ragloom.config.conf_folder import conf_folder
     from ragloom.config.config import load
+    from ragloom.config.project_file import find_project
 
-    return load(list(overrides), extra_dir=config_dir, sweep=sweep)
+    file = None if project is None else find_project(project, conf_folder(config_dir))
+    return load(list(overrides), extra_dir=config_dir, sweep=sweep, project=file)

@@ -26,10 +26,10 @@ from ragloom.config.labels import label_of, values_of, varying
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.evaluation.cached_queries import Questions
-from ragloom.evaluation.chunk_cache import cut_key
+from ragloom.evaluation.cached_queries import CachedQueries
+from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.index_sync import index_key
-from ragloom.evaluation.judging import Judging
+from ragloom.evaluation.judging import AnswerJudge
 from ragloom.evaluation.runner import trial_digest
 from ragloom.evaluation.sweep_log import sweep_digest
 
@@ -80,18 +80,18 @@ def identities(group: str, option: str) -> dict[str, Any]:
             description=assembly.description,
         )
         index: Any = SimpleNamespace(info=committed)
-        asking = Questions(assembly, index, need(config.tree["metrics"], spans=True, documents=True))
+        asking = CachedQueries(assembly, index, need(config.tree["metrics"], spans=True, documents=True))
         names = {
             "index": assembly.index_name,
             "trial": trial_digest(config),
-            "chunks": _digest(cut_key(assembly)),
+            "chunks": _digest(chunk_key(assembly)),
             "rankings": _digest(asking.ranking_key()),
             "answers": _digest(asking.answer_key()),
         }
         if _is_described(config, group):
             names["described"] = assembly.described(group)
         if judged(config.tree["metrics"]):
-            names["verdicts"] = _digest(Judging(assembly, ["faithfulness"]).key())
+            names["verdicts"] = _digest(AnswerJudge(assembly, ["faithfulness"]).key())
         if group == "vector_store":
             names["in step"] = _digest({**index_key(assembly), "listed": None})
         if group == "embedding":

@@ -105,7 +105,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
     shown["fingerprint"] = assembly.fingerprint
     shown["config"] = assembly.config.choices
     shown["usage"] = as_json(summary.usage, assembly.prices)
-    return shown
+    return shown | assembly.config.project_record()
 
 
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:

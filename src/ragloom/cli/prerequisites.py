@@ -48,7 +48,8 @@ def demand_file(flag: str, path: str | None) -> None:
 
 def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[str]:
     dataset, read = config.choices.get("dataset"), list(_READ[verb])
-    chosen = any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
+    in_file = config.project is not None and "source" in config.project.options
+    chosen = in_file or any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
     if verb == "evaluate" and config.choices.get("source") == "sample" != dataset and not chosen:
         yield (
             f"source: dataset={dataset} brings no documents, and source=sample is only the default; choose "

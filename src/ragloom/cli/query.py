@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.cli.prerequisites import demand_file, demand_ready
+from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
 from ragloom.core.text_normalization import has_whole_characters
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--stream", action="store_true", help="print the answer as it is written")
     made.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
     made.add_argument("--ingest", action="store_true", help="bring the index in step with its source first")
-    made.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+    add_config_flags(made)
     return made
 
 
@@ -61,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config.config import load
-
-    (config,) = load(overrides, extra_dir=options.config_dir)
+    config = config_of(options, overrides)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
     if options.stream and as_json:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
@@ -171,7 +170,7 @@ def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace)
     from ragloom.cli.outdated_index_notice import renewal
     from ragloom.components.vector_store.protocols import IndexMissing
 
-    arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
+    arguments = config_arguments(options, overrides)
     try:
         index = assembly.open(or_older=True)
     except IndexMissing as error:

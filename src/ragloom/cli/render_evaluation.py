@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ragloom.assembly import Assembly
     from ragloom.cache.stages import Unit
-    from ragloom.evaluation.result import EvaluationResult
+    from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 
 _MOST_LISTED = 20

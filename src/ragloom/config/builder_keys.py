@@ -154,12 +154,14 @@ def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Lists the keys that are part of no identity: `Added` later, and at their default."""
-    return [
-        key
-        for key, parameter in keys_of(builder).items()
-        for mark in getattr(parameter.annotation, "__metadata__", ())
-        if isinstance(mark, Added) and key in values and mark.default == values[key]
-    ]
+    keys = keys_of(builder)
+    return [key for key, value in values.items() if key in keys and is_added(keys[key].annotation, value)]
+
+
+def is_added(annotation: Any, value: Any) -> bool:
+    """Tell whether a key was `Added` later and has its default, by its annotation."""
+    marks = getattr(annotation, "__metadata__", ())
+    return any(isinstance(mark, Added) and mark.default == value for mark in marks)
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -181,12 +183,13 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
 
 
 def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Copies a config without some keys of its groups, given as `group.key`."""
+    """Copies a config without some of its keys, top-level ones or `group.key`."""
     return {
         group: {key: value for key, value in node.items() if f"{group}.{key}" not in keys}
         if isinstance(node, dict)
         else node
         for group, node in tree.items()
+        if group not in keys
     }
 
 
@@ -211,3 +214,9 @@ OPERATIONAL_KEYS = frozenset(
     }
 )
 """Top-level keys of a config that decide neither what is measured nor what comes out."""
+ADDED_GROUPS: dict[str, str] = {}
+"""Groups that were added after indexes were built and runs made -> the option that changes nothing, such as `none`.
+
+With that option and all its keys at their `Added` defaults a group is part of no identity: no fingerprint, stage key,
+sweep label or run has it. A group that is in `OPERATIONAL_KEYS` as well is part of none whatever its option is.
+"""

@@ -10,10 +10,13 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ragloom.config.builder_keys import (
+    ADDED_GROUPS,
+    OPERATIONAL_KEYS,
     TARGET,
     added_at_default,
     at_version,
     declared_id,
+    is_added,
     keys_of,
     needs_of,
     with_ids,
@@ -24,8 +27,8 @@ from ragloom.config.conf_folder import conf_folder
 from ragloom.config.hydra_compose import Composed, compose_checked, is_own
 from ragloom.config.project_file import ProjectFile
 from ragloom.config.project_layer import layered
-from ragloom.config.settings import COMPONENTS
-from ragloom.config.validation import validate
+from ragloom.config.settings import COMPONENTS, TOP_LEVEL
+from ragloom.config.validation import entries_of, validate
 from ragloom.core.redaction import redact_tree
 from ragloom.errors import ConfigError
 
@@ -54,17 +57,36 @@ class Config:
         """Returns the builder that a group's option names."""
         return locate(self.tree[group][TARGET], self.tree.get("extensions", []))
 
+    def is_neutral(self, group: str) -> bool:
+        """Tell whether a group was added later and changes nothing: `ADDED_GROUPS`' option, all keys at defaults."""
+        if group not in ADDED_GROUPS or self.choices.get(group) != ADDED_GROUPS[group]:
+            return False
+        values = self.values(group) if self.tree.get(group) else {}
+        return not values or len(added_at_default(self.builder(group), values)) == len(values)
+
     def added(self) -> list[str]:
-        """Lists keys that were added later and are at their default, as `group.key`: no part of any identity."""
-        return [
-            f"{group}.{key}"
-            for group in COMPONENTS
-            for key in added_at_default(self.builder(group), self.values(group))
-        ]
+        """List groups and keys that were added later and change nothing: `group`, `key` or `group.key`."""
+        groups = [group for group in ADDED_GROUPS if self.is_neutral(group)]
+        keys = [key for key, annotation in TOP_LEVEL.items() if is_added(annotation, self.tree.get(key))]
+        entries = {
+            key: [name for name, item in entries_of(annotation).items() if is_added(item, self.tree[key].get(name))]
+            for key, annotation in TOP_LEVEL.items()
+            if isinstance(self.tree.get(key), dict)
+        }
+        entries |= {group: added_at_default(self.builder(group), self.values(group)) for group in COMPONENTS}
+        return [*groups, *keys, *(f"{key}.{name}" for key, names in entries.items() for name in names)]
 
     def public(self) -> dict[str, Any]:
-        """Copies the config for saving and naming: without secrets, and without keys `Added` later at their default."""
+        """Copy the config for saving and naming, without secrets and without what was `added`."""
         return without(redact_tree(self.tree), self.added())
+
+    def project_record(self) -> dict[str, str]:
+        """Name the project file for records; empty without one. It is part of no identity."""
+        return {} if self.project is None else {"project": str(self.project.path)}
+
+    def public_choices(self) -> dict[str, str]:
+        """Copy the choices for saving and naming, without groups that were added later and change nothing."""
+        return {group: option for group, option in self.choices.items() if not self.is_neutral(group)}
 
     def declared_ids(self) -> dict[str, str]:
         """Return the ids that builders declare: group -> id."""
@@ -74,6 +96,11 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """Copy `public` for naming: builders by their ids, wherever their modules lie."""
         return with_ids(self.public(), self.declared_ids())
+
+    def identity_choices(self) -> dict[str, str]:
+        """Copy `public_choices` for naming, without added groups that are operational."""
+        operational = OPERATIONAL_KEYS & ADDED_GROUPS.keys()
+        return {group: option for group, option in self.public_choices().items() if group not in operational}
 
 
 def load(

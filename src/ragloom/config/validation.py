@@ -125,7 +125,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
 
 def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
     """Says in one line why a value does not fit its annotation (a line for each entry of a mapping)."""
-    entries = _entries(annotation)
+    entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
         return _wrong_entries(group, key, value, entries)
     try:
@@ -141,7 +141,7 @@ def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]
     return []
 
 
-def _entries(annotation: Any) -> dict[str, Any]:
+def entries_of(annotation: Any) -> dict[str, Any]:
     """Returns the annotations of a `TypedDict`'s entries by their names; nothing for any other type."""
     plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return get_type_hints(plain, include_extras=True) if is_typeddict(plain) else {}

@@ -102,7 +102,7 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
     """Describes a config as the versions of the code would that built an index."""
-    versions = {group: info.description.get(group, {}).get("code_version") for group in fingerprint.SHAPING_GROUPS}
+    versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 

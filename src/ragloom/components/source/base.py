@@ -101,6 +101,10 @@ class Source(BaseReader):
             CannotRead: the bytes are damaged, encrypted, empty, or of another type than the name says.
         """
 
+    def key_location(self, location: str) -> str:
+        """Return the location that stands for one of this source in stage keys: itself, unless its files moved."""
+        return location
+
     def refresh(self, entry: Entry) -> Entry:
         """Return the entry with the present size and time of its file.
 

@@ -99,6 +99,11 @@ class SampleSource(FolderSource):
         for listed in super().entries():
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
+    def key_location(self, location: str) -> str:
+        """Return where the package had this file when the first stage keys were made."""
+        package = self._path.parents[2]
+        return str(package / "sample" / Path(location).relative_to(self._path))
+
     def refresh(self, entry: Entry) -> Entry:
         """Return the entry itself: a time proves nothing here."""
         return entry
