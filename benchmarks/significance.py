@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
-from ragloom.comparison import paired_statistics, significance, student
+from ragloom.comparison import paired_statistics, significance
 from ragloom.comparison.significance import Plan
 from ragloom.components.embedding.hashing_embedding import _Features
 
@@ -149,7 +150,7 @@ def names_a_winner(scores: Numbers, groups: Groups, plan: Plan, seed: int) -> bo
         paired_statistics.paired(significance.differences(scores, chosen), groups),
         paired_statistics.ALPHA / len(chosen),
     )
-    t = student.quantile(1 - min(0.5, 20 * limit) / 2, data.groups - 1)
+    t = stdtrit(data.groups - 1, 1 - min(0.5, 20 * limit) / 2)
     near = np.flatnonzero(np.abs(data.mean) >= t * data.error)
     if not near.size:
         return False

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from ragloom.config.builder_keys import keys_of, needs_of
-from ragloom.config.config import COMPONENTS, locate
+from ragloom.config.builder_lookup import locate
+from ragloom.config.settings import COMPONENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "ragloom"
@@ -120,13 +121,6 @@ def test_help_config_and_wrong_arguments_import_nothing_heavy(arguments: list[st
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.rpartition("HEAVY:")[2] == ""
     assert done.stdout or "must" in done.stderr
-
-
-def test_readme_option_tables_are_those_of_conf() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "option_tables.py"), "--check"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_lock_file_names_no_address() -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from places import UPGRADE
+from places import SAMPLE, UPGRADE
 from programs import run
 from ragloom.assembly import Assembly
 from ragloom.comparison import compare
-from ragloom.comparison.run_loader import distinct, read
+from ragloom.comparison.run_loader import distinct, load_run
 from ragloom.config.config import load
 from ragloom.config.fingerprint import digest
+from ragloom.evaluation.index_sync import index_key
 from ragloom.evaluation.runner import trial_digest
 from upgrade.make_0fa5703 import BASE, MODIFIED, OTHER, SOURCE, SWEEP, prepared
 from weaviate_servers import Address
@@ -117,8 +118,8 @@ def test_run_folder_of_before_and_of_now_are_runs_of_one_config(before: Path) ->
     shutil.copytree(before / "runs", before / "old")
     evaluated(*OTHER)
     evaluated("-m", *SWEEP)
-    old = [read(before / "old" / Path(folder).name) for _, folder in DONE.values()]
-    now = [read(before / folder) for _, folder in DONE.values()]
+    old = [load_run(before / "old" / Path(folder).name) for _, folder in DONE.values()]
+    now = [load_run(before / folder) for _, folder in DONE.values()]
     assert [run.identity for run in old] == [run.identity for run in now]
     assert len({run.identity for run in old}) == len(old)
     runs, notes = distinct([*old, *now])
@@ -168,6 +169,19 @@ def test_recommended_experiment_composes_to_the_run_that_it_was_made_of(before: 
     for group in ("chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm", "prompt"):
         ours, theirs = ({**tree[group], "_target_": None} for tree in (alone.public(), recorded))
         assert ours == theirs
+
+
+def test_sample_is_listed_as_where_it_was() -> None:
+    """It moved within the package: an evaluation of it made before is not made again."""
+    package, sample = SAMPLE.parents[2], SAMPLE
+    lines = ["ragloom:sample"]
+    for file in sorted(file for file in sample.rglob("*") if file.is_file()):
+        id, content = file.relative_to(sample).as_posix(), file.read_bytes()
+        location = str(package / "sample" / id)
+        entry = {"id": id, "location": location, "mtime_ns": None, "offset": 0, "size": len(content)}
+        lines.append(canonical(["Entry", entry, hashlib.sha256(content).hexdigest()]))
+    (config,) = load([])
+    assert index_key(Assembly(config))["listed"] == sha256("\n".join(lines))
 
 
 @pytest.mark.weaviate

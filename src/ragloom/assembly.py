@@ -71,7 +71,8 @@ class Assembly:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What shapes the index, in words: group -> builder, code version and keys."""
-        return {group: self.described(group) for group in fingerprint.SHAPING_GROUPS}
+        groups = [group for group in fingerprint.SHAPING_GROUPS if not self.config.is_neutral(group)]
+        return {group: self.described(group) for group in groups}
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
         """Describes a group's option as a version of its code describes it; None: this release's."""
@@ -248,7 +249,7 @@ class Assembly:
             self.database,
             index_name=self.index_name,
             description=self.description,
-            config=self.config.public(),
+            config=self.config.public() | self.config.project_record(),
             limits=limits,
             progress=progress,
             stop=stop,
@@ -269,6 +270,7 @@ class Assembly:
                 index_name=self.index_name,
                 limits=self._limits(),
                 keeps=self.keeps_vectors,
+                prices=self.prices,
                 progress=progress,
                 stop=stop,
             )

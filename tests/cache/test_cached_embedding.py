@@ -35,7 +35,7 @@ from ragloom.components.embedding.base import Embedding
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
-from ragloom.core.usage import Usage, as_json, collect_usage, saved_dollars
+from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
 KEY = "sk-planted-0123456789-abcdef"
@@ -448,8 +448,8 @@ def test_hits_misses_tokens_and_money_are_counted(tmp_path: Path) -> None:
         "saved_tokens": tokens,
         "saved_usd": pytest.approx(tokens * 0.02 / 1e6),
     }
-    assert saved_dollars(second, {}) is None, "a price that is not known is not zero"
-    assert saved_dollars(Usage(), {}) == 0
+    assert second.saved_usd({}) is None, "a price that is not known is not zero"
+    assert Usage().saved_usd({}) == 0
 
 
 def test_damaged_entries_are_counted_and_paid_again(tmp_path: Path) -> None:

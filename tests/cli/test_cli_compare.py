@@ -7,7 +7,8 @@ import pytest
 
 from comparison.test_comparison import BETTER, EQUAL, scores
 from programs import run
-from ragloom.config.config import COMPONENTS, load
+from ragloom.config.config import load
+from ragloom.config.settings import COMPONENTS
 from run_folders import METRIC, write
 
 

@@ -14,7 +14,7 @@ import ragloom
 from programs import run
 from test_architecture import HEAVY, PROBE
 
-MISSING = "there is nothing of this name"
+MISSING = "does not exist"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ MISSING = "there is nothing of this name"
         ("evaluate", ["dataset=beir", "dataset.path=nowhere"], MISSING),
         ("evaluate", ["-m", "chunking=fixed,paragraph", "source=folder", "source.path=nowhere"], MISSING),
         ("run_query", ["q?", "--ingest", "source=folder", "source.path=nowhere"], MISSING),
-        ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; {MISSING}"),
+        ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; it {MISSING}"),
         ("run_query", ["--file", "."], "--file=. must be a readable file; it is a folder"),
         ("indexes", ["delete", "none"], "must be the name of an index; there is none yet: ingest.py builds one"),
         ("indexes", ["delete", "none", "--yes"], "must be the name of an index; there is none yet"),
@@ -121,6 +121,6 @@ def test_every_message_that_names_a_program_asks_how_it_was_started() -> None:
             f"{path.relative_to(source)}:{node.lineno}: {node.value}"
             for node in ast.walk(tree)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
-            if path.name != "invocation.py" and named.search(node.value)
+            if path.name != "suggested_commands.py" and named.search(node.value)
         ]
     assert wrong == []

@@ -219,7 +219,7 @@ def test_own_hydra_of_the_caller_stays() -> None:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from ragloom.config.hydra_compose import config_dir
+    from ragloom.config.conf_folder import config_dir
 
     with initialize_config_dir(version_base=None, config_dir=str(config_dir())):
         load([])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from places import CASES, ROOT
 from ragloom.assembly import Assembly
 from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Added, Positive, Shapes, code_version, keys_of
-from ragloom.config.config import load, locate
+from ragloom.config.builder_lookup import locate
+from ragloom.config.config import load
 from ragloom.config.fingerprint import describe, difference, digest
 
 

@@ -7,8 +7,9 @@ from llama_index.core.llms.mock import MockLLM
 
 from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom.components.analyzer import multilingual
-from ragloom.config.config import COMPONENTS, build, load
-from ragloom.config.hydra_compose import options
+from ragloom.config.conf_folder import conf_folder
+from ragloom.config.config import build, load
+from ragloom.config.settings import COMPONENTS
 from ragloom.errors import ConfigError, DataError, ServiceError
 
 REQUIRED = {
@@ -34,7 +35,7 @@ REQUIRED = {
     ],
     "llm=openai_compatible": ["llm.model=m", "llm.base_url=http://127.0.0.1:9/v1"],
 }
-CASES = [f"{group}={option}" for group in COMPONENTS for option in options(group)]
+CASES = [f"{group}={option}" for group in COMPONENTS for option in conf_folder().options(group)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -61,7 +62,7 @@ def test_option_composes_and_builds_or_names_the_missing_extra(
         assert "must be a readable file" in str(error) or "folder" in str(error), error
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("experiment", conf_folder().options("experiment"))
 def test_experiment_composes(experiment: str) -> None:
     (config,) = load([f"experiment={experiment}", *REQUIRED.get(f"experiment={experiment}", [])])
     assert config.choices["experiment"] == experiment

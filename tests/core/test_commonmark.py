@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from places import CASES
-from ragloom.core.commonmark import structure
+from ragloom.core.commonmark import parse_structure
 from ragloom.core.outline import Outline
 
-CASES = CASES
 FRAGMENTS = [
     "", "", "text", "more text", "# One", "## Two ##", "#", "#no", "   ### Three", "    # code", "===", "---", "--", "=",
     "***", "_ _ _", "- item", "- # In item", "* ", "-", "+ a", "1. one", "2. two", "10) ten", "  indented", "   three",
@@ -24,7 +23,7 @@ FRAGMENTS = [
 
 
 def headings_of(text: str) -> list[tuple[int, int, int, str]]:
-    found = structure(text.split("\n")).parts
+    found = parse_structure(text.split("\n")).parts
     return [(p.first, p.last, p.level, " ".join(p.title.split())) for p in found if p.kind == "heading"]
 
 
@@ -58,7 +57,7 @@ def with_blanks(lines: list[str]) -> list[str]:
 def test_markdown_structure_is_that_of_an_independent_parser(lines: list[str]) -> None:
     text = "\n".join(lines)
     headings, fences, opaque = reference(text)
-    found = structure(lines).parts
+    found = parse_structure(lines).parts
     assert headings_of(text) == headings
     assert [part.first for part in found if part.kind == "code"] == fences
     if ">>" not in text:  # markdown-it-py ends a nested quote's paragraph at an indented line; CommonMark does not
@@ -170,4 +169,4 @@ def test_markdown_blocks_cover_all_that_is_not_blank_in_order(lines: list[str]) 
 
 def test_markdown_of_many_nested_marks_is_read_in_time() -> None:
     for line in (">" * 20_000, "- " * 20_000 + "x", "* " * 20_000 + "x", "1. " * 20_000, "<a" + " b=1" * 20_000):
-        assert structure([line, "", "# A"]).parts[-1].title == "A"
+        assert parse_structure([line, "", "# A"]).parts[-1].title == "A"

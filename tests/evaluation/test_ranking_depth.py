@@ -20,7 +20,8 @@ from ragloom.cache.stages import Stages
 from ragloom.components.retriever import deeper_ranks
 from ragloom.config.config import Config, load
 from ragloom.core.records import sha256
-from ragloom.evaluation.runner import Trial, Watch
+from ragloom.evaluation.callbacks import EvaluationCallbacks
+from ragloom.evaluation.runner import Trial
 
 pytest_plugins = ["store_places"]
 
@@ -104,7 +105,9 @@ def own(folder: Path, shared: Any) -> list[str]:
 def measured(config: Config, names: list[str], stages: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluates; returns question -> metric -> score, and question -> ids of the ranking."""
     metrics = {**config.tree["metrics"], "spans": names, "documents": names}
-    with Trial(Config({**config.tree, "metrics": metrics}, config.choices), Stages(stages), Watch()) as trial:
+    with Trial(
+        Config({**config.tree, "metrics": metrics}, config.choices), Stages(stages), EvaluationCallbacks()
+    ) as trial:
         trial.assembly.__dict__["llm"] = RankingLLM()
         report = trial.run()
     assert report.errors == []

@@ -22,7 +22,7 @@ from ragloom.config.labels import label_of, varying
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.evaluation.runner import Trial
-from ragloom.evaluation.sweep_log import Trials, sweep_digest
+from ragloom.evaluation.sweep_log import SweepLog, sweep_digest
 from ragloom.query.engine import CitedQueryEngine
 
 pytestmark = pytest.mark.slow
@@ -204,7 +204,7 @@ def test_labels_name_what_differs_and_nothing_else() -> None:
 
 
 def test_ledger_keeps_what_it_knows_of_a_trial_when_its_sweep_is_entered_again(tmp_path: Path) -> None:
-    ledger, sweep = Trials(tmp_path), sweep_digest(["b", "a"])
+    ledger, sweep = SweepLog(tmp_path), sweep_digest(["b", "a"])
     assert sweep == sweep_digest(["a", "b"])
     ledger.enter(sweep, [("a", "first"), ("b", "second")])
     ledger.begin(sweep, "a", "first")
@@ -251,10 +251,10 @@ def test_indexes_made_of_kept_chunks_are_those_made_of_documents(place: Path) ->
 def test_what_stops_the_look_for_shared_problems_stops_no_trial(
     error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_before(*arguments: Any) -> Any:
+    def cache_chunks(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("ragloom.evaluation.preflight.cut_before", cut_before)
+    monkeypatch.setattr("ragloom.evaluation.preflight.cache_chunks", cache_chunks)
     shown = evaluated(place, "-m", "chunking=fixed,paragraph")
     assert [item["state"] for item in shown["trials"]] == ["done", "done"]
 

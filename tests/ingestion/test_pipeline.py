@@ -18,7 +18,7 @@ from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
 from ragloom.errors import ConfigError, DataError
-from ragloom.evaluation.chunk_cache import cut_before
+from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestSummary, State, batches
 from ragloom.ingestion.document_diff import Ledger
 from store_tools import contents
@@ -543,7 +543,7 @@ def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
     corpus.write("long.txt", f"{KO} {EN} " * 40)
     monkeypatch.setattr(file_backed_text, "LONG", 1000)
     made = corpus.assembly()
-    kept, unit = cut_before(made, Stages(tmp_path / "stages"))
+    kept, unit = cache_chunks(made, Stages(tmp_path / "stages"))
     assert unit.counts.made == 2
     assert counts(made.ingest(cuts=kept)) == (3, 0, 0, 0)
     kept.close()

@@ -14,25 +14,25 @@ from hypothesis import strategies as st
 from llama_index.core.schema import Document
 
 from chunkers import FORMATS, OPTIONS, TEXTS, LetterEmbedding, chunkers, document
-from components.source.test_source import folder
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import Source
 from ragloom.core import file_backed_text
-from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
-from ragloom.process_pool.parent_callbacks import answering
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.parent_callbacks import callback_handler
+from ragloom.process_pool.task_queue import PoolLimits
+from source_tools import folder
 from told_source import ToldSource
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 CHUNKERS = chunkers()
 
 
-def bounds(processes: int, **changed: Any) -> Bounds:
+def bounds(processes: int, **changed: Any) -> PoolLimits:
     values = {"seconds": 30, "seconds_per_mb": 0, "megabytes": 300, "items": 16, "in_flight_mb": 64}
-    return Bounds(processes=processes, **(values | changed))
+    return PoolLimits(processes=processes, **(values | changed))
 
 
 def jobs(source: Source) -> list[Job]:
@@ -45,7 +45,7 @@ def run(source: Source, chunking: SpanParser, processes: int, **changed: Any) ->
 
 
 def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> Cut:
-    with answering(answers_of(getattr(chunking, "embedding", None))):
+    with callback_handler(answers_of(getattr(chunking, "embedding", None))):
         found = Reading(ToldSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
     assert isinstance(found, Cut)
     return found
@@ -77,7 +77,7 @@ def test_a_long_text_stays_behind_in_a_file_and_gives_the_same_chunks(
         patch.setattr(file_backed_text, "LONG", 0)
         sent = pickle.dumps(read(made, chunking, folder), protocol=5)
     crossed: Cut = pickle.loads(sent)
-    assert isinstance(crossed.text, SpooledText)
+    assert isinstance(crossed.text, FileBackedText)
     assert crossed.text.read() == made.text
     assert crossed.text_hash == sha256(made.text)
     assert list(crossed.chunks()) == list(chunking.chunks(made))
@@ -153,7 +153,7 @@ def test_what_is_stored_already_is_neither_cut_nor_sent(files: Path) -> None:
     assert reading(Job(entry, bytes_hash=notes.bytes_hash)) == Same(notes.bytes_hash)
     assert isinstance(reading(Job(entry, bytes_hash="other", content_hash="other")), Cut)
     (files / "notes.txt").write_bytes(("한글 문서입니다. " * 30).encode("cp949") + b"\r\n")
-    entry = source.refreshed(entry)
+    entry = source.refresh(entry)
     other = reading(Job(entry, notes.bytes_hash, document_hash(notes.text + "\n", notes.metadata)))
     assert isinstance(other, Same)  # other bytes, and the text that is stored
     assert other.bytes_hash != notes.bytes_hash

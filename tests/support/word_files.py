@@ -1,6 +1,7 @@
 """Pieces of WordprocessingML for the tests of Word documents."""
 
-from ragloom.components.source.readers.file_types import Parsed, parsed
+from ragloom.components.source.readers.file_types import parse_file
+from ragloom.components.source.readers.reader_interface import ParsedFile
 from source_files import docx_bytes
 
 
@@ -50,8 +51,8 @@ def instance(id: int, of: int, **starts: int) -> str:
     return f'<w:num w:numId="{id}"><w:abstractNumId w:val="{of}"/>{overrides}</w:num>'
 
 
-def read(body: str, *, styles: str = "", numbering: str = "", footnotes: str = "") -> Parsed:
-    return parsed("a.docx", docx_bytes(body, styles=styles, numbering=numbering, footnotes=footnotes))
+def read(body: str, *, styles: str = "", numbering: str = "", footnotes: str = "") -> ParsedFile:
+    return parse_file("a.docx", docx_bytes(body, styles=styles, numbering=numbering, footnotes=footnotes))
 
 
 def shown(body: str, *, styles: str = "", numbering: str = "", footnotes: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Functions that the tests of workers run in processes: by the item they sleep, die, leak, ask, raise or return."""
+"""Functions for worker processes in tests: they sleep, die, leak, call the parent, raise or return, as the item says."""
 
 from __future__ import annotations
 
@@ -12,20 +12,37 @@ import time
 from typing import Any
 
 from ragloom.errors import DataError
-from ragloom.process_pool.parent_callbacks import ask
+from ragloom.process_pool.parent_callbacks import call_parent
 
 PREPARED: list[int] = []
 """Process ids that `prepare` ran in."""
-KEPT: list[bytes] = []
+RETAINED: list[bytes] = []
+RECEIVED: list[int] = []
+"""Sizes of the `Counted` values that this process unpickled."""
 
 
 class Panic(BaseException):
-    """Stands for pyo3's PanicException, which is no Exception either."""
+    """Fake of pyo3's PanicException, which is no Exception either."""
 
 
 class Unportable(Exception):
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
+
+
+class Counted:
+    """A value that records its size where it is unpickled."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _counted, (self.content,)
+
+
+def _counted(content: bytes) -> Counted:
+    RECEIVED.append(len(content))
+    return Counted(content)
 
 
 def prepare() -> None:
@@ -41,7 +58,7 @@ def sleep_long() -> None:
 
 
 def act(item: Any) -> Any:
-    """Does what the item's name says; returns other items as they are."""
+    """Do what the item's name says; return other items unchanged."""
     action = ACTIONS.get(item) if isinstance(item, str) else None
     if isinstance(item, tuple):
         return PARAMETRIC[item[0]](*item[1:])
@@ -57,18 +74,18 @@ def _raise(error: BaseException) -> None:
 
 
 def _grow() -> None:
-    kept = []
+    blocks = []
     while True:
-        kept.append(b"1" * 20_000_000)
+        blocks.append(b"1" * 20_000_000)
 
 
-def _keep() -> int:
-    KEPT.append(b"1" * 60_000_000)
-    return len(KEPT)
+def _retain() -> int:
+    RETAINED.append(b"1" * 60_000_000)
+    return len(RETAINED)
 
 
 def _die_soon() -> str:
-    """Returns, and takes the process down while the next items are worked on."""
+    """Return, and kill the process while it processes the next items."""
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
     return "returned"
 
@@ -86,7 +103,7 @@ ACTIONS: dict[str, Any] = {
     "sys.exit": lambda: sys.exit(3),
     "allocate": lambda: len(bytearray(3_000_000_000)),
     "grow": _grow,
-    "keep": _keep,
+    "retain": _retain,
     "recurse": lambda: (lambda again: again(again))(lambda again: again(again)),
     "bug": _bug,
     "panic": lambda: _raise(Panic("index out\nof bounds")),
@@ -100,5 +117,6 @@ ACTIONS: dict[str, Any] = {
 PARAMETRIC: dict[str, Any] = {
     "large": lambda size: "x" * size,
     "sleep": lambda seconds, value: (time.sleep(seconds), value)[1],
-    "ask": ask,
+    "counted": lambda size: Counted(bytes(size)),
+    "call parent": call_parent,
 }

@@ -11,6 +11,7 @@ VERBS = {
     "query": "ask a question and get a cited answer",
     "compare": "say which of several evaluated configs is better, what is not settled, and which one to ship",
     "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",
+    "init": "write a project file, ragloom.yaml: what is the same in every command",
     "cache": "show, verify and prune the embedding cache",
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.cli.project import add_config_flags, config_of
 from ragloom.cli.tables import Column, print_fitted
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as cache.path=FOLDER")
         sub.add_argument("--json", action="store_true", help="print JSON")
-        sub.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+        add_config_flags(sub)
         if verb == "prune":
             sub.add_argument(
                 "--max-gb", type=_amount, metavar="GB", help="leave at most as much, least used goes first"
@@ -64,9 +65,7 @@ def _run(argv: list[str]) -> int:
         return options
 
     options = parsed(parse, argv)
-    from ragloom.config.config import load
-
-    (config,) = load([*options.overrides, *further], extra_dir=options.config_dir)
+    config = config_of(options, [*options.overrides, *further])
     if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):
         raise ConfigError("prune: --max-gb, --unused-days or --model must say what to remove; --max-gb 0 removes all")
     from ragloom.cache.embeddings.embedding_cache import VectorCache

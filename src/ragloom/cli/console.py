@@ -122,6 +122,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
 
 
+def price_text(usd: float | None) -> str:
+    """Format a cost in US dollars; None is an unknown price."""
+    return "unknown price" if usd is None else f"${usd:.6f}"
+
+
 @contextlib.contextmanager
 def silenced_stdout() -> Iterator[None]:
     """Sends what libraries print to standard output to standard error, so that `--json` prints one object only."""

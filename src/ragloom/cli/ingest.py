@@ -8,9 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import FAILED, INTERRUPTED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
+from ragloom.cli.console import (
+    FAILED,
+    INTERRUPTED,
+    LISTED_FAILURES,
+    OK,
+    console,
+    guarded,
+    price_text,
+    print_json,
+    silenced_stdout,
+)
 from ragloom.cli.interrupt_handling import stopping
-from ragloom.cli.render_dry_run import estimate_json, print_estimate
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
@@ -42,17 +51,18 @@ def _task(config: Any) -> int:
     stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
+        from ragloom.cli.render_dry_run import print_estimate
 
         with Assembly(config) as assembly, stopping() as stop:
             with events(stream) if as_json else shown_progress(assembly) as progress:
                 estimate = assembly.rehearse(progress, stop) if dry else None
                 summary = assembly.ingest(progress, stop) if estimate is None else estimate.summary
-            shown = summary_json(summary, assembly) if estimate is None else estimate_json(estimate, assembly)
+            shown = summary_json(summary, assembly) if estimate is None else estimate.as_json()
             path = _kept(shown, config) if estimate is None else None
     if as_json:
         print_json({"event": "summary", **shown})
     elif estimate is not None:
-        print_estimate(console(), estimate, assembly)
+        print_estimate(console(), estimate)
     else:
         print_summary(console(), summary, assembly)
         console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
@@ -95,7 +105,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
     shown["fingerprint"] = assembly.fingerprint
     shown["config"] = assembly.config.choices
     shown["usage"] = as_json(summary.usage, assembly.prices)
-    return shown
+    return shown | assembly.config.project_record()
 
 
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
@@ -108,7 +118,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
 
     table = Table.grid(padding=(0, 2))
     usage = as_json(summary.usage, assembly.prices)
-    cost = "unknown price" if usage["cost_usd"] is None else f"${usage['cost_usd']:.6f}"
+    cost = price_text(usage["cost_usd"])
     rows = {
         "index": escape(summary.index),
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
@@ -177,9 +187,8 @@ def _cache_row(looked_up: dict[str, Any], assembly: Assembly) -> str:
     if getattr(assembly.embedding, "cache", None) is None:
         used = assembly.config.tree["cache"]["enabled"]
         return "not used: this embedding is cheap" if used else "not used: cache.enabled=false"
-    saved = looked_up["saved_usd"]
     text = f"{looked_up['hits']} hits, {looked_up['misses']} misses, "
-    text += f"{looked_up['saved_tokens']} tokens saved" + (", unknown price" if saved is None else f", ${saved:.6f}")
+    text += f"{looked_up['saved_tokens']} tokens saved, {price_text(looked_up['saved_usd'])}"
     if looked_up["damaged"]:
         text += f"; {looked_up['damaged']} of the misses were damaged: {program('cache')} verify says more"
     if looked_up["unavailable"]:

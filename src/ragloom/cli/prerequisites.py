@@ -42,13 +42,14 @@ def demand_file(flag: str, path: str | None) -> None:
         DataError: names the flag.
     """
     if path is not None and not Path(path).is_file():
-        what = "it is a folder" if Path(path).is_dir() else "there is nothing of this name"
+        what = "it is a folder" if Path(path).is_dir() else "it does not exist"
         raise DataError(f"{flag}={redact(path)} must be a readable file; {what}")
 
 
 def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[str]:
     dataset, read = config.choices.get("dataset"), list(_READ[verb])
-    chosen = any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
+    in_file = config.project is not None and "source" in config.project.options
+    chosen = in_file or any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
     if verb == "evaluate" and config.choices.get("source") == "sample" != dataset and not chosen:
         yield (
             f"source: dataset={dataset} brings no documents, and source=sample is only the default; choose "
@@ -63,12 +64,12 @@ def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[s
     for path, group in paths.items():
         if not _exists(path):
             yield (
-                f"{group}: {group}.path={path!r} must be an existing file or folder; there is nothing of this name"
+                f"{group}: {group}.path={path!r} must be an existing file or folder; it does not exist"
                 f"{_from_here(path)}"
             )
     for group, key, value in _files(config):
         if not _exists(value):
-            yield f"{group}: {group}.{key}={value!r} must exist; there is nothing of this name"
+            yield f"{group}: {group}.{key}={value!r} must exist; it does not exist"
 
 
 def _files(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
 from ragloom.cli.prerequisites import demand_file, demand_ready
+from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
-from ragloom.core.text_normalization import is_whole
+from ragloom.core.text_normalization import has_whole_characters
 from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.components.vector_store.protocols import Index
-    from ragloom.query.engine import CitedQueryEngine, Result
+    from ragloom.query.engine import CitedQueryEngine
+    from ragloom.query.query_result import QueryResult
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
@@ -48,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--stream", action="store_true", help="print the answer as it is written")
     made.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
     made.add_argument("--ingest", action="store_true", help="bring the index in step with its source first")
-    made.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+    add_config_flags(made)
     return made
 
 
@@ -60,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config.config import load
-
-    (config,) = load(overrides, extra_dir=options.config_dir)
+    config = config_of(options, overrides)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
     if options.stream and as_json:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
@@ -128,11 +128,12 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.config.hydra_compose import groups
+    from ragloom.config.conf_folder import conf_folder
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
-    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+    known = {*conf_folder().groups(), "output", "cache", "extensions"}
+    if match and not re.search(r"\s", question) and match[1] in known:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
@@ -141,7 +142,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         question = _from_standard_input()
     if not question.strip():
         raise ConfigError("the question must not be empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
     return question.strip(), overrides
 
@@ -169,7 +170,7 @@ def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace)
     from ragloom.cli.outdated_index_notice import renewal
     from ragloom.components.vector_store.protocols import IndexMissing
 
-    arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
+    arguments = config_arguments(options, overrides)
     try:
         index = assembly.open(or_older=True)
     except IndexMissing as error:
@@ -220,48 +221,25 @@ def _question(line: bytes, number: int) -> str:
         raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"line {number}: question must be text and not empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair")
     return question.strip()
 
 
-def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
+def to_json(result: QueryResult, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
     from ragloom.config.fingerprint import digest
-    from ragloom.core.nodes import to_chunk
     from ragloom.core.usage import as_json
 
-    chunks = []
-    for rank, node in enumerate(result.nodes, start=1):
-        chunk = to_chunk(node.node)
-        found_rank, found = result.found.get(chunk.id, (None, None))
-        chunks.append(
-            {
-                "rank": rank,
-                "chunk": chunk.id,
-                "document": chunk.document,
-                "start": chunk.start,
-                "end": chunk.end,
-                "score": node.score,
-                "text": chunk.text,
-                "metadata": chunk.metadata,
-                "dense_rank": getattr(found, "dense_rank", None),
-                "dense_score": getattr(found, "dense_score", None),
-                "bm25_rank": getattr(found, "bm25_rank", None),
-                "bm25_score": getattr(found, "bm25_score", None),
-                "retriever_rank": found_rank,
-                "supplied": chunk.id in result.supplied,
-            }
-        )
     return {
         "question": result.question,
         "answer": result.answer,
         "reasoning": result.reasoning,
         "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
-        "chunks": chunks,
+        "chunks": result.rows(),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
         "usage": as_json(result.usage, assembly.prices),
         "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.records import Chunk, Citation
-    from ragloom.query.engine import Result
+    from ragloom.query.query_result import QueryResult
 
 _EXCERPT = 70
 
 
-def print_result(console: Console, result: Result, index: Index, *, explain: bool, streamed: bool) -> None:
+def print_result(console: Console, result: QueryResult, index: Index, *, explain: bool, streamed: bool) -> None:
     """Prints a result; what was streamed is not repeated."""
     chunks = [to_chunk(node.node) for node in result.nodes]
     if result.answer is not None and not streamed:
@@ -60,7 +60,7 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
         console.print(f"  {number} {where} [red]NOT VERIFIED[/]: the answer gives no quote for it")
 
 
-def _found_columns(result: Result, chunks: list[Chunk]) -> list[Column]:
+def _found_columns(result: QueryResult, chunks: list[Chunk]) -> list[Column]:
     found = [result.found.get(chunk.id, (None, None)) for chunk in chunks]
     return [
         Column("rank", [str(rank) for rank in range(1, len(chunks) + 1)], number=True),

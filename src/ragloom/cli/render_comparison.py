@@ -46,9 +46,9 @@ def _columns(found: Comparison) -> Iterator[Column]:
     differing = axes(found.runs) or {"config": found.labels}
     for group, texts in differing.items():
         yield Column(group, [texts[row] for row in order])
-    yield Column(found.sheet.metric, [number(standings[row].mean) for row in order], number=True)
-    if any(found.sheet.failed):
-        yield Column("failed", [str(found.sheet.failed[row]) for row in order], number=True)
+    yield Column(found.table.metric, [number(standings[row].mean) for row in order], number=True)
+    if any(found.table.failed):
+        yield Column("failed", [str(found.table.failed[row]) for row in order], number=True)
     yield Column("loss at most", [number(max(standings[row].most, 0.0)) for row in order], number=True, rank=1)
     if len({each.cost for each in standings}) > 1:
         unit = "cost $" if choice.cost_of.startswith("US dollars") else "tokens"

@@ -1,76 +1,28 @@
-"""Shows a dry run: what an ingest would do and cost. Nothing is kept of it."""
+"""Terminal output of a dry run: what an ingest would do and cost."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ragloom.cli.console import price_text
 from ragloom.core.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ragloom.assembly import Assembly
     from ragloom.ingestion.counting_embedding import Asked
     from ragloom.ingestion.dry_run import Estimate
 
 _MOST_LISTED = 20
 
 
-def estimate_json(estimate: Estimate, assembly: Assembly) -> dict[str, Any]:
-    """Shows an estimate as the one object that programs read."""
-    summary = estimate.summary
-    price = _price(assembly)
-    return {
-        "dry_run": True,
-        "index": summary.index,
-        "documents": {
-            "added": summary.added,
-            "changed": summary.changed,
-            "unchanged": summary.unchanged,
-            "moved": summary.moved,
-            "deleted": summary.deleted,
-            "unreadable": summary.unreadable_count,
-            "skipped": summary.skipped_count,
-            "warnings": summary.warnings_count,
-            "in_index": summary.documents,
-        },
-        "unreadable": [asdict(item) for item in summary.unreadable],
-        "skipped": [asdict(item) for item in summary.skipped],
-        "warnings": [asdict(item) for item in summary.warnings],
-        "kept": summary.kept,
-        "stopped": summary.stopped,
-        "chunks": {"new": estimate.new_chunks, "in_index": summary.chunks, "estimated": basis(estimate) is not None},
-        "basis": basis(estimate),
-        "embedding": _asked_json(estimate.chunks, price),
-        "sentences": _asked_json(estimate.sentences, price),
-        "tokens": estimate.tokens,
-        "requests": estimate.requests,
-        "paid": getattr(assembly.embedding, "paid", False),
-        "cost_usd": _dollars(estimate.tokens, price),
-        "seconds_at_limits": estimate.seconds,
-        "index_bytes": estimate.index_bytes,
-        "over_budget": estimate.over_budget,
-    }
-
-
-def basis(estimate: Estimate) -> str | None:
-    """Says on what numbers of chunks rest that are no counts; None where they are counts."""
-    if not estimate.guessed:
-        return None
-    return (
-        f"of the texts whose vectors decide where documents are cut, {estimate.sentences.texts} are not cached: those "
-        f"documents were cut by which words their sentences share"
-    )
-
-
-def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> None:
+def print_estimate(screen: Console, estimate: Estimate) -> None:
     """Prints what an ingest would do and cost, and the first twenty unreadable files and warnings."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
-    for name, text in _rows(estimate, assembly).items():
+    for name, text in _rows(estimate).items():
         table.add_row(f"[bold]{name}[/]", escape(text))
     screen.print(table)
     summary = estimate.summary
@@ -83,7 +35,7 @@ def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> N
         if count > _MOST_LISTED:
             screen.print(f"... and {count - _MOST_LISTED} more")
     for title, why in (
-        ("the chunks are an estimate", basis(estimate)),
+        ("the chunks are an estimate", estimate.basis),
         ("nothing would be deleted", summary.kept),
         ("it would stop", estimate.over_budget),
         ("not everything was read", summary.stopped),
@@ -93,9 +45,8 @@ def print_estimate(screen: Console, estimate: Estimate, assembly: Assembly) -> N
     screen.print("a dry run: nothing was called, and nothing was written")
 
 
-def _rows(estimate: Estimate, assembly: Assembly) -> dict[str, str]:
+def _rows(estimate: Estimate) -> dict[str, str]:
     summary, about = estimate.summary, "about " if estimate.guessed else ""
-    price, paid = _price(assembly), getattr(assembly.embedding, "paid", False)
     rows = {
         "index": summary.index,
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
@@ -104,14 +55,14 @@ def _rows(estimate: Estimate, assembly: Assembly) -> dict[str, str]:
         "skipped": str(summary.skipped_count),
         "warnings": str(summary.warnings_count),
         "chunks": f"{about}{summary.chunks} ({about}{estimate.new_chunks} new)",
-        "to embed": about + _asked(estimate.chunks, price, paid=paid),
+        "to embed": about + _requests(estimate, estimate.chunks),
     }
     if estimate.sentences != type(estimate.sentences)():
-        rows["sentences"] = f"{_asked(estimate.sentences, price, paid=paid)}, for cutting"
+        rows["sentences"] = f"{_requests(estimate, estimate.sentences)}, for cutting"
     hits = estimate.chunks.hits + estimate.sentences.hits
     rows["cache"] = f"{about}{hits} hits, {estimate.chunks.hit_tokens + estimate.sentences.hit_tokens} tokens saved"
-    if paid:
-        rows["cost"] = about + _cost(estimate.tokens, price)
+    if estimate.model is not None:
+        rows["cost"] = about + _cost(estimate, estimate.tokens)
         rows["time"] = (
             "no limits per minute are set: as fast as the server answers"
             if estimate.seconds is None
@@ -121,27 +72,12 @@ def _rows(estimate: Estimate, assembly: Assembly) -> dict[str, str]:
     return rows
 
 
-def _asked(asked: Asked, price: float | None, *, paid: bool) -> str:
-    text = f"{asked.texts} texts, {asked.tokens} tokens"
-    return f"{text}, {asked.requests} requests, {_cost(asked.tokens, price)}" if paid else text
+def _requests(estimate: Estimate, requests: Asked) -> str:
+    text = f"{requests.texts} texts, {requests.tokens} tokens"
+    return (
+        text if estimate.model is None else f"{text}, {requests.requests} requests, {_cost(estimate, requests.tokens)}"
+    )
 
 
-def _asked_json(asked: Asked, price: float | None) -> dict[str, Any]:
-    return {**asdict(asked), "cost_usd": _dollars(asked.tokens, price)}
-
-
-def _price(assembly: Assembly) -> float | None:
-    """US dollars per million tokens of the embedding; None = not known."""
-    if not getattr(assembly.embedding, "paid", False):
-        return 0.0
-    price = assembly.prices.get(assembly.embedding.model_name)
-    return None if price is None else float(price["input"])
-
-
-def _dollars(tokens: int, price: float | None) -> float | None:
-    return None if price is None else tokens * price / 1_000_000
-
-
-def _cost(tokens: int, price: float | None) -> str:
-    dollars = _dollars(tokens, price)
-    return "unknown price" if dollars is None else f"${dollars:.6f}"
+def _cost(estimate: Estimate, tokens: int) -> str:
+    return price_text(estimate.usd(tokens))

@@ -1,22 +1,25 @@
-"""Shows an evaluation: how far it is on a terminal, and what it measured as a table."""
+"""Terminal output of an evaluation: progress, and a table of what it measured."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import console
+from ragloom.cli.console import console, price_text, report
 from ragloom.cli.progress import shown_progress
 from ragloom.core.redaction import redact
-from ragloom.evaluation.runner import Report, Watch
+from ragloom.errors import RagloomError
+from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ragloom.assembly import Assembly
     from ragloom.cache.stages import Unit
-    from ragloom.evaluation.query_executor import Told
+    from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 
 _MOST_LISTED = 20
@@ -24,19 +27,23 @@ BELOW = " (deep)"
 """Marks a metric in a table that looks below what the reranker ordered."""
 
 
-class TerminalWatch(Watch):
-    """Shows how far a trial is: bars on a terminal, lines on standard error."""
+class TerminalCallbacks(EvaluationCallbacks):
+    """Progress bars and lines on standard error.
 
-    def __init__(self, screen: Console) -> None:
-        self._screen = screen
+    Args:
+        explain: whether to print why each stage of a finished trial was a cache hit or miss.
+    """
+
+    def __init__(self, *, explain: bool = False) -> None:
+        self._explain = explain
 
     def ingesting(self, assembly: Assembly) -> AbstractContextManager[Progress | None]:
-        """Shows an ingest's progress."""
+        """Show the progress of an ingest."""
         return shown_progress(assembly)
 
     @contextmanager
-    def asking(self, what: str) -> Iterator[Told]:
-        """Shows how many questions are done."""
+    def querying(self, stage: str) -> Iterator[QueryProgress]:
+        """Show how many queries are done."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (
@@ -46,54 +53,72 @@ class TerminalWatch(Watch):
             TextColumn("{task.fields[failed]}"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self._screen, transient=True, disable=not self._screen.is_terminal) as bars:
-            task = bars.add_task(what, total=None, failed="")
+        screen = console(stderr=True)
+        with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
+            task = bars.add_task(stage, total=None, failed="")
 
-            def told(done: int, total: int, failed: int) -> None:
+            def update(done: int, total: int, failed: int) -> None:
                 bars.update(task, completed=done, total=total, failed=f"{failed} failed" if failed else "")
 
-            yield told
+            yield update
 
     def note(self, text: str) -> None:
-        """Shows a line."""
-        if self._screen.is_terminal:
-            self._screen.print(redact(text), markup=False)
+        """Show a line on a terminal."""
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            screen.print(redact(text), markup=False)
+
+    def shared_problem(self, text: str) -> None:
+        """Show a problem of all trials."""
+        console(stderr=True).print(f"all trials: {redact(text)}", markup=False, soft_wrap=True)
+
+    def trial_started(self, label: str) -> None:
+        """Show the label of a trial on a terminal."""
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            screen.print(f"[bold]{label}[/]")
+
+    def trial_done(self, label: str, result: EvaluationResult) -> None:
+        """Show the cache hits and misses of a trial, if asked to."""
+        for unit in result.stages if self._explain else ():
+            console(stderr=True).print(f"{label}: {unit.explained}", markup=False, soft_wrap=True)
+
+    def trial_failed(self, label: str, error: Exception) -> None:
+        """Show an error; an unexpected one with its traceback."""
+        if isinstance(error, RagloomError):
+            report(error)
+        else:
+            sys.stderr.write(redact("".join(traceback.format_exception(error))))
 
 
-@contextmanager
-def watching() -> Iterator[Watch]:
-    """Yields what a trial tells how far it is."""
-    yield TerminalWatch(console(stderr=True))
-
-
-def print_report(screen: Console, report: Report, *, explain: bool) -> None:
+def print_result(screen: Console, result: EvaluationResult, *, explain: bool) -> None:
     """Prints what a run measured, and every question that failed (the first twenty)."""
     from rich.markup import escape
     from rich.table import Table
 
-    counts, cost = report.metrics["counts"], report.metrics["cost"]
+    counts, cost = result.metrics["counts"], result.metrics["cost"]
     table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]run[/]", escape(report.run))
-    for name, value in scores(report.metrics).items():
+    table.add_row("[bold]run[/]", escape(result.run))
+    for name, value in scores(result.metrics).items():
         table.add_row(f"[bold]{escape(name)}[/]", value)
     table.add_row("[bold]questions[/]", _counted(counts))
     table.add_row("[bold]cost[/]", _cost(cost))
-    if report.metrics["verdicts"]:
+    if result.metrics["verdicts"]:
         table.add_row("[bold]judging[/]", _judging(cost))
-    for each in _passes(report):
+    for each in _passes(result):
         table.add_row("[bold]latency[/]", _latency(each))
-    table.add_row("[bold]stages[/]", ", ".join(_stage(unit) for unit in report.stages) or "none kept")
-    table.add_row("[bold]kept as[/]", escape(str(report.folder)))
+    table.add_row("[bold]stages[/]", ", ".join(_stage(unit) for unit in result.stages) or "none kept")
+    table.add_row("[bold]kept as[/]", escape(str(result.folder)))
     screen.print(table, soft_wrap=True)
     if explain:
-        for unit in report.stages:
+        for unit in result.stages:
             screen.print(escape(unit.explained), soft_wrap=True)
-    for problem in report.problems:
+    for problem in result.problems:
         screen.print(f"[yellow]dataset:[/] {escape(redact(problem))}")
-    for query, error in report.errors[:_MOST_LISTED]:
+    for query, error in result.errors[:_MOST_LISTED]:
         screen.print(f"[red]failed, scored as zero:[/] {escape(redact(f'{query}: {error}'))}")
-    if len(report.errors) > _MOST_LISTED:
-        screen.print(f"... and {len(report.errors) - _MOST_LISTED} more; queries.jsonl has them all")
+    if len(result.errors) > _MOST_LISTED:
+        screen.print(f"... and {len(result.errors) - _MOST_LISTED} more; queries.jsonl has them all")
 
 
 def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]:
@@ -125,22 +150,18 @@ def _counted(counts: dict[str, Any]) -> str:
 
 def _cost(cost: dict[str, Any]) -> str:
     tokens = cost["embedding_tokens"] + cost["llm_input_tokens"] + cost["llm_output_tokens"]
-    return f"{_price(cost['usd'])}, {tokens} tokens for all questions"
+    return f"{price_text(cost['usd'])}, {tokens} tokens for all questions"
 
 
 def _judging(cost: dict[str, Any]) -> str:
     tokens = cost["judge_input_tokens"] + cost["judge_output_tokens"]
-    return f"{_price(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
+    return f"{price_text(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
 
 
-def _price(usd: float | None) -> str:
-    return "unknown price" if usd is None else f"${usd:.6f}"
-
-
-def _passes(report: Report) -> list[dict[str, Any]]:
-    if report.latency is None:
+def _passes(result: EvaluationResult) -> list[dict[str, Any]]:
+    if result.latency is None:
         return []
-    return [report.latency, *report.latency["further"]]
+    return [result.latency, *result.latency["further"]]
 
 
 def _latency(measured: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-_TARGET = "_target_"
+from ragloom.config.builder_keys import TARGET
+
 NAME = "recommended"
 """The option's name: experiment=recommended."""
 
@@ -19,7 +20,7 @@ def experiment_yaml(
     groups: Sequence[str],
     why: Sequence[str],
 ) -> str:
-    """Writes the yaml of an experiment: the options of `groups`, and their keys that are not the options' own values.
+    """Write the yaml of an experiment: the options of `groups`, and their keys that are not the options' own values.
 
     Args:
         choices: group -> option, of the run.
@@ -35,7 +36,7 @@ def experiment_yaml(
         changed = {
             key: value
             for key, value in tree[group].items()
-            if key != _TARGET and (key not in defaults[group] or defaults[group][key] != value)
+            if key != TARGET and (key not in defaults[group] or defaults[group][key] != value)
         }
         if changed:
             chosen[group] = changed

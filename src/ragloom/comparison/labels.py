@@ -1,4 +1,4 @@
-"""Short names for configs: what they differ in. Knows config trees, no option."""
+"""Short labels for runs: the options and keys in which they differ."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ragloom.comparison.run_loader import Run
+from ragloom.comparison.run_loader import EvaluatedRun
+from ragloom.config.builder_keys import ADDED_GROUPS, TARGET
 from ragloom.errors import ConfigError, nearest
 
-_TARGET = "_target_"
 _ORDER = ("dataset", "source", "chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm")
 """In which groups are named: as the pipeline runs; others follow in the order of the config."""
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def labels(runs: Sequence[EvaluatedRun]) -> list[str]:
     """Names each run by the options and keys in which the runs differ: `fixed chunk_size=200 + mmr`.
 
     A key counts where two runs that chose the same option differ in it. Where that tells two runs not apart, their
@@ -29,16 +29,16 @@ def labels(runs: Sequence[Run]) -> list[str]:
     return made
 
 
-def axes(runs: Sequence[Run]) -> dict[str, list[str]]:
+def axes(runs: Sequence[EvaluatedRun]) -> dict[str, list[str]]:
     """Return group -> what each run chose in it, for the groups in which runs differ; `[k]` texts each."""
     groups = dict.fromkeys((*_ORDER, *(group for run in runs for group in run.config)))
     parts = {group: _parts(runs, group) for group in groups if any(_is_option(run, group) for run in runs)}
     return {group: texts for group, texts in parts.items() if any(texts)}
 
 
-def _parts(runs: Sequence[Run], group: str) -> list[str]:
+def _parts(runs: Sequence[EvaluatedRun], group: str) -> list[str]:
     """Says what each run chose in a group, as far as the runs differ in it."""
-    options = [str(run.choices.get(group, "-")) for run in runs]
+    options = [str(run.choices.get(group, ADDED_GROUPS.get(group, "-"))) for run in runs]
     differs = len(set(options)) > 1
     texts = []
     for run, option in zip(runs, options, strict=True):
@@ -50,8 +50,8 @@ def _parts(runs: Sequence[Run], group: str) -> list[str]:
     return texts
 
 
-def row_of(given: str, runs: Sequence[Run], named: Sequence[str]) -> int:
-    """Finds the run that a person means: by its name, folder or label.
+def row_of(given: str, runs: Sequence[EvaluatedRun], named: Sequence[str]) -> int:
+    """Find the run that a person means: by its name, folder or label.
 
     Raises:
         ConfigError: there is none, or several.
@@ -73,10 +73,10 @@ def _resolved(given: str) -> Any:
     return Path(given).resolve()
 
 
-def _is_option(run: Run, group: str) -> bool:
-    return isinstance(run.config.get(group), dict) and _TARGET in run.config[group]
+def _is_option(run: EvaluatedRun, group: str) -> bool:
+    return isinstance(run.config.get(group), dict) and TARGET in run.config[group]
 
 
-def _values(run: Run, group: str) -> dict[str, Any]:
+def _values(run: EvaluatedRun, group: str) -> dict[str, Any]:
     node = run.config.get(group)
-    return {key: value for key, value in node.items() if key != _TARGET} if isinstance(node, dict) else {}
+    return {key: value for key, value in node.items() if key != TARGET} if isinstance(node, dict) else {}

@@ -61,13 +61,25 @@ ExtraBody = Annotated[Annotated[dict[Name, Any], Field(min_length=1)] | None, Ad
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
+TARGET = "_target_"
+"""The key of a yaml that names its builder: `module.name`."""
+_OURS = "ragloom"
+_COMPONENTS = "components"
+
+
 def code_version(
-    number: int, *, depends_on: str | None = None, former: Mapping[int, Callable[..., Any]] | None = None
+    number: int,
+    *,
+    id: str | None = None,
+    depends_on: str | None = None,
+    former: Mapping[int, Callable[..., Any]] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Declares the version of what a builder's product puts out.
 
     Args:
         number: from 1.
+        id: what the builder is called in every identity, such as `my_rag.chunker`; None: its module and name. Give the
+            old path when you move a builder, so that indexes, caches and runs made before stay valid.
         depends_on: a distribution whose own version decides the output as well (such as one that ships a model).
         former: builders of former versions, by their number. Analyzers, embeddings and stores keep all of them: an
             index that one of them built is queried by it until its successor is there.
@@ -78,11 +90,54 @@ def code_version(
 
     def declare(builder: Builder) -> Builder:
         builder.code_version = number  # type: ignore[attr-defined]
+        builder.declared_id = id  # type: ignore[attr-defined]
         builder.depends_on = depends_on  # type: ignore[attr-defined]
         builder.former = dict(former or {})  # type: ignore[attr-defined]
         return builder
 
     return declare
+
+
+def builder_id(builder: Callable[..., Any]) -> str:
+    """Name a builder for identities, independent of where our modules lie.
+
+    Returns:
+        the id that it declares (`code_version(1, id=...)`); otherwise `ragloom.<group>.<name>` for a builder of ours,
+        and `module.name` for one of an extension.
+    """
+    return declared_id(builder) or stable_target(f"{builder.__module__}.{builder.__name__}")
+
+
+def declared_id(builder: Callable[..., Any]) -> str | None:
+    """Return the id that a builder declares; None without one."""
+    return getattr(builder, "declared_id", None)
+
+
+def stable_target(target: str) -> str:
+    """Name the builder at a dotted path as identities do, without importing it.
+
+    What is ours was at `ragloom.<group>.<name>` when identities were first written, and is called so ever since.
+    """
+    package, _, rest = target.partition(".")
+    parts = rest.split(".")
+    if package != _OURS or parts[0] != _COMPONENTS or len(parts) < 3:
+        return target
+    return f"{_OURS}.{parts[1]}.{parts[-1]}"
+
+
+def with_ids(tree: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, Any]:
+    """Copy a config with the id of each group's builder in place of its path.
+
+    Args:
+        tree: a composed config.
+        declared: group -> id that its builder declares.
+    """
+    return {
+        group: {**node, TARGET: declared.get(group) or stable_target(node[TARGET])}
+        if isinstance(node, dict) and TARGET in node
+        else node
+        for group, node in tree.items()
+    }
 
 
 def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
@@ -99,12 +154,14 @@ def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Lists the keys that are part of no identity: `Added` later, and at their default."""
-    return [
-        key
-        for key, parameter in keys_of(builder).items()
-        for mark in getattr(parameter.annotation, "__metadata__", ())
-        if isinstance(mark, Added) and key in values and mark.default == values[key]
-    ]
+    keys = keys_of(builder)
+    return [key for key, value in values.items() if key in keys and is_added(keys[key].annotation, value)]
+
+
+def is_added(annotation: Any, value: Any) -> bool:
+    """Tell whether a key was `Added` later and has its default, by its annotation."""
+    marks = getattr(annotation, "__metadata__", ())
+    return any(isinstance(mark, Added) and mark.default == value for mark in marks)
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -126,12 +183,13 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
 
 
 def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Copies a config without some keys of its groups, given as `group.key`."""
+    """Copies a config without some of its keys, top-level ones or `group.key`."""
     return {
         group: {key: value for key, value in node.items() if f"{group}.{key}" not in keys}
         if isinstance(node, dict)
         else node
         for group, node in tree.items()
+        if group not in keys
     }
 
 
@@ -156,3 +214,9 @@ OPERATIONAL_KEYS = frozenset(
     }
 )
 """Top-level keys of a config that decide neither what is measured nor what comes out."""
+ADDED_GROUPS: dict[str, str] = {}
+"""Groups that were added after indexes were built and runs made -> the option that changes nothing, such as `none`.
+
+With that option and all its keys at their `Added` defaults a group is part of no identity: no fingerprint, stage key,
+sweep label or run has it. A group that is in `OPERATIONAL_KEYS` as well is part of none whatever its option is.
+"""

@@ -1,35 +1,39 @@
-"""What must hold between the groups of a config. Knows keys and what builders declare, no option.
-
-A key that is wrong by itself is told by its own rule, and not here.
-"""
+"""Validation rules that span several config groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ragloom.config.builder_keys import needs_of
 from ragloom.core import metric_names
-from ragloom.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ragloom.config.config import Config
 
 _QUESTION_TOKENS = 512  # kept free in an LLM's context window for instruction and question
 
 
-def problems(config: Config) -> list[str]:
-    """Lists what is wrong between groups, one line each."""
-    found = [*_depth(config), *_window(config, "llm")]
+Tree = Mapping[str, Any]
+Choices = Mapping[str, str]
+Builders = Mapping[str, Callable[..., Any]]
+
+
+def problems(tree: Tree, choices: Choices, builders: Builders) -> list[str]:
+    """List what is wrong between groups, one line each; a key that is wrong by itself has its own line elsewhere.
+
+    Args:
+        tree: resolved values, which need not be valid.
+        choices: group -> option.
+        builders: group -> its option's builder, of those that exist.
+    """
+    found = [*_depth(tree), *_window(tree, "llm")]
     try:
-        return [*found, *_writing(config), *_judging(config)]
-    except (ConfigError, KeyError, TypeError):
-        return found  # told already: such an option is not chosen or cannot be found
+        return [*found, *_writing(choices, builders), *_judging(tree, choices, builders)]
+    except (KeyError, TypeError):
+        return found  # such an option or value has its own line
 
 
-def _depth(config: Config) -> Iterator[str]:
+def _depth(tree: Tree) -> Iterator[str]:
     """The reranker is given what the retriever leaves."""
-    top_k, top_n = _keys(config, "retriever").get("top_k"), _keys(config, "reranker").get("top_n")
+    top_k, top_n = _keys(tree, "retriever").get("top_k"), _keys(tree, "reranker").get("top_n")
     if isinstance(top_k, int) and isinstance(top_n, int) and top_n > top_k > 0:
         yield (
             f"reranker: reranker.top_n={top_n} must be at most retriever.top_k={top_k}; "
@@ -37,10 +41,10 @@ def _depth(config: Config) -> Iterator[str]:
         )
 
 
-def _window(config: Config, group: str) -> Iterator[str]:
+def _window(tree: Tree, group: str) -> Iterator[str]:
     """An LLM's window holds the passages of a prompt beside everything else."""
-    window, context = _keys(config, group).get("context_window"), _keys(config, "prompt").get("max_context_tokens")
-    reply = _keys(config, group).get("max_tokens") or 0
+    window, context = _keys(tree, group).get("context_window"), _keys(tree, "prompt").get("max_context_tokens")
+    reply = _keys(tree, group).get("max_tokens") or 0
     if isinstance(window, int) and isinstance(context, int) and isinstance(reply, int):
         most = window - reply - _QUESTION_TOKENS
         if context > most:
@@ -51,41 +55,41 @@ def _window(config: Config, group: str) -> Iterator[str]:
             )
 
 
-def _writing(config: Config) -> Iterator[str]:
+def _writing(choices: Choices, builders: Builders) -> Iterator[str]:
     """A reranker that asks the LLM has one that writes text."""
-    if "llm" in needs_of(config.builder("reranker")) and not getattr(config.builder("llm"), "writes_text", True):
+    if "llm" in needs_of(builders["reranker"]) and not getattr(builders["llm"], "writes_text", True):
         yield (
-            f"reranker: reranker={config.choices.get('reranker')} must have an llm that writes text; "
-            f"llm={config.choices.get('llm')} only extracts: set llm=openai or llm=openai_compatible"
+            f"reranker: reranker={choices.get('reranker')} must have an llm that writes text; "
+            f"llm={choices.get('llm')} only extracts: set llm=openai or llm=openai_compatible"
         )
 
 
-def _judging(config: Config) -> Iterator[str]:
+def _judging(tree: Tree, choices: Choices, builders: Builders) -> Iterator[str]:
     """The metrics that a judge is asked for have answers, and a judge."""
-    names = metric_names.judged(config.tree["metrics"])
+    names = metric_names.judged(tree["metrics"])
     if not names:
-        if getattr(config.builder("judge"), "writes_text", True):
+        if getattr(builders["judge"], "writes_text", True):
             yield (
-                f"judge: judge={config.choices.get('judge')} would never be asked, since metrics.answers "
+                f"judge: judge={choices.get('judge')} would never be asked, since metrics.answers "
                 f"names neither {' nor '.join(metric_names.JUDGED)}; set answers=true "
                 f"'metrics.answers=[{','.join(metric_names.JUDGED)}]', or judge=none"
             )
         return
     shown = f"metrics: metrics.answers names {' and '.join(names)}, which must have"
-    if not config.tree["answers"]:
+    if not tree["answers"]:
         yield f"{shown} answers to judge; set answers=true, or leave {'it' if len(names) == 1 else 'them'} out"
-    if not getattr(config.builder("judge"), "writes_text", True):
+    if not getattr(builders["judge"], "writes_text", True):
         yield (
-            f"{shown} an LLM that judges, which judge={config.choices.get('judge')} is not; set judge=openai or "
+            f"{shown} an LLM that judges, which judge={choices.get('judge')} is not; set judge=openai or "
             "judge=openai_compatible"
         )
-    if (temperature := _keys(config, "judge").get("temperature")) not in (None, 0):
+    if (temperature := _keys(tree, "judge").get("temperature")) not in (None, 0):
         yield (
             f"judge: judge.temperature={temperature} must be 0, so that a verdict is no matter of chance; set it to 0, "
             "or to null for a model that refuses it"
         )
-    yield from _window(config, "judge")
+    yield from _window(tree, "judge")
 
 
-def _keys(config: Config, group: str) -> dict[str, object]:
-    return config.tree.get(group) or {}
+def _keys(tree: Tree, group: str) -> dict[str, object]:
+    return tree.get(group) or {}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Shapes, added_at_default, keys_of
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Shapes, added_at_default, builder_id, keys_of
 from ragloom.core.records import canonical_json, sha256
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
@@ -35,7 +35,7 @@ def describe(builder: Callable[..., Any], values: dict[str, Any], version: int |
     Raises:
         AttributeError: the builder declares no `code_version`.
     """
-    described: dict[str, Any] = {"builder": f"{builder.__module__}.{builder.__name__}"}
+    described: dict[str, Any] = {"builder": builder_id(builder)}
     described["code_version"] = builder.code_version if version is None else version  # type: ignore[attr-defined]
     if depends_on := getattr(builder, "depends_on", None):
         described[depends_on] = _installed(depends_on)

@@ -1,7 +1,6 @@
-"""Checks the arguments of a Hydra program one by one, before Hydra sees them. Knows the conf folder, no component.
+"""Composition by Hydra, with every override checked first: all problems at once, one line each, no secrets.
 
-Hydra stops at the first wrong override, prints several lines for it and repeats secrets. Here every override is
-parsed, its group, option or key looked up, and all problems are returned together, one line each.
+Hydra itself stops at the first wrong override, prints several lines for it and repeats secrets.
 """
 
 from __future__ import annotations
@@ -15,20 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ragloom.config.conf_folder import ConfFolder, conf_folder
 from ragloom.core.redaction import MASK, redact, redact_override
 from ragloom.errors import ConfigError, nearest
 
@@ -41,8 +36,6 @@ _SWEEPS = (
 )
 # A sweep's combinations are composed and checked one by one; beyond this many, each value beside the others' first.
 _MOST_COMBINATIONS = 256
-_GENERAL = ("folder", "openai_compatible", "fastembed", "cross_encoder")
-"""Options that are meant most often where several have a key."""
 _ESCAPE = re.compile(r"\\[abfnrtvxuUN0-7]")
 
 
@@ -53,29 +46,20 @@ class Composed:
     Attributes:
         tree: the config without the `hydra` node.
         choices: group -> option.
+        overrides: those that it is composed of, Hydra's own aside, as a job of Hydra has them.
     """
 
     tree: DictConfig
     choices: dict[str, str]
+    overrides: tuple[str, ...] = ()
 
 
-def config_dir() -> Path:
-    """Finds `conf/`: the checkout's own when the package runs from one, otherwise the copy in the wheel."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
-        return checkout / "conf"
-    return package / "conf"
-
-
-def compose_checked(
-    overrides: list[str], *, extra_dir: str | None = None, sweep: bool = False
-) -> tuple[list[Composed], list[str]]:
-    """Composes the config of each combination that the overrides describe (one, unless `sweep`).
+def compose_checked(overrides: list[str], conf: ConfFolder, *, sweep: bool = False) -> tuple[list[Composed], list[str]]:
+    """Compose the config of each combination that the overrides describe (one, unless `sweep`).
 
     Args:
         overrides: Hydra's arguments, such as `chunking=semantic` or `retriever.top_k=5`.
-        extra_dir: a further folder with options, as Hydra's `--config-dir`.
+        conf: the folder of configs.
         sweep: commas separate the values of a sweep, as with Hydra's `--multirun`.
 
     Returns:
@@ -83,30 +67,29 @@ def compose_checked(
         each.
 
     Raises:
-        ConfigError: `extra_dir` is no folder, or the yamls themselves do not compose.
+        ConfigError: the yamls themselves do not compose.
     """
-    with _hydra(extra_dir) as hydra:
-        loader = hydra.config_loader
-        parsed, problems = _parse(overrides, loader, sweep=sweep)
-        groups = {name for name in loader.list_groups("") if name != "hydra"}
+    with _hydra(conf):
+        parsed, problems = _parse(overrides, conf, sweep=sweep)
+        groups = set(conf.groups())
         for item in list(parsed):
-            if item.key_or_group in groups and (wrong := _wrong_options(item, loader)):
+            if item.key_or_group in groups and (wrong := _wrong_options(item, conf)):
                 problems += wrong
                 parsed.remove(item)
         reason = ConfigError()
         if not any(item.is_add() or item.is_force_add() or item.package for item in parsed):
             try:
-                return [_composed(hydra, texts) for texts in _texts(parsed)], problems
+                return [_composed(conf, texts) for texts in _texts(parsed, sweep=sweep)], problems
             except ConfigError as error:  # Hydra names one problem; ask each override
                 reason = error
         choices = [item for item in parsed if item.key_or_group in groups]
-        bases = [_compose(hydra, texts) for texts in _texts(choices)]
+        bases = [_compose(conf, texts) for texts in _texts(choices, sweep=sweep)]
         for item in [item for item in parsed if item not in choices]:
-            if wrong := [line for base in bases for line in _wrong_key(item, base, groups)]:
+            if wrong := [line for base in bases for line in _wrong_key(item, base, conf)]:
                 problems += dict.fromkeys(wrong)
                 parsed.remove(item)
         try:
-            return [_composed(hydra, texts) for texts in _texts(parsed)], problems
+            return [_composed(conf, texts) for texts in _texts(parsed, sweep=sweep)], problems
         except ConfigError as error:
             raise ConfigError(*(problems or reason.problems or error.problems)) from None
 
@@ -117,8 +100,7 @@ def demand_countable(overrides: list[str]) -> None:
     Raises:
         ConfigError: it has an interval, whose values only a sweeper knows, or too many combinations.
     """
-    with _hydra(None) as hydra:
-        parsed, _ = _parse(overrides, hydra.config_loader, sweep=True)
+    parsed, _ = _parse(overrides, conf_folder(), sweep=True)
     count = 1
     for item in parsed:
         if item.value_type == ValueType.INTERVAL_SWEEP:
@@ -132,42 +114,27 @@ def demand_countable(overrides: list[str]) -> None:
         )
 
 
-def options(group: str, extra_dir: str | None = None) -> list[str]:
-    """Lists the options of a group."""
-    with _hydra(extra_dir) as hydra:
-        return hydra.config_loader.get_group_options(group)
-
-
-def groups() -> list[str]:
-    """Lists the config groups, Hydra's own aside."""
-    with _hydra(None) as hydra:
-        return [name for name in hydra.config_loader.list_groups("") if name != "hydra"]
-
-
 def is_own(group: str) -> bool:
     """Says whether a choice is one of the experiment's: neither Hydra's own, nor what an option takes from a group."""
     return not group.startswith("hydra/") and "@" not in group
 
 
 @contextmanager
-def _hydra(extra_dir: str | None) -> Iterator[Hydra]:
-    """Opens Hydra as its `main` does, with the search path of `--config-dir`; its public API offers no such folder."""
-    search = create_config_search_path(str(config_dir()))
-    if extra_dir is not None:
-        if not Path(extra_dir).is_dir():
-            raise ConfigError(f"--config-dir={extra_dir} must be a folder; it is not there")
-        search.prepend("command-line", f"file://{Path(extra_dir).resolve()}", SearchPathQuery(provider="schema"))
-    before = Singleton.get_state()  # a caller's own Hydra, or the job's that is running, stays as it is
-    version.setbase(None)
+def _hydra(conf: ConfFolder) -> Iterator[None]:
+    """Open Hydra on a folder of configs; a caller's own Hydra, or that of a running job, stays as it is."""
+    before = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
-        yield Hydra.create_main_hydra2("ragloom", search)
+        with initialize_config_dir(str(conf.path), job_name="ragloom", version_base=None):
+            yield
     finally:
         Singleton.set_state(before)
 
 
-def _parse(overrides: list[str], loader: ConfigLoader, *, sweep: bool) -> tuple[list[Override], list[str]]:
-    parser, parsed, problems = OverridesParser.create(config_loader=loader), [], []
+def _parse(overrides: list[str], conf: ConfFolder, *, sweep: bool) -> tuple[list[Override], list[str]]:
+    parser = OverridesParser.create(config_loader=conf)  # type: ignore[arg-type] # for `glob(...)`
+    parsed: list[Override] = []
+    problems: list[str] = []
     for text in overrides:
         if redact_override(text).endswith(f"={MASK}"):
             problems.append(
@@ -212,10 +179,14 @@ def _unparsable(text: str) -> str:
 def _quoted(text: str) -> str:
     """Shows how a value is written so that both the shell and Hydra take it as one text."""
     key, _, value = _unquoted(redact(text)).partition("=")
-    value = _unquoted(value.strip())
-    inner = value.replace("\\", "\\\\").replace('"', '\\"')
-    shell = f'{key}="{inner}"'.replace("'", "'\\''")
+    shell = f"{key}={_quoted_value(_unquoted(value.strip()))}".replace("'", "'\\''")
     return f"'{shell}'"
+
+
+def _quoted_value(text: str) -> str:
+    """Quote a text for Hydra's grammar."""
+    inner = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{inner}"'
 
 
 def _unquoted(text: str) -> str:
@@ -231,30 +202,30 @@ def _option_names(item: Override) -> list[str]:
     return [] if value is None else [str(value)]
 
 
-def _wrong_options(item: Override, loader: ConfigLoader) -> list[str]:
+def _wrong_options(item: Override, conf: ConfFolder) -> list[str]:
     if item.is_add() or item.is_force_add() or item.package is not None:
         shown = redact_override(item.input_line or item.key_or_group)
         return [f"{shown} must not add or name a package; write {item.key_or_group}=OPTION"]
-    known = loader.get_group_options(item.key_or_group)
+    known = conf.options(item.key_or_group)
     if isinstance(item.value(), list):
         return [f"{item.key_or_group}={redact(str(item.value()))} must be one option, not a list"]
     if item.value() is None and not item.is_delete():
         return [f"{item.key_or_group}=null must be an option of {item.key_or_group}{nearest('null', known)}"]
     return [
         f"{item.key_or_group}={redact(name)} must be an option of {item.key_or_group}"
-        f"{_instead_of_path(item.key_or_group, name) or nearest(name, known)}"
+        f"{_instead_of_path(item.key_or_group, name, conf) or nearest(name, known)}"
         for name in _option_names(item)
         if name not in known
     ]
 
 
-def _instead_of_path(group: str, name: str) -> str:
+def _instead_of_path(group: str, name: str, conf: ConfFolder) -> str:
     """Says how a path is given that stands in an option's place; nothing where it is none."""
     is_path = name.startswith((".", "~")) or "/" in name or "\\" in name or name.endswith((".json", ".jsonl"))
     if not is_path and not Path(name).exists():
         return ""
     for key in ("path", "model"):
-        if found := _options_with(group, key):
+        if found := conf.options_with(group, key):
             option = Path(name).suffix[1:] if Path(name).suffix[1:] in found else found[0]
             given = f"{group}.{key}={redact(name)}"
             shown = given if re.fullmatch(r"[\w./~=-]+", given, re.ASCII) else _quoted(given)
@@ -262,14 +233,8 @@ def _instead_of_path(group: str, name: str) -> str:
     return ""
 
 
-def _options_with(group: str, key: str) -> list[str]:
-    """Lists the options of a group whose yaml has a key, the most general one first."""
-    files = sorted((config_dir() / group).glob("*.yaml"), key=lambda file: (file.stem not in _GENERAL, file.stem))
-    return [file.stem for file in files if key in map(str, OmegaConf.load(file))]  # `in` denies a key that must be set
-
-
-def _wrong_key(item: Override, base: DictConfig, groups: set[str]) -> list[str]:
-    key = item.key_or_group
+def _wrong_key(item: Override, base: DictConfig, conf: ConfFolder) -> list[str]:
+    key, groups = item.key_or_group, set(conf.groups())
     shown = redact_override(item.input_line or key)
     if key.startswith(("hydra.", "hydra/")):
         return []
@@ -282,14 +247,14 @@ def _wrong_key(item: Override, base: DictConfig, groups: set[str]) -> list[str]:
         return []  # a further key of a group is checked with the others against its builder's signature
     if "." not in key and key not in base:
         return [f"{shown} must name a group or a top-level key{nearest(key, groups | _names(base))}"]
-    known = _dotted(base)
+    known = _dotted(OmegaConf.to_container(base, resolve=False))
     if key in known or any(name.startswith(key + ".") for name in known):
         return []
     if OmegaConf.select(base, key.rpartition(".")[0]) is None and key.partition(".")[0] not in base:
         return [f"{shown} must name a group that exists{nearest(key.partition('.')[0], _names(base))}"]
     group = key.partition(".")[0]
     siblings = {name for name in known if name.startswith(group + ".") and "_target_" not in name}
-    if group in groups and (others := _options_with(group, key.split(".")[1])):
+    if group in groups and (others := conf.options_with(group, key.split(".")[1])):
         option = base.hydra.runtime.choices.get(group)
         if option in others:  # it has the key, and something below it is wrong
             return [f"{shown} must name a key of {group}{nearest(key, siblings)}"]
@@ -304,18 +269,17 @@ def _names(base: DictConfig) -> set[str]:
     return {str(name) for name in base}
 
 
-def _dotted(node: Any, prefix: str = "") -> set[str]:
-    found = set()
-    for name in node:
-        value = node._get_node(name)
-        found.add(f"{prefix}{name}")
-        if isinstance(value, DictConfig) and not value._is_none() and not value._is_interpolation():
-            found |= _dotted(value, f"{prefix}{name}.")
-    return found
+def _dotted(tree: Any, prefix: str = "") -> set[str]:
+    """List the dotted keys of a config that is not resolved."""
+    names = {f"{prefix}{name}" for name in tree}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            names |= _dotted(value, f"{prefix}{name}.")
+    return names
 
 
-def _texts(parsed: list[Override]) -> list[list[str]]:
-    """Writes the overrides of each combination of a sweep."""
+def _texts(parsed: list[Override], *, sweep: bool) -> list[list[str]]:
+    """Write the overrides of each combination, as Hydra gives them to a job."""
     axes = []
     for item in parsed:
         line = item.input_line or ""
@@ -324,7 +288,8 @@ def _texts(parsed: list[Override]) -> list[list[str]]:
         elif item.value_type == ValueType.INTERVAL_SWEEP:
             axes.append([])  # only a sweeper can say which values an interval yields
         else:
-            axes.append([line])
+            value = item.get_value_element_as_str() if sweep and not item.is_delete() else None
+            axes.append([line if value is None else f"{item.get_key_element()}={value}"])
     axes = [axis for axis in axes if axis]
     if math.prod(map(len, axes)) <= _MOST_COMBINATIONS:
         return [list(texts) for texts in itertools.product(*axes)]
@@ -332,21 +297,21 @@ def _texts(parsed: list[Override]) -> list[list[str]]:
     return [firsts] + [[*firsts[:at], value, *firsts[at + 1 :]] for at, axis in enumerate(axes) for value in axis[1:]]
 
 
-def _compose(hydra: Hydra, overrides: list[str]) -> DictConfig:
+def _compose(conf: ConfFolder, overrides: list[str]) -> DictConfig:
+    extra = [] if conf.extra is None else [f"hydra.searchpath=[{_quoted_value(f'file://{conf.extra}')}]"]
     try:
-        return hydra.compose_config(
-            CONFIG_NAME, overrides, run_mode=RunMode.RUN, from_shell=False, with_log_configuration=False
-        )
+        return compose(CONFIG_NAME, [*overrides, *extra], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
         raise ConfigError(redact(re.sub(r"\s+", " ", lines[0] if lines else str(error)))) from None
 
 
-def _composed(hydra: Hydra, overrides: list[str]) -> Composed:
-    tree = _compose(hydra, overrides)
+def _composed(conf: ConfFolder, overrides: list[str]) -> Composed:
+    tree = _compose(conf, overrides)
     choices = {
         group: str(option)
         for group, option in tree.hydra.runtime.choices.items()
         if option is not None and is_own(group)
     }
-    return Composed(OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"]), choices)
+    own = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
+    return Composed(own, choices, tuple(text for text in overrides if not text.lstrip("+~").startswith("hydra")))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ragloom.config.builder_keys import TARGET
 from ragloom.core.records import canonical_json
 
 if TYPE_CHECKING:
@@ -40,6 +41,6 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
-        elif key != "_target_":
+        elif key != TARGET:
             found[f"{prefix}{key}"] = value
     return found

@@ -1,4 +1,4 @@
-"""Headings, fenced code and HTML blocks of a Markdown document, by its block structure (CommonMark 0.31).
+"""Block structure of Markdown: headings, code, HTML (CommonMark 0.31).
 
 Only what chunks need is kept: which lines form a heading or fenced code, and which lines are code or HTML, in which
 no mark means anything. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
@@ -19,26 +19,26 @@ from ragloom.core.markdown_lines import (
     TABLE_RULE,
     UNDERLINE,
     atx_title,
-    front_matter,
+    front_matter_length,
     html_start,
     title_lines,
 )
 
-Kind = Literal["heading", "code", "opaque"]
+LeafKind = Literal["heading", "code", "opaque"]
 
 _MAX_DEPTH = 50
 """Levels of quotes and lists that are opened; deeper marks are text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LeafBlock:
     """Lines `first` to `last` (inclusive) of one leaf block.
 
     Attributes:
         level, title: of a heading; its lines are joined.
     """
 
-    kind: Kind
+    kind: LeafKind
     first: int
     last: int
     level: int = 0
@@ -46,21 +46,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
-    """What `structure` finds.
+class MarkdownStructure:
+    """Leaf blocks and block quotes of a document.
 
     Attributes:
         parts: the leaf blocks in order.
         quotes: first and last line of each outermost block quote.
     """
 
-    parts: list[Part]
+    parts: list[LeafBlock]
     quotes: list[tuple[int, int]]
 
 
 @dataclass(slots=True)
 class _Container:
-    """A block quote (`width` 0) or a list item with the columns that its content is indented by."""
+    """A block quote (`width` 0), or a list item with its indent."""
 
     width: int
     first: int
@@ -68,8 +68,8 @@ class _Container:
 
 
 @dataclass(slots=True)
-class _Leaf:
-    """The leaf block that is open."""
+class _OpenLeaf:
+    """The open leaf block."""
 
     kind: Literal["paragraph", "table", "fence", "html", "indented"]
     first: int
@@ -78,32 +78,32 @@ class _Leaf:
     last: int = 0
 
 
-def structure(lines: Sequence[str]) -> Structure:
-    """Finds the parts of a document.
+def parse_structure(lines: Sequence[str]) -> MarkdownStructure:
+    """Find the parts of a document.
 
     Args:
         lines: without their line ends.
     """
-    parser = _Parser()
-    start = front_matter(lines)
+    parser = _MarkdownParser()
+    start = front_matter_length(lines)
     if start:
-        parser.parts.append(Part("opaque", 0, start - 1))
+        parser.parts.append(LeafBlock("opaque", 0, start - 1))
     for number in range(start, len(lines)):
         parser.read(number, lines[number].expandtabs(4) if "\t" in lines[number] else lines[number])
     parser.finish(len(lines))
-    return Structure(parser.parts, parser.quotes)
+    return MarkdownStructure(parser.parts, parser.quotes)
 
 
-class _Parser:
+class _MarkdownParser:
     def __init__(self) -> None:
-        self.parts: list[Part] = []
+        self.parts: list[LeafBlock] = []
         self.quotes: list[tuple[int, int]] = []
         self._containers: list[_Container] = []
-        self._leaf: _Leaf | None = None
+        self._leaf: _OpenLeaf | None = None
         self._opened = False  # whether this line has opened a container
 
     def read(self, number: int, line: str) -> None:
-        """Takes the next line."""
+        """Take the next line."""
         at, matched = self._match(number, line)
         whole = matched == len(self._containers)
         if whole and self._leaf is not None and self._continues(self._leaf, number, line[at:]):
@@ -116,12 +116,12 @@ class _Parser:
         self._start(number, line, at, matched)
 
     def finish(self, number: int) -> None:
-        """Ends the document."""
+        """End the document."""
         self._close(0, number)
         self._end_leaf()
 
     def _match(self, number: int, line: str) -> tuple[int, int]:
-        """Gives the column after the marks of the open containers that go on, and how many these are."""
+        """Match open containers: return the column behind them and their number."""
         at = 0
         for matched, container in enumerate(self._containers):
             indent = _indent(line, at)
@@ -140,8 +140,8 @@ class _Parser:
                 return at, matched
         return at, len(self._containers)
 
-    def _continues(self, leaf: _Leaf, number: int, text: str) -> bool:
-        """Goes on with fenced code, HTML or indented code where the line belongs to it."""
+    def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
+        """Continue an open code or HTML block with the line."""
         blank = not text.strip()
         if leaf.kind == "fence":
             if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
@@ -167,7 +167,7 @@ class _Parser:
         return False
 
     def _close(self, matched: int, number: int) -> None:
-        """Closes the containers from `matched` on, and what is open in them."""
+        """Close the containers from `matched` on, with their content."""
         if matched == len(self._containers):
             return
         self._end_leaf()
@@ -179,10 +179,10 @@ class _Parser:
     def _end_leaf(self) -> None:
         leaf, self._leaf = self._leaf, None
         if leaf is not None and leaf.kind in ("fence", "html", "indented"):
-            self.parts.append(Part("code" if leaf.kind == "fence" else "opaque", leaf.first, leaf.last))
+            self.parts.append(LeafBlock("code" if leaf.kind == "fence" else "opaque", leaf.first, leaf.last))
 
     def _start(self, number: int, line: str, at: int, matched: int) -> None:
-        """Opens containers and one leaf block on a line that is not blank."""
+        """Open containers and a leaf block on a non-blank line."""
         self._opened = False
         while len(self._containers) < _MAX_DEPTH or matched < len(self._containers):
             indent = _indent(line, at)
@@ -206,14 +206,14 @@ class _Parser:
             matched = len(self._containers)
         self._start_leaf(number, line, at, matched)
 
-    def _paragraph(self, matched: int) -> _Leaf | None:
-        """Gives the paragraph that a line of the innermost matched container would go on with."""
+    def _paragraph(self, matched: int) -> _OpenLeaf | None:
+        """Return the paragraph continued by a line, if any."""
         if self._leaf is None or self._leaf.kind != "paragraph" or self._opened or matched < len(self._containers):
             return None
         return self._leaf
 
     def _item(self, text: str, matched: int) -> re.Match[str] | None:
-        """Matches the marker of a list item, where the line is no rule, underline or part of a paragraph."""
+        """Match a list marker; not a rule or paragraph text."""
         item = ITEM.match(text)
         if item is None or RULE.match(text):
             return None
@@ -236,7 +236,7 @@ class _Parser:
         if not text:
             self._close(matched, number)
             return
-        if indent <= 3 and self._marked(number, text, matched):
+        if indent <= 3 and self._start_marked(number, text, matched):
             return
         leaf = self._leaf
         if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
@@ -248,26 +248,26 @@ class _Parser:
         self._close(matched, number)
         self._end_leaf()
         if indent > 3:
-            self._leaf = _Leaf("indented", number, last=number)
+            self._leaf = _OpenLeaf("indented", number, last=number)
         else:
-            self._leaf = _Leaf("paragraph", number, [text])
+            self._leaf = _OpenLeaf("paragraph", number, [text])
 
-    def _extend(self, leaf: _Leaf, text: str) -> None:
+    def _extend(self, leaf: _OpenLeaf, text: str) -> None:
         if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
             leaf.kind = "table"
         leaf.lines.append(text)
 
-    def _marked(self, number: int, text: str, matched: int) -> bool:
-        """Reads a line that is a heading or rule, or begins fenced code or HTML."""
+    def _start_marked(self, number: int, text: str, matched: int) -> bool:
+        """Process headings, rules, and starts of fenced code or HTML."""
         if atx := ATX.match(text):
             self._begin(matched, number)
-            self.parts.append(Part("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
+            self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
             return True
         paragraph = self._paragraph(matched)
         if paragraph and UNDERLINE.match(text) and (title := title_lines(paragraph.lines)):
             references = len(paragraph.lines) - len(title)
             level = 1 if text[0] == "=" else 2
-            self.parts.append(Part("heading", paragraph.first + references, number, level, " ".join(title)))
+            self.parts.append(LeafBlock("heading", paragraph.first + references, number, level, " ".join(title)))
             self._leaf = None
             return True
         if RULE.match(text):
@@ -276,7 +276,7 @@ class _Parser:
         if (fence := FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
             self._begin(matched, number)
             end = re.compile(rf"{re.escape(fence[1][0])}{{{len(fence[1])},}}$")
-            self._leaf = _Leaf("fence", number, end=end, last=number)
+            self._leaf = _OpenLeaf("fence", number, end=end, last=number)
             return True
         return text.startswith("<") and self._html(number, text, matched)
 
@@ -286,7 +286,7 @@ class _Parser:
         if block is None:
             return False
         self._begin(matched, number)
-        self._leaf = _Leaf("html", number, end=block.end, last=number)
+        self._leaf = _OpenLeaf("html", number, end=block.end, last=number)
         if block.end is not None and block.end.search(text):
             self._end_leaf()
         return True
@@ -297,7 +297,7 @@ class _Parser:
 
 
 def _indent(line: str, at: int) -> int:
-    """Counts the blanks at a column."""
+    """Count the blanks at a column."""
     end = at
     while end < len(line) and line[end] == " ":
         end += 1

@@ -1,4 +1,4 @@
-"""A text too long to be passed about in memory: UTF-8 in a file of its own, read a piece at a time. Knows no stage."""
+"""Long texts in files, read piece by piece."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledText:
-    """A text in a file; half surrogate pairs included, as in memory.
+class FileBackedText:
+    """A UTF-8 text in a file; lone surrogates are allowed.
 
     Attributes:
         path: of the file, which holds nothing else.
@@ -25,11 +25,13 @@ class SpooledText:
     path: Path
 
     def read(self) -> str:
-        """Reads all of it."""
+        """Read all of it."""
         return str(self.path.read_bytes(), "utf-8", "surrogatepass")
 
     def slices(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Yields `text[start:end]` for each span; holds no more than the span and a piece.
+        """Yield `text[start:end]` for each span, with bounded memory.
+
+        Holds no more than the span and a piece.
 
         Args:
             spans: in order of their start, as chunkings yield them.
@@ -38,22 +40,22 @@ class SpooledText:
             ValueError: a span starts before the one before it.
         """
         with self.path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            held, begins, last = "", 0, 0
+            buffer, offset, last = "", 0, 0
             for start, end in spans:
                 if start < last:
                     raise ValueError(f"spans must come in order of their start, and {start} comes after {last}")
                 last = start
-                if begins + len(held) < end:
-                    passed = min(start - begins, len(held))
-                    held, begins = held[passed:], begins + passed
-                while begins + len(held) < end and (more := file.read(_PIECE)):
-                    if begins + len(held) <= start:  # nothing of what is held is needed any more
-                        held, begins = "", begins + len(held)
-                    held += more
-                yield held[start - begins : end - begins]
+                if offset + len(buffer) < end:
+                    passed = min(start - offset, len(buffer))
+                    buffer, offset = buffer[passed:], offset + passed
+                while offset + len(buffer) < end and (more := file.read(_PIECE)):
+                    if offset + len(buffer) <= start:  # nothing of what is held is needed any more
+                        buffer, offset = "", offset + len(buffer)
+                    buffer += more
+                yield buffer[start - offset : end - offset]
 
     def copy_to(self, path: Path) -> None:
-        """Copies it, so that a crash leaves all of it there or nothing.
+        """Copy the file atomically.
 
         Raises:
             OSError: the system refuses.
@@ -63,17 +65,17 @@ class SpooledText:
         draft.replace(path)
 
     def remove(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
-def whole(text: str | SpooledText) -> str:
-    """Gives a text, wherever it is."""
-    return text.read() if isinstance(text, SpooledText) else text
+def full_text(text: str | FileBackedText) -> str:
+    """Return a text from memory or its file."""
+    return text.read() if isinstance(text, FileBackedText) else text
 
 
-def spooled(text: str, folder: Path) -> SpooledText:
-    """Writes a text to a new file of a folder.
+def write_text(text: str, folder: Path) -> FileBackedText:
+    """Write a text to a new file in a folder.
 
     Raises:
         OSError: the system refuses.
@@ -82,4 +84,4 @@ def spooled(text: str, folder: Path) -> SpooledText:
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for at in range(0, len(text), _PIECE):
             file.write(text[at : at + _PIECE])
-    return SpooledText(path)
+    return FileBackedText(path)

@@ -7,12 +7,9 @@ A ranking metric is `nDCG@10`; a metric of characters is `recall@5` (chunks), `r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
-
-from pydantic import Field
-from typing_extensions import TypedDict
+from typing import Any, Literal
 
 from ragloom.errors import nearest
 
@@ -29,20 +26,8 @@ CITED = ("citation_precision", "citation_recall")
 JUDGED = ("faithfulness", "correctness")
 """Of answers, as the LLM of the group `judge` sees them."""
 
-_Name = Annotated[str, Field(min_length=1)]
 Kind = Literal["spans", "documents", "answers"]
 _NAME = re.compile(r"([A-Za-z]+)@([1-9]\d*)(tokens)?")
-
-
-class MetricSettings(TypedDict):
-    """What is computed, by what a question's gold is."""
-
-    spans: list[_Name]
-    documents: list[_Name]
-    answers: list[_Name]
-    min_coverage: Annotated[float, Field(gt=0, le=1)]
-    convention: Literal["union", "chroma"]
-    tokenizer: _Name
 
 
 @dataclass(frozen=True)
@@ -92,7 +77,7 @@ def measure(name: str) -> Measure | None:
     return Measure(name, match[1], int(match[2]), bool(match[3]))
 
 
-def judged(settings: MetricSettings) -> list[str]:
+def judged(settings: Mapping[str, Any]) -> list[str]:
     """Lists the metrics that a judge is asked for."""
     return [name for name in settings["answers"] if name in JUDGED]
 
@@ -104,7 +89,7 @@ def measures(names: Iterable[str]) -> list[Measure]:
     return [item for item in found if item is not None]
 
 
-def problems(settings: MetricSettings) -> list[str]:
+def problems(settings: Mapping[str, Any]) -> list[str]:
     """Says what is wrong with the names of metrics, one line each."""
     found = []
     for kind in ("spans", "documents", "answers"):
@@ -115,7 +100,7 @@ def problems(settings: MetricSettings) -> list[str]:
     return found
 
 
-def need(settings: MetricSettings, *, spans: bool, documents: bool) -> Need:
+def need(settings: Mapping[str, Any], *, spans: bool, documents: bool) -> Need:
     """Says how far down a ranking has to be read.
 
     Args:
@@ -131,7 +116,7 @@ def need(settings: MetricSettings, *, spans: bool, documents: bool) -> Need:
     )
 
 
-def measurable(settings: MetricSettings, *, answers: bool, spans: bool, documents: bool) -> bool:
+def measurable(settings: Mapping[str, Any], *, answers: bool, spans: bool, documents: bool) -> bool:
     """Says whether any requested metric can be computed.
 
     Args:

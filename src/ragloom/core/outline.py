@@ -1,4 +1,4 @@
-"""The structure of a document's stored text: pages, headings, blocks. Knows no chunker and no source.
+"""Structure of a document's text: pages, headings, blocks.
 
 Structure is a function of the text and its format alone, so that it is never stored: pages are separated by
 `records.PAGE_BREAK` (PDF), headings, tables and fenced code are marked as in markdown (markdown, HTML, DOCX), rows
@@ -15,30 +15,32 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
-from ragloom.core.commonmark import Part, Structure, structure
+from ragloom.core.commonmark import LeafBlock, MarkdownStructure, parse_structure
 from ragloom.core.markdown_lines import TABLE_RULE, atx_title
 from ragloom.core.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
 
-Kind = Literal["heading", "text", "table", "code"]
+BlockKind = Literal["heading", "text", "table", "code"]
 
 _LINE = re.compile(r"[^\n\f]*[\n\f]?")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 _MAX_TITLE = 300
 """Characters of a heading that are its title: each chunk below it repeats them, and sends them to the embedding."""
-_ROW_FORMATS: dict[str, Kind] = {"csv": "table", "json": "code"}
+_ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A paragraph, heading, table or code block: `text[start:end]`, without blank lines around it or blanks at its end.
+class OutlineBlock:
+    """A paragraph, heading, table or code block: `text[start:end]`.
+
+    Without surrounding blank lines and trailing blanks.
 
     Attributes:
         level: 1 to 6 for headings, otherwise 0.
         title: what a heading says, without its marks, cut after 300 characters; otherwise empty.
     """
 
-    kind: Kind
+    kind: BlockKind
     start: int
     end: int
     level: int = 0
@@ -46,7 +48,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _TextLine:
     start: int
     end: int  # without blanks
     text: str
@@ -69,13 +71,18 @@ class Outline:
         self.format = format
 
     def page_at(self, offset: int) -> int | None:
-        """Gives the page (from 1) of a character, or None where the format has no pages."""
+        """Return the page (from 1) of a character, or None.
+
+        Only PDF has pages.
+        """
         if self.format != "pdf":
             return None
         return bisect_right(self._page_breaks, offset - 1) + 1
 
     def heading_at(self, offset: int) -> str | None:
-        """Gives the heading path of a character, outermost first, as `A > B`.
+        """Return the heading path of a character as `A > B`.
+
+        The outermost heading comes first.
 
         A heading line belongs to the section that it opens. None before the first heading, or where the format has
         no headings.
@@ -86,8 +93,8 @@ class Outline:
         index = bisect_right(starts, offset) - 1
         return paths[index] if index >= 0 else None
 
-    def blocks(self) -> Iterator[Block]:
-        """Yields the blocks in order; every character outside them is blank."""
+    def blocks(self) -> Iterator[OutlineBlock]:
+        """Yield the blocks in order; every character outside them is blank."""
         if self.format in HEADING_FORMATS:
             return iter(self._marked_blocks)
         return self._plain_blocks(_ROW_FORMATS.get(self.format or "", "text"))
@@ -100,7 +107,7 @@ class Outline:
     def _sections(self) -> tuple[list[int], list[str | None]]:
         starts: list[int] = []
         paths: list[str | None] = []
-        trail: list[Block] = []
+        trail: list[OutlineBlock] = []
         headings = [block for block in self._marked_blocks if block.kind == "heading" and block.title]
         for quote, quoted in groupby(headings, key=lambda block: self._scanner.quote_end(block.start)):
             outside, under = trail, 0 if quote is None else len(trail)
@@ -115,14 +122,14 @@ class Outline:
         return starts, paths
 
     @cached_property
-    def _scanner(self) -> _Scanner:
-        return _Scanner(self.text, markdown=self.format == "markdown")
+    def _scanner(self) -> _OutlineScanner:
+        return _OutlineScanner(self.text, markdown=self.format == "markdown")
 
     @cached_property
-    def _marked_blocks(self) -> list[Block]:
+    def _marked_blocks(self) -> list[OutlineBlock]:
         return list(self._scanner.blocks())
 
-    def _plain_blocks(self, kind: Kind) -> Iterator[Block]:
+    def _plain_blocks(self, kind: BlockKind) -> Iterator[OutlineBlock]:
         text, start, end = self.text, -1, -1
         for line in _LINE.finditer(text):
             body = line.group()
@@ -132,24 +139,24 @@ class Outline:
                 if body[-1] != PAGE_BREAK:
                     continue
             if start >= 0:
-                yield Block(kind, start, end)
+                yield OutlineBlock(kind, start, end)
             start = -1
 
 
-def _path(headings: list[Block]) -> str | None:
+def _path(headings: list[OutlineBlock]) -> str | None:
     return HEADING_SEPARATOR.join(heading.title for heading in headings) or None
 
 
-def _lines(text: str) -> Iterator[_Line]:
+def _lines(text: str) -> Iterator[_TextLine]:
     for match in _LINE.finditer(text):
         line = match.group()
         if line:
             body = line.rstrip("\r\n\f")
-            yield _Line(match.start(), match.start() + len(body.rstrip()), body)
+            yield _TextLine(match.start(), match.start() + len(body.rstrip()), body)
 
 
-class _Scanner:
-    """One pass over the lines of a document with marks: headings, fences, tables, and text in between.
+class _OutlineScanner:
+    """Scanner of marked text: headings, fences, tables, paragraphs.
 
     Args:
         markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
@@ -157,17 +164,19 @@ class _Scanner:
 
     def __init__(self, text: str, *, markdown: bool) -> None:
         self._lines = list(_lines(text))
-        found = structure([line.text for line in self._lines]) if markdown else Structure(self._rendered(), [])
-        self._parts = {part.first: part for part in found.parts if part.kind != "opaque"}
-        self._opaque = {n for part in found.parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
-        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
+        lines = [line.text for line in self._lines]
+        structure = parse_structure(lines) if markdown else MarkdownStructure(self._written_parts(), [])
+        parts = structure.parts
+        self._parts = {part.first: part for part in parts if part.kind != "opaque"}
+        self._opaque = {n for part in parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
+        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in structure.quotes]
 
     def quote_end(self, offset: int) -> int | None:
-        """Gives the end of the outermost block quote around a character; None outside of quotes."""
+        """Return the end of the outermost quote around a character, or None."""
         at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
         return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[OutlineBlock]:
         lines, at = self._lines, 0
         while at < len(lines):
             if lines[at].blank:
@@ -176,25 +185,25 @@ class _Scanner:
             block, at = self._block(at)
             yield block
 
-    def _block(self, at: int) -> tuple[Block, int]:
+    def _block(self, at: int) -> tuple[OutlineBlock, int]:
         part = self._parts.get(at)
         if part is not None:
-            kind: Kind = "heading" if part.kind == "heading" else "code"
+            kind: BlockKind = "heading" if part.kind == "heading" else "code"
             start, end = self._lines[at].start, self._lines[part.last].end
-            return Block(kind, start, end, part.level, _shortened(part.title)), part.last + 1
+            return OutlineBlock(kind, start, end, part.level, _shorten(part.title)), part.last + 1
         kind, end = "table", self._table_end(at)
         if end == at:
             kind, end = "text", at + 1
             while end < len(self._lines) and not self._interrupts(end):
                 end += 1
-        return Block(kind, self._lines[at].start, self._lines[end - 1].end), end
+        return OutlineBlock(kind, self._lines[at].start, self._lines[end - 1].end), end
 
     def _interrupts(self, at: int) -> bool:
         return self._lines[at].blank or at in self._parts or self._table_end(at) > at
 
-    def _rendered(self) -> list[Part]:
-        """Finds the headings and fences that `source` wrote."""
-        parts: list[Part] = []
+    def _written_parts(self) -> list[LeafBlock]:
+        """Find the headings and fences written by `MarkdownWriter`."""
+        parts: list[LeafBlock] = []
         at = 0
         while at < len(self._lines):
             line, last = self._lines[at], at
@@ -202,12 +211,15 @@ class _Scanner:
                 parts.append(heading)
             elif _opens_fence(line):
                 last = self._fence_end(at) - 1
-                parts.append(Part("code", at, last))
+                parts.append(LeafBlock("code", at, last))
             at = last + 1
         return parts
 
     def _fence_end(self, at: int) -> int:
-        """Index after the closing fence; an unclosed fence runs to the end, as CommonMark says."""
+        """Return the line after the closing fence.
+
+        An unclosed fence runs to the end (CommonMark).
+        """
         opening = _FENCE.match(self._lines[at].text)
         assert opening is not None
         closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}[ \t]*$")
@@ -220,7 +232,7 @@ class _Scanner:
         return end
 
     def _table_end(self, at: int) -> int:
-        """Index after the table that begins at a line, or `at` where none does."""
+        """Return the line after the table at `at`; `at` without one."""
         lines = self._lines
         if at + 1 >= len(lines) or "|" not in lines[at].text or at + 1 in self._parts or at in self._opaque:
             return at
@@ -233,20 +245,20 @@ class _Scanner:
         return end
 
 
-def _heading(line: _Line, at: int) -> Part | None:
+def _heading(line: _TextLine, at: int) -> LeafBlock | None:
     if "#" not in line.text[:4]:
         return None
     match = _HEADING.match(line.text)
     if match is None:
         return None
-    return Part("heading", at, at, len(match[1]), atx_title(match[2] or ""))
+    return LeafBlock("heading", at, at, len(match[1]), atx_title(match[2] or ""))
 
 
-def _shortened(title: str) -> str:
+def _shorten(title: str) -> str:
     return title if len(title) <= _MAX_TITLE else title[: _MAX_TITLE - 1].rstrip() + "…"
 
 
-def _opens_fence(line: _Line) -> bool:
+def _opens_fence(line: _TextLine) -> bool:
     if "```" not in line.text and "~~~" not in line.text:
         return False
     match = _FENCE.match(line.text)

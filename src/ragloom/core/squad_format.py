@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragloom.core.gold import Range
-from ragloom.core.text_normalization import normalised, shifted
+from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
 
 Unit = Literal["context", "article"]
@@ -112,7 +112,7 @@ def _articles(path: Path, max_bytes: int, group: str) -> list[tuple[str, Any]]:
 
 def _contexts(title: str, article: Any, problems: list[str]) -> Iterator[SquadDocument]:
     for number, paragraph in enumerate(article["paragraphs"], start=1):
-        text = normalised(paragraph["context"])
+        text = normalize_text(paragraph["context"])
         yield SquadDocument(f"{title}/{number}", text, title, list(_questions(paragraph, 0, problems)))
 
 
@@ -121,7 +121,7 @@ def _article(title: str, article: Any, problems: list[str]) -> SquadDocument:
     texts: list[str] = []
     at = 0
     for paragraph in article["paragraphs"]:
-        texts.append(normalised(paragraph["context"]))
+        texts.append(normalize_text(paragraph["context"]))
         joined.questions += _questions(paragraph, at, problems)
         at += len(texts[-1]) + len(BETWEEN)
     joined.text = BETWEEN.join(texts)
@@ -152,4 +152,4 @@ def _place(context: str, text: str, start: int) -> Range | None:
         if not places:
             return None
         start = min(places, key=lambda at: (abs(at - start), at))
-    return shifted(context, start), shifted(context, start + len(text))
+    return normalized_offset(context, start), normalized_offset(context, start + len(text))

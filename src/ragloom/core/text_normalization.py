@@ -1,4 +1,4 @@
-"""The one normalisation that stored texts go through, and where a character is after it. Knows no format."""
+"""Normalization of stored texts, and offsets in normalized texts."""
 
 from __future__ import annotations
 
@@ -7,36 +7,42 @@ import re
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def normalised(text: str) -> str:
-    """Normalises a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
+def normalize_text(text: str) -> str:
+    """Normalize line ends and remove characters no store accepts.
+
+    `\\n` line ends; no NUL, U+FFFE, form feed or lone surrogate.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     text = text.replace("\0", "").replace("\ufffe", "").removeprefix("\ufeff")
     return _SURROGATE.sub("\ufffd", text)
 
 
-def spaced(quote: str) -> str:
-    """Writes the pattern that finds a quote word for word, with any white space between its words."""
+def quote_pattern(quote: str) -> str:
+    """Return a pattern for a quote with any white space."""
     return r"\s+".join(map(re.escape, quote.split())) or r"(?!)"
 
 
-def shifted(text: str, at: int) -> int:
-    """Returns where the character at `at` of a text is in `normalised(text)`.
+def normalized_offset(text: str, at: int) -> int:
+    """Return the offset in `normalize_text(text)` of a character.
 
     The `\\n` of a CRLF is where its `\\r` was.
     """
     before = text[:at]
     if before.endswith("\r") and text.startswith("\n", at):
         before = before[:-1]
-    return len(normalised(before))
+    return len(normalize_text(before))
 
 
-def whole_characters(text: str) -> str:
-    """Joins surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
-    if is_whole(text):
+def join_surrogates(text: str) -> str:
+    """Join surrogate pairs; replace lone halves by U+FFFD.
+
+    UTF-8 cannot encode them.
+    """
+    if has_whole_characters(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def is_whole(text: str) -> bool:
-    """Tells whether a text has no half of a surrogate pair."""
+def has_whole_characters(text: str) -> bool:
+    """Return whether a text has no lone surrogates."""
     return text.isascii() or not _SURROGATE.search(text)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
+from ragloom.core.pricing import cost_usd
 from ragloom.errors import RagloomError
 
 Kind = Literal["embedding", "llm", "judge"]
@@ -91,6 +92,20 @@ class Usage:
                 total.unreported += tokens.unreported
         return total
 
+    def cost_usd(self, prices: Mapping[str, Any]) -> float | None:
+        """Price the usage in US dollars; None where a model has no price or a provider reported no usage.
+
+        Args:
+            prices: model -> {input, output}: US dollars per million tokens.
+        """
+        if any(tokens.unreported for tokens in self.models.values()):
+            return None
+        return cost_usd(((model, tokens.input, tokens.output) for (_, model), tokens in self.models.items()), prices)
+
+    def saved_usd(self, prices: Mapping[str, Any]) -> float | None:
+        """Price what the cache saved in US dollars; None where a model has no price."""
+        return cost_usd(((model, tokens, 0) for model, tokens in self.cache.saved.items()), prices)
+
 
 _collections: contextvars.ContextVar[tuple[Usage, ...]] = contextvars.ContextVar("ragloom_usage", default=())
 
@@ -143,33 +158,6 @@ def record_unavailable(times: int) -> None:
             usage.cache.unavailable += times
 
 
-def saved_dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
-    """Prices what the cache saved, in US dollars; None when a model has no price."""
-    if any(model not in prices for model in usage.cache.saved):
-        return None
-    return sum((tokens * prices[model]["input"] / 1_000_000 for model, tokens in usage.cache.saved.items()), 0.0)
-
-
-def dollars(usage: Usage, prices: Mapping[str, Any]) -> float | None:
-    """Prices a usage in US dollars.
-
-    Args:
-        usage: what was collected.
-        prices: model -> {input, output}: dollars per million tokens.
-
-    Returns:
-        0.0 when nothing was paid for; None when a model has no price or a provider reported no usage, since a part
-        of a bill is not the bill.
-    """
-    total = 0.0
-    for (_, model), tokens in usage.models.items():
-        price = prices.get(model)
-        if price is None or tokens.unreported:
-            return None
-        total += (tokens.input * price["input"] + tokens.output * price["output"]) / 1_000_000
-    return total
-
-
 def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
     """Shows a usage as tokens by kind, with its cost, and what the cache saved."""
     embedding, llm = usage.tokens("embedding"), usage.tokens("llm")
@@ -179,14 +167,14 @@ def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
         "llm_output_tokens": llm.output,
         "requests": embedding.requests + llm.requests,
         "unreported": embedding.unreported + llm.unreported,
-        "cost_usd": dollars(usage, prices),
+        "cost_usd": usage.cost_usd(prices),
         "cache": {
             "hits": usage.cache.hits,
             "misses": usage.cache.misses,
             "damaged": usage.cache.damaged,
             "unavailable": usage.cache.unavailable,
             "saved_tokens": usage.cache.tokens,
-            "saved_usd": saved_dollars(usage, prices),
+            "saved_usd": usage.saved_usd(prices),
         },
     }
 

@@ -1,7 +1,7 @@
-"""The ledger of sweeps: which trials there are, how far each is, what went wrong. It records, and decides nothing.
+"""Sweep log: the trials of each sweep, their states, results and errors.
 
-Work is skipped by the stage cache alone (`ragloom.cache.stages`): deleting the log loses nothing but its record.
-Every change is a transaction of its own, so that a process may be killed at any moment and several may write at once.
+The log only records; work is skipped by the stage cache (`ragloom.cache.stages`). Every change is one transaction: a
+process may be killed at any moment, and several may write at once.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _TABLE = """
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A trial as the ledger has it.
+class TrialRecord:
+    """Recorded state of one trial.
 
     Attributes:
-        number: its place in the sweep, from 0.
+        number: position in the sweep, from 0.
         trial: digest of what it measures.
-        label: the options in which the sweep's trials differ, for people.
-        run: folder of its run; None until it is done.
-        error: why it failed.
-        told: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
-        changed: when any of this was recorded last, in ISO 8601 and UTC.
+        label: the options in which the trials differ.
+        run: run folder; None until it is done.
+        error: why it failed or was stopped.
+        details: metrics, counts, cost, seconds and stages of a finished trial; spent budget of each trial that ended.
+        changed: time of the last change, in ISO 8601 and UTC.
     """
 
     number: int
@@ -50,20 +50,24 @@ class Recorded:
     state: State
     run: str | None = None
     error: str | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     changed: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as the JSON object of a sweep's trial."""
+        return {("told" if name == "details" else name): value for name, value in vars(self).items()}
 
 
 def sweep_digest(trials: Sequence[str]) -> str:
-    """Names a sweep by its trials: the same command is the same sweep, whenever it is given."""
+    """Return the digest that identifies a sweep: the same trials are the same sweep."""
     return sha256(canonical_json(sorted(trials)))[:12]
 
 
-class Trials:
+class SweepLog:
     """The ledger in a folder of runs. Picklable; holds nothing open.
 
     Args:
-        folder: of the runs; made when it is not there.
+        folder: of the runs; created at the first change.
 
     Raises (when used):
         DataError: the file cannot be written, or is no ledger.
@@ -73,7 +77,7 @@ class Trials:
         self.path = folder / FILE
 
     def enter(self, sweep: str, trials: Sequence[tuple[str, str]]) -> None:
-        """Takes in a sweep's trials, (digest, label) each; what is known of one that is there stays."""
+        """Add trials (digest, label) to a sweep; known trials keep their state."""
         with self._changing() as tables:
             for number, (trial, label) in enumerate(trials):
                 tables.execute(
@@ -84,7 +88,7 @@ class Trials:
                 )
 
     def begin(self, sweep: str, trial: str, label: str) -> None:
-        """Records that a trial has begun; one that nobody entered (a sweeper chose it) is entered."""
+        """Record the start of a trial; a trial chosen by a sweeper is added."""
         with self._changing() as tables:
             tables.execute(
                 "INSERT OR IGNORE INTO trials (sweep, number, trial, label, state, changed, told) "
@@ -93,20 +97,20 @@ class Trials:
             )
         self._set(sweep, trial, "running", None, None, {})
 
-    def done(self, sweep: str, trial: str, run: str, told: dict[str, Any]) -> None:
-        """Records that a trial's run is written."""
-        self._set(sweep, trial, "done", run, None, told)
+    def done(self, sweep: str, trial: str, run: str, details: dict[str, Any]) -> None:
+        """Record the run folder of a finished trial."""
+        self._set(sweep, trial, "done", run, None, details)
 
-    def stopped(self, sweep: str, trial: str, why: str, told: dict[str, Any]) -> None:
-        """Records that a trial still has to be run, and why it was not."""
-        self._set(sweep, trial, "waiting", None, why, told)
+    def stopped(self, sweep: str, trial: str, why: str, details: dict[str, Any]) -> None:
+        """Record why a trial was stopped; it stays waiting."""
+        self._set(sweep, trial, "waiting", None, why, details)
 
-    def failed(self, sweep: str, trial: str, error: str, told: dict[str, Any]) -> None:
-        """Records why a trial ended without a run."""
-        self._set(sweep, trial, "failed", None, error, told)
+    def failed(self, sweep: str, trial: str, error: str, details: dict[str, Any]) -> None:
+        """Record why a trial failed."""
+        self._set(sweep, trial, "failed", None, error, details)
 
-    def of(self, sweep: str) -> list[Recorded]:
-        """Lists a sweep's trials in their order."""
+    def of(self, sweep: str) -> list[TrialRecord]:
+        """Return the trials of a sweep in their order."""
         with self._changing() as tables:
             rows = tables.execute(
                 "SELECT number, trial, label, state, run, error, changed, told FROM trials WHERE sweep = ? "
@@ -114,13 +118,13 @@ class Trials:
                 (sweep,),
             ).fetchall()
         names = ("number", "trial", "label", "state", "run", "error", "changed")
-        return [Recorded(**dict(zip(names, row, strict=False)), told=json.loads(row[-1])) for row in rows]
+        return [TrialRecord(**dict(zip(names, row, strict=False)), details=json.loads(row[-1])) for row in rows]
 
-    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, told: Any) -> None:
+    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, details: Any) -> None:
         with self._changing() as tables:
             tables.execute(
                 "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
-                (state, now(), run, error, json.dumps(told), sweep, trial),
+                (state, now(), run, error, json.dumps(details), sweep, trial),
             )
 
     @contextmanager
@@ -138,5 +142,5 @@ class Trials:
 
 
 def now() -> str:
-    """Tells the time as the ledger writes it; later times are larger texts."""
+    """Return the present time in the format of the log; later times compare greater."""
     return datetime.now(UTC).isoformat()

@@ -7,13 +7,15 @@ seen; its vectors are, where they are cached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
+from ragloom.core.data_frame import data_frame
+from ragloom.core.pricing import cost_usd
 from ragloom.core.usage import Budget, BudgetSpent, collect_usage
 from ragloom.ingestion.counting_embedding import Asked, Unmade
 from ragloom.ingestion.deletions import checked_root, delete_vanished
@@ -25,6 +27,8 @@ from ragloom.ingestion.refused_documents import Refusals, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress
 
 if TYPE_CHECKING:
+    import pandas
+
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
@@ -50,6 +54,8 @@ class Estimate:
         seconds: after which the last request may be sent at the limits per minute; None = there are none.
         index_bytes: of the whole index, estimated.
         over_budget: where the budget would stop it.
+        model: whose price each embedded token has; None where nothing is paid.
+        prices: model -> {input, output}: US dollars per million tokens.
     """
 
     summary: IngestSummary
@@ -60,6 +66,8 @@ class Estimate:
     seconds: float | None
     index_bytes: int
     over_budget: str | None
+    model: str | None
+    prices: Mapping[str, Any]
 
     @property
     def tokens(self) -> int:
@@ -71,6 +79,68 @@ class Estimate:
         """To be made."""
         return self.chunks.requests + self.sentences.requests
 
+    @property
+    def basis(self) -> str | None:
+        """Why the number of chunks is an estimate; None where it is exact."""
+        if not self.guessed:
+            return None
+        return (
+            f"of the texts whose vectors decide where documents are cut, {self.sentences.texts} are not cached: those "
+            f"documents were cut by which words their sentences share"
+        )
+
+    def usd(self, tokens: int) -> float | None:
+        """Price embedded tokens in US dollars; None where the price is unknown."""
+        return 0.0 if self.model is None else cost_usd([(self.model, tokens, 0)], self.prices)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for the texts of chunks and one for those that cutting needs: texts, tokens, cost.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return data_frame(
+            [{"texts_of": name, **self._requests_json(getattr(self, name))} for name in ("chunks", "sentences")]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object that `ingest dry_run=true` prints."""
+        summary = self.summary
+        return {
+            "dry_run": True,
+            "index": summary.index,
+            "documents": {
+                "added": summary.added,
+                "changed": summary.changed,
+                "unchanged": summary.unchanged,
+                "moved": summary.moved,
+                "deleted": summary.deleted,
+                "unreadable": summary.unreadable_count,
+                "skipped": summary.skipped_count,
+                "warnings": summary.warnings_count,
+                "in_index": summary.documents,
+            },
+            "unreadable": [asdict(item) for item in summary.unreadable],
+            "skipped": [asdict(item) for item in summary.skipped],
+            "warnings": [asdict(item) for item in summary.warnings],
+            "kept": summary.kept,
+            "stopped": summary.stopped,
+            "chunks": {"new": self.new_chunks, "in_index": summary.chunks, "estimated": self.basis is not None},
+            "basis": self.basis,
+            "embedding": self._requests_json(self.chunks),
+            "sentences": self._requests_json(self.sentences),
+            "tokens": self.tokens,
+            "requests": self.requests,
+            "paid": self.model is not None,
+            "cost_usd": self.usd(self.tokens),
+            "seconds_at_limits": self.seconds,
+            "index_bytes": self.index_bytes,
+            "over_budget": self.over_budget,
+        }
+
+    def _requests_json(self, requests: Asked) -> dict[str, Any]:
+        return {**asdict(requests), "cost_usd": self.usd(requests.tokens)}
+
 
 def rehearse(
     source: Source,
@@ -81,6 +151,7 @@ def rehearse(
     index_name: str,
     limits: Limits,
     keeps: bool,
+    prices: Mapping[str, Any],
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Estimate:
@@ -90,6 +161,7 @@ def rehearse(
         source, chunking, embedding, database, index_name, limits, progress, stop: as `ragloom.ingestion.ingest` has
             them; nothing of the embedding is called but its tokenizer.
         keeps: whether the ingest would keep vectors in a cache, so that a text that comes again is paid once.
+        prices: model -> {input, output}: US dollars per million tokens.
 
     Raises:
         DataError, ServiceError: as `ragloom.ingestion.ingest`.
@@ -125,6 +197,8 @@ def rehearse(
             seconds=unmade.seconds,
             index_bytes=writer.estimated_bytes(summary.chunks, embedding.dimensions),
             over_budget=None,
+            model=embedding.model_name if getattr(embedding, "paid", False) else None,
+            prices=prices,
         )
     estimate.over_budget = _over(limits.budget, estimate)
     return estimate

@@ -9,7 +9,7 @@ from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
     from ragloom.core.usage import Budget
-    from ragloom.process_pool.task_queue import Bounds
+    from ragloom.process_pool.task_queue import PoolLimits
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Limits:
         retry_failed: documents at which the embedding failed before are tried again, also unchanged ones.
     """
 
-    workers: Bounds
+    workers: PoolLimits
     in_flight_mb: float
     deletions: Deletions
     budget: Budget | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ragloom.components.source import file_age
-from ragloom.components.source.base import STILL_WRITTEN, shown
+from ragloom.components.source.base import STILL_WRITTEN, printable_path
 from ragloom.components.vector_store.protocols import ManifestRow, Writer
 from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.core.usage import BudgetSpent
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
-    from ragloom.process_pool.task_queue import Bounds
+    from ragloom.process_pool.task_queue import PoolLimits
 
 TOUCHED_AT_ONCE = 1024
 """Unchanged documents whose new sizes and times are written together."""
@@ -129,7 +129,7 @@ class Run:
                 yield listed
             self.tell()
 
-    def take_in(self, workers: Bounds, in_flight_mb: float) -> None:
+    def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
         """Takes in every document that is new or changed.
 
         Raises:
@@ -170,7 +170,7 @@ class Run:
             self._state.bytes_read += entry.size
             if isinstance(found, Cut) and self.refusals.knows(entry.id, found.bytes_hash):
                 found.close()
-                found = Unreadable(shown(entry.location), "", stage="embedding", refused=found.bytes_hash)
+                found = Unreadable(printable_path(entry.location), "", stage="embedding", refused=found.bytes_hash)
             if isinstance(found, Unreadable):
                 if found.refused is not None and found.reason:
                     self._vectors.refuse({found.refused: found.reason})
@@ -186,7 +186,7 @@ class Run:
                 self.summary.oversized += found.oversized
                 self._state.chunks += len(found)
                 for warning in found.warnings:
-                    self.summary.warn(DocumentWarning(shown(entry.location), warning))
+                    self.summary.warn(DocumentWarning(printable_path(entry.location), warning))
                 yield _incoming(entry, found, row)
             self.tell()
 
@@ -221,7 +221,7 @@ class Run:
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return
-            if file_age.is_young(entry.mtime_ns):
+            if file_age.is_recent(entry.mtime_ns):
                 self._postpone(entry, entry.mtime_ns or 0)
             else:
                 yield self._job(entry, row)
@@ -235,13 +235,13 @@ class Run:
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return
-            entry = self.source.refreshed(listed)
-            if entry != listed and file_age.is_young(entry.mtime_ns, file_age.STILL_NS):
+            entry = self.source.refresh(listed)
+            if entry != listed and file_age.is_recent(entry.mtime_ns, file_age.STILL_NS):
                 self._state.read += 1
                 self._state.bytes_read += listed.size
-                self._unreadable(Unreadable(shown(entry.location), STILL_WRITTEN))
+                self._unreadable(Unreadable(printable_path(entry.location), STILL_WRITTEN))
             else:
-                if file_age.is_young(entry.mtime_ns):
+                if file_age.is_recent(entry.mtime_ns):
                     self._racy.add(entry.id)
                 yield self._job(entry, row)
 
@@ -282,7 +282,9 @@ class Run:
         if isinstance(event, Made):
             for document, reason in self._vectors.took(event):
                 row = document.row
-                found = Unreadable(shown(document.location), refusal(reason), stage="embedding", refused=row.bytes_hash)
+                found = Unreadable(
+                    printable_path(document.location), refusal(reason), stage="embedding", refused=row.bytes_hash
+                )
                 self._refused_or_unreadable(row.id, found)
             if self._vectors.stopped is not None:
                 self._spent(self._vectors.stopped)

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from ragloom.components.source.base import CannotRead, FileChanged, shown
+from ragloom.components.source.base import CannotRead, FileChanged, printable_path
 from ragloom.core import file_backed_text
-from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
-from ragloom.process_pool.parent_callbacks import ask
-from ragloom.process_pool.pool import Workers
-from ragloom.process_pool.results import Done
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.parent_callbacks import call_parent
+from ragloom.process_pool.pool import ProcessPool
+from ragloom.process_pool.results import TaskResult
+from ragloom.process_pool.task_queue import PoolLimits
 
 if TYPE_CHECKING:
     from llama_index.core.schema import Document
@@ -95,18 +95,18 @@ class Cut:
     inherits: bool
     oversized: int
     warnings: list[str]
-    content: str | bytes | bytearray | SpooledText
+    content: str | bytes | bytearray | FileBackedText
 
     @property
-    def text(self) -> str | SpooledText:
+    def text(self) -> str | FileBackedText:
         """The normalised text."""
-        if not isinstance(self.content, str | SpooledText):
+        if not isinstance(self.content, str | FileBackedText):
             self.content = str(self.content, "utf-8", "surrogatepass")
         return self.content
 
     def close(self) -> None:
         """Removes the text's file, if there is one."""
-        if isinstance(self.content, SpooledText):
+        if isinstance(self.content, FileBackedText):
             self.content.remove()
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class Cut:
         """Yields the chunks, equal to those that the chunking yields for the document."""
         text, inherited = self.text, self.metadata if self.inherits else {}
         spans = zip(self.spans[::2], self.spans[1::2], strict=True)
-        slices = text.slices(spans) if isinstance(text, SpooledText) else (text[start:end] for start, end in spans)
+        slices = text.slices(spans) if isinstance(text, FileBackedText) else (text[start:end] for start, end in spans)
         for at, part in enumerate(slices):
             start, end = self.spans[2 * at], self.spans[2 * at + 1]
             yield Chunk(
@@ -134,7 +134,7 @@ class Cut:
         """Pickles with the text as a buffer, which is sent uncopied."""
         content = self.content.encode("utf-8", "surrogatepass") if isinstance(self.content, str) else self.content
         fields = (getattr(self, name) for name in self.__slots__[:-1])
-        return Cut, (*fields, content if isinstance(content, SpooledText) else pickle.PickleBuffer(content))
+        return Cut, (*fields, content if isinstance(content, FileBackedText) else pickle.PickleBuffer(content))
 
 
 class Reading:
@@ -154,8 +154,9 @@ class Reading:
 
     def load(self) -> None:
         """Imports and loads what reading needs, so that workers share it."""
-        from ragloom.components.source.readers import csv_json, docx, html, json_values, pdf  # noqa: F401
+        from ragloom.components.source.readers.file_types import load_readers
 
+        load_readers()
         list(self._chunking.spans("Ready."))
 
     def __call__(self, job: Job) -> Cut | Same | Unreadable:
@@ -167,22 +168,22 @@ class Reading:
             if bytes_hash == job.bytes_hash:
                 return Same(bytes_hash)
             if bytes_hash == job.refused:
-                return Unreadable(shown(job.entry.location), "", stage="embedding", refused=bytes_hash)
+                return Unreadable(printable_path(job.entry.location), "", stage="embedding", refused=bytes_hash)
             document = self._source.parse(job.entry, content)
             del content  # memory: from here on only the text is needed
             content_hash = document_hash(document.text, document.metadata)
             if content_hash == job.content_hash:
                 return Same(bytes_hash)
         except FileChanged as error:
-            return Changing(shown(job.entry.location), error.reason)
+            return Changing(printable_path(job.entry.location), error.reason)
         except CannotRead as error:
-            return Unreadable(shown(job.entry.location), error.reason)
+            return Unreadable(printable_path(job.entry.location), error.reason)
         try:
             return self._cut(document, bytes_hash, content_hash)
         except TextRefused as error:
-            return Unreadable(shown(job.entry.location), error.reason, stage="embedding", refused=bytes_hash)
+            return Unreadable(printable_path(job.entry.location), error.reason, stage="embedding", refused=bytes_hash)
         except CannotRead as error:
-            return Unreadable(shown(job.entry.location), error.reason, stage="chunking")
+            return Unreadable(printable_path(job.entry.location), error.reason, stage="chunking")
 
     def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> Cut:
         inherited = document.metadata if self._chunking.include_metadata else {}
@@ -205,11 +206,11 @@ class Reading:
             content=self._content(document.text),
         )
 
-    def _content(self, text: str) -> bytes | SpooledText:
+    def _content(self, text: str) -> bytes | FileBackedText:
         if self._spool is None or len(text) < file_backed_text.LONG:
             return text.encode("utf-8", "surrogatepass")
         try:
-            return file_backed_text.spooled(text, self._spool)
+            return file_backed_text.write_text(text, self._spool)
         except OSError as error:
             raise DataError(
                 f"source: the folder of temporary files must have room for the text of each long document: {error}; "
@@ -222,12 +223,12 @@ def refusal(says: str) -> str:
     return f"the embedding's server refuses a text of it ({says})"
 
 
-def bounds_of(settings: Mapping[str, Any]) -> Bounds:
+def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
     """Translates the config's `workers`; without a number of processes there is one per core that this process has."""
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0
-    return Bounds(
+    return PoolLimits(
         processes=processes,
         seconds=settings["seconds_per_file"],
         seconds_per_mb=settings["seconds_per_mb"],
@@ -249,14 +250,14 @@ class Readers:
         bounds: of each document and of all.
     """
 
-    def __init__(self, source: Source, chunking: SpanParser, bounds: Bounds, spool: Path | None = None) -> None:
+    def __init__(self, source: Source, chunking: SpanParser, bounds: PoolLimits, spool: Path | None = None) -> None:
         reading = Reading(source, chunking, spool)
-        self._workers: Workers[Job, Cut | Same | Unreadable] = Workers(
+        self._workers: ProcessPool[Job, Cut | Same | Unreadable] = ProcessPool(
             reading,
             bounds,
-            initialise=reading.load,
+            initializer=reading.load,
             size=lambda job: job.entry.size,
-            answer=answers_of(getattr(chunking, "embedding", None)),
+            callback=answers_of(getattr(chunking, "embedding", None)),
         )
 
     def __enter__(self) -> Self:
@@ -279,10 +280,10 @@ class Readers:
             ServiceError: the system starts no processes.
         """
         for outcome in self._workers.run(jobs):
-            if isinstance(outcome, Done):
+            if isinstance(outcome, TaskResult):
                 yield outcome.item, outcome.value
             else:
-                yield outcome.item, Unreadable(shown(outcome.item.entry.location), outcome.reason)
+                yield outcome.item, Unreadable(printable_path(outcome.item.entry.location), outcome.reason)
 
 
 class AskingEmbedding(BaseEmbedding):
@@ -293,11 +294,11 @@ class AskingEmbedding(BaseEmbedding):
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Counts each text's tokens, as the embedding does."""
-        counts: list[int] = ask(("count", texts))
+        counts: list[int] = call_parent(("count", texts))
         return counts
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        answer = ask(("embed", texts))
+        answer = call_parent(("embed", texts))
         if isinstance(answer, str):
             raise TextRefused(refusal(answer))
         vectors: list[list[float]] = answer.tolist()

@@ -1,1 +1,1 @@
-"""Work in processes of its own, bounded in time and memory: see `ragloom.process_pool.pool`. Knows no stage."""
+"""Worker processes in which no item can hang, crash or fill the machine; the entry is `pool.ProcessPool`."""

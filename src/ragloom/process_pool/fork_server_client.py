@@ -1,9 +1,8 @@
-"""The parent's side of the zygote: starts it when the first worker is needed, has workers forked and ended."""
+"""The parent's side of the fork server: starts it for the first worker; starts and ends workers through it."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -14,167 +13,150 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.process_pool.messages import COMMAND, ENDED, FORKED, Kind, Wire
-from ragloom.process_pool.results import InWorker
+from ragloom.process_pool.messages import REPLY, REQUEST, MessageKind, MessageSocket, encode
+from ragloom.process_pool.results import WorkerTraceback
 
-_BOOTSTRAP = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from ragloom.process_pool.fork_server import main; main(int(sys.argv[1]))"
-)
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
-"""A worker is one of several processes on the machine, and what is forked must run no thread."""
-_POLITE = 0.1
-"""Seconds that closing waits for somebody else's turn."""
-_TO_END = 5.0
-"""Seconds that the zygote has to end its workers and itself."""
+"""A worker is one of several on the machine, and a process that forks must run no thread."""
+_LOCK_TIMEOUT = 0.1
+"""Seconds that closing waits for another thread before it kills a server that is loading."""
+_STOP_TIMEOUT = 5.0
+"""Seconds for the server to end its workers and itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a worker ended: exit status (negative: the signal), and the most bytes it had beyond what it began with."""
+class WorkerExit:
+    """Exit status of a worker (negative: signal) and its peak memory in bytes beyond that at start."""
 
     status: int
     peak: int
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """A worker process, and the zygote it was forked from."""
+class WorkerHandle:
+    """A worker process with the server that forked it."""
 
     pid: int
-    wire: Wire
-    zygote: subprocess.Popen[bytes]
+    messages: MessageSocket
+    server: subprocess.Popen[bytes]
 
 
-class Nursery:
-    """Workers of one function.
+class ForkServerClient:
+    """Starts and ends the workers of one function.
 
     Args:
-        function, initialise: picklable; `initialise` is called once, before the first worker is forked.
-        megabytes: memory of each worker beyond what it is forked with.
+        function: picklable.
+        initializer: picklable; called once, before the first worker is forked.
+        megabytes: memory of each worker beyond its memory at start.
     """
 
     def __init__(
-        self, function: Callable[[Any], Any], initialise: Callable[[], object] | None, megabytes: float
+        self, function: Callable[[Any], Any], initializer: Callable[[], object] | None, megabytes: float
     ) -> None:
         if not hasattr(os, "fork"):
-            raise ConfigError("workers: processes must be 0 on a system that cannot fork, such as Windows; set it to 0")
-        self._payload = pickle.dumps(sys.path) + pickle.dumps((function, initialise, megabytes))
-        self._turn = threading.Lock()
-        self._zygote: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+            raise ConfigError("workers: this system, such as Windows, cannot fork processes; set processes to 0")
+        self._setup = encode(MessageKind.TASK, (function, initializer, megabytes))
+        self._lock = threading.Lock()
+        self._server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._closed = False
 
-    def fork(self) -> Process:
-        """Forks a worker; the first one waits until everything is imported and loaded.
+    def start_worker(self) -> WorkerHandle:
+        """Fork a worker; the first call waits until the server has loaded everything.
 
         Raises:
             ServiceError: the system starts no more processes.
-            Exception: whatever importing, loading or `initialise` raised.
+            Exception: any error of importing, loading or `initializer`.
         """
-        with self._turn:
+        with self._lock:
             try:
-                pid, end = self._forked()
+                worker, error = self._fork()
             except (OSError, EOFError):
-                self._drop()  # the zygote had died: killed from outside, with all that it had forked
-                pid, end = self._forked()
-            zygote = self._zygote
-        assert zygote is not None
-        if pid < 0:
-            end.close()
+                self._stop()  # somebody killed the server, and with it all its workers
+                worker, error = self._fork()
+        if error:
+            worker.messages.close()
             raise ServiceError(
-                f"workers: a process must be started, and the system refuses: {os.strerror(-pid)}; use fewer processes"
+                f"workers: the system refuses to start another process ({os.strerror(error)}); use fewer processes"
             )
-        return Process(pid, Wire(end), zygote)
+        return worker
 
-    def _forked(self) -> tuple[int, socket.socket]:
-        control = self._ready()
-        ours, its = socket.socketpair()
-        with its:
-            socket.send_fds(control, [COMMAND.pack(b"F", 0)], [its.fileno()])
-        (pid,) = FORKED.unpack(_exactly(control, FORKED.size))
-        return pid, ours
+    def _fork(self) -> tuple[WorkerHandle, int]:
+        server, control = self._server or self._start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(control, [REQUEST.pack(0)], [theirs.fileno()])
+        forked, pid_or_error, _ = _receive_reply(control)
+        return WorkerHandle(pid_or_error, MessageSocket(ours), server), 0 if forked else pid_or_error
 
-    def end(self, process: Process) -> Ending | None:
-        """Ends a worker, if it has not ended itself; None where it is not known how it ended."""
-        process.wire.close()
-        with self._turn:
-            if self._control is None or process.zygote is not self._zygote:
-                return None  # that zygote is gone, and its workers with it
+    def end_worker(self, worker: WorkerHandle) -> WorkerExit | None:
+        """Kill a worker unless it has ended; None if its exit status is unknown."""
+        worker.messages.close()
+        with self._lock:
+            if self._server is None or worker.server is not self._server[0]:
+                return None  # that server has ended, and with it its workers
+            control = self._server[1]
             try:
-                self._control.sendall(COMMAND.pack(b"E", process.pid))
-                known, status, peak = ENDED.unpack(_exactly(self._control, ENDED.size))
+                control.sendall(REQUEST.pack(worker.pid))
+                ended, status, peak = _receive_reply(control)
             except (OSError, EOFError):
-                self._drop()  # the zygote died, and its workers with it: the next one is forked from a new one
+                self._stop()  # the server died, and with it its workers; the next worker starts a new one
                 return None
-        return Ending(status, peak) if known else None
+        return WorkerExit(status, peak) if ended else None
 
     def close(self) -> None:
-        """Ends the zygote and all workers. May be called from any thread, and again."""
+        """End the server and all workers. Callable from any thread, repeatedly."""
         self._closed = True
-        zygote = self._zygote
-        if not self._turn.acquire(timeout=_POLITE):
-            if zygote is not None:
-                zygote.kill()  # it is loading: whoever waits for it is told so by its end
-            self._turn.acquire()
+        server = self._server
+        if not self._lock.acquire(timeout=_LOCK_TIMEOUT):
+            if server is not None:
+                server[0].kill()  # it is loading: the thread that waits for it gets an error
+            self._lock.acquire()
         try:
-            self._drop()
+            self._stop()
         finally:
-            self._turn.release()
+            self._lock.release()
 
-    def _drop(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._zygote is not None:
-            try:
-                self._zygote.wait(_TO_END)
-            except subprocess.TimeoutExpired:
-                self._zygote.kill()
-                self._zygote.wait()
-            self._zygote = None
+    def _stop(self) -> None:
+        if self._server is None:
+            return
+        server, control = self._server
+        self._server = None
+        control.close()
+        try:
+            server.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
-    def _ready(self) -> socket.socket:
-        """Gives the zygote's socket; starts it where it is not running."""
-        if self._control is not None:
-            return self._control
+    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start the server and wait until it has loaded everything."""
         if self._closed:
             raise RuntimeError("the pool is closed")
-        ours, its = socket.socketpair()
-        with its:
-            self._zygote = subprocess.Popen(
-                [sys.executable, "-c", _BOOTSTRAP, str(its.fileno())],
-                stdin=subprocess.PIPE,
-                pass_fds=[its.fileno()],
-                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "TOKENIZERS_PARALLELISM": "false"},
-            )
-        self._control = ours
+        path = [str(folder) for folder in sys.path]
+        code = f"import sys; sys.path[:] = {path!a}; from ragloom.process_pool.fork_server import main; main()"
+        ours, theirs = socket.socketpair()
+        with theirs:
+            environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"TOKENIZERS_PARALLELISM": "false"}
+            server = subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno(), env=environment)
+        self._server = server, ours
+        messages = MessageSocket(ours)
         try:
-            assert self._zygote.stdin is not None
-            with self._zygote.stdin as given:
-                given.write(self._payload)
-            wire = Wire(ours)
-            head = wire.head()
-            if head is None:
-                raise EOFError
-            said: Any = wire.body(head)
+            messages.send(self._setup)
+            kind, value = messages.receive()
         except (OSError, EOFError):
-            status = self._zygote.wait()
-            self._drop()
+            status = server.wait()
+            self._stop()
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             raise ServiceError(f"workers: the process that starts them ended before it was ready ({how})") from None
-        if head.kind is Kind.RAISED:
-            error, traceback = said
-            self._drop()
-            raise error or RuntimeError("workers could not be prepared") from InWorker(traceback)
-        return ours
+        if kind is MessageKind.EXCEPTION:
+            error, text = value
+            self._stop()
+            raise error or RuntimeError("workers: loading their function failed") from WorkerTraceback(text)
+        return self._server
 
 
-def _exactly(end: socket.socket, size: int) -> bytes:
-    content = b""
-    while len(content) < size:
-        read = end.recv(size - len(content))
-        if not read:
-            raise EOFError
-        content += read
-    return content
+def _receive_reply(control: socket.socket) -> tuple[bool, int, int]:
+    reply = control.recv(REPLY.size)
+    if not reply:
+        raise EOFError
+    return REPLY.unpack(reply)

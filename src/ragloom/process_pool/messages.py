@@ -1,6 +1,6 @@
-"""Messages between two processes over a socket: one pickled value each, its large buffers beside it, uncopied.
+"""Messages between two processes over a socket: pickle protocol 5 with out-of-band buffers, uncopied.
 
-Both ends are this program: what is unpickled was pickled by a process that it started itself.
+Both ends are this program: it unpickles only what a process of its own pickled.
 """
 
 from __future__ import annotations
@@ -12,134 +12,135 @@ import socket
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import cast
+from typing import Any, cast
 
-_HEAD = struct.Struct("<BIQ")
-"""What kind of message, how many buffers, how many bytes of pickle; then 8 bytes for the size of each buffer."""
-_SIZE = struct.Struct("<Q")
-COMMAND = struct.Struct("<cq")
-"""`F` and 0: fork a worker, whose socket comes with it. `E` and a process id: end that worker."""
-FORKED = struct.Struct("<q")
-"""The worker's process id, or the negative error number."""
-ENDED = struct.Struct("<?iq")
-"""Whether it has ended; its exit status (negative: the signal); the most bytes it had beyond what it began with."""
-_TOGETHER = 1 << 16
-"""Bytes up to which head and pickle are sent in one call."""
-_READ_AHEAD = 1 << 18
+_HEADER = struct.Struct("<BIQ")
+"""Message kind, number of buffers, bytes of pickle; then 8 bytes for the size of each buffer."""
+REQUEST = struct.Struct("<q")
+"""To the fork server. 0: fork a worker for the socket that comes along; a process id: end that worker."""
+REPLY = struct.Struct("<?qq")
+"""From it. Fork: success, process id or error number, 0. End: known, exit status (negative: signal), peak bytes."""
+_JOINED_BYTES = 1 << 16
+"""Header and pickle up to this size go out in one call."""
+_READ_BUFFER_BYTES = 1 << 18
 
-Frame = list[bytes | memoryview]
-"""A message as it is sent."""
+Message = list[bytes | memoryview]
+"""An encoded message: parts to send one after the other."""
 
 
-class Kind(IntEnum):
-    """What a message is."""
+class MessageKind(IntEnum):
+    """Purpose of a message."""
 
-    ITEM = 1
+    TASK = 1
     VALUE = 2
-    RAISED = 3
-    FAILED = 4
+    EXCEPTION = 3
+    FAILURE = 4
     OUT_OF_MEMORY = 5
-    ASK = 6
-    ANSWER = 7
-    REFUSAL = 8
+    REQUEST = 6
+    REPLY = 7
+    CALLBACK_ERROR = 8
     RETIRE = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The announcement of a message."""
+class MessageHeader:
+    """Kind and sizes (bytes) of the message that follows."""
 
-    kind: Kind
-    pickled: int
-    buffers: tuple[int, ...]
+    kind: MessageKind
+    pickle_size: int
+    buffer_sizes: tuple[int, ...]
 
     @property
     def size(self) -> int:
         """Bytes that follow."""
-        return self.pickled + sum(self.buffers)
+        return self.pickle_size + sum(self.buffer_sizes)
 
 
-def frame(kind: Kind, value: object) -> Frame:
-    """Makes a message.
+def encode(kind: MessageKind, value: object) -> Message:
+    """Encode a message.
 
     Raises:
-        Exception: whatever pickling the value raises.
+        Exception: any error of pickling the value.
     """
-    found: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(value, protocol=5, buffer_callback=found.append)
-    buffers = [item.raw() for item in found]
-    head = _HEAD.pack(kind, len(buffers), len(pickled)) + b"".join(_SIZE.pack(item.nbytes) for item in buffers)
-    if len(pickled) <= _TOGETHER:
-        return [head + pickled, *buffers]
-    return [head, pickled, *buffers]
+    out_of_band: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(value, protocol=5, buffer_callback=out_of_band.append)
+    buffers = [buffer.raw() for buffer in out_of_band]
+    header = _HEADER.pack(kind, len(buffers), len(pickled))
+    header += struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))
+    return [header + pickled, *buffers] if len(pickled) <= _JOINED_BYTES else [header, pickled, *buffers]
 
 
-class Wire:
-    """One end of a socket."""
+class MessageSocket:
+    """A socket that carries messages."""
 
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        self._incoming = cast(io.BufferedReader, end.makefile("rb", buffering=_READ_AHEAD))
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._reader = cast(io.BufferedReader, connection.makefile("rb", buffering=_READ_BUFFER_BYTES))
 
-    def send(self, message: Frame) -> None:
-        """Sends a message as a whole.
+    def send(self, message: Message) -> None:
+        """Send a whole message.
 
         Raises:
-            OSError: the other end is gone.
+            OSError: the peer closed the connection.
         """
-        self._end.settimeout(None)
+        self._socket.settimeout(None)
         for part in message:
-            self._end.sendall(part)
+            self._socket.sendall(part)
 
-    def head(self, seconds: float | None = None) -> Head | None:
-        """Waits for the next message.
-
-        Returns:
-            None where the other end is closed.
-
-        Raises:
-            TimeoutError: none came in time; the wire cannot be read any more.
-        """
-        self._end.settimeout(seconds)
-        begun = self._incoming.read(_HEAD.size)
-        if len(begun) < _HEAD.size:
-            return None
-        kind, count, pickled = _HEAD.unpack(begun)
-        sizes = self._incoming.read(count * _SIZE.size)
-        if len(sizes) < count * _SIZE.size:
-            return None
-        return Head(Kind(kind), pickled, tuple(size for (size,) in _SIZE.iter_unpack(sizes)))
-
-    def body(self, head: Head, stalled: float | None = None) -> object:
-        """Reads the value that `head` announced.
+    def receive_header(self, timeout: float | None = None) -> MessageHeader:
+        """Wait for the next message's header.
 
         Args:
-            stalled: seconds without a byte after which the other end counts as gone.
+            timeout: seconds; None = unlimited.
 
         Raises:
-            EOFError: the other end closed before the value was complete.
-            TimeoutError: it stalled.
+            EOFError: the peer closed the connection.
+            TimeoutError: no message within `timeout`; the socket is unusable afterwards.
         """
-        self._end.settimeout(stalled)
-        pickled = self._filled(head.pickled)
-        return pickle.loads(pickled, buffers=[self._filled(size) for size in head.buffers])
+        self._socket.settimeout(timeout)
+        kind, count, pickle_size = _HEADER.unpack(self._read(_HEADER.size))
+        sizes = struct.unpack(f"<{count}Q", self._read(count * 8))
+        return MessageHeader(MessageKind(kind), pickle_size, sizes)
 
-    def _filled(self, size: int) -> bytearray:
+    def receive_value(self, header: MessageHeader, stall_timeout: float | None = None) -> Any:
+        """Read the value after its header.
+
+        Args:
+            stall_timeout: seconds without a byte after which the peer counts as dead.
+
+        Raises:
+            EOFError: the peer closed the connection.
+            TimeoutError: no byte within `stall_timeout`.
+        """
+        self._socket.settimeout(stall_timeout)
+        pickled = self._read(header.pickle_size)
+        return pickle.loads(pickled, buffers=[self._read(size) for size in header.buffer_sizes])
+
+    def receive(self) -> tuple[MessageKind, Any]:
+        """Wait for the next message.
+
+        Raises:
+            EOFError: the peer closed the connection.
+        """
+        header = self.receive_header()
+        return header.kind, self.receive_value(header)
+
+    def _read(self, size: int) -> bytearray:
         content = bytearray(size)
-        view, at = memoryview(content), 0
-        while at < size:
-            read = self._incoming.readinto(view[at:])
-            if not read:
+        view, filled = memoryview(content), 0
+        while filled < size:
+            count = self._reader.readinto(view[filled:])
+            if not count:
                 raise EOFError
-            at += read
+            filled += count
         return content
 
-    def cut(self) -> None:
-        """Ends the conversation for both ends; for a thread that waits for the other end, too."""
-        with contextlib.suppress(OSError):  # it is closed already
-            self._end.shutdown(socket.SHUT_RDWR)
+    def shutdown(self) -> None:
+        """Disconnect both ends; also wakes a thread that waits for the peer."""
+        with contextlib.suppress(OSError):  # already closed
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Closes this end."""
-        self._incoming.close()
-        self._end.close()
+        """Close this end."""
+        self._reader.close()
+        self._socket.close()

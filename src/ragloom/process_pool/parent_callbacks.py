@@ -1,4 +1,4 @@
-"""How a function that runs in a worker asks its pool for something only the parent has. Knows no transport."""
+"""Callbacks from a worker to its parent process."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-Answer = Callable[[Any], Any]
-"""Given a request, gives its answer."""
+ParentCallback = Callable[[Any], Any]
+"""Maps a worker's request to its reply; both picklable."""
 
-_answer: ContextVar[Answer | None] = ContextVar("ragloom_workers_answer", default=None)
-_unwanted: ContextVar[Callable[[], bool] | None] = ContextVar("ragloom_workers_unwanted", default=None)
-
-
-class NotWanted(Exception):
-    """The pool was closed, or its run ended, while an answer was computed."""
+_callback: ContextVar[ParentCallback | None] = ContextVar("ragloom_parent_callback", default=None)
+_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("ragloom_callback_cancelled", default=None)
 
 
-def demand_wanted() -> None:
-    """Stop an answer that nobody waits for; for answers that take long, between their parts.
-
-    Raises:
-        NotWanted: the pool was closed, or its run has ended.
-    """
-    unwanted = _unwanted.get()
-    if unwanted is not None and unwanted():
-        raise NotWanted
+class CallbackCancelled(Exception):
+    """Raised inside a callback after its pool was closed or its run ended."""
 
 
-@contextmanager
-def wanted_unless(unwanted: Callable[[], bool]) -> Iterator[None]:
-    """Let `demand_wanted` ask this function inside the block."""
-    token = _unwanted.set(unwanted)
-    try:
-        yield
-    finally:
-        _unwanted.reset(token)
-
-
-def ask(request: Any) -> Any:
-    """Asks the process that runs the pool; the time until it answers is not the item's.
+def call_parent(request: Any) -> Any:
+    """Run the pool's callback in the parent process; this time does not count against the item's limit.
 
     Args:
-        request: picklable, as its answer must be.
+        request: picklable, as the reply must be.
 
     Raises:
-        RuntimeError: it is called outside a worker, or the pool was given no `answer`.
-        Refused: answering raised. In this process it is what that raised.
+        RuntimeError: called outside a worker, or the pool has no `callback`.
+        CallbackError: the callback raised; without worker processes, the callback's own error.
     """
-    answer = _answer.get()
-    if answer is None:
-        raise RuntimeError("ask() must run in a worker of a pool that was given `answer`")
-    return answer(request)
+    callback = _callback.get()
+    if callback is None:
+        raise RuntimeError("call_parent() was called outside a worker, or its pool has no `callback`")
+    return callback(request)
 
 
 @contextmanager
-def answering(answer: Answer | None) -> Iterator[None]:
-    """Has `ask` answered by a function inside the block."""
-    token = _answer.set(answer)
+def callback_handler(callback: ParentCallback | None) -> Iterator[None]:
+    """Route `call_parent` to a function inside the block."""
+    token = _callback.set(callback)
     try:
         yield
     finally:
-        _answer.reset(token)
+        _callback.reset(token)
+
+
+def raise_if_cancelled() -> None:
+    """Stop a callback whose result nobody awaits; call it between the parts of a long callback.
+
+    Raises:
+        CallbackCancelled: the pool was closed, or its run ended.
+    """
+    cancelled = _cancelled.get()
+    if cancelled is not None and cancelled():
+        raise CallbackCancelled
+
+
+@contextmanager
+def cancellation_check(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Set the condition that `raise_if_cancelled` checks inside the block."""
+    token = _cancelled.set(cancelled)
+    try:
+        yield
+    finally:
+        _cancelled.reset(token)

@@ -1,4 +1,4 @@
-"""What comes of an item. Knows no process."""
+"""Results and errors of a process pool."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[Item, Value]):
-    """An item, and what the function returned for it."""
+class TaskResult(Generic[Item, Value]):
+    """An item with the function's return value."""
 
     item: Item
     value: Value
 
 
 @dataclass(frozen=True, slots=True)
-class Failed(Generic[Item]):
-    """An item that took its worker down or over its limits.
+class TaskFailure(Generic[Item]):
+    """An item that crashed its worker or exceeded a limit.
 
     Attributes:
         reason: one plain sentence that begins with `it` or `its`, such as `it took longer than 60 s`.
@@ -29,19 +29,22 @@ class Failed(Generic[Item]):
     reason: str
 
 
-class Lost(RuntimeError):
-    """An exception of a worker that could not be pickled: its type and text are kept."""
+Outcome = TaskResult[Item, Value] | TaskFailure[Item]
 
 
-class Refused(RuntimeError):
-    """What `ask` raises in a worker: answering raised, and the caller is told what."""
+class UnpicklableError(RuntimeError):
+    """A worker's exception that cannot be pickled: its type and text."""
+
+
+class CallbackError(RuntimeError):
+    """Raised in a worker when the callback in the parent raised; the pool's caller sees the original error."""
 
     def __init__(self) -> None:
-        super().__init__("what this item asked for was not answered")
+        super().__init__("the callback in the parent process failed")
 
 
-class InWorker(Exception):
-    """The cause of an exception that a worker raised: where that was, as text."""
+class WorkerTraceback(Exception):
+    """Cause of an exception from a worker: the worker's traceback as text."""
 
     def __init__(self, traceback: str) -> None:
         super().__init__(traceback)
@@ -50,13 +53,13 @@ class InWorker(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-def panicked(panic: BaseException) -> str:
-    """Puts a library's panic (pyo3's `PanicException` is no `Exception`) in one sentence."""
-    said = " ".join(str(panic).split())[:200]
-    return f"its reader failed inside a library: {type(panic).__name__}: {said}"
+def panic_reason(panic: BaseException) -> str:
+    """Describe a library's panic, such as pyo3's `PanicException`, which is no `Exception`."""
+    text = " ".join(str(panic).split())[:200]
+    return f"its reader failed inside a library: {type(panic).__name__}: {text}"
 
 
-FROM_OUTSIDE = (KeyboardInterrupt, SystemExit, GeneratorExit)
-"""`BaseException`s that are no panic of a library."""
-OUT_OF_MEMORY = 86
-"""Exit status of a worker that has not even the memory to say so."""
+EXIT_EXCEPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""Each `BaseException` that is no panic of a library."""
+OUT_OF_MEMORY_STATUS = 86
+"""Exit status of a worker without memory for a message."""

@@ -1,4 +1,4 @@
-"""The tasks between the caller's thread and those of the workers: in order, and within bounds. Knows no process."""
+"""Task queue between the caller's thread and the worker threads: ordered and bounded."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ragloom.process_pool.messages import Frame, Kind
+from ragloom.process_pool.messages import Message
+from ragloom.process_pool.results import Outcome
 
-_AHEAD = 16
-"""Items that a worker is sent at once, at most: it goes on while the parent is busy with other things."""
-_AHEAD_BYTES = 1 << 16
-"""Of their messages, together: a socket holds as many unread, so that sending never waits for a worker that itself
-waits to be read."""
-_AHEAD_SIZE = 1 << 20
-"""Of what they stand for, together: behind a long item none waits that another worker could take."""
+_PREFETCH = 16
+"""Most tasks per worker at once: a worker continues while the parent is busy."""
+_PREFETCH_MESSAGE_BYTES = 1 << 16
+"""Bound on their messages: a socket buffers this much, so that sending never blocks on a worker that itself sends."""
+_PREFETCH_ITEM_BYTES = 1 << 20
+"""Bound on their items' sizes: no task waits behind a large one while another worker is idle."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a pool may use.
+class PoolLimits:
+    """Resource limits of a pool.
 
     Attributes:
-        processes: workers; 0 = in this process, without any bound on an item's time and memory.
-        seconds: wall-clock time of one item; that of `ask` does not count.
-        seconds_per_mb: further time for each MB (1,000,000 bytes) that an item stands for.
-        megabytes: memory of one worker beyond what it begins with (Linux; elsewhere unbounded).
-        items: in flight at once: taken in and not yet yielded.
-        in_flight_mb: of what these stand for, and of results that wait to be yielded; one more may go over it.
+        processes: workers; 0 = in this process, without a limit on an item's time and memory.
+        seconds: wall-clock time of one item; callbacks to the parent do not count.
+        seconds_per_mb: further time for each MB (1,000,000 bytes) of an item's size.
+        megabytes: memory of one worker beyond its memory at start (Linux only).
+        items: in flight at once: taken from the input and not yet yielded.
+        in_flight_mb: sizes of these plus results that wait to be yielded; one more may exceed it.
     """
 
     processes: int
@@ -42,152 +42,153 @@ class Bounds:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """An item on its way.
+    """An item in flight.
 
     Attributes:
-        message: the item as it is sent to a worker.
-        size: bytes that it stands for.
-        seconds: that it may take.
-        outcome: what came of it: `VALUE`, `FAILED` with a reason, or `RAISED` with an exception.
-        cancelled: nobody waits for it any more.
-        held: bytes of its result.
-        deaths: of workers that had it before.
-        refused: what answering its worker raised.
+        message: the item, encoded for a worker.
+        size: bytes, by the pool's `size`.
+        seconds: time limit.
+        outcome: result, failure, or an exception for the caller; None until finished.
+        cancelled: nobody awaits the outcome.
+        result_size: bytes reserved for the result.
+        worker_deaths: workers that died while they had this task.
+        callback_error: raised by the callback for this task.
     """
 
     item: Any
-    message: Frame
+    message: Message
     size: int
     seconds: float
-    outcome: tuple[Kind, Any] | None = None
+    outcome: Outcome[Any, Any] | Exception | None = None
     cancelled: bool = False
-    held: int = 0
-    deaths: int = 0
-    refused: Exception | None = None
+    result_size: int = 0
+    worker_deaths: int = 0
+    callback_error: Exception | None = None
 
     @property
-    def bytes(self) -> int:
+    def message_size(self) -> int:
         """Bytes of the message."""
         return sum(map(len, self.message))
 
 
-class Flow:
-    """What is queued, in flight and done."""
+class TaskQueue:
+    """Tasks that are queued, at a worker, or finished and not yet yielded."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
+    def __init__(self, limits: PoolLimits) -> None:
+        self.limits = limits
         self.closed = False
-        self._most = round(bounds.in_flight_mb * 1_000_000)
+        self._max_bytes = round(limits.in_flight_mb * 1_000_000)
         self._changed = threading.Condition()
         self._queue: deque[Task] = deque()
         self._in_flight: deque[Task] = deque()
-        self._sizes = 0
-        self._held = 0
-        self._idle = 0
-        self._broken: BaseException | None = None
+        self._item_bytes = self._result_bytes = 0
+        self._idle_threads = 0
+        self._error: BaseException | None = None
 
-    # What the caller's thread does.
+    # For the caller's thread.
 
     def has_room(self) -> bool:
-        """Says whether another item may be taken in."""
+        """Check whether another item may be taken in."""
         with self._changed:
             return not self._in_flight or (
-                len(self._in_flight) < self.bounds.items and self._sizes + self._held < self._most
+                len(self._in_flight) < self.limits.items and self._item_bytes + self._result_bytes < self._max_bytes
             )
 
     def add(self, task: Task) -> bool:
-        """Queues a task; says whether there are more of them than threads that wait for one."""
+        """Queue a task; return whether more tasks are queued than threads are idle."""
         with self._changed:
             self._queue.append(task)
             self._in_flight.append(task)
-            self._sizes += task.size
+            self._item_bytes += task.size
             self._changed.notify_all()
-            return len(self._queue) > self._idle
+            return len(self._queue) > self._idle_threads
 
-    def first(self) -> Task | None:
-        """Waits until the first task in flight is done; None when there is none.
+    def wait_for_first(self) -> Task | None:
+        """Wait until the first task in flight is finished; None if no task is in flight.
 
         Raises:
-            Exception: why the workers cannot go on.
+            BaseException: the error that stopped a worker thread.
+            RuntimeError: the pool was closed.
         """
         with self._changed:
             while self._in_flight and self._in_flight[0].outcome is None:
-                if self._broken is not None:
-                    raise self._broken
+                if self._error is not None:
+                    raise self._error
                 if self.closed:
                     raise RuntimeError("the pool was closed while items were in flight")
                 self._changed.wait()
             return self._in_flight[0] if self._in_flight else None
 
-    def yielded(self) -> None:
-        """Forgets the first task."""
+    def remove_first(self) -> None:
+        """Remove the first task in flight, after its outcome was yielded."""
         with self._changed:
             task = self._in_flight.popleft()
-            self._sizes -= task.size
-            self._held -= task.held
+            self._item_bytes -= task.size
+            self._result_bytes -= task.result_size
             self._changed.notify_all()
 
     def cancel(self) -> bool:
-        """Gives up all tasks; says whether there were any."""
+        """Cancel all tasks; return whether there were any."""
         with self._changed:
-            cancelled = bool(self._in_flight)
+            any_in_flight = bool(self._in_flight)
             for task in self._in_flight:
                 task.cancelled = True
             self._queue.clear()
             self._in_flight.clear()
-            self._sizes = self._held = 0
+            self._item_bytes = self._result_bytes = 0
             self._changed.notify_all()
-            return cancelled
+            return any_in_flight
 
     def close(self) -> None:
-        """Has all threads end."""
+        """End all waiting threads."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
 
-    # What a worker's thread does.
+    # For a worker thread.
 
-    def take(self, has: Sequence[Task]) -> list[Task] | None:
-        """Gives the next tasks to a thread that has some already; waits where it has none. None: it is to end."""
+    def take(self, assigned: Sequence[Task]) -> list[Task] | None:
+        """Take tasks for a thread with `assigned` tasks; wait for one if it has none; None after `close`."""
         with self._changed:
-            while not (self._queue or has or self.closed):
-                self._idle += 1
+            while not (self._queue or assigned or self.closed):
+                self._idle_threads += 1
                 self._changed.wait()
-                self._idle -= 1
+                self._idle_threads -= 1
             if self.closed:
                 return None
             taken: list[Task] = []
-            share = (len(self._queue) + len(has)) // (2 * self.bounds.processes)
-            most = min(max(share, 1), _AHEAD)
-            message = sum(task.bytes for task in has)
-            size = sum(task.size for task in has)
-            while self._queue and len(has) + len(taken) < most:
+            share = (len(self._queue) + len(assigned)) // (2 * self.limits.processes)
+            max_tasks = min(max(share, 1), _PREFETCH)
+            message_bytes = sum(task.message_size for task in assigned)
+            item_bytes = sum(task.size for task in assigned)
+            while self._queue and len(assigned) + len(taken) < max_tasks:
                 task = self._queue[0]
-                message, size = message + task.bytes, size + task.size
-                if (has or taken) and (message > _AHEAD_BYTES or size > _AHEAD_SIZE):
+                message_bytes, item_bytes = message_bytes + task.message_size, item_bytes + task.size
+                too_large = message_bytes > _PREFETCH_MESSAGE_BYTES or item_bytes > _PREFETCH_ITEM_BYTES
+                if too_large and (assigned or taken):
                     break
                 taken.append(self._queue.popleft())
             return taken
 
-    def hold(self, task: Task, size: int) -> None:
-        """Waits until a result of this size may be read; the first in flight always may."""
+    def reserve(self, task: Task, size: int) -> None:
+        """Wait until a result of `size` bytes may be read; the first task in flight never waits."""
         with self._changed:
             while not (task.cancelled or self.closed or task is self._in_flight[0]):
-                if not self._held or self._held + size <= self._most:
+                if not self._result_bytes or self._result_bytes + size <= self._max_bytes:
                     break
                 self._changed.wait()
             if not task.cancelled:
-                self._held += size - task.held
-                task.held = size
+                self._result_bytes += size - task.result_size
+                task.result_size = size
 
-    def finish(self, task: Task, kind: Kind, value: object) -> None:
-        """Says what came of a task."""
+    def finish(self, task: Task, outcome: Outcome[Any, Any] | Exception) -> None:
+        """Set a task's outcome."""
         with self._changed:
-            task.outcome = kind, value
+            task.outcome = outcome
             self._changed.notify_all()
 
-    def broke(self, error: BaseException) -> None:
-        """Says that a thread cannot go on."""
+    def fail(self, error: BaseException) -> None:
+        """Report the error that stops a worker thread."""
         with self._changed:
-            self._broken = self._broken or error
+            self._error = self._error or error
             self._changed.notify_all()

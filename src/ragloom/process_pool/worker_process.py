@@ -1,6 +1,6 @@
-"""What runs in a worker process: one item after the other, within its limits, until the parent closes the wire.
+"""A worker process: runs one task after the other, within its limits, until the parent closes the connection.
 
-The parent keeps the time; an alarm of the kernel's stands behind it, for a parent that is too busy, or gone.
+The parent enforces the time limit; a kernel alarm backs it up if the parent is too busy, or dead.
 """
 
 from __future__ import annotations
@@ -19,30 +19,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Never
 
-from ragloom.process_pool.messages import Frame, Kind, Wire, frame
-from ragloom.process_pool.parent_callbacks import answering
-from ragloom.process_pool.results import FROM_OUTSIDE, OUT_OF_MEMORY, Lost, Refused, panicked
+from ragloom.process_pool.messages import Message, MessageKind, MessageSocket, encode
+from ragloom.process_pool.parent_callbacks import callback_handler
+from ragloom.process_pool.results import (
+    EXIT_EXCEPTIONS,
+    OUT_OF_MEMORY_STATUS,
+    CallbackError,
+    UnpicklableError,
+    panic_reason,
+)
 
-ALARM_AFTER = 5.0
-"""Seconds that the parent has to end a worker whose time is over, before the kernel does."""
-_KEPT_SHARE = 4
-"""A worker that keeps over one part in so many of its memory after an item makes room for a new one, so that the
-limit means the same for each item."""
+_ALARM_DELAY = 5.0
+"""Seconds for the parent to end a worker that exceeds its time, before the kernel does."""
+_MAX_GROWTH = 0.25
+"""Share of its memory limit that a worker may retain after a task; above it a fresh one takes over, so that the
+limit means the same for each task."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def serve(end: socket.socket, function: Callable[[Any], Any], megabytes: float) -> Never:
-    """Works until the parent closes its end. Ends the process."""
+def run_worker(connection: socket.socket, function: Callable[[Any], Any], megabytes: float) -> Never:
+    """Run tasks until the parent closes its end, then end the process."""
     status = 0
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        _Worker(Wire(end), function, megabytes).loop()
+        _Worker(MessageSocket(connection), function, megabytes).run()
     except (BrokenPipeError, ConnectionResetError, EOFError):
-        status = 0  # the parent has gone, and nobody is left to be told
+        pass  # the parent closed the pool, or died
     except MemoryError:
-        status = OUT_OF_MEMORY
-    except BaseException:  # noqa: BLE001 - the process ends here, and must not run what the one it was forked from left
+        status = OUT_OF_MEMORY_STATUS
+    except BaseException:  # noqa: BLE001 - the fork server's own code must not run in this process
         traceback.print_exc()
         status = 1
     sys.stderr.flush()
@@ -50,7 +56,7 @@ def serve(end: socket.socket, function: Callable[[Any], Any], megabytes: float) 
 
 
 def die_with_parent(parent: int) -> None:
-    """Has the kernel end this process when the one that forked it ends (Linux)."""
+    """Let the kernel kill this process when its parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -58,85 +64,69 @@ def die_with_parent(parent: int) -> None:
 
 
 class _Worker:
-    def __init__(self, wire: Wire, function: Callable[[Any], Any], megabytes: float) -> None:
-        self._wire = wire
-        self._function = function
-        self._waiting: deque[tuple[bytes, float]] = deque()
-        self._begun_with = _private_bytes()
-        self._budget = round(megabytes * 1_000_000)
+    def __init__(self, messages: MessageSocket, function: Callable[[Any], Any], megabytes: float) -> None:
+        self._messages, self._function = messages, function
+        self._tasks: deque[tuple[bytes, float]] = deque()
+        """Tasks that arrived before the reply to a request."""
+        self._initial_bytes, self._max_bytes = _private_bytes(), round(megabytes * 1_000_000)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if self._begun_with:
-            limit = self._begun_with + self._budget
+        if self._initial_bytes:
+            limit = self._initial_bytes + self._max_bytes
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
-    def loop(self) -> None:
-        with answering(self._ask):
-            while (item := self._next()) is not None:
-                pickled, seconds = item
-                signal.setitimer(signal.ITIMER_REAL, seconds + ALARM_AFTER)
-                answer = self._tried(pickled)
+    def run(self) -> None:
+        with callback_handler(self._call_parent):
+            while not self._has_grown():
+                item, seconds = self._tasks.popleft() if self._tasks else self._messages.receive()[1]
+                signal.setitimer(signal.ITIMER_REAL, seconds + _ALARM_DELAY)
+                result = self._process(item)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                self._wire.send(answer)
-                del answer
-                if self._keeps_too_much():
-                    self._wire.send(frame(Kind.RETIRE, None))
-                    return
+                self._messages.send(result)
+                del item, result
+        self._messages.send(encode(MessageKind.RETIRE, None))
 
-    def _next(self) -> tuple[bytes, float] | None:
-        if self._waiting:
-            return self._waiting.popleft()
-        head = self._wire.head()
-        if head is None:
-            return None
-        item: tuple[bytes, float] = self._wire.body(head)  # type: ignore[assignment]
-        return item
-
-    def _tried(self, pickled: bytes) -> Frame:
+    def _process(self, item: bytes) -> Message:
         try:
-            return frame(Kind.VALUE, self._function(pickle.loads(pickled)))
+            return encode(MessageKind.VALUE, self._function(pickle.loads(item)))
         except MemoryError:
-            return frame(Kind.OUT_OF_MEMORY, None)
+            return encode(MessageKind.OUT_OF_MEMORY, None)
         except Exception as error:  # noqa: BLE001 - raised again by the parent
-            return frame(Kind.RAISED, (_portable(error), traceback.format_exc()))
-        except FROM_OUTSIDE as error:
-            return frame(Kind.FAILED, f"its reader was stopped by {type(error).__name__}")
-        except BaseException as panic:  # noqa: BLE001 - pyo3's PanicException: told of this item only
-            return frame(Kind.FAILED, panicked(panic))
+            return encode(MessageKind.EXCEPTION, (_picklable(error), traceback.format_exc()))
+        except EXIT_EXCEPTIONS as error:
+            return encode(MessageKind.FAILURE, f"its reader was stopped by {type(error).__name__}")
+        except BaseException as panic:  # noqa: BLE001 - pyo3's PanicException fails only this item
+            return encode(MessageKind.FAILURE, panic_reason(panic))
 
-    def _ask(self, request: Any) -> Any:
-        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
-        self._wire.send(frame(Kind.ASK, request))
-        while True:
-            head = self._wire.head()
-            if head is None:
-                raise EOFError
-            value = self._wire.body(head)
-            if head.kind is not Kind.ITEM:
-                break
-            self._waiting.append(value)  # type: ignore[arg-type]
-        signal.setitimer(signal.ITIMER_REAL, left)
-        if head.kind is Kind.REFUSAL:
-            raise Refused
-        return value
+    def _call_parent(self, request: Any) -> Any:
+        seconds_left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        self._messages.send(encode(MessageKind.REQUEST, request))
+        while (message := self._messages.receive())[0] is MessageKind.TASK:
+            self._tasks.append(message[1])
+        signal.setitimer(signal.ITIMER_REAL, seconds_left)
+        kind, reply = message
+        if kind is MessageKind.CALLBACK_ERROR:
+            raise CallbackError
+        return reply
 
-    def _keeps_too_much(self) -> bool:
-        if _private_bytes() - self._begun_with <= self._budget // _KEPT_SHARE:
+    def _has_grown(self) -> bool:
+        limit = self._initial_bytes + _MAX_GROWTH * self._max_bytes
+        if _private_bytes() <= limit:
             return False
         gc.collect()
-        return _private_bytes() - self._begun_with > self._budget // _KEPT_SHARE
+        return _private_bytes() > limit
 
 
-def _portable(error: Exception) -> Exception:
-    """Gives an exception that pickles: itself, or what is left of it."""
+def _picklable(error: Exception) -> Exception:
+    """Return the exception, or its type and text if it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - whatever its pickling raises, its own type and text are told
-        return Lost(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
+    except Exception:  # noqa: BLE001 - pickling may raise anything
+        return UnpicklableError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
     return error
 
 
 def _private_bytes() -> int:
-    """What counts against RLIMIT_DATA: writable memory of this process alone; 0 where the system does not say."""
+    """Read what counts against RLIMIT_DATA: this process's own writable memory; 0 on other systems than Linux."""
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()

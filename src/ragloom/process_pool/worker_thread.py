@@ -1,7 +1,7 @@
-"""One worker as the parent sees it: a thread that sends it items, keeps its time and replaces its process.
+"""The parent's thread for one worker: sends tasks, enforces their time limit and replaces the process.
 
-Whether an item is to blame for a death is only said of a process that had no item before: what an earlier one left
-behind, or somebody's SIGKILL, must not be put down to it.
+An item is blamed for its worker's death only if the process had finished no other item: an earlier item's leftovers
+and a SIGKILL from outside must not count against it.
 """
 
 from __future__ import annotations
@@ -15,166 +15,166 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from ragloom.process_pool.fork_server_client import Ending, Nursery, Process
-from ragloom.process_pool.messages import Head, Kind, frame
-from ragloom.process_pool.parent_callbacks import Answer, wanted_unless
-from ragloom.process_pool.results import OUT_OF_MEMORY, InWorker
-from ragloom.process_pool.task_queue import Flow, Task
+from ragloom.process_pool.fork_server_client import ForkServerClient, WorkerExit, WorkerHandle
+from ragloom.process_pool.messages import MessageHeader, MessageKind, encode
+from ragloom.process_pool.parent_callbacks import ParentCallback, cancellation_check
+from ragloom.process_pool.results import OUT_OF_MEMORY_STATUS, TaskFailure, TaskResult, WorkerTraceback
+from ragloom.process_pool.task_queue import Task, TaskQueue
 
-_STALLED = 60.0
-"""Seconds without a byte of a result that is under way after which its worker counts as dead."""
-_MOST_DEATHS = 2
-"""Workers that an item may take down before it is given up, where it is not known why they died."""
+_STALL_TIMEOUT = 60.0
+"""Seconds without a byte in mid-message after which a worker counts as dead."""
+_MAX_DEATHS = 2
+"""Workers that a task may lose for unknown reasons before it fails."""
 _HINTS = {
     "SIGABRT": ": what a library does that gets no more memory",
     "SIGKILL": ": what a system does that has no more memory",
 }
 
 
-class Lane(threading.Thread):
-    """A thread and the process that works for it.
+class WorkerThread(threading.Thread):
+    """A thread with the worker process that it controls.
 
     Args:
-        answer: answers what the function asks.
-        context: of the caller: what answering records belongs to it.
+        callback: replies to the function's requests.
+        context: the caller's, in which callbacks run.
     """
 
-    def __init__(self, flow: Flow, nursery: Nursery, answer: Answer | None, context: contextvars.Context) -> None:
+    def __init__(
+        self, queue: TaskQueue, server: ForkServerClient, callback: ParentCallback | None, context: contextvars.Context
+    ) -> None:
         super().__init__(name="ragloom-worker", daemon=True)
-        self._flow, self._nursery, self._answer, self._context_of_caller = flow, nursery, answer, context
-        self._process: Process | None = None
+        self._queue, self._server, self._callback, self._caller_context = queue, server, callback, context
+        self._worker: WorkerHandle | None = None
         self._sent: deque[Task] = deque()
         self._unsent: list[Task] = []
-        self._finished = 0  # items, by this process
+        self._finished = 0
+        """Tasks that the current process finished."""
         self._deadline = 0.0
 
     def run(self) -> None:
-        """Works until the pool is closed."""
+        """Work until the pool is closed."""
         try:
-            self._context_of_caller.run(self._work)
+            self._caller_context.run(self._work)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            self._flow.broke(error)
+            self._queue.fail(error)
         finally:
-            if self._process is not None:
-                self._process.wire.close()
+            if self._worker is not None:
+                self._worker.messages.close()
 
-    def stop(self) -> None:
-        """Ends the process where it is at work; called from another thread, when nobody waits for it any more."""
-        process = self._process
-        if process is not None and self._sent:
-            process.wire.cut()
+    def interrupt(self) -> None:
+        """End a busy worker, whose tasks were cancelled; for another thread."""
+        worker = self._worker
+        if worker is not None and self._sent:
+            worker.messages.shutdown()
 
     def _work(self) -> None:
-        while (taken := self._flow.take([*self._unsent, *self._sent])) is not None:
-            unsent, self._unsent = [*self._unsent, *taken], []
-            self._send(task for task in unsent if not task.cancelled)
-            if self._sent and self._process is not None:
-                self._listen(self._process)
+        while (taken := self._queue.take([*self._unsent, *self._sent])) is not None:
+            tasks, self._unsent = [*self._unsent, *taken], []
+            self._send(task for task in tasks if not task.cancelled)
+            if self._sent and self._worker is not None:
+                self._receive(self._worker)
 
     def _send(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
-            if self._process is None:
-                self._process, self._finished = self._nursery.fork(), 0
-            task.refused = None
+            if self._worker is None:
+                self._worker, self._finished = self._server.start_worker(), 0
+            task.callback_error = None
             self._sent.append(task)
             if len(self._sent) == 1:
-                self._start_clock()
-            with contextlib.suppress(OSError):  # it has died: listening to it says so
-                self._process.wire.send(task.message)
+                self._deadline = time.monotonic() + task.seconds
+            with contextlib.suppress(OSError):  # the worker died: receiving notices
+                self._worker.messages.send(task.message)
 
-    def _start_clock(self) -> None:
-        if self._sent:
-            self._deadline = time.monotonic() + self._sent[0].seconds
-
-    def _listen(self, process: Process) -> None:
+    def _receive(self, worker: WorkerHandle) -> None:
+        header = None
         try:
-            head = process.wire.head(max(self._deadline - time.monotonic(), 0.001))
-        except TimeoutError:
-            self._replace(to_blame=True, reason=_time_reason(self._sent[0]))
-            return
-        except OSError:
-            head = None
-        try:
-            if head is None:
-                self._died()
-            elif head.kind is Kind.RETIRE:
-                self._replace()
-            elif head.kind is Kind.ASK:
-                self._reply(process, head)
+            header = worker.messages.receive_header(max(self._deadline - time.monotonic(), 0.001))
+            if header.kind is MessageKind.RETIRE:
+                self._replace_worker()
+            elif header.kind is MessageKind.REQUEST:
+                self._reply(worker, header)
             else:
-                self._flow.hold(self._sent[0], head.size)
-                self._finish(head.kind, process.wire.body(head, _STALLED))
-        except (OSError, EOFError):
-            self._died()
+                self._queue.reserve(self._sent[0], header.size)
+                self._finish(header.kind, worker.messages.receive_value(header, _STALL_TIMEOUT))
+        except (OSError, EOFError) as error:
+            if header is None and isinstance(error, TimeoutError):
+                self._replace_worker(_time_reason(self._sent[0]))
+            else:
+                self._handle_death()
 
-    def _finish(self, kind: Kind, value: Any) -> None:
+    def _finish(self, kind: MessageKind, value: Any) -> None:
+        if kind is MessageKind.OUT_OF_MEMORY:
+            self._replace_worker(self._memory_reason() if self._finished == 0 else None)
+            return
         task = self._sent.popleft()
         self._finished += 1
-        self._start_clock()
-        if kind is Kind.OUT_OF_MEMORY:
-            self._sent.appendleft(task)
-            self._replace(to_blame=self._finished == 1, reason=self._memory_reason())
-        elif kind is Kind.RAISED:
+        if self._sent:
+            self._deadline = time.monotonic() + self._sent[0].seconds
+        if kind is MessageKind.VALUE:
+            self._queue.finish(task, TaskResult(task.item, value))
+        elif kind is MessageKind.FAILURE:
+            self._queue.finish(task, TaskFailure(task.item, value))
+        else:
             error, traceback = value
-            error.__cause__ = InWorker(traceback)
-            self._flow.finish(task, kind, task.refused or error)
-        else:
-            self._flow.finish(task, kind, value)
+            error.__cause__ = WorkerTraceback(traceback)
+            self._queue.finish(task, task.callback_error or error)
 
-    def _reply(self, process: Process, head: Head) -> None:
-        task, began = self._sent[0], time.monotonic()
-        request = process.wire.body(head, _STALLED)
+    def _reply(self, worker: WorkerHandle, header: MessageHeader) -> None:
+        task, start = self._sent[0], time.monotonic()
+        request = worker.messages.receive_value(header, _STALL_TIMEOUT)
         try:
-            if self._answer is None:
-                raise RuntimeError("a worker asks, and its pool was given no `answer`")
-            with wanted_unless(lambda: task.cancelled or self._flow.closed):
-                message = frame(Kind.ANSWER, self._answer(request))
-        except Exception as error:  # noqa: BLE001 - raised where it was asked for, and from there in the caller
-            task.refused = error
-            message = frame(Kind.REFUSAL, None)
-        process.wire.send(message)
-        self._deadline += time.monotonic() - began
+            if self._callback is None:
+                raise RuntimeError("the function called call_parent(), and its pool has no `callback`")
+            with cancellation_check(lambda: task.cancelled or self._queue.closed):
+                message = encode(MessageKind.REPLY, self._callback(request))
+        except Exception as error:  # noqa: BLE001 - raised in the worker's function, and then in the caller
+            task.callback_error = error
+            message = encode(MessageKind.CALLBACK_ERROR, None)
+        worker.messages.send(message)
+        self._deadline += time.monotonic() - start
 
-    def _died(self) -> None:
-        ending = self._end()
+    def _handle_death(self) -> None:
+        end = self._end_worker()
         task = self._sent[0]
-        task.deaths += 1
-        if ending is not None and ending.status == -signal.SIGALRM:
-            self._replace(to_blame=True, reason=_time_reason(task))
+        task.worker_deaths += 1
+        if end is not None and end.status == -signal.SIGALRM:
+            self._replace_worker(_time_reason(task))
         else:
-            certain = self._finished == 0 and ending is not None
-            self._replace(to_blame=certain or task.deaths == _MOST_DEATHS, reason=self._reason(ending))
+            certain = self._finished == 0 and end is not None
+            blamed = certain or task.worker_deaths == _MAX_DEATHS
+            self._replace_worker(self._death_reason(end) if blamed else None)
 
-    def _replace(self, *, to_blame: bool = False, reason: str = "") -> None:
-        """Gives the process up; the next one begins with what it had not finished.
+    def _replace_worker(self, failure: str | None = None) -> None:
+        """End the worker; its successor starts with the unfinished tasks.
 
         Args:
-            to_blame: the first of these is not tried again, for this reason.
+            failure: reason why the first of these fails instead.
         """
-        self._end()
-        if to_blame:
-            self._flow.finish(self._sent.popleft(), Kind.FAILED, reason)
+        self._end_worker()
+        if failure is not None:
+            task = self._sent.popleft()
+            self._queue.finish(task, TaskFailure(task.item, failure))
         self._unsent = [*self._sent]
         self._sent.clear()
 
-    def _end(self) -> Ending | None:
-        process, self._process = self._process, None
-        return None if process is None else self._nursery.end(process)
+    def _end_worker(self) -> WorkerExit | None:
+        worker, self._worker = self._worker, None
+        return None if worker is None else self._server.end_worker(worker)
 
     def _memory_reason(self) -> str:
-        return f"it needed more than {self._flow.bounds.megabytes:,.0f} MB of memory"
+        return f"it needed more than {self._queue.limits.megabytes:,.0f} MB of memory"
 
-    def _reason(self, ending: Ending | None) -> str:
-        if ending is None:
+    def _death_reason(self, end: WorkerExit | None) -> str:
+        if end is None:
             return "its worker process died"
-        if ending.status == OUT_OF_MEMORY:
+        if end.status == OUT_OF_MEMORY_STATUS:
             return self._memory_reason()
-        if ending.status >= 0:
-            return f"its worker process ended itself (status {ending.status})"
-        used, limit = ending.peak / 1_000_000, self._flow.bounds.megabytes
-        near = f", having used {used:,.0f} of the {limit:,.0f} MB of memory that it may" if used > limit / 2 else ""
-        name = signal.Signals(-ending.status).name
-        return f"its worker process died (signal {-ending.status}, {name}{_HINTS.get(name, '')}){near}"
+        if end.status >= 0:
+            return f"its worker process ended itself (status {end.status})"
+        peak, limit = end.peak / 1_000_000, self._queue.limits.megabytes
+        memory = f"; it used {peak:,.0f} of {limit:,.0f} MB of memory" if peak > limit / 2 else ""
+        name = signal.Signals(-end.status).name
+        return f"its worker process died (signal {-end.status}, {name}{_HINTS.get(name, '')}){memory}"
 
 
 def _time_reason(task: Task) -> str:

@@ -1,7 +1,7 @@
 """Answers a question from one index: retrieve, rerank, prompt, answer, verify. Knows interfaces, no option.
 
 The engine is a LlamaIndex `BaseQueryEngine`: `query`, `aquery` and streaming return LlamaIndex responses with
-`source_nodes`. What Ragloom adds (checked citations, timings, usage) is in the response's metadata and in `Result`.
+`source_nodes`. What Ragloom adds (checked citations, timings, usage) is in the metadata and in `QueryResult`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -24,13 +24,14 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from ragloom.components.prompt import Prompt, Prompted
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
-from ragloom.core.records import Chunk, Citation
-from ragloom.core.text_normalization import whole_characters
+from ragloom.core.records import Chunk
+from ragloom.core.text_normalization import join_surrogates
 from ragloom.core.timing import collect, timed
-from ragloom.core.usage import Usage, collect_usage
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.query.citations import verify
 from ragloom.query.citations.abstention import abstains
+from ragloom.query.query_result import QueryResult
 
 
 class StoredDocument(Protocol):
@@ -39,42 +40,6 @@ class StoredDocument(Protocol):
     @property
     def text(self) -> str:
         """The text that offsets refer to."""
-
-
-@dataclass
-class Result:
-    """One question, answered.
-
-    Attributes:
-        answer: None when retrieval was all that was asked for.
-        nodes: what the reranker left, best first.
-        supplied: ids of the chunks that were in the prompt.
-        passages: how these read in it.
-        found: chunk id -> the candidate as the retriever returned it.
-        timings_ms: stage -> milliseconds, with `total`.
-        usage: tokens by kind and model.
-        reasoning: of the LLM, where it gives any.
-        finish_reason: why the reply ended; None where the LLM does not say so.
-        notes: what the reader should know (chunks left out, an answer cut at its length limit).
-    """
-
-    question: str
-    answer: str | None = None
-    citations: tuple[Citation, ...] = ()
-    nodes: list[NodeWithScore] = field(default_factory=list)
-    supplied: list[str] = field(default_factory=list)
-    passages: list[str] = field(default_factory=list)
-    found: dict[str, tuple[int, NodeWithScore]] = field(default_factory=dict)
-    timings_ms: dict[str, float] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-    reasoning: str | None = None
-    finish_reason: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def unverified(self) -> int:
-        """Citations that did not hold."""
-        return sum(not citation.verified for citation in self.citations)
 
 
 class CitedQueryEngine(BaseQueryEngine):
@@ -107,7 +72,7 @@ class CitedQueryEngine(BaseQueryEngine):
         self._document = document
         self._streaming = streaming
 
-    def answer(self, question: str | QueryBundle, *, on_text: Callable[[str], None] | None = None) -> Result:
+    def answer(self, question: str | QueryBundle, *, on_text: Callable[[str], None] | None = None) -> QueryResult:
         """Answers a question.
 
         Args:
@@ -124,19 +89,19 @@ class CitedQueryEngine(BaseQueryEngine):
         result.timings_ms, result.usage = dict(timings), usage
         return result
 
-    def complete(self, found: Result) -> Result:
+    def complete(self, found: QueryResult) -> QueryResult:
         """Answers from what a search has found; timings and usage are those of the answering alone.
 
         Raises:
             ServiceError: as `answer`.
         """
-        result = Result(found.question, nodes=found.nodes, found=found.found)
+        result = QueryResult(found.question, nodes=found.nodes, found=found.found)
         with collect() as timings, collect_usage() as usage, timed("total"):
             self._write(QueryBundle(found.question), result, None)
         result.timings_ms, result.usage = dict(timings), usage
         return result
 
-    def _write(self, bundle: QueryBundle, result: Result, on_text: Callable[[str], None] | None) -> None:
+    def _write(self, bundle: QueryBundle, result: QueryResult, on_text: Callable[[str], None] | None) -> None:
         """Fills in the answer."""
         prompted = self._fill(bundle, result)
         if prompted is None:
@@ -148,7 +113,7 @@ class CitedQueryEngine(BaseQueryEngine):
             reply = self._reply(prompted, on_text)
         self._verify(reply, prompted, result)
 
-    def search(self, question: str | QueryBundle) -> Result:
+    def search(self, question: str | QueryBundle) -> QueryResult:
         """Retrieves and reranks, and stops there."""
         bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
         with collect() as timings, collect_usage() as usage, timed("total"):
@@ -180,7 +145,7 @@ class CitedQueryEngine(BaseQueryEngine):
         result.timings_ms, result.usage = dict(timings), usage
         return _response(result)
 
-    def _search(self, bundle: QueryBundle) -> Result:
+    def _search(self, bundle: QueryBundle) -> QueryResult:
         with timed("retrieve"):
             found = self._retriever.retrieve(bundle)
         before = self._counted()
@@ -188,7 +153,7 @@ class CitedQueryEngine(BaseQueryEngine):
             nodes = self._reranker.postprocess_nodes(found, query_bundle=bundle)
         return self._found(bundle, found, nodes, before)
 
-    async def _asearch(self, bundle: QueryBundle) -> Result:
+    async def _asearch(self, bundle: QueryBundle) -> QueryResult:
         with timed("retrieve"):
             found = await self._retriever.aretrieve(bundle)
         before = self._counted()
@@ -206,15 +171,15 @@ class CitedQueryEngine(BaseQueryEngine):
         found: Sequence[NodeWithScore],
         nodes: Sequence[NodeWithScore],
         before: dict[str, int],
-    ) -> Result:
+    ) -> QueryResult:
         ranks = {node.node.node_id: (rank, node) for rank, node in enumerate(found, start=1)}
-        result = Result(bundle.query_str, nodes=list(nodes), found=ranks)
+        result = QueryResult(bundle.query_str, nodes=list(nodes), found=ranks)
         for name, count in self._counted().items():
             if count > before.get(name, 0):
                 result.notes.append(f"reranker: {count - before.get(name, 0)} {name}")
         return result
 
-    def _fill(self, bundle: QueryBundle, result: Result) -> Prompted | None:
+    def _fill(self, bundle: QueryBundle, result: QueryResult) -> Prompted | None:
         if not result.nodes:
             return None
         with timed("prompt"):
@@ -231,7 +196,7 @@ class CitedQueryEngine(BaseQueryEngine):
             )
         return prompted
 
-    def _say_no_answer(self, result: Result) -> None:
+    def _say_no_answer(self, result: QueryResult) -> None:
         result.answer = NO_ANSWER[self._prompt.language_for(result.question)]
         result.notes.append("no chunk was found (nothing matches, or retriever.min_score or filters leave nothing)")
 
@@ -244,9 +209,9 @@ class CitedQueryEngine(BaseQueryEngine):
                 on_text(piece)
         return _complete(last)
 
-    def _verify(self, response: ChatResponse, prompted: Prompted, result: Result) -> None:
+    def _verify(self, response: ChatResponse, prompted: Prompted, result: QueryResult) -> None:
         message = response.message
-        reply = whole_characters(message.content or "")
+        reply = join_surrogates(message.content or "")
         if not reply.strip():
             raise ServiceError("llm: the reply is empty; ask again, or choose another model")
         result.reasoning, result.finish_reason = reasoning_of(message), finish_reason_of(message)
@@ -325,7 +290,7 @@ def _complete(last: ChatResponse | None) -> ChatResponse:
     return last
 
 
-def _metadata(result: Result) -> dict[str, Any]:
+def _metadata(result: QueryResult) -> dict[str, Any]:
     embedding, llm = result.usage.tokens("embedding"), result.usage.tokens("llm")
     return {
         "answer": result.answer,
@@ -338,5 +303,5 @@ def _metadata(result: Result) -> dict[str, Any]:
     }
 
 
-def _response(result: Result) -> Response:
+def _response(result: QueryResult) -> Response:
     return Response(response=result.answer, source_nodes=result.nodes, metadata=_metadata(result))

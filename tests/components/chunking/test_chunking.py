@@ -23,6 +23,7 @@ from chunkers import (
 from places import ROOT, TESTS
 from ragloom.components import chunking
 from ragloom.components.chunking.fixed_chunker import token_windows
+from ragloom.config.key_rules import key_problems
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError
 
@@ -388,11 +389,11 @@ def test_defaults_build_and_cut_korean_and_english(option: str) -> None:
 def test_overlap_must_be_less_than_the_size(option: str) -> None:
     """TRAPS 18: overlap equal to the size is accepted and behaves as size - 1."""
     values = _yaml_values(option) | {"chunk_size": 64, "chunk_overlap": 64}
-    (problem,) = chunking.check(option, values)
+    (problem,) = key_problems(getattr(chunking, option), values)
     assert problem.startswith("chunking: chunk_overlap=64 must be less than chunk_size=64; ")
     with pytest.raises(ConfigError, match="chunk_overlap=64 must be less"):
         getattr(chunking, option)(*_given(option), **values)
-    assert chunking.check(option, values | {"chunk_overlap": 63}) == []
+    assert key_problems(getattr(chunking, option), values | {"chunk_overlap": 63}) == []
 
 
 @pytest.mark.parametrize("option", BUILDERS)
@@ -401,18 +402,18 @@ def test_the_size_must_hold_any_character(option: str) -> None:
     values |= {"min_size": 0} if "min_size" in values else {}
     values |= {"length": "cl100k_base"} if "length" in values else {}
     expected = ["chunking: chunk_size=3 must be at least 4, the tokens of one character; raise it"]
-    assert chunking.check(option, values) == expected
-    assert chunking.check(option, values | {"chunk_size": 4}) == []
+    assert key_problems(getattr(chunking, option), values) == expected
+    assert key_problems(getattr(chunking, option), values | {"chunk_size": 4}) == []
 
 
 def test_sizes_in_characters_may_be_small() -> None:
-    assert chunking.check("recursive", _yaml_values("recursive") | {"chunk_size": 1, "chunk_overlap": 0}) == []
+    assert key_problems(chunking.recursive, _yaml_values("recursive") | {"chunk_size": 1, "chunk_overlap": 0}) == []
 
 
 @pytest.mark.parametrize("option", ["semantic", "hybrid"])
 def test_all_problems_between_keys_are_named_at_once(option: str) -> None:
     wrong = {"chunk_size": 3, "chunk_overlap": 3, "min_size": 5, "threshold": "fixed", "threshold_value": 80.0}
-    problems = chunking.check(option, _yaml_values(option) | wrong)
+    problems = key_problems(getattr(chunking, option), _yaml_values(option) | wrong)
     assert [problem.split(" must")[0] for problem in problems] == [
         "chunking: chunk_overlap=3",
         "chunking: min_size=5",
@@ -422,14 +423,14 @@ def test_all_problems_between_keys_are_named_at_once(option: str) -> None:
 
 
 def test_an_empty_separator_must_be_last() -> None:
-    (problem,) = chunking.check("recursive", _yaml_values("recursive") | {"separators": ["", " "]})
+    (problem,) = key_problems(chunking.recursive, _yaml_values("recursive") | {"separators": ["", " "]})
     assert problem.startswith("chunking: separators=['', ' '] must have the empty one last")
 
 
 @pytest.mark.parametrize("option", BUILDERS)
 def test_an_unknown_tokenizer_is_named(option: str) -> None:
     key = "length" if option == "recursive" else "tokenizer"
-    (problem,) = chunking.check(option, _yaml_values(option) | {key: "cl100k"})
+    (problem,) = key_problems(getattr(chunking, option), _yaml_values(option) | {key: "cl100k"})
     assert problem.startswith("chunking: tokenizer='cl100k' must be cl100k_base or o200k_base")
     assert problem.endswith("did you mean 'cl100k_base'?")
 

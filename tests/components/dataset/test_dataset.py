@@ -15,7 +15,7 @@ from ragloom.components.dataset.base import Dataset
 from ragloom.config.config import load
 from ragloom.core import squad_format
 from ragloom.core.gold import GoldSpan, Query
-from ragloom.core.text_normalization import normalised, shifted
+from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import ConfigError, DataError
 
 TEXT = "One day. Same words. Two days. Same words. End."
@@ -82,9 +82,9 @@ def test_quote_that_is_not_found_is_reported_and_its_question_counted_apart() ->
 )
 def test_quote_is_found_whatever_white_space_stands_between_its_words(quote: str, text: str) -> None:
     """What Ragloom printed as a verified citation was not found as gold where the file breaks the line."""
-    checked = made(quoted(quote)).check({"a.md": normalised(text)}.get)
+    checked = made(quoted(quote)).check({"a.md": normalize_text(text)}.get)
     ((start, end),) = checked.queries[0].spans[0].places
-    assert normalised(text)[start:end].split() == quote.split()
+    assert normalize_text(text)[start:end].split() == quote.split()
     assert checked.problems == []
 
 
@@ -142,7 +142,7 @@ def test_each_document_is_asked_for_once() -> None:
 
 
 def test_quote_of_a_crlf_file_is_found_in_the_stored_text() -> None:
-    stored = normalised("One\r\nTwo\r\nThree")
+    stored = normalize_text("One\r\nTwo\r\nThree")
     checked = made(quoted("Two\r\nThree")).check({"a.md": stored}.get)
     assert checked.queries[0].spans[0].places == ((4, 13),)
     assert checked.queries[0].spans[0].blanks == ((7, 8),)
@@ -155,9 +155,9 @@ def test_range_shifted_by_normalisation_holds_the_normalised_quote(text: str, da
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     assume(not any(text[at - 1 : at + 1] == "\r\n" for at in (start, end) if at))  # half a line end has no place
-    before = "a" if shifted(text, start) else ""  # a byte order mark goes at the beginning only
-    wanted = normalised(before + text[start:end]).removeprefix(before)
-    assert normalised(text)[shifted(text, start) : shifted(text, end)] == wanted
+    before = "a" if normalized_offset(text, start) else ""  # a byte order mark goes at the beginning only
+    wanted = normalize_text(before + text[start:end]).removeprefix(before)
+    assert normalize_text(text)[normalized_offset(text, start) : normalized_offset(text, end)] == wanted
 
 
 # --- digest
@@ -276,7 +276,7 @@ def test_spans_takes_ranges_through_normalisation(tmp_path: Path) -> None:
     (query,) = spans(folder).queries()
     assert query.spans == (GoldSpan("note.md", ((21, 30),), "Two days."),)
     assert (query.id, query.group, query.tags) == ("1", "note.md", {"language": "en", "corpus": "note"})
-    assert spans(folder).check({"note.md": normalised(text)}.get).problems == []
+    assert spans(folder).check({"note.md": normalize_text(text)}.get).problems == []
 
 
 def test_spans_without_ranges_or_with_wrong_ones_are_looked_for(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import ragloom.components.embedding.hashing_embedding as hashed
 from made import defaults, make
 from places import ROOT, TESTS
 from ragloom.components.embedding.base import Embedding, Vectors
+from ragloom.config.key_rules import key_problems
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
@@ -262,14 +263,16 @@ def test_keys_that_contradict_each_other_are_all_named_without_building(
     option: str, changed: dict[str, Any], says: str
 ) -> None:
     keys = defaults("embedding", option) | changed
-    assert [says in problem and "hidden" not in problem for problem in builders.check(option, keys)] == [True]
+    assert [
+        says in problem and "hidden" not in problem for problem in key_problems(getattr(builders, option), keys)
+    ] == [True]
     with pytest.raises(ConfigError, match=says):
         make("embedding", option, **changed)
 
 
 @pytest.mark.parametrize("option", ["hashing", "openai", "openai_compatible", "fastembed", "huggingface"])
 def test_defaults_of_an_option_do_not_contradict_each_other(option: str) -> None:
-    assert builders.check(option, defaults("embedding", option)) == []
+    assert key_problems(getattr(builders, option), defaults("embedding", option)) == []
 
 
 # hashing

@@ -22,6 +22,7 @@ import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
 from ragloom.components.llm.openai_llm import OpenAIChat
+from ragloom.config.key_rules import key_problems
 from ragloom.core.prompt_blocks import PassageBlock
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
@@ -454,11 +455,14 @@ def test_keys_that_contradict_each_other_are_named_without_building(
     option: str, changed: dict[str, Any], says: str
 ) -> None:
     keys = defaults("llm", option) | changed
-    assert [says in problem and "hidden" not in problem for problem in builders.check(option, keys)] == [True]
+    assert [
+        says in problem and "hidden" not in problem
+        for problem in key_problems(getattr(builders, option), keys | {"group": "llm"})
+    ] == [True]
     with pytest.raises(ConfigError, match=says):
         make("llm", option, **changed)
 
 
 @pytest.mark.parametrize("option", ["openai", "openai_compatible"])
 def test_defaults_of_an_option_do_not_contradict_each_other(option: str) -> None:
-    assert builders.check(option, defaults("llm", option)) == []
+    assert key_problems(getattr(builders, option), defaults("llm", option) | {"group": "llm"}) == []

@@ -25,7 +25,8 @@ from ragloom.config.config import load as load_config
 from ragloom.core.prompt_blocks import ending_note, has_failed, reasoning_of
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, ServiceError
-from ragloom.query.engine import CitedQueryEngine, Result
+from ragloom.query.engine import CitedQueryEngine
+from ragloom.query.query_result import QueryResult
 
 SENTENCE = "The frame is covered for five years from the day of purchase."
 TEXT = f'{SENTENCE} [1]\n\n[1] "{SENTENCE}"'
@@ -99,7 +100,7 @@ two_ways = pytest.mark.parametrize("ask", [whole, streamed], ids=lambda ask: ask
 every_way = pytest.mark.parametrize("ask", [whole, awhole, streamed, astreamed], ids=lambda ask: ask.__name__)
 
 
-def answered(llm: OpenAIChat, *, streaming: bool) -> Result:
+def answered(llm: OpenAIChat, *, streaming: bool) -> QueryResult:
     pieces: list[str] = []
     return engine(llm).answer("How long is the frame covered?", on_text=pieces.append if streaming else None)
 

@@ -22,6 +22,7 @@ import ragloom.components.retriever as retrievers
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
 from ragloom.components.reranker.llm_reranker import first_tokens, ranking
 from ragloom.components.reranker.mmr_reranker import select
+from ragloom.config.key_rules import key_problems
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, DataError, ServiceError
 
@@ -502,7 +503,7 @@ def test_first_tokens_never_has_more_tokens_than_asked_for_a_prefix_of_the_text(
 @pytest.mark.parametrize(("size", "step"), [(10, 10), (10, 11), (1, 1)])
 def test_llm_s_window_must_be_larger_than_its_step(size, step):
     line = f"reranker: reranker.window_step={step} must be less than reranker.window_size={size}"
-    assert builders.check("llm", {"window_size": size, "window_step": step})[0].startswith(line)
+    assert key_problems(builders.llm, {"window_size": size, "window_step": step})[0].startswith(line)
     with pytest.raises(ConfigError, match="must be less than"):
         listwise(ScriptedLLM(), window_size=size, window_step=step)
 

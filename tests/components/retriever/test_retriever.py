@@ -20,6 +20,7 @@ from fakes import FakeIndex, LetterEmbedding, chunk, cosine
 from ragloom.components.retriever.filter_config import OPERATORS, metadata_filters
 from ragloom.components.retriever.fusion import ordered, reciprocal_rank, weighted_score
 from ragloom.components.retriever.scored_nodes import Ranked
+from ragloom.config.key_rules import key_problems
 from ragloom.core.records import Hit
 from ragloom.core.timing import collect
 from ragloom.errors import ConfigError, DataError, ServiceError
@@ -456,7 +457,7 @@ def test_every_filter_operator_can_be_written(operator):
 )
 def test_wrong_filters_are_named_with_place_value_and_rule(filters, line):
     for option, keys in (("dense", {}), ("bm25", {}), ("hybrid", {"candidates": 100})):
-        problems = builders.check(option, {"top_k": 10, "filters": filters, **keys})
+        problems = key_problems(getattr(builders, option), {"top_k": 10, "filters": filters, **keys})
         assert any(line in problem for problem in problems), problems
         assert all(problem.startswith("retriever: retriever.filters") for problem in problems)
     with pytest.raises(ConfigError) as raised:
@@ -466,7 +467,7 @@ def test_wrong_filters_are_named_with_place_value_and_rule(filters, line):
 
 def test_all_problems_of_a_retriever_come_at_once():
     values = {"top_k": 10, "candidates": 5, "filters": [{"key": ""}, {"key": "a", "operator": "~", "value": 1}]}
-    problems = builders.check("hybrid", values)
+    problems = key_problems(builders.hybrid, values)
     assert len(problems) == 4
     assert "retriever: retriever.candidates=5 must be at least retriever.top_k=10" in problems[-1]
     with pytest.raises(ConfigError) as raised:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.source.test_source import folder
-from ragloom.components.source.base import CannotRead, Listed
-from ragloom.components.source.directory_listing import matches
+from ragloom.components.source.base import CannotRead, ListedItem
+from ragloom.components.source.directory_listing import matches_any
 from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
+from source_tools import folder
 
 
 def tree(root: Path, *names: str) -> None:
@@ -22,11 +22,11 @@ def tree(root: Path, *names: str) -> None:
         (root / name).write_text(name, encoding="utf-8")
 
 
-def ids(listed: list[Listed]) -> list[str]:
+def ids(listed: list[ListedItem]) -> list[str]:
     return [e.id for e in listed if isinstance(e, Entry)]
 
 
-def reasons(listed: list[Listed], kind: type) -> dict[str, str]:
+def reasons(listed: list[ListedItem], kind: type) -> dict[str, str]:
     return {Path(e.location).name: e.reason for e in listed if isinstance(e, kind) and not isinstance(e, Entry)}
 
 
@@ -134,13 +134,13 @@ def test_listing_obeys_include_and_exclude(tmp_path: Path) -> None:
     ],
 )
 def test_pattern_matches_the_whole_relative_path(glob: str, yes: list[str], no: list[str]) -> None:
-    assert [p for p in yes if not matches(p, [glob])] == []
-    assert [p for p in no if matches(p, [glob])] == []
+    assert [p for p in yes if not matches_any(p, [glob])] == []
+    assert [p for p in no if matches_any(p, [glob])] == []
 
 
 @given(st.text(st.sampled_from("ab*?[]!-^\\/.한{"), min_size=1, max_size=12), st.text(max_size=8))
 def test_pattern_of_any_text_is_translated(glob: str, path: str) -> None:
-    assert matches(path, [glob]) in (True, False)
+    assert matches_any(path, [glob]) in (True, False)
 
 
 def test_listing_ends_where_links_loop_and_says_so(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_listing_ends_where_links_loop_and_says_so(tmp_path: Path) -> None:
     found = reasons(listed, Unreadable)
     assert found["up"] == f"it is a symbolic link loop: it leads back to {tmp_path / 'a'}"
     assert found["self.txt"] == "it is a symbolic link that leads back to itself"
-    assert found["gone.txt"] == "it does not exist any more, or it is a link to nothing"
+    assert found["gone.txt"] == "it no longer exists, or it is a broken link"
 
 
 def test_listing_of_folders_that_all_link_to_each_other_stays_small(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_read_says_what_became_of_a_file_after_listing(tmp_path: Path, monkeypat
     gone, grown, closed = (e for e in made.entries() if isinstance(e, Entry))
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b.txt").write_bytes(b"x" * 1001)
-    with pytest.raises(CannotRead, match="does not exist any more"):
+    with pytest.raises(CannotRead, match="no longer exists"):
         made.read(gone)
     with pytest.raises(CannotRead, match=r"grew over the limit of 0\.001 MB"):
         made.read(grown)

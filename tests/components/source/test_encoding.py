@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.encoding import decoded
-from ragloom.components.source.readers.file_types import parsed
-from ragloom.core.text_normalization import normalised
+from ragloom.components.source.encoding import decode_text
+from ragloom.components.source.readers.file_types import parse_file
+from ragloom.core.text_normalization import normalize_text
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"
 GERMAN = "## können\n\nkönnen\n\näöüß\n"
@@ -46,7 +46,7 @@ CHINESE = "保修期为自购买之日起两年。如有疑问,请联系我们�
 )
 def test_decoded_text_is_right_and_its_encoding_named(text: str, written: str, encoding: str) -> None:
     """TRAPS 35: 한글 문서 in CP949 read as UTF-8 with errors dropped becomes `ѱ `."""
-    assert decoded(text.encode(written)) == (text.removeprefix("\ufeff"), encoding)
+    assert decode_text(text.encode(written)) == (text.removeprefix("\ufeff"), encoding)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_decoded_text_is_right_and_its_encoding_named(text: str, written: str, e
 def test_decoded_korean_with_few_common_syllables_is_korean_and_reported_as_a_guess(text: str) -> None:
     """All of it was read as Latin-1 without a word, since Korean was known by its frequent syllables alone."""
     warnings: list[str] = []
-    assert decoded(text.encode("cp949"), None, warnings) == (text, "cp949")
+    assert decode_text(text.encode("cp949"), None, warnings) == (text, "cp949")
     assert len(warnings) == 1
     assert warnings[0].startswith("its encoding is a guess: cp949 (")
 
@@ -113,7 +113,7 @@ def test_decoded_korean_with_few_common_syllables_is_korean_and_reported_as_a_gu
     ],
 )
 def test_decoded_western_signs_and_letters_stay_western(text: str) -> None:
-    assert decoded(text.encode("latin-1")) == (text, "latin-1")
+    assert decode_text(text.encode("latin-1")) == (text, "latin-1")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_decoded_western_signs_and_letters_stay_western(text: str) -> None:
 )
 def test_decoded_encoding_that_is_clear_is_no_guess(text: str, encoding: str) -> None:
     warnings: list[str] = []
-    assert decoded(text.encode(encoding), None, warnings) == (text, encoding)
+    assert decode_text(text.encode(encoding), None, warnings) == (text, encoding)
     assert warnings == []
 
 
@@ -147,13 +147,13 @@ def test_decoded_short_texts_of_other_scripts_are_the_most_plausible_and_a_guess
     text: str, written: str, encoding: str
 ) -> None:
     warnings: list[str] = []
-    assert decoded(text.encode(written), None, warnings) == (text, encoding)
+    assert decode_text(text.encode(written), None, warnings) == (text, encoding)
     assert warnings[0].startswith(f"its encoding is a guess: {encoding} (")
 
 
 def test_decoded_guess_names_what_would_fit_as_well() -> None:
     warnings: list[str] = []
-    decoded("25℃".encode("cp949"), None, warnings)
+    decode_text("25℃".encode("cp949"), None, warnings)
     assert "latin-1" in warnings[0]
     assert warnings[0].endswith("would fit as well); save it as UTF-8 if its text is wrong")
 
@@ -161,24 +161,24 @@ def test_decoded_guess_names_what_would_fit_as_well() -> None:
 def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
     content = "25℃,30㎡".encode("cp949")
     for name in ("a.txt", "a.md", "a.csv", "a.tsv", "a.html"):
-        found = parsed(name, content)
+        found = parse_file(name, content)
         assert "25℃" in found.text
         assert any(warning.startswith("its encoding is a guess: cp949") for warning in found.warnings)
-    json = parsed("a.json", b'{"t": "' + content + b'"}')
+    json = parse_file("a.json", b'{"t": "' + content + b'"}')
     assert json.text == "t: 25℃,30㎡"
-    declared = parsed("a.html", b"<meta charset=euc-kr><p>" + content)
+    declared = parse_file("a.html", b"<meta charset=euc-kr><p>" + content)
     assert (declared.text, declared.warnings) == ("25℃,30㎡", [])
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
 def test_decoded_utf8_is_exactly_what_was_written(text: str) -> None:
-    assert decoded(text.encode()) == (text.removeprefix("\ufeff"), "utf-8")
+    assert decode_text(text.encode()) == (text.removeprefix("\ufeff"), "utf-8")
 
 
 @given(st.binary(max_size=60))
 def test_decoded_never_drops_a_byte(content: bytes) -> None:
     try:
-        text, encoding = decoded(content)
+        text, encoding = decode_text(content)
     except CannotRead:
         return
     marks = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -189,17 +189,17 @@ def test_decoded_never_drops_a_byte(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ((KOREAN * 2).encode() + b"ab\xff" + KOREAN.encode(), "UTF-8 but for byte 0xff in line 3"),
-        ((KOREAN * 3).encode()[:100], "UTF-8 but for byte"),
-        ((KOREAN * 3).encode("cp949") + b"\xff\n", r"CP949 \(Korean\) but for byte 0xff in line 4"),
-        (b"\xff\xfeabc", "begins as UTF-16-LE, but is not at byte 4"),
+        ((KOREAN * 2).encode() + b"ab\xff" + KOREAN.encode(), "UTF-8 except for byte 0xff in line 3"),
+        ((KOREAN * 3).encode()[:100], "UTF-8 except for byte"),
+        ((KOREAN * 3).encode("cp949") + b"\xff\n", r"CP949 \(Korean\) except for byte 0xff in line 4"),
+        (b"\xff\xfeabc", "begins as UTF-16-LE, but is invalid at byte 4"),
         (bytes(range(256)) * 4, "binary, not text|encoding is unknown"),
         (b"\x00\x01\x02\x03" * 50, "binary, not text"),
     ],
 )
 def test_decoded_damage_is_said_and_never_garbled(content: bytes, reason: str) -> None:
     with pytest.raises(CannotRead, match=reason):
-        decoded(content)
+        decode_text(content)
 
 
 @pytest.mark.parametrize(
@@ -220,22 +220,22 @@ def test_decoded_damage_is_said_and_never_garbled(content: bytes, reason: str) -
 def test_html_obeys_mark_then_declaration_then_detection(head: str, written: str, encoding: str) -> None:
     text = "보증" if written in ("cp949", "utf-8", "utf-8-sig") else "保証"
     content = f"<html><head>{head}</head><body><p>{text}</p></body></html>".encode(written)
-    body, metadata, _ = parsed("a.html", content)
+    body, metadata, _ = parse_file("a.html", content)
     assert (body, metadata["encoding"]) == (text, encoding)
 
 
 def test_html_declared_western_charset_is_windows_1252_as_in_browsers() -> None:
-    body, metadata, _ = parsed("a.html", b'<meta charset="iso-8859-1"><p>\x93caf\xe9\x94</p>')
+    body, metadata, _ = parse_file("a.html", b'<meta charset="iso-8859-1"><p>\x93caf\xe9\x94</p>')
     assert (body, metadata["encoding"]) == ("“café”", "cp1252")
 
 
 def test_normalised_text_has_one_kind_of_line_end_and_no_control_that_means_something_else() -> None:
-    assert normalised("\ufeffa\r\nb\rc\n\0d\fe\ufffef\ud800g") == "a\nb\nc\nd\nef\ufffdg"
+    assert normalize_text("\ufeffa\r\nb\rc\n\0d\fe\ufffef\ud800g") == "a\nb\nc\nd\nef\ufffdg"
 
 
 @given(st.text(st.characters() | st.sampled_from("\r\n\0\f\ufffe\ufeff")))
 def test_normalised_twice_is_normalised_once(text: str) -> None:
-    once = normalised(text)
-    assert normalised(once).lstrip("\ufeff") == once.lstrip("\ufeff")
+    once = normalize_text(text)
+    assert normalize_text(once).lstrip("\ufeff") == once.lstrip("\ufeff")
     assert not set(once) & set("\r\0\f\ufffe")
     once.encode("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from ragloom.cache.stages import Stages
 from ragloom.components.source import base, file_age
 from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
-from ragloom.evaluation.chunk_cache import cut_before
+from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestSummary
 from ragloom.ingestion.read_stage import Job, Reading
 
@@ -192,7 +192,7 @@ def test_reader_refuses_a_file_that_is_not_as_it_was_listed(
     assert isinstance(_read(reading, entry), Changing)
     monkeypatch.setattr(base.os, "fstat", fstat)
     assert isinstance(_read(reading, entry), Changing)
-    assert not isinstance(_read(reading, assembly.source.refreshed(entry)), Unreadable)
+    assert not isinstance(_read(reading, assembly.source.refresh(entry)), Unreadable)
 
 
 def test_dry_run_keeps_the_same_rule(corpus: Corpus, clock: Clock) -> None:
@@ -205,14 +205,16 @@ def test_documents_that_an_evaluation_cuts_are_read_after_the_pause(corpus: Corp
     corpus.write("a.txt", "The first half", at=NOW)
     corpus.write("b.txt", "Another text.", at=NOW)
     clock.meanwhile = lambda: corpus.write("a.txt", "The first half, and the second.", at=NOW + SECOND // 10)
-    kept, unit = cut_before(corpus.assembly(), Stages(corpus.root / "stages"))
+    kept, unit = cache_chunks(corpus.assembly(), Stages(corpus.root / "stages"))
     kept.close()
     assert (unit.counts.made, kept.unreadable, clock.slept) == (2, [], [2.0])
     entries = {entry.id: entry for entry in corpus.assembly().source.entries() if isinstance(entry, Entry)}
     assert kept.text(entries["a.txt"]) == "The first half, and the second."
 
 
-def test_lines_of_a_file_that_is_still_written_delete_nothing(tmp_path: Path, clock: Clock) -> None:
+def test_lines_of_a_file_that_is_still_written_delete_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "corpus.jsonl"
 
     def write(count: int, at: int) -> None:
@@ -226,13 +228,15 @@ def test_lines_of_a_file_that_is_still_written_delete_nothing(tmp_path: Path, cl
     Assembly(config).ingest()
     write(7, NOW)
     assembly = Assembly(config)
-    parsed = assembly.source._parsed
+    entries = assembly.source.entries
 
-    def slowly(*given: object) -> object:
-        yield from parsed(*given)
-        write(9, clock.now)
+    def grow_while_listed() -> Iterator[object]:
+        for number, item in enumerate(entries()):
+            yield item
+            if number == 6:
+                write(9, clock.now)
 
-    assembly.source._parsed = slowly
+    monkeypatch.setattr(assembly.source, "entries", grow_while_listed)
     summary = assembly.ingest()
     assert (summary.deleted, summary.documents) == (0, 9)
     assert "it changed while it was listed" in summary.unreadable[0].reason

@@ -2,35 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from places import ROOT, SAMPLE, TESTS
+from made import make
+from places import SAMPLE, TESTS
 from ragloom.components import source
 from ragloom.components.source.base import CannotRead, Source
+from ragloom.config.key_rules import key_problems
 from ragloom.core.records import FORMAT_KEY, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
 from source_files import docx_bytes, pdf_bytes
+from source_tools import documents, folder
 
-CONF = ROOT / "conf" / "source"
 GOLDEN = TESTS / "golden" / "source.json"
-
-
-def values(option: str, **changed: Any) -> dict[str, Any]:
-    keys = yaml.safe_load((CONF / f"{option}.yaml").read_text(encoding="utf-8"))
-    assert keys.pop("_target_") == f"ragloom.components.source.{option}"
-    return keys | changed
-
-
-def folder(path: Path, **changed: Any) -> Source:
-    return source.folder(**values("folder", path=str(path), **changed))
-
-
-def documents(made: Source) -> dict[str, tuple[str, dict[str, Any]]]:
-    found = [made.parse(e, made.read(e)) for e in made.entries() if isinstance(e, Entry)]
-    return {document.id_: (document.text, document.metadata) for document in found}
 
 
 def made_files(root: Path) -> None:
@@ -55,20 +40,20 @@ def made_source(option: str, root: Path) -> Source:
         return folder(root)
     if option == "spans":
         made_files(root / "corpora")
-        return source.spans(**values("spans", path=str(root), corpora="corpora"))
+        return make("source", "spans", path=str(root), corpora="corpora")
     if option == "jsonl":
         lines = [{"id": "ä", "text": "x\r\ny", "metadata": {"n": 1}}, {"id": 2, "text": "두 번째"}]
         (root / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-        return source.jsonl(**values("jsonl", path=str(root / "a.jsonl")))
+        return make("source", "jsonl", path=str(root / "a.jsonl"))
     if option == "beir":
         lines = [{"_id": "1", "title": "제목", "text": "x\r\ny"}, {"_id": "2", "title": "", "text": "z"}]
         (root / "corpus.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-        return source.beir(**values("beir", path=str(root)))
+        return make("source", "beir", path=str(root))
     if option == "squad":
         paragraphs = [{"context": "첫째\r\n줄", "qas": []}, {"context": "둘째", "qas": []}]
         (root / "a.json").write_text(json.dumps({"data": [{"title": "제목", "paragraphs": paragraphs}]}))
-        return source.squad(**values("squad", path=str(root / "a.json"), document="article", max_file_mb=1.0))
-    return source.sample(**values("sample"))
+        return make("source", "squad", path=str(root / "a.json"), document="article", max_file_mb=1.0)
+    return make("source", "sample")
 
 
 @pytest.mark.parametrize("option", ["sample", "folder", "jsonl", "spans", "beir", "squad"])
@@ -80,7 +65,7 @@ def test_source_output_is_bound_to_its_code_version(option: str, tmp_path: Path)
 
 
 def test_sample_is_nine_korean_and_english_documents_with_all_that_is_hard() -> None:
-    made = source.sample(**values("sample"))
+    made = make("source", "sample")
     found = documents(made)
     texts = {id: text for id, (text, _) in found.items()}
     assert (made.name, made.root) == ("sample", "ragloom:sample")
@@ -99,7 +84,7 @@ def test_sample_is_nine_korean_and_english_documents_with_all_that_is_hard() -> 
 
 
 def test_sample_entries_have_no_time_since_all_wheels_stamp_their_files_alike() -> None:
-    assert all(isinstance(e, Entry) and e.mtime_ns is None for e in source.sample(**values("sample")).entries())
+    assert all(isinstance(e, Entry) and e.mtime_ns is None for e in make("source", "sample").entries())
 
 
 def test_source_is_a_llama_index_reader_that_raises_at_the_first_unreadable(tmp_path: Path) -> None:
@@ -110,14 +95,14 @@ def test_source_is_a_llama_index_reader_that_raises_at_the_first_unreadable(tmp_
     assert (first.id_, first.text) == ("a.txt", "readable")
     with pytest.raises(DataError, match=r"b\.txt: it is empty"):
         next(iter(loaded))
-    assert len(source.sample(**values("sample")).load_data()) == 9
+    assert len(make("source", "sample").load_data()) == 9
 
 
 def test_source_document_metadata_is_not_what_plain_llama_index_embeds() -> None:
     """TRAPS 36: `metadata + text` is what LlamaIndex embeds, unless the keys are excluded."""
     from llama_index.core.schema import MetadataMode
 
-    document = source.sample(**values("sample")).load_data()[0]
+    document = make("source", "sample").load_data()[0]
     assert document.metadata
     assert document.get_content(MetadataMode.EMBED) == document.text == document.get_content(MetadataMode.LLM)
 
@@ -173,15 +158,14 @@ def test_folder_pattern_that_can_match_nothing_is_a_config_error(pattern: str, t
 
 
 def test_folder_without_a_name_of_its_own_must_be_named() -> None:
-    assert source.check("folder", {"name": None, "path": "/"}) == [
-        "source: name=null must be set where path='/' has no name of its own"
+    keys = {"path": "/", "include": ["**"], "exclude": []}
+    assert key_problems(source.folder, {"name": None, **keys}) == [
+        "source: name=null must be set: path='/' has no name"
     ]
-    assert source.check("folder", {"name": "disk", "path": "/"}) == []
+    assert key_problems(source.folder, {"name": "disk", **keys}) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"), [("missing", "there is nothing of this name"), ("file.txt", "must be a folder, not a file")]
-)
+@pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), ("file.txt", "is a file, not a folder")])
 def test_folder_whose_root_cannot_be_listed_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("x", encoding="utf-8")
     with pytest.raises(DataError, match=f"{name}.*{problem}"):

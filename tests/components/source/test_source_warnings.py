@@ -10,15 +10,15 @@ import pytest
 from ragloom.assembly import Assembly
 from ragloom.cli.console import console
 from ragloom.cli.ingest import print_summary, summary_json
-from ragloom.cli.render_dry_run import estimate_json, print_estimate
+from ragloom.cli.render_dry_run import print_estimate
 from ragloom.components.source.base import new_document
-from ragloom.components.source.readers import file_types
+from ragloom.components.source.readers import text_reader
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
-from ragloom.evaluation.chunk_cache import cut_from, cut_json
+from ragloom.evaluation.chunk_cache import chunks_from, chunks_json
 from ragloom.ingestion.read_stage import Cut
 
-PLAIN = file_types._READERS["text"]
+PLAIN = text_reader.read
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def assembly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assembly:
         warnings += ["line 2 is lost", "its encoding\nis a guess"]
         return PLAIN(content, metadata, warnings)
 
-    monkeypatch.setitem(file_types._READERS, "text", reader)
+    monkeypatch.setattr(text_reader, "read", reader)
     for name in ("a.txt", "b.txt"):
         (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "docs" / name).write_text(f"The text of {name}.")
@@ -53,10 +53,10 @@ def test_warning_reaches_summary_json_and_screen(assembly: Assembly, capsys: pyt
 
 def test_warning_reaches_the_dry_run(assembly: Assembly, capsys: pytest.CaptureFixture[str]) -> None:
     estimate = assembly.rehearse()
-    shown = estimate_json(estimate, assembly)
+    shown = estimate.as_json()
     assert shown["documents"]["warnings"] == 4
     assert shown["warnings"][0]["reason"] == "line 2 is lost"
-    print_estimate(console(), estimate, assembly)
+    print_estimate(console(), estimate)
     assert "line 2 is lost" in " ".join(capsys.readouterr().out.split())
 
 
@@ -70,8 +70,8 @@ def test_warning_is_no_part_of_text_metadata_or_hash() -> None:
 
 def test_warning_stays_with_a_cut_document_that_is_sent_or_kept() -> None:
     cut = Cut("a", "b", "c", "d", "e", {}, array("q", [0, 4]), [], False, 0, ["doubtful"], "text")
-    sent, kept = pickle.loads(pickle.dumps(cut, protocol=5)), cut_from(cut_json(cut))
+    sent, kept = pickle.loads(pickle.dumps(cut, protocol=5)), chunks_from(chunks_json(cut))
     assert (sent.warnings, sent.text, kept.warnings, kept.text) == (["doubtful"], "text", ["doubtful"], "text")
-    older = cut_json(cut)
+    older = chunks_json(cut)
     del older["warnings"]  # as kept by a version without warnings
-    assert cut_from(older).warnings == []
+    assert chunks_from(older).warnings == []

@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from components.source.test_source import documents, values
+from made import make
 from ragloom.assembly import Assembly
-from ragloom.components import source
 from ragloom.components.source.base import CannotRead, Source
 from ragloom.config.config import load
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
+from source_tools import documents
 
 
 def squad(folder: Path, contexts: list[str], document: Any = "context", **changed: Any) -> Source:
     path = folder / "made.json"
     paragraphs = [{"context": context, "qas": []} for context in contexts]
     path.write_text(json.dumps({"data": [{"title": "Title", "paragraphs": paragraphs}]}), encoding="utf-8")
-    return source.squad(**values("squad", path=str(path), document=document, **{"max_file_mb": 1.0, **changed}))
+    return make("source", "squad", path=str(path), document=document, **{"max_file_mb": 1.0, **changed})
 
 
 def beir(folder: Path, *lines: dict[str, Any]) -> Source:
     (folder / "corpus.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-    return source.beir(**values("beir", path=str(folder)))
+    return make("source", "beir", path=str(folder))
 
 
 def test_squad_lists_paragraphs_or_articles_with_stable_ids(tmp_path: Path) -> None:

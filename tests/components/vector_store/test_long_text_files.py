@@ -18,7 +18,7 @@ LONG = "하나 둘 셋 넷 다섯 여섯\r\n" * 20
 
 def spooled_cut(folder: Path, id: str, text: str) -> Cut:
     whole = cut(id, text)
-    return replace(whole, row=replace(whole.row, text=file_backed_text.spooled(text, folder)))
+    return replace(whole, row=replace(whole.row, text=file_backed_text.write_text(text, folder)))
 
 
 def committed(place: Database, cuts: Iterable[Cut], gone: Iterable[str] = ()) -> Index:

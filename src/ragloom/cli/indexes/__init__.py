@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ragloom.cli.console import guarded, parsed, silenced_stdout
+from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(name, metavar=name.upper())
         sub.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="such as vector_store.path=FOLDER")
         sub.add_argument("--json", action="store_true", help="print JSON")
-        sub.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
+        add_config_flags(sub)
         if verb in ("delete", "prune"):
             sub.add_argument("--yes", action="store_true", help="do not ask")
         if verb == "delete":
@@ -65,9 +66,7 @@ def _run(argv: list[str]) -> int:
     # Argparse takes the overrides of a verb only in one row; whatever else is no option is an override too.
     options, further = _parsed_known(argv)
     options.overrides += further
-    from ragloom.config.config import load
-
-    (config,) = load(options.overrides, extra_dir=options.config_dir)
+    config = config_of(options, options.overrides)
     with silenced_stdout():
         from ragloom.assembly import Assembly
         from ragloom.cli.indexes.options import Request

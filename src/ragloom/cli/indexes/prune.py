@@ -87,7 +87,12 @@ def _wanted(request: Request) -> dict[str, str]:
         except ValueError as error:
             raise ConfigError(f"--keep {redact(text)!r} must be overrides as a shell reads them; {error}") from None
         demand_countable(own)
-        for config in load([*request.options.overrides, *own], extra_dir=request.options.config_dir, sweep=True):
+        for config in load(
+            [*request.options.overrides, *own],
+            extra_dir=request.options.config_dir,
+            sweep=True,
+            project=request.config.project,
+        ):
             _demand_same_store(text, request.config, config)
             found.setdefault(Assembly(config).index_name, text)
     return found

@@ -3,12 +3,13 @@
 Each returns a LlamaIndex `NodeParser` whose chunks are exact spans of the document (see `chunking.base`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ragloom.config.builder_keys import CONTENT, NonNegative, Positive, code_version
+from ragloom.config.key_rules import checked_by
 from ragloom.core.tokenizers import smallest_limit
 from ragloom.errors import ConfigError
 
@@ -28,80 +29,70 @@ _THRESHOLDS = {"percentile": (0, 100), "standard_deviation": (-10, 10), "fixed":
 _CHARACTERS = "characters"
 
 
-def check(option: str, values: Mapping[str, Any]) -> list[str]:
-    """Says what is wrong between the keys of an option, one line a problem, without building anything.
+def _size_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """Overlap and smallest chunk fit in a chunk."""
+    size = values["chunk_size"]
+    for key in ("chunk_overlap", "min_size"):
+        if values.get(key, 0) >= size:
+            yield f"chunking: {key}={values[key]} must be less than chunk_size={size}; lower it or raise chunk_size"
 
-    Args:
-        option: its name.
-        values: its keys; each has been checked alone.
-    """
-    problems = []
-    size, overlap, least = values["chunk_size"], values["chunk_overlap"], values.get("min_size")
-    if overlap >= size:
-        problems.append(
-            f"chunking: chunk_overlap={overlap} must be less than chunk_size={size}; lower it or raise chunk_size"
-        )
-    if least is not None and least >= size:
-        problems.append(f"chunking: min_size={least} must be less than chunk_size={size}; lower it or raise chunk_size")
-    problems += _check_threshold(values) + _check_tokenizer(option, values)
-    if not all(values.get("separators", [])[:-1]):
-        problems.append(
+
+def _threshold_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    kind, value = values["threshold"], values["threshold_value"]
+    low, high = _THRESHOLDS[kind]
+    if not low <= value <= high:
+        yield f"chunking: threshold_value={value} must be {low} to {high} with threshold={kind}; set it in that range"
+
+
+def _separator_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    if not all(values["separators"][:-1]):
+        yield (
             f"chunking: separators={values['separators']} must have the empty one last, since it cuts anywhere; "
             "put it last or leave it out"
         )
-    return problems
 
 
-def _check_threshold(values: Mapping[str, Any]) -> list[str]:
-    if "threshold" not in values:
-        return []
-    kind, value = values["threshold"], values["threshold_value"]
-    low, high = _THRESHOLDS[kind]
-    if low <= value <= high:
-        return []
-    return [f"chunking: threshold_value={value} must be {low} to {high} with threshold={kind}; set it in that range"]
-
-
-def _check_tokenizer(option: str, values: Mapping[str, Any]) -> list[str]:
-    """Loads only a tokenizer that comes from a file."""
-    key = "length" if option == "recursive" else "tokenizer"
-    name, size = values[key], values["chunk_size"]
-    special = values.get("special_tokens", 0)
-    if option == "recursive" and name == _CHARACTERS:
-        if not special:
-            return []
-        return [
+def _length_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """What `length` counts fits the other keys."""
+    if values["length"] != _CHARACTERS:
+        yield from _limit_problems(values["length"], values["chunk_size"], values["special_tokens"])
+    elif special := values["special_tokens"]:
+        yield (
             f"chunking: special_tokens={special} must be 0 with length=characters; "
             "set it to 0, or length to the model's tokenizer"
-        ]
+        )
+
+
+def _tokenizer_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    return _limit_problems(values["tokenizer"], values["chunk_size"])
+
+
+def _limit_problems(tokenizer: str, size: int, special: int = 0) -> Iterator[str]:
+    """A chunk holds at least one character; loads only a tokenizer that comes from a file."""
     try:
-        least = smallest_limit(name)
+        least = smallest_limit(tokenizer) + special
     except ConfigError as error:
-        return [f"chunking: {problem}" for problem in error.problems]
-    if size >= least + special:
-        return []
-    return [f"chunking: chunk_size={size} must be at least {least + special}, the tokens of one character; raise it"]
-
-
-def _demand(option: str, values: Mapping[str, Any]) -> None:
-    if problems := check(option, values):
-        raise ConfigError(*problems)
+        yield from (f"chunking: {problem}" for problem in error.problems)
+        return
+    if size < least:
+        yield f"chunking: chunk_size={size} must be at least {least}, the tokens of one character; raise it"
 
 
 @code_version(2)
+@checked_by(_size_rule, _tokenizer_rule)
 def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "TokenWindows":
     """Builds the chunker of token windows.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
     """
-    _demand("fixed", locals())
     from ragloom.components.chunking.fixed_chunker import TokenWindows
 
     return TokenWindows(chunk_size=chunk_size, chunk_overlap=chunk_overlap, tokenizer=tokenizer)
 
 
 @code_version(2)
+@checked_by(_size_rule, _length_rule, _separator_rule)
 def recursive(
     *,
     separators: Separators,
@@ -117,26 +108,26 @@ def recursive(
         ConfigError: keys contradict each other, or there is no such tokenizer.
     """
     values = locals()
-    _demand("recursive", values)
     from ragloom.components.chunking.recursive_chunker import SeparatorCutter
 
     return SeparatorCutter(**values)
 
 
 @code_version(2)
+@checked_by(_size_rule, _tokenizer_rule)
 def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "ParagraphPacker":
     """Builds the chunker that packs whole paragraphs.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
     """
-    _demand("paragraph", locals())
     from ragloom.components.chunking.paragraph_chunker import ParagraphPacker
 
     return ParagraphPacker(chunk_size=chunk_size, chunk_overlap=chunk_overlap, tokenizer=tokenizer)
 
 
 @code_version(2)
+@checked_by(_size_rule, _threshold_rule, _tokenizer_rule)
 def semantic(
     embedding: "BaseEmbedding",
     *,
@@ -154,13 +145,13 @@ def semantic(
         ConfigError: keys contradict each other, or there is no such tokenizer.
     """
     values = locals()
-    _demand("semantic", values)
     from ragloom.components.chunking.semantic_chunker import SemanticCutter
 
     return SemanticCutter(**values)
 
 
 @code_version(2)
+@checked_by(_size_rule, _threshold_rule, _tokenizer_rule)
 def hybrid(
     embedding: "BaseEmbedding",
     *,
@@ -178,7 +169,6 @@ def hybrid(
         ConfigError: keys contradict each other, or there is no such tokenizer.
     """
     values = locals()
-    _demand("hybrid", values)
     from ragloom.components.chunking.semantic_chunker import HybridCutter
 
     return HybridCutter(**values)

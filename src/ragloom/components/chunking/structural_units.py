@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ragloom.components.chunking.base import Span, trimmed
 from ragloom.components.chunking.token_counts import Measure
-from ragloom.core.outline import Block, Kind, Outline
+from ragloom.core.outline import BlockKind, Outline, OutlineBlock
 
 _LANGUAGE = "en"
 """sentencex's language decides on abbreviations only: "en" and "ko" gave the same on all KorQuAD contexts."""
@@ -39,7 +39,7 @@ class Unit(NamedTuple):
 class Item:
     """A block together with the headings before it: `[start, body)` is headings, `[body, end)` the block."""
 
-    kind: Kind
+    kind: BlockKind
     start: int
     body: int
     end: int
@@ -51,7 +51,7 @@ def items(outline: Outline, measure: Measure) -> Iterator[Item]:
     A table or code block that fits alone, but not with its headings, leaves them behind: it is not cut, and the
     headings are in its chunk's metadata.
     """
-    headings: list[Block] = []
+    headings: list[OutlineBlock] = []
     for block in outline.blocks():
         if block.kind == "heading":
             headings.append(block)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from ragloom.core.gold import GoldSpan, Query, Range, gold_digest
 from ragloom.core.records import sha256
-from ragloom.core.text_normalization import normalised, spaced
+from ragloom.core.text_normalization import normalize_text, quote_pattern
 from ragloom.errors import DataError, counted
 
 Occurrence = Literal["any", "first"]
@@ -49,7 +49,7 @@ class Dataset:
 
     Args:
         name: for people; no part of the digest.
-        queries: ids are unique; spans may have a quote without a place.
+        _queries: ids are unique; spans may have a quote without a place.
         problems: what loading has to report, one line each.
         occurrence: the rule for a quote that is found several times.
         text_hashes: document -> SHA-256 of its stored text, where ranges are true of exactly that text.
@@ -144,7 +144,7 @@ class _Search:
         if not span.quote:
             self._outside += [f"{start}-{end} of query {name}, which has {len(text)}" for start, end in outside]
             return () if outside else span.places
-        quote = normalised(span.quote)  # as its document's text was: CRLF is `\n` in both
+        quote = normalize_text(span.quote)  # as its document's text was: CRLF is `\n` in both
         words = quote.split()
         right = tuple(place for place in span.places if text[slice(*place)].split() == words)
         if span.places and not right:
@@ -253,7 +253,7 @@ def _occurrences(text: str, quote: str) -> list[Range]:
     while at >= 0:
         exact.append((at, at + len(quote)))
         at = text.find(quote, at + 1)
-    places, pattern = list(exact), re.compile(spaced(quote))
+    places, pattern = list(exact), re.compile(quote_pattern(quote))
     found = pattern.search(text)
     while found is not None:
         start, end = found.span()

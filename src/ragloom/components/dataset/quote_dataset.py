@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, language, raised
 from ragloom.core.gold import GoldSpan, Query, Range
-from ragloom.core.text_normalization import normalised, shifted
+from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
 
 _COLUMNS = ("question", "references", "corpus_id")
@@ -120,8 +120,8 @@ def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
         return ()
     start, end = int(reference["start_index"]), int(reference["end_index"])
     if text[start:end] == reference["content"]:
-        return ((shifted(text, start), shifted(text, end)),)
-    if normalised(text)[start:end] == normalised(reference["content"]):  # counted after line ends were translated
+        return ((normalized_offset(text, start), normalized_offset(text, end)),)
+    if normalize_text(text)[start:end] == normalize_text(reference["content"]):  # of translated line ends
         return ((start, end),)
     return ((start, max(end, start + 1)),)  # the check reports it and looks for the quote
 

@@ -1,5 +1,6 @@
 """Text becomes vectors: one builder per option of the conf group `embedding`. The classes are in the submodules."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from ragloom.config.builder_keys import (
     Seconds,
     code_version,
 )
-from ragloom.errors import ConfigError
+from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
@@ -50,34 +51,36 @@ Rate = Annotated[Positive | None, OPERATIONAL]
 """A limit on requests or tokens; None = no limit."""
 
 
-def check(option: str, values: dict[str, Any]) -> list[str]:
-    """Checks an option's keys against each other; returns one line per problem."""
-    problems = []
-    if "base_url" in values:
-        problems += link_problems("embedding", values["base_url"], values["api_key_env"], values.get("headers_env"))
-    problems += body_problems("embedding", values.get("extra_body") or {}, _OWN_FIELDS)
-    if "batch_tokens" in values and values["batch_tokens"] < values["max_tokens"]:
-        problems.append(
+def _server_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """The server's address and key are such, and a request's fields are set by one key each."""
+    yield from link_problems("embedding", values["base_url"], values["api_key_env"], values.get("headers_env"))
+    yield from body_problems("embedding", values.get("extra_body") or {}, _OWN_FIELDS)
+
+
+def _batch_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """The longest text fits in a request."""
+    if values["batch_tokens"] < values["max_tokens"]:
+        yield (
             f"embedding: batch_tokens={values['batch_tokens']} must be at least max_tokens={values['max_tokens']}; "
             "raise embedding.batch_tokens"
         )
-    own = _OPENAI_DIMENSIONS.get(values["model"]) if option == "openai" else None
-    if own is not None and values["dimensions"] > own:
-        problems.append(
-            f"embedding: dimensions={values['dimensions']} must be at most {own}, the length of {values['model']}'s "
-            f"vectors; set embedding.dimensions={own} or less"
-        )
-    elif own is not None and values["dimensions"] < own and "-3-" not in values["model"]:
-        problems.append(
-            f"embedding: dimensions={values['dimensions']} must be {own} for {values['model']}, which cannot shorten "
-            f"its vectors; set embedding.dimensions={own}"
-        )
-    return problems
 
 
-def _require_sound(option: str, values: dict[str, Any]) -> None:
-    if problems := check(option, values):
-        raise ConfigError(*problems)
+def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """OpenAI's model has vectors of that length."""
+    model, dimensions = values["model"], values["dimensions"]
+    if (own := _OPENAI_DIMENSIONS.get(model)) is None:
+        return
+    if dimensions > own:
+        yield (
+            f"embedding: dimensions={dimensions} must be at most {own}, the length of {model}'s vectors; "
+            f"set embedding.dimensions={own} or less"
+        )
+    elif dimensions < own and "-3-" not in model:
+        yield (
+            f"embedding: dimensions={dimensions} must be {own} for {model}, which cannot shorten its vectors; "
+            f"set embedding.dimensions={own}"
+        )
 
 
 @code_version(1)
@@ -95,6 +98,7 @@ def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: 
 
 
 @code_version(1)
+@checked_by(_server_rule, _batch_rule, _dimensions_rule)
 def openai(
     *,
     model: Name,
@@ -119,7 +123,6 @@ def openai(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
-    _require_sound("openai", locals())
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 
     embedding = OpenAIEmbedding(
@@ -148,6 +151,7 @@ def openai(
 
 
 @code_version(1)
+@checked_by(_server_rule, _batch_rule)
 def openai_compatible(
     *,
     base_url: Name,
@@ -180,7 +184,6 @@ def openai_compatible(
     Raises:
         ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
     """
-    _require_sound("openai_compatible", locals())
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
     from ragloom.core.tokenizers import load
 

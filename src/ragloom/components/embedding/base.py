@@ -31,7 +31,7 @@ from ragloom.components.embedding.validation import demand_texts, demand_vectors
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Chunk
 from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund
-from ragloom.process_pool.parent_callbacks import demand_wanted
+from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.openai_client import Usage
 from ragloom.providers.retry import BatchFailed
 
@@ -265,7 +265,7 @@ class Embedding(BaseEmbedding):
             return Apart(self._none())
         call, refused = self._begun(whole, counts), dict[str, str]()
         for at in self.batches(call.texts, call.counts):
-            demand_wanted()
+            raise_if_cancelled()
             with nullcontext() if self.paid else finished_before_exit():
                 made = self.make_apart(*call.part(at))
             call.take(at, made.vectors)

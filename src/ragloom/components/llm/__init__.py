@@ -4,12 +4,13 @@ The options of `judge` are built here as well: a judge is an LLM. A builder is g
 opens its messages and names its usage.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ragloom.config.builder_keys import OPERATIONAL, Added, ExtraBody, HeadersEnv, Name, Positive, Seconds, code_version
-from ragloom.errors import ConfigError
+from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
@@ -42,35 +43,34 @@ Group = Literal["llm", "judge"]
 """Whose option is built."""
 
 
-def check(option: str, values: dict[str, Any], group: Group = "llm") -> list[str]:
-    """Checks an option's keys against each other; returns one line per problem."""
-    problems = []
-    if "base_url" in values:
-        problems += link_problems(group, values["base_url"], values["api_key_env"], values.get("headers_env"))
-    problems += body_problems(group, values.get("extra_body") or {}, _OWN_FIELDS)
-    if (tags := values.get("reasoning_tags")) and not tags[1]:
-        problems.append(
+def _server_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """The server's address and key are such, and a request's fields are set by one key each."""
+    group = values["group"]
+    yield from link_problems(group, values["base_url"], values["api_key_env"], values.get("headers_env"))
+    yield from body_problems(group, values.get("extra_body") or {}, _OWN_FIELDS)
+
+
+def _reply_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """A reply fits in the context window, and its reasoning can end."""
+    group, tags, most, window = (values[key] for key in ("group", "reasoning_tags", "max_tokens", "context_window"))
+    if tags and not tags[1]:
+        yield (
             f"{group}: reasoning_tags={tags} must have a closing tag; set it, as in the default [<think>, </think>], "
             "or set null"
         )
-    if values.get("max_tokens") is not None and values["max_tokens"] >= values.get("context_window", float("inf")):
-        problems.append(
-            f"{group}: max_tokens={values['max_tokens']} must be less than context_window={values['context_window']}, "
-            f"which the prompt shares; lower {group}.max_tokens"
+    if most is not None and most >= window:
+        yield (
+            f"{group}: max_tokens={most} must be less than context_window={window}, which the prompt shares; "
+            f"lower {group}.max_tokens"
         )
-    return problems
 
 
 def _pair(tags: list[str] | None) -> tuple[str, str] | None:
     return (tags[0], tags[1]) if tags else None
 
 
-def _require_sound(option: str, values: dict[str, Any]) -> None:
-    if problems := check(option, values, values["group"]):
-        raise ConfigError(*problems)
-
-
 @code_version(1)
+@checked_by(_server_rule, _reply_rule)
 def openai(
     group: Group,
     *,
@@ -91,7 +91,6 @@ def openai(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
-    _require_sound("openai", locals())
     from ragloom.components.llm.openai_llm import OpenAIChat
 
     llm = OpenAIChat(
@@ -115,6 +114,7 @@ def openai(
 
 
 @code_version(1)
+@checked_by(_server_rule, _reply_rule)
 def openai_compatible(
     group: Group,
     *,
@@ -140,7 +140,6 @@ def openai_compatible(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
-    _require_sound("openai_compatible", locals())
     from ragloom.components.llm.openai_llm import OpenAIChat
 
     llm = OpenAIChat(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ragloom.core.text_normalization import whole_characters
+from ragloom.core.text_normalization import join_surrogates
 
 Tags = tuple[str, str]
 """What opens and closes reasoning, such as `<think>` and `</think>`."""
@@ -38,7 +38,7 @@ class Separator:
         """Adds a piece; returns the text that it completes."""
         piece = self._half + piece
         self._half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
-        self._held += whole_characters(piece[: len(piece) - len(self._half)])
+        self._held += join_surrogates(piece[: len(piece) - len(self._half)])
         new = ""
         while match := self._next_tag():
             ahead, self._held = self._held[: match.start()], self._held[match.end() :]
@@ -57,7 +57,7 @@ class Separator:
 
     def end(self) -> str:
         """Ends the reply; returns the text that was held back."""
-        rest, self._held = self._held + whole_characters(self._half), ""
+        rest, self._held = self._held + join_surrogates(self._half), ""
         self._half = ""
         new = self._flushed(rest)
         self.text, self._blank = self.text + self._blank, ""

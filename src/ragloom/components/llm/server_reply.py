@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 
 from ragloom.components.llm.reasoning import Separator, Tags
 from ragloom.core.prompt_blocks import NOT_SAID
-from ragloom.core.text_normalization import whole_characters
+from ragloom.core.text_normalization import join_surrogates
 from ragloom.errors import ServiceError
 from ragloom.providers.retry import Link
 
@@ -47,7 +47,7 @@ class Reply:
         refusal = _field(said, "refusal")
         self._refusal += refusal if isinstance(refusal, str) else ""
         if reason := _field(choice, "finish_reason"):
-            self.finish_reason = whole_characters(str(reason))[:_SAID]
+            self.finish_reason = join_surrogates(str(reason))[:_SAID]
         return self._separator.take(text)
 
     def end(self) -> str:
@@ -56,7 +56,7 @@ class Reply:
 
     def response(self, raw: Any, delta: str | None = None) -> ChatResponse:
         """Shows what has come as LlamaIndex does: reasoning is a separate block, and no part of `content`."""
-        reasoning = whole_characters(self._apart) + self._separator.reasoning.strip()
+        reasoning = join_surrogates(self._apart) + self._separator.reasoning.strip()
         thought = [ThinkingBlock(content=reasoning)] if reasoning else []
         why: dict[str, Any] = {"finish_reason": self.finish_reason} if self.finish_reason else {}
         if self._left_out:
@@ -81,7 +81,7 @@ class Reply:
             return
         link = self._link
         if self._refusal:
-            raise ServiceError(f"{link.kind}: the model refused to answer: {whole_characters(self._refusal)[:_SAID]}")
+            raise ServiceError(f"{link.kind}: the model refused to answer: {join_surrogates(self._refusal)[:_SAID]}")
         only = " but reasoning" if self._separator.reasoning or self._apart else ""
         how = f"; raise {link.kind}.max_tokens, which its reasoning used up" if self.finish_reason == "length" else ""
         raise ServiceError(
@@ -107,7 +107,7 @@ class Reply:
         elif words := _words(fields.get("text", fields.get("content"))):
             return words
         elif "text" not in kind:
-            self._left_out[whole_characters(kind)[:_SAID]] = None
+            self._left_out[join_surrogates(kind)[:_SAID]] = None
         return ""
 
 

@@ -1,9 +1,10 @@
 """The `reranker` group: how candidates are re-ordered before the prompt. Knows no retriever and no prompt."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Fraction, Name, Positive, code_version
-from ragloom.errors import ConfigError
+from ragloom.config.key_rules import checked_by
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -13,15 +14,13 @@ if TYPE_CHECKING:
     from ragloom.components.reranker.mmr_reranker import Vectors
 
 
-def check(option: str, values: dict[str, Any]) -> list[str]:
-    """Says what is wrong between the keys of an option, one line a problem, without building anything."""
-    size, step = values.get("window_size"), values.get("window_step")
-    if size is not None and step is not None and step >= size:
-        return [
+def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    size, step = values["window_size"], values["window_step"]
+    if step >= size:
+        yield (
             f"reranker: reranker.window_step={step} must be less than reranker.window_size={size}, "
             "or no passage can rise from one window to the next; lower window_step"
-        ]
-    return []
+        )
 
 
 @code_version(1)
@@ -68,6 +67,7 @@ def cross_encoder(
 
 
 @code_version(1)
+@checked_by(_window_rule)
 def llm(
     llm: "LLM",
     *,
@@ -82,9 +82,6 @@ def llm(
     Raises:
         ConfigError: the window's step is not smaller than the window, or there is no such tokenizer.
     """
-    problems = check("llm", {"window_size": window_size, "window_step": window_step})
-    if problems:
-        raise ConfigError(*problems)
     from ragloom.components.reranker.llm_reranker import Listwise
     from ragloom.core.tokenizers import load
 

@@ -1,12 +1,13 @@
 """The `retriever` group: how candidates are found in an index. Knows neither the store nor what comes after it."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ragloom.config.builder_keys import Fraction, NonNegative, Positive, code_version
-from ragloom.errors import ConfigError
+from ragloom.config.key_rules import checked_by
 
 if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
@@ -19,27 +20,23 @@ NonNegativeScore = Annotated[float, Field(ge=0)]
 Filters = list[dict[str, Any]] | dict[str, Any] | None
 
 
-def check(option: str, values: dict[str, Any]) -> list[str]:
-    """Says what is wrong between the keys of an option, one line a problem, without building anything."""
+def _filter_rule(values: Mapping[str, Any]) -> list[str]:
     from ragloom.components.retriever.filter_config import problems
 
-    found = problems(values.get("filters"))
-    candidates, top_k = values.get("candidates"), values.get("top_k")
-    if candidates is not None and top_k is not None and candidates < top_k:
-        found.append(
+    return problems(values["filters"])
+
+
+def _candidates_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    candidates, top_k = values["candidates"], values["top_k"]
+    if candidates < top_k:
+        yield (
             f"retriever: retriever.candidates={candidates} must be at least retriever.top_k={top_k}; "
             "raise candidates or lower top_k"
         )
-    return found
-
-
-def _demand(option: str, values: dict[str, Any]) -> None:
-    found = check(option, values)
-    if found:
-        raise ConfigError(*found)
 
 
 @code_version(1)
+@checked_by(_filter_rule)
 def dense(
     index: "Index", embedding: "BaseEmbedding", *, top_k: Positive, filters: Filters, min_score: Cosine | None
 ) -> "BaseRetriever":
@@ -48,7 +45,6 @@ def dense(
     Raises:
         ConfigError: the filters are wrong.
     """
-    _demand("dense", {"top_k": top_k, "filters": filters})
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.retrievers import DenseArm, OneArm
 
@@ -56,13 +52,13 @@ def dense(
 
 
 @code_version(1)
+@checked_by(_filter_rule)
 def bm25(index: "Index", *, top_k: Positive, filters: Filters, min_score: NonNegativeScore | None) -> "BaseRetriever":
     """Builds the retriever by BM25 over the analyzer's terms.
 
     Raises:
         ConfigError: the filters are wrong.
     """
-    _demand("bm25", {"top_k": top_k, "filters": filters})
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.retrievers import LexicalArm, OneArm
 
@@ -70,6 +66,7 @@ def bm25(index: "Index", *, top_k: Positive, filters: Filters, min_score: NonNeg
 
 
 @code_version(1)
+@checked_by(_filter_rule, _candidates_rule)
 def hybrid(
     index: "Index",
     embedding: "BaseEmbedding",
@@ -88,7 +85,6 @@ def hybrid(
     Raises:
         ConfigError: the filters are wrong, or there are fewer candidates than `top_k`.
     """
-    _demand("hybrid", {"top_k": top_k, "candidates": candidates, "filters": filters})
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.fusion import reciprocal_rank, weighted_score
     from ragloom.components.retriever.retrievers import DenseArm, Hybrid, LexicalArm

@@ -1,16 +1,17 @@
-"""Which documents: the builders of the `source` group. Knows neither chunks nor stores.
+"""Builders of the `source` group: the documents of a corpus.
 
-A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalised
+A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalized
 here and nowhere else. What cannot be read is named with its reason and never stops the rest.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from ragloom.config.builder_keys import OPERATIONAL, Added, Name, code_version
-from ragloom.errors import ConfigError
+from ragloom.config.key_rules import checked_by
 
 if TYPE_CHECKING:
     from ragloom.components.source.file_source import FolderSource, SampleSource
@@ -24,32 +25,39 @@ Moved = Annotated[bool, OPERATIONAL, Added(False)]
 """Whether an index that was filled from another root takes this one."""
 
 
-def check(option: str, values: dict[str, object]) -> list[str]:
-    """Says what is wrong with keys that a type alone cannot judge, without touching a file.
-
-    Returns:
-        One line a problem; none when all is well.
-    """
-    problems: list[str] = []
+def _pattern_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """Patterns can match a path relative to the folder."""
     for key in ("include", "exclude"):
-        patterns = values.get(key) if option == "folder" else None
-        for pattern in patterns if isinstance(patterns, list | tuple) else ():
-            parts = str(pattern).split("/")
-            if "" in parts or "." in parts or ".." in parts or "\\" in str(pattern):
-                problems.append(
+        for pattern in values[key]:
+            parts = pattern.split("/")
+            if "" in parts or "." in parts or ".." in parts or "\\" in pattern:
+                yield (
                     f"source: {key}={pattern!r} must be a pattern of paths relative to source.path, with '/'; "
                     "for example '**/*.md' (any folder) or 'manuals/**' (all of one folder)"
                 )
-    if option != "sample" and values.get("name") is None and "path" in values:
-        path = Path(str(values["path"])).expanduser()
-        if not _own_name(path, option):
-            problems.append(f"source: name=null must be set where path={str(path)!r} has no name of its own")
-    return problems
 
 
-def _own_name(path: Path, option: str) -> str:
-    """Names a corpus by its folder, or by its file without the suffix."""
-    return path.stem if option in ("jsonl", "squad") else path.resolve().name
+def _folder_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    return _name_problems(values, _folder_name)
+
+
+def _file_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    return _name_problems(values, _file_name)
+
+
+def _name_problems(values: Mapping[str, Any], name_of: Callable[[Path], str]) -> Iterator[str]:
+    """A corpus has a name, without touching a file."""
+    path = Path(values["path"]).expanduser()
+    if values["name"] is None and not name_of(path):
+        yield f"source: name=null must be set: path={str(path)!r} has no name"
+
+
+def _folder_name(path: Path) -> str:
+    return path.resolve().name
+
+
+def _file_name(path: Path) -> str:
+    return path.stem
 
 
 @code_version(1)
@@ -59,13 +67,14 @@ def sample(
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
 ) -> "SampleSource":
-    """Builds the source of the documents that come with Ragloom."""
+    """Build the source of Ragloom's own sample documents."""
     from ragloom.components.source.file_source import SampleSource
 
     return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
 
 
 @code_version(2)
+@checked_by(_pattern_rule, _folder_name_rule)
 def folder(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -77,18 +86,16 @@ def folder(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Builds the source of all readable files in a folder and its sub-folders.
+    """Build the source of all readable files below a folder.
 
     Raises:
         ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
     """
     from ragloom.components.source.file_source import FolderSource
 
-    if problems := check("folder", {"name": name, "path": path, "include": include, "exclude": exclude}):
-        raise ConfigError(*problems)
     place = Path(path).expanduser()
     source = FolderSource(
-        name=name or _own_name(place, "folder"),
+        name=name or _folder_name(place),
         path=place,
         include=list(include),
         exclude=list(exclude),
@@ -101,6 +108,7 @@ def folder(
 
 
 @code_version(1)
+@checked_by(_file_name_rule)
 def jsonl(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -113,20 +121,18 @@ def jsonl(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "JsonlSource":
-    """Builds the source of the lines of a JSON Lines file, one document a line.
+    """Build the source of a JSON Lines file, one document per line.
 
     Raises:
         ConfigError: the file has no name and none is set.
     """
-    from ragloom.components.source.jsonl_source import Fields, JsonlSource
+    from ragloom.components.source.jsonl_source import JsonlFields, JsonlSource
 
-    if problems := check("jsonl", {"name": name, "path": path}):
-        raise ConfigError(*problems)
     place = Path(path).expanduser()
     source = JsonlSource(
-        name=name or _own_name(place, "jsonl"),
+        name=name or _file_name(place),
         path=place,
-        fields=Fields(id=id_field, text=text_field, metadata=metadata_field),
+        fields=JsonlFields(id=id_field, text=text_field, metadata=metadata_field),
         max_bytes=round(max_line_mb * 1_000_000),
         on_unreadable=on_unreadable,
         verify=verify,
@@ -136,6 +142,7 @@ def jsonl(
 
 
 @code_version(2)
+@checked_by(_folder_name_rule)
 def spans(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -146,18 +153,16 @@ def spans(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Builds the source of the documents of a dataset of quotes: a folder within its folder.
+    """Build the source of the corpus folder of a quote dataset.
 
     Raises:
         ConfigError: the folder has no name and none is set.
     """
     from ragloom.components.source.file_source import FolderSource
 
-    if problems := check("spans", {"name": name, "path": path}):
-        raise ConfigError(*problems)
     place = Path(path).expanduser()
     source = FolderSource(
-        name=name or _own_name(place, "spans"),
+        name=name or _folder_name(place),
         path=place / corpora,
         include=["**"],
         exclude=[],
@@ -170,6 +175,7 @@ def spans(
 
 
 @code_version(1)
+@checked_by(_folder_name_rule)
 def beir(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -180,18 +186,16 @@ def beir(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "BeirSource":
-    """Builds the source of the documents of a folder in BEIR's form.
+    """Build the source of a corpus folder in BEIR format.
 
     Raises:
         ConfigError: the folder has no name and none is set.
     """
     from ragloom.components.source.jsonl_source import BeirSource
 
-    if problems := check("beir", {"name": name, "path": path}):
-        raise ConfigError(*problems)
     place = Path(path).expanduser()
     source = BeirSource(
-        name=name or _own_name(place, "beir"),
+        name=name or _folder_name(place),
         path=place / "corpus.jsonl",
         title_separator=title_separator,
         max_bytes=round(max_line_mb * 1_000_000),
@@ -203,6 +207,7 @@ def beir(
 
 
 @code_version(1)
+@checked_by(_file_name_rule)
 def squad(
     *,
     name: Annotated[Name | None, OPERATIONAL],
@@ -213,18 +218,16 @@ def squad(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "SquadSource":
-    """Builds the source of the paragraphs or articles of a file in SQuAD's form.
+    """Build the source of a SQuAD file: its paragraphs or articles.
 
     Raises:
         ConfigError: the file has no name and none is set.
     """
     from ragloom.components.source.squad_source import SquadSource
 
-    if problems := check("squad", {"name": name, "path": path}):
-        raise ConfigError(*problems)
     place = Path(path).expanduser()
     source = SquadSource(
-        name=name or _own_name(place, "squad"),
+        name=name or _file_name(place),
         path=place,
         document=document,
         max_bytes=round(max_file_mb * 1_000_000),

@@ -1,4 +1,4 @@
-"""What every source can do, and the error of what cannot be read. Knows no kind of source and no file format."""
+"""Base class of sources, file access, and printable paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import Field
 from ragloom.core.records import Entry, Skipped, Unreadable
 from ragloom.errors import DataError
 
-Listed = Entry | Unreadable | Skipped
+ListedItem = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
 """Characters."""
@@ -32,7 +32,7 @@ class CannotRead(DataError):
     """
 
     def __init__(self, reason: str) -> None:
-        self.reason = _bounded(reason)
+        self.reason = _shorten(reason)
         super().__init__(self.reason)
 
 
@@ -57,7 +57,7 @@ class FileChanged(CannotRead):
 
 
 class Source(BaseReader):
-    """A corpus: lists its documents, reads and parses one at a time. It is a LlamaIndex reader as well.
+    """A corpus: listing, reading and parsing of documents; a LlamaIndex reader.
 
     Attributes:
         name: stable name of the corpus; part of the index's identity.
@@ -76,8 +76,10 @@ class Source(BaseReader):
         self.verify = verify
 
     @abstractmethod
-    def entries(self) -> Iterator[Listed]:
-        """Lists the corpus lazily, in the same order each time, reading nothing but what listing needs.
+    def entries(self) -> Iterator[ListedItem]:
+        """List the corpus lazily, in the same order each time.
+
+        Reads nothing beyond what listing needs.
 
         Raises:
             DataError: the root does not exist or cannot be listed.
@@ -85,7 +87,7 @@ class Source(BaseReader):
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
-        """Reads what `entry` names.
+        """Read the content of an entry.
 
         Raises:
             CannotRead: it vanished, may not be read, or is no regular file.
@@ -93,18 +95,25 @@ class Source(BaseReader):
 
     @abstractmethod
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Turns the bytes of `entry` into a document with normalised text.
+        """Turn the bytes of `entry` into a document with normalized text.
 
         Raises:
             CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
         """
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Returns an entry with the size and time that its file has now; of other sources the entry itself."""
+    def key_location(self, location: str) -> str:
+        """Return the location that stands for one of this source in stage keys: itself, unless its files moved."""
+        return location
+
+    def refresh(self, entry: Entry) -> Entry:
+        """Return the entry with the present size and time of its file.
+
+        Sources without a file per document return the entry itself.
+        """
         return entry
 
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
-        """Reads every document, for LlamaIndex, which has no way to report one that fails.
+        """Read every document, for LlamaIndex; it cannot report a single failure.
 
         Raises:
             DataError: the first document that cannot be read, with its reason.
@@ -120,7 +129,7 @@ class Source(BaseReader):
 
 
 def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequence[str] = ()) -> SourceDocument:
-    """Makes a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
+    """Create a document without metadata in the texts LlamaIndex embeds (TRAPS 36)."""
     keys = list(metadata)
     return SourceDocument(
         id_=id,
@@ -128,71 +137,60 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
         metadata=metadata,
         excluded_embed_metadata_keys=keys,
         excluded_llm_metadata_keys=keys,
-        warnings=[_bounded(warning) for warning in warnings],
+        warnings=[_shorten(warning) for warning in warnings],
     )
 
 
-def regular_file_bytes(path: Path, limit: int, entry: Entry) -> bytes:
-    """Reads a regular file as it was listed, and never hangs on a FIFO that took its place.
+def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
+    """Read a regular file as it was listed.
+
+    Does not hang on a FIFO in its place.
 
     Raises:
-        FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
+        FileChanged: it is not as it was listed, or changed while it was read (see `file_age`).
         CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
     """
-    content, before, after = _read_once(path, limit, 0, None)
-    if len(content) > limit:
-        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    content, before, after = _read(path, limit, 0, None)
     listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
     if before != after or after != listed:
         raise FileChanged
     return content
 
 
-def part_of_file(path: Path, limit: int, *, offset: int, size: int) -> bytes:
-    """Reads a part of a regular file, which may grow at its end.
+def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
+    """Read a part of a regular file; the file may grow.
 
     Raises:
         CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
     """
-    content, _, _ = _read_once(path, limit, offset, size)
+    return _read(path, limit, offset, size)[0]
+
+
+def _read(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """Read bytes, with size and modification time before and after."""
+    try:
+        # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            before = os.fstat(descriptor)
+            if kind := special_file_type(before.st_mode):
+                raise CannotRead(f"it is {kind}, not a file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                length = size if size is not None else before.st_size or limit  # what /proc shows has no size
+                content = file.read(min(length, limit) + (size is None or size > limit))
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise CannotRead(os_error_reason(error)) from None
     if len(content) > limit:
         raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
-    return content
-
-
-def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """Reads at most one byte over `limit`; also returns size and time before and after.
-
-    Raises:
-        CannotRead: it is no regular file, or the system refuses.
-    """
-    try:
-        return _content_between(path, limit, offset, size)
-    except OSError as error:
-        raise CannotRead(system_reason(error)) from None
-
-
-def _content_between(
-    path: Path, limit: int, offset: int, size: int | None
-) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        before = os.fstat(descriptor)
-        if kind := special_kind(before.st_mode):
-            raise CannotRead(f"it is {kind}, not a file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            file.seek(offset)
-            wanted = size if size is not None else before.st_size or limit  # what /proc shows has no size
-            content = file.read(min(wanted, limit) + (size is None or size > limit))
-        after = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
     return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
-def special_kind(mode: int) -> str | None:
-    """Says what a file that is not regular is; None for a regular file."""
+def special_file_type(mode: int) -> str | None:
+    """Name the type of a special file; None for a regular file."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO (named pipe)",
@@ -203,43 +201,43 @@ def special_kind(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def system_reason(error: OSError) -> str:
-    """Puts a refusal of the operating system in one plain sentence."""
+def os_error_reason(error: OSError) -> str:
+    """Describe an error of the operating system in plain words."""
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
     if isinstance(error, FileNotFoundError):
-        return "it does not exist any more, or it is a link to nothing"
+        return "it no longer exists, or it is a broken link"
     if error.errno == errno.ELOOP:
         return "it is a symbolic link that leads back to itself"
     return f"the system cannot read it: {error.strerror or error}"
 
 
-def shown(path: str | Path) -> str:
-    """Makes a path printable: bytes that are not Unicode and control characters become escapes."""
-    return one_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
+def printable_path(path: str | Path) -> str:
+    """Escape control characters and invalid Unicode of a path."""
+    return printable_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
-def identity(path: str | Path) -> str:
-    """Names a place: printable as `shown`, and never the name of another place.
+def path_identity(path: str | Path) -> str:
+    """Escape a path unambiguously: different paths give different names.
 
-    A backslash of a name's own is doubled where it is no separator, since `shown` writes escapes with one.
+    A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
     """
     name = os.fspath(path)
-    return shown(name if os.sep == "\\" else name.replace("\\", "\\\\"))
+    return printable_path(name if os.sep == "\\" else name.replace("\\", "\\\\"))
 
 
-def one_line(text: str) -> str:
-    """Makes a text printable on one line: line ends, control characters and halves of characters become escapes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+def printable_line(text: str) -> str:
+    """Escape line ends, control characters and lone surrogates of a text."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
-def _bounded(reason: str) -> str:
-    """Makes a reason one line, and cuts its middle when it quotes much of the file."""
-    reason = one_line(reason)
+def _shorten(reason: str) -> str:
+    """Put a reason on one line; shorten a long one."""
+    reason = printable_line(reason)
     if len(reason) > _MAX_REASON:
         reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"
     return reason
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""Bytes to text: which encoding, and the one normalisation that stored texts go through.
+"""Detection of the encoding of text files, and strict decoding.
 
 The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR) where it
 is clearly Korean, then the most plausible of all encodings that fit every byte, which is reported as a guess. Every
@@ -23,7 +23,7 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_DECLARED = {  # what browsers take these names for (WHATWG Encoding Standard)
+_ENCODING_ALIASES = {  # what browsers take these names for (WHATWG Encoding Standard)
     "euc-kr": "cp949",
     "euc_kr": "cp949",
     "ks_c_5601-1987": "cp949",
@@ -40,19 +40,19 @@ _DECLARED = {  # what browsers take these names for (WHATWG Encoding Standard)
     "shift_jis": "cp932",
     "shift-jis": "cp932",
 }
-_NO_ENCODINGS = frozenset(["punycode", "idna", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"])
+_REFUSED_ENCODINGS = frozenset(["punycode", "idna", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"])
 """What Python calls an encoding and no browser does; decoding punycode takes the square of a text's length."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _CP949_PAIR = re.compile(rb"[\xb0-\xc8][\xa1-\xfe]")
-_MATERIAL = 4
+_MIN_HANGUL = 4
 """Hangul syllables from which on their frequencies prove something."""
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _SAMPLE = 200_000
 """Bytes that statistics look at; decoding always takes all."""
 
 
-def decoded(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
-    """Decodes a text file.
+def decode_text(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
+    """Decode a text file.
 
     Args:
         declared: the encoding that the document itself names (HTML's meta charset).
@@ -65,46 +65,49 @@ def decoded(content: bytes, declared: str | None = None, warnings: list[str] | N
     Raises:
         CannotRead: the bytes are no text, or fit no encoding.
     """
-    text, encoding = _marked(content) or _unmarked(content, declared, [] if warnings is None else warnings)
+    text, encoding = _decode_by_mark(content) or _decode_without_mark(
+        content, declared, [] if warnings is None else warnings
+    )
     controls = len(_CONTROLS.findall(text[:_SAMPLE]))
     if controls > 0.01 * len(text[:_SAMPLE]) + 1:
         raise CannotRead("it is binary, not text")
     return text, encoding
 
 
-def _marked(content: bytes) -> tuple[str, str] | None:
+def _decode_by_mark(content: bytes) -> tuple[str, str] | None:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             try:
                 return content[len(mark) :].decode(encoding), encoding
             except UnicodeDecodeError as error:
                 at = len(mark) + error.start
-                raise CannotRead(f"it begins as {encoding.upper()}, but is not at byte {at:,}") from None
+                raise CannotRead(f"it begins as {encoding.upper()}, but is invalid at byte {at:,}") from None
     return None
 
 
-def _unmarked(content: bytes, declared: str | None, warnings: list[str]) -> tuple[str, str]:
-    if wide := _utf16(content):
+def _decode_without_mark(content: bytes, declared: str | None, warnings: list[str]) -> tuple[str, str]:
+    if wide := _decode_utf16(content):
         return wide
-    if declared and (text := _declared(content, declared)):
+    if declared and (text := _decode_declared(content, declared)):
         return text
     try:
         return content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
-        if _nearly_utf8(content, error.start):
-            raise CannotRead(_damage("UTF-8", content, error.start)) from None
-    korean, damage = _cp949(content)
+        if _is_mostly_utf8(content, error.start):
+            raise CannotRead(_damage_reason("UTF-8", content, error.start)) from None
+    korean, damage = _decode_korean(content)
     if korean is not None:
         return korean, "cp949"
     if damage is not None:
-        raise CannotRead(_damage("CP949 (Korean)", content, damage))
-    return _likeliest(content, warnings)
+        raise CannotRead(_damage_reason("CP949 (Korean)", content, damage))
+    return _decode_most_plausible(content, warnings)
 
 
-def _utf16(content: bytes) -> tuple[str, str] | None:
-    """Recognises UTF-16 without a mark: NULs in every other place, and enough of them to be letters' halves.
+def _decode_utf16(content: bytes) -> tuple[str, str] | None:
+    """Recognize UTF-16 without a byte order mark.
 
-    Few may stand in the other places: the low byte of `가` (U+AC00) is a NUL.
+    NULs stand in every other place, often enough to be halves of letters. A few may stand in the other places: the
+    low byte of `가` (U+AC00) is a NUL.
     """
     sample = content[:_SAMPLE]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
@@ -117,11 +120,11 @@ def _utf16(content: bytes) -> tuple[str, str] | None:
         return None
 
 
-def _declared(content: bytes, declared: str) -> tuple[str, str] | None:
-    name = _DECLARED.get(declared.strip().lower(), declared.strip())
+def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
+    name = _ENCODING_ALIASES.get(declared.strip().lower(), declared.strip())
     try:
         name = codecs.lookup(name).name
-        if name in _NO_ENCODINGS:
+        if name in _REFUSED_ENCODINGS:
             return None
         text = content.decode(name)
     except (LookupError, UnicodeError, ValueError):
@@ -136,16 +139,19 @@ def _declared(content: bytes, declared: str) -> tuple[str, str] | None:
     return text, name
 
 
-def _nearly_utf8(content: bytes, wrong_at: int) -> bool:
-    """Says whether most bytes over 127 form UTF-8 characters, so that another encoding would only garble them."""
+def _is_mostly_utf8(content: bytes, wrong_at: int) -> bool:
+    """Return whether most bytes over 127 form UTF-8 characters.
+
+    Another encoding would only garble them.
+    """
     around = content[max(0, wrong_at - _SAMPLE // 2) : wrong_at + _SAMPLE // 2]
     text = around.decode("utf-8", "surrogateescape")
     wrong = len(re.findall("[\ud800-\udfff]", text))
     return len(re.findall("[^\0-\x7f]", text)) > 5 * wrong
 
 
-def _cp949(content: bytes) -> tuple[str | None, int | None]:
-    """Decodes what is clearly Korean.
+def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
+    """Decode unmistakably Korean text.
 
     Returns:
         The text, or None; and where it is clearly Korean but damaged the first wrong byte.
@@ -154,16 +160,16 @@ def _cp949(content: bytes) -> tuple[str | None, int | None]:
         text = content.decode("cp949")
     except UnicodeDecodeError as error:
         around = content[max(0, error.start - _SAMPLE // 2) : error.start + _SAMPLE // 2]
-        high = _high_bytes(around)
+        high = _count_high_bytes(around)
         pairs = 2 * len(_CP949_PAIR.findall(around))
         return None, error.start if high >= 40 and pairs > 0.8 * high else None
     # In Chinese (GBK) read as CP949 any syllable is as frequent as another.
     count, frequent = frequent_hangul(text)
-    return (text if count >= _MATERIAL and frequent >= 0.6 else None), None
+    return (text if count >= _MIN_HANGUL and frequent >= 0.6 else None), None
 
 
-def _likeliest(content: bytes, warnings: list[str]) -> tuple[str, str]:
-    """Decodes by the most plausible of the encodings that fit every byte; reports what is not clear."""
+def _decode_most_plausible(content: bytes, warnings: list[str]) -> tuple[str, str]:
+    """Decode with the most plausible encoding; warn about a guess."""
     western = "cp1252" if re.search(rb"[\x80-\x9f]", content) else "latin-1"
     readings: list[tuple[float, str, str]] = []
     for encoding in (*ENCODINGS, western):
@@ -174,16 +180,16 @@ def _likeliest(content: bytes, warnings: list[str]) -> tuple[str, str]:
     readings.sort(key=lambda reading: reading[0], reverse=True)  # stable: Korean first where all else is equal
     best = readings[0] if readings else (0.0, "", "")
     other = readings[1][0] if len(readings) > 1 else 0.0
-    high = _high_bytes(content)
+    high = _count_high_bytes(content)
     # On a few bytes charset-normalizer takes German for Central European or Mac.
     if (best[0] < 0.7 or best[0] - other < 0.1) and high >= 64 and high > 0.25 * len(content):
-        found = from_bytes(content[: _SAMPLE // 4]).best()
+        guess = from_bytes(content[: _SAMPLE // 4]).best()
         with contextlib.suppress(UnicodeDecodeError):  # it saw the beginning; the rest refutes it
-            if found is not None:
-                best = best[0], found.encoding, content.decode(found.encoding)
+            if guess is not None:
+                best = best[0], guess.encoding, content.decode(guess.encoding)
     score, encoding, text = best
     if not readings:
-        raise CannotRead(_unknown(content, western))
+        raise CannotRead(_unknown_encoding_reason(content, western))
     if score < 0.8 or score - other < 0.4 or encoding not in ("latin-1", "cp1252"):
         also = ", ".join(name for _, name, _ in readings if name != encoding)
         fits = f"{also} would fit as well" if also else "nothing in it proves it"
@@ -191,19 +197,19 @@ def _likeliest(content: bytes, warnings: list[str]) -> tuple[str, str]:
     return text, encoding
 
 
-def _unknown(content: bytes, western: str) -> str:
+def _unknown_encoding_reason(content: bytes, western: str) -> str:
     try:
         content.decode(western)
     except UnicodeDecodeError as error:
-        at = error.start
-        return f"its encoding is unknown: byte 0x{content[at]:02x} at {at:,} fits none that was tried; save it as UTF-8"
+        byte = f"byte 0x{content[error.start]:02x} at {error.start:,}"
+        return f"its encoding is unknown: {byte} fits none of the encodings tried; save it as UTF-8"
     return "its encoding is unknown; save it as UTF-8"
 
 
-def _high_bytes(content: bytes) -> int:
+def _count_high_bytes(content: bytes) -> int:
     return len(content) - len(content.translate(None, _HIGH_BYTES))
 
 
-def _damage(encoding: str, content: bytes, at: int) -> str:
+def _damage_reason(encoding: str, content: bytes, at: int) -> str:
     line = content.count(b"\n", 0, at) + 1
-    return f"it is {encoding} but for byte 0x{content[at]:02x} in line {line:,}; save it as UTF-8"
+    return f"it is {encoding} except for byte 0x{content[at]:02x} in line {line:,}; save it as UTF-8"

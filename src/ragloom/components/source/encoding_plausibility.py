@@ -1,4 +1,4 @@
-"""How plausible a text is in the encoding that it was decoded with: by what its characters are, and where they stand.
+"""Plausibility of a decoded text, by its characters and their neighbours.
 
 Bytes of one encoding are often valid in another. Read wrongly they give signs in places where nobody writes them:
 an inverted exclamation mark behind a digit, a capital behind a small letter, a Chinese character within a Latin word.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 _SAMPLE = 5_000
 """Characters outside ASCII that are looked at."""
-_FOREIGN = re.compile(r"[^\0-\x7f]")
+_NON_ASCII = re.compile(r"[^\0-\x7f]")
 # Frequent characters: nine of ten in Korean, six of ten in Chinese texts. From KorQuAD, translated programs.
 # fmt: off
 _KOREAN = frozenset(
@@ -46,32 +46,32 @@ Scorer = Callable[[str, str, str], float]
 
 
 def plausibility(text: str, encoding: str) -> float:
-    """Scores a text, from 0 to 1: the mean of its characters outside ASCII."""
+    """Score a text from 0 to 1: mean of its non-ASCII characters."""
     scorer = _SCORERS[encoding]
-    scores = [scorer(*neighbours) for neighbours in _foreign(text)]
+    scores = [scorer(*neighbours) for neighbours in _non_ascii(text)]
     return sum(scores) / len(scores) if scores else 1.0
 
 
 def frequent_hangul(text: str) -> tuple[int, float]:
-    """Counts Hangul syllables, and gives the share of frequent ones."""
-    hangul = [character for _, character, _ in _foreign(text) if _is_hangul(character)]
+    """Return the number of Hangul syllables and the share of frequent ones."""
+    hangul = [character for _, character, _ in _non_ascii(text) if _is_hangul(character)]
     return len(hangul), sum(character in _KOREAN for character in hangul) / max(1, len(hangul))
 
 
-def _foreign(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yields characters outside ASCII with their neighbours; a blank stands at the ends."""
-    for number, found in enumerate(_FOREIGN.finditer(text)):
+def _non_ascii(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield non-ASCII characters with their neighbours; blanks at the ends."""
+    for number, match in enumerate(_NON_ASCII.finditer(text)):
         if number == _SAMPLE:
             return
-        at = found.start()
-        yield text[at - 1] if at else " ", found.group(), text[at + 1] if at + 1 < len(text) else " "
+        at = match.start()
+        yield text[at - 1] if at else " ", match.group(), text[at + 1] if at + 1 < len(text) else " "
 
 
 def _is_hangul(character: str) -> bool:
     return "가" <= character <= "힣"
 
 
-def _is_small(character: str) -> bool:
+def _is_lower_latin(character: str) -> bool:
     return "a" <= character <= "z"
 
 
@@ -79,8 +79,8 @@ def _is_ascii_letter(character: str) -> bool:
     return character.isascii() and character.isalnum()
 
 
-def _korean(before: str, character: str, behind: str) -> float:
-    if _is_small(before) and _is_small(behind):
+def _score_korean(before: str, character: str, behind: str) -> float:
+    if _is_lower_latin(before) and _is_lower_latin(behind):
         return 0.05  # in a Latin word
     first, second = character.encode("cp949")
     near = _is_hangul(before) or _is_hangul(behind)
@@ -92,15 +92,15 @@ def _korean(before: str, character: str, behind: str) -> float:
             return 0.6  # a rare syllable
         return 0.05 if _is_ascii_letter(before) or _is_ascii_letter(behind) else 0.5
     if first >= 0xCA:  # Chinese characters
-        return 0.8 if near else 0.3 if _is_small(before) or _is_small(behind) else 0.65
+        return 0.8 if near else 0.3 if _is_lower_latin(before) or _is_lower_latin(behind) else 0.65
     if first in (0xA1, 0xA2, 0xA7, 0xA8, 0xA9):  # signs and units
         return 0.9 if near or before.isdigit() or before.isspace() or before in "([{,;:/" else 0.6
     return 0.4
 
 
-def _western(before: str, character: str, behind: str) -> float:
+def _score_western(before: str, character: str, behind: str) -> float:
     if character.isalpha() and character not in "µºª":
-        return _western_letter(before, character, behind)
+        return _score_western_letter(before, character, behind)
     if character in _OPENING:
         return 0.9 if not before.isalnum() and behind.isalnum() else 0.1
     if character in _EITHER:
@@ -121,8 +121,11 @@ def _western(before: str, character: str, behind: str) -> float:
     return 0.1
 
 
-def _western_letter(before: str, character: str, behind: str) -> float:
-    """Scores a letter: small behind any letter, a capital only at the beginning or among capitals."""
+def _score_western_letter(before: str, character: str, behind: str) -> float:
+    """Score a letter by the case of its neighbours.
+
+    A small letter may stand behind any letter, a capital only at the beginning or among capitals.
+    """
     if before.isdigit() or behind.isdigit():
         return 0.1
     near = _is_ascii_letter(before) or _is_ascii_letter(behind)
@@ -137,7 +140,7 @@ def _western_letter(before: str, character: str, behind: str) -> float:
     return max(0.05, score - 0.55 * (character in _RARE_LETTERS) - 0.2 * (character in _ICELANDIC))
 
 
-def _cyrillic(before: str, character: str, behind: str) -> float:
+def _score_cyrillic(before: str, character: str, behind: str) -> float:
     if not "\u0410" <= character <= "\u044f" and character not in "Ёё":
         return 0.4 if character in "«»–—“”„…№ іїєІЇЄ" else 0.05
     if _is_ascii_letter(before) or _is_ascii_letter(behind):
@@ -147,8 +150,8 @@ def _cyrillic(before: str, character: str, behind: str) -> float:
     return (0.2, 0.4, 0.9)[sum("\u0400" <= sign <= "\u045f" for sign in (before, behind))]
 
 
-def _japanese(before: str, character: str, behind: str) -> float:
-    if _is_small(before) and _is_small(behind):
+def _score_japanese(before: str, character: str, behind: str) -> float:
+    if _is_lower_latin(before) and _is_lower_latin(behind):
         return 0.05
     if "\u3041" <= character <= "\u30fe":
         return 1.0
@@ -162,9 +165,9 @@ def _japanese(before: str, character: str, behind: str) -> float:
     return 0.6 if "\u3000" <= character <= "\u303f" or character > "\uff00" else 0.1
 
 
-def _chinese(frequent: frozenset[str], encoding: str, common: range) -> Scorer:
+def _chinese_scorer(frequent: frozenset[str], encoding: str, common: range) -> Scorer:
     def scorer(before: str, character: str, behind: str) -> float:
-        if _is_small(before) and _is_small(behind):
+        if _is_lower_latin(before) and _is_lower_latin(behind):
             return 0.05
         if character in frequent:
             return 1.0
@@ -178,14 +181,14 @@ def _chinese(frequent: frozenset[str], encoding: str, common: range) -> Scorer:
 
 
 _SCORERS: dict[str, Scorer] = {
-    "cp949": _korean,
-    "cp932": _japanese,
-    "euc_jp": _japanese,
-    "gb18030": _chinese(_SIMPLIFIED, "gb18030", range(0xB0, 0xD8)),
-    "big5": _chinese(_TRADITIONAL, "big5", range(0xA4, 0xC7)),
-    "cp1251": _cyrillic,
-    "latin-1": _western,
-    "cp1252": _western,
+    "cp949": _score_korean,
+    "cp932": _score_japanese,
+    "euc_jp": _score_japanese,
+    "gb18030": _chinese_scorer(_SIMPLIFIED, "gb18030", range(0xB0, 0xD8)),
+    "big5": _chinese_scorer(_TRADITIONAL, "big5", range(0xA4, 0xC7)),
+    "cp1251": _score_cyrillic,
+    "latin-1": _score_western,
+    "cp1252": _score_western,
 }
 ENCODINGS = tuple(name for name in _SCORERS if name not in ("latin-1", "cp1252"))
 """Encodings that are tried in addition to a Western one."""

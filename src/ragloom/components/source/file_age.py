@@ -1,4 +1,4 @@
-"""The rule for files that change while they are read: how old a change must be before the file is read.
+"""Handling of files under change: minimum age before a read.
 
 A file may be half written, and equal sizes and times before and after a read do not show it: a writer rests between
 two writes, and a clock of files ticks every few milliseconds (every two seconds on FAT). A file that changed within
@@ -23,31 +23,31 @@ now_ns = time.time_ns
 sleep = time.sleep
 
 
-def is_young(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
-    """Tells whether a change is so recent that the writer may not have finished."""
+def is_recent(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
+    """Return whether a change is too recent for a finished write."""
     return mtime_ns is not None and 0 <= now_ns() - mtime_ns < within
 
 
-def trusted(mtime_ns: int) -> int | None:
-    """Returns a time by which an unchanged file can be told later; None for one in the future."""
+def trusted_mtime(mtime_ns: int) -> int | None:
+    """Return a modification time usable for comparison; None for a future one."""
     return mtime_ns if mtime_ns <= now_ns() else None
 
 
 def pause(mtime_ns: int) -> None:
-    """Waits until a change at that time is old enough, at most `WINDOW_NS`."""
+    """Wait until a change is old enough, at most `WINDOW_NS`."""
     remaining = min(mtime_ns + WINDOW_NS - now_ns(), WINDOW_NS)
     if remaining > 0:
         sleep(remaining / 1e9)
 
 
-def settled(path: Path) -> os.stat_result:
-    """Returns a file's status, after a pause where it changed a moment ago.
+def stat_after_pause(path: Path) -> os.stat_result:
+    """Return the status of a file, after a pause if recently changed.
 
     Raises:
         OSError: it cannot be looked at.
     """
     status = path.stat()
-    if is_young(status.st_mtime_ns):
+    if is_recent(status.st_mtime_ns):
         pause(status.st_mtime_ns)
         status = path.stat()
     return status

@@ -1,4 +1,4 @@
-"""The sources whose documents are files: a folder of the user's, and the sample that comes with Ragloom."""
+"""Sources of files: a folder, and the sample documents of Ragloom."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llama_index.core.schema import Document
 
 from ragloom.components.source.base import (
     CannotRead,
-    Listed,
+    ListedItem,
     Source,
-    identity,
     new_document,
-    regular_file_bytes,
-    system_reason,
+    os_error_reason,
+    path_identity,
+    read_regular_file,
 )
-from ragloom.components.source.directory_listing import Rules, listing
-from ragloom.components.source.file_age import trusted
-from ragloom.components.source.readers.file_types import no_reader, parsed
+from ragloom.components.source.directory_listing import ListingRules, list_folder
+from ragloom.components.source.file_age import trusted_mtime
+from ragloom.components.source.readers.file_types import no_reader, parse_file
 from ragloom.core.records import Entry
 from ragloom.errors import DataError
 
@@ -32,7 +33,7 @@ is long, and everything behind the source is bounded by what comes from it."""
 
 
 class FolderSource(Source):
-    """All files of a folder and its sub-folders that there is a reader for."""
+    """All files with a reader, in a folder and its sub-folders."""
 
     def __init__(
         self,
@@ -46,39 +47,39 @@ class FolderSource(Source):
         verify: bool,
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
-        self._rules = Rules(include, exclude, max_bytes, no_reader)
-        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        self._rules = ListingRules(include, exclude, max_bytes, no_reader)
+        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
-    def entries(self) -> Iterator[Listed]:
-        """Lists the files below the folder, ordered by id; see `Source.entries`."""
+    def entries(self) -> Iterator[ListedItem]:
+        """List the files below the folder, ordered by id; see `Source.entries`."""
         try:
             str(self._path).encode("utf-8")
-            return listing(self._path, self._rules)
+            return list_folder(self._path, self._rules)
         except UnicodeEncodeError:
-            problem = "must be a path whose name is Unicode; rename the folder"
+            problem = "is not a Unicode name; rename the folder"
         except FileNotFoundError:
-            problem = "must be an existing folder; there is nothing of this name"
+            problem = "does not exist; set it to an existing folder"
         except NotADirectoryError:
-            problem = "must be a folder, not a file; to read one file set source.path to its folder and source.include"
+            problem = "is a file, not a folder; for one file, set source.path to its folder, source.include to its name"
         except OSError as error:
-            problem = f"must be a folder that can be listed: {system_reason(error)}"
+            problem = f"cannot be listed: {os_error_reason(error)}"
         raise DataError(f"source: path={self.root!r} {problem}")
 
     def read(self, entry: Entry) -> bytes:
-        """Reads a file; see `Source.read`."""
-        return regular_file_bytes(Path(entry.location), self._rules.max_bytes, entry)
+        """Read a file; see `Source.read`."""
+        return read_regular_file(Path(entry.location), self._rules.max_bytes, entry)
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Returns an entry with its file's size and time now; see `Source.refreshed`."""
+    def refresh(self, entry: Entry) -> Entry:
+        """Return an entry with its file's size and time now; see `Source.refresh`."""
         try:
             status = Path(entry.location).stat()
         except OSError:
             return entry  # reading it says why
-        return replace(entry, size=status.st_size, mtime_ns=trusted(status.st_mtime_ns))
+        return replace(entry, size=status.st_size, mtime_ns=trusted_mtime(status.st_mtime_ns))
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Parses a file by its suffix; see `Source.parse`."""
-        text, metadata, warnings = parsed(entry.id, content)
+        """Parse a file by its suffix; see `Source.parse`."""
+        text, metadata, warnings = parse_file(entry.id, content)
         if len(text) > _MAX_GROWTH * self._rules.max_bytes:
             limit = f"{_MAX_GROWTH} times source.max_file_mb={self._rules.max_bytes / 1_000_000:g}"
             raise CannotRead(f"it unpacks to {len(text) / 1_000_000:,.0f} million characters of text, over {limit}")
@@ -86,25 +87,23 @@ class FolderSource(Source):
 
 
 class SampleSource(FolderSource):
-    """The short documents, Korean and English, that come with Ragloom."""
+    """Sample documents of Ragloom, in Korean and English."""
 
-    def __init__(self, *, name: str, on_unreadable: str, verify: bool) -> None:
-        super().__init__(
-            name=name,
-            path=Path(__file__).parent / "sample",
-            include=["**"],
-            exclude=[],
-            max_bytes=1_000_000,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
+    def __init__(self, **options: Any) -> None:
+        path = Path(__file__).parent / "sample"
+        super().__init__(path=path, include=["**"], exclude=[], max_bytes=1_000_000, **options)
         self.root = SAMPLE_ROOT
 
-    def entries(self) -> Iterator[Listed]:
-        """Lists the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
+    def entries(self) -> Iterator[ListedItem]:
+        """List the sample without times: all wheels stamp files alike."""
         for listed in super().entries():
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Returns the entry itself: a time proves nothing here."""
+    def key_location(self, location: str) -> str:
+        """Return where the package had this file when the first stage keys were made."""
+        package = self._path.parents[2]
+        return str(package / "sample" / Path(location).relative_to(self._path))
+
+    def refresh(self, entry: Entry) -> Entry:
+        """Return the entry itself: a time proves nothing here."""
         return entry

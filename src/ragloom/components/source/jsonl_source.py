@@ -1,4 +1,4 @@
-"""The source whose documents are the lines of one JSON Lines file, read by byte offset. Knows no other format."""
+"""Sources of JSON Lines files: one document per line, by byte offset."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from llama_index.core.schema import Document
 
 from ragloom.components.source.base import (
     CannotRead,
-    Listed,
+    ListedItem,
     Source,
-    identity,
     new_document,
-    part_of_file,
-    system_reason,
+    os_error_reason,
+    path_identity,
+    read_file_part,
 )
-from ragloom.components.source.file_age import settled, trusted
-from ragloom.components.source.readers.json_values import MAX_DEPTH, is_deeper
+from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
+from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
 from ragloom.core.records import Entry, Unreadable
-from ragloom.core.text_normalization import normalised
+from ragloom.core.text_normalization import normalize_text
 from ragloom.errors import DataError
 
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -42,14 +42,17 @@ _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
 """Values in a line: as objects they take some thirty times their bytes."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_AT_ONCE = 256
+_LOOKUP_BATCH = 256
 """Lines whose ids are looked up together."""
-_MAX_KEPT = 1 << 16
+_READ_SIZE = 1 << 16
 """Bytes read at a time from a line that is too long."""
 
 
-class _Seen:
-    """The line of each id, in a temporary file: a million ids would take some 140 MB of memory."""
+class _LineIds:
+    """First line of each id, in a temporary SQLite database.
+
+    A million ids would take some 140 MB of memory.
+    """
 
     def __init__(self) -> None:
         # Without a name SQLite keeps a database in a file of its own that nobody else sees, and removes it.
@@ -58,8 +61,8 @@ class _Seen:
         self._lines.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
         self._lines.execute("BEGIN")
 
-    def before(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Takes in ids with their lines, in order; gives the lines whose id was there before, each with its first.
+    def add(self, ids: list[tuple[str, int]]) -> dict[int, int]:
+        """Add ids with their lines; return the first line of repeated ids.
 
         Raises:
             DataError: the disk of the temporary folder is full.
@@ -69,8 +72,8 @@ class _Seen:
             new = self._lines.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys).rowcount
         except sqlite3.OperationalError as error:
             raise DataError(
-                f"source: the folder of temporary files must have room for the corpus's ids, 40 MB a million: {error}; "
-                "make room, or set TMPDIR to another folder"
+                "source: the folder of temporary files is too small for the ids of the corpus, 40 MB per million: "
+                f"{error}; free space, or set TMPDIR to another folder"
             ) from None
         if new == len(keys):
             return {}
@@ -78,13 +81,13 @@ class _Seen:
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
 
     def close(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self._lines.close()
 
 
 @dataclass(frozen=True)
-class Fields:
-    """The names of a line's fields; `metadata=None` makes all other fields the metadata."""
+class JsonlFields:
+    """Field names of a line; `metadata=None` takes all other fields."""
 
     id: str
     text: str
@@ -92,80 +95,83 @@ class Fields:
 
 
 class JsonlSource(Source):
-    """One document a line: an id, a text, and metadata that are kept exactly."""
+    """One document per line: id, text and exact metadata."""
 
     def __init__(
-        self, *, name: str, path: Path, fields: Fields, max_bytes: int, on_unreadable: str, verify: bool
+        self, *, name: str, path: Path, fields: JsonlFields, max_bytes: int, on_unreadable: str, verify: bool
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._fields = fields
         self._max_bytes = max_bytes
-        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
-    def entries(self) -> Iterator[Listed]:
-        """Lists the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
+    def entries(self) -> Iterator[ListedItem]:
+        """List the lines in file order; see `Source.entries`.
+
+        Ids are remembered, texts are not.
+        """
         try:
             if not self._path.is_file():
                 problem = "is a folder" if self._path.is_dir() else "does not exist"
-                raise DataError(f"source: path={self.root!r} must be a JSON Lines file; it {problem}")
+                raise DataError(f"source: path={self.root!r} {problem}; set it to a JSON Lines file")
             file = self._path.open("rb")
         except OSError as error:
-            raise DataError(f"source: path={self.root!r} must be readable: {system_reason(error)}") from None
-        return self._listed(file)
+            raise DataError(f"source: path={self.root!r} cannot be read: {os_error_reason(error)}") from None
+        return self._list(file)
 
-    def _listed(self, file: BinaryIO) -> Iterator[Listed]:
-        with file, closing(_Seen()) as seen:
-            before = settled(self._path)
+    def _list(self, file: BinaryIO) -> Iterator[ListedItem]:
+        with file, closing(_LineIds()) as seen:
+            before = stat_after_pause(self._path)
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(f"source: path={self.root!r} must be UTF-8, as JSON Lines are; it is UTF-16")
+                raise DataError(f"source: path={self.root!r} is UTF-16; convert it to UTF-8, as JSON Lines require")
             file.seek(0)
-            lines = self._parsed(file, trusted(before.st_mtime_ns))
-            while some := list(itertools.islice(lines, _AT_ONCE)):
-                first_lines = seen.before([(found.id, number) for number, found in some if isinstance(found, Entry)])
-                for number, found in some:
-                    if number in first_lines and isinstance(found, Entry):
-                        reason = f"its id {found.id!r} is that of line {first_lines[number]} already"
-                        found = Unreadable(found.location, CannotRead(reason).reason, hides=True)
-                    yield found
+            lines = self._parse_lines(file, trusted_mtime(before.st_mtime_ns))
+            while batch := list(itertools.islice(lines, _LOOKUP_BATCH)):
+                first_lines = seen.add([(item.id, number) for number, item in batch if isinstance(item, Entry)])
+                for number, item in batch:
+                    if number in first_lines and isinstance(item, Entry):
+                        reason = f"its id {item.id!r} is already used in line {first_lines[number]}"
+                        item = Unreadable(item.location, CannotRead(reason).reason, hides=True)
+                    yield item
             after = self._path.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 yield Unreadable(self.root, "it is being written to: it changed while it was listed", hides=True)
 
-    def _parsed(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
-        """Yields what each line that is not blank is, with its number."""
-        for number, offset, size, line in _lines(file, self._max_bytes):
+    def _parse_lines(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
+        """Yield number and entry, or problem, of each non-blank line."""
+        for number, offset, size, line in _read_lines(file, self._max_bytes):
             location = f"{self.root}:{number}"
             try:
                 if line is None:
                     limit = self._max_bytes / 1_000_000
                     raise CannotRead(f"the line has {size / 1_000_000:.1f} MB, over source.max_line_mb={limit:g}")
                 if line.strip():
-                    id, _, _ = self._values(line)
+                    id, _, _ = self._id_text_metadata(line)
                     yield number, Entry(id=id, location=location, size=size, mtime_ns=mtime_ns, offset=offset)
             except CannotRead as error:
                 yield number, Unreadable(location, error.reason, hides=True)
 
     def read(self, entry: Entry) -> bytes:
-        """Reads one line; see `Source.read`."""
-        return part_of_file(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
+        """Read one line; see `Source.read`."""
+        return read_file_part(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Parses one line; see `Source.parse`."""
+        """Parse one line; see `Source.parse`."""
         try:
-            id, text, metadata = self._values(content.removeprefix(_UTF8_BOM))
+            id, text, metadata = self._id_text_metadata(content.removeprefix(_UTF8_BOM))
         except CannotRead as error:
             raise CannotRead(f"{error.reason}; the file may have changed after it was listed") from None
         if id != entry.id:
             raise CannotRead("the file changed after it was listed")
         return new_document(id, text, metadata)
 
-    def _record(self, line: bytes) -> dict[str, Any]:
-        """Reads a line; a form of its own fills in the fields."""
-        return _object(line)
+    def _parse_record(self, line: bytes) -> dict[str, Any]:
+        """Parse a line; a subclass maps its own fields."""
+        return _parse_object(line)
 
-    def _values(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
-        """Takes id, normalised text and metadata from a line."""
-        record = self._record(line)
+    def _id_text_metadata(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
+        """Return id, normalized text and metadata of a line."""
+        record = self._parse_record(line)
         names = self._fields
         for name in (names.id, names.text):
             if name not in record:
@@ -173,54 +179,36 @@ class JsonlSource(Source):
         id, text = record[names.id], record[names.text]
         if isinstance(id, int) and not isinstance(id, bool):
             id = str(id)
-        if not isinstance(id, str) or not normalised(id).strip():
-            raise CannotRead(
-                f"its {names.id!r} is {_kind(id)}, and must be a text that is not blank, or a whole number"
-            )
+        if not isinstance(id, str) or not normalize_text(id).strip():
+            raise CannotRead(f"its {names.id!r} is {_json_type(id)}; it must be a non-blank text or an integer")
         if len(id) > _MAX_ID:
-            raise CannotRead(f"its {names.id!r} has {len(id):,} characters, and must have at most {_MAX_ID:,}")
+            raise CannotRead(f"its {names.id!r} has {len(id):,} characters; the limit is {_MAX_ID:,}")
         if not isinstance(text, str):
-            raise CannotRead(f"its {names.text!r} is {_kind(text)}, and must be a text")
+            raise CannotRead(f"its {names.text!r} is {_json_type(text)}; it must be a text")
         if names.metadata is None:
             metadata: Any = {key: value for key, value in record.items() if key not in (names.id, names.text)}
         else:
             metadata = record.get(names.metadata)
             metadata = {} if metadata is None else metadata
         if not isinstance(metadata, dict):
-            raise CannotRead(f"its {names.metadata!r} is {_kind(metadata)}, and must be an object")
-        if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_deeper(metadata, _MAX_DEPTH):
-            raise CannotRead(f"its metadata is nested over {_MAX_DEPTH} levels deep")
-        return unicodedata.normalize("NFC", id), normalised(text), metadata
+            raise CannotRead(f"its {names.metadata!r} is {_json_type(metadata)}; it must be an object")
+        if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_nested_deeper(metadata, _MAX_DEPTH):
+            raise CannotRead(f"its metadata is nested more than {_MAX_DEPTH} levels deep")
+        return unicodedata.normalize("NFC", id), normalize_text(text), metadata
 
 
 class BeirSource(JsonlSource):
-    """The documents of a folder in BEIR's form: the title stands before the text, and is metadata as well."""
+    """Corpus of a BEIR folder; titles precede texts and are metadata."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: Path,
-        title_separator: str | None,
-        max_bytes: int,
-        on_unreadable: str,
-        verify: bool,
-    ) -> None:
+    def __init__(self, *, title_separator: str | None, **options: Any) -> None:
+        super().__init__(fields=JsonlFields(id="_id", text="text", metadata="metadata"), **options)
         self._separator = title_separator
-        super().__init__(
-            name=name,
-            path=path,
-            fields=Fields(id="_id", text="text", metadata="metadata"),
-            max_bytes=max_bytes,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
 
-    def _record(self, line: bytes) -> dict[str, Any]:
-        record = _object(line)
+    def _parse_record(self, line: bytes) -> dict[str, Any]:
+        record = _parse_object(line)
         title, text = record.get("title"), record.get("text")
         if title is not None and not isinstance(title, str):
-            raise CannotRead(f"its 'title' is {_kind(title)}, and must be a text")
+            raise CannotRead(f"its 'title' is {_json_type(title)}; it must be a text")
         metadata = record.get("metadata")
         if title and isinstance(metadata or {}, dict):
             record["metadata"] = {**(metadata or {}), "title": title}
@@ -229,36 +217,39 @@ class BeirSource(JsonlSource):
         return record
 
 
-def _lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:
-    """Yields number (from 1), byte offset, size and bytes of each line; None for the bytes of one over `limit`."""
+def _read_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:
+    """Yield number, byte offset, size and bytes of each line.
+
+    Numbers begin at 1; the bytes of a line over `limit` are None.
+    """
     number = offset = 0
     while line := file.readline(limit + 1):
         number += 1
         size = len(line)
-        kept: bytes | None = line
+        content: bytes | None = line
         if size > limit:
-            kept = None
-            while not line.endswith(b"\n") and (line := file.readline(_MAX_KEPT)):
+            content = None
+            while not line.endswith(b"\n") and (line := file.readline(_READ_SIZE)):
                 size += len(line)
-        yield number, offset, size, kept.removeprefix(_UTF8_BOM) if kept and number == 1 else kept
+        yield number, offset, size, content.removeprefix(_UTF8_BOM) if content and number == 1 else content
         offset += size
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """Reads one line of JSON strictly: nothing is dropped, replaced or made up."""
-    if len(line) > _MAX_VALUES < _values(line) and _values(_STRING.sub(b"", line)) > _MAX_VALUES:
+def _parse_object(line: bytes) -> dict[str, Any]:
+    """Parse a line of JSON strictly: nothing is dropped or replaced."""
+    if len(line) > _MAX_VALUES < _count_values(line) and _count_values(_STRING.sub(b"", line)) > _MAX_VALUES:
         raise CannotRead(f"the line has over {_MAX_VALUES:,} values")
     try:
         text = line.decode("utf-8")
-        if is_deeper(text, MAX_DEPTH):
-            raise CannotRead(f"the line is nested too deeply: over {MAX_DEPTH} levels")
+        if is_nested_deeper(text, MAX_DEPTH):
+            raise CannotRead(f"the line is nested too deeply: more than {MAX_DEPTH} levels")
         record = _DECODER.decode(text)
         if b"\\u" in line:  # nothing else makes half of a character
             json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise CannotRead(f"the line is not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from None
     except UnicodeEncodeError:
-        raise CannotRead("the line has half of a surrogate pair (such as \\ud800), which is no character") from None
+        raise CannotRead("the line has a lone surrogate (such as \\ud800), not a character") from None
     except json.JSONDecodeError as error:
         raise CannotRead(f"the line is not JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:  # the caller's own calls leave no room for ours
@@ -266,25 +257,25 @@ def _object(line: bytes) -> dict[str, Any]:
     except ValueError as error:  # of the hooks below, and of integers over Python's 4,300 digits
         raise CannotRead(f"the line is not readable JSON: {error}") from None
     if not isinstance(record, dict):
-        raise CannotRead(f"the line is {_kind(record)}, and must be an object")
+        raise CannotRead(f"the line is {_json_type(record)}; it must be an object")
     return record
 
 
-def _values(line: bytes) -> int:
-    """Counts the values of a line of JSON, and what looks like some within its texts."""
+def _count_values(line: bytes) -> int:
+    """Estimate the values in a line of JSON, by its punctuation."""
     return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    inside = [value]
-    while inside and levels >= 0:
+def _is_nested_deeper(value: Any, levels: int) -> bool:
+    values = [value]
+    while values and levels >= 0:
         levels -= 1
-        lists = [item if isinstance(item, list) else item.values() for item in inside if isinstance(item, list | dict)]
-        inside = [item for each in lists for item in each]
-    return bool(inside)
+        lists = [item if isinstance(item, list) else item.values() for item in values if isinstance(item, list | dict)]
+        values = [item for each in lists for item in each]
+    return bool(values)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
         times = Counter(name for name, _ in pairs)
@@ -292,22 +283,24 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _refused(constant: str) -> float:
+def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON number")
 
 
-def _finite(number: str) -> float:
+def _finite_float(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(f"the number {number} is too large")
     return value
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_fields, parse_constant=_refuse_constant, parse_float=_finite_float
+)
 
 
-def _kind(value: Any) -> str:
-    """Names a JSON value's type as JSON does."""
+def _json_type(value: Any) -> str:
+    """Name the JSON type of a value."""
     kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
     if value == "":
         return "empty"

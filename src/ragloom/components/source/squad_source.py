@@ -1,4 +1,4 @@
-"""The source whose documents are the paragraphs or articles of a file in SQuAD's form. Knows no other format."""
+"""Source of a SQuAD file: a document per paragraph or article."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from llama_index.core.schema import Document
 
-from ragloom.components.source.base import CannotRead, Listed, Source, identity, new_document
-from ragloom.components.source.file_age import settled, trusted
+from ragloom.components.source.base import CannotRead, ListedItem, Source, new_document, path_identity
+from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
 from ragloom.core import squad_format
 from ragloom.core.records import FORMAT_KEY, Entry
 
 
 class SquadSource(Source):
-    """One document a paragraph, or one an article; the file is read whole, once in each process."""
+    """Paragraphs or articles of a SQuAD file; read once per process."""
 
     def __init__(
         self, *, name: str, path: Path, document: squad_format.Unit, max_bytes: int, on_unreadable: str, verify: bool
@@ -25,30 +25,30 @@ class SquadSource(Source):
         self._document = document
         self._max_bytes = max_bytes
         self._read: dict[str, squad_format.SquadDocument] | None = None
-        super().__init__(name=name, root=identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles without the documents: a worker that needs them reads the file."""
+        """Pickle without the documents; workers read the file themselves."""
         return {**self.__dict__, "_read": None}
 
-    def entries(self) -> Iterator[Listed]:
-        """Lists the documents in file order; see `Source.entries`."""
+    def entries(self) -> Iterator[ListedItem]:
+        """List the documents in file order; see `Source.entries`."""
         # Before it is read: what changes it later gives it another time. What is no file, reading it says.
-        mtime_ns = trusted(settled(self._path).st_mtime_ns) if self._path.is_file() else None
+        mtime_ns = trusted_mtime(stat_after_pause(self._path).st_mtime_ns) if self._path.is_file() else None
         documents = self._documents()
         for id, document in documents.items():
             location = f"{self.root}: {id}"
             yield Entry(id=id, location=location, size=len(document.text.encode()), mtime_ns=mtime_ns)
 
     def read(self, entry: Entry) -> bytes:
-        """Returns the text of a document; see `Source.read`."""
+        """Return the text of a document; see `Source.read`."""
         documents = self._documents()
         if entry.id not in documents:
             raise CannotRead("the file changed after it was listed")
         return documents[entry.id].text.encode()
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Makes the document; see `Source.parse`."""
+        """Build the document; see `Source.parse`."""
         title = self._documents()[entry.id].article
         return new_document(entry.id, content.decode(), {FORMAT_KEY: "text", "title": title})
 

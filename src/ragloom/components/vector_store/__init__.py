@@ -8,17 +8,19 @@ from ragloom.components.vector_store.weaviate_config import (
     BatchSettings,
     IndexSettings,
     TimeoutSettings,
-    check,
+    address_rule,
+    embedded_rule,
     immutable,
+    index_rule,
     is_set,
+    name_rule,
 )
 from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
+from ragloom.config.key_rules import checked_by
 
 if TYPE_CHECKING:
     from ragloom.components.vector_store.protocols import Analyzer, Database
     from ragloom.components.vector_store.weaviate_store.connection import Connection
-
-__all__ = ["check", "lancedb", "weaviate", "weaviate_embedded"]
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 AnyPort = Annotated[int, Field(ge=0, le=65_535)]
@@ -51,6 +53,7 @@ def lancedb(
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
+@checked_by(address_rule, name_rule, index_rule)
 def weaviate(
     analyzer: "Analyzer",
     *,
@@ -105,6 +108,7 @@ def weaviate(
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
+@checked_by(embedded_rule, name_rule, index_rule)
 def weaviate_embedded(
     analyzer: "Analyzer",
     *,

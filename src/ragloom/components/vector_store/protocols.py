@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Chunk, Hit
 from ragloom.errors import DataError
 
@@ -110,7 +110,7 @@ class StoredDocumentRow:
     """A document to be written: its manifest row with its text (which may be in a file) and metadata."""
 
     manifest: ManifestRow
-    text: str | SpooledText
+    text: str | FileBackedText
     metadata: dict[str, Any]
 
 

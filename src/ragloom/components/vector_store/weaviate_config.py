@@ -6,6 +6,7 @@ A nested mapping is a `TypedDict`: `config` checks each of its entries by name.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -69,17 +70,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(rc|beta|alpha)\.\d+)?")
 
 
-def check(option: str, values: dict[str, Any]) -> list[str]:
-    """List the problems of an option's values, alone or together."""
-    if option == "lancedb":
-        return []
-    problems = _names(values) + _index(values)
-    if option == "weaviate":
-        return [*_address(values), *problems]
-    return [*_embedded(values), *problems]
-
-
-def _names(values: dict[str, Any]) -> list[str]:
+def name_rule(values: Mapping[str, Any]) -> list[str]:
+    """Check the form of prefix and tenant."""
     problems = []
     if not _PREFIX.fullmatch(values["collection_prefix"]):
         problems.append(
@@ -94,7 +86,8 @@ def _names(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _index(values: dict[str, Any]) -> list[str]:
+def index_rule(values: Mapping[str, Any]) -> list[str]:
+    """Check combinations of index settings."""
     index, problems = values["index"], []
     if index["ef"] == 0:
         problems.append("vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)")
@@ -111,7 +104,8 @@ def _index(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _address(values: dict[str, Any]) -> list[str]:
+def address_rule(values: Mapping[str, Any]) -> list[str]:
+    """Check address, ports and names of environment variables."""
     problems = []
     parts = urlsplit(values["url"])
     try:
@@ -142,7 +136,8 @@ def _address(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _embedded(values: dict[str, Any]) -> list[str]:
+def embedded_rule(values: Mapping[str, Any]) -> list[str]:
+    """Check version, ports and index of a single node."""
     problems = []
     if not _VERSION.fullmatch(values["version"]):
         problems.append(

@@ -4,14 +4,13 @@ import pytest
 
 from places import CASES
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers.file_types import Parsed, parsed
-from ragloom.components.source.readers.json_values import MAX_DEPTH, is_deeper
+from ragloom.components.source.readers.file_types import parse_file
+from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
+from ragloom.components.source.readers.reader_interface import ParsedFile
 
-CASES = CASES
 
-
-def read(content: str, name: str = "a.csv") -> Parsed:
-    return parsed(name, content.encode())
+def read(content: str, name: str = "a.csv") -> ParsedFile:
+    return parse_file(name, content.encode())
 
 
 @pytest.mark.parametrize(
@@ -28,10 +27,10 @@ def test_csv_line_may_name_any_delimiter() -> None:
 
 
 def test_csv_case_files_are_read_as_their_list_says() -> None:
-    assert parsed("a.csv", (CASES / "csv-sep-line.csv").read_bytes()).text == (
+    assert parse_file("a.csv", (CASES / "csv-sep-line.csv").read_bytes()).text == (
         "model: Fen\nprice: 210\n\nmodel: Moor\nprice: 230"
     )
-    found = parsed("a.csv", (CASES / "csv-cp949-units.csv").read_bytes())
+    found = parse_file("a.csv", (CASES / "csv-cp949-units.csv").read_bytes())
     assert found.text == "temp: 25℃\narea: 30㎡\n\ntemp: 26℃\narea: 41㎡"
     assert found.metadata["encoding"] == "cp949"
     assert "its encoding is a guess: cp949" in found.warnings[0]
@@ -136,7 +135,7 @@ def test_json_line_that_is_wrong_is_named_and_the_rest_is_read() -> None:
     found = read('{"a": 1}\nwrong\n{"a": 2}\n{"a": 3\n', "a.json")
     assert found.text == "a: 1\n\na: 2"
     assert found.warnings == [
-        "a line is left out, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
+        "a line is skipped, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
     ]
 
 
@@ -150,14 +149,14 @@ def test_json_is_read_to_a_depth_that_is_ours(opening: str, closing: str) -> Non
     """The parser's own limit is the interpreter's: 3.11 refused what 3.13 read."""
     assert read(opening * MAX_DEPTH + "1" + closing * MAX_DEPTH, "a.json").text.endswith(": 1")
     for levels in (MAX_DEPTH + 1, 5_000, 100_000):
-        with pytest.raises(CannotRead, match="^it is JSON that is nested too deeply: over 500 levels$"):
+        with pytest.raises(CannotRead, match="^its JSON is nested too deeply: more than 500 levels$"):
             read(opening * levels + "1" + closing * levels, "a.json")
 
 
 def test_json_depth_is_of_brackets_outside_texts() -> None:
-    assert not is_deeper('["' + "[" * 900 + '", "\\"[[[[", {"[": 1}]', 2)
-    assert not is_deeper("[]" * 1_000, 1)
-    assert is_deeper("[[[]]]", 2)
+    assert not is_nested_deeper('["' + "[" * 900 + '", "\\"[[[[", {"[": 1}]', 2)
+    assert not is_nested_deeper("[]" * 1_000, 1)
+    assert is_nested_deeper("[[[]]]", 2)
 
 
 @pytest.mark.parametrize(

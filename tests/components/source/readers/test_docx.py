@@ -3,12 +3,11 @@
 import pytest
 
 from places import CASES
-from ragloom.components.source.readers.docx_symbol_fonts import symbol_shown, symbols_shown
-from ragloom.components.source.readers.file_types import Parsed, parsed
+from ragloom.components.source.readers.docx_symbol_fonts import symbol_character, symbol_text
+from ragloom.components.source.readers.file_types import parse_file
+from ragloom.components.source.readers.reader_interface import ParsedFile
 from source_files import docx_bytes
 from word_files import cell, para, read, row, run, shown, styled, table
-
-CASES = CASES
 
 
 @pytest.mark.parametrize(
@@ -36,12 +35,12 @@ CASES = CASES
     ],
 )
 def test_docx_case_files_are_read_as_their_list_says(name: str, text: str) -> None:
-    found = parsed(name, (CASES / name).read_bytes())
+    found = parse_file(name, (CASES / name).read_bytes())
     assert (found.text, found.warnings) == (text, [])
 
 
 def test_docm_is_read_as_docx() -> None:
-    found = parsed("a.docm", docx_bytes(para("text")))
+    found = parse_file("a.docm", docx_bytes(para("text")))
     assert (found.text, found.metadata) == ("text", {"ragloom_format": "docx"})
 
 
@@ -80,8 +79,8 @@ def test_docx_symbols_are_unicode(font: str, code: str, sign: str) -> None:
 def test_docx_symbol_of_an_unknown_font_is_named() -> None:
     found = read(sym("Logo Font", "F041") + para("text"))
     assert found.text == "\ufffd\n\ntext"
-    assert found.warnings == ["signs of the font Logo Font are shown as U+FFFD: what they look like is not known"]
-    assert symbol_shown("Symbol", "zz") is symbol_shown("Symbol", None) is None
+    assert found.warnings == ["characters of the unknown font Logo Font are replaced by U+FFFD"]
+    assert symbol_character("Symbol", "zz") is symbol_character("Symbol", None) is None
 
 
 def test_docx_text_in_a_symbol_font_is_read_as_its_signs() -> None:
@@ -94,7 +93,7 @@ def test_docx_text_in_a_symbol_font_is_read_as_its_signs() -> None:
     runs = [run("40 "), run("\uf0b0", font), run("C, "), run("a", font), run("b", "<w:rStyle w:val='c'/>")]
     body = f"<w:p>{''.join(runs)}</w:p>"
     assert shown(body + styled("D", "p"), styles=styles) == "40 °C, αβ\n\nΔ"
-    assert symbols_shown("\uf0b0", "Unknown") == "\uf0b0"
+    assert symbol_text("\uf0b0", "Unknown") == "\uf0b0"
 
 
 def test_docx_boxes_and_lists_of_forms_have_their_values() -> None:
@@ -159,7 +158,7 @@ def test_docx_fields_show_their_results_and_not_their_code(inner: str, text: str
 def test_docx_numbers_of_fields_that_no_file_stores_are_named() -> None:
     found = read(f"<w:p>{mark('begin')}{code(' LISTNUM ')}{mark('end')}{run('text')}</w:p>")
     assert found.text == "text"
-    assert found.warnings == ["numbers of LISTNUM fields are not shown: the file does not store them"]
+    assert found.warnings == ["numbers of LISTNUM fields are missing: the file does not store them"]
 
 
 def m(name: str, *inner: str, **properties: str) -> str:
@@ -358,9 +357,9 @@ def test_docx_alternatives_are_shown_once() -> None:
     )
 
 
-def embedded(target: str, content: str | bytes | None) -> Parsed:
+def embedded(target: str, content: str | bytes | None) -> ParsedFile:
     body = para("before") + '<w:altChunk r:id="c1"/>' + para("after")
-    return parsed("a.docx", docx_bytes(body, chunks={"c1": (target, content)}))
+    return parse_file("a.docx", docx_bytes(body, chunks={"c1": (target, content)}))
 
 
 MHT = (
@@ -393,7 +392,7 @@ def test_docx_embedded_documents_are_read_in_their_place(target: str, content: s
     ("target", "content", "warning"),
     [
         ("c.rtf", "{\\rtf1 text}", "its embedded part word/c.rtf is missing in the text: it is an RTF document"),
-        ("c.bin", b"\0\1\2", "its embedded part word/c.bin is missing in the text: it is of a kind that is not known"),
+        ("c.bin", b"\0\1\2", "its embedded part word/c.bin is missing in the text: it is of an unknown type"),
         ("c.docx", b"PK\x03\x04 broken", "its embedded part word/c.docx is missing in the text: it is a damaged DOCX"),
         ("http://host/c.html", None, "its text at http://host/c.html is missing: it is not in this file"),
         ("c.html", "<p> ", "its embedded part word/c.html is missing in the text: it is empty: it has no text"),
@@ -410,10 +409,10 @@ def test_docx_embedded_in_itself_is_read_to_a_depth() -> None:
     content = docx_bytes(para("deepest"))
     for _ in range(5):
         content = docx_bytes(para("level") + '<w:altChunk r:id="c"/>', chunks={"c": ("c.docx", content)})
-    found = parsed("a.docx", content)
+    found = parse_file("a.docx", content)
     assert found.text == "\n\n".join(["level"] * 4)
     assert found.warnings == [
-        "its embedded part word/c.docx is missing in the text: documents are embedded in each other over 3 levels deep"
+        "its embedded part word/c.docx is missing in the text: documents are embedded in each other more than 3 levels deep"
     ]
 
 
@@ -445,7 +444,7 @@ def test_docx_charts_and_diagrams_show_their_texts_and_values() -> None:
     chart = CHART.format(SERIES.format("Fen", "4.4000000000000004") + SERIES.format("Moor", "3"))
     shape = "<d:pt><d:t><a:p><a:r><a:t>{}</a:t></a:r></a:p></d:t></d:pt>"
     diagram = f"<d:dataModel xmlns:d='d' xmlns:a='a'>{shape.format('one')}<d:pt/>{shape.format('two')}</d:dataModel>"
-    found = parsed("a.docx", docx_bytes(body, chunks={"x": ("chart.xml", chart), "y": ("data.xml", diagram)}))
+    found = parse_file("a.docx", docx_bytes(body, chunks={"x": ("chart.xml", chart), "y": ("data.xml", diagram)}))
     table = "|  | Fen | Moor |\n| --- | --- | --- |\n| May |  |  |\n| June | 4.4 | 3 |"
     assert (found.text, found.warnings) == (f"a\n\nSold\n\n{table}\n\none\ntwo", [])
 

@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docx
+import pypdfium2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers import docx_package, pdf
-from ragloom.components.source.readers.file_types import parsed
-from ragloom.components.source.readers.pdf import rejoined
+from ragloom.components.source.readers import docx_package
+from ragloom.components.source.readers.file_types import parse_file
+from ragloom.components.source.readers.pdf_reader import rejoin_words
 from source_files import docx_bytes, pdf_bytes, zip_bytes
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
@@ -23,7 +24,7 @@ BLANKS = re.compile(r"\s+")
 
 
 def text_of(name: str, content: bytes | str) -> str:
-    return parsed(name, content.encode() if isinstance(content, str) else content)[0]
+    return parse_file(name, content.encode() if isinstance(content, str) else content)[0]
 
 
 def body(html: str) -> str:
@@ -39,13 +40,13 @@ def body(html: str) -> str:
         ("a.html", b"<!-- only a comment -->", "^it is empty: it has no text$"),
         ("a.txt", pdf_bytes([["x"]]), "^its name says text, but it is a PDF$"),
         ("a.pdf", PNG, "^its name says PDF, but it is a PNG image$"),
-        ("a.pdf", b"not a PDF at all", "^it is no PDF, or its beginning is lost$"),
+        ("a.pdf", b"not a PDF at all", "^its name says PDF, but it is not a PDF$"),
         ("a.pdf", b"%PDF-1.4 broken", "damaged PDF: PDFium cannot open it"),
         ("a.pdf", pdf_bytes([["x"]], encrypted=True), "^it is encrypted and needs a password$"),
         ("a.pdf", pdf_bytes([[]]), "no text layer: its only page has no text, as in a scan"),
         ("a.pdf", pdf_bytes([[], []]), "no text layer: its 2 pages have no text, as in a scan"),
         ("a.csv", PNG, "^its name says csv, but it is a PNG image$"),
-        ("a.docx", b"plain text", "^its name says DOCX, but it is no ZIP archive, as DOCX files are$"),
+        ("a.docx", b"plain text", "^its name says DOCX, but it is not a ZIP archive$"),
         ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 99, "an OLE file, such as Word 97-2003 wrote$"),
         ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "^it is encrypted"),
         ("a.docx", docx_bytes("<w:p/>")[:300], "^it is a damaged DOCX: "),
@@ -69,7 +70,7 @@ def test_parsed_gives_text_or_a_reason_whatever_the_bytes(name: str, content: by
     reasons: list[str] = []
     for start in (b"", b"%PDF-1.4\n", b"PK\x03\x04", b"[", b"<p>"):
         try:
-            text = parsed(name, start + content).text
+            text = parse_file(name, start + content).text
         except CannotRead as error:
             reasons.append(error.reason)
         else:
@@ -93,7 +94,7 @@ def test_parsed_gives_text_or_a_reason_whatever_was_lost(data: st.DataObject, na
 
 
 def test_pdf_pages_are_separated_by_form_feeds_and_nothing_else_is() -> None:
-    text, metadata, _ = parsed("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
+    text, metadata, _ = parse_file("a.pdf", pdf_bytes([["One", "line two"], [], ["Three"]]))
     assert text.split("\f") == ["One\nline two", "", "Three"]
     assert metadata == {"ragloom_format": "pdf"}
 
@@ -130,23 +131,26 @@ def test_pdf_may_have_bytes_before_its_header() -> None:
 )
 def test_pdf_words_cut_at_line_ends_are_joined_as_the_document_writes_them(page: str, expected: str) -> None:
     """PDFium marks the place with U+FFFE, or U+0002 in bounded text, and drops the line break."""
-    assert rejoined([page.replace("\ufffe", "\x02")]) == [expected]
+    assert rejoin_words([page.replace("\ufffe", "\x02")]) == [expected]
 
 
 def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """PDFium is not thread-safe: two readers at once can crash the process or mix texts."""
     files = [pdf_bytes([[f"file {number} page {page}"] for page in range(5)]) for number in range(8)]
-    reading, inside, together = pdf._pages, [0], []
+    open_documents, together = [0], []
 
-    def watched(content: bytes, warnings: list[str]) -> list[str]:
-        inside[0] += 1
-        together.append(inside[0])
-        time.sleep(0.001)  # lets another thread in, if it may
-        pages = reading(content, warnings)
-        inside[0] -= 1
-        return pages
+    class WatchedDocument(pypdfium2.PdfDocument):
+        def __init__(self, content: bytes) -> None:
+            open_documents[0] += 1
+            together.append(open_documents[0])
+            time.sleep(0.001)  # lets another thread in, if it may
+            super().__init__(content)
 
-    monkeypatch.setattr(pdf, "_pages", watched)
+        def close(self) -> None:
+            super().close()
+            open_documents[0] -= 1
+
+    monkeypatch.setattr(pypdfium2, "PdfDocument", WatchedDocument)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda content: text_of("a.pdf", content), files))
     assert found == ["\f".join(f"file {n} page {p}" for p in range(5)) for n in range(len(files))]
@@ -249,7 +253,7 @@ def test_html_loses_no_visible_text_however_wrong_the_nesting(parts: list[tuple[
 
 
 def test_html_title_is_metadata() -> None:
-    assert parsed("a.htm", b"<title> The\n title </title><p>x")[1]["title"] == "The title"
+    assert parse_file("a.htm", b"<title> The\n title </title><p>x")[1]["title"] == "The title"
 
 
 def test_docx_has_headings_lists_and_tables_in_order() -> None:
@@ -354,7 +358,7 @@ def test_docx_entities_are_never_expanded() -> None:
     document = docx_bytes(f"<w:p>{run('seen &a;&f;')}</w:p>")
     parts = {name: zipfile.ZipFile(io.BytesIO(document)).read(name).decode() for name in ("word/document.xml",)}
     bomb = zip_bytes({"word/document.xml": entities + parts["word/document.xml"]})
-    with pytest.raises(CannotRead, match="its XML has a document type declaration, which DOCX does not have"):
+    with pytest.raises(CannotRead, match="its XML has a document type declaration, not allowed in DOCX"):
         text_of("a.docx", bomb)  # read without its entities it would lack text
     wide = (entities + parts["word/document.xml"]).encode("utf-16")
     with pytest.raises(CannotRead, match="document type declaration"):
@@ -375,7 +379,7 @@ def test_docx_note_is_shown_once_however_often_it_is_cited() -> None:
 
 def test_csv_rows_are_understood_alone() -> None:
     content = '이름,가격,비고\r\n"자전거, 대형",12,"두 줄\r\n비고"\r\n벨,3,\r\n\r\n,,\r\n'.encode("cp949")
-    text, metadata, _ = parsed("a.csv", content)
+    text, metadata, _ = parse_file("a.csv", content)
     assert text == "이름: 자전거, 대형\n가격: 12\n비고: 두 줄 비고\n\n이름: 벨\n가격: 3"
     assert metadata == {"ragloom_format": "csv", "encoding": "cp949"}
 

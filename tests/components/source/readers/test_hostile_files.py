@@ -1,7 +1,7 @@
 """What is promised of any input: it is read rightly or named with its reason, in bounded time and memory.
 
 Time is bounded over parsing and chunking by the workers that ingestion uses, and by no assertion here: what took
-longer would come back as `Failed`.
+longer would come back as `TaskFailure`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import unicodedata
@@ -21,39 +22,37 @@ import pytest
 
 import hostile_files
 from chunkers import check_exact
-from components.source.test_jsonl_source import jsonl
-from components.source.test_source import folder
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
-from ragloom.components.source.base import CannotRead, Listed, Source
-from ragloom.components.source.jsonl_source import _Seen
+from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
-from ragloom.process_pool.pool import Workers
-from ragloom.process_pool.results import Done, Failed
-from ragloom.process_pool.task_queue import Bounds
+from ragloom.process_pool.pool import ProcessPool
+from ragloom.process_pool.results import TaskFailure, TaskResult
+from ragloom.process_pool.task_queue import PoolLimits
+from source_tools import folder, jsonl
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 LARGE = int(os.environ.get("RAGLOOM_HOSTILE_SCALE", "10"))
 """Hundredths of the full size in the tests marked `slow`: `RAGLOOM_HOSTILE_SCALE=100 pytest -m slow` is full size."""
-Pool = Workers[tuple[Source, str, Job], Any]
+Pool = ProcessPool[tuple[Source, str, Job], Any]
 
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
     """One worker, which gives a file half a minute and 1,000 MB."""
-    bounds = Bounds(processes=1, seconds=30, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
-    with Workers(hostile_files.read, bounds, initialise=prepare, size=lambda item: item[2].entry.size) as workers:
+    bounds = PoolLimits(processes=1, seconds=30, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
+    with ProcessPool(hostile_files.read, bounds, initializer=prepare, size=lambda item: item[2].entry.size) as workers:
         yield workers
 
 
 def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[Cut | str]:
     """Reads an entry with each chunking; a text is why it cannot be read."""
     for outcome in pool.run((source, option, Job(entry)) for option in options or OPTIONS):
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, TaskFailure):
             yield outcome.reason
         else:
-            assert isinstance(outcome, Done)
+            assert isinstance(outcome, TaskResult)
             yield outcome.value if isinstance(outcome.value, Cut) else outcome.value.reason
 
 
@@ -67,7 +66,7 @@ def check_cut(found: Cut | str) -> Cut:
     return found
 
 
-def listed(source: Source) -> list[Listed]:
+def listed(source: Source) -> list[ListedItem]:
     return list(source.entries())
 
 
@@ -149,8 +148,8 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
     source = folder(tmp_path)
     jobs = [(source, "fixed", Job(entry)) for entry in entries(source)]
     right = [told(outcome) for outcome in pool.run(jobs)]
-    bounds = Bounds(processes=1, seconds=60, seconds_per_mb=2, megabytes=megabytes, items=8, in_flight_mb=64)
-    with Workers(hostile_files.read, bounds, initialise=prepare) as workers:
+    bounds = PoolLimits(processes=1, seconds=60, seconds_per_mb=2, megabytes=megabytes, items=8, in_flight_mb=64)
+    with ProcessPool(hostile_files.read, bounds, initializer=prepare) as workers:
         found = [told(outcome) for outcome in workers.run(jobs)]
     assert len(found) == len(GREEDY)
     refused = (f"it needed more than {megabytes} MB of memory", "its worker process died (signal 6, SIGABRT")
@@ -160,8 +159,8 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
     assert found != right or megabytes > 40
 
 
-def told(outcome: Done[Any, Any] | Failed[Any]) -> str:
-    if isinstance(outcome, Failed):
+def told(outcome: TaskResult[Any, Any] | TaskFailure[Any]) -> str:
+    if isinstance(outcome, TaskFailure):
         return outcome.reason
     return outcome.value.text if isinstance(outcome.value, Cut) else outcome.value.reason
 
@@ -201,7 +200,7 @@ def test_hostile_name_is_read_and_shown_on_one_line(name: str, pool: Pool, tmp_p
     assert unreadable.location.isprintable()
 
 
-ONE_PROCESS = Bounds(processes=0, seconds=60, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
+ONE_PROCESS = PoolLimits(processes=0, seconds=60, seconds_per_mb=2, megabytes=1000, items=8, in_flight_mb=64)
 
 
 def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> None:
@@ -227,7 +226,7 @@ def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> Non
         "caf\\xe9.txt": "its name is not Unicode; rename it",
         "\\xff\\xfe folder": "its name is not Unicode; rename it",
         "loop.txt": "it is a symbolic link that leads back to itself",
-        "to nothing.txt": "it does not exist any more, or it is a link to nothing",
+        "to nothing.txt": "it no longer exists, or it is a broken link",
         "up": f"it is a symbolic link loop: it leads back to {tmp_path}",
         "zero.txt": "it is a device, not a file",
         "fifo.txt": "it is a FIFO (named pipe), not a file",
@@ -266,7 +265,7 @@ def fifo(path: Path) -> None:
 
 
 REPLACED: dict[str, tuple[Callable[[Path], Any], str | None]] = {
-    "nothing": (lambda path: None, "it does not exist any more, or it is a link to nothing"),
+    "nothing": (lambda path: None, "it no longer exists, or it is a broken link"),
     "a FIFO": (fifo, "it is a FIFO (named pipe), not a file"),
     "a folder": (Path.mkdir, "it is a folder, not a file"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
@@ -330,7 +329,7 @@ def test_file_that_is_written_to_is_read_as_it_was_listed_or_named(pool: Pool, t
 # Lines of JSON.
 
 LINES = {
-    "an id without end": ('{"id": "' + "i" * 100_000 + '", "text": "t"}', "its 'id' has 100,000 characters, and must"),
+    "an id without end": ('{"id": "' + "i" * 100_000 + '", "text": "t"}', "its 'id' has 100,000 characters; the limit"),
     "an id of combining marks": (
         '{"id": "a' + "\u0315\u0300" * 50_000 + '", "text": "t"}',
         "its 'id' has 100,001 char",
@@ -342,11 +341,11 @@ LINES = {
     ),
     "metadata nested deeply": (
         '{"id": "x", "text": "t", "metadata": ' + '{"a":' * 300 + "1" + "}" * 300 + "}",
-        "its metadata is nested over 100 levels deep",
+        "its metadata is nested more than 100 levels deep",
     ),
     "lists nested deeply": (
         '{"id": "x", "text": "t", "metadata": {"a":' + "[" * 900 + "]" * 900 + "}}",
-        "nested too deeply: over 500 levels",
+        "nested too deeply: more than 500 levels",
     ),
     "brackets without end": ('{"id": "x", "text": ' + "[" * 1_000_000, "nested too deeply|over 1,000,000 values"),
     "empty lists without end": (
@@ -354,8 +353,8 @@ LINES = {
         "the line has over 1,000,000 values",
     ),
     "a number without end": ('{"id": "x", "text": "t", "metadata": {"n": ' + "9" * 100_000 + "}}", "not readable JSON"),
-    "half of a character": ('{"id": "x", "text": "\\ud800"}', "half of a surrogate pair"),
-    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'id' is a text, and must be a text that is not blank"),
+    "half of a character": ('{"id": "x", "text": "\\ud800"}', "a lone surrogate"),
+    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'id' is a text; it must be a non-blank text"),
 }
 
 
@@ -381,12 +380,19 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     found = listed(jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in ids)))
     reasons = [item.reason for item in found if isinstance(item, Unreadable)]
     assert reasons == [
-        f"its id '{id}' is that of line {line} already" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
+        f"its id '{id}' is already used in line {line}" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
     ]
 
 
-def test_a_full_temporary_disk_is_a_data_error() -> None:
-    seen = _Seen()
-    seen._lines.execute("PRAGMA max_page_count = 3")
-    with pytest.raises(DataError, match="must have room for the corpus's ids"):
-        seen.before([(str(number), number) for number in range(10_000)])
+def test_a_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def connect_to_small_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_small_disk)
+    lines = "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000))
+    with pytest.raises(DataError, match="temporary"):
+        listed(jsonl(tmp_path, lines))

@@ -5,15 +5,13 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from places import CASES
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers import html
-from ragloom.components.source.readers.file_types import parsed
+from ragloom.components.source.readers import html_reader
+from ragloom.components.source.readers.file_types import parse_file
 from ragloom.components.source.readers.mathml import math_text
-
-CASES = CASES
 
 
 def text_of(html: str | bytes) -> str:
-    return parsed("a.html", html.encode() if isinstance(html, str) else html)[0]
+    return parse_file("a.html", html.encode() if isinstance(html, str) else html)[0]
 
 
 def body(html: str) -> str:
@@ -449,6 +447,6 @@ def test_html_parser_without_memory_is_no_error_of_the_page(monkeypatch: pytest.
     def fails(*args: object, **options: object) -> None:
         raise SelectolaxError("Can't initialize CSS parser.")
 
-    monkeypatch.setattr(html, "listing_parts", fails)
+    monkeypatch.setattr(html_reader, "code_listing_cells", fails)
     with pytest.raises(MemoryError):
         body("<table><tr><td>1</table>")

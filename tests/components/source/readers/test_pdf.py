@@ -13,14 +13,12 @@ from pdf_files import mapped_font, pdf_of, shown, widget
 from places import CASES
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers import pdf_fallback_font
-from ragloom.components.source.readers.file_types import parsed
+from ragloom.components.source.readers.file_types import parse_file
 from ragloom.components.source.readers.pdf_glyphs import Glyphs
-
-CASES = CASES
 
 
 def text_of(content: bytes) -> str:
-    return parsed("a.pdf", content).text
+    return parse_file("a.pdf", content).text
 
 
 @pytest.mark.parametrize(
@@ -37,7 +35,7 @@ def text_of(content: bytes) -> str:
     ],
 )
 def test_pdf_case_is_read_as_a_viewer_shows_it(name: str, expected: str) -> None:
-    assert parsed(name, (CASES / name).read_bytes()) == (expected, {"ragloom_format": "pdf"}, [])
+    assert parse_file(name, (CASES / name).read_bytes()) == (expected, {"ragloom_format": "pdf"}, [])
 
 
 @pytest.mark.parametrize(
@@ -231,16 +229,19 @@ def test_pdf_vertical_writing_is_read_by_columns() -> None:
 
 
 WITHOUT_FONTS = """
-import sys, pypdfium2.raw as pdfium
+import ctypes, sys, pypdfium2.raw as pdfium
+def address():
+    return ctypes.cast(info.contents.MapFont, ctypes.c_void_p).value
 info = pdfium.FPDF_GetDefaultSystemFontInfo()
 if info:
     kept = [type(getattr(info.contents, name))(lambda *arguments: None) for name in ("MapFont", "GetFont", "EnumFonts")]
     info.contents.MapFont, info.contents.GetFont, info.contents.EnumFonts = kept
     pdfium.FPDF_GetDefaultSystemFontInfo = lambda: info
-from ragloom.components.source.readers.pdf import fallback_font, pdf_text
-if info and not fallback_font._CALLBACKS:
+    hidden = address()
+from ragloom.components.source.readers import pdf_reader
+if info and address() == hidden:  # the fallback font is not installed
     pdfium.FPDF_SetSystemFontInfo(info)
-sys.stdout.buffer.write(pdf_text(open(sys.argv[1], "rb").read(), []).encode())
+sys.stdout.buffer.write(pdf_reader.read(open(sys.argv[1], "rb").read(), {}, []).encode())
 """
 
 
@@ -254,13 +255,13 @@ def test_pdf_vertical_writing_is_read_where_the_machine_has_no_font_for_it(tmp_p
 
 
 def test_fallback_font_is_small_and_whole() -> None:
-    font = pdf_fallback_font._font()
+    font = pdf_fallback_font.box_font()
     assert font.startswith(b"\0\1\0\0")
     assert len(font) < 1000
 
 
 def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
-    text, _, warnings = parsed("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
+    text, _, warnings = parse_file("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
     assert text == "\fgood\f"  # page numbers stay
     assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
 
@@ -273,16 +274,14 @@ def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
 def test_pdf_page_of_glyphs_without_characters_is_named() -> None:
     strange = "<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FirstChar 1 /LastChar 8 /Widths [500 500 500] >>"
     drawn = "BT /F1 12 Tf 72 700 Td <0102030405060708> Tj ET"
-    with pytest.raises(CannotRead, match="maps to no characters, so that the text may be wrong"):
+    with pytest.raises(CannotRead, match="have no Unicode mapping, so the text may be wrong"):
         text_of(pdf_of(drawn, font=strange))
     both = pdf_of(f"{drawn} BT /F2 12 Tf 72 600 Td (5) Tj ET", font=strange)
     fonts = b"/F2 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
     both = re.sub(rb"(/Resources << /Font << /F1 5 0 R )>> >> >>", rb"\1" + fonts, both)
-    text, _, warnings = parsed("a.pdf", both)
+    text, _, warnings = parse_file("a.pdf", both)
     assert text.strip() == "5"
-    assert warnings == [
-        "page 1 of 1: mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)"
-    ]
+    assert warnings == ["page 1 of 1: most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it"]
 
 
 def test_pdf_characters_outside_the_basic_plane_are_whole() -> None:

@@ -1,4 +1,4 @@
-"""The rows of a CSV file: its delimiter, and rows that are read one by one, so that a wrong one spoils no other."""
+"""Rows of a CSV file: delimiter detection, tolerant parsing row by row."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MOST_OPEN, _MOST_WRONG = 20, 1_000
 csv.field_size_limit(2**31 - 1)
 
 
-class Row(NamedTuple):
-    """A row with its line in the file, from 1, and whether its quotes are wrong."""
+class CsvRow(NamedTuple):
+    """A row with its line number from 1, and faulty quoting."""
 
     line: int
     cells: list[str]
     misquoted: bool = False
 
 
-def rows_of(text: str, *, tabs: bool) -> tuple[str, list[Row]]:
-    """Reads all rows that are not blank.
+def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
+    """Read all non-blank rows.
 
     Args:
         tabs: whether the file's name says that tabs separate cells.
@@ -36,54 +36,51 @@ def rows_of(text: str, *, tabs: bool) -> tuple[str, list[Row]]:
     Returns:
         The delimiter and the rows; blanks within a cell are single.
     """
-    named = _SEP.match(text)
-    if named:
-        text = text[named.end() :]
-        delimiter = named.group(1).replace("\\t", "\t")
+    separator_line = _SEP.match(text)
+    if separator_line:
+        text = text[separator_line.end() :]
+        delimiter = separator_line.group(1).replace("\\t", "\t")
     else:
-        delimiter = "\t" if tabs and "\t" in text else _delimiter(text)
-    skipped = int(named is not None)
+        delimiter = "\t" if tabs and "\t" in text else _detect_delimiter(text)
+    skipped = int(separator_line is not None)
     rows = (
-        Row(row.line + skipped, [" ".join(cell.split()) for cell in row.cells], row.misquoted)
-        for row in _records(text.split("\n"), delimiter)
+        CsvRow(row.line + skipped, [" ".join(cell.split()) for cell in row.cells], row.misquoted)
+        for row in _parse_rows(text.split("\n"), delimiter)
     )
     return delimiter, [row for row in rows if any(row.cells)]
 
 
-def _records(lines: list[str], delimiter: str) -> Iterator[Row]:
-    """Reads strictly; a line whose quotes are wrong is read again by itself, its quotes as ordinary characters."""
+def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
+    """Parse strictly; read a misquoted line again with literal quotes."""
     at = unclosed = wrong = 0
     while at < len(lines) and unclosed <= _MOST_OPEN and wrong <= _MOST_WRONG:
-        reader = csv.reader(_with_ends(lines, at), delimiter=delimiter, strict=True)
+        rest = (f"{lines[number]}\n" for number in range(at, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
         begin = at
         try:
             for cells in reader:
-                yield Row(begin + 1, cells)
+                yield CsvRow(begin + 1, cells)
                 begin = at + reader.line_num
             return
         except csv.Error:
             unclosed += at + reader.line_num >= len(lines)
             wrong += 1
-        yield Row(begin + 1, _literal(lines[begin], delimiter), misquoted=True)
+        yield CsvRow(begin + 1, _parse_literally(lines[begin], delimiter), misquoted=True)
         at = begin + 1
     for number in range(at, len(lines)):
-        yield Row(number + 1, _literal(lines[number], delimiter), misquoted='"' in lines[number])
+        yield CsvRow(number + 1, _parse_literally(lines[number], delimiter), misquoted='"' in lines[number])
 
 
-def _with_ends(lines: list[str], at: int) -> Iterator[str]:
-    return (f"{lines[number]}\n" for number in range(at, len(lines)))
-
-
-def _literal(line: str, delimiter: str) -> list[str]:
-    """Cuts a line at its delimiters; a cell that is quoted correctly is one all the same."""
+def _parse_literally(line: str, delimiter: str) -> list[str]:
+    """Split a line at its delimiters; honour quotes if they are correct."""
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
         return line.split(delimiter)
 
 
-def _delimiter(text: str) -> str:
-    """Chooses the delimiter by which most of the first rows have equally many cells, and then most cells.
+def _detect_delimiter(text: str) -> str:
+    """Detect the delimiter by the uniformity, then the number of cells.
 
     Where both are equal, a comma within numbers (`1,5`) is no delimiter.
     """
@@ -91,15 +88,15 @@ def _delimiter(text: str) -> str:
     best, best_score = "", (0.0, 1, 0)
     for delimiter in _DELIMITERS:
         widths = Counter[int]()
-        for row in itertools.islice(_records(beginning, delimiter), _SNIFFED_ROWS):
+        for row in itertools.islice(_parse_rows(beginning, delimiter), _SNIFFED_ROWS):
             if row.cells:
                 widths[len(row.cells)] += 1
         wide = [(count, width) for width, count in widths.items() if width > 1]
         if wide:
             count, width = max(wide)
-            inside = re.escape(delimiter)
-            apart = sum(len(re.findall(rf"(?<!\d){inside}|{inside}(?!\d)", line)) for line in beginning)
-            score = count / widths.total(), width, apart
+            pattern = re.escape(delimiter)
+            separating = sum(len(re.findall(rf"(?<!\d){pattern}|{pattern}(?!\d)", line)) for line in beginning)
+            score = count / widths.total(), width, separating
             best, best_score = (delimiter, score) if score > best_score else (best, best_score)
     return best or _most_frequent(text)
 

@@ -1,4 +1,4 @@
-"""Charts and diagrams (SmartArt) of a Word document: the text and the values that they show."""
+"""Text and values of charts and SmartArt diagrams in a Word document."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.readers.docx_styles import attribute, child, local
-from ragloom.components.source.readers.markdown_writer import Renderer
+from ragloom.components.source.readers.docx_xml import attribute, child, local_name
+from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 
 _MAX_CELLS = 100_000
 """Series times categories: both are cheap to write down, and their product could be any number."""
@@ -15,18 +15,18 @@ _CATEGORIES, _VALUES = ("cat", "xVal"), ("val", "yVal", "bubbleSize")
 
 
 def chart_text(root: Any) -> str:
-    """Renders a chart as its title and a table: a row for each category, a column for each series.
+    """Render a chart as a title and a table of series.
 
     Raises:
         CannotRead: the table would be too large.
     """
     series = list(root.iter("{*}ser"))
     names = [" ".join(_points(child(element, "tx")).values()) for element in series]
-    values = [_first(element, _VALUES) for element in series]
+    values = [_first_points(element, _VALUES) for element in series]
     categories: dict[int, str] = {}
     for element in series:
-        categories = {**_first(element, _CATEGORIES), **categories}
-    out = Renderer()
+        categories = {**_first_points(element, _CATEGORIES), **categories}
+    out = MarkdownWriter()
     out.add(_text(root.find("{*}chart/{*}title")))
     out.start_table()
     rows = [["", *names]]
@@ -45,38 +45,38 @@ def chart_text(root: Any) -> str:
 
 
 def diagram_text(root: Any) -> str:
-    """Renders a diagram as the texts of its shapes, one a line."""
+    """Render a diagram: the text of each shape on a line."""
     texts = (_text(child(point, "t")) for point in root.iter("{*}pt"))
     return "\n".join(text for text in texts if text)
 
 
-def _first(series: Any, names: tuple[str, ...]) -> dict[int, str]:
+def _first_points(series: Any, names: tuple[str, ...]) -> dict[int, str]:
     return next((points for name in names if (points := _points(child(series, name)))), {})
 
 
 def _points(element: Any | None) -> dict[int, str]:
-    """Reads values by their places; those of further levels of categories stand before."""
-    found: dict[int, str] = {}
+    """Read values by place, after the categories of further levels."""
+    points: dict[int, str] = {}
     if element is None:
-        return found
+        return points
     for point in element.iter("{*}pt"):
         place, value = attribute(point, "idx") or "", child(point, "v")
         if place.isascii() and place.isdigit() and len(place) < 7 and value is not None:
-            text = _rounded((value.text or "").strip())
-            found[int(place)] = " ".join(filter(None, (text, found.get(int(place)))))
-    if not found and (value := child(element, "v")) is not None:
-        found[0] = value.text or ""
-    return found
+            text = _round_as_office((value.text or "").strip())
+            points[int(place)] = " ".join(filter(None, (text, points.get(int(place)))))
+    if not points and (value := child(element, "v")) is not None:
+        points[0] = value.text or ""
+    return points
 
 
-def _rounded(value: str) -> str:
-    """Cuts a number to the 15 digits that Office shows: `4.4000000000000004` is 4.4."""
+def _round_as_office(value: str) -> str:
+    """Round a number to the 15 digits shown by Office."""
     return f"{float(value):.15g}" if re.fullmatch(r"-?\d+\.\d{14,}", value, re.ASCII) else value
 
 
 def _text(element: Any | None) -> str:
-    """Joins the texts of an element, paragraphs by blanks."""
+    """Join the texts of an element, paragraphs by blanks."""
     if element is None:
         return ""
-    parts = (" " if local(part) == "p" else part.text or "" for part in element.iter("{*}p", "{*}t"))
+    parts = (" " if local_name(part) == "p" else part.text or "" for part in element.iter("{*}p", "{*}t"))
     return " ".join("".join(parts).split())

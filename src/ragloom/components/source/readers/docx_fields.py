@@ -1,4 +1,4 @@
-"""Fields of a Word document: which text is a field's code, and what fields without a stored result show."""
+"""Fields of a Word document: hidden codes, and missing results."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 from ragloom.components.source.readers.docx_eq_fields import eq_text
-from ragloom.components.source.readers.docx_styles import attribute, child, is_on, local, whole
-from ragloom.components.source.readers.docx_symbol_fonts import symbol_shown
+from ragloom.components.source.readers.docx_symbol_fonts import symbol_character
+from ragloom.components.source.readers.docx_xml import attribute, child, int_value, is_on, local_name
 
-_COUNTED = frozenset(["AUTONUM", "AUTONUMLGL", "AUTONUMOUT", "LISTNUM"])
+_RUNNING_NUMBERS = frozenset(["AUTONUM", "AUTONUMLGL", "AUTONUMOUT", "LISTNUM"])
 """Numbers that Word counts each time it opens a file."""
 
 
-class Fields:
-    """The open fields of a walk.
+class FieldStack:
+    """Stack of the fields open at a position.
 
     Args:
         lost: collects the names of fields whose result is not stored.
@@ -31,7 +31,7 @@ class Fields:
         self._code: list[list[str]] = []  # instructions of the open fields whose code is being passed
 
     def prepare(self, root: Any) -> None:
-        """Finds the fields that have an end: one without would hide all that follows."""
+        """Find fields with an end; others would hide all further text."""
         begun: list[tuple[Any, bool]] = []
         for mark in root.iter("{*}fldChar"):
             kind = attribute(mark, "fldCharType")
@@ -45,23 +45,23 @@ class Fields:
 
     @property
     def in_code(self) -> bool:
-        """Whether text is a field's code, which is not shown."""
+        """Whether the position is inside hidden field code."""
         return bool(self._code)
 
-    def instruct(self, text: str) -> None:
-        """Collects a field's code."""
+    def add_code(self, text: str) -> None:
+        """Collect a field's code."""
         if self._code:
             self._code[-1].append(text)
 
     def mark(self, element: Any) -> str:
-        """Opens, turns to the result of, or closes a field; gives the text that is shown there."""
+        """Process a field mark; return the text visible there."""
         kind = attribute(element, "fldCharType")
         self.formula = False
         if kind == "begin" and element in self._ends:
             self._open.append(element)
-            shown = "" if self.in_code else form_value(child(element, "ffData"))
+            value = "" if self.in_code else form_value(child(element, "ffData"))
             self._code.append([])
-            return shown
+            return value
         if kind == "separate" and self._open and self._ends[self._open[-1]] and self._code:
             self._code.pop()
         elif kind == "end" and self._open and not self._ends[self._open.pop()] and self._code:
@@ -70,7 +70,7 @@ class Fields:
         return ""
 
     def _result(self, code: str) -> str:
-        """Gives what a field without a stored result shows."""
+        """Compute the text of a field without a stored result."""
         name, _, rest = code.strip().partition(" ")
         name = name.upper()
         self.formula = name == "EQ"
@@ -78,24 +78,24 @@ class Fields:
             font = re.search(r'\\f\s+(?:"([^"]*)"|(\S+))', rest)
             number = re.match(r"\s*(0x[0-9a-fA-F]{1,6}|\d{1,6})", rest)
             point = f"{int(number.group(1), 0 if number.group(1).startswith('0x') else 10):X}" if number else None
-            return symbol_shown(next(filter(None, font.groups()), None) if font else None, point) or ""
+            return symbol_character(next(filter(None, font.groups()), None) if font else None, point) or ""
         if name == "EQ":
             return eq_text(rest)
         if name == "MACROBUTTON":
             return rest.strip().partition(" ")[2]
-        if name in _COUNTED:
+        if name in _RUNNING_NUMBERS:
             self._lost.add(name)
         return ""
 
 
 def form_value(data: Any | None) -> str:
-    """Gives the value of a form field that is no text: a box, or the chosen entry of a list."""
+    """Return the value of a check box or drop-down list."""
     if (box := child(data, "checkBox")) is not None:
         ticked = child(box, "checked")
         return "☒" if is_on(ticked if ticked is not None else child(box, "default")) else "☐"
     if (choice := child(data, "ddList")) is not None:
-        entries = [attribute(entry, "val") or "" for entry in choice if local(entry) == "listEntry"]
+        entries = [attribute(entry, "val") or "" for entry in choice if local_name(entry) == "listEntry"]
         result = child(choice, "result")
-        at = whole(result if result is not None else child(choice, "default"), 0)
+        at = int_value(result if result is not None else child(choice, "default"), 0)
         return entries[at] if at < len(entries) else ""
     return ""

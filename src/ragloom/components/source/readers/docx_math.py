@@ -1,4 +1,4 @@
-"""Formulas of Word documents (OMML, ECMA-376, Part 1, 22.1) as one line of text, such as `(a+b)/2` or `10^3`."""
+"""Formulas of Word documents (OMML, ECMA-376 Part 1, 22.1) as a line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from lxml import etree
 
 from ragloom.components.source.readers import formula_text
-from ragloom.components.source.readers.docx_styles import attribute, child, is_on, local
+from ragloom.components.source.readers.docx_xml import attribute, child, is_on, local_name
 
 _SKIPPED = frozenset(["del", "moveFrom", "rPr", "ctrlPr", "pPr"])
 _INVISIBLE = str.maketrans({"\u2061": "", "\u2062": " ", "\u2063": " ", "\u2064": " ", "\u200b": ""})
@@ -24,7 +24,7 @@ Parts = list[tuple[str, str]]
 
 
 def math_text(formula: Any) -> str:
-    """Renders `m:oMath`; from the innermost element outwards, since nesting is the file's choice."""
+    """Render `m:oMath` from the innermost element outwards, without recursion."""
     texts = [text.text or "" for text in formula.iter("{*}t")]
     if sum(map(len, texts)) > _MAX_LENGTH:
         return " ".join(texts)
@@ -32,7 +32,7 @@ def math_text(formula: Any) -> str:
     walk = etree.iterwalk(formula, events=("start", "end"))
     skipped = None
     for event, element in walk:
-        name = local(element)
+        name = local_name(element)
         if event == "start":
             if name in _SKIPPED or name.endswith("Pr"):
                 skipped = element
@@ -41,21 +41,24 @@ def math_text(formula: Any) -> str:
                 opened.append([])
         elif element is not skipped:
             parts = opened.pop()
-            opened[-1].append((name, _rendered(name, element, parts)))
+            opened[-1].append((name, _render(name, element, parts)))
     return " ".join(opened[0][0][1].split())
 
 
-def _rendered(name: str, element: Any, parts: Parts) -> str:
+def _render(name: str, element: Any, parts: Parts) -> str:
     if name == "t":
         return (element.text or "").translate(_INVISIBLE)
     if name in ("br", "cr", "tab"):
         return " "
     rule = _RULES.get(name)
-    return rule(element, parts) if rule is not None else formula_text.joined(_terms(parts))
+    return rule(element, parts) if rule is not None else formula_text.join_terms(_terms(parts))
 
 
 def _terms(parts: Parts) -> Iterator[str]:
-    """Yields the terms of a row; runs in a row are one, since Word cuts them anywhere."""
+    """Yield the terms of a row; adjacent runs are one.
+
+    Word cuts runs anywhere.
+    """
     for is_run, group in groupby(parts, key=lambda part: part[0] == "r"):
         texts = [text for _, text in group]
         yield from ["".join(texts)] if is_run else texts
@@ -66,11 +69,11 @@ def _part(parts: Parts, name: str) -> str:
 
 
 def _property(element: Any, name: str) -> Any | None:
-    return child(child(element, f"{local(element)}Pr"), name)
+    return child(child(element, f"{local_name(element)}Pr"), name)
 
 
 def _sign(element: Any, name: str, otherwise: str) -> str:
-    """Gives a character that properties choose; an empty one means none."""
+    """Return a character set by properties; an empty one means none."""
     value = attribute(_property(element, name), "val")
     return otherwise if value is None else value
 
@@ -85,11 +88,11 @@ def _fraction(element: Any, parts: Parts) -> str:
 
 
 def _scripts(element: Any, parts: Parts) -> str:
-    return formula_text.power(formula_text.index(_part(parts, "e"), _part(parts, "sub")), _part(parts, "sup"))
+    return formula_text.scripts(_part(parts, "e"), _part(parts, "sub"), _part(parts, "sup"))
 
 
 def _scripts_before(element: Any, parts: Parts) -> str:
-    return f"{formula_text.power(formula_text.index('', _part(parts, 'sub')), _part(parts, 'sup'))} {_part(parts, 'e')}"
+    return f"{formula_text.scripts('', _part(parts, 'sub'), _part(parts, 'sup'))} {_part(parts, 'e')}"
 
 
 def _root(element: Any, parts: Parts) -> str:
@@ -97,7 +100,7 @@ def _root(element: Any, parts: Parts) -> str:
     return formula_text.root(_part(parts, "e"), "" if hidden else _part(parts, "deg"))
 
 
-def _delimited(element: Any, parts: Parts) -> str:
+def _delimiters(element: Any, parts: Parts) -> str:
     opening, closing = _sign(element, "begChr", "("), _sign(element, "endChr", ")")
     inner = _sign(element, "sepChr", "|").join(text.strip() for name, text in parts if name == "e")
     if len(parts) == 1 and _stands_alone(element, "m"):
@@ -108,22 +111,25 @@ def _delimited(element: Any, parts: Parts) -> str:
 
 
 def _stands_alone(element: Any, name: str) -> bool:
-    """Tells whether the only thing between delimiters is an element of this name."""
-    return [local(part) for part in element.iterfind("{*}e/*") if not local(part).endswith("Pr")] == [name]
+    """Return whether delimiters enclose a single element of this name."""
+    return [local_name(part) for part in element.iterfind("{*}e/*") if not local_name(part).endswith("Pr")] == [name]
 
 
 def _large_operator(element: Any, parts: Parts) -> str:
     sign = _sign(element, "chr", "∫")
-    operator = formula_text.power(formula_text.index(sign, _part(parts, "sub")), _part(parts, "sup"))
+    operator = formula_text.scripts(sign, _part(parts, "sub"), _part(parts, "sup"))
     operand = _part(parts, "e").strip()
-    return f"{operator} {formula_text.grouped(operand) if _is_sum(operand) else operand}".rstrip()
+    return f"{operator} {formula_text.bracket(operand) if _is_sum(operand) else operand}".rstrip()
 
 
 def _is_sum(term: str) -> bool:
-    """Tells whether a term has a plus or minus outside brackets, which would end the operand before it."""
-    flat, before = term, None
-    while flat != before:
-        before, flat = flat, re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)
+    """Return whether a term has a plus or minus outside brackets.
+
+    It would end the operand before it.
+    """
+    flat, previous = term, None
+    while flat != previous:
+        previous, flat = flat, re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)
     return bool(re.search(r"\S\s*[+\-−±∓=<>≤≥]", flat))
 
 
@@ -136,7 +142,7 @@ def _function(element: Any, parts: Parts) -> str:
 
 
 def _limit_below(element: Any, parts: Parts) -> str:
-    return formula_text.index(_part(parts, "e"), _part(parts, "lim"))
+    return formula_text.subscript(_part(parts, "e"), _part(parts, "lim"))
 
 
 def _limit_above(element: Any, parts: Parts) -> str:
@@ -170,13 +176,13 @@ def _matrix_row(element: Any, parts: Parts) -> str:
 
 
 def _equations(element: Any, parts: Parts) -> str:
-    """Renders aligned equations; `&` says where they align, and is not shown."""
+    """Render aligned equations without the alignment mark `&`."""
     return "; ".join(text.replace("&", "").strip() for name, text in parts if name == "e")
 
 
 def _phantom(element: Any, parts: Parts) -> str:
-    shown = _property(element, "show")
-    return _part(parts, "e") if shown is None or is_on(shown) else ""
+    visible = _property(element, "show")
+    return _part(parts, "e") if visible is None or is_on(visible) else ""
 
 
 _RULES: dict[str, Callable[[Any, Parts], str]] = {
@@ -187,7 +193,7 @@ _RULES: dict[str, Callable[[Any, Parts], str]] = {
     "sSubSup": _scripts,
     "sPre": _scripts_before,
     "rad": _root,
-    "d": _delimited,
+    "d": _delimiters,
     "nary": _large_operator,
     "func": _function,
     "limLow": _limit_below,

@@ -1,4 +1,4 @@
-"""Numbers in the formats that Word numbers paragraphs with (ECMA-376, Part 1, 17.18.59, ST_NumberFormat)."""
+"""Number formats of Word (ECMA-376 Part 1, 17.18.59, ST_NumberFormat)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Numeral = Callable[[int], str]
 
 
 def numeral(value: int, format: str) -> str | None:
-    """Writes a number from 0 in one of Word's formats; None for a format without a rule here.
+    """Format a number from 0; None for an unknown format.
 
     Numbers that a format has no sign for are decimal, as in Word.
     """
@@ -51,14 +51,14 @@ def numeral(value: int, format: str) -> str | None:
     return (rule(value) if value > 0 or format in _WITH_ZERO else "") or str(value)
 
 
-def padded(value: int, pattern: str) -> str | None:
-    """Writes a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
+def padded_number(value: int, pattern: str) -> str | None:
+    """Format a number by a pattern like `001, 002, ...`, else None."""
     first = pattern.partition(",")[0].strip()
     return str(value).zfill(min(len(first), 10)) if first.isdecimal() and first.isascii() else None
 
 
-def _repeated(letters: str) -> Numeral:
-    """Counts a, b, ... z, aa, bb, ..."""
+def _repeat(letters: str) -> Numeral:
+    """Count a, b, ... z, aa, bb, ..."""
 
     def rule(value: int) -> str:
         times, at = divmod(value - 1, len(letters))
@@ -67,7 +67,7 @@ def _repeated(letters: str) -> Numeral:
     return rule
 
 
-def _cycled(signs: str) -> Numeral:
+def _cycle(signs: str) -> Numeral:
     return lambda value: signs[(value - 1) % len(signs)]
 
 
@@ -87,7 +87,8 @@ def _half_width(text: str) -> str:
     return "".join(_HALF_WIDTH.get(character, character) for character in text)
 
 
-def _roman(value: int) -> str:
+def roman_numeral(value: int) -> str:
+    """Write a number up to 29,999 in capital Roman numerals."""
     shown, left = "", value if value < 1000 * _MOST_REPEATED else 0
     for size, sign in _ROMAN:
         shown += sign * (left // size)
@@ -96,7 +97,7 @@ def _roman(value: int) -> str:
 
 
 def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> Numeral:
-    """Counts as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
+    """Count in East Asian style, with units up to ten thousand.
 
     Args:
         digits: nought to nine.
@@ -106,29 +107,29 @@ def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> 
     """
 
     def below(value: int) -> str:
-        shown, gap = "", False
+        text, gap = "", False
         for place in (3, 2, 1, 0):
             digit = value // 10**place % 10
             if not digit:
-                gap = bool(shown)
+                gap = bool(text)
                 continue
-            ones = one or digit > 1 or not place or (place > 1 and bool(zero)) or (bool(zero) and bool(shown))
-            shown += (zero if gap else "") + (digits[digit] if ones else "") + (units[place - 1] if place else "")
+            ones = one or digit > 1 or not place or (place > 1 and bool(zero)) or (bool(zero) and bool(text))
+            text += (zero if gap else "") + (digits[digit] if ones else "") + (units[place - 1] if place else "")
             gap = False
-        return shown
+        return text
 
     def rule(value: int) -> str:
         high, low = divmod(value, 10_000)
         if high >= 10_000:
             return ""
-        ahead = (below(high) if high > 1 or one or zero else "") + units[3] if high else ""
-        return ahead + (zero if ahead and 0 < low < 1000 else "") + below(low)
+        high_text = (below(high) if high > 1 or one or zero else "") + units[3] if high else ""
+        return high_text + (zero if high_text and 0 < low < 1000 else "") + below(low)
 
     return rule
 
 
 def _below_hundred(digits: str, ten: str) -> Numeral:
-    """Counts with ten up to 99, then digit by digit."""
+    """Count with ten up to 99, then digit by digit."""
     counted, spelled = _counting(digits, f"{ten}百千萬"), _digits(digits)
     return lambda value: counted(value) if value < 100 else spelled(value)
 
@@ -174,18 +175,18 @@ _RULES: dict[str, Numeral] = {
     "decimalZero": lambda value: f"{value:02d}",
     "numberInDash": lambda value: f"- {value} -",
     "hex": lambda value: f"{value:X}",
-    "upperRoman": _roman,
-    "lowerRoman": lambda value: _roman(value).lower(),
-    "upperLetter": _repeated(_LATIN.upper()),
-    "lowerLetter": _repeated(_LATIN),
-    "russianUpper": _repeated(_RUSSIAN.upper()),
-    "russianLower": _repeated(_RUSSIAN),
-    "chicago": _repeated("*†‡§"),
+    "upperRoman": roman_numeral,
+    "lowerRoman": lambda value: roman_numeral(value).lower(),
+    "upperLetter": _repeat(_LATIN.upper()),
+    "lowerLetter": _repeat(_LATIN),
+    "russianUpper": _repeat(_RUSSIAN.upper()),
+    "russianLower": _repeat(_RUSSIAN),
+    "chicago": _repeat("*†‡§"),
     "ordinal": _ordinal,
     "cardinalText": _cardinal,
     "ordinalText": _ordinal_word,
-    "ganada": _cycled("가나다라마바사아자차카타파하"),
-    "chosung": _cycled("ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅌㅍㅎ"),
+    "ganada": _cycle("가나다라마바사아자차카타파하"),
+    "chosung": _cycle("ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊㅋㅌㅍㅎ"),
     "koreanDigital": _digits("영일이삼사오육칠팔구"),
     "koreanDigital2": _digits("零一二三四五六七八九"),
     "koreanCounting": _KOREAN,
@@ -211,14 +212,14 @@ _RULES: dict[str, Numeral] = {
     "decimalEnclosedFullstop": _span(0x2488, 20),
     "decimalFullWidth": _digits("０１２３４５６７８９"),
     "decimalFullWidth2": _digits("０１２３４５６７８９"),
-    "aiueo": _cycled(_half_width(_AIUEO)),
-    "aiueoFullWidth": _cycled(_AIUEO),
-    "iroha": _cycled(_half_width(_IROHA)),
-    "irohaFullWidth": _cycled(_IROHA),
-    "arabicAlpha": _repeated("أبتثجحخدذرزسشصضطظعغفقكلمنهوي"),
-    "arabicAbjad": _repeated("أبجدهوزحطيكلمنسعفصقرشتثخذضظغ"),
-    "hebrew2": _repeated("אבגדהוזחטיכלמנסעפצקרשת"),
-    "thaiLetters": _repeated("กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ"),
+    "aiueo": _cycle(_half_width(_AIUEO)),
+    "aiueoFullWidth": _cycle(_AIUEO),
+    "iroha": _cycle(_half_width(_IROHA)),
+    "irohaFullWidth": _cycle(_IROHA),
+    "arabicAlpha": _repeat("أبتثجحخدذرزسشصضطظعغفقكلمنهوي"),
+    "arabicAbjad": _repeat("أبجدهوزحطيكلمنسعفصقرشتثخذضظغ"),
+    "hebrew2": _repeat("אבגדהוזחטיכלמנסעפצקרשת"),
+    "thaiLetters": _repeat("กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ"),
     "thaiNumbers": _digits("๐๑๒๓๔๕๖๗๘๙"),
     "hindiNumbers": _digits("०१२३४५६७८९"),
 }

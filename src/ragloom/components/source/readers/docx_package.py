@@ -1,4 +1,4 @@
-"""The parts of an Office file (Open Packaging Conventions, ECMA-376, Part 2), unpacked within bounds."""
+"""Parts of an Office file (ECMA-376 Part 2), unpacked within limits."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What the Open Packaging Conventions allow."""
 _DOCTYPE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 """Declares entities, which can name other files and grow to any size; ECMA-376 forbids it."""
-_DECLARES = "it is a damaged DOCX: its XML has a document type declaration, which DOCX does not have"
+_DECLARES = "it is a damaged DOCX: its XML has a document type declaration, not allowed in DOCX"
 
 
-class Budget:
-    """Bytes that a document, with all documents in it, may still unpack to, and how deep these are embedded."""
+class UnpackBudget:
+    """Unpacked size and embedding depth left to a document."""
 
     def __init__(self) -> None:
         self.left = MAX_XML_BYTES
         self.depth = 0
 
     def take(self, size: int) -> None:
-        """Takes bytes.
+        """Take bytes.
 
         Raises:
             CannotRead: there are none left.
@@ -48,8 +48,8 @@ class Budget:
 
 
 @contextmanager
-def damage_explained() -> Iterator[None]:
-    """Turns what damaged, encrypted and hostile archives raise into plain reasons."""
+def explain_damage() -> Iterator[None]:
+    """Translate errors of damaged, encrypted and hostile archives into reasons."""
     try:
         yield
     except etree.XMLSyntaxError as error:
@@ -57,11 +57,11 @@ def damage_explained() -> Iterator[None]:
             raise MemoryError from None  # lxml 6.1 calls it an error of the document
         if "depth" in error.msg:
             raise CannotRead(
-                "its XML is nested over 2,048 levels deep, more than the parser (libxml2) can read"
+                "its XML is nested more than 2,048 levels deep, the limit of the parser (libxml2)"
             ) from None
         raise CannotRead(f"it is a damaged DOCX: its XML is wrong ({error.msg})") from None
     except NotImplementedError as error:
-        raise CannotRead(f"it is packed in a way that is not supported: {error}") from None
+        raise CannotRead(f"its ZIP compression is not supported: {error}") from None
     except RuntimeError:  # what zipfile raises for an encrypted member
         raise CannotRead("it is encrypted and needs a password") from None
     except _DAMAGE as error:
@@ -70,8 +70,8 @@ def damage_explained() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
-    """A part that another part refers to.
+class Relationship:
+    """A part referenced by another part.
 
     Attributes:
         kind: last word of the relation's type, such as `footnotes`.
@@ -86,7 +86,7 @@ class Relation:
 class Package:
     """An Office file and its main part's relations."""
 
-    def __init__(self, content: bytes, budget: Budget) -> None:
+    def __init__(self, content: bytes, budget: UnpackBudget) -> None:
         self.budget = budget
         self._zip = zipfile.ZipFile(io.BytesIO(content))
         self.names = frozenset(self._zip.namelist())
@@ -94,13 +94,13 @@ class Package:
         self.main = next((r.target for r in kinds if r.kind == "officeDocument"), "word/document.xml")
         self.relations = self._relations(self.main)
 
-    def related(self, kind: str) -> Any | None:
-        """Parses the part of this kind that the main part names; None where there is none."""
+    def related_part(self, kind: str) -> Any | None:
+        """Parse the main document's part of a kind; None if absent."""
         target = next((r.target for r in self.relations.values() if r.kind == kind and not r.external), None)
         return self.xml(target) if target in self.names else None
 
     def xml(self, part: str | None) -> Any:
-        """Parses a part."""
+        """Parse a part."""
         content = self.read(part or "")
         if _DOCTYPE.match(content):
             raise CannotRead(_DECLARES)
@@ -111,26 +111,29 @@ class Package:
         return root
 
     def read(self, part: str) -> bytes:
-        """Unpacks a part."""
+        """Unpack a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
             # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
-            raise CannotRead("it is a damaged DOCX: it is packed in a way that DOCX does not have")
+            raise CannotRead("it is a damaged DOCX: its ZIP compression is not allowed in DOCX")
         with self._zip.open(part) as packed:
             content = packed.read(max(0, self.budget.left) + 1)
         self.budget.take(len(content))
         return content
 
-    def _relations(self, part: str) -> dict[str, Relation]:
-        """Reads the relations of a part by their ids; of the archive itself where the part has no name."""
+    def _relations(self, part: str) -> dict[str, Relationship]:
+        """Read the relationships of a part by id.
+
+        Without a name, those of the archive itself.
+        """
         folder, _, name = part.rpartition("/")
         place = f"{folder}/_rels/{name}.rels".lstrip("/")
         if place not in self.names:
             return {}
-        relations: dict[str, Relation] = {}
+        relations: dict[str, Relationship] = {}
         for element in self.xml(place):
             target, external = element.get("Target", ""), element.get("TargetMode") == "External"
             if not external:
                 target = posixpath.normpath(posixpath.join("/", folder, unquote(target))).lstrip("/")
             kind = element.get("Type", "").rpartition("/")[2]
-            relations[element.get("Id", f"#{len(relations)}")] = Relation(kind, target, external)
+            relations[element.get("Id", f"#{len(relations)}")] = Relationship(kind, target, external)
         return relations

@@ -1,10 +1,11 @@
-"""What Word does not show, or shows elsewhere: deleted and hidden paragraphs, rows, cells, and paragraphs that join."""
+"""Content Word hides or joins: deletions, moves, hidden text, joined paragraphs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ragloom.components.source.readers.docx_styles import Styles, attribute, child, is_on, local
+from ragloom.components.source.readers.docx_styles import Styles
+from ragloom.components.source.readers.docx_xml import attribute, child, is_on, local_name
 
 _REMOVED = frozenset(["del", "moveFrom"])
 _WITHOUT_TEXT = frozenset(["del", "moveFrom", "pPr", "rPr", "sectPr", "instrText", "delText", "delInstrText"])
@@ -16,40 +17,46 @@ _PASSED = frozenset(
 _WRAPPERS = frozenset(["sdt", "sdtContent", "customXml", "ins", "moveTo"])
 
 
-def mark_removed(paragraph: Any) -> bool:
-    """Says whether the end of a paragraph is deleted or moved away, so that the next paragraph joins it."""
+def is_mark_removed(paragraph: Any) -> bool:
+    """Return whether the paragraph mark is deleted or moved away.
+
+    The next paragraph then joins this one.
+    """
     mark = child(child(paragraph, "pPr"), "rPr")
-    return mark is not None and any(local(change) in _REMOVED for change in mark)
+    return mark is not None and any(local_name(change) in _REMOVED for change in mark)
 
 
-def joined_paragraphs(paragraph: Any) -> list[Any]:
-    """Lists the paragraphs that are one after all changes, in order; the last one says how it looks."""
+def paragraph_chain(paragraph: Any) -> list[Any]:
+    """List the paragraphs joined after all changes, in order.
+
+    The last one determines the format.
+    """
     chain = [paragraph]
-    while _goes_on(chain[-1]) and (following := _following(chain[-1])) is not None:
+    while _continues(chain[-1]) and (following := _next_paragraph(chain[-1])) is not None:
         chain.append(following)
     return chain
 
 
-def _goes_on(paragraph: Any) -> bool:
-    """Says whether the next paragraph joins: the mark is removed, or this is the large first letter of it."""
+def _continues(paragraph: Any) -> bool:
+    """Return whether the next paragraph joins: mark removed, or drop cap."""
     frame = child(child(paragraph, "pPr"), "framePr")
-    return attribute(frame, "dropCap") in ("drop", "margin") or mark_removed(paragraph)
+    return attribute(frame, "dropCap") in ("drop", "margin") or is_mark_removed(paragraph)
 
 
 def is_hidden(paragraph: Any, styles: Styles) -> bool:
-    """Says whether a paragraph shows nothing at all, not even its number: its end and all its text are hidden."""
+    """Return whether mark and text of a paragraph are both hidden."""
     mark = child(child(child(paragraph, "pPr"), "rPr"), "vanish")
     if not (is_on(mark) if mark is not None else styles.of(paragraph).hidden):
         return False
-    return not shows_text(paragraph, styles)
+    return not has_visible_text(paragraph, styles)
 
 
-def shows_text(paragraph: Any, styles: Styles) -> bool:
-    """Says whether any run of a paragraph is shown."""
+def has_visible_text(paragraph: Any, styles: Styles) -> bool:
+    """Return whether any run of a paragraph is visible."""
     opened = [paragraph]
     while opened:
         for element in opened.pop():
-            name = local(element)
+            name = local_name(element)
             if name in _SHOWN:
                 return True
             if name not in _WITHOUT_TEXT and not (name == "r" and styles.hides(element, paragraph)):
@@ -57,30 +64,33 @@ def shows_text(paragraph: Any, styles: Styles) -> bool:
     return False
 
 
-def is_unseen(name: str, element: Any) -> bool:
-    """Says whether a row or cell is deleted or hidden, or an alternative is not the one that is shown."""
+def is_removed_or_unused(name: str, element: Any) -> bool:
+    """Return whether a row, cell or alternative is deleted, hidden or unused."""
     if name == "tr":
         properties = child(element, "trPr")
         return child(properties, "del") is not None or is_on(child(properties, "hidden"))
     if name == "tc":
         return child(child(element, "tcPr"), "cellDel") is not None
-    return name == "Choice" and any(local(before) == "Choice" for before in element.itersiblings(preceding=True))
+    return name == "Choice" and any(local_name(before) == "Choice" for before in element.itersiblings(preceding=True))
 
 
-def _following(paragraph: Any) -> Any | None:
-    """Finds the paragraph right behind, also in or out of content controls; None where a table or nothing follows."""
+def _next_paragraph(paragraph: Any) -> Any | None:
+    """Find the adjacent next paragraph; None before a table or the end.
+
+    Looks into and out of content controls.
+    """
     element = paragraph
     while True:
         following = element.getnext()
         if following is None:
             element = element.getparent()
-            if element is None or local(element) not in _WRAPPERS:
+            if element is None or local_name(element) not in _WRAPPERS:
                 return None
             continue
         element = following
-        while local(element) in _WRAPPERS and len(element):
-            element = element[-1] if local(element) == "sdt" else element[0]
-        if local(element) == "p":
+        while local_name(element) in _WRAPPERS and len(element):
+            element = element[-1] if local_name(element) == "sdt" else element[0]
+        if local_name(element) == "p":
             return element
-        if local(element) not in _PASSED:
+        if local_name(element) not in _PASSED:
             return None

@@ -1,4 +1,4 @@
-"""Characters of Word's symbol fonts as Unicode: `w:sym`, and text set in Symbol, Wingdings or Webdings.
+"""Unicode characters of the symbol fonts Symbol, Wingdings and Webdings.
 
 These fonts have signs where others have letters; files name them by codes 20 to FF, or F020 to F0FF (private use).
 The tables follow Unicode's own mapping of the fonts; where it gives a rare character for a common sign (boxes, ticks,
@@ -48,8 +48,8 @@ _TABLES = {  # from 0x20 on
 _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular": "wingdings"}
 
 
-def symbol_shown(font: str | None, code: str | None) -> str | None:
-    """Gives the character of `w:sym`; None where the font is not known."""
+def symbol_character(font: str | None, code: str | None) -> str | None:
+    """Return the character of `w:sym`; None for an unknown font."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
         return None
     point, table = int(code or "", 16), _table(font)
@@ -60,8 +60,8 @@ def symbol_shown(font: str | None, code: str | None) -> str | None:
     return None if sign == _LACKING else sign
 
 
-def symbols_shown(text: str, font: str | None) -> str:
-    """Gives text that is set in a font as it is shown; unchanged where the font has letters."""
+def symbol_text(text: str, font: str | None) -> str:
+    """Translate text in a symbol font; unchanged for other fonts."""
     table = _table(font)
     if table is None:
         return text

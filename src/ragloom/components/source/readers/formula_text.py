@@ -1,4 +1,6 @@
-"""Formulas as one line of text: fractions, powers, roots and matrices that cannot be read as another number.
+"""Formulas as one line of text: fractions, powers, roots, matrices.
+
+No form can be read as another number.
 
 The forms are those of UnicodeMath and LaTeX that people type: `1/2`, `(a+b)/(2c)`, `10^3`, `x_1`, `√2`, `√[3](x)`.
 """
@@ -12,7 +14,7 @@ _ATOM = re.compile(r"[+\-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+|\w|\w′
 """A number, a letter or a word: what needs no brackets as a part of something larger."""
 _CLOSED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|√\w|√\([^()]*\)")
 TIMES = "\u2062"
-"""Invisible times: a product whose sign is not shown; `joined` writes `·` where the factors would fuse."""
+"""Invisible times: a product whose sign is not shown; `join_terms` writes `·` where the factors would fuse."""
 _RAISED = frozenset("′″‴⁗'°*†‡∗∘")
 """Signs that stand raised by themselves: `x′`, `90°`."""
 _COMBINING = {
@@ -26,8 +28,8 @@ _TAIL = re.compile(r"[/^_√][+\-−]?[\w.,]+$")
 _BINARY = re.compile(r"(?<=[\w)\]}])[+\-−±∓·×⋅*/=<>≤≥≠,]")
 
 
-def grouped(term: str) -> str:
-    """Puts a term in brackets where it would fall apart without them."""
+def bracket(term: str) -> str:
+    """Bracket a term, unless it is a single number or word."""
     term = term.strip()
     if not term or _ATOM.fullmatch(term) or _CLOSED.fullmatch(term):
         return term
@@ -35,53 +37,61 @@ def grouped(term: str) -> str:
 
 
 def fraction(above: str, below: str, *, bar: bool = True) -> str:
-    """Renders a fraction; without a bar (a binomial) the parts are stacked."""
-    return f"{grouped(above)}/{grouped(below)}" if bar else f"({above.strip()} over {below.strip()})"
+    """Render a fraction; without a bar a binomial."""
+    return f"{bracket(above)}/{bracket(below)}" if bar else f"({above.strip()} over {below.strip()})"
 
 
 def power(base: str, exponent: str) -> str:
-    """Renders a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
+    """Render a raised term: `10^3`, `x^(n+1)`, `x′`, `90°`."""
     exponent = exponent.strip()
     if exponent and all(sign in _RAISED for sign in exponent):
-        return _based(base) + exponent.replace("∘", "°")
-    return f"{_based(base)}^{grouped(exponent)}" if exponent else base
+        return _bracket_base(base) + exponent.replace("∘", "°")
+    return f"{_bracket_base(base)}^{bracket(exponent)}" if exponent else base
 
 
-def index(base: str, below: str) -> str:
-    """Renders a lowered term: `x_1`, `a_(i,j)`."""
-    return f"{_based(base)}_{grouped(below)}" if below.strip() else base
+def subscript(base: str, below: str) -> str:
+    """Render a lowered term: `x_1`, `a_(i,j)`."""
+    return f"{_bracket_base(base)}_{bracket(below)}" if below.strip() else base
 
 
-def _based(base: str) -> str:
-    """Brackets a base that consists of several terms, so that the exponent belongs to all of it."""
+def scripts(base: str, below: str, above: str) -> str:
+    """Render a base with subscript and exponent; either may be empty."""
+    return power(subscript(base, below), above)
+
+
+def _bracket_base(base: str) -> str:
+    """Bracket a base of several terms.
+
+    The exponent then belongs to all of it.
+    """
     base = base.strip()
-    outside = _within_brackets(base)
+    outside = _outside_brackets(base)
     return f"({base})" if _BINARY.search(outside) or set(outside) & set("^√/") else base
 
 
-def _within_brackets(term: str) -> str:
-    """Leaves out what stands in brackets, so that only the outermost signs remain."""
-    depth, kept = 0, []
+def _outside_brackets(term: str) -> str:
+    """Remove bracketed parts of a term; keep the outer signs."""
+    depth, signs = 0, []
     for sign in term:
         depth += sign in "([{"
         if not depth:
-            kept.append(sign)
+            signs.append(sign)
         elif sign in ")]}":
             depth -= 1
-            kept.append(")" if not depth else "")
-    return "".join(kept)
+            signs.append(")" if not depth else "")
+    return "".join(signs)
 
 
 def root(radicand: str, degree: str = "") -> str:
-    """Renders a root: `√2`, `√(x+1)`, `√[3](x)`."""
+    """Render a root: `√2`, `√(x+1)`, `√[3](x)`."""
     degree = degree.strip()
     if degree in ("", "2"):
-        return f"√{grouped(radicand)}"
+        return f"√{bracket(radicand)}"
     return f"√[{degree}]({radicand.strip()})"
 
 
 def accent(base: str, sign: str) -> str:
-    """Renders a sign over a term: combined with a single letter, otherwise before the term in brackets."""
+    """Render an accent: combined with a letter, before a longer term."""
     base, sign = base.strip(), sign.strip()
     if sign in _STRETCHED or not sign:
         return base
@@ -91,31 +101,31 @@ def accent(base: str, sign: str) -> str:
 
 
 def matrix(rows: Iterable[Iterable[str]], *, fenced: bool = False) -> str:
-    """Renders rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
+    """Render rows of cells: `[1, 2; 3, 4]`; without brackets if `fenced`."""
     text = "; ".join(", ".join(cell.strip() for cell in row) for row in rows)
     return text if fenced else f"[{text}]"
 
 
-def joined(parts: Iterable[str]) -> str:
-    """Joins neighbouring terms, with a blank where they would fuse into another number or word.
+def join_terms(parts: Iterable[str]) -> str:
+    """Join adjacent terms; separate those that would fuse.
 
     A mixed number stays one: `2` and `1/2` give `2 1/2`; `sin` and `x` give `sin x`; `x^2` and `y` give `x^2 y`.
     """
-    made: list[str] = []
+    terms: list[str] = []
     separator = " "
     for part in filter(None, parts):
         if part == TIMES:
             separator = "·"
             continue
-        if made and _fuses(made[-1], part):
-            made.append(separator)
-        made.append(part)
+        if terms and _fuses(terms[-1], part):
+            terms.append(separator)
+        terms.append(part)
         separator = " "
-    return "".join(made)
+    return "".join(terms)
 
 
 def _fuses(before: str, part: str) -> bool:
-    """Tells whether two neighbouring terms would read as one."""
+    """Return whether two adjacent terms would read as one."""
     if not (before[-1].isalnum() and part[0].isalnum()):
         return False
     if part[0].isdigit() or _TAIL.search(before):

@@ -1,4 +1,4 @@
-"""Builds markdown-like text from the events of a document's walk. Knows neither HTML nor DOCX.
+"""Writer of Markdown text from the events of a document walk.
 
 Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column only arrange
 text and become paragraphs. Text that would read as a heading, a fence or a table row by accident is escaped.
@@ -25,8 +25,8 @@ _WIDTHLESS = re.compile(
 """Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
 
 
-class Table:
-    """The cells of one table while it is read."""
+class MarkdownTable:
+    """Cells of a table under construction."""
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
@@ -34,12 +34,14 @@ class Table:
         self._budget = _MAX_SPANNED
 
     def start_row(self) -> None:
-        """Opens a row."""
+        """Open a row."""
         self._fill()
         self.rows.append([])
 
     def add(self, text: str, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Adds a cell; a column span leaves its further cells blank, a row span repeats a short text below.
+        """Add a cell with its spans.
+
+        A column span leaves its further cells blank; a row span repeats a short text below.
 
         Args:
             continued: the cell is the lower part of the one above it (how DOCX says a row span).
@@ -54,13 +56,13 @@ class Table:
         columns = max(1, min(columns, self._budget, 1000))
         self._budget -= columns - 1
         for number in range(columns):
-            shown = text if number == 0 else ""
+            cell = text if number == 0 else ""
             if rows > 1:
-                self._down[len(row)] = (rows - 1, shown if len(shown) <= _REPEATED else "")
-            row.append(shown)
+                self._down[len(row)] = (rows - 1, cell if len(cell) <= _REPEATED else "")
+            row.append(cell)
 
     def _fill_next(self) -> None:
-        """Puts what spans down from above where the row is at."""
+        """Insert row spans from above at the current column."""
         row = self.rows[-1]
         if self._budget <= 0:
             self._down.clear()
@@ -72,7 +74,7 @@ class Table:
             row.append(text)
 
     def _fill(self) -> None:
-        """Ends a row: spans to the right of its last cell go on."""
+        """End a row: continue row spans to its right."""
         if not self.rows:
             return
         row = self.rows[-1]
@@ -83,7 +85,7 @@ class Table:
             self._fill_next()
 
     def lines(self) -> list[str]:
-        """Renders the rows, without those and without the columns that are blank throughout."""
+        """Render the rows without blank rows and columns."""
         self._fill()
         used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
         # Short rows stay short: padding them all to the longest would let a small file grow to any size.
@@ -92,12 +94,12 @@ class Table:
             return []
         if len(rows) == 1 or len(used) == 1:
             return ["\n".join(" ".join(filter(None, row)) for row in rows)]
-        made = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        return ["\n".join([made[0], "| " + " | ".join(["---"] * len(used)) + " |", *made[1:]])]
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        return ["\n".join([lines[0], "| " + " | ".join(["---"] * len(used)) + " |", *lines[1:]])]
 
 
-class Renderer:
-    """Collects inline text into blocks; blocks into lists, tables, code and headings."""
+class MarkdownWriter:
+    """Writer of blocks, lists, tables, code and headings from inline text."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[int, str]] = []  # line ends before it, text
@@ -105,29 +107,29 @@ class Renderer:
         self._blocks = 0  # ended so far
         self._heading = 0
         self._code = 0
-        self._lists: list[int | None] = []  # next number, or None for bullets
+        self._list_depth = 0
         self._markers: list[str] = []
-        self._table: Table | None = None
+        self._table: MarkdownTable | None = None
         self._cell: list[str] | None = None
         self._spans = (1, 1)
         self._continued = False
         self._close = False
 
     def add(self, text: str) -> None:
-        """Adds inline text."""
+        """Add inline text."""
         text = _WIDTHLESS.sub("", text)
         self._inline.append(text.replace("\u00a0", " ") if self._code else _BLANKS.sub(" ", text))
 
-    def last_sign(self) -> str:
-        """Gives the last character of the current block, or nothing where it is empty."""
+    def last_character(self) -> str:
+        """Return the last character of the current block, or empty text."""
         return next((part[-1] for part in reversed(self._inline) if part), "")
 
     def mark(self) -> tuple[int, int]:
-        """Marks a place in the inline text, for `taken`."""
+        """Mark a place in the inline text, for `take`."""
         return self._blocks, len(self._inline)
 
-    def taken(self, mark: tuple[int, int]) -> str | None:
-        """Takes back the inline text after a mark; None where its block has ended since."""
+    def take(self, mark: tuple[int, int]) -> str | None:
+        """Remove and return inline text after a mark; None across blocks."""
         blocks, at = mark
         if blocks != self._blocks:
             return None
@@ -136,12 +138,12 @@ class Renderer:
         return text
 
     def code_line(self) -> None:
-        """Goes on in a line of its own, within code."""
-        if self.last_sign() not in ("", "\n"):
+        """Begin a new line within code."""
+        if self.last_character() not in ("", "\n"):
             self._inline.append("\n")
 
     def insert(self, text: str) -> None:
-        """Adds blocks that are rendered already."""
+        """Add rendered blocks."""
         self.end_block()
         if self._cell is not None:
             self._cell.append(" ".join(text.split()))
@@ -149,11 +151,11 @@ class Renderer:
             self._parts += [(2, text), (2, "")]
 
     def line_break(self) -> None:
-        """Breaks the line within a block."""
+        """Break the line within a block."""
         self._inline.append("\n")
 
     def end_block(self, *, close: bool = False) -> None:
-        """Ends the current block; `close` keeps the next one on the following line."""
+        """End the current block; `close` keeps the next one adjacent."""
         text = "".join(self._inline)
         self._inline.clear()
         self._blocks += 1
@@ -180,99 +182,89 @@ class Renderer:
             self._parts.append((2, f"{fence}\n{text}\n{fence}"))
         else:
             text = "\n".join(_ACCIDENTAL.sub(r"\\", line) for line in text.split("\n"))
-            if self._lists:
-                indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
+            if self._list_depth:
+                indent = "  " * min(self._list_depth - 1, _MAX_INDENT)
                 opens = bool(self._markers)
                 marker = self._markers.pop() if opens else "  "
                 text, gap = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  "), 1
             self._parts.append((gap, text))
 
     def start_heading(self, level: int) -> None:
-        """Opens a heading of level 1 to 6."""
+        """Open a heading of level 1 to 6."""
         self.end_block()
         self._heading = level
 
     def end_heading(self) -> None:
-        """Closes a heading."""
+        """Close a heading."""
         self.end_block()
         self._heading = 0
 
     def stop_heading(self) -> None:
-        """Goes on with ordinary text, without ending the block."""
+        """Continue with ordinary text in the same block."""
         self._heading = 0
 
-    def start_list(self, first: int | None) -> None:
-        """Opens a list: numbered from `first`, or with bullets."""
+    def start_list(self) -> None:
+        """Open a list."""
         self.end_block()
-        if not self._lists:
+        if not self._list_depth:
             self._parts.append((2, ""))
-        self._lists.append(first)
+        self._list_depth += 1
 
     def end_list(self) -> None:
-        """Closes a list."""
+        """Close a list."""
         self.end_block()
-        if self._lists:
-            self._lists.pop()
-        if not self._lists:
+        self._list_depth = max(0, self._list_depth - 1)
+        if not self._list_depth:
             self._markers.clear()
             self._parts.append((2, ""))
 
-    def start_item(self, number: int | None = None, *, marker: str | None = None) -> None:
-        """Opens an item of the innermost list; `marker` stands before it where the list does not count."""
+    def start_item(self, marker: str) -> None:
+        """Open an item of the innermost list, with its number or bullet."""
         self.end_block()
-        if not self._lists:
-            self._lists.append(None)  # an item outside any list
-        current = self._lists[-1]
-        if marker is not None:
-            self._markers = [marker]
-        elif current is None:
-            self._markers = ["- "]
-        else:
-            current = current if number is None else number
-            self._markers = [f"{current}. "]
-            self._lists[-1] = current + 1
+        self._list_depth = max(1, self._list_depth)  # an item outside any list
+        self._markers = [marker]
 
     def end_item(self) -> None:
-        """Closes an item."""
+        """Close an item."""
         self.end_block()
         self._markers.clear()
 
     def start_code(self) -> None:
-        """Opens a block whose blanks and lines are kept."""
+        """Open a code block; blanks and lines are kept."""
         self.end_block()
         self._code += 1
 
     def end_code(self) -> None:
-        """Closes it."""
+        """Close a code block."""
         self.end_block()
         self._code = max(0, self._code - 1)
 
     def start_table(self) -> None:
-        """Opens a table."""
+        """Open a table."""
         self.end_block()
-        self._table = Table()
+        self._table = MarkdownTable()
 
     def start_row(self) -> None:
-        """Opens a row, where a table is open."""
+        """Open a row of the open table."""
         self.end_cell()
         if self._table is not None:
             self._table.start_row()
 
     def start_cell(self, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Opens a cell, and ends one that was left open; outside a table it is a block."""
+        """Open a cell and end the previous one; a block outside tables."""
         self.end_cell()
         if self._table is not None:
             self._cell, self._spans, self._continued = [], (columns, rows), continued
 
     def end_cell(self) -> None:
-        """Closes a cell."""
+        """Close a cell."""
         self.end_block()
         if self._table is not None and self._cell is not None:
             self._table.add(" ".join(self._cell), *self._spans, continued=self._continued)
         self._cell = None
 
     def end_table(self) -> None:
-        """Closes a table and renders it."""
+        """Close a table and renders it."""
         self.end_cell()
         lines = self._table.lines() if self._table is not None else []
         self._table = None
@@ -280,14 +272,14 @@ class Renderer:
             self._parts.append((2, text))
 
     def text(self) -> str:
-        """Ends the document and returns its text."""
+        """End the document and returns its text."""
         self.end_block()
-        made: list[str] = []
+        chunks: list[str] = []
         pending = 0
         for gap, text in self._parts:
             pending = max(pending, gap)
             if text:
-                made.append("\n" * (pending if made else 0))
-                made.append(text)
+                chunks.append("\n" * (pending if chunks else 0))
+                chunks.append(text)
                 pending = 0
-        return "".join(made)
+        return "".join(chunks)

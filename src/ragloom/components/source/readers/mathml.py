@@ -1,4 +1,4 @@
-"""MathML to one line of text, from the elements of an HTML page.
+"""MathML elements of an HTML page as a line of text.
 
 What a browser shows is read: the presentation elements of MathML Core and MathML 3. Annotations are left out.
 """
@@ -23,30 +23,26 @@ _LIMITS = re.compile(r"[∑∏∐∫∮⋃⋂⋁⋀⨁⨂]|lim|max|min|sup|inf|a
 
 
 def math_text(element: Any) -> str:
-    """Renders a `<math>` element as one line."""
-    text = _APPLIED.sub("", _rendered(element, 0)).replace("\u2061", " ").replace(formula_text.TIMES, "")
+    """Render a `<math>` element as one line."""
+    text = _APPLIED.sub("", _render(element, 0)).replace("\u2061", " ").replace(formula_text.TIMES, "")
     return " ".join(text.split())
 
 
 def is_math(tag: str) -> bool:
-    """Tells whether a tag is `math`, with or without a prefix such as `mml:`."""
+    """Return whether a tag is `math` in any namespace."""
     return tag == "math" or tag.endswith(":math")
 
 
 def _name(element: Any) -> str:
-    """Gives an element's name without a prefix."""
+    """Return an element's name without a prefix."""
     return str(element.tag).rpartition(":")[2]
 
 
 def _children(element: Any) -> Iterator[Any]:
-    child = element.first_child
-    while child is not None:
-        if child.is_element_node:
-            yield child
-        child = child.next
+    return (child for child in element.iter() if child.is_element_node)
 
 
-def _rendered(element: Any, depth: int) -> str:
+def _render(element: Any, depth: int) -> str:
     tag = _name(element)
     if tag in _HIDDEN:
         return ""
@@ -54,7 +50,7 @@ def _rendered(element: Any, depth: int) -> str:
         return str(element.text())
     if tag in _LEAVES:
         return _LEAVES[tag](element)
-    parts = [_rendered(child, depth + 1) for child in _children(element)]
+    parts = [_render(child, depth + 1) for child in _children(element)]
     if tag in _FORMS:
         return _FORMS[tag](element, parts)
     if not parts and element.first_child is not None:
@@ -63,7 +59,7 @@ def _rendered(element: Any, depth: int) -> str:
 
 
 def _token(element: Any) -> str:
-    """Gives a leaf's text without the blanks around it."""
+    """Return a leaf's text without the blanks around it."""
     return " ".join(element.text().split())
 
 
@@ -72,12 +68,12 @@ def _operator(element: Any) -> str:
     return _INVISIBLE.get(text, text)
 
 
-def _quoted(element: Any) -> str:
+def _string(element: Any) -> str:
     return f'"{_token(element)}"'
 
 
-def _spaced(element: Any) -> str:
-    """Keeps the blanks of `<mtext>` at its ends, which separate words from terms."""
+def _text(element: Any) -> str:
+    """Return `<mtext>` with the blanks at its ends."""
     text = re.sub(r"[ \t\n\u00a0]+", " ", element.text())
     return str(text)
 
@@ -88,7 +84,7 @@ def _space(element: Any) -> str:
 
 
 def _row(element: Any, parts: list[str]) -> str:
-    return formula_text.joined(parts)
+    return formula_text.join_terms(parts)
 
 
 def _fraction(element: Any, parts: list[str]) -> str:
@@ -99,7 +95,7 @@ def _fraction(element: Any, parts: list[str]) -> str:
 
 
 def _scripts(element: Any, parts: list[str]) -> str:
-    """Renders `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
+    """Render `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
     tag = _name(element)
     if len(parts) != (3 if tag in ("msubsup", "munderover") else 2):
         return " ".join(parts)
@@ -110,36 +106,36 @@ def _scripts(element: Any, parts: list[str]) -> str:
         above = ""
     if tag.startswith(("mu", "mo")) and not _LIMITS.search(base):
         return _over_and_under(base, below.strip(), above.strip())
-    return formula_text.power(formula_text.index(base, below), above)
+    return formula_text.scripts(base, below, above)
 
 
 def _over_and_under(base: str, below: str, above: str) -> str:
     if above:
         base = formula_text.accent(base, above)
-    return formula_text.index(base, "" if below in ("_", "⏟", "︸", "⎵", "¯", "̲") else below)
+    return formula_text.subscript(base, "" if below in ("_", "⏟", "︸", "⎵", "¯", "̲") else below)
 
 
 def _multiscripts(element: Any, parts: list[str]) -> str:
-    """Renders indices on both sides: `_6^14 C` for carbon 14."""
+    """Render indices on both sides: `_6^14 C` for carbon 14."""
     kinds = [_name(child) for child in _children(element)]
     at = kinds.index("mprescripts") if "mprescripts" in kinds else len(kinds)
     base, after, before = parts[0] if parts else "", parts[1:at], parts[at + 1 :]
     for below, above in zip(after[::2], after[1::2], strict=False):
-        base = formula_text.power(formula_text.index(base, below), above)
+        base = formula_text.scripts(base, below, above)
     pairs = zip(before[::2], before[1::2], strict=False)
-    front = "".join(formula_text.power(formula_text.index("", below), above) for below, above in pairs)
+    front = "".join(formula_text.scripts("", below, above) for below, above in pairs)
     return f"{front} {base}".strip()
 
 
 def _square_root(element: Any, parts: list[str]) -> str:
-    return formula_text.root(formula_text.joined(parts))
+    return formula_text.root(formula_text.join_terms(parts))
 
 
 def _nth_root(element: Any, parts: list[str]) -> str:
     return formula_text.root(*parts) if len(parts) == 2 else " ".join(parts)
 
 
-def _fenced(element: Any, parts: list[str]) -> str:
+def _fence(element: Any, parts: list[str]) -> str:
     attributes = element.attributes
     opening, closing = attributes.get("open", "("), attributes.get("close", ")")
     separators = "".join((attributes.get("separators", ",") or "").split())
@@ -150,7 +146,7 @@ def _fenced(element: Any, parts: list[str]) -> str:
 
 
 def _table(element: Any, parts: list[str]) -> str:
-    """Renders a matrix; cells are separated in their rows already."""
+    """Render a matrix from its rendered rows."""
     before = element.prev
     while before is not None and not before.is_element_node:
         before = before.prev
@@ -159,7 +155,7 @@ def _table(element: Any, parts: list[str]) -> str:
 
 
 def _table_row(element: Any, parts: list[str]) -> str:
-    """Renders a row; a cell that goes on with a relation (aligned equations) follows without a comma."""
+    """Render a row; a cell with a leading relation needs no comma."""
     text = ""
     for part in parts:
         separator = " " if re.match(r"\s*[=<>≤≥≈≡≠∼→⇒+\-−]", part) or not text.strip() else ", "
@@ -171,13 +167,13 @@ def _first(element: Any, parts: list[str]) -> str:
     return parts[0] if parts else ""
 
 
-def _enclosed(element: Any, parts: list[str]) -> str:
-    text = formula_text.joined(parts)
+def _enclosure(element: Any, parts: list[str]) -> str:
+    text = formula_text.join_terms(parts)
     notation = (element.attributes.get("notation") or "longdiv").split()
     return formula_text.root(text) if "radical" in notation else f"({text})" if "longdiv" in notation else text
 
 
-def _stacked(element: Any, parts: list[str]) -> str:
+def _stack(element: Any, parts: list[str]) -> str:
     return " ".join(parts)
 
 
@@ -185,8 +181,8 @@ _LEAVES = {
     "mi": _token,
     "mn": _token,
     "mo": _operator,
-    "ms": _quoted,
-    "mtext": _spaced,
+    "ms": _string,
+    "mtext": _text,
     "mspace": _space,
 }
 _FORMS = {
@@ -200,14 +196,14 @@ _FORMS = {
     "mmultiscripts": _multiscripts,
     "msqrt": _square_root,
     "mroot": _nth_root,
-    "mfenced": _fenced,
+    "mfenced": _fence,
     "mtable": _table,
     "mtr": _table_row,
     "mlabeledtr": _table_row,
     "semantics": _first,
     "maction": _first,
-    "menclose": _enclosed,
-    "mstack": _stacked,
-    "mlongdiv": _stacked,
-    "msrow": _stacked,
+    "menclose": _enclosure,
+    "mstack": _stack,
+    "mlongdiv": _stack,
+    "msrow": _stack,
 }

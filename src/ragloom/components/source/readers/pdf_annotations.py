@@ -1,4 +1,7 @@
-"""Text that a PDF page shows in annotations: values of form fields, and free text. PDFium's text has neither."""
+"""Text in PDF annotations: form values and free text.
+
+PDFium's own text has neither.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from ragloom.components.source.readers.pdf_glyphs import Glyphs
-from ragloom.core.text_normalization import normalised
+from ragloom.core.text_normalization import normalize_text
 
 TICKED, UNTICKED = "☒", "☐"
 
@@ -31,8 +34,11 @@ _TEXTLESS = (
 )
 
 
-class Note(NamedTuple):
-    """Value of an annotation, whether its appearance may show something else, and its rectangle in page units."""
+class AnnotationText(NamedTuple):
+    """Value and rectangle of an annotation, in page units.
+
+    `formatted`: its appearance may show another text.
+    """
 
     text: str
     formatted: bool
@@ -43,22 +49,22 @@ class Note(NamedTuple):
 
 
 def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, number: int) -> None:
-    """Puts the visible texts of a page's annotations at their places among its glyphs.
+    """Insert the visible texts of annotations among a page's glyphs.
 
     A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
     in more than blanks is what a viewer shows.
     """
-    found = (_note(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
-    notes = [note for note in found if note is not None]
+    annotations = (_read_annotation(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
+    notes = [note for note in annotations if note is not None]
     if any(note.formatted for note in notes):
-        notes = _shown(notes, document, number)
+        notes = _with_appearance(notes, document, number)
     notes = [note for note in notes if note.text]
     if notes:
-        _place(glyphs, notes)
+        _insert(glyphs, notes)
 
 
-def _note(page: pypdfium2.PdfPage, at: int, form: Any) -> Note | None:
-    """Reads the value of an annotation; None where it shows no text."""
+def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationText | None:
+    """Read an annotation; None without visible text."""
     annotation = pdfium.FPDFPage_GetAnnot(page, at)
     if not annotation:
         return None
@@ -79,11 +85,11 @@ def _note(page: pypdfium2.PdfPage, at: int, form: Any) -> Note | None:
         pdfium.FPDFPage_CloseAnnot(annotation)
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     (left, right), (bottom, top) = sorted((rect.left, rect.right)), sorted((rect.bottom, rect.top))
-    return Note(text, formatted, left, bottom, right, top)
+    return AnnotationText(text, formatted, left, bottom, right, top)
 
 
 def _value(annotation: Any, form: Any) -> str | None:
-    """Reads the value of a field; None for a field that shows none, such as a button or a password."""
+    """Read the value of a form field; None for buttons and passwords."""
     kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation) if form else -1
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         return TICKED if pdfium.FPDFAnnot_IsChecked(form, annotation) else UNTICKED
@@ -100,8 +106,11 @@ def _value(annotation: Any, form: Any) -> str | None:
     return None if kind > 0 else _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
 
 
-def _shown(notes: list[Note], document: pypdfium2.PdfDocument, number: int) -> list[Note]:
-    """Gives notes the text of their appearances: the page's content is removed, then they become its content."""
+def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocument, number: int) -> list[AnnotationText]:
+    """Replace texts of notes by their appearances.
+
+    The content of the page is removed, then the appearances become its content.
+    """
     page = document[number]
     for at in reversed(range(pdfium.FPDFPage_CountObjects(page))):
         item = pdfium.FPDFPage_GetObject(page, at)
@@ -118,14 +127,14 @@ def _shown(notes: list[Note], document: pypdfium2.PdfDocument, number: int) -> l
         page.close()
 
 
-def _appearance(note: Note, textpage: pypdfium2.PdfTextPage) -> str:
+def _appearance(note: AnnotationText, textpage: pypdfium2.PdfTextPage) -> str:
     text = textpage.get_text_bounded(note.left, note.bottom, note.right, note.top).strip()
-    same = "".join(text.split()) in "".join(note.text.split())
-    return note.text if same else normalised(text)
+    unchanged = "".join(text.split()) in "".join(note.text.split())
+    return note.text if unchanged else normalize_text(text)
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:
-    """Calls a function of PDFium that fills a buffer with UTF-16, and ends it with a zero."""
+    """Read a UTF-16 string from a PDFium function."""
     size = function(*arguments, None, 0)
     if size <= 2:
         return ""
@@ -134,8 +143,8 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
     return ctypes.string_at(buffer, size - 2).decode("utf-16-le", "replace")
 
 
-def _place(glyphs: Glyphs, notes: list[Note]) -> None:
-    """Puts each note after the glyph on its left, before the one on its right, or at the end of the page."""
+def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
+    """Insert each note next to a glyph of its line, or last."""
     at = glyphs.visible
     left, top, right, bottom = glyphs.boxes[at].T
     middle = (top + bottom) / 2

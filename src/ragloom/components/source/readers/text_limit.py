@@ -1,4 +1,4 @@
-"""Length limit of texts that repeat names with each value."""
+"""Growth limit of texts with repeated names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _MAX_GROWTH = 50
 _ANY_GROWTH = 10_000_000  # characters
 
 
-class Room:
-    """How long a text may still become.
+class GrowthLimit:
+    """Characters left to a growing text.
 
     Args:
         text: of the file.
@@ -22,7 +22,7 @@ class Room:
         self._what = what
 
     def take(self, characters: int) -> None:
-        """Takes so many.
+        """Take so many.
 
         Raises:
             CannotRead: there are none left.

@@ -11,12 +11,12 @@ from pathlib import Path
 from ragloom.components.vector_store.lancedb_store import tables
 from ragloom.components.vector_store.lancedb_store.commits import DOCUMENTS
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
-from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.file_backed_text import FileBackedText
 
 _FOLDER = "texts"
 
 
-def put(index: Path, text_hash: str, text: SpooledText) -> None:
+def put(index: Path, text_hash: str, text: FileBackedText) -> None:
     """Keeps a text.
 
     Args:
@@ -37,7 +37,7 @@ def read(index: Path, text_hash: str) -> str:
     Raises:
         OSError: it is not there, which `put` and `clean` do not let happen.
     """
-    return SpooledText(index / _FOLDER / text_hash).read()
+    return FileBackedText(index / _FOLDER / text_hash).read()
 
 
 def clean(index: Path, versions: Iterable[int]) -> None:

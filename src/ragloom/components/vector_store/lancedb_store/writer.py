@@ -34,7 +34,7 @@ from ragloom.components.vector_store.protocols import (
     StoredDocumentRow,
 )
 from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
-from ragloom.core.file_backed_text import SpooledText
+from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Chunk
 from ragloom.errors import ServiceError
 
@@ -144,7 +144,7 @@ class LanceWriter:
         manifest = tables.document_rows(documents)
         with self._engine("writing"):
             for document in documents:
-                if isinstance(document.text, SpooledText):
+                if isinstance(document.text, FileBackedText):
                     long_text_files.put(self._folder.path, document.manifest.text_hash, document.text)
             known = self._known(list(names))
             self._write_manifest(manifest, known.keys())

@@ -17,7 +17,7 @@ from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumen
 from ragloom.components.vector_store.search_results import Row
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.components.vector_store.weaviate_store.filters import columns_of, wrapped
-from ragloom.core.file_backed_text import whole
+from ragloom.core.file_backed_text import full_text
 from ragloom.core.records import Chunk, sha256
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def vector_of(item: Object[Any, Any], dimensions: int) -> list[float]:
 def document_object(document: StoredDocumentRow) -> DataObject[dict[str, Any], None]:
     """Build a document's manifest object; writing it commits the document."""
     metadata = metadata_columns.to_json(document.metadata, document.manifest.id)
-    properties = {**_manifest_properties(document.manifest), "text": whole(document.text), "metadata": metadata}
+    properties = {**_manifest_properties(document.manifest), "text": full_text(document.text), "metadata": metadata}
     _check(properties, document.manifest.id)
     return DataObject(properties=properties, uuid=document_uuid(document.manifest.id))
 

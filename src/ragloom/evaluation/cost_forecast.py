@@ -1,0 +1,251 @@
+"""Cost forecast: upper bounds of requests for queries, reranking, answers and verdicts. Sends no request.
+
+Embedded queries are counted exactly. The passages of a future prompt count with their token limit, and a reply with its
+token limit. Cache hits count nothing; requests that trials share count once, if the stage cache is enabled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ragloom.config.builder_keys import needs_of
+from ragloom.config.config import build
+from ragloom.core.metric_names import judged
+from ragloom.core.pricing import cost_usd
+from ragloom.core.records import canonical_json, sha256
+from ragloom.evaluation.cached_queries import CachedQueries, described, method
+from ragloom.evaluation.judging import AnswerJudge, item_name, judge_request
+from ragloom.evaluation.latency import pass_queries
+from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ragloom.cache.stages import Stages
+    from ragloom.components.vector_store.protocols import Index
+    from ragloom.config.config import Config
+    from ragloom.evaluation.runner import Trial
+
+_LABEL_TOKENS = 8  # of blank lines and a label such as "Passage 12:", for each passage
+_UNKNOWN = QueryOutcome(answer=Answer("?"))  # placeholder of a future answer
+
+
+@dataclass
+class ModelRequests:
+    """Upper bound of the requests to one model for one purpose.
+
+    Attributes:
+        what: `questions`, `reranking`, `answers` or `verdicts`.
+    """
+
+    what: str
+    model: str
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass
+class _TrialQueries:
+    """Queries of a trial that are not cached, by purpose.
+
+    Attributes:
+        ranking: searched and reranked.
+        extending: searched deeper; the cached ranking is too short.
+        timing: searched, and answered if answers are requested, in latency passes.
+        passages: upper bound of the reranker's input.
+        answering: answered.
+    """
+
+    ranking: list[str]
+    extending: list[str]
+    timing: list[str]
+    passages: int
+    answering: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CostForecast:
+    """Upper bounds of the requests of several trials.
+
+    Attributes:
+        requests: by (purpose, model).
+        unknown: requests without a bound, in words.
+    """
+
+    requests: dict[tuple[str, str], ModelRequests] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _trials: int = 0
+
+    def add(self, trial: Trial, stages: Stages, index: Index | None, place: str, chunks: int | None) -> None:
+        """Add the requests of a trial that it does not share with earlier trials.
+
+        Args:
+            index: synced; None before the first ingest.
+            place: identifies index and store.
+            chunks: upper bound of the number of chunks; None where unknown.
+        """
+        self._trials += 1
+        config, queries = trial.config, trial.dataset.queries()
+        cached = None if index is None else CachedQueries(trial.assembly, index, trial.need)
+        texts = list(dict.fromkeys(query.text for query in queries))
+        ranked = stages.values("rankings", cached.ranking_key(), map(sha256, texts)) if cached else {}
+        answers = stages.values("answers", cached.answer_key(), map(sha256, texts)) if cached else {}
+        rankings = canonical_json([self._scope(config), place, method(config)])
+        shallow = [
+            text for text in texts if cached and (known := ranked.get(sha256(text))) and not cached.suffices(known)
+        ]
+        top_k = config.tree["retriever"]["top_k"]
+        todo = _TrialQueries(
+            ranking=self._once(rankings, [text for text in texts if sha256(text) not in ranked]),
+            extending=shallow,
+            timing=[text for _ in config.tree["latency"]["concurrency"] for text in _latency_queries(config, texts)],
+            passages=top_k if chunks is None else min(top_k, chunks),
+        )
+        answer_key = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+        if config.tree["answers"]:
+            todo.answering = self._once(answer_key, [text for text in texts if sha256(text) not in answers])
+        self._questions(trial, todo)
+        self._reranking(trial, todo)
+        if config.tree["answers"]:
+            self._answers(trial, [*todo.answering, *todo.timing])
+            known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
+            self._verdicts(trial, stages, known_answers, answer_key)
+
+    def as_json(self, prices: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the upper bounds by purpose and model, with their cost.
+
+        Args:
+            prices: model -> {input, output}: US dollars per million tokens.
+        """
+        return [
+            {**asdict(item), "cost_usd": cost_usd([(item.model, item.input_tokens, item.output_tokens)], prices)}
+            for item in self.requests.values()
+        ]
+
+    def _scope(self, config: Config) -> Any:
+        """Return what shares results: the stage cache, or this trial alone without one."""
+        folder = config.tree["stages"]
+        return self._trials if folder is None else folder
+
+    def _once(self, unit: str, names: list[str]) -> list[str]:
+        """Return the names that are new under a key."""
+        new = [name for name in dict.fromkeys(names) if (unit, name) not in self._seen]
+        self._seen.update((unit, name) for name in new)
+        return new
+
+    def _questions(self, trial: Trial, todo: _TrialQueries) -> None:
+        needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
+        embedded = [*todo.ranking, *todo.extending]
+        if "embedding" not in needed or not (embedded or todo.timing):
+            return
+        embedding = trial.assembly.embedding
+        if not self._paid("embedding", trial, embedding):
+            return
+        sent = [embedding.query_prefix + text for text in embedded]
+        if embedding.asker.cache is not None:
+            known = embedding.asker.cache.known(sent)
+            sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
+        place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
+        sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
+        sent += [embedding.query_prefix + text for text in todo.timing] * needed.count("embedding")
+        self._count(
+            "questions", embedding.asker.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0
+        )
+
+    def _reranking(self, trial: Trial, todo: _TrialQueries) -> None:
+        needed = needs_of(trial.config.builder("reranker"))
+        texts = [*todo.ranking, *todo.timing]
+        if "llm" not in needed or not texts:
+            return
+        llm = trial.assembly.llm
+        if not self._paid("llm", trial, llm):
+            return
+        reranker = build(trial.config, "reranker", llm=llm) if needed == ["llm"] else None
+        requests, option = getattr(reranker, "asks", None), trial.config.choices.get("reranker")
+        if requests is None:
+            self._add_unknown(f"what reranker={option} asks of the LLM")
+            return
+        for text in texts:
+            windows = Counter((tuple(messages), passages) for messages, passages in requests(text, todo.passages))
+            for (messages, passages), times in windows.items():
+                most = llm.bound(messages)
+                self._count("reranking", llm.model, times, times * (most.input + passages), times * most.output)
+
+    def _answers(self, trial: Trial, texts: list[str]) -> None:
+        llm = trial.assembly.llm
+        if not texts or not self._paid("llm", trial, llm):
+            return
+        prompt, passages = build(trial.config, "prompt"), _passages(trial.config)
+        for text in texts:
+            most = llm.bound([message.content or "" for message in prompt.fill(text, []).messages])
+            self._count("answers", llm.model, 1, most.input + passages, most.output)
+
+    def _verdicts(self, trial: Trial, stages: Stages, known: dict[str, Answer], answer_key: str) -> None:
+        names = judged(trial.config.tree["metrics"])
+        judge = trial.assembly.judge
+        if not names or not self._paid("judge", trial, judge):
+            return
+        key = AnswerJudge(trial.assembly, names).key()
+        unit = canonical_json([self._scope(trial.config), key])
+        passages, reply = _passages(trial.config), self._longest_answer(trial)
+        for query in trial.dataset.queries():
+            for name in names:
+                outcome = QueryOutcome(answer=known[query.text]) if query.text in known else _UNKNOWN
+                messages = judge_request(name, query, outcome)
+                if not isinstance(messages, tuple):
+                    continue
+                most, item = judge.bound(messages), item_name(messages)
+                if outcome is not _UNKNOWN:
+                    if not stages.values("verdicts", key, [item]) and self._once(unit, [item]):
+                        self._count("verdicts", judge.model, 1, most.input, most.output)
+                elif self._once(unit + answer_key, [item]):
+                    shown = passages if name == "faithfulness" else 0
+                    self._count("verdicts", judge.model, 1, most.input + shown + reply, most.output)
+
+    def _longest_answer(self, trial: Trial) -> int:
+        """Return the upper bound of an answer's tokens; an extractive LLM returns passages."""
+        llm = trial.assembly.llm
+        if self._paid("llm", trial, llm):
+            return int(llm.bound([]).output)
+        if getattr(trial.config.builder("llm"), "writes_text", True):
+            self._add_unknown(
+                f"how long the answers of llm={trial.config.choices.get('llm')} are, which the judge reads"
+            )
+        return _passages(trial.config)
+
+    def _paid(self, group: str, trial: Trial, component: Any) -> bool:
+        """Check whether a component is paid and has a bound; one that does not declare it is unknown."""
+        paid, bounded = getattr(component, "paid", None), group == "embedding" or hasattr(component, "bound")
+        if (paid is None or (paid and not bounded)) and getattr(trial.config.builder(group), "writes_text", True):
+            self._add_unknown(f"what {group}={trial.config.choices.get(group)} is asked")
+        return bool(paid) and bounded
+
+    def _add_unknown(self, text: str) -> None:
+        if text not in self.unknown:
+            self.unknown.append(text)
+
+    def _count(self, what: str, model: str, requests: int, input: int, output: int = 0) -> None:
+        if requests:
+            total = self.requests.setdefault((what, model), ModelRequests(what, model))
+            total.requests += requests
+            total.input_tokens += input
+            total.output_tokens += output
+
+
+def _at_server(config: Config, group: str) -> list[Any]:
+    return [described(config, group), config.tree[group].get("base_url")]
+
+
+def _latency_queries(config: Config, texts: Sequence[str]) -> list[str]:
+    """Return the queries of one latency pass, which bypasses caches."""
+    total = config.tree["latency"]["questions"]
+    return pass_queries(texts, total) if total else []
+
+
+def _passages(config: Config) -> int:
+    """Return the upper bound of the passage tokens in a prompt of the LLM or the judge."""
+    return int(config.tree["prompt"]["max_context_tokens"] + _LABEL_TOKENS * config.tree["reranker"]["top_n"])
