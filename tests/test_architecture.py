@@ -20,6 +20,7 @@ YAMLS = sorted(path for group in COMPONENTS for path in (ROOT / "conf" / group).
 IDS = [f"{path.parent.name}={path.stem}" for path in YAMLS]
 
 SHARED = {
+    "core",
     "errors",
     "records",
     "gold",

@@ -19,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ragloom.cache.file
 import ragloom.cache.rows
 from cache_tools import BATCH, DIMENSIONS, model, names, vectors, wrong
 from ragloom.cache import bypassed, is_bypassed
@@ -27,6 +26,7 @@ from ragloom.cache.file import DAMAGED_NAME, NAME
 from ragloom.cache.rows import Layout, key_of
 from ragloom.cache.upkeep import forget, prune, report, verify
 from ragloom.cache.vectors import ModelCache, VectorCache
+from ragloom.core import sqlite
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.records import sha256
 
@@ -332,7 +332,7 @@ def test_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
 def test_cache_that_another_process_holds_is_read_and_counted_as_not_written(
     kept: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.cache.file, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     path = closed(kept)
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")

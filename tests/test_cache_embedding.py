@@ -20,7 +20,6 @@ from llama_index.core.instrumentation.event_handlers.base import BaseEventHandle
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.schema import Document, TextNode
 
-import ragloom.cache.file
 import ragloom.chunking as chunkers
 import ragloom.embedding as builders
 from loopback import OpenAIServer, edit, status, vector_of
@@ -30,6 +29,7 @@ from ragloom.cache import bypassed
 from ragloom.cache.upkeep import report
 from ragloom.cache.vectors import VectorCache
 from ragloom.config import load
+from ragloom.core import sqlite
 from ragloom.cost import Usage, as_json, collect_usage, saved_dollars
 from ragloom.embedding.base import Embedding
 from ragloom.errors import ServiceError
@@ -406,7 +406,7 @@ def test_requests_are_full_where_some_texts_are_known(tmp_path: Path) -> None:
 def test_cache_that_cannot_be_used_costs_money_but_no_vector_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.cache.file, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     embedding = counting(tmp_path)
     embedding.embed(["a"])
     embedding.cache.cache.close()

@@ -22,11 +22,11 @@ import pytest
 import hostile_files
 from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
+from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import DataError
 from ragloom.reading import Cut, Job, Readers
 from ragloom.records import Entry, Unreadable
 from ragloom.source.base import CannotRead, Listed, Source
-from ragloom.source.lines import _Seen
 from ragloom.workers.flow import Bounds
 from ragloom.workers.outcome import Done, Failed
 from ragloom.workers.pool import Workers
@@ -385,8 +385,8 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     ]
 
 
-def test_a_full_temporary_disk_is_a_data_error() -> None:
-    seen = _Seen()
-    seen._lines.execute("PRAGMA max_page_count = 3")
-    with pytest.raises(DataError, match="must have room for the corpus's ids"):
-        seen.before([(str(number), number) for number in range(10_000)])
+def test_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 3)
+    source = jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000)))
+    with pytest.raises(DataError, match="no room for the ids of the corpus"):
+        listed(source)

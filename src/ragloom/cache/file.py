@@ -12,22 +12,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from ragloom.cache import NAME
+from ragloom.core import sqlite
+from ragloom.core.sqlite import FAILURES, connect_shared, error_code, is_damage, transaction
 from ragloom.errors import ConfigError
 
 DAMAGED_NAME, LOCK_NAME = "vectors.damaged.sqlite", "vectors.lock"
 PAGE_BYTES = 4096
 
-_PATIENCE = 30.0  # seconds that a call waits for another process's transaction; each takes milliseconds
-_MOST_LOG_BYTES = 64 << 20  # what the write-ahead log is cut back to
-# Only for a file that is begun: setting it again writes, and would wait for whoever writes.
-_BEGUN_WITH = {"page_size": PAGE_BYTES, "auto_vacuum": "INCREMENTAL"}
-_SETTINGS = {
-    "journal_mode": "WAL",
-    "synchronous": "NORMAL",  # a killed process loses nothing; a power cut may lose the last entries
-    "secure_delete": "ON",  # deleted means deleted
-    "cell_size_check": "ON",
-    "journal_size_limit": _MOST_LOG_BYTES,
-}
+_CREATION: dict[str, str | int] = {"page_size": PAGE_BYTES, "auto_vacuum": "INCREMENTAL"}
 _TABLES = {
     "models": "CREATE TABLE models (id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, "
     "dimensions INTEGER NOT NULL, name TEXT NOT NULL, described TEXT NOT NULL, hits INTEGER NOT NULL DEFAULT 0)",
@@ -37,22 +29,6 @@ _TABLES = {
     "entries": "CREATE TABLE entries (model INTEGER NOT NULL, text BLOB NOT NULL, pack INTEGER NOT NULL, "
     "place INTEGER NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID",
 }
-# Every other code of SQLite says that the file is not, or not any more, what was written.
-_NOT_NOW = {
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
-# The module cannot decode the message of an error that repeats a damaged schema.
-FAILURES = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What any statement on a damaged file may raise."""
 _inherited: list[sqlite3.Connection] = []  # a parent's connections, which SQLite forbids a forked child to close
 
 
@@ -98,16 +74,8 @@ class CacheFile:
         Raises:
             Damaged, Unavailable: nothing of the block was written.
         """
-        with self._using, self._told():
-            connection = self._current()
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self._using, self._told(), transaction(self._current(), write=write) as connection:
+            yield connection
 
     @contextmanager
     def plain(self) -> Iterator[sqlite3.Connection]:
@@ -153,12 +121,12 @@ class CacheFile:
             raise Unavailable(str(error)) from error
 
     def _is_damage(self, error: Exception) -> bool:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # without one: text that is not UTF-8
+        code = error_code(error)
         if code == sqlite3.SQLITE_READONLY:  # also a damaged header can say so
             return os.access(self.path, os.W_OK)
         if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and code != sqlite3.SQLITE_IOERR_SHORT_READ:
             return not self._is_sound()  # a damaged page number leads beyond any disk
-        return code & 0xFF not in _NOT_NOW or code == sqlite3.SQLITE_IOERR_SHORT_READ
+        return is_damage(error)
 
     def _is_sound(self) -> bool:
         """Checks the file's structure, which reads all of it: once for each time that it is opened."""
@@ -190,13 +158,11 @@ class CacheFile:
             begun = not self.path.exists() or not self.path.stat().st_size
             if begun:
                 _remove_logs(self.path)
-            connection = sqlite3.connect(
-                self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            self._opened = _stamp(self.path)
             try:
-                for name, value in ((_BEGUN_WITH if begun else {}) | _SETTINGS).items():
-                    connection.execute(f"PRAGMA {name}={value}")
+                connection = connect_shared(self.path, _CREATION if begun else None)
+            finally:
+                self._opened = _stamp(self.path)  # by which a damaged file is set aside
+            try:
                 _prepare_tables(connection)
             except BaseException:
                 connection.close()
@@ -228,7 +194,7 @@ class CacheFile:
     def _alone(self) -> Iterator[None]:
         """Holds the lock in which the file is opened or moved, so that nobody opens a half-moved one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / LOCK_NAME, timeout=_PATIENCE):
+        with FileLock(self.folder / LOCK_NAME, timeout=sqlite.BUSY_SECONDS):
             yield
 
 
@@ -237,15 +203,13 @@ def _prepare_tables(connection: sqlite3.Connection) -> None:
 
     A file can be sound to SQLite and yet mean something else: `PRIMARY KEY` with one bit flipped is the name of a type.
     """
-    connection.execute("BEGIN")
-    there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    if not there.items() <= _TABLES.items():
-        connection.execute("ROLLBACK")
-        raise sqlite3.DatabaseError("its tables are not as they were made")
-    for name, statement in _TABLES.items():
-        if name not in there:
-            connection.execute(statement)
-    connection.execute("COMMIT")
+    with transaction(connection, write=False):
+        there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        if not there.items() <= _TABLES.items():
+            raise sqlite3.DatabaseError("its tables are not as they were made")
+        for name, statement in _TABLES.items():
+            if name not in there:
+                connection.execute(statement)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ragloom.cache import tables as stored
-from ragloom.cache.file import DAMAGED_NAME, FAILURES
+from ragloom.cache.file import DAMAGED_NAME
 from ragloom.cache.tables import Model
 from ragloom.cache.vectors import VectorCache
+from ragloom.core.sqlite import FAILURES
 
 _MOST_PACKS = 10_000_000  # 640 GB: a damaged number is not counted up to
 _SLICE = 64  # packs read at once; where that fails, one at a time

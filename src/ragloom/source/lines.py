@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 
 from llama_index.core.schema import Document
 
+from ragloom.core.sqlite import ScratchTables
 from ragloom.errors import DataError
 from ragloom.normal import normalised
 from ragloom.records import Entry, Unreadable
@@ -40,38 +40,21 @@ _MAX_KEPT = 1 << 16
 """Bytes read at a time from a line that is too long."""
 
 
-class _Seen:
-    """The line of each id, in a temporary file: a million ids would take some 140 MB of memory."""
+class _FirstLines:
+    """The first line of each id, on disk: a million ids would take some 140 MB of memory."""
 
     def __init__(self) -> None:
-        # Without a name SQLite keeps a database in a file of its own that nobody else sees, and removes it.
-        self._lines = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._lines.execute("PRAGMA journal_mode = OFF")
-        self._lines.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._lines.execute("BEGIN")
+        schema = "CREATE TABLE lines (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "the ids of the corpus, about 40 MB per million")
+        self.close = self._tables.close
 
-    def before(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Takes in ids with their lines, in order; gives the lines whose id was there before, each with its first.
-
-        Raises:
-            DataError: the disk of the temporary folder is full.
-        """
+    def repeated(self, ids: list[tuple[str, int]]) -> dict[int, int]:
+        """Add ids with their lines, in order; return line -> first line of each id that was there before."""
         keys = [(hashlib.blake2b(id.encode(), digest_size=16).digest(), line) for id, line in ids]
-        try:
-            new = self._lines.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys).rowcount
-        except sqlite3.OperationalError as error:
-            raise DataError(
-                f"source: the folder of temporary files must have room for the corpus's ids, 40 MB a million: {error}; "
-                "make room, or set TMPDIR to another folder"
-            ) from None
-        if new == len(keys):
+        if self._tables.insert("INSERT OR IGNORE INTO lines VALUES (?, ?)", keys) == len(keys):
             return {}
-        firsts = (self._lines.execute("SELECT line FROM seen WHERE id = ?", (key,)).fetchone()[0] for key, _ in keys)
+        firsts = [self._tables.rows("SELECT line FROM lines WHERE id = ?", (key,))[0][0] for key, _ in keys]
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
-
-    def close(self) -> None:
-        """Removes the file."""
-        self._lines.close()
 
 
 @dataclass(frozen=True)
@@ -106,17 +89,19 @@ class JsonlSource(Source):
         return self._listed(file)
 
     def _listed(self, file: BinaryIO) -> Iterator[Listed]:
-        with file, closing(_Seen()) as seen:
+        with file, closing(_FirstLines()) as first_lines:
             before = settled(self._path)
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
                 raise DataError(f"source: path={self.root!r} must be UTF-8, as JSON Lines are; it is UTF-16")
             file.seek(0)
             lines = self._parsed(file, trusted(before.st_mtime_ns))
             while some := list(itertools.islice(lines, _AT_ONCE)):
-                first_lines = seen.before([(found.id, number) for number, found in some if isinstance(found, Entry)])
+                repeated = first_lines.repeated(
+                    [(found.id, number) for number, found in some if isinstance(found, Entry)]
+                )
                 for number, found in some:
-                    if number in first_lines and isinstance(found, Entry):
-                        reason = f"its id {found.id!r} is that of line {first_lines[number]} already"
+                    if number in repeated and isinstance(found, Entry):
+                        reason = f"its id {found.id!r} is that of line {repeated[number]} already"
                         found = Unreadable(found.location, CannotRead(reason).reason, hides=True)
                     yield found
             after = self._path.stat()
