@@ -168,7 +168,7 @@ def test_deleted_documents_texts_are_forgotten(tmp_path: Path, server: OpenAISer
     known = _opened(tmp_path, server, *keys)
     gone = {text for text in paid if text in DOCUMENTS["goes.txt"]}
     assert len(gone) >= (5 if chunking == "semantic" else 3)
-    assert {text for text in paid if not known.known([text])[0]} == gone
+    assert {text for text in paid if not known.contains([text])[0]} == gone
 
 
 def _opened(folder: Path, server: OpenAIServer, *keys: str) -> ModelCache:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom import fingerprint
 from ragloom.building import built
-from ragloom.cache import is_begun
+from ragloom.cache import has_cache
 from ragloom.config import Config, build, deepened
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.values import needs_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.ingestion import IngestionPipeline
 
-    from ragloom.cache.vectors import VectorCache
+    from ragloom.cache.vectors import EmbeddingCache
     from ragloom.cost import Budget
     from ragloom.dataset.base import Dataset
     from ragloom.ingestion import IngestSummary, Limits, Progress
@@ -61,7 +61,7 @@ class Assembly:
 
     def close(self) -> None:
         """Lets go of store and cache, and ends a server that was started for the store; a later use opens them anew."""
-        cache: VectorCache | None = self.__dict__.get("cache")
+        cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
         database: Database | None = self.__dict__.pop("database", None)
@@ -113,7 +113,7 @@ class Assembly:
     def embedding(self) -> Any:
         """What makes vectors, or finds them in the cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
-        there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
+        there = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
         if there and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
@@ -127,12 +127,12 @@ class Assembly:
         return bool(self.config.tree["cache"]["enabled"]) and not getattr(embedding, "cheap", True)
 
     @cached_property
-    def cache(self) -> VectorCache:
+    def cache(self) -> EmbeddingCache:
         """Where vectors that were made before are kept, for all experiments."""
-        from ragloom.cache.vectors import VectorCache
+        from ragloom.cache.vectors import EmbeddingCache
 
         settings = self.config.tree["cache"]
-        return VectorCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
+        return EmbeddingCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
 
     @cached_property
     def chunking(self) -> Any:

@@ -63,6 +63,11 @@ def connect_shared(path: Path, creation: Mapping[str, str | int] | None = None) 
     return connection
 
 
+def connect_damaged(path: Path) -> sqlite3.Connection:
+    """Open a file for recovery: any statement on it may raise one of `FAILURES`."""
+    return sqlite3.connect(path, isolation_level=None)
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool) -> Iterator[sqlite3.Connection]:
     """Run the block on one state of the file; commit all of its changes, or none if it raises."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ragloom.cache import is_bypassed
 from ragloom.cache.rows import Vector
-from ragloom.cache.vectors import Found, ModelCache
+from ragloom.cache.vectors import CacheLookup, ModelCache
 
 
 class Call:
@@ -31,7 +31,7 @@ class Call:
         first: dict[str, int] = {}
         for place, text in enumerate(asked):
             first.setdefault(text, place)
-        self.found: Found | None = None if cache is None or is_bypassed() else cache.find(list(first))
+        self.found: CacheLookup | None = None if cache is None or is_bypassed() else cache.look_up(list(first))
         self._known: dict[str, Vector] = {} if self.found is None else dict(self.found.vectors)
         self.reused = {text: place for text, place in first.items() if text in self._known}
         self.places = [place for text, place in first.items() if text not in self._known]

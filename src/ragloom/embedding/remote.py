@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from ragloom.cache.vectors import VectorCache
+from ragloom.cache.vectors import EmbeddingCache
 from ragloom.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.errors import ServiceError
 from ragloom.provider import Provider, Usage
@@ -92,7 +92,7 @@ class OpenAIEmbedding(Embedding):
         """What embeds questions: this, or the provider's own model for them."""
         return self._asker or self
 
-    def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
+    def use_cache(self, cache: EmbeddingCache, description: Mapping[str, Any]) -> None:
         """Has vectors looked up before they are made, those of questions by the model that makes them."""
         super().use_cache(cache, description)
         if self._asker is not None:

@@ -136,7 +136,7 @@ class Unmade:
 
     def _known(self, texts: list[str]) -> list[bool]:
         cache = self._embedding.cache
-        kept = [False] * len(texts) if cache is None else cache.known(texts)
+        kept = [False] * len(texts) if cache is None else cache.contains(texts)
         made = self._sent.among(texts) if self._keeps else set()
         return [there or text in made for text, there in zip(texts, kept, strict=True)]
 
