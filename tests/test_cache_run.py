@@ -209,7 +209,7 @@ def test_verify_says_what_was_damaged_and_ends_with_three(tmp_path: Path, server
     shown = programs.run("cache", "show", cwd=tmp_path)
     assert shown.returncode == 1
     assert len(shown.stderr.splitlines()) == 1
-    assert "set aside: run cache.py verify" in shown.stderr
+    assert "set aside; run cache.py verify" in shown.stderr
     assert "a damaged file of" in programs.run("cache", "show", cwd=tmp_path).stdout
     found = programs.run("cache", "verify", cwd=tmp_path)
     assert found.returncode == (3 if "0 were damaged" not in found.stdout else 0)
@@ -255,6 +255,6 @@ def test_folder_that_cannot_be_written_is_told_before_anything_is_paid(tmp_path:
     (tmp_path / "file").write_text("x")
     done = run("ingest", "cache.path=file", cwd=tmp_path, server=server)
     assert done.returncode == 1
-    assert done.stderr.startswith("cache: cache.path='file' must be a folder that can be written")
+    assert done.stderr.startswith("cache: cache.path='file' cannot be written")
     assert len(done.stderr.strip().splitlines()) == 1
     assert server.requests == []
