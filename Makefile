@@ -10,7 +10,7 @@ QUICK := -m "not (slow or weaviate or data or model or browser or extra)"
 # uv is used when it is there, otherwise pip: both install exactly what requirements.lock says.
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test test-all check lint format lock docs clean install
+.PHONY: demo test test-all check lint format lock docs release clean install
 
 demo: install ## ingest the bundled sample, ask one question in each language, compare three configs
 	$(BIN)/python scripts/ingest.py source=sample
@@ -30,19 +30,25 @@ check: lint test ## what every commit passes: ruff, format, mypy, the quick test
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	$(BIN)/python scripts/option_tables.py --check
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: install ## write the option tables of both READMEs anew
+docs: install ## write the option tables, build the documentation into build/site; a warning is an error
 	$(BIN)/python scripts/option_tables.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lock: install ## resolve the dependencies anew
 	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 		--upgrade --extra dev --output-file requirements.lock pyproject.toml
+
+release: check ## make release VERSION=1.2.3: changelog, version, wheel check, commit and tag (nothing is pushed)
+	$(BIN)/python scripts/release.py $(VERSION)
 
 install: $(VENV)/.installed
 

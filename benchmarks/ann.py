@@ -17,11 +17,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import ragloom.vector_store as builders
-from ragloom.analyzer import whitespace
-from ragloom.records import sha256
-from ragloom.vector_store.interface import Index
-from ragloom.vector_store.lance.nearest import Parameters
+import ragloom.components.vector_store as builders
+from ragloom.components.analyzer import whitespace
+from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
+from ragloom.components.vector_store.protocols import Index
+from ragloom.core.records import sha256
 from stores import document
 
 ROWS, DIMENSIONS, TOPICS, ASKED, BATCH = 200_000, 384, 2_000, 100, 5_000

@@ -20,17 +20,17 @@ from llama_index.core.schema import Document
 from rich.console import Console
 from rich.table import Table
 
-from ragloom import chunking
-from ragloom.cache.vectors import EmbeddingCache
-from ragloom.embedding.base import Embedding
-from ragloom.records import Chunk
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+from ragloom.components import chunking
+from ragloom.components.embedding.base import Embedding
+from ragloom.core.records import Chunk
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 MODEL = SHARED / "models" / "all-MiniLM-L6-v2-onnx"
 COUNT, AT_ONCE, SINGLES = 2000, 1000, 300
 
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from loopback import OpenAIServer  # noqa: E402 - the tests' server
 from made import make  # noqa: E402
 

@@ -77,9 +77,10 @@ def contests(rounds: int) -> list[Contest]:
     from llama_index.core import Document
     from llama_index.core.node_parser import SentenceSplitter, TokenTextSplitter
 
-    from ragloom import chunking, tokenizer
+    from ragloom.components import chunking
+    from ragloom.core import tokenizers
 
-    tokenizer.load("cl100k_base")  # points tiktoken at the tables that are here
+    tokenizers.load("cl100k_base")  # points tiktoken at the tables that are here
     encoding = tiktoken.get_encoding("cl100k_base")
     fixed = chunking.fixed(chunk_size=SIZE, chunk_overlap=OVERLAP, tokenizer="cl100k_base")
     paragraph = chunking.paragraph(chunk_size=SIZE, chunk_overlap=OVERLAP, tokenizer="cl100k_base")

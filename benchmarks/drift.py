@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ragloom.records import Hit
+from ragloom.core.records import Hit
 from stores import DATA, TOLERANCE, Document, build, databases, document, scifact, write
 
 ROUNDS, CHANGED, GONE, TOP, DIMENSIONS = 20, 0.03, 0.02, 10, 8

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 QUESTIONS, SEED, TOP = 300, 20261123, 5

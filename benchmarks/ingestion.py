@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
-from ragloom.records import Chunk, Entry
+from ragloom.config.config import load
+from ragloom.core.records import Chunk, Entry
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2-onnx"

@@ -20,11 +20,11 @@ from pathlib import Path
 from llama_index.core import Document
 from llama_index.core.schema import MediaResource
 
-from ragloom import chunking, embedding
-from ragloom.chunking.parser import SpanParser
+from ragloom.components import chunking, embedding
+from ragloom.components.chunking.base import SpanParser
+from ragloom.core.records import Chunk, Entry
+from ragloom.core.tokenizers import load
 from ragloom.errors import DataError
-from ragloom.records import Chunk, Entry
-from ragloom.tokenizer import load
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE, OVERLAP, TOKENIZER = 256, 32, "cl100k_base"
@@ -56,7 +56,7 @@ def folder() -> Iterator[Document]:
     """Every file of the documents folder that `source=folder` can read."""
     from omegaconf import OmegaConf
 
-    from ragloom import source
+    from ragloom.components import source
 
     file = Path(__file__).resolve().parents[1] / "conf" / "source" / "folder.yaml"
     keys = OmegaConf.to_container(OmegaConf.load(file))

@@ -1,11 +1,11 @@
 """Kills ingests at drawn moments and runs them again: python kills.py [CHAINS]
 
 A chain is a first ingest, an update, deletions and another chunk size on one index; each of its four steps is killed
-once with SIGKILL, the whole process group of it, and run again (tests/kills.py). 25 chains on LanceDB and 25 on a real
-Weaviate (found as the tests find it) make 200 kills. After each the index is compared with that of an undisturbed
-chain: chunk ids, texts, vectors, documents, counts, and on LanceDB the BM25 rankings of 50 questions. Exits 1 when any
-differs, when fewer than three of four kills fell between the first write and the last commit, or when a kind of
-write was hit less than ten times in 200.
+once with SIGKILL, the whole process group of it, and run again (tests/support/kills.py). 25 chains on LanceDB and 25
+on a real Weaviate (found as the tests find it) make 200 kills. After each the index is compared with that of an
+undisturbed chain: chunk ids, texts, vectors, documents, counts, and on LanceDB the BM25 rankings of 50 questions.
+Exits 1 when any differs, when fewer than three of four kills fell between the first write and the last commit, or
+when a kind of write was hit less than ten times in 200.
 """
 
 import random
@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from kills import STAGES, Chain, Killed, killed, undisturbed
 from weaviate_servers import Server, find_executable

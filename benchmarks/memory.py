@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 
 SIZES = ("10000", "100000", "1000000")
 GROWTH_MB, MAINTENANCE_MB, ONE_FILE_MB = 150, 2000, 1500

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from weaviate.classes.query import HybridFusion, MetadataQuery
 
-from ragloom.records import Hit
-from ragloom.retriever.fusion import weighted_score
+from ragloom.components.retriever.fusion import weighted_score
+from ragloom.core.records import Hit
 from stores import DATA, BruteForce, build, databases, korquad, scifact, wrong
 
 DEPTH = 100

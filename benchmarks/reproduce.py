@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
-from ragloom.gold import Query
-from ragloom.metrics import Passage
-from ragloom.metrics.ranking import documents, ranking_scores
-from ragloom.metrics.spans import at_first_occurrence, precision_omega, span_scores
-from ragloom.nodes import to_chunk
+from ragloom.config.config import load
+from ragloom.core.gold import Query
+from ragloom.core.nodes import to_chunk
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.ranking import documents, ranking_scores
+from ragloom.evaluation.metrics.spans import at_first_occurrence, precision_omega, span_scores
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMA = ["experiment=chroma_chunking", f'dataset.path="{SHARED / "data" / "chroma-chunking"}"']

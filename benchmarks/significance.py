@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
-from ragloom.comparison import statistics, student, testing
-from ragloom.comparison.testing import Plan
-from ragloom.embedding.hashed import _Features
+from ragloom.comparison import paired_statistics, significance
+from ragloom.comparison.significance import Plan
+from ragloom.components.embedding.hashing_embedding import _Features
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 Numbers = npt.NDArray[np.float64]
@@ -139,31 +140,34 @@ def names_a_winner(scores: Numbers, groups: Groups, plan: Plan, seed: int) -> bo
     """
     baseline, best = (None if plan == "pairs" else 0), None
     if plan == "split":
-        dev = testing.halves(groups, seed)
+        dev = significance.halves(groups, seed)
         best = int(scores[:, dev].mean(axis=1).argmax())
-        scores, groups = scores[:, ~dev], testing.numbered([str(group) for group in groups[~dev]])
-    chosen = testing.pairs(plan, len(scores), baseline, best)
+        scores, groups = scores[:, ~dev], significance.numbered([str(group) for group in groups[~dev]])
+    chosen = significance.pairs(plan, len(scores), baseline, best)
     if not chosen:
         return False
-    data, limit = statistics.paired(testing.differences(scores, chosen), groups), statistics.ALPHA / len(chosen)
-    t = student.quantile(1 - min(0.5, 20 * limit) / 2, data.groups - 1)
+    data, limit = (
+        paired_statistics.paired(significance.differences(scores, chosen), groups),
+        paired_statistics.ALPHA / len(chosen),
+    )
+    t = stdtrit(data.groups - 1, 1 - min(0.5, 20 * limit) / 2)
     near = np.flatnonzero(np.abs(data.mean) >= t * data.error)
     if not near.size:
         return False
-    p = statistics.flip_p(data.only(near), RESAMPLES, np.random.default_rng(seed))
-    if (wanted := math.ceil(statistics.REFINED / limit)) > RESAMPLES:
-        near = near[p <= statistics.NEAR * limit]
+    p = paired_statistics.flip_p(data.only(near), RESAMPLES, np.random.default_rng(seed))
+    if (wanted := math.ceil(paired_statistics.REFINED / limit)) > RESAMPLES:
+        near = near[p <= paired_statistics.NEAR * limit]
         if not near.size:
             return False
-        p = statistics.flip_p(data.only(near), wanted, np.random.default_rng(seed + 1))
+        p = paired_statistics.flip_p(data.only(near), wanted, np.random.default_rng(seed + 1))
     return bool(p.min() <= limit)
 
 
 def best_against_baseline(scores: Numbers, groups: Groups, plan: Plan, seed: int) -> bool:
     """What must never be done: the observed best against the baseline, as if it had been chosen before."""
     best = int(scores[1:].mean(axis=1).argmax()) + 1
-    p = testing.p_values(scores, groups, [(best, 0)], RESAMPLES, seed)
-    return bool(p[0] <= statistics.ALPHA)
+    p = significance.p_values(scores, groups, [(best, 0)], RESAMPLES, seed)
+    return bool(p[0] <= paired_statistics.ALPHA)
 
 
 Draw = Callable[[np.random.Generator], tuple[Numbers, Groups]]
@@ -185,7 +189,7 @@ def in_windows(
     _, near = np.unique(places[columns], return_inverse=True)
     order = rng.permuted(np.tile(np.arange(len(population.scores)), (near.max() + 1, 1)), axis=1)[:, :configs]
     scores = np.take_along_axis(population.scores[:, columns], order.T[:, near], axis=0)
-    return scores, testing.windows(groups, columns.astype(np.float64))
+    return scores, significance.windows(groups, columns.astype(np.float64))
 
 
 def coverage(population: Population, sweeps: int, groups: int) -> tuple[float, float]:
@@ -200,8 +204,8 @@ def coverage(population: Population, sweeps: int, groups: int) -> tuple[float, f
         first, second = rng.choice(len(population.scores), 2, replace=False)
         truth = float((population.scores[first, everything] - population.scores[second, everything]).mean())
         scores, numbers = population.drawn(groups, rng)
-        data = statistics.paired((scores[first] - scores[second])[:, None], numbers)
-        low, high = statistics.intervals(data, RESAMPLES, rng)
+        data = paired_statistics.paired((scores[first] - scores[second])[:, None], numbers)
+        low, high = paired_statistics.intervals(data, RESAMPLES, rng)
         covered += bool(low[0] <= truth <= high[0])
         queries += data.queries
     return covered / sweeps, queries / sweeps
@@ -218,12 +222,14 @@ def found(population: Population, sweeps: int, groups: int, lift: float) -> tupl
     for sweep in range(sweeps):
         scores, numbers = exchangeable(population, 2, groups, rng)
         gained = np.where(rng.random(scores.shape[1]) < 0.3, lift * (1 - scores[0]), 0.0)
-        data = statistics.paired((scores[0] + gained - scores[1])[:, None], numbers)
-        p = statistics.refined_p(data, RESAMPLES, np.random.default_rng(sweep))
-        draws.append((p[0] <= statistics.ALPHA and data.mean[0] > 0, gained.sum(), scores.shape[1], data.error[0]))
+        data = paired_statistics.paired((scores[0] + gained - scores[1])[:, None], numbers)
+        p = paired_statistics.refined_p(data, RESAMPLES, np.random.default_rng(sweep))
+        draws.append(
+            (p[0] <= paired_statistics.ALPHA and data.mean[0] > 0, gained.sum(), scores.shape[1], data.error[0])
+        )
     hits, gains, sizes, errors = map(np.array, zip(*draws, strict=True))
     truth = float(gains.sum() / sizes.sum())
-    formula = float(np.mean([statistics.power(truth, error, groups) for error in errors]))
+    formula = float(np.mean([paired_statistics.power(truth, error, groups) for error in errors]))
     return float(hits.mean()), formula, truth
 
 
@@ -271,7 +277,7 @@ def coverage_table(population: Population, sweeps: int) -> int:
     missed = 0
     for groups in (10, 20, 50, 100, 200):
         rate, queries = coverage(population, sweeps, groups)
-        judged = groups >= statistics.BOOTSTRAP_GROUPS and queries >= statistics.BOOTSTRAP_QUERIES
+        judged = groups >= paired_statistics.BOOTSTRAP_GROUPS and queries >= paired_statistics.BOOTSTRAP_QUERIES
         kind = "bootstrap" if judged else "t"
         print(f"  95 % interval ({kind}), {groups:3} groups, {queries:4.0f} queries: covers {rate:.3f}", flush=True)
         missed += judged and not COVERAGE[0] <= rate <= COVERAGE[1]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ragloom.assembly import Assembly
-from ragloom.config import load
-from ragloom.records import Chunk, Hit, chunk_id, document_hash, sha256
-from ragloom.vector_store.interface import Database, ManifestRow, StoredDocumentRow, Writer
+from ragloom.components.vector_store.protocols import Database, ManifestRow, StoredDocumentRow, Writer
+from ragloom.config.config import load
+from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BATCH = 500

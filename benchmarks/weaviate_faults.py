@@ -27,12 +27,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+from ragloom.config.config import load
+from ragloom.core.nodes import to_node
 from ragloom.errors import RagloomError
-from ragloom.nodes import to_node
-from ragloom.vector_store.server.store import WeaviateVectorStore
 from stores import TOLERANCE, scifact
 from weaviate_servers import Server
 

@@ -28,10 +28,10 @@ from rich.table import Table
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import HybridFusion, MetadataQuery
 
-from ragloom.records import Chunk, chunk_id, sha256
-from ragloom.retriever.fusion import weighted_score
-from ragloom.vector_store.interface import ManifestRow, StoredDocumentRow
-from ragloom.vector_store.server import filters, objects, schema
+from ragloom.components.retriever.fusion import weighted_score
+from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.weaviate_store import filters, object_mapping, schema
+from ragloom.core.records import Chunk, chunk_id, sha256
 from stores import databases
 
 CHUNKS, DIMENSIONS, PER_DOCUMENT = 100_000, 384, 10
@@ -180,7 +180,7 @@ def searches_of(index: Any, collection: Any, store: Any) -> dict[str, dict[str, 
     words = random.Random(1)
     questions = [" ".join(f"w{int(words.paretovariate(0.2)) % VOCABULARY}" for _ in range(8)) for _ in range(QUERIES)]
     pool = ThreadPoolExecutor(2 * max(CONCURRENCY))
-    wanted = {"return_properties": objects.READ}
+    wanted = {"return_properties": object_mapping.READ}
 
     def hybrid(number: int) -> Any:
         lexical = pool.submit(index.lexical, questions[number], DEPTH)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from ragloom.source import settling
+from ragloom.components.source import file_age
 from weaviate_servers import Address, Cluster, Server, find_executable
 
 os.environ.pop("COLUMNS", None)  # xdist sets 80 in its workers: tables would depend on how tests are run
@@ -80,6 +80,6 @@ def virtual_pauses() -> Iterator[None]:
     """Pauses for files that changed a moment ago take no time: the clock that they are judged by moves instead."""
     slept = [0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "now_ns", lambda: time.time_ns() + slept[0])
-        patch.setattr(settling, "sleep", lambda seconds: slept.append(slept.pop() + round(seconds * 1e9)))
+        patch.setattr(file_age, "now_ns", lambda: time.time_ns() + slept[0])
+        patch.setattr(file_age, "sleep", lambda seconds: slept.append(slept.pop() + round(seconds * 1e9)))
         yield

@@ -7,9 +7,9 @@ import pytest
 
 from programs import run
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.components.vector_store.lancedb_store.database import LanceDatabase
+from ragloom.config.config import load
 from ragloom.errors import ServiceError
-from ragloom.vector_store.lance.database import LanceDatabase
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 
 from loopback import OpenAIServer
 from programs import run
-from ragloom import analyzer, chunking, embedding, source, vector_store
 from ragloom.assembly import Assembly
-from ragloom.config import build, load
+from ragloom.components import analyzer, chunking, embedding, source, vector_store
+from ragloom.config.builder_keys import code_version
+from ragloom.config.config import build, load
+from ragloom.config.fingerprint import digest
 from ragloom.errors import ConfigError
-from ragloom.fingerprint import digest
-from ragloom.values import code_version
 
 HERE = Path(__file__).resolve().parent / "upgrade"
 RECORDED = json.loads((HERE / "recorded.json").read_text(encoding="utf-8"))

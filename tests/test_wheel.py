@@ -27,11 +27,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_wheel_carries_every_option_and_the_sample(wheel: Path) -> None:
+def test_wheel_carries_every_option_the_sample_and_the_typing_marker(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"ragloom/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
-    for path in (ROOT / "src" / "ragloom" / "sample").rglob("*"):
+    assert "ragloom/py.typed" in names
+    for path in (ROOT / "src" / "ragloom" / "components" / "source" / "sample").rglob("*"):
         if path.is_file():
             assert path.relative_to(ROOT / "src").as_posix() in names
 

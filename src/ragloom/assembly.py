@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom import fingerprint
-from ragloom.building import built
-from ragloom.cache import has_cache
-from ragloom.config import Config, build, deepened
+from ragloom.cache.embeddings import has_cache
+from ragloom.components.interface_checks import built
+from ragloom.config import fingerprint
+from ragloom.config.builder_keys import needs_of
+from ragloom.config.config import Config, build, deepened
 from ragloom.errors import ConfigError, RagloomError
-from ragloom.values import needs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.ingestion import IngestionPipeline
 
-    from ragloom.cache.vectors import EmbeddingCache
-    from ragloom.cost import Budget
-    from ragloom.dataset.base import Dataset
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+    from ragloom.components.dataset.base import Dataset
+    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+    from ragloom.core.usage import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
-    from ragloom.ingestion.rehearsal import Estimate
-    from ragloom.ingestion.run import Cuts
-    from ragloom.query import CitedQueryEngine
-    from ragloom.vector_store.interface import Database, Index, IndexInfo
+    from ragloom.ingestion.dry_run import Estimate
+    from ragloom.ingestion.pipeline import Cuts
+    from ragloom.query.engine import CitedQueryEngine
 
 
 _GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
@@ -129,7 +129,7 @@ class Assembly:
     @cached_property
     def cache(self) -> EmbeddingCache:
         """Where vectors that were made before are kept, for all experiments."""
-        from ragloom.cache.vectors import EmbeddingCache
+        from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
         settings = self.config.tree["cache"]
         return EmbeddingCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
@@ -173,7 +173,7 @@ class Assembly:
             ConfigError: its documents lie elsewhere, there is no such alias, or queries of this config cannot read the
                 index that it names.
         """
-        from ragloom.opening import promoted, sourced
+        from ragloom.query.index_selection import promoted, sourced
 
         return sourced(self, or_older=or_older) if self.alias is None else promoted(self, self.alias)
 
@@ -212,7 +212,7 @@ class Assembly:
             streaming: LlamaIndex's `query` streams.
             top_n: chunks that leave the reranker; None: as the config says.
         """
-        from ragloom.query import CitedQueryEngine
+        from ragloom.query.engine import CitedQueryEngine
 
         config = self.config if top_n is None else deepened(self.config, top_n=top_n)
         reranker = build(config, "reranker", **self._available("reranker"), index=index)
@@ -257,8 +257,8 @@ class Assembly:
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
         """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
-        from ragloom.ingestion.rehearsal import rehearse
-        from ragloom.provider import sending_nothing
+        from ragloom.ingestion.dry_run import rehearse
+        from ragloom.providers.openai_client import sending_nothing
 
         with sending_nothing():
             return rehearse(
@@ -269,6 +269,7 @@ class Assembly:
                 index_name=self.index_name,
                 limits=self._limits(),
                 keeps=self.keeps_vectors,
+                prices=self.prices,
                 progress=progress,
                 stop=stop,
             )
@@ -285,9 +286,9 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and what the model costs is not known.
         """
-        from ragloom.cost import open_budget
+        from ragloom.core.usage import open_budget
         from ragloom.ingestion import Deletions, Limits
-        from ragloom.reading import bounds_of
+        from ragloom.ingestion.read_stage import bounds_of
 
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
@@ -306,7 +307,7 @@ class Assembly:
             ConfigError: dollars are limited, and what a model costs is not known; or anything is limited, and an LLM is
                 asked that does not say what it costs.
         """
-        from ragloom.cost import Budget
+        from ragloom.core.usage import Budget
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)
@@ -316,7 +317,7 @@ class Assembly:
                 *(
                     f"budget: {limited} must hold for all that is asked, and {group}={self.config.choices.get(group)} "
                     "does not say what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing is "
-                    "paid, derive it from ragloom.llm.remote.OpenAIChat, which counts, or set no limit"
+                    "paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, which counts, or set no limit"
                     for group in uncounted
                 )
             )

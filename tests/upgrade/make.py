@@ -1,7 +1,7 @@
 """Makes what an older version of Ragloom would have left: a store, a cache, and what they are called.
 
     git worktree add OLD f425178
-    PYTHONPATH=OLD/src:tests python tests/upgrade/make.py BASE     # BASE/docs is a copy of tests/upgrade/docs
+    PYTHONPATH=OLD/src:tests/support python tests/upgrade/make.py BASE     # BASE/docs is a copy of tests/upgrade/docs
 
 It is run with the older version's code, on a place whose name may be public: BASE stands in the store as the root.
 With the address and gRPC port of a Weaviate server behind BASE it writes weaviate.json.xz instead: the collections as
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import loopback
 from ragloom.assembly import Assembly
-from ragloom.config import load
+from ragloom.config.config import load
 
 HERE = Path(__file__).resolve().parent
 CONFIG = ("source=folder", "source.path=docs", "embedding=openai", "embedding.dimensions=8", "workers.processes=0")

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.fitted_table import Column, print_fitted
-from ragloom.cli.terminal import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.cli.console import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.cli.tables import Column, print_fitted
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
-    from ragloom.cache.upkeep import CacheReport, ModelReport
-    from ragloom.cache.vectors import EmbeddingCache
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+    from ragloom.cache.embeddings.maintenance import CacheReport, ModelReport
 
 _DAY = 86_400
 
@@ -64,12 +64,12 @@ def _run(argv: list[str]) -> int:
         return options
 
     options = parsed(parse, argv)
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load([*options.overrides, *further], extra_dir=options.config_dir)
     if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):
         raise ConfigError("prune: --max-gb, --unused-days or --model must say what to remove; --max-gb 0 removes all")
-    from ragloom.cache.vectors import EmbeddingCache
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
     settings = config.tree["cache"]
     folder, max_bytes = Path(settings["path"]).expanduser(), int(settings["max_gb"] * 1e9)
@@ -90,7 +90,7 @@ def _amount(text: str) -> float:
 
 
 def _show(cache: EmbeddingCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
-    from ragloom.cache.upkeep import CacheReport, report
+    from ragloom.cache.embeddings.maintenance import CacheReport, report
 
     found = CacheReport(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
     if as_json:
@@ -134,7 +134,7 @@ def _report_json(found: CacheReport) -> dict[str, Any]:
 
 
 def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
-    from ragloom.cache.upkeep import CacheVerification, verify
+    from ragloom.cache.embeddings.maintenance import CacheVerification, verify
 
     found = CacheVerification() if cache is None else verify(cache)
     if as_json:
@@ -146,7 +146,7 @@ def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
 
 
 def _prune(cache: EmbeddingCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
-    from ragloom.cache.upkeep import PruneResult, prune
+    from ragloom.cache.embeddings.maintenance import PruneResult, prune
 
     found = PruneResult(0, 0)
     if cache is not None:

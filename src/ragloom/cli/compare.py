@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.terminal import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.core.suggested_commands import command, program
 from ragloom.errors import ConfigError, DataError
-from ragloom.invocation import command, program
-from ragloom.trials import FILE as LEDGER
+from ragloom.evaluation.sweep_log import FILE as LEDGER
 
 if TYPE_CHECKING:
     from ragloom.comparison import Comparison
@@ -51,7 +51,7 @@ def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     if not folders:
@@ -93,7 +93,7 @@ def _is_beside(path: Path) -> bool:
 
 def _beside(found: Comparison) -> Path:
     """Names the folder of a comparison by what is compared, and how: the same again takes its place."""
-    from ragloom.records import canonical_json, sha256
+    from ragloom.core.records import canonical_json, sha256
 
     named = canonical_json([sorted(run.name for run in found.runs), dict(found.settings)])
     return found.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
@@ -103,10 +103,10 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
     """Writes what was found, and says where, and how the recommendation is run."""
     import json
 
-    from ragloom.comparison.recommendation import NAME
+    from ragloom.comparison.experiment_file import NAME
     from ragloom.comparison.rendering import markdown
     from ragloom.comparison.report import as_json, sections
-    from ragloom.secrets import redact, redact_tree
+    from ragloom.core.redaction import redact, redact_tree
 
     recommended = out / "experiment" / f"{NAME}.yaml"
     try:
@@ -131,8 +131,8 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
     A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
     option's own value all the same: what comes out otherwise is written out.
     """
-    from ragloom.comparison.recommendation import NAME
-    from ragloom.config import load
+    from ragloom.comparison.experiment_file import NAME
+    from ragloom.config.config import load
 
     _, groups = _recommended(found)
     defaults = _defaults(found, config_dir)
@@ -148,7 +148,7 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
 
 def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
     """Composes what the recommended options alone give."""
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     run, groups = _recommended(found)
     options = [f"{group}={run.choices[group]}" for group in groups]
@@ -158,7 +158,7 @@ def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
 
 
 def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
-    from ragloom.comparison.recommendation import experiment_yaml
+    from ragloom.comparison.experiment_file import experiment_yaml
     from ragloom.comparison.report import shortened
 
     run, groups = _recommended(found)
@@ -172,12 +172,12 @@ def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
 
 def _demand_runnable(found: Comparison, folder: Path) -> None:
     """Composes what was written, and refuses it when it is not the pipeline that was measured."""
-    from ragloom.comparison.recommendation import NAME
-    from ragloom.config import load
+    from ragloom.comparison.experiment_file import NAME
+    from ragloom.config.config import load
 
     run, groups = _recommended(found)
     (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
-    composed = config.public()
+    composed = config.identity()
     differ = [group for group in groups if composed[group] != run.config[group]]
     if differ:
         raise DataError(
@@ -187,7 +187,7 @@ def _demand_runnable(found: Comparison, folder: Path) -> None:
 
 
 def _recommended(found: Comparison) -> tuple[Any, Sequence[str]]:
-    from ragloom.config import COMPONENTS
+    from ragloom.config.settings import COMPONENTS
 
     assert found.choice.recommended is not None
     run = found.runs[found.choice.recommended]

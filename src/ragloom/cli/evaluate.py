@@ -2,81 +2,99 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ragloom.cli.terminal import LISTED_FAILURES, OK, guarded, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ragloom.cli.sweep import Sweep
-    from ragloom.config import Config
-    from ragloom.trial import Report
+    from ragloom.config.config import Config
+    from ragloom.evaluation.sweep import Sweep
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns 0 when complete, 3 when questions failed (they score zero), 1 when it failed."""
+    """Run the program; returns 0 when complete, 3 when queries failed (they score zero), 1 when it failed."""
     return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_program import run
+    from ragloom.cli.hydra_app import run
 
-    return run("evaluate", argv, _task, sweeping=_sweeping)
-
-
-def _sweeping(configs: Sequence[Config]) -> Sweep | int:
-    from ragloom.cli.sweep import begun
-
-    return begun(configs)
+    return run("evaluate", argv, _evaluate, sweeping=_start_sweep)
 
 
-def _task(config: Any) -> int:
+def _evaluate(config: Config) -> int:
     if config.tree["dry_run"]:
-        from ragloom.cli.plan import show_plan
-
-        return show_plan([config], [])
-    report = evaluated(config)
-    if config.tree["output"] == "json":
-        print_json(report_json(report))
-    else:
-        from ragloom.cli.measured import print_report
-        from ragloom.cli.terminal import console
-
-        print_report(console(), report, explain=config.tree["explain"])
-    return LISTED_FAILURES if report.errors else OK
-
-
-def evaluated(config: Config) -> Report:
-    """Evaluates one config, with its progress on a terminal.
-
-    Raises:
-        ConfigError, DataError, ServiceError: nothing can be measured.
-    """
+        return _dry_run([config])
     with silenced_stdout():
-        from pathlib import Path
+        from ragloom.cli.render_evaluation import TerminalCallbacks
+        from ragloom.evaluation.runner import evaluate
 
-        from ragloom.cli.measured import watching
-        from ragloom.stages import Stages
-        from ragloom.trial import Trial
+        result = evaluate(config, TerminalCallbacks())
+    if config.tree["output"] == "json":
+        print_json(result.as_json())
+    else:
+        from ragloom.cli.render_evaluation import print_result
 
-        kept = config.tree["stages"]
-        folder = None if kept is None else Path(kept).expanduser()
-        with watching() as watch, Trial(config, Stages(folder, watch.note), watch) as trial:
-            return trial.run()
+        print_result(console(), result, explain=config.tree["explain"])
+    return LISTED_FAILURES if result.errors else OK
 
 
-def report_json(report: Report) -> dict[str, Any]:
-    """Shows a report as the one object that programs read."""
-    from ragloom.trial import unit_json
+def _dry_run(configs: Sequence[Config]) -> int:
+    with silenced_stdout():
+        from ragloom.evaluation.sweep_plan import plan_sweep
 
-    return {
-        "run": report.run,
-        "folder": str(report.folder),
-        **report.metrics,
-        "latency": report.latency,
-        "errors": [{"query": query, "error": error} for query, error in report.errors],
-        "problems": report.problems,
-        "stages": [unit_json(unit) for unit in report.stages],
-    }
+        plan = plan_sweep(configs)
+    if configs[0].tree["output"] == "json":
+        print_json(plan.as_json())
+    else:
+        from ragloom.cli.render_sweep import print_plan
+
+        print_plan(console(), plan)
+    return OK
+
+
+def _start_sweep(configs: Sequence[Config]) -> _SweepProgram | int:
+    if configs[0].tree["dry_run"]:
+        return _dry_run(configs)
+    with silenced_stdout():
+        from ragloom.cli.render_evaluation import TerminalCallbacks
+        from ragloom.evaluation.sweep import prepare_sweep
+
+        return _SweepProgram(prepare_sweep(configs, TerminalCallbacks()), configs[0].tree["output"])
+
+
+@dataclass(frozen=True)
+class _SweepProgram:
+    """What Hydra runs for each trial of a sweep and at its end."""
+
+    sweep: Sweep
+    output: str
+
+    def task(self) -> Callable[[Config], int]:
+        """Return a picklable function that runs one trial; it raises nothing but an interruption."""
+        return functools.partial(_run_trial, self.sweep)
+
+    def finish(self) -> int:
+        """Print the trials; returns 0, 3 when queries failed, 1 when a trial failed or is missing."""
+        if self.output == "json":
+            print_json(self.sweep.as_json())
+        else:
+            from ragloom.cli.render_sweep import print_sweep
+
+            print_sweep(console(), self.sweep)
+        records = self.sweep.records()
+        if any(item.state != "done" for item in records):
+            return FAILED
+        return LISTED_FAILURES if any(item.details["counts"]["errors"] for item in records) else OK
+
+
+def _run_trial(sweep: Sweep, config: Config) -> int:
+    with silenced_stdout():
+        from ragloom.cli.render_evaluation import TerminalCallbacks
+
+        result = sweep.run_trial(config, TerminalCallbacks(explain=config.tree["explain"]))
+    return FAILED if result is None else OK

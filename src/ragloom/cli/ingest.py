@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.estimate import estimate_json, print_estimate
-from ragloom.cli.interrupt import stopping
-from ragloom.cli.terminal import (
+from ragloom.cli.console import (
     FAILED,
     INTERRUPTED,
     LISTED_FAILURES,
     OK,
     console,
     guarded,
+    price_text,
     print_json,
     silenced_stdout,
 )
+from ragloom.cli.interrupt_handling import stopping
+from ragloom.core.redaction import redact, redact_tree
+from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
-from ragloom.invocation import command, program
-from ragloom.secrets import redact, redact_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_program import run
+    from ragloom.cli.hydra_app import run
 
     return run("ingest", argv, _task)
 
@@ -51,17 +51,18 @@ def _task(config: Any) -> int:
     stream = sys.stdout
     with silenced_stdout():
         from ragloom.assembly import Assembly
+        from ragloom.cli.render_dry_run import print_estimate
 
         with Assembly(config) as assembly, stopping() as stop:
             with events(stream) if as_json else shown_progress(assembly) as progress:
                 estimate = assembly.rehearse(progress, stop) if dry else None
                 summary = assembly.ingest(progress, stop) if estimate is None else estimate.summary
-            shown = summary_json(summary, assembly) if estimate is None else estimate_json(estimate, assembly)
+            shown = summary_json(summary, assembly) if estimate is None else estimate.as_json()
             path = _kept(shown, config) if estimate is None else None
     if as_json:
         print_json({"event": "summary", **shown})
     elif estimate is not None:
-        print_estimate(console(), estimate, assembly)
+        print_estimate(console(), estimate)
     else:
         print_summary(console(), summary, assembly)
         console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
@@ -98,7 +99,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
     """Shows a summary as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
 
     shown = asdict(summary)
     shown["fingerprint"] = assembly.fingerprint
@@ -112,12 +113,12 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
     from rich.markup import escape
     from rich.table import Table
 
-    from ragloom.cost import as_json
+    from ragloom.core.usage import as_json
     from ragloom.ingestion.summary import MOST_KEPT
 
     table = Table.grid(padding=(0, 2))
     usage = as_json(summary.usage, assembly.prices)
-    cost = "unknown price" if usage["cost_usd"] is None else f"${usage['cost_usd']:.6f}"
+    cost = price_text(usage["cost_usd"])
     rows = {
         "index": escape(summary.index),
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
@@ -186,9 +187,8 @@ def _cache_row(looked_up: dict[str, Any], assembly: Assembly) -> str:
     if getattr(assembly.embedding, "cache", None) is None:
         used = assembly.config.tree["cache"]["enabled"]
         return "not used: this embedding is cheap" if used else "not used: cache.enabled=false"
-    saved = looked_up["saved_usd"]
     text = f"{looked_up['hits']} hits, {looked_up['misses']} misses, "
-    text += f"{looked_up['saved_tokens']} tokens saved" + (", unknown price" if saved is None else f", ${saved:.6f}")
+    text += f"{looked_up['saved_tokens']} tokens saved, {price_text(looked_up['saved_usd'])}"
     if looked_up["damaged"]:
         text += f"; {looked_up['damaged']} of the misses were damaged: {program('cache')} verify says more"
     if looked_up["unavailable"]:

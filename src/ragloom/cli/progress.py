@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from ragloom.cli.terminal import console
-from ragloom.maintenance import steps_reported
+from ragloom.cli.console import console
+from ragloom.core.maintenance_steps import steps_reported
+from ragloom.core.pricing import cost_usd
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -109,7 +110,9 @@ def shown_progress(assembly: Assembly) -> Iterator[Progress]:
 
 
 def _money(state: State, assembly: Assembly) -> str:
-    """Says what the tokens so far cost, about, where they cost anything and the price is known."""
+    """Format the cost of the tokens so far; empty where nothing is paid or the price is unknown."""
     embedding = assembly.embedding
-    price = assembly.prices.get(embedding.model_name) if getattr(embedding, "paid", False) else None
-    return f", ${state.tokens * price['input'] / 1e6:.4f}" if price else ""
+    if not getattr(embedding, "paid", False):
+        return ""
+    usd = cost_usd([(embedding.model_name, state.tokens, 0)], assembly.prices)
+    return "" if usd is None else f", ${usd:.4f}"

@@ -11,17 +11,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.beforehand import demand_file, demand_ready
-from ragloom.cli.terminal import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.prerequisites import demand_file, demand_ready
+from ragloom.core.redaction import redact, redact_override
+from ragloom.core.suggested_commands import command, program
+from ragloom.core.text_normalization import has_whole_characters
 from ragloom.errors import ConfigError, DataError, RagloomError
-from ragloom.invocation import command, program
-from ragloom.normal import is_whole
-from ragloom.secrets import redact, redact_override
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.query import CitedQueryEngine, Result
-    from ragloom.vector_store.interface import Index
+    from ragloom.components.vector_store.protocols import Index
+    from ragloom.query.engine import CitedQueryEngine
+    from ragloom.query.query_result import QueryResult
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     options = parsed_keys(parser(), argv)
     question, overrides = _split(options)
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(overrides, extra_dir=options.config_dir)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
@@ -107,7 +108,7 @@ def _answer(
     if as_json:
         print_json(to_json(result, assembly, index))
     else:
-        from ragloom.cli.answer import print_result
+        from ragloom.cli.render_answer import print_result
 
         if options.stream:
             sys.stdout.write("\n\n")
@@ -128,11 +129,12 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         raise ConfigError(
             f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
         )
-    from ragloom.overrides import groups
+    from ragloom.config.conf_folder import conf_folder
 
     question, overrides = arguments[0], arguments[1:]
     match = _OVERRIDE.match(question)
-    if match and not re.search(r"\s", question) and match[1] in {*groups(), "output", "cache", "extensions"}:
+    known = {*conf_folder().groups(), "output", "cache", "extensions"}
+    if match and not re.search(r"\s", question) and match[1] in known:
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
@@ -141,7 +143,7 @@ def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
         question = _from_standard_input()
     if not question.strip():
         raise ConfigError("the question must not be empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
     return question.strip(), overrides
 
@@ -166,8 +168,8 @@ def _ingest(assembly: Assembly) -> None:
 
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
-    from ragloom.cli.renewal import renewal
-    from ragloom.vector_store.interface import IndexMissing
+    from ragloom.cli.outdated_index_notice import renewal
+    from ragloom.components.vector_store.protocols import IndexMissing
 
     arguments = [*([] if options.config_dir is None else ["--config-dir", options.config_dir]), *overrides]
     try:
@@ -220,48 +222,25 @@ def _question(line: bytes, number: int) -> str:
         raise DataError(f'line {number} must be a JSON object in UTF-8 with "question"') from None
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"line {number}: question must be text and not empty")
-    if not is_whole(question):
+    if not has_whole_characters(question):
         raise DataError(f"line {number}: question must be whole characters; it has half of a surrogate pair")
     return question.strip()
 
 
-def to_json(result: Result, assembly: Assembly, index: Index) -> dict[str, Any]:
+def to_json(result: QueryResult, assembly: Assembly, index: Index) -> dict[str, Any]:
     """Shows a result as the one object that programs read."""
     from dataclasses import asdict
 
-    from ragloom.cost import as_json
-    from ragloom.fingerprint import digest
-    from ragloom.nodes import to_chunk
+    from ragloom.config.fingerprint import digest
+    from ragloom.core.usage import as_json
 
-    chunks = []
-    for rank, node in enumerate(result.nodes, start=1):
-        chunk = to_chunk(node.node)
-        found_rank, found = result.found.get(chunk.id, (None, None))
-        chunks.append(
-            {
-                "rank": rank,
-                "chunk": chunk.id,
-                "document": chunk.document,
-                "start": chunk.start,
-                "end": chunk.end,
-                "score": node.score,
-                "text": chunk.text,
-                "metadata": chunk.metadata,
-                "dense_rank": getattr(found, "dense_rank", None),
-                "dense_score": getattr(found, "dense_score", None),
-                "bm25_rank": getattr(found, "bm25_rank", None),
-                "bm25_score": getattr(found, "bm25_score", None),
-                "retriever_rank": found_rank,
-                "supplied": chunk.id in result.supplied,
-            }
-        )
     return {
         "question": result.question,
         "answer": result.answer,
         "reasoning": result.reasoning,
         "finish_reason": result.finish_reason,
         "citations": [asdict(citation) for citation in result.citations],
-        "chunks": chunks,
+        "chunks": result.rows(),
         "timings_ms": {stage: round(value, 3) for stage, value in result.timings_ms.items()},
         "usage": as_json(result.usage, assembly.prices),
         "index": {"name": index.info.name, "fingerprint": digest(index.info.description), "alias": assembly.alias},

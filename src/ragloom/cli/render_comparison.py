@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ragloom.cli.fitted_table import Column, print_fitted
+from ragloom.cli.tables import Column, print_fitted
 
 if TYPE_CHECKING:
     from rich.console import Console

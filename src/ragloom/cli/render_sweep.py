@@ -1,30 +1,55 @@
-"""The table of a sweep: a line a trial, what varies as columns, best first; then what failed."""
+"""Terminal output of sweeps: the plan of a dry run, and the table of trials, best first."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.fitted_table import Column, print_fitted
-from ragloom.cli.terminal import silenced_stdout
-from ragloom.secrets import redact
-from ragloom.trials import Recorded
+from ragloom.cli.console import price_text
+from ragloom.cli.render_evaluation import BELOW, scores
+from ragloom.cli.tables import Column, print_fitted
+from ragloom.core.redaction import redact
+from ragloom.evaluation.sweep_log import TrialRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ragloom.cli.sweep import Sweep
+    from ragloom.evaluation.sweep import Sweep
+    from ragloom.evaluation.sweep_plan import SweepPlan
 
 
-def stage_runs(trials: Sequence[Recorded], before: Sequence[dict[str, Any]] = ()) -> dict[str, dict[str, int]]:
-    """Counts for each stage how often it was made, also before the first trial, and how often it was found."""
-    made: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    for stage in (*before, *(stage for item in trials for stage in item.told.get("stages", ()))):
-        (found if stage["hit"] else made)[stage["stage"]] += 1
-    return {stage: {"made": made[stage], "found": found[stage]} for stage in dict.fromkeys([*made, *found])}
+def print_plan(screen: Console, plan: SweepPlan) -> None:
+    """Print the trials, stages and cost of a dry run."""
+    from ragloom.evaluation.sweep_plan import BASIS, LOCAL
+
+    for label in plan.trials:
+        screen.print(label, markup=False)
+    screen.print(f"[bold]trials[/]    {len(plan.trials)}")
+    for stage, count in plan.stages.items():
+        screen.print(f"[bold]{stage:<9}[/] {count['units']} different, {count['there']} of them there already")
+    embedding = f"{plan.tokens} tokens of documents in {len(plan.indexes)} indexes, {price_text(plan.embedding_usd)}"
+    screen.print(f"[bold]to embed[/]  {embedding}")
+    for item in plan.asked:
+        screen.print(f"[bold]{item['what']:<9}[/] {_requests(item)}", highlight=False)
+    if plan.asked or plan.unknown:
+        most = "no bound, since not all is estimated" if plan.unknown else _at_most(plan.max_usd)
+        screen.print(f"[bold]in all[/]    {most}: {BASIS}", soft_wrap=True)
+    screen.print(f"[bold]hours[/]     at least {plan.min_hours:.2f}, by the providers' limits per minute")
+    for text in (LOCAL, *plan.unknown):
+        screen.print(f"[yellow]not estimated:[/] {text}")
+    screen.print("a dry run: nothing was called, and nothing was written")
+
+
+def _requests(item: dict[str, Any]) -> str:
+    exact = item["what"] == "questions"
+    tokens = f"{item['input_tokens']} tokens" + ("" if exact else f" sent, {item['output_tokens']} replied")
+    price = price_text(item["cost_usd"]) if exact else _at_most(item["cost_usd"])
+    return f"{item['requests']} requests to {item['model']}, {tokens}, {price}"
+
+
+def _at_most(usd: float | None) -> str:
+    return price_text(usd) if usd is None else f"at most {price_text(usd)}"
 
 
 def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
@@ -35,27 +60,22 @@ def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
     return {text: "all trials" if len(each) == all > 1 else ", ".join(each) for text, each in labels.items()}
 
 
-def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> None:
+def print_sweep(screen: Console, sweep: Sweep) -> None:
     """Print a line for each trial, what each reports that not all do, and what failed."""
     from rich.markup import escape
 
-    with silenced_stdout():
-        from ragloom.cli.measured import BELOW, scores
-
-    written = {item.trial: scores(item.told, bounds=False) for item in trials if item.state == "done"}
+    trials = sweep.records()
+    written = {item.trial: scores(item.details, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))
     ordered = sorted(trials, key=lambda item: _place(item, names))
     print_fitted(screen, list(_columns(ordered, written, names, sweep)), "; the files of each run have them")
-    if any(item.told.get("below_reranker") for item in trials):
+    if any(item.details.get("below_reranker") for item in trials):
         screen.print(f"{BELOW.strip()}: the metric looks below what the reranker ordered", highlight=False)
-    runs = [
-        f"{stage} {count['made']} made, {count['found']} found"
-        for stage, count in stage_runs(trials, sweep.made).items()
-    ]
+    runs = [f"{stage} {count['made']} made, {count['found']} found" for stage, count in sweep.stage_counts().items()]
     screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
     done = [item for item in trials if item.state == "done"]
-    told_here = [(item.label, problem) for item in done for problem in item.told.get("problems", ())]
-    for problem, labels in _together(told_here, len(done)).items():
+    problems = [(item.label, problem) for item in done for problem in item.details.get("problems", ())]
+    for problem, labels in _together(problems, len(done)).items():
         if problem not in sweep.problems:
             screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
     waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
@@ -71,14 +91,14 @@ def print_trials(screen: Console, trials: Sequence[Recorded], sweep: Sweep) -> N
         screen.print(f"kept in {escape(folder)}", soft_wrap=True)
 
 
-def _place(item: Recorded, names: Sequence[str]) -> tuple[bool, float]:
+def _place(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
     """Order trials by the first metric, the best first, and those without a score last."""
-    value = item.told.get("metrics", {}).get(names[0]) if item.state == "done" and names else None
+    value = item.details.get("metrics", {}).get(names[0]) if item.state == "done" and names else None
     return (value is None, -(value or 0.0))
 
 
 def _columns(
-    trials: Sequence[Recorded], written: dict[str, dict[str, str]], names: Sequence[str], sweep: Sweep
+    trials: Sequence[TrialRecord], written: dict[str, dict[str, str]], names: Sequence[str], sweep: Sweep
 ) -> Iterator[Column]:
     """Yield what varies, the metrics, failures and seconds; later metrics are left out before earlier ones."""
     marks = ["*" if at == 0 and len(trials) > 1 and item.state == "done" else "" for at, item in enumerate(trials)]
@@ -91,8 +111,8 @@ def _columns(
         yield Column("trial", [item.label for item in trials])
     for rank, name in enumerate(names):
         yield Column(name, [written.get(item.trial, {}).get(name, "") for item in trials], number=True, rank=rank)
-    failures = [str(item.told["counts"]["errors"]) if item.state == "done" else item.state for item in trials]
+    failures = [str(item.details["counts"]["errors"]) if item.state == "done" else item.state for item in trials]
     if any(text != "0" for text in failures):
         yield Column("failed", failures, number=True)
-    seconds = [f"{item.told['seconds']:.1f}" if item.state == "done" else "" for item in trials]
+    seconds = [f"{item.details['seconds']:.1f}" if item.state == "done" else "" for item in trials]
     yield Column("seconds", seconds, number=True, rank=len(names) + 1)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ragloom.core.data_frame import data_frame
+from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-from ragloom.invocation import program
 
 if TYPE_CHECKING:
-    from ragloom.comparison.choice import Choice
-    from ragloom.comparison.details import Example, Part
-    from ragloom.comparison.runs import Run
-    from ragloom.comparison.scores import Sheet
+    import pandas
+
+    from ragloom.comparison.breakdown import Example, Part
+    from ragloom.comparison.run_loader import Run
+    from ragloom.comparison.score_table import Sheet
+    from ragloom.comparison.selection import Choice
     from ragloom.comparison.verdict import Verdict
-    from ragloom.config import ComparisonSettings
+    from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,32 @@ class Comparison:
     better: list[Example]
     notes: list[str]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each config: run, label, mean, largest loss, cost, milliseconds, failed queries."""
+        verdict, sheet = self.verdict, self.sheet
+        return [
+            {
+                "run": run.name,
+                "label": self.labels[row],
+                "folder": str(run.folder),
+                **asdict(self.choice.standings[row]),
+                "dev": verdict.dev[row] if verdict.dev else None,
+                "test": verdict.test[row] if verdict.test else None,
+                "failed": sheet.failed[row],
+                "not_judged": sheet.not_judged[row],
+                "not_answered": sheet.not_answered[row],
+            }
+            for row, run in enumerate(self.runs)
+        ]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return `rows` as a data frame.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return data_frame(self.rows())
+
 
 def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison:
     """Compares runs of at least two configs.
@@ -54,11 +83,11 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         ConfigError: the settings do not fit the runs.
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
-    from ragloom.comparison.choice import chosen
-    from ragloom.comparison.details import moved, parts
+    from ragloom.comparison.breakdown import moved, parts
     from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.runs import demand_comparable, distinct, other_documents, read
-    from ragloom.comparison.scores import deciding, sheet
+    from ragloom.comparison.run_loader import demand_comparable, distinct, other_documents, read
+    from ragloom.comparison.score_table import deciding, sheet
+    from ragloom.comparison.selection import chosen
     from ragloom.comparison.verdict import Rules, judged
 
     read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ragloom.comparison import testing
-from ragloom.comparison.testing import SPLIT_GROUPS
+from ragloom.comparison import significance
+from ragloom.comparison.significance import SPLIT_GROUPS
 
 if TYPE_CHECKING:
     from ragloom.comparison import Comparison
@@ -31,9 +31,9 @@ def advice(found: Comparison) -> list[str]:
 def _groups(found: Comparison) -> Iterator[str]:
     verdict, sheet = found.verdict, found.sheet
     tests = len(verdict.findings)
-    if not testing.can_show(verdict.groups, tests):
+    if not significance.can_show(verdict.groups, tests):
         yield (
-            f"more groups: at least {testing.least_groups(tests)} for {tests} test{'s' if tests > 1 else ''} "
+            f"more groups: at least {significance.least_groups(tests)} for {tests} test{'s' if tests > 1 else ''} "
             f"(now {verdict.groups})"
         )
     elif sheet.windowed:
@@ -52,7 +52,9 @@ def _tests(found: Comparison) -> Iterator[str]:
     configs = (1 + math.isqrt(1 + 8 * tests)) // 2  # that differ: each pair of them is a test
     if verdict.plan != "pairs" or configs < 3:
         return
-    most = testing.most_tests(verdict.groups)
-    enough = "" if testing.can_show(verdict.groups, tests) else f"; these groups can show something in {most} at most"
+    most = significance.most_tests(verdict.groups)
+    enough = (
+        "" if significance.can_show(verdict.groups, tests) else f"; these groups can show something in {most} at most"
+    )
     yield f"a named baseline: comparison.baseline=RUN makes {configs - 1} tests of {tests}{enough}"
     yield "fewer configs: leave out those that cannot win, before looking at their scores"

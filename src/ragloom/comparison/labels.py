@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ragloom.comparison.runs import Run
+from ragloom.comparison.run_loader import Run
+from ragloom.config.builder_keys import TARGET
 from ragloom.errors import ConfigError, nearest
 
-_TARGET = "_target_"
 _ORDER = ("dataset", "source", "chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm")
 """In which groups are named: as the pipeline runs; others follow in the order of the config."""
 
@@ -74,9 +74,9 @@ def _resolved(given: str) -> Any:
 
 
 def _is_option(run: Run, group: str) -> bool:
-    return isinstance(run.config.get(group), dict) and _TARGET in run.config[group]
+    return isinstance(run.config.get(group), dict) and TARGET in run.config[group]
 
 
 def _values(run: Run, group: str) -> dict[str, Any]:
     node = run.config.get(group)
-    return {key: value for key, value in node.items() if key != _TARGET} if isinstance(node, dict) else {}
+    return {key: value for key, value in node.items() if key != TARGET} if isinstance(node, dict) else {}

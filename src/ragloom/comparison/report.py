@@ -9,9 +9,9 @@ from typing import Any
 
 from ragloom.comparison import Comparison
 from ragloom.comparison.advice import advice, grouping
-from ragloom.comparison.details import Example
-from ragloom.comparison.statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
-from ragloom.comparison.testing import Finding
+from ragloom.comparison.breakdown import Example
+from ragloom.comparison.paired_statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
+from ragloom.comparison.significance import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number
 
 _TEXT = 160  # characters of a chunk that are shown
@@ -75,7 +75,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
             {**asdict(finding), "pair": [names[row] for row in finding.pair], "shown": finding.shown}
             for finding in verdict.findings
         ],
-        "configs": [_config_json(found, row) for row in range(len(names))],
+        "configs": found.rows(),
         "cost_of": choice.cost_of or None,
         "cheapest": name(choice.cheapest),
         "fastest": name(choice.fastest),
@@ -88,21 +88,6 @@ def as_json(found: Comparison) -> dict[str, Any]:
     }
     finite: dict[str, Any] = _finite(shown)
     return finite
-
-
-def _config_json(found: Comparison, row: int) -> dict[str, Any]:
-    run, verdict = found.runs[row], found.verdict
-    return {
-        "run": run.name,
-        "label": found.labels[row],
-        "folder": str(run.folder),
-        **asdict(found.choice.standings[row]),
-        "dev": verdict.dev[row] if verdict.dev else None,
-        "test": verdict.test[row] if verdict.test else None,
-        "failed": found.sheet.failed[row],
-        "not_judged": found.sheet.not_judged[row],
-        "not_answered": found.sheet.not_answered[row],
-    }
 
 
 def _finite(value: Any) -> Any:

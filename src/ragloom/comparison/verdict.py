@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from ragloom.comparison import testing
-from ragloom.comparison.scores import Sheet, alike
-from ragloom.comparison.testing import SPLIT_GROUPS, Finding, Pair, Plan
+from ragloom.comparison import significance
+from ragloom.comparison.score_table import Sheet, alike
+from ragloom.comparison.significance import SPLIT_GROUPS, Finding, Pair, Plan
 from ragloom.errors import ConfigError
 
 ALL, DEV, TEST = "all questions", "dev half", "test half"
@@ -89,12 +89,12 @@ def judged(sheet: Sheet, named: Sequence[str], rules: Rules) -> Verdict:
     notes += _equals(same, kept, named)
     part, best, dev = np.ones(sheet.scores.shape[1], dtype=bool), None, None
     if plan == "split":
-        dev = testing.halves(sheet.groups, rules.seed)
+        dev = significance.halves(sheet.groups, rules.seed)
         best = max(kept, key=lambda row: (float(sheet.scores[row, dev].mean()), row == baseline, -row))
         part = ~dev
-    groups = testing.numbered([str(group) for group in sheet.groups[part]])
+    groups = significance.numbered([str(group) for group in sheet.groups[part]])
     chosen = _pairs(plan, kept, baseline, best)
-    findings = testing.tested(
+    findings = significance.tested(
         sheet.scores[:, part], groups, chosen, resamples=rules.resamples, seed=rules.seed, worth=rules.tolerance
     )
     count = int(groups.max()) + 1
@@ -154,7 +154,7 @@ def _pairs(plan: Plan, kept: list[int], baseline: int | None, best: int | None) 
     def place(row: int | None) -> int | None:
         return None if row is None else kept.index(row)
 
-    made = testing.pairs(plan, len(kept), place(baseline), place(best))
+    made = significance.pairs(plan, len(kept), place(baseline), place(best))
     return [(kept[first], kept[second]) for first, second in made]
 
 
@@ -192,7 +192,7 @@ def _pair(
 
 
 def _sentences(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> list[str]:
-    if not testing.can_show(verdict.groups, len(verdict.findings)):
+    if not significance.can_show(verdict.groups, len(verdict.findings)):
         return [
             f"no clear winner: {verdict.groups} groups are too few for any difference to be significant in "
             f"{_tests(len(verdict.findings))}"

@@ -1,1 +1,1 @@
-"""Types and tools that every other package may use."""
+"""Records, text and accounting that every other package may use."""

@@ -14,21 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ragloom.citations.abstention import abstains
-from ragloom.cost import collect_usage
+from ragloom.cache.stages import Unit
+from ragloom.core.gold import Query
+from ragloom.core.prompt_blocks import ending_note, finish_reason_of, has_failed
+from ragloom.core.records import canonical_json, sha256
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ServiceError
-from ragloom.evaluation.found import Asked, usage_of
-from ragloom.evaluation.questions import described
-from ragloom.gold import Query
-from ragloom.messages import ending_note, finish_reason_of, has_failed
-from ragloom.metrics import judge
-from ragloom.metrics.judge import Messages, Verdict
-from ragloom.records import canonical_json, sha256
-from ragloom.stages import Unit
+from ragloom.evaluation.cached_queries import described
+from ragloom.evaluation.metrics import llm_judge
+from ragloom.evaluation.metrics.llm_judge import Messages, Verdict
+from ragloom.evaluation.query_results import Asked, usage_of
+from ragloom.query.citations.abstention import abstains
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.config import Config
+    from ragloom.config.config import Config
 
 VERDICT_CODE = 2
 """Raise it when the way from messages to a reply changes: replies kept before are not used then."""
@@ -40,7 +40,7 @@ class Judging:
 
     Attributes:
         assembly: whose judge.
-        names: metrics that are asked for, of `ragloom.measures.JUDGED`.
+        names: metrics that are asked for, of `ragloom.core.metric_names.JUDGED`.
     """
 
     assembly: Assembly
@@ -81,7 +81,7 @@ class Judging:
             used.update(value["usage"])
             return str(value["reply"])
 
-        return judge.judge(messages, ask), used
+        return llm_judge.judge(messages, ask), used
 
     def _made(self, messages: Messages) -> dict[str, Any]:
         from llama_index.core.base.llms.types import ChatMessage, MessageRole
@@ -92,9 +92,9 @@ class Judging:
             with collect_usage() as usage:
                 reply = self.assembly.judge.chat(said)
         except ServiceError as error:
-            raise judge.NoReply(error.problems[0]) from None
+            raise llm_judge.NoReply(error.problems[0]) from None
         if has_failed(reason := finish_reason_of(reply.message)):
-            raise judge.NoReply(f"{ending_note(reason)}")
+            raise llm_judge.NoReply(f"{ending_note(reason)}")
         return {"reply": reply.message.content or "", "usage": usage_of(usage)}
 
 
@@ -116,7 +116,7 @@ def case(name: str, query: Query, asked: Asked) -> Messages | Verdict | None:
         return Verdict(False, "the question failed")
     text, passages = asked.answer.text, asked.answer.passages
     if name == "faithfulness":
-        return None if abstains(text) else judge.faithfulness(query.text, text, passages)
+        return None if abstains(text) else llm_judge.faithfulness(query.text, text, passages)
     if abstains(text):
         return Verdict(False, "it says that there is no answer, and there is one")
-    return judge.correctness(query.text, text, query.answers)
+    return llm_judge.correctness(query.text, text, query.answers)

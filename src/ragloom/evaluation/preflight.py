@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ragloom.core.records import Entry
 from ragloom.errors import DataError
-from ragloom.evaluation.cuts import cut_before, cut_key
-from ragloom.evaluation.step import found_in_step, held, kept_unreadable, missing, without_text
-from ragloom.records import Entry
+from ragloom.evaluation.chunk_cache import cut_before, cut_key
+from ragloom.evaluation.index_sync import found_in_step, held, kept_unreadable, missing, without_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragloom.assembly import Assembly
-    from ragloom.stages import Stages, Unit
+    from ragloom.cache.stages import Stages, Unit
 
 
 class GoldMissing(DataError):

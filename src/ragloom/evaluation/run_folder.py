@@ -28,9 +28,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from ragloom.core.records import sha256
+from ragloom.core.redaction import redact_tree
 from ragloom.errors import DataError
-from ragloom.records import sha256
-from ragloom.secrets import redact_tree
 
 ASIDE = ".partial-"
 """Begins the name of a folder that is being written."""

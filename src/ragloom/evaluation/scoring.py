@@ -1,4 +1,4 @@
-"""Scores what was found against the gold. Knows which metric suits which gold; the formulas are `ragloom.metrics`.
+"""Scores of rankings against the gold: which metric suits which gold (formulas: `ragloom.evaluation.metrics`).
 
 Every question with gold is scored: one that failed has an empty ranking, which scores zero. A mean is over all
 questions whose gold a metric suits, so that a failure can only lower it.
@@ -13,17 +13,24 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ragloom.evaluation.depth import reach
-from ragloom.evaluation.found import Asked, Ranking, Scores
-from ragloom.gold import Query
-from ragloom.measures import OMEGA, Measure, MetricSettings, Need, measures
-from ragloom.metrics import Passage
-from ragloom.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
-from ragloom.metrics.spans import Convention, at_first_occurrence, precision_omega, span_scores, within_budget
-from ragloom.records import Chunk
+from ragloom.config.settings import MetricSettings
+from ragloom.core.gold import Query
+from ragloom.core.metric_names import OMEGA, Measure, Need, measures
+from ragloom.core.records import Chunk
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
+from ragloom.evaluation.metrics.spans import (
+    Convention,
+    at_first_occurrence,
+    precision_omega,
+    span_scores,
+    within_budget,
+)
+from ragloom.evaluation.query_results import Asked, Ranking, Scores
+from ragloom.evaluation.ranking_depth import reach
 
 if TYPE_CHECKING:
-    from ragloom.tokenizer import Tokenizer
+    from ragloom.core.tokenizers import Tokenizer
 
 METRICS_CODE = 1
 """Raise it when the same ranking or answer gets another score: `compare` refuses to mix runs of two versions."""

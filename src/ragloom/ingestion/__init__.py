@@ -22,22 +22,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cost import collect_usage, within
-from ragloom.ingestion.ledger import Ledger
+from ragloom.components.vector_store.protocols import Database
+from ragloom.core.maintenance_steps import steps_reported
+from ragloom.core.usage import collect_usage, within
+from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
+from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.nothing import NothingToIndex, demand_document, demand_something
-from ragloom.ingestion.questions import questions_of
-from ragloom.ingestion.refusals import Refusals, remembered
-from ragloom.ingestion.run import Cuts, Run
+from ragloom.ingestion.pipeline import Cuts, Run
+from ragloom.ingestion.recall_queries import questions_of
+from ragloom.ingestion.refused_documents import Refusals, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress, State
-from ragloom.ingestion.vanished import Deletions, checked_root, delete_vanished
-from ragloom.maintenance import steps_reported
-from ragloom.vector_store.interface import Database
 
 if TYPE_CHECKING:
-    from ragloom.chunking.parser import SpanParser
-    from ragloom.embedding.base import Embedding
-    from ragloom.source.base import Source
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
+    from ragloom.components.source.base import Source
 
 __all__ = ["Deletions", "IngestSummary", "Limits", "Progress", "State", "ingest"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragloom.ingestion.vanished import Deletions
+from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
-    from ragloom.cost import Budget
-    from ragloom.workers.flow import Bounds
+    from ragloom.core.usage import Budget
+    from ragloom.process_pool.task_queue import PoolLimits
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Limits:
         retry_failed: documents at which the embedding failed before are tried again, also unchanged ones.
     """
 
-    workers: Bounds
+    workers: PoolLimits
     in_flight_mb: float
     deletions: Deletions
     budget: Budget | None = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ragloom.cost import Usage
-from ragloom.records import DocumentWarning, Skipped, Unreadable
-from ragloom.vector_store.interface import Recovered
+from ragloom.components.vector_store.protocols import Recovered
+from ragloom.core.data_frame import data_frame
+from ragloom.core.records import DocumentWarning, Skipped, Unreadable
+from ragloom.core.usage import Usage
+
+if TYPE_CHECKING:
+    import pandas
 
 MOST_KEPT = 10_000
 """Unreadable and skipped items and warnings that a summary names; all are counted."""
@@ -111,6 +115,16 @@ class IngestSummary:
     def complete(self) -> bool:
         """Everything that the source holds is in the index."""
         return not self.unreadable_count and self.kept is None and self.stopped is None
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for each unreadable or skipped item and each warning: kind, location, reason, ...
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        kinds: dict[str, list[Any]] = {"unreadable": [*self.unreadable], "skipped": [*self.skipped]}
+        kinds["warning"] = [*self.warnings]
+        return data_frame([{"kind": kind, **asdict(item)} for kind, items in kinds.items() for item in items])
 
     def cannot_read(self, item: Unreadable) -> None:
         """Counts what could not be read, and names it."""

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ragloom.cli.terminal import guarded, parsed, silenced_stdout
-from ragloom.invocation import program
+from ragloom.cli.console import guarded, parsed, silenced_stdout
+from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
-    from ragloom.cli.indexes.request import Request
+    from ragloom.cli.indexes.options import Request
 
 _VERBS = (
     ("list", (), "all indexes: documents, chunks, size, last ingest, aliases, what shaped them"),
@@ -65,12 +65,12 @@ def _run(argv: list[str]) -> int:
     # Argparse takes the overrides of a verb only in one row; whatever else is no option is an override too.
     options, further = _parsed_known(argv)
     options.overrides += further
-    from ragloom.config import load
+    from ragloom.config.config import load
 
     (config,) = load(options.overrides, extra_dir=options.config_dir)
     with silenced_stdout():
         from ragloom.assembly import Assembly
-        from ragloom.cli.indexes.request import Request
+        from ragloom.cli.indexes.options import Request
     with Assembly(config) as assembly:
         with silenced_stdout():
             database = assembly.database
@@ -79,15 +79,15 @@ def _run(argv: list[str]) -> int:
 
 
 def _verb(name: str) -> Callable[[Request], int]:
-    from ragloom.cli.indexes import changes, prune, shown
+    from ragloom.cli.indexes import modify, prune, render
 
     verbs: dict[str, Callable[[Request], int]] = {
-        "list": shown.list_all,
-        "show": shown.show,
-        "compare": shown.compare,
-        "delete": changes.delete,
-        "rebuild": changes.rebuild,
-        "promote": changes.promote,
+        "list": render.list_all,
+        "show": render.show,
+        "compare": render.compare,
+        "delete": modify.delete,
+        "rebuild": modify.rebuild,
+        "promote": modify.promote,
         "prune": prune.prune,
     }
     return verbs[name]

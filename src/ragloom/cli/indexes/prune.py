@@ -6,16 +6,16 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.indexes.shown import names_of, print_table
-from ragloom.cli.terminal import FAILED, OK, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, print_json, silenced_stdout
+from ragloom.cli.indexes.render import names_of, print_table
+from ragloom.core.redaction import redact
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
-from ragloom.invocation import program
-from ragloom.secrets import redact
 
 if TYPE_CHECKING:
-    from ragloom.cli.indexes.request import Request
-    from ragloom.config import Config
-    from ragloom.vector_store.interface import IndexInfo
+    from ragloom.cli.indexes.options import Request
+    from ragloom.components.vector_store.protocols import IndexInfo
+    from ragloom.config.config import Config
 
 _NO_KEEP = "the config of this command"
 
@@ -75,8 +75,8 @@ def _remove(request: Request, going: list[IndexInfo]) -> None:
 def _wanted(request: Request) -> dict[str, str]:
     """Returns the indexes that the given configs name: index -> the overrides that name it."""
     from ragloom.assembly import Assembly
-    from ragloom.config import load
-    from ragloom.overrides import demand_countable
+    from ragloom.config.config import load
+    from ragloom.config.hydra_compose import demand_countable
 
     if not request.options.keep:
         return {Assembly(request.config).index_name: _NO_KEEP}
@@ -95,7 +95,7 @@ def _wanted(request: Request) -> dict[str, str]:
 
 def _demand_same_store(text: str, ours: Config, theirs: Config) -> None:
     """Refuses a config whose index lies elsewhere: every index here would seem to be one that nobody names."""
-    from ragloom.fingerprint import difference
+    from ragloom.config.fingerprint import difference
 
     differs = difference({"vector_store": _place(ours)}, {"vector_store": _place(theirs)})
     if differs:
@@ -107,7 +107,7 @@ def _demand_same_store(text: str, ours: Config, theirs: Config) -> None:
 
 def _place(config: Config) -> dict[str, Any]:
     """Returns what says where indexes live: the option, its keys that do not shape an index, and the tenant."""
-    from ragloom.fingerprint import describe
+    from ragloom.config.fingerprint import describe
 
     builder, values = config.builder("vector_store"), config.values("vector_store")
     shaping = describe(builder, values)

@@ -1,0 +1,44 @@
+"""On-disk cache of embedding vectors, shared by all experiments.
+
+    <path>/vectors.sqlite           the entries; SQLite, so that several processes read and write at once
+    <path>/vectors.damaged.sqlite   a damaged file that was set aside; `cache verify` recovers what it still holds
+    <path>/vectors.lock             held while the file is opened or set aside
+
+An entry's key is the whole identity of what computed the vector (see `Embedding.use_cache`) and the SHA-256 of exactly
+the text that was sent; the text itself is not stored. Each entry carries a checksum over all of it: a damaged entry is
+a counted miss, never a wrong vector.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "vectors.sqlite"
+
+_bypassed: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_cache_bypassed", default=False)
+
+
+@contextmanager
+def bypassed() -> Iterator[None]:
+    """Compute every vector inside the block and store none, so that a latency is the model's own.
+
+    It belongs to the context (thread or task) that opened it and to what that context starts.
+    """
+    token = _bypassed.set(True)
+    try:
+        yield
+    finally:
+        _bypassed.reset(token)
+
+
+def is_bypassed() -> bool:
+    """Return whether this context computes every vector."""
+    return _bypassed.get()
+
+
+def has_cache(folder: Path) -> bool:
+    """Return whether a folder holds a cache; creates nothing."""
+    return (folder / NAME).is_file()

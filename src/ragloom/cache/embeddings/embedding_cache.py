@@ -1,0 +1,156 @@
+"""On-disk cache of embedding vectors. A failure of the file is never an error, but counted."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ragloom.cache.embeddings import queries
+from ragloom.cache.embeddings.database import CacheDamaged, CacheDatabase, CacheUnavailable
+from ragloom.cache.embeddings.row_format import RowFormat, Vector, key_of
+from ragloom.core.records import canonical_json, sha256
+
+
+@dataclass
+class CacheLookup:
+    """Result of a look-up.
+
+    Attributes:
+        vectors: by text.
+        damaged: texts whose entry, or whose whole file, was damaged.
+        unavailable: times that the file could not be read or written.
+    """
+
+    vectors: dict[str, Vector] = field(default_factory=dict)
+    damaged: int = 0
+    unavailable: int = 0
+
+
+class EmbeddingCache:
+    """A folder of vectors, shared by all experiments and by several processes. Safe for several threads; picklable.
+
+    Args:
+        folder: created if missing.
+        max_bytes: of the file; beyond it the least recently used vectors are removed.
+
+    Attributes:
+        hits: by model identity; those that are not written yet, which happens with the next write or at the end.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.database = CacheDatabase(folder)
+        self.max_bytes = max_bytes
+        self.hits: Counter[bytes] = Counter()
+        weakref.finalize(self, _close, self.database, self.hits)
+
+    def __reduce__(self) -> tuple[Callable[..., EmbeddingCache], tuple[Path]]:
+        return partial(EmbeddingCache, max_bytes=self.max_bytes), (self.database.folder,)
+
+    def for_model(self, described: Mapping[str, Any], *, dimensions: int, name: str) -> ModelCache:
+        """Return the part of one model.
+
+        Args:
+            described: all that decides the vector of a text; equal mappings share their vectors.
+            dimensions: of each vector.
+            name: for people.
+        """
+        return ModelCache(self, canonical_json(dict(described)), dimensions, name)
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        _close(self.database, self.hits)
+
+
+class ModelCache:
+    """The cached vectors of one model. Safe for several threads; picklable.
+
+    Attributes:
+        described: what decides the vectors, as canonical JSON; with the dimensions it is their identity.
+    """
+
+    def __init__(self, cache: EmbeddingCache, described: str, dimensions: int, name: str) -> None:
+        self.cache = cache
+        self.described, self.name = described, name
+        self.rows = RowFormat(bytes.fromhex(sha256(f"{dimensions}:{described}")), dimensions)
+
+    def __reduce__(self) -> tuple[type[ModelCache], tuple[EmbeddingCache, str, int, str]]:
+        return ModelCache, (self.cache, self.described, self.rows.dimensions, self.name)
+
+    def contains(self, texts: Sequence[str]) -> list[bool]:
+        """Return whether each text has an entry; reads no vector and counts nothing."""
+        keys = [key_of(text) for text in texts]
+        stored: set[bytes] = set()
+        with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
+            stored = {key for key, _, _ in queries.entries(tables, self.rows, keys)}
+        return [key in stored for key in keys]
+
+    def peek(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """Return the vectors as `look_up` does, without counting or recording a use."""
+        wanted = {key_of(text): text for text in texts}
+        vectors: dict[bytes, Vector] = {}
+        with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
+            vectors, _, _ = queries.look_up(tables, self.rows, wanted)
+        return {wanted[key]: vector for key, vector in vectors.items()}
+
+    def look_up(self, texts: Sequence[str]) -> CacheLookup:
+        """Look up the vectors of distinct texts: `[dimensions] float32` each, bit by bit as they were stored."""
+        database, hits = self.cache.database, self.cache.hits
+        result = CacheLookup()
+        wanted = {key_of(text): text for text in texts}
+        try:
+            with database.transaction(write=False) as tables:
+                vectors, damaged, stale = queries.look_up(tables, self.rows, wanted)
+                hits[self.rows.identity] += len(vectors)
+            result.vectors = {wanted[key]: vector for key, vector in vectors.items()}
+            result.damaged = len(damaged)
+            if damaged or stale:
+                with database.transaction(write=True) as tables:
+                    queries.forget(tables, self.rows, damaged)
+                    queries.record_use(tables, stale, hits)
+        except CacheDamaged:
+            pass  # counted below
+        except CacheUnavailable:
+            result.unavailable = 1
+        if database.was_set_aside():
+            result.damaged = len(texts) - len(result.vectors)
+        return result
+
+    def store(self, texts: Sequence[str], vectors: npt.NDArray[Any]) -> bool:
+        """Store the vectors of distinct texts: `[n, dimensions] float32`. A later kill does not lose them.
+
+        Returns:
+            whether they were stored; not when the file could not be written.
+        """
+        model = (self.rows, self.name, self.described)
+        keys = [key_of(text) for text in texts]
+        for _ in range(2):  # a damaged file is set aside, and a new one begun
+            try:
+                with self.cache.database.transaction(write=True) as tables:
+                    queries.add(tables, model, keys, vectors)
+                    queries.record_use(tables, (), self.cache.hits)
+                    queries.make_room(tables, self.cache.max_bytes)
+                return True
+            except CacheDamaged:
+                continue
+            except CacheUnavailable:
+                break
+        return False
+
+
+def _close(database: CacheDatabase, hits: Counter[bytes]) -> None:
+    if hits.total() and database.is_open():
+        # Statistics only: the next look-up counts what is wrong with the file.
+        with suppress(CacheDamaged, CacheUnavailable), database.transaction(write=True) as tables:
+            queries.record_use(tables, (), hits)
+    database.close()

@@ -1,0 +1,178 @@
+"""Terminal output of an evaluation: progress, and a table of what it measured."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ragloom.cli.console import console, price_text, report
+from ragloom.cli.progress import shown_progress
+from ragloom.core.redaction import redact
+from ragloom.errors import RagloomError
+from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragloom.assembly import Assembly
+    from ragloom.cache.stages import Unit
+    from ragloom.evaluation.result import EvaluationResult
+    from ragloom.ingestion import Progress
+
+_MOST_LISTED = 20
+BELOW = " (deep)"
+"""Marks a metric in a table that looks below what the reranker ordered."""
+
+
+class TerminalCallbacks(EvaluationCallbacks):
+    """Progress bars and lines on standard error.
+
+    Args:
+        explain: whether to print why each stage of a finished trial was a cache hit or miss.
+    """
+
+    def __init__(self, *, explain: bool = False) -> None:
+        self._explain = explain
+
+    def ingesting(self, assembly: Assembly) -> AbstractContextManager[Progress | None]:
+        """Show the progress of an ingest."""
+        return shown_progress(assembly)
+
+    @contextmanager
+    def querying(self, stage: str) -> Iterator[QueryProgress]:
+        """Show how many queries are done."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failed]}"),
+            TimeElapsedColumn(),
+        )
+        screen = console(stderr=True)
+        with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
+            task = bars.add_task(stage, total=None, failed="")
+
+            def update(done: int, total: int, failed: int) -> None:
+                bars.update(task, completed=done, total=total, failed=f"{failed} failed" if failed else "")
+
+            yield update
+
+    def note(self, text: str) -> None:
+        """Show a line on a terminal."""
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            screen.print(redact(text), markup=False)
+
+    def shared_problem(self, text: str) -> None:
+        """Show a problem of all trials."""
+        console(stderr=True).print(f"all trials: {redact(text)}", markup=False, soft_wrap=True)
+
+    def trial_started(self, label: str) -> None:
+        """Show the label of a trial on a terminal."""
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            screen.print(f"[bold]{label}[/]")
+
+    def trial_done(self, label: str, result: EvaluationResult) -> None:
+        """Show the cache hits and misses of a trial, if asked to."""
+        for unit in result.stages if self._explain else ():
+            console(stderr=True).print(f"{label}: {unit.explained}", markup=False, soft_wrap=True)
+
+    def trial_failed(self, label: str, error: Exception) -> None:
+        """Show an error; an unexpected one with its traceback."""
+        if isinstance(error, RagloomError):
+            report(error)
+        else:
+            sys.stderr.write(redact("".join(traceback.format_exception(error))))
+
+
+def print_result(screen: Console, result: EvaluationResult, *, explain: bool) -> None:
+    """Prints what a run measured, and every question that failed (the first twenty)."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts, cost = result.metrics["counts"], result.metrics["cost"]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("[bold]run[/]", escape(result.run))
+    for name, value in scores(result.metrics).items():
+        table.add_row(f"[bold]{escape(name)}[/]", value)
+    table.add_row("[bold]questions[/]", _counted(counts))
+    table.add_row("[bold]cost[/]", _cost(cost))
+    if result.metrics["verdicts"]:
+        table.add_row("[bold]judging[/]", _judging(cost))
+    for each in _passes(result):
+        table.add_row("[bold]latency[/]", _latency(each))
+    table.add_row("[bold]stages[/]", ", ".join(_stage(unit) for unit in result.stages) or "none kept")
+    table.add_row("[bold]kept as[/]", escape(str(result.folder)))
+    screen.print(table, soft_wrap=True)
+    if explain:
+        for unit in result.stages:
+            screen.print(escape(unit.explained), soft_wrap=True)
+    for problem in result.problems:
+        screen.print(f"[yellow]dataset:[/] {escape(redact(problem))}")
+    for query, error in result.errors[:_MOST_LISTED]:
+        screen.print(f"[red]failed, scored as zero:[/] {escape(redact(f'{query}: {error}'))}")
+    if len(result.errors) > _MOST_LISTED:
+        screen.print(f"... and {len(result.errors) - _MOST_LISTED} more; queries.jsonl has them all")
+
+
+def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]:
+    """Writes each metric, with the questions that were not judged and what their verdicts could change.
+
+    Args:
+        metrics: as metrics.json has it.
+        bounds: whether to say between which values the share lies, and how often a metric looks below what the
+            reranker ordered; otherwise a mark stands for the latter.
+    """
+    shown = {name: f"{value:.4f}" for name, value in metrics["metrics"].items()}
+    for name, count in metrics["verdicts"].items():
+        if missing := count["not_judged"]:
+            between = f"; between {count['lowest']:.4f} and {count['highest']:.4f}" if bounds else ""
+            shown[name] = f"{shown.get(name, '-')} (not judged: {missing}{between})"
+    for name, count in metrics.get("below_reranker", {}).items():
+        shown[name] += f" (looks below what the reranker ordered, on {count} questions)" if bounds else BELOW
+    return shown
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    text = f"{counts['queries']}, {counts['judged']} with gold"
+    if counts["not_judged"]:
+        text += f", {counts['not_judged']} without (in no mean of retrieval)"
+    if counts["errors"]:
+        text += f"; [red]{counts['errors']} failed[/]"
+    return text
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    tokens = cost["embedding_tokens"] + cost["llm_input_tokens"] + cost["llm_output_tokens"]
+    return f"{price_text(cost['usd'])}, {tokens} tokens for all questions"
+
+
+def _judging(cost: dict[str, Any]) -> str:
+    tokens = cost["judge_input_tokens"] + cost["judge_output_tokens"]
+    return f"{price_text(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
+
+
+def _passes(result: EvaluationResult) -> list[dict[str, Any]]:
+    if result.latency is None:
+        return []
+    return [result.latency, *result.latency["further"]]
+
+
+def _latency(measured: dict[str, Any]) -> str:
+    total = measured["stages"].get("total", {})
+    values = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
+    errors = f", {measured['errors']} failed" if measured["errors"] else ""
+    return f"ms {values} (n {measured['n']}, {measured['concurrency']} at a time{errors})"
+
+
+def _stage(unit: Unit) -> str:
+    if not unit.counts.made:
+        return f"{unit.kind} from the cache"
+    found = f" ({unit.counts.hits} of {unit.counts.hits + unit.counts.made} found)" if unit.counts.hits else ""
+    return f"{unit.kind} made{found}"

@@ -1,0 +1,189 @@
+"""Which config to ship: shown to be as good, cheap, fast. Knows scores, costs and milliseconds, no option."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ragloom.comparison import paired_statistics
+from ragloom.comparison.run_loader import Run
+from ragloom.comparison.score_table import Sheet
+from ragloom.comparison.significance import differences
+from ragloom.comparison.verdict import Rules, Verdict
+
+_TOTAL = "total"  # the stage of latency.json that spans all others
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A config beside all others, on all questions.
+
+    Attributes:
+        mean: of the metric.
+        loss: largest observed mean loss to another config; 0 or less for the best.
+        most: upper end of the 95 % interval of the loss to any other config.
+        as_good: whether that is below the tolerance; otherwise it is not shown to be as good.
+        cost: by `Choice.cost_of`; None where unknown.
+        milliseconds: 95th percentile of a whole question; None where it was not timed.
+        best_for_cost, best_for_time: no other is at least as good and cheaper (faster), or better and as cheap.
+    """
+
+    mean: float
+    loss: float
+    most: float
+    as_good: bool
+    cost: float | None
+    milliseconds: float | None
+    best_for_cost: bool
+    best_for_time: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What may be chosen, and what is recommended.
+
+    Attributes:
+        standings: one for each config.
+        cost_of: what the cost counts, in words; empty where it is unknown.
+        cheapest, fastest: rows among those shown to be as good; None where none is, or where it is not known.
+        recommended: row; None where nothing speaks for one.
+        reason: in words.
+    """
+
+    standings: list[Standing]
+    cost_of: str
+    cheapest: int | None
+    fastest: int | None
+    recommended: int | None
+    reason: str
+
+
+def chosen(runs: Sequence[Run], sheet: Sheet, verdict: Verdict, rules: Rules) -> Choice:
+    """Compares every config with every other one, and recommends.
+
+    A config is shown to be as good when for each other one the upper end of the 95 % interval of its loss is below the
+    tolerance: whichever is truly best, the loss to it is among these (intersection-union: Berger, "Multiparameter
+    hypothesis testing and acceptance sampling", Technometrics 24, 1982). So the observed best needs no test, and
+    nothing has to be corrected for the number of configs.
+    """
+    observed, most = _losses(sheet, rules)
+    costs, cost_of = _costs(runs)
+    times = [_milliseconds(run) for run in runs]
+    if len({None if run.latency is None else run.latency.get("concurrency") for run in runs}) > 1:
+        times = [None] * len(runs)  # timed in different ways, or not all: nothing may be said of who is faster
+    means = sheet.means.tolist()
+    for_cost, for_time = _undominated(means, costs), _undominated(means, times)
+    standings = [
+        Standing(
+            mean=means[row],
+            loss=float(observed[row]),
+            most=float(most[row]),
+            as_good=bool(most[row] < rules.tolerance),
+            cost=costs[row],
+            milliseconds=times[row],
+            best_for_cost=row in for_cost,
+            best_for_time=row in for_time,
+        )
+        for row in range(len(runs))
+    ]
+    good = [row for row in range(len(runs)) if standings[row].as_good]
+    cheapest = _least(good, costs, times, means)
+    fastest = _least(good, times, costs, means)
+    recommended, reason = _recommended(good, cheapest, fastest, verdict, means)
+    return Choice(standings, cost_of, cheapest, fastest, recommended, reason)
+
+
+def _losses(sheet: Sheet, rules: Rules) -> tuple[paired_statistics.Numbers, paired_statistics.Numbers]:
+    """Returns each config's largest loss to another, observed and at most, `[k]` each."""
+    count = len(sheet.scores)
+    chosen = list(itertools.combinations(range(count), 2))
+    data = paired_statistics.paired(differences(sheet.scores, chosen), sheet.groups)
+    low, high = paired_statistics.intervals(data, rules.resamples, np.random.default_rng(rules.seed))
+    observed, most = np.full(count, -np.inf), np.full(count, -np.inf)
+    for at, (first, second) in enumerate(chosen):
+        observed[first], observed[second] = (
+            max(observed[first], -data.mean[at]),
+            max(observed[second], data.mean[at]),
+        )
+        most[first], most[second] = max(most[first], -low[at]), max(most[second], high[at])
+    return observed, most
+
+
+def _costs(runs: Sequence[Run]) -> tuple[list[float | None], str]:
+    """Prices all runs in the first way that is known of each of them."""
+    ways: list[tuple[str, Callable[[Run], float | None]]] = [
+        ("US dollars for the index and all questions", lambda run: _sum(run.index.get("usd"), run.cost.get("usd"))),
+        ("US dollars for all questions", lambda run: _sum(run.cost.get("usd"))),
+        (
+            "tokens for the index and all questions",
+            lambda run: _sum(run.index.get("embedding_tokens"), *_tokens(run)),
+        ),
+        ("tokens for all questions", lambda run: _sum(*_tokens(run))),
+    ]
+    for text, cost in ways:
+        costs = [cost(run) for run in runs]
+        if None not in costs and any(costs):
+            return costs, text
+    nothing = [_sum(run.cost.get("usd")) for run in runs]
+    return (nothing, "US dollars for all questions") if None not in nothing else ([None] * len(runs), "")
+
+
+def _tokens(run: Run) -> list[float | None]:
+    return [
+        run.cost.get(name) for name in ("embedding_tokens", "llm_input_tokens", "llm_output_tokens") if name in run.cost
+    ]
+
+
+def _sum(*parts: float | None) -> float | None:
+    known = [part for part in parts if part is not None]
+    return float(sum(known)) if parts and len(known) == len(parts) else None
+
+
+def _milliseconds(run: Run) -> float | None:
+    stages = (run.latency or {}).get("stages") or {}
+    value = (stages.get(_TOTAL) or {}).get("p95")
+    return None if value is None else float(value)
+
+
+def _undominated(means: list[float], costs: list[float | None]) -> set[int]:
+    """Returns the rows of the Pareto front: none is better and as cheap, or cheaper and as good."""
+    if len({cost for cost in costs if cost is not None}) < 2:
+        return set()  # nothing is traded for nothing
+    known = [(row, means[row], cost) for row, cost in enumerate(costs) if cost is not None]
+    return {
+        row
+        for row, mean, cost in known
+        if not any(m >= mean and c <= cost and (m > mean or c < cost) for _, m, c in known)
+    }
+
+
+def _least(rows: list[int], first: list[float | None], then: list[float | None], means: list[float]) -> int | None:
+    known = [row for row in rows if first[row] is not None]
+    if len(known) < len(rows) or len({first[row] for row in range(len(first))}) < 2:
+        return None
+
+    def key(row: int) -> tuple[float, float, float, int]:
+        value, other = first[row], then[row]
+        return (0.0 if value is None else value, 0.0 if other is None else other, -means[row], row)
+
+    return min(known, key=key, default=None)
+
+
+def _recommended(
+    good: list[int], cheapest: int | None, fastest: int | None, verdict: Verdict, means: list[float]
+) -> tuple[int | None, str]:
+    if cheapest is not None:
+        return cheapest, "the cheapest of those shown to be as good as any"
+    if fastest is not None:
+        return fastest, "the fastest of those shown to be as good as any"
+    if good:
+        return max(good, key=lambda row: (means[row], -row)), "the best of those shown to be as good as any"
+    if verdict.winner is not None:
+        than = "the baseline" if verdict.winner != verdict.baseline and verdict.baseline is not None else "every other"
+        return verdict.winner, f"shown to be better than {than}"
+    if verdict.baseline is not None and verdict.baseline not in verdict.beaten:
+        return verdict.baseline, "the baseline stays: nothing was shown to be better, and none to be as good as any"
+    return None, "nothing was shown to be better than every other, and none to be as good as any"

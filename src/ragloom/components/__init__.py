@@ -1,0 +1,1 @@
+"""Components of a pipeline: one package per conf group."""

@@ -1,0 +1,118 @@
+"""Which questions, and what is known to answer them: the builders of the `dataset` group. Knows no store and no metric.
+
+A dataset is read at once and small: its documents are read by the source that belongs to it, which its yaml chooses.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ragloom.config.builder_keys import Added, Fraction, Name
+
+if TYPE_CHECKING:
+    from ragloom.components.dataset.base import Dataset
+
+OccurrenceRule = Literal["any", "first"]
+"""Where a quote counts that stands several times in its document."""
+MaxMissing = Annotated[Fraction, Added(0.1)]
+"""Share of the quotes given that may be missing in the documents."""
+
+
+def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
+    """Builds the questions that come with Ragloom, over the documents that do."""
+    from ragloom.components.dataset.jsonl_dataset import packaged
+
+    return packaged(name, occurrence, max_missing)
+
+
+def jsonl(
+    *,
+    name: Name | None,
+    path: Name,
+    group: Literal["own", "document", "query"],
+    occurrence: OccurrenceRule,
+    max_missing: MaxMissing,
+) -> "Dataset":
+    """Builds the dataset of a file in Ragloom's own form, one question a line.
+
+    Raises:
+        DataError: the file is missing, or lines of it are malformed; each is named.
+    """
+    from ragloom.components.dataset.jsonl_dataset import read
+
+    place = Path(path).expanduser()
+    return read(place, name=name or place.stem, group=group, occurrence=occurrence, max_missing=max_missing)
+
+
+def spans(
+    *,
+    name: Name | None,
+    path: Name,
+    questions: Name,
+    corpora: Name,
+    group: Literal["document", "query"],
+    occurrence: OccurrenceRule,
+    max_missing: MaxMissing,
+) -> "Dataset":
+    """Builds the dataset of a folder with a corpus and a table of questions with quotes.
+
+    Raises:
+        DataError: a file is missing or malformed.
+    """
+    from ragloom.components.dataset.quote_dataset import read
+
+    place = Path(path).expanduser()
+    return read(
+        place / questions,
+        place / corpora,
+        name=name or place.resolve().name,
+        group=group,
+        occurrence=occurrence,
+        max_missing=max_missing,
+    )
+
+
+def beir(
+    *,
+    name: Name | None,
+    path: Name,
+    split: Name,
+    group: Literal["document", "query"],
+) -> "Dataset":
+    """Builds the dataset of a folder in BEIR's form.
+
+    Raises:
+        DataError: a file is missing or malformed, or the split has no questions.
+    """
+    from ragloom.components.dataset.beir_dataset import read
+
+    place = Path(path).expanduser()
+    return read(place, split, name=name or place.resolve().name, group=group)
+
+
+def squad(
+    *,
+    name: Name | None,
+    path: Name,
+    document: Literal["context", "article"],
+    group: Literal["document", "article", "query"],
+    max_missing: MaxMissing,
+    max_file_mb: Annotated[float, Field(gt=0)],
+) -> "Dataset":
+    """Builds the dataset of a file in the form of SQuAD 1, SQuAD 2 or KorQuAD.
+
+    Raises:
+        DataError: the file is missing or malformed.
+    """
+    from ragloom.components.dataset.squad_dataset import read
+
+    place = Path(path).expanduser()
+    return read(
+        place,
+        name=name or place.stem,
+        document=document,
+        group=group,
+        max_missing=max_missing,
+        max_bytes=round(max_file_mb * 1e6),
+    )

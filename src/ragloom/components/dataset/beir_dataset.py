@@ -1,0 +1,96 @@
+"""Datasets in BEIR's form: `queries.jsonl` and graded documents in `qrels/SPLIT.tsv`. Knows no other form."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ragloom.components.dataset.base import Dataset, file_bytes, grouped, language, raised
+from ragloom.core.gold import Query
+from ragloom.errors import DataError, counted
+
+_HEADER = ("query-id", "corpus-id", "score")
+
+
+def read(folder: Path, split: str, *, name: str, group: Literal["document", "query"]) -> Dataset:
+    """Reads the questions of a split: those that its qrels name, in the order of `queries.jsonl`.
+
+    Grades of 0 and less say that a document is not relevant, and are left out.
+
+    Raises:
+        DataError: a file is missing or malformed, there is no such split, or its qrels name an unknown question.
+    """
+    grades = _grades(folder, split)
+    texts = dict(_texts(folder / "queries.jsonl"))
+    if unknown := [query for query in grades if query not in texts]:
+        raise DataError(
+            f"dataset: {counted(unknown, 'question')} of {folder / 'qrels' / split}.tsv must be in queries.jsonl"
+        )
+    queries = []
+    for id, text in texts.items():
+        if id in grades:
+            gold = {document: grade for document, grade in grades[id].items() if grade > 0}
+            queries.append(
+                grouped(
+                    Query(id, text, grades=gold, answerable=True if gold else None, tags={"language": language(text)}),
+                    group,
+                )
+            )
+    return Dataset(f"{name}-{split}", queries, "first")
+
+
+def _grades(folder: Path, split: str) -> dict[str, dict[str, int]]:
+    path = folder / "qrels" / f"{split}.tsv"
+    if not path.is_file() and (known := sorted(item.stem for item in path.parent.glob("*.tsv"))):
+        raise DataError(f"dataset: dataset.split={split} must be one of {', '.join(known)}, the files of {path.parent}")
+    grades: dict[str, dict[str, int]] = {}
+    wrong = []
+    for number, line in _lines(path):
+        fields = tuple(line.split("\t"))
+        if number == 1 and fields == _HEADER:
+            continue
+        try:
+            query, document, grade = fields
+            found, document = int(grade), unicodedata.normalize("NFC", document)
+        except ValueError:
+            wrong.append(f"dataset: {path}:{number}: must be query-id, corpus-id and a whole number, with tabs between")
+            continue
+        if grades.setdefault(query, {}).setdefault(document, found) != found:
+            wrong.append(f"dataset: {path}:{number}: must not grade document {document!r} anew for query {query!r}")
+    if wrong:
+        raise raised(wrong)
+    return grades
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    wrong = []
+    for number, line in _lines(path):
+        try:
+            record = json.loads(line)
+            id, text = record["_id"], record["text"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            wrong.append(f"dataset: {path}:{number}: must be an object with _id and text; {error}")
+            continue
+        id = str(id)
+        if not isinstance(text, str) or not text.strip():
+            wrong.append(f"dataset: {path}:{number}: text must be a text that is not blank")
+        if id in seen:
+            wrong.append(f"dataset: {path}:{number}: _id {id!r} must be there once")
+        seen.add(id)
+        yield id, text
+    if wrong:
+        raise raised(wrong)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = file_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"dataset: {path} must be UTF-8; byte {error.start:,} is not") from None
+    for number, line in enumerate(content.split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")

@@ -1,0 +1,125 @@
+"""Datasets in Ragloom's own form, one JSON object a line; the questions that come with Ragloom are one. Knows no other.
+
+The form is explained in `conf/dataset/jsonl.yaml`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, raised
+from ragloom.core.gold import GoldSpan, Query
+from ragloom.errors import nearest
+
+Group = Literal["own", "document", "query"]
+"""What a question's group is: its own field (where it has none its first gold document), that document, or itself."""
+_EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warranty.md", "quote": "five years"}]}'
+_Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Gold(_Strict):
+    document: _Text
+    quote: _Text | None = None
+    range: tuple[Annotated[int, Field(ge=0)], int] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.quote is None and self.range is None:
+            raise ValueError("must have a quote or a range")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError("range must be [first character, the one after the last]")
+        return self
+
+
+class _Line(_Strict):
+    id: _Text
+    question: _Text
+    answers: list[_Text] = []
+    gold: list[_Gold] = []
+    documents: dict[_Text, Annotated[int, Field(ge=1)]] = {}
+    answerable: bool | None = None
+    tags: dict[_Text, str] = {}
+    group: _Text | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.answerable is False and (self.gold or self.documents or self.answers):
+            raise ValueError("answerable is false, so that there must be no gold, documents or answers")
+        return self
+
+
+def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
+    """Reads a file.
+
+    Raises:
+        DataError: it is missing, or lines are malformed; each is named with its number.
+    """
+    queries, wrong = [], []
+    for number, line in _lines(path):
+        try:
+            queries.append(_query(_Line.model_validate_json(line), group))
+        except ValidationError as error:
+            wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
+    if wrong:
+        raise raised(wrong)
+    return Dataset(name, queries, occurrence, max_missing=max_missing)
+
+
+def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
+    """Reads the questions that come with Ragloom."""
+    place = Path(__file__).parent / "sample.jsonl"
+    return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    content = file_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _query(line: _Line, group: Group) -> Query:
+    spans = [
+        GoldSpan(_nfc(item.document), (item.range,) if item.range else (), quote=item.quote or "") for item in line.gold
+    ]
+    query = Query(
+        id=line.id,
+        text=line.question,
+        spans=tuple(spans),
+        grades={_nfc(document): grade for document, grade in line.documents.items()},
+        answers=tuple(line.answers),
+        answerable=True if line.answerable is None and (spans or line.documents) else line.answerable,
+        group=line.group or "",
+        tags=dict(line.tags),
+    )
+    return query if group == "own" and line.group else grouped(query, "document" if group == "own" else group)
+
+
+def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
+    """Name the key that was probably meant, or all of them with a line as an example."""
+    meant = nearest(key, form.model_fields)
+    return f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
+
+
+def _nfc(document: str) -> str:
+    """Writes a document's id as sources do."""
+    return unicodedata.normalize("NFC", document)
+
+
+def _reasons(error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        place = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            yield _unknown_key(place, str(item["loc"][-1]), _Gold if item["loc"][0] == "gold" else _Line)
+            continue
+        message: Any = item["msg"].removeprefix("Value error, ")
+        yield f"{place}: {message[:1].lower()}{message[1:]}" if place else message

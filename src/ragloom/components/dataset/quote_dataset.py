@@ -1,0 +1,130 @@
+"""Datasets of a corpus folder and a table of questions with reference quotes, as Chroma published. Knows no other.
+
+The table is CSV with the columns `question`, `references` (JSON: a list of objects with `content`, and where known
+`start_index` and `end_index`) and `corpus_id`, the name of the question's document without its suffix.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, language, raised
+from ragloom.core.gold import GoldSpan, Query, Range
+from ragloom.core.text_normalization import normalize_text, normalized_offset
+from ragloom.errors import DataError
+
+_COLUMNS = ("question", "references", "corpus_id")
+_MAX_FIELD = 50_000_000
+"""Characters of a table's field: csv's own limit of 131,072 is less than a question's references may be."""
+
+
+def read(
+    table: Path,
+    corpora: Path,
+    *,
+    name: str,
+    group: Literal["document", "query"],
+    occurrence: Occurrence,
+    max_missing: float,
+) -> Dataset:
+    """Reads a table; a question's id is the number of its row, from 1.
+
+    Raises:
+        DataError: a file is missing or malformed; each wrong row is named.
+    """
+    documents = _Documents(corpora)
+    queries: list[Query] = []
+    wrong: list[str] = []
+    for number, row in _rows(table):
+        try:
+            queries.append(grouped(_query(number, row, documents), group))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            wrong.append(f"dataset: {table}: row {number}: {error}")
+    if wrong:
+        raise raised(wrong)
+    return Dataset(name, queries, occurrence, max_missing=max_missing)
+
+
+class _Documents:
+    """The corpus's files by name without suffix, and their texts as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"dataset: {folder} must be the folder of the corpus; set dataset.path and dataset.corpora")
+        self._files: dict[str, Path] = {}
+        for path in sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith(".")):
+            self._files.setdefault(_nfc(path.stem), path)
+            self._files[_nfc(path.name)] = path
+        self._texts: dict[str, str] = {}
+
+    def id(self, corpus: str) -> str:
+        """Returns the id that the source gives a document.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        if _nfc(corpus) not in self._files:
+            raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")
+        return _nfc(self._files[_nfc(corpus)].name)
+
+    def text(self, corpus: str) -> str:
+        """Returns a document's text, with the line ends it has.
+
+        Raises:
+            ValueError: it is not UTF-8.
+        """
+        if corpus not in self._texts:
+            self._texts[corpus] = file_bytes(self._files[_nfc(corpus)]).decode("utf-8")
+        return self._texts[corpus]
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        content = file_bytes(table).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"dataset: {table} must be UTF-8; byte {error.start:,} is not") from None
+    before = csv.field_size_limit(_MAX_FIELD)
+    try:
+        rows = csv.DictReader(io.StringIO(content, newline=""))
+        if missing := [column for column in _COLUMNS if column not in (rows.fieldnames or ())]:
+            raise DataError(f"dataset: {table} must have the columns {', '.join(_COLUMNS)}; it lacks {missing[0]}")
+        return list(enumerate(rows, start=1))
+    except csv.Error as error:
+        raise DataError(f"dataset: {table} must be CSV: {error}") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _query(number: int, row: Mapping[str, str], documents: _Documents) -> Query:
+    corpus, question = row["corpus_id"], row["question"]
+    if not question or not question.strip():
+        raise ValueError("question must not be blank")
+    document = documents.id(corpus)
+    references = json.loads(row["references"])
+    spans = tuple(GoldSpan(document, _places(item, documents.text(corpus)), item["content"]) for item in references)
+    tags = {"language": language(question), "corpus": corpus}
+    return Query(str(number), question, spans, answerable=True if spans else None, tags=tags)
+
+
+def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
+    """Returns where the table says that a quote is, in the normalised text; nothing where it says none."""
+    if not isinstance(reference["content"], str) or not reference["content"].strip():
+        raise ValueError("a reference's content must be a text that is not blank")
+    if "start_index" not in reference:
+        return ()
+    start, end = int(reference["start_index"]), int(reference["end_index"])
+    if text[start:end] == reference["content"]:
+        return ((normalized_offset(text, start), normalized_offset(text, end)),)
+    if normalize_text(text)[start:end] == normalize_text(reference["content"]):  # of translated line ends
+        return ((start, end),)
+    return ((start, max(end, start + 1)),)  # the check reports it and looks for the quote
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

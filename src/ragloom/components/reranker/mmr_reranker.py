@@ -1,0 +1,96 @@
+"""Maximal marginal relevance: relevant, and unlike what stands above. Knows an index by its vectors only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import NodeWithScore, QueryBundle
+from pydantic import Field, PrivateAttr
+
+from ragloom.components.reranker.base import Order, Reranker
+from ragloom.errors import DataError
+
+Matrix = npt.NDArray[np.float64]
+
+
+class Vectors(Protocol):
+    """What is needed of an index."""
+
+    def vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, list[float]]:
+        """Returns chunk id -> stored vector."""
+
+
+class Marginal(Reranker):
+    """Picks chunk after chunk by `relevance_weight * cos(chunk, query) - (1 - it) * highest cos(chunk, a picked one)`.
+
+    Carbonell and Goldstein: The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing Summaries,
+    SIGIR 1998. Before anything is picked the highest cosine to it counts as -1, the lowest there is: it moves the first
+    pick's score alone, and makes the scores never rise down the list. Equal values keep the retriever's order.
+
+    Args:
+        embedding: makes the query's vector, unless the query brings one.
+        index: has the chunks' vectors.
+    """
+
+    relevance_weight: float = Field(ge=0, le=1, description="1: relevance alone, 0: difference alone.")
+    _embedding: BaseEmbedding = PrivateAttr()
+    _index: Any = PrivateAttr()
+
+    def __init__(self, embedding: BaseEmbedding, index: Vectors, *, top_n: int, relevance_weight: float) -> None:
+        super().__init__(top_n=top_n, relevance_weight=relevance_weight)  # type: ignore[call-arg]
+        self._embedding = embedding
+        self._index = index
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Names the class in LlamaIndex's serialised form and events."""
+        return "MaximalMarginalRelevance"
+
+    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        vector = query.embedding
+        if vector is None:
+            vector = self._embedding.get_query_embedding(query.query_str)
+        names = [node.node.node_id for node in nodes]
+        stored = self._index.vectors(names)
+        missing = [name for name in names if name not in stored]
+        if missing:
+            raise DataError(
+                f"reranker: mmr needs the vectors of all {len(names)} chunks; the index lacks {len(missing)}, "
+                f"such as {missing[0]}; was it ingested with another config?"
+            )
+        chunks = _unit(np.array([stored[name] for name in names], dtype=np.float64))
+        return select(chunks @ _unit(np.array([vector], dtype=np.float64))[0], chunks @ chunks.T, self.relevance_weight)
+
+
+def select(relevance: Matrix, likeness: Matrix, weight: float) -> Order:
+    """Orders by maximal marginal relevance.
+
+    Args:
+        relevance: [n] cosine of each chunk to the query.
+        likeness: [n, n] cosine of each chunk to each.
+        weight: of relevance, 0 to 1.
+
+    Returns:
+        all n positions with the value each had when it was picked.
+    """
+    highest = np.full(len(relevance), -1.0)
+    left = np.ones(len(relevance), dtype=bool)
+    order: Order = []
+    for _ in range(len(relevance)):
+        values = np.where(left, weight * relevance - (1 - weight) * highest, -np.inf)
+        best = int(np.argmax(values))  # the first of equals
+        order.append((best, float(values[best])))
+        left[best] = False
+        highest = np.maximum(highest, likeness[best])
+    return order
+
+
+def _unit(rows: Matrix) -> Matrix:
+    """Scales rows to length 1; a zero row stays, so that its cosine to anything is 0."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: Matrix = rows / np.where(lengths == 0, 1.0, lengths)
+    return scaled

@@ -1,0 +1,22 @@
+"""The reranker that keeps the order: a stage like any other. Knows no model."""
+
+from __future__ import annotations
+
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from ragloom.components.reranker.base import Order, Reranker
+
+
+class Cut(Reranker):
+    """Keeps the retriever's order and scores, and cuts to `top_n`; it needs no query."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Names the class in LlamaIndex's serialised form and events."""
+        return "Cut"
+
+    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        return [(at, None) for at in range(len(nodes))]
+
+    def _start(self, nodes: list[NodeWithScore], query: QueryBundle | None) -> QueryBundle:
+        return super()._start(nodes, query if query is not None else QueryBundle(""))

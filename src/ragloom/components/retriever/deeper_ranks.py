@@ -1,0 +1,91 @@
+"""Chunks below a retriever's own list: the rest of its fusion, then blocks of deeper ranks.
+
+Step 1 is the configured search without its cut. Each later step searches deeper, at a fixed limit, and fuses what is
+new in blocks of 100 ranks, each by itself. So a deeper step appends and never changes what stands above, and what it
+appends depends on the question and the step alone, never on how far somebody wants to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from ragloom.components.retriever.fusion import Candidate
+from ragloom.components.retriever.scored_nodes import ranked
+from ragloom.core.records import Hit
+
+BLOCK = 100
+"""Ranks of each arm that are fused together below the configured fusion."""
+
+
+class Deep(Protocol):
+    """A retriever over one or two arms."""
+
+    @property
+    def depth(self) -> int:
+        """Length of each arm's list in the configured search."""
+
+    def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
+        """Returns the first k hits of each arm."""
+
+    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
+        """Fuses one list of each arm."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """What one step appends.
+
+    Attributes:
+        nodes: best first; none of them was known.
+        more: whether a further step may find something.
+    """
+
+    nodes: list[NodeWithScore]
+    more: bool
+
+
+def limit(depth: int, step: int) -> int:
+    """Returns the length of each arm's list after a step, from 1: one block more, then two, four and so on."""
+    return depth + BLOCK * ((1 << (step - 1)) - 1)
+
+
+def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Below:
+    """Reads one step below what is known.
+
+    Args:
+        retriever: searches and fuses.
+        query: the question.
+        step: from 1; all steps before it are in `known`.
+        known: ids of the chunks above.
+    """
+    most = limit(retriever.depth, step)
+    lists = retriever.lists(query, most)
+    before = 0 if step == 1 else limit(retriever.depth, step - 1)
+    # Exact search has all ranks of the steps before among the known; an approximate one may find others at this limit.
+    new = [[hit for at, hit in enumerate(hits) if at >= before or hit.chunk.id not in known] for hits in lists]
+    size = most if step == 1 else BLOCK
+    found: dict[str, Candidate] = {}
+    for start in range(0, max(map(len, new)), size):
+        for candidate in retriever.fused([hits[start : start + size] for hits in new]):
+            if candidate.chunk.id not in known:
+                found.setdefault(candidate.chunk.id, candidate)
+    nodes = ranked(_placed([*found.values()], lists), first=len(known) + 1)
+    return Below(nodes, any(len(hits) >= most for hits in lists))
+
+
+def _placed(candidates: Sequence[Candidate], lists: Sequence[list[Hit]]) -> list[Candidate]:
+    """Gives candidates their ranks in the arms' whole lists, not in a block."""
+    ranks = [{hit.chunk.id: rank for rank, hit in enumerate(hits, start=1)} for hits in lists]
+    dense, bm25 = ranks[0], ranks[-1]  # one list where there is one arm
+    return [
+        replace(
+            each,
+            dense_rank=each.dense_rank and dense[each.chunk.id],
+            bm25_rank=each.bm25_rank and bm25[each.chunk.id],
+        )
+        for each in candidates
+    ]

@@ -1,0 +1,58 @@
+"""What a retriever returns: LlamaIndex nodes with scores that say how each was found. Knows no store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llama_index.core.schema import NodeWithScore
+
+from ragloom.components.retriever.fusion import Candidate
+from ragloom.core.nodes import to_node
+
+
+class Ranked(NodeWithScore):
+    """A found chunk with its way into the list; a reranker replaces `score` on a copy and nothing else.
+
+    Attributes:
+        score: what the list is ordered by: cosine similarity (`dense`), BM25 (`bm25`), fused score (`hybrid`), or a
+            reranker's score after it.
+        retriever_rank: place in the retriever's list, from 1.
+        retriever_score: `score` as the retriever gave it.
+        dense_rank, bm25_rank: place in that arm's list of candidates, from 1; None when the arm was not asked or has
+            not found the chunk.
+        dense_score, bm25_score: the arm's raw score; None likewise.
+    """
+
+    retriever_rank: int | None = None
+    retriever_score: float | None = None
+    dense_rank: int | None = None
+    dense_score: float | None = None
+    bm25_rank: int | None = None
+    bm25_score: float | None = None
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Names the class in LlamaIndex's serialised form."""
+        return "Ranked"
+
+
+def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithScore]:
+    """Turns candidates, best first, into LlamaIndex's form.
+
+    Args:
+        candidates: best first.
+        first: rank of the first of them.
+    """
+    return [
+        Ranked(
+            node=to_node(candidate.chunk),
+            score=candidate.score,
+            retriever_rank=rank,
+            retriever_score=candidate.score,
+            dense_rank=candidate.dense_rank,
+            dense_score=candidate.dense_score,
+            bm25_rank=candidate.bm25_rank,
+            bm25_score=candidate.bm25_score,
+        )
+        for rank, candidate in enumerate(candidates, start=first)
+    ]

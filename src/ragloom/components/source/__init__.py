@@ -1,0 +1,238 @@
+"""Which documents: the builders of the `source` group. Knows neither chunks nor stores.
+
+A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalised
+here and nowhere else. What cannot be read is named with its reason and never stops the rest.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from ragloom.config.builder_keys import OPERATIONAL, Added, Name, code_version
+from ragloom.config.key_rules import checked_by
+
+if TYPE_CHECKING:
+    from ragloom.components.source.file_source import FolderSource, SampleSource
+    from ragloom.components.source.jsonl_source import BeirSource, JsonlSource
+    from ragloom.components.source.squad_source import SquadSource
+
+Megabytes = Annotated[float, Field(gt=0)]
+"""A size above zero, in units of 1,000,000 bytes."""
+
+Moved = Annotated[bool, OPERATIONAL, Added(False)]
+"""Whether an index that was filled from another root takes this one."""
+
+
+def _pattern_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    """Patterns can match a path relative to the folder."""
+    for key in ("include", "exclude"):
+        for pattern in values[key]:
+            parts = pattern.split("/")
+            if "" in parts or "." in parts or ".." in parts or "\\" in pattern:
+                yield (
+                    f"source: {key}={pattern!r} must be a pattern of paths relative to source.path, with '/'; "
+                    "for example '**/*.md' (any folder) or 'manuals/**' (all of one folder)"
+                )
+
+
+def _folder_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    return _name_problems(values, _folder_name)
+
+
+def _file_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
+    return _name_problems(values, _file_name)
+
+
+def _name_problems(values: Mapping[str, Any], name_of: Callable[[Path], str]) -> Iterator[str]:
+    """A corpus has a name, without touching a file."""
+    path = Path(values["path"]).expanduser()
+    if values["name"] is None and not name_of(path):
+        yield f"source: name=null must be set where path={str(path)!r} has no name of its own"
+
+
+def _folder_name(path: Path) -> str:
+    return path.resolve().name
+
+
+def _file_name(path: Path) -> str:
+    return path.stem
+
+
+@code_version(1)
+def sample(
+    *,
+    name: Annotated[Name, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+) -> "SampleSource":
+    """Build the source of the documents that come with Ragloom."""
+    from ragloom.components.source.file_source import SampleSource
+
+    return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
+
+
+@code_version(2)
+@checked_by(_pattern_rule, _folder_name_rule)
+def folder(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    include: Annotated[list[Name], Field(min_length=1), OPERATIONAL],
+    exclude: Annotated[list[Name], OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "FolderSource":
+    """Build the source of all readable files in a folder and its sub-folders.
+
+    Raises:
+        ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
+    """
+    from ragloom.components.source.file_source import FolderSource
+
+    place = Path(path).expanduser()
+    source = FolderSource(
+        name=name or _folder_name(place),
+        path=place,
+        include=list(include),
+        exclude=list(exclude),
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+@checked_by(_file_name_rule)
+def jsonl(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    id_field: Name,
+    text_field: Name,
+    metadata_field: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "JsonlSource":
+    """Build the source of the lines of a JSON Lines file, one document a line.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.components.source.jsonl_source import JsonlFields, JsonlSource
+
+    place = Path(path).expanduser()
+    source = JsonlSource(
+        name=name or _file_name(place),
+        path=place,
+        fields=JsonlFields(id=id_field, text=text_field, metadata=metadata_field),
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(2)
+@checked_by(_folder_name_rule)
+def spans(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    corpora: Annotated[Name, OPERATIONAL],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "FolderSource":
+    """Build the source of the documents of a dataset of quotes: a folder within its folder.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.components.source.file_source import FolderSource
+
+    place = Path(path).expanduser()
+    source = FolderSource(
+        name=name or _folder_name(place),
+        path=place / corpora,
+        include=["**"],
+        exclude=[],
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+@checked_by(_folder_name_rule)
+def beir(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    title_separator: Name | None,
+    max_line_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "BeirSource":
+    """Build the source of the documents of a folder in BEIR's form.
+
+    Raises:
+        ConfigError: the folder has no name and none is set.
+    """
+    from ragloom.components.source.jsonl_source import BeirSource
+
+    place = Path(path).expanduser()
+    source = BeirSource(
+        name=name or _folder_name(place),
+        path=place / "corpus.jsonl",
+        title_separator=title_separator,
+        max_bytes=round(max_line_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source
+
+
+@code_version(1)
+@checked_by(_file_name_rule)
+def squad(
+    *,
+    name: Annotated[Name | None, OPERATIONAL],
+    path: Annotated[Name, OPERATIONAL],
+    document: Literal["context", "article"],
+    max_file_mb: Annotated[Megabytes, OPERATIONAL],
+    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
+    verify: Annotated[bool, OPERATIONAL],
+    moved: Moved,
+) -> "SquadSource":
+    """Build the source of the paragraphs or articles of a file in SQuAD's form.
+
+    Raises:
+        ConfigError: the file has no name and none is set.
+    """
+    from ragloom.components.source.squad_source import SquadSource
+
+    place = Path(path).expanduser()
+    source = SquadSource(
+        name=name or _file_name(place),
+        path=place,
+        document=document,
+        max_bytes=round(max_file_mb * 1_000_000),
+        on_unreadable=on_unreadable,
+        verify=verify,
+    )
+    source.moved = moved
+    return source

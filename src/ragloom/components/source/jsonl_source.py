@@ -1,0 +1,300 @@
+"""The source whose documents are the lines of one JSON Lines file, read by byte offset. Knows no other format."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llama_index.core.schema import Document
+
+from ragloom.components.source.base import (
+    CannotRead,
+    ListedItem,
+    Source,
+    new_document,
+    os_error_reason,
+    path_identity,
+    read_file_part,
+)
+from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
+from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
+from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import ScratchTables
+from ragloom.core.text_normalization import normalize_text
+from ragloom.errors import DataError
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+_MAX_ID = 4096
+"""Characters of an id, as of a path: it stands in each of the document's chunks."""
+_MAX_DEPTH = 100
+"""Levels of metadata: what reads it later is recursive, here and in every store."""
+_MAX_VALUES = 1_000_000
+"""Values in a line: as objects they take some thirty times their bytes."""
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_LOOKUP_BATCH = 256
+"""Lines whose ids are looked up together."""
+_READ_SIZE = 1 << 16
+"""Bytes read at a time from a line that is too long."""
+
+
+class _FirstLines:
+    """The first line of each id, on disk: a million ids would take some 140 MB of memory."""
+
+    def __init__(self) -> None:
+        schema = "CREATE TABLE lines (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "the ids of the corpus, about 40 MB per million")
+        self.close = self._tables.close
+
+    def repeated(self, ids: list[tuple[str, int]]) -> dict[int, int]:
+        """Add ids with their lines, in order; return line -> first line of each id that was there before."""
+        keys = [(hashlib.blake2b(id.encode(), digest_size=16).digest(), line) for id, line in ids]
+        if self._tables.insert("INSERT OR IGNORE INTO lines VALUES (?, ?)", keys) == len(keys):
+            return {}
+        firsts = [self._tables.rows("SELECT line FROM lines WHERE id = ?", (key,))[0][0] for key, _ in keys]
+        return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
+
+
+@dataclass(frozen=True)
+class JsonlFields:
+    """The names of a line's fields; `metadata=None` makes all other fields the metadata."""
+
+    id: str
+    text: str
+    metadata: str | None
+
+
+class JsonlSource(Source):
+    """One document a line: an id, a text, and metadata that are kept exactly."""
+
+    def __init__(
+        self, *, name: str, path: Path, fields: JsonlFields, max_bytes: int, on_unreadable: str, verify: bool
+    ) -> None:
+        self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
+        self._fields = fields
+        self._max_bytes = max_bytes
+        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
+
+    def entries(self) -> Iterator[ListedItem]:
+        """List the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
+        try:
+            if not self._path.is_file():
+                problem = "is a folder" if self._path.is_dir() else "does not exist"
+                raise DataError(f"source: path={self.root!r} must be a JSON Lines file; it {problem}")
+            file = self._path.open("rb")
+        except OSError as error:
+            raise DataError(f"source: path={self.root!r} must be readable: {os_error_reason(error)}") from None
+        return self._listed(file)
+
+    def _listed(self, file: BinaryIO) -> Iterator[ListedItem]:
+        with file, closing(_FirstLines()) as first_lines:
+            before = stat_after_pause(self._path)
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                raise DataError(f"source: path={self.root!r} must be UTF-8, as JSON Lines are; it is UTF-16")
+            file.seek(0)
+            lines = self._parsed(file, trusted_mtime(before.st_mtime_ns))
+            while some := list(itertools.islice(lines, _LOOKUP_BATCH)):
+                ids = [(found.id, number) for number, found in some if isinstance(found, Entry)]
+                repeated = first_lines.repeated(ids)
+                for number, found in some:
+                    if number in repeated and isinstance(found, Entry):
+                        reason = f"its id {found.id!r} is that of line {repeated[number]} already"
+                        found = Unreadable(found.location, CannotRead(reason).reason, hides=True)
+                    yield found
+            after = self._path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                yield Unreadable(self.root, "it is being written to: it changed while it was listed", hides=True)
+
+    def _parsed(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
+        """Yield what each line that is not blank is, with its number."""
+        for number, offset, size, line in _read_lines(file, self._max_bytes):
+            location = f"{self.root}:{number}"
+            try:
+                if line is None:
+                    limit = self._max_bytes / 1_000_000
+                    raise CannotRead(f"the line has {size / 1_000_000:.1f} MB, over source.max_line_mb={limit:g}")
+                if line.strip():
+                    id, _, _ = self._values(line)
+                    yield number, Entry(id=id, location=location, size=size, mtime_ns=mtime_ns, offset=offset)
+            except CannotRead as error:
+                yield number, Unreadable(location, error.reason, hides=True)
+
+    def read(self, entry: Entry) -> bytes:
+        """Read one line; see `Source.read`."""
+        return read_file_part(self._path, self._max_bytes, offset=entry.offset, size=entry.size)
+
+    def parse(self, entry: Entry, content: bytes) -> Document:
+        """Parse one line; see `Source.parse`."""
+        try:
+            id, text, metadata = self._values(content.removeprefix(_UTF8_BOM))
+        except CannotRead as error:
+            raise CannotRead(f"{error.reason}; the file may have changed after it was listed") from None
+        if id != entry.id:
+            raise CannotRead("the file changed after it was listed")
+        return new_document(id, text, metadata)
+
+    def _record(self, line: bytes) -> dict[str, Any]:
+        """Read a line; a form of its own fills in the fields."""
+        return _parse_object(line)
+
+    def _values(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
+        """Take id, normalised text and metadata from a line."""
+        record = self._record(line)
+        names = self._fields
+        for name in (names.id, names.text):
+            if name not in record:
+                raise CannotRead(f"the line has no field {name!r}; its fields are: {', '.join(map(repr, record))}")
+        id, text = record[names.id], record[names.text]
+        if isinstance(id, int) and not isinstance(id, bool):
+            id = str(id)
+        if not isinstance(id, str) or not normalize_text(id).strip():
+            raise CannotRead(
+                f"its {names.id!r} is {_json_type(id)}, and must be a text that is not blank, or a whole number"
+            )
+        if len(id) > _MAX_ID:
+            raise CannotRead(f"its {names.id!r} has {len(id):,} characters, and must have at most {_MAX_ID:,}")
+        if not isinstance(text, str):
+            raise CannotRead(f"its {names.text!r} is {_json_type(text)}, and must be a text")
+        if names.metadata is None:
+            metadata: Any = {key: value for key, value in record.items() if key not in (names.id, names.text)}
+        else:
+            metadata = record.get(names.metadata)
+            metadata = {} if metadata is None else metadata
+        if not isinstance(metadata, dict):
+            raise CannotRead(f"its {names.metadata!r} is {_json_type(metadata)}, and must be an object")
+        if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_nested_deeper(metadata, _MAX_DEPTH):
+            raise CannotRead(f"its metadata is nested over {_MAX_DEPTH} levels deep")
+        return unicodedata.normalize("NFC", id), normalize_text(text), metadata
+
+
+class BeirSource(JsonlSource):
+    """The documents of a folder in BEIR's form: the title stands before the text, and is metadata as well."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path,
+        title_separator: str | None,
+        max_bytes: int,
+        on_unreadable: str,
+        verify: bool,
+    ) -> None:
+        self._separator = title_separator
+        super().__init__(
+            name=name,
+            path=path,
+            fields=JsonlFields(id="_id", text="text", metadata="metadata"),
+            max_bytes=max_bytes,
+            on_unreadable=on_unreadable,
+            verify=verify,
+        )
+
+    def _record(self, line: bytes) -> dict[str, Any]:
+        record = _parse_object(line)
+        title, text = record.get("title"), record.get("text")
+        if title is not None and not isinstance(title, str):
+            raise CannotRead(f"its 'title' is {_json_type(title)}, and must be a text")
+        metadata = record.get("metadata")
+        if title and isinstance(metadata or {}, dict):
+            record["metadata"] = {**(metadata or {}), "title": title}
+        if title and isinstance(text, str) and self._separator is not None:
+            record["text"] = f"{title}{self._separator}{text}"
+        return record
+
+
+def _read_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:
+    """Yield number (from 1), byte offset, size and bytes of each line; None for the bytes of one over `limit`."""
+    number = offset = 0
+    while line := file.readline(limit + 1):
+        number += 1
+        size = len(line)
+        kept: bytes | None = line
+        if size > limit:
+            kept = None
+            while not line.endswith(b"\n") and (line := file.readline(_READ_SIZE)):
+                size += len(line)
+        yield number, offset, size, kept.removeprefix(_UTF8_BOM) if kept and number == 1 else kept
+        offset += size
+
+
+def _parse_object(line: bytes) -> dict[str, Any]:
+    """Read one line of JSON strictly: nothing is dropped, replaced or made up."""
+    if len(line) > _MAX_VALUES < _count_values(line) and _count_values(_STRING.sub(b"", line)) > _MAX_VALUES:
+        raise CannotRead(f"the line has over {_MAX_VALUES:,} values")
+    try:
+        text = line.decode("utf-8")
+        if is_nested_deeper(text, MAX_DEPTH):
+            raise CannotRead(f"the line is nested too deeply: over {MAX_DEPTH} levels")
+        record = _DECODER.decode(text)
+        if b"\\u" in line:  # nothing else makes half of a character
+            json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CannotRead(f"the line is not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from None
+    except UnicodeEncodeError:
+        raise CannotRead("the line has half of a surrogate pair (such as \\ud800), which is no character") from None
+    except json.JSONDecodeError as error:
+        raise CannotRead(f"the line is not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:  # the caller's own calls leave no room for ours
+        raise CannotRead("the line is nested too deeply") from None
+    except ValueError as error:  # of the hooks below, and of integers over Python's 4,300 digits
+        raise CannotRead(f"the line is not readable JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise CannotRead(f"the line is {_json_type(record)}, and must be an object")
+    return record
+
+
+def _count_values(line: bytes) -> int:
+    """Count the values of a line of JSON, and what looks like some within its texts."""
+    return line.count(b",") + line.count(b"[") + line.count(b"{")
+
+
+def _is_nested_deeper(value: Any, levels: int) -> bool:
+    inside = [value]
+    while inside and levels >= 0:
+        levels -= 1
+        lists = [item if isinstance(item, list) else item.values() for item in inside if isinstance(item, list | dict)]
+        inside = [item for each in lists for item in each]
+    return bool(inside)
+
+
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        raise ValueError(f"the field {next(name for name, count in times.items() if count > 1)!r} occurs twice")
+    return record
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite_float(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {number} is too large")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_fields, parse_constant=_refuse_constant, parse_float=_finite_float
+)
+
+
+def _json_type(value: Any) -> str:
+    """Name a JSON value's type as JSON does."""
+    kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    if value == "":
+        return "empty"
+    return "null" if value is None else kinds.get(type(value), "an object")

@@ -1,0 +1,1 @@
+"""Readers of file types: bytes to normalized text with structure."""

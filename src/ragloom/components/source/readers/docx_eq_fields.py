@@ -1,0 +1,113 @@
+"""Formulas that Word 97 to 2003 wrote as fields: `EQ \\f(1,2)` is 1/2, `EQ \\o\\ac(○,1)` is ①."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ragloom.components.source.readers import formula_text
+
+_MAX_DEPTH = 50
+"""Formulas in each other; what is deeper is shown as it is written."""
+_SWITCH = re.compile(r"\\([abdfilorsx])((?:\s*\\(?:[lrb]c\\.|[a-z]{2}\d*|[a-z]c\S?))*)\s*\(", re.IGNORECASE)
+_SHOWN = re.compile(r"[^\\(),;]+")
+_CIRCLES = frozenset("○◯⭕O0")
+
+
+def eq_text(code: str) -> str:
+    """Render the code of an EQ field, without its name, as one line."""
+    return _terms(code, 0, 0)[0].strip()
+
+
+def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
+    """Render up to the end of an argument, and says where that is."""
+    made: list[str] = []
+    level = 0  # of brackets that are text
+    while at < len(code):
+        if (switch := _SWITCH.match(code, at)) and depth < _MAX_DEPTH:
+            arguments, at = _arguments(code, switch.end(), depth + 1)
+            made.append(_RULES[switch.group(1).lower()](switch.group(2), arguments))
+        elif code[at] == "\\":
+            made.append(code[at + 1 : at + 2])
+            at += 2
+        elif shown := _SHOWN.match(code, at):
+            made.append(shown.group())
+            at = shown.end()
+        elif not level and depth and code[at] in "),;":
+            break
+        else:
+            level += {"(": 1, ")": -1}.get(code[at], 0)
+            made.append(code[at])
+            at += 1
+    return formula_text.join_terms(made), at
+
+
+def _arguments(code: str, at: int, depth: int) -> tuple[list[str], int]:
+    """Render the arguments in brackets, and says what is behind them."""
+    arguments = []
+    while True:
+        text, at = _terms(code, at, depth)
+        arguments.append(text.strip())
+        if at >= len(code) or code[at] == ")":
+            return arguments, at + 1
+        at += 1
+
+
+def _list(options: str, arguments: list[str]) -> str:
+    return ",".join(arguments)
+
+
+def _fraction(options: str, arguments: list[str]) -> str:
+    return formula_text.fraction(*arguments) if len(arguments) == 2 else _list(options, arguments)
+
+
+def _root(options: str, arguments: list[str]) -> str:
+    return formula_text.root(arguments[-1], arguments[0] if len(arguments) > 1 else "")
+
+
+def _script(options: str, arguments: list[str]) -> str:
+    if "\\do" in options:
+        return formula_text.subscript("", arguments[0])
+    above = formula_text.power("", arguments[0])
+    return above if len(arguments) == 1 else f"{above} {_list(options, arguments[1:])}"
+
+
+def _overstrike(options: str, arguments: list[str]) -> str:
+    """Render characters over each other: a number in a circle, otherwise all of them."""
+    if len(arguments) == 2 and arguments[0] in _CIRCLES and re.fullmatch(r"[1-9]|1\d|20", arguments[1], re.ASCII):
+        return chr(0x245F + int(arguments[1]))
+    return arguments[-1] if len(arguments) == 2 and arguments[0] in "○◯□△◇" else "".join(arguments)
+
+
+def _brackets(options: str, arguments: list[str]) -> str:
+    sign = dict(re.findall(r"\\([lrb])c\\(.)", options))
+    opening = sign.get("l", sign.get("b", "" if "r" in sign else "("))
+    closing = {"(": ")", "[": "]", "{": "}", "<": ">"}
+    closed = sign.get("r", closing.get(sign["b"], sign["b"]) if "b" in sign else "" if "l" in sign else ")")
+    return f"{opening}{_list(options, arguments)}{closed}"
+
+
+def _integral(options: str, arguments: list[str]) -> str:
+    operator = "∑" if "\\su" in options else "∏" if "\\pr" in options else "∫"
+    below, above, operand = (*arguments, "", "", "")[:3]
+    return f"{formula_text.scripts(operator, below, above)} {operand}".rstrip()
+
+
+def _array(options: str, arguments: list[str]) -> str:
+    found = re.search(r"\\co(\d{1,2})", options)
+    columns = max(1, int(found.group(1))) if found else 1
+    return formula_text.matrix([arguments[at : at + columns] for at in range(0, len(arguments), columns)])
+
+
+_RULES: dict[str, Callable[[str, list[str]], str]] = {
+    "a": _array,
+    "b": _brackets,
+    "d": lambda options, arguments: "",
+    "f": _fraction,
+    "i": _integral,
+    "l": _list,
+    "o": _overstrike,
+    "r": _root,
+    "s": _script,
+    "x": _list,
+}

@@ -1,0 +1,34 @@
+"""Access to the XML elements of a Word document, independent of namespaces."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+
+def local_name(element: Any) -> str:
+    """Name an element without its namespace (transitional and strict files differ in it only)."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def child(element: Any | None, name: str) -> Any | None:
+    """Find the first child of this name."""
+    return None if element is None else element.find(f"{{*}}{name}")
+
+
+def attribute(element: Any | None, name: str) -> str | None:
+    """Read an attribute whatever its namespace."""
+    if element is None:
+        return None
+    return next((str(value) for key, value in element.items() if key.rpartition("}")[2] == name), None)
+
+
+def int_value(element: Any | None, otherwise: int) -> int:
+    """Read `val` as a number from 0 to 99999."""
+    value = attribute(element, "val") or ""
+    return int(value) if re.fullmatch(r"\d{1,5}", value, re.ASCII) else otherwise
+
+
+def is_on(element: Any | None) -> bool:
+    """Return whether a switch such as `<w:vanish/>` is there and not turned off."""
+    return element is not None and attribute(element, "val") not in ("0", "false", "off")

@@ -1,0 +1,54 @@
+"""The table of file types: suffix, format, reader. A new reader is a module and a line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import PurePosixPath
+
+from ragloom.components.source.readers.reader_interface import ParsedFile, Reader, run_reader
+
+_FILE_TYPES = {  # suffix: format in the metadata, module of this package with the reader (its function `read`)
+    ".txt": ("text", "text_reader"),
+    ".md": ("markdown", "text_reader"),
+    ".markdown": ("markdown", "text_reader"),
+    ".html": ("html", "html_reader"),
+    ".htm": ("html", "html_reader"),
+    ".xhtml": ("html", "html_reader"),
+    ".pdf": ("pdf", "pdf_reader"),
+    ".docx": ("docx", "docx_reader"),
+    ".docm": ("docx", "docx_reader"),
+    ".csv": ("csv", "csv_reader"),
+    ".tsv": ("csv", "tsv_reader"),
+    ".json": ("json", "json_reader"),
+}
+
+
+def no_reader(name: str) -> str | None:
+    """Explain why files of this name are not read; None for a name with a reader."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in _FILE_TYPES:
+        return None
+    if suffix in (".jsonl", ".ndjson"):
+        return f"no reader for {suffix} in a folder; it is read by source=jsonl"
+    return f"no reader for {suffix}" if suffix else "no reader for names without a suffix"
+
+
+def parse_file(id: str, content: bytes) -> ParsedFile:
+    """Parse a file by the suffix of its id.
+
+    Raises:
+        CannotRead: with a reason that is true of these bytes.
+    """
+    format, module = _FILE_TYPES[PurePosixPath(id).suffix.lower()]
+    return run_reader(_reader(module), format, content)
+
+
+def load_readers() -> None:
+    """Import all readers, for processes forked afterwards."""
+    for _, module in _FILE_TYPES.values():
+        _reader(module)
+
+
+def _reader(module: str) -> Reader:
+    reader: Reader = import_module(f"{__package__}.{module}").read
+    return reader

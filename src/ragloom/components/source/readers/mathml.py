@@ -1,0 +1,213 @@
+"""MathML to one line of text, from the elements of an HTML page.
+
+What a browser shows is read: the presentation elements of MathML Core and MathML 3. Annotations are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ragloom.components.source.readers import formula_text
+
+_MAX_DEPTH = 100
+"""Levels of nested formulas that are rendered; below them their text is taken as it stands."""
+_INVISIBLE = {"\u2063": ",", "\u2064": " "}
+"""Invisible separator and plus."""
+_APPLIED = re.compile("\u2061(?=[(\\[])")
+"""Function application before a bracket; elsewhere it becomes a blank."""
+_HIDDEN = frozenset(["annotation", "annotation-xml", "mphantom", "mprescripts", "none", "script", "style", "template"])
+_OPENING = frozenset("([{|‖⟨⌊⌈")
+_LIMITS = re.compile(r"[∑∏∐∫∮⋃⋂⋁⋀⨁⨂]|lim|max|min|sup|inf|argmax|argmin", re.IGNORECASE)
+
+
+def math_text(element: Any) -> str:
+    """Render a `<math>` element as one line."""
+    text = _APPLIED.sub("", _render(element, 0)).replace("\u2061", " ").replace(formula_text.TIMES, "")
+    return " ".join(text.split())
+
+
+def is_math(tag: str) -> bool:
+    """Return whether a tag is `math`, with or without a prefix such as `mml:`."""
+    return tag == "math" or tag.endswith(":math")
+
+
+def _name(element: Any) -> str:
+    """Return an element's name without a prefix."""
+    return str(element.tag).rpartition(":")[2]
+
+
+def _children(element: Any) -> Iterator[Any]:
+    child = element.first_child
+    while child is not None:
+        if child.is_element_node:
+            yield child
+        child = child.next
+
+
+def _render(element: Any, depth: int) -> str:
+    tag = _name(element)
+    if tag in _HIDDEN:
+        return ""
+    if depth > _MAX_DEPTH:
+        return str(element.text())
+    if tag in _LEAVES:
+        return _LEAVES[tag](element)
+    parts = [_render(child, depth + 1) for child in _children(element)]
+    if tag in _FORMS:
+        return _FORMS[tag](element, parts)
+    if not parts and element.first_child is not None:
+        return str(element.text())  # a formula of text alone
+    return _row(element, parts)
+
+
+def _token(element: Any) -> str:
+    """Return a leaf's text without the blanks around it."""
+    return " ".join(element.text().split())
+
+
+def _operator(element: Any) -> str:
+    text = _token(element)
+    return _INVISIBLE.get(text, text)
+
+
+def _string(element: Any) -> str:
+    return f'"{_token(element)}"'
+
+
+def _text(element: Any) -> str:
+    """Keep the blanks of `<mtext>` at its ends, which separate words from terms."""
+    text = re.sub(r"[ \t\n\u00a0]+", " ", element.text())
+    return str(text)
+
+
+def _space(element: Any) -> str:
+    width = (element.attributes.get("width") or "").strip()
+    return " " if re.match(r"(?:0*[1-9]|0?\.\d*[1-9])", width) else ""
+
+
+def _row(element: Any, parts: list[str]) -> str:
+    return formula_text.join_terms(parts)
+
+
+def _fraction(element: Any, parts: list[str]) -> str:
+    if len(parts) != 2:
+        return " ".join(parts)
+    thickness = (element.attributes.get("linethickness") or "").strip()
+    return formula_text.fraction(*parts, bar=not re.fullmatch(r"0+(?:\.0*)?\s*(?:[a-z%]*)", thickness))
+
+
+def _scripts(element: Any, parts: list[str]) -> str:
+    """Render `msub`, `msup`, `msubsup`, `munder`, `mover` and `munderover`."""
+    tag = _name(element)
+    if len(parts) != (3 if tag in ("msubsup", "munderover") else 2):
+        return " ".join(parts)
+    base, below, above = parts[0], "", parts[-1]
+    if tag in ("msub", "munder", "msubsup", "munderover"):
+        below = parts[1]
+    if tag in ("msub", "munder"):
+        above = ""
+    if tag.startswith(("mu", "mo")) and not _LIMITS.search(base):
+        return _over_and_under(base, below.strip(), above.strip())
+    return formula_text.scripts(base, below, above)
+
+
+def _over_and_under(base: str, below: str, above: str) -> str:
+    if above:
+        base = formula_text.accent(base, above)
+    return formula_text.subscript(base, "" if below in ("_", "⏟", "︸", "⎵", "¯", "̲") else below)
+
+
+def _multiscripts(element: Any, parts: list[str]) -> str:
+    """Render indices on both sides: `_6^14 C` for carbon 14."""
+    kinds = [_name(child) for child in _children(element)]
+    at = kinds.index("mprescripts") if "mprescripts" in kinds else len(kinds)
+    base, after, before = parts[0] if parts else "", parts[1:at], parts[at + 1 :]
+    for below, above in zip(after[::2], after[1::2], strict=False):
+        base = formula_text.scripts(base, below, above)
+    pairs = zip(before[::2], before[1::2], strict=False)
+    front = "".join(formula_text.scripts("", below, above) for below, above in pairs)
+    return f"{front} {base}".strip()
+
+
+def _square_root(element: Any, parts: list[str]) -> str:
+    return formula_text.root(formula_text.join_terms(parts))
+
+
+def _nth_root(element: Any, parts: list[str]) -> str:
+    return formula_text.root(*parts) if len(parts) == 2 else " ".join(parts)
+
+
+def _fence(element: Any, parts: list[str]) -> str:
+    attributes = element.attributes
+    opening, closing = attributes.get("open", "("), attributes.get("close", ")")
+    separators = "".join((attributes.get("separators", ",") or "").split())
+    text = ""
+    for number, part in enumerate(parts):
+        text += (separators[min(number, len(separators)) - 1] if number and separators else "") + part
+    return f"{opening or ''}{text}{closing or ''}"
+
+
+def _table(element: Any, parts: list[str]) -> str:
+    """Render a matrix; cells are separated in their rows already."""
+    before = element.prev
+    while before is not None and not before.is_element_node:
+        before = before.prev
+    fenced = before is not None and _name(before) == "mo" and before.text().strip() in _OPENING
+    return formula_text.matrix([[part] for part in parts], fenced=fenced or len(parts) < 2)
+
+
+def _table_row(element: Any, parts: list[str]) -> str:
+    """Render a row; a cell that goes on with a relation (aligned equations) follows without a comma."""
+    text = ""
+    for part in parts:
+        separator = " " if re.match(r"\s*[=<>≤≥≈≡≠∼→⇒+\-−]", part) or not text.strip() else ", "
+        text += (separator if text else "") + part.strip()
+    return text
+
+
+def _first(element: Any, parts: list[str]) -> str:
+    return parts[0] if parts else ""
+
+
+def _enclosure(element: Any, parts: list[str]) -> str:
+    text = formula_text.join_terms(parts)
+    notation = (element.attributes.get("notation") or "longdiv").split()
+    return formula_text.root(text) if "radical" in notation else f"({text})" if "longdiv" in notation else text
+
+
+def _stack(element: Any, parts: list[str]) -> str:
+    return " ".join(parts)
+
+
+_LEAVES = {
+    "mi": _token,
+    "mn": _token,
+    "mo": _operator,
+    "ms": _string,
+    "mtext": _text,
+    "mspace": _space,
+}
+_FORMS = {
+    "mfrac": _fraction,
+    "msup": _scripts,
+    "msub": _scripts,
+    "msubsup": _scripts,
+    "mover": _scripts,
+    "munder": _scripts,
+    "munderover": _scripts,
+    "mmultiscripts": _multiscripts,
+    "msqrt": _square_root,
+    "mroot": _nth_root,
+    "mfenced": _fence,
+    "mtable": _table,
+    "mtr": _table_row,
+    "mlabeledtr": _table_row,
+    "semantics": _first,
+    "maction": _first,
+    "menclose": _enclosure,
+    "mstack": _stack,
+    "mlongdiv": _stack,
+    "msrow": _stack,
+}

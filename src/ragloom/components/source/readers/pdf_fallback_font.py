@@ -1,0 +1,95 @@
+"""Fallback font for PDFium: every character is a box, so that text in fonts the machine lacks has a place.
+
+PDFium drops text objects whose box has no width. On a machine without a font for Chinese, Japanese or Korean that is
+all vertical writing in fonts that are not embedded, and each character that is drawn by itself (TRAPS 47).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any
+
+import pypdfium2.raw as pdfium
+
+_HANDLE = 0x5241474C
+"""Stands for the fallback font where PDFium has an address."""
+_UNITS = 1000
+_CALLBACKS: list[Any] = []
+"""PDFium's functions and those in their place: both have to stay alive as long as PDFium."""
+
+
+def install() -> None:
+    """Have PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
+    info = pdfium.FPDF_GetDefaultSystemFontInfo()
+    if not info or _CALLBACKS:
+        return
+    fields, font = info.contents, box_font()
+    types = {name: type(getattr(fields, name)) for name in ("MapFont", "GetFontData", "GetFaceName", "DeleteFont")}
+    before = {name: types[name](ctypes.cast(getattr(fields, name), ctypes.c_void_p).value) for name in types}
+
+    def map_font(this: Any, weight: int, italic: int, charset: int, pitch: int, face: Any, exact: Any) -> Any:
+        found = before["MapFont"](this, weight, italic, charset, pitch, face, exact)
+        return found or (_HANDLE if charset in _CHARSETS else None)
+
+    def font_data(this: Any, handle: Any, table: int, buffer: Any, size: int) -> int:
+        if handle != _HANDLE:
+            return int(before["GetFontData"](this, handle, table, buffer, size))
+        if table:
+            return 0
+        if buffer and size >= len(font):
+            ctypes.memmove(buffer, font, len(font))
+        return len(font)
+
+    def face_name(this: Any, handle: Any, buffer: Any, size: int) -> int:
+        if handle != _HANDLE:
+            return int(before["GetFaceName"](this, handle, buffer, size))
+        name = b"Ragloom Boxes\0"
+        if buffer and size >= len(name):
+            ctypes.memmove(buffer, name, len(name))
+        return len(name)
+
+    def delete_font(this: Any, handle: Any) -> None:
+        if handle != _HANDLE:
+            before["DeleteFont"](this, handle)
+
+    ours = {"MapFont": map_font, "GetFontData": font_data, "GetFaceName": face_name, "DeleteFont": delete_font}
+    for name, function in ours.items():
+        callback = types[name](function)
+        _CALLBACKS.extend((before[name], callback))
+        setattr(fields, name, callback)
+    pdfium.FPDF_SetSystemFontInfo(info)
+
+
+_CHARSETS = frozenset(
+    (
+        pdfium.FXFONT_SHIFTJIS_CHARSET,
+        pdfium.FXFONT_HANGEUL_CHARSET,
+        pdfium.FXFONT_GB2312_CHARSET,
+        pdfium.FXFONT_CHINESEBIG5_CHARSET,
+    )
+)
+
+
+def box_font() -> bytes:
+    """Write a TrueType font of one glyph, a square, which stands for every character."""
+    side = _UNITS - 100
+    glyph = struct.pack(">hhhhh", 1, 0, 0, side, side) + struct.pack(">HH", 3, 0) + bytes([1] * 4)
+    glyph += struct.pack(">8h", 0, 0, side, 0, 0, side, 0, -side)
+    tables = {
+        b"cmap": struct.pack(">HHHHIHHIIIIII", 0, 1, 3, 10, 12, 13, 0, 28, 0, 1, 0x21, 0x10FFFF, 1),
+        b"glyf": glyph,
+        b"head": struct.pack(
+            ">IIIIHHqqhhhhHHhhh", 0x10000, 0x10000, 0, 0x5F0F3CF5, 0, _UNITS, 0, 0, 0, 0, side, side, 0, 8, 2, 1, 0
+        ),
+        b"hhea": struct.pack(">IhhhHhhhhhhhhhhhH", 0x10000, 880, -120, 0, _UNITS, 0, 0, side, 1, *([0] * 7), 2),
+        b"hmtx": struct.pack(">HhHh", _UNITS, 0, _UNITS, 0),
+        b"loca": struct.pack(">III", 0, 0, len(glyph)),
+        b"maxp": struct.pack(">IH13H", 0x10000, 2, 4, 1, 0, 0, 1, *([0] * 8)),
+    }
+    offset = 12 + 16 * len(tables)
+    entries, body = b"", b""
+    for tag, data in tables.items():
+        entries += tag + struct.pack(">III", 0, offset + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    return struct.pack(">IHHHH", 0x10000, len(tables), 64, 2, 48) + entries + body

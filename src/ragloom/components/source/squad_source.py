@@ -1,0 +1,59 @@
+"""The source whose documents are the paragraphs or articles of a file in SQuAD's form. Knows no other format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.schema import Document
+
+from ragloom.components.source.base import CannotRead, ListedItem, Source, new_document, path_identity
+from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
+from ragloom.core import squad_format
+from ragloom.core.records import FORMAT_KEY, Entry
+
+
+class SquadSource(Source):
+    """One document a paragraph, or one an article; the file is read whole, once in each process."""
+
+    def __init__(
+        self, *, name: str, path: Path, document: squad_format.Unit, max_bytes: int, on_unreadable: str, verify: bool
+    ) -> None:
+        self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
+        self._document = document
+        self._max_bytes = max_bytes
+        self._read: dict[str, squad_format.SquadDocument] | None = None
+        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the documents: a worker that needs them reads the file."""
+        return {**self.__dict__, "_read": None}
+
+    def entries(self) -> Iterator[ListedItem]:
+        """List the documents in file order; see `Source.entries`."""
+        # Before it is read: what changes it later gives it another time. What is no file, reading it says.
+        mtime_ns = trusted_mtime(stat_after_pause(self._path).st_mtime_ns) if self._path.is_file() else None
+        documents = self._documents()
+        for id, document in documents.items():
+            location = f"{self.root}: {id}"
+            yield Entry(id=id, location=location, size=len(document.text.encode()), mtime_ns=mtime_ns)
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the text of a document; see `Source.read`."""
+        documents = self._documents()
+        if entry.id not in documents:
+            raise CannotRead("the file changed after it was listed")
+        return documents[entry.id].text.encode()
+
+    def parse(self, entry: Entry, content: bytes) -> Document:
+        """Make the document; see `Source.parse`."""
+        title = self._documents()[entry.id].article
+        return new_document(entry.id, content.decode(), {FORMAT_KEY: "text", "title": title})
+
+    def _documents(self) -> dict[str, squad_format.SquadDocument]:
+        if self._read is None:
+            documents, _ = squad_format.read(self._path, self._document, self._max_bytes, "source")
+            self._read = {document.id: document for document in documents}
+        return self._read

@@ -1,0 +1,151 @@
+"""The `vector_store` group: where indexes live. Knows no engine until one is built."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ragloom.components.vector_store.weaviate_config import (
+    Batch,
+    IndexSettings,
+    Timeouts,
+    address_rule,
+    embedded_rule,
+    immutable,
+    index_rule,
+    is_set,
+    name_rule,
+)
+from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
+from ragloom.config.key_rules import checked_by
+
+if TYPE_CHECKING:
+    from ragloom.components.vector_store.protocols import Analyzer, Database
+    from ragloom.components.vector_store.weaviate_store.connection import Connection
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+AnyPort = Annotated[int, Field(ge=0, le=65_535)]
+Recall = Annotated[float, Field(gt=0, le=1)]
+Consistency = Literal["ONE", "QUORUM", "ALL"]
+
+_WEAVIATE_CODE_VERSION = 1
+
+
+@code_version(1)
+def lancedb(
+    analyzer: "Analyzer",
+    *,
+    path: Annotated[Name, OPERATIONAL],
+    retention_minutes: Annotated[NonNegative, OPERATIONAL],
+    ann_threshold: Annotated[Positive, OPERATIONAL],  # neither changes what is stored: no reason to embed again
+    min_ann_recall: Annotated[Recall, OPERATIONAL],
+    alias: Annotated[Name | None, OPERATIONAL],  # read by `assembly.open`
+) -> "Database":
+    """Builds the database of a LanceDB folder; the folder is created by the first ingest."""
+    from ragloom.components.vector_store.lancedb_store.database import LanceDatabase
+
+    return LanceDatabase(
+        path,
+        analyzer,
+        retention_minutes=retention_minutes,
+        ann_threshold=ann_threshold,
+        min_ann_recall=min_ann_recall,
+    )
+
+
+@code_version(_WEAVIATE_CODE_VERSION)
+@checked_by(address_rule, name_rule, index_rule)
+def weaviate(
+    analyzer: "Analyzer",
+    *,
+    url: Annotated[Name, OPERATIONAL],
+    grpc_host: Annotated[Name | None, OPERATIONAL],
+    grpc_port: Annotated[Port, OPERATIONAL],
+    api_key_env: Annotated[Name, OPERATIONAL],
+    headers_env: Annotated[Name | None, OPERATIONAL],
+    timeouts: Annotated[Timeouts, OPERATIONAL],
+    consistency_level: Annotated[Consistency, OPERATIONAL],
+    tenant: Annotated[Name | None, Shapes(is_set)],
+    alias: Annotated[Name | None, OPERATIONAL],
+    collection_prefix: Annotated[Name, OPERATIONAL],
+    batch: Annotated[Batch, OPERATIONAL],
+    index: Annotated[IndexSettings, Shapes(immutable)],
+) -> "Database":
+    """Builds the database of a Weaviate server, a cluster or Weaviate Cloud; connects when it is first used."""
+
+    def connect() -> "Connection":
+        from ragloom.components.vector_store.weaviate_store.connection import connect
+        from ragloom.components.vector_store.weaviate_store.settings import Settings
+
+        return connect(
+            Settings(
+                url=url,
+                grpc_host=grpc_host,
+                grpc_port=grpc_port,
+                api_key_env=api_key_env,
+                headers_env=headers_env,
+                connect_seconds=timeouts["connect"],
+                query_seconds=timeouts["query"],
+                insert_seconds=timeouts["insert"],
+                retry_seconds=timeouts["retry"],
+            )
+        )
+
+    from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+
+    return WeaviateDatabase(
+        connect,
+        analyzer,
+        prefix=collection_prefix,
+        tenant=tenant,
+        consistency_level=consistency_level,
+        index=dict(index),
+        batch_objects=batch["objects"],
+        batch_bytes=int(batch["megabytes"] * 1_000_000),
+        retry_seconds=timeouts["retry"],
+        indexing_seconds=timeouts["indexing"],
+        code_version=_WEAVIATE_CODE_VERSION,
+    )
+
+
+@code_version(_WEAVIATE_CODE_VERSION)
+@checked_by(embedded_rule, name_rule, index_rule)
+def weaviate_embedded(
+    analyzer: "Analyzer",
+    *,
+    path: Annotated[Name, OPERATIONAL],
+    version: Annotated[Name, OPERATIONAL],
+    binary_path: Annotated[Name | None, OPERATIONAL],
+    http_port: Annotated[AnyPort, OPERATIONAL],
+    grpc_port: Annotated[AnyPort, OPERATIONAL],
+    timeouts: Annotated[Timeouts, OPERATIONAL],
+    tenant: Annotated[Name | None, Shapes(is_set)],
+    alias: Annotated[Name | None, OPERATIONAL],
+    collection_prefix: Annotated[Name, OPERATIONAL],
+    batch: Annotated[Batch, OPERATIONAL],
+    index: Annotated[IndexSettings, Shapes(immutable)],
+) -> "Database":
+    """Builds the database of a Weaviate server that is started, or found running, on a folder when it is first used."""
+
+    def connect() -> "Connection":
+        from ragloom.components.vector_store.weaviate_store.embedded.executable import find
+
+        binary = find(version, binary_path)  # first: the next module needs what Windows has not
+        from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
+
+        return Embedded(path, version, binary, http_port, grpc_port).connect(timeouts)
+
+    from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+
+    return WeaviateDatabase(
+        connect,
+        analyzer,
+        prefix=collection_prefix,
+        tenant=tenant,
+        consistency_level="ONE",
+        index=dict(index),
+        batch_objects=batch["objects"],
+        batch_bytes=int(batch["megabytes"] * 1_000_000),
+        retry_seconds=timeouts["retry"],
+        indexing_seconds=timeouts["indexing"],
+        code_version=_WEAVIATE_CODE_VERSION,
+    )

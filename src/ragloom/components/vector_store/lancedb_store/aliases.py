@@ -1,0 +1,78 @@
+"""The aliases of a LanceDB folder: names that point at an index, in one small file. Knows files, not the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ragloom.components.vector_store.lancedb_store.index_folder import replace_file, writing
+from ragloom.errors import DataError, ServiceError
+
+_FILE = ".aliases.json"  # no index has a folder of this name: those begin with a letter or a digit
+_LOCK_SECONDS = 30.0
+
+
+class Aliases:
+    """The aliases of a database; the file is there as soon as one was made.
+
+    Args:
+        base: the database's folder.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+
+    def read(self) -> dict[str, str]:
+        """Returns the index that each alias points at, by alias.
+
+        Raises:
+            ServiceError: the file cannot be read.
+            DataError: it is damaged.
+        """
+        file = self._base / _FILE
+        try:
+            found = json.loads(file.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise ServiceError(
+                f"vector_store: {file} cannot be read ({error.strerror}); check its permissions"
+            ) from None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+            raise DataError(f"vector_store: {file} is damaged; delete it, and promote the indexes again")
+        return dict(sorted(found.items()))
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, str]]:
+        """Yields the aliases while nobody else changes them; `write` puts others in their place.
+
+        Raises:
+            ServiceError: somebody else does not finish, or the folder cannot be written.
+        """
+        locks = self._base / ".locks"
+        with writing(self._base):
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(locks / _FILE, thread_local=False)
+            try:
+                lock.acquire(timeout=_LOCK_SECONDS)
+            except Timeout:
+                raise ServiceError(
+                    f"vector_store: the aliases in {self._base} are being changed by another process for over "
+                    f"{_LOCK_SECONDS:g} s; end it"
+                ) from None
+        try:
+            yield self.read()
+        finally:
+            lock.release()
+
+    def write(self, aliases: Mapping[str, str]) -> None:
+        """Replaces the aliases in one atomic step; inside `changing` only."""
+        if dict(aliases) != self.read():
+            with writing(self._base):
+                replace_file(self._base / _FILE, dict(aliases))

@@ -1,0 +1,177 @@
+"""The states of an index that queries may read, and how a state becomes one. Knows the engine's tables."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ragloom.components.vector_store.index_identity import Identity
+from ragloom.components.vector_store.protocols import IndexInfo
+from ragloom.core.maintenance_steps import step
+
+if TYPE_CHECKING:
+    from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
+    from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
+CHUNKS, DOCUMENTS = "chunks", "documents"
+"""The tables of an index."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state that queries may read.
+
+    Attributes:
+        number: from 1.
+        versions: table -> the engine's version of it.
+        since: table -> a time (seconds) not after that version was made; what is older may be cleaned away.
+        rows: table -> how many rows that version has.
+        committed_at: ISO 8601, UTC.
+        description, summary: as in `IndexInfo`.
+        dense: what `Approximation` keeps of how dense search is made; None: exactly, there being few rows.
+    """
+
+    number: int
+    versions: dict[str, int]
+    since: dict[str, float]
+    rows: dict[str, int]
+    committed_at: str
+    description: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    dense: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What a commit has to bring up to date beside what the engine does of itself.
+
+    Attributes:
+        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        deleted: rows may have been deleted since.
+        dense: what dense search is to be; None: exact, whatever it was.
+    """
+
+    rebuild_terms: bool
+    deleted: bool = False
+    dense: Wanted | None = None
+
+
+def publish(
+    folder: IndexFolder,
+    opened: dict[str, Any],
+    count: Callable[[], dict[str, int]],
+    *,
+    upkeep: Upkeep,
+    retention: timedelta,
+    said: dict[str, dict[str, Any]],
+) -> Commit:
+    """Makes the newest state of the tables the one that queries read; the lock is held.
+
+    Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
+    crash anywhere before the record leaves the commit before as it was.
+
+    Args:
+        opened: table name -> table.
+        count: counts the tables' rows, and raises when they disagree.
+        upkeep: of the chunk table.
+        retention: how long a replaced state stays readable.
+        said: `description` and `summary`.
+    """
+    from ragloom.components.vector_store.lancedb_store import long_text_files, tables
+
+    before = folder.commits()
+    last = before[-1] if before else None
+    count()
+    with tables.engine(folder.path, "maintaining"):
+        done = {
+            name: _maintained(name, table, last, upkeep if name == CHUNKS else Upkeep(rebuild_terms=False))
+            for name, table in opened.items()
+        }
+    commit = Commit(
+        number=last.number + 1 if last else 1,
+        versions={name: table.version for name, table in opened.items()},
+        since={name: since for name, (since, _) in done.items()},
+        rows=count(),
+        committed_at=datetime.now(UTC).isoformat(),
+        dense=None if (dense := done[CHUNKS][1]) is None else dense.as_json(),
+        **said,
+    )
+    kept = kept_commits([*before, commit], retention)
+    folder.record(kept)
+    step("removing old versions")
+    with tables.engine(folder.path, "removing old versions"):
+        for name, table in opened.items():
+            tables.clean(table, oldest_kept(kept, name))
+        long_text_files.clean(folder.path, [item.versions[DOCUMENTS] for item in kept if DOCUMENTS in item.versions])
+    return commit
+
+
+def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> tuple[float, Approximation | None]:
+    """Brings a table up to date.
+
+    Returns:
+        a time not after its version was made, and how dense search of it is made.
+    """
+    from ragloom.components.vector_store.lancedb_store import ann_index, tables
+
+    version, begun = table.version, time.time()
+    before = None if last is None or last.dense is None else ann_index.Approximation.of(last.dense)
+    wanted = upkeep.dense
+    plan = "none" if wanted is None else ann_index.planned(table, before, wanted, deleted=upkeep.deleted)
+    if plan != "keep":
+        ann_index.drop(table)
+    unchanged = last is not None and last.versions[name] == table.version
+    if not unchanged or upkeep.rebuild_terms:
+        step(f"{'building the text index' if upkeep.rebuild_terms else 'compacting'} ({name})")
+        tables.maintain(table, rebuild_terms=upkeep.rebuild_terms)
+    found = before if plan == "keep" else None
+    if plan == "build" and wanted is not None:
+        found = ann_index.build(table, wanted)
+    if table.version != version:
+        return begun, found
+    return (last.since[name] if last else 0.0), found
+
+
+def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
+    """Returns the commits that stay readable: the newest, and those replaced less than `retention` ago."""
+    now = datetime.now(UTC)
+    kept = [
+        commit
+        for commit, successor in itertools.pairwise(commits)
+        if now - datetime.fromisoformat(successor.committed_at) < retention
+    ]
+    return [*kept, commits[-1]]
+
+
+def oldest_kept(kept: list[Commit], table: str) -> timedelta:
+    """Returns how old a version of a table may be so that none that a kept commit names is removed."""
+    if len(kept) == 1:
+        return timedelta(0)  # leaves the newest version, which is the one this commit names
+    margin = 1.0  # between this reading of the clock and the engine's own
+    return timedelta(seconds=time.time() - min(commit.since[table] for commit in kept) + margin)
+
+
+def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
+    """Describes an index of `size` bytes at a commit."""
+    from ragloom.components.vector_store.lancedb_store.ann_index import Approximation
+
+    notes = () if commit.dense is None else (Approximation.of(commit.dense).note,)
+    return IndexInfo(
+        name=identity.name,
+        source=identity.source,
+        root=identity.root,
+        description=commit.description,
+        documents=commit.rows.get(DOCUMENTS, 0),
+        chunks=commit.rows[CHUNKS],
+        bytes=size,
+        committed_at=datetime.fromisoformat(commit.committed_at),
+        version=commit.number,
+        code_version=identity.code_version,
+        dimensions=identity.dimensions,
+        summary=commit.summary,
+        notes=notes,
+        dense=commit.dense,
+    )

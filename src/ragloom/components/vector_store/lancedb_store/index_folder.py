@@ -1,0 +1,232 @@
+"""The folder of one index: its identity, its commits, its lock, its size. Knows files, not the engine.
+
+    <path>/<index>/index.json      what the index is, written once when it is created
+    <path>/<index>/commits.json    which table versions queries read, newest last; replaced atomically at each commit
+    <path>/<index>/*.lance         the engine's tables
+    <path>/<index>/texts/          texts too long for the engine (`texts`)
+    <path>/.locks/<index>          held by the writer; the kernel lets go of it when the process dies
+    <path>/.aliases.json           which index each alias names (`aliases`)
+
+The engine does not fsync what it commits (lancedb 0.40): killing a process at any moment loses nothing that was
+committed, a power cut may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ragloom.components.vector_store.index_identity import Identity
+from ragloom.components.vector_store.lancedb_store.commits import Commit
+from ragloom.core.records import sha256
+from ragloom.errors import DataError, ServiceError
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+_DELETED = ".deleted-"
+
+
+def folder_name(name: str) -> str:
+    """Names the folder of an index: its own name where every file system can hold it, else a slug and a hash."""
+    if _SLUG.fullmatch(name) and not name.endswith("."):
+        return name
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return f"{slug or 'index'}.{sha256(name)[:16]}"
+
+
+class IndexFolder:
+    """The folder of one index, which may not exist yet.
+
+    Args:
+        base: the database's folder.
+        name: the index.
+    """
+
+    def __init__(self, base: Path, name: str) -> None:
+        self.base = base
+        self.name = name
+        self.path = base / folder_name(name)
+
+    def identity(self) -> Identity | None:
+        """Reads what the index is; None when there is none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        found = self._read("index.json")
+        return None if found is None else self._parse(Identity, found)
+
+    def commits(self) -> list[Commit]:
+        """Reads the commits whose versions are still kept, newest last; empty when there is none."""
+        return [self._parse(Commit, item) for item in self._read("commits.json") or []]
+
+    def create(self, identity: Identity) -> None:
+        """Makes the folder and says what it is.
+
+        Raises:
+            ServiceError: it cannot be written.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path / "index.json", asdict(identity))
+
+    def record(self, commits: list[Commit]) -> None:
+        """Replaces the commits in one atomic step: the newest is what queries read from now on."""
+        with writing(self.path):
+            replace_file(self.path / "commits.json", [asdict(commit) for commit in commits])
+
+    def size(self) -> int:
+        """Adds up the bytes of all files of the index."""
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                try:
+                    total += (Path(folder) / name).lstat().st_size
+                except FileNotFoundError:  # a writer has just cleaned it away
+                    continue
+        return total
+
+    def remove(self) -> None:
+        """Removes the index in one step that is seen at once, then its files. The lock must be held."""
+        with writing(self.path):
+            grave = self.base / f"{_DELETED}{uuid.uuid4().hex}"
+            self.path.rename(grave)
+            for left in self.base.glob(f"{_DELETED}*"):  # what killed removals left goes as well, if it can
+                shutil.rmtree(left, ignore_errors=left != grave)
+
+    @contextmanager
+    def lock(self, wait: float = 0) -> Iterator[None]:
+        """Holds the index for writing.
+
+        Args:
+            wait: seconds to wait for another writer.
+
+        Raises:
+            ServiceError: somebody else holds it (who, since when), or the folder cannot be written.
+        """
+        locks = self.base / ".locks"
+        held = locks / self.path.name
+        holder = locks / f"{self.path.name}.holder"
+        with writing(self.path):
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(held, thread_local=False)
+            try:
+                lock.acquire(timeout=wait)
+            except Timeout:
+                raise ServiceError(
+                    f"vector_store: index {self.name} is being written by {_describe(holder)}; "
+                    "wait until it ends, or end it"
+                ) from None
+            try:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                replace_file(holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
+            except BaseException:
+                lock.release()
+                raise
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def damaged(self, what: object) -> DataError:
+        """Says that the index is damaged and what to do."""
+        return DataError(
+            f"vector_store: index {self.name} in {self.path} is damaged ({_first_line(what)}); "
+            "delete the index and ingest again"
+        )
+
+    def _read(self, file: str) -> Any:
+        try:
+            return json.loads((self.path / file).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise ServiceError(
+                f"vector_store: {self.path / file} cannot be read ({error.strerror}); check its permissions"
+            ) from None
+        except ValueError as error:
+            raise self.damaged(f"{file}: {error}") from None
+
+    def _parse(self, record: Any, found: Any) -> Any:
+        try:
+            return record(**found)
+        except TypeError as error:
+            raise self.damaged(error) from None
+
+
+def folders(base: Path) -> list[IndexFolder]:
+    """Lists the index folders of a database, by name.
+
+    Raises:
+        ServiceError: the database's folder cannot be listed.
+    """
+    try:
+        paths = [path for path in base.iterdir() if (path / "index.json").exists()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ServiceError(
+            f"vector_store: vector_store.path={base} cannot be listed ({error.strerror}); "
+            "name a folder that you may read"
+        ) from None
+    found = []
+    for path in paths:
+        folder = IndexFolder(base, path.name)
+        folder.path = path
+        identity = folder.identity()
+        if identity is not None:
+            folder.name = identity.name
+            found.append(folder)
+    return sorted(found, key=lambda folder: folder.name)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into an error that names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"vector_store: {path} cannot be written ({error.strerror or _first_line(error)}); "
+            "check permissions and free space, or set vector_store.path to another folder"
+        ) from None
+
+
+def replace_file(file: Path, content: Any) -> None:
+    """Writes JSON so that readers and a crash see the old or the new file, never a part [14]; a lock is held."""
+    draft = file.with_name(f"{file.name}.new")
+    with draft.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, ensure_ascii=True, indent=1, default=str)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+    if os.name == "posix":
+        handle = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _describe(holder: Path) -> str:
+    try:
+        found = json.loads(holder.read_bytes())
+        return f"process {found['pid']} on {found['host']} since {found['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process (it has not said which)"
+
+
+def _first_line(what: object) -> str:
+    return (str(what).strip().splitlines() or [type(what).__name__])[0][:200]

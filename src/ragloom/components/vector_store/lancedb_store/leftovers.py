@@ -1,0 +1,49 @@
+"""Finds what an interrupted run left: chunks and manifest rows that do not belong together. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from ragloom.components.vector_store.lancedb_store.sql_filters import any_of, one_of, version
+from ragloom.components.vector_store.lancedb_store.tables import IDS_PER_STATEMENT, batches
+
+
+@dataclass
+class Leftovers:
+    """SQL conditions of the rows to delete, chunks first, then documents."""
+
+    chunks: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+
+
+def leftovers(chunks: Any, documents: Any) -> Leftovers:
+    """Compares chunks with the manifest per (document, content_hash).
+
+    A document is complete when as many chunks carry its manifest row's content hash as the row says. Chunks of no
+    row or of another hash are left over; so are row and chunks of a document that is not complete. Memory grows with
+    the number of documents (about 200 bytes each), not with the text.
+    """
+    key = ["document", "content_hash"]
+    rows = _arrow(documents, ["id", "content_hash", "chunks"]).rename_columns([*key, "expected"])
+    counted = _arrow(chunks, key).group_by(key).aggregate([([], "count_all")])
+    both = rows.join(counted, key, join_type="full outer")
+    expected, stored = both["expected"], both["count_all"].fill_null(0)
+    wrong = both.filter(pa.compute.invert(pa.compute.equal(expected, stored).fill_null(False)))
+    orphans = [row for row in wrong.to_pylist() if row["expected"] is None]
+    incomplete = [row["document"] for row in wrong.to_pylist() if row["expected"] is not None]
+    found = Leftovers()
+    for start in range(0, len(orphans), IDS_PER_STATEMENT):
+        some = orphans[start : start + IDS_PER_STATEMENT]
+        found.chunks.append(any_of(version(row["document"], row["content_hash"]) for row in some))
+    for some in batches(incomplete):
+        found.chunks.append(one_of("document", some))
+        found.documents.append(one_of("id", some))
+    return found
+
+
+def _arrow(table: Any, columns: list[str]) -> pa.Table:
+    return table.search().select(columns).to_arrow()

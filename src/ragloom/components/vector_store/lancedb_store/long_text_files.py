@@ -1,0 +1,56 @@
+"""Long texts of documents: a file each, named by its hash. The engine would hold such a text several times in memory.
+
+A file is there before the manifest row that needs it, and stays until no commit that is kept has such a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ragloom.components.vector_store.lancedb_store import tables
+from ragloom.components.vector_store.lancedb_store.commits import DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
+from ragloom.core.file_backed_text import FileBackedText
+
+_FOLDER = "texts"
+
+
+def put(index: Path, text_hash: str, text: FileBackedText) -> None:
+    """Keeps a text.
+
+    Args:
+        index: the index's folder.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    path = index / _FOLDER / text_hash
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        text.copy_to(path)
+
+
+def read(index: Path, text_hash: str) -> str:
+    """Reads a text.
+
+    Raises:
+        OSError: it is not there, which `put` and `clean` do not let happen.
+    """
+    return FileBackedText(index / _FOLDER / text_hash).read()
+
+
+def clean(index: Path, versions: Iterable[int]) -> None:
+    """Removes texts that no document has in any of these versions of the table of documents; the lock is held."""
+    folder = index / _FOLDER
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not there:
+        return
+    connection, used = tables.connect(index), set()
+    for version in versions:
+        documents = tables.open_table(connection, DOCUMENTS, version)
+        for some in tables.batches(sorted(there)):
+            rows = documents.search().where(one_of("text_hash", some)).select(["text_hash"]).to_arrow()
+            used.update(rows["text_hash"].to_pylist())
+    for name in there - used:
+        (folder / name).unlink(missing_ok=True)

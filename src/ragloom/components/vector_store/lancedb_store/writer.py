@@ -1,0 +1,332 @@
+"""Writes one index so that a crash at any moment loses nothing that was committed. Knows tables and commits.
+
+The order is the promise: chunks, counted, then the manifest row of their document; at the commit maintenance, counted
+again, then one atomic record of the versions that queries read, then the removal of what nobody reads any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from ragloom.components.vector_store.index_identity import Identity, demand_same
+from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, sql_filters, tables
+from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
+from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, DOCUMENTS, Upkeep, info_of, publish
+from ragloom.components.vector_store.lancedb_store.id_filter import Seen
+from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
+from ragloom.components.vector_store.lancedb_store.leftovers import leftovers
+from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
+from ragloom.components.vector_store.protocols import (
+    Analyzer,
+    IndexInfo,
+    ManifestRow,
+    Questions,
+    Recovered,
+    StoredDocumentRow,
+)
+from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
+from ragloom.core.file_backed_text import FileBackedText
+from ragloom.core.records import Chunk
+from ragloom.errors import ServiceError
+
+
+class LanceWriter:
+    """The `Writer` of an index in a LanceDB folder; it holds the index's lock from `with` to the end of the block.
+
+    Args:
+        folder: of the index.
+        identity: what the index is, or will be when it does not exist.
+        description: what shaped it; recorded with each commit.
+        analyzer: turns chunk texts into search terms.
+        retention: how long a replaced state stays readable.
+        dense: what dense search of it is to be.
+    """
+
+    def __init__(
+        self,
+        folder: IndexFolder,
+        identity: Identity,
+        description: dict[str, Any],
+        analyzer: Analyzer,
+        retention: timedelta,
+        dense: Wanted,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._description = description
+        self._analyzer = analyzer
+        self._retention = retention
+        self._dense = dense
+        self._open = ExitStack()
+        self._recovered = False
+
+    def __enter__(self) -> LanceWriter:
+        with ExitStack() as stack:
+            stack.enter_context(self._folder.lock())
+            there = self._folder.identity()
+            if there is None:
+                self._folder.create(self._identity)
+            else:
+                demand_same(there, self._identity)
+            self._connection, self._tables = self._opened_tables()
+            self._begin()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def recover(self) -> Recovered:
+        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        if self._recovered:
+            return Recovered()
+        with self._engine("recovering"):
+            found = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in found.chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in found.documents)
+            self._see_base()
+        self._recovered = True
+        return Recovered(chunks, documents)
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields a row for each document, uncommitted ones included, in no order."""
+        with self._engine("reading the manifest"):
+            yield from bulk_reads.manifest(self._tables[DOCUMENTS])
+
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        with self._engine("reading vectors"):
+            return bulk_reads.vectors_of(self._base[CHUNKS], document_ids, sent)
+
+    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
+        """Stores chunks of documents that are not finished yet, by a plain append.
+
+        Raises:
+            DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
+            ServiceError: the engine failed, or does not hold what was written.
+        """
+        if not chunks:
+            return
+        self.recover()
+        check_chunks(chunks, vectors, self._identity.dimensions)
+        terms = [" ".join(self._analyzer.terms(chunk.text)) for chunk in chunks]
+        with self._engine("writing"):
+            rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
+            tables.add_missing_columns(self._tables[CHUNKS], rows)
+            self._remove_repeated(chunks)
+            self._append(rows)
+        for chunk in chunks:
+            self._unfinished[chunk.document, chunk.content_hash] += 1
+
+    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
+        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+
+        Raises:
+            DataError: metadata or text that cannot be kept.
+            ServiceError: the engine failed.
+        """
+        if not documents:
+            return
+        self.recover()
+        names = {document.manifest.id: document.manifest for document in documents}
+        demand_appended(names, documents, self._unfinished)
+        manifest = tables.document_rows(documents)
+        with self._engine("writing"):
+            for document in documents:
+                if isinstance(document.text, FileBackedText):
+                    long_text_files.put(self._folder.path, document.manifest.text_hash, document.text)
+            known = self._known(list(names))
+            self._write_manifest(manifest, known.keys())
+            changed = {id: names[id].content_hash for id, old in known.items() if old != names[id].content_hash}
+            if changed:
+                self._remove_old(changed)
+        for row in names.values():
+            self._unfinished.pop((row.id, row.content_hash), None)
+        self._finished.update(names)
+
+    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
+        """Removes what was appended of documents that will not be finished; old versions stay."""
+        with self._engine("writing"):
+            begun = [sql_filters.version(*key) for key in documents if self._unfinished.pop(key, 0)]
+            for some in tables.batches(begun):
+                self._tables[CHUNKS].delete(sql_filters.any_of(some))
+                self._rebuild = True
+
+    def write(
+        self,
+        documents: Sequence[StoredDocumentRow],
+        chunks: Sequence[Chunk],
+        vectors: np.ndarray,
+        sent_hashes: Sequence[str],
+    ) -> None:
+        """Stores whole documents: `append` and `finish` in one; all is checked before anything is written."""
+        check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
+        tables.document_rows(documents)
+        self.append(chunks, vectors, sent_hashes)
+        self.finish(documents)
+
+    def touch(self, rows: Sequence[ManifestRow]) -> None:
+        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        if not rows:
+            return
+        self.recover()
+        with self._engine("updating the manifest"):
+            merge = self._tables[DOCUMENTS].merge_insert("id").when_matched_update_all()
+            result = merge.execute(tables.manifest_rows(rows))
+        if result.num_updated_rows != len(rows):
+            raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        """Removes exactly these documents and their chunks; returns how many there were."""
+        self.recover()
+        count = 0
+        for some in tables.batches(list(document_ids)):
+            with self._engine("deleting"):
+                if self._tables[CHUNKS].delete(one_of("document", some)).num_deleted_rows:
+                    self._rebuild = True
+                count += self._tables[DOCUMENTS].delete(one_of("id", some)).num_deleted_rows
+        return count
+
+    def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
+        """Maintains, counts, records the versions that queries read, and removes states nobody reads any more.
+
+        Args:
+            questions: asked where dense search is to be approximate and its recall has to be measured (anew).
+
+        Raises:
+            ServiceError: the engine failed or the counts disagree; the commit before this one is still what is read.
+        """
+        self.recover()
+        return self._publish(summary, Upkeep(self._rebuild, self._rebuild, replace(self._dense, questions=questions)))
+
+    def rebuild(self) -> IndexInfo:
+        """Compacts, builds the text index anew and commits that; documents and what was said of them stay as they are.
+
+        Raises:
+            ServiceError: an interrupted ingest has left the index half done, or as `commit`.
+        """
+        if not self._recovered:
+            raise ServiceError(
+                f"vector_store: index {self._identity.name} was left half done by an interrupted ingest; ingest again, "
+                "then rebuild"
+            )
+        # The rows are those of the commit before: what was measured of dense search holds.
+        upkeep = Upkeep(rebuild_terms=True, deleted=False, dense=self._dense)
+        return self._publish(self._folder.commits()[-1].summary, upkeep)
+
+    def _publish(self, summary: dict[str, Any], upkeep: Upkeep) -> IndexInfo:
+        commit = publish(
+            self._folder,
+            self._tables,
+            self._count,
+            upkeep=upkeep,
+            retention=self._retention,
+            said={"description": self._description, "summary": summary},
+        )
+        self._begin()
+        return info_of(self._identity, commit, self._folder.size())
+
+    def _opened_tables(self) -> tuple[Any, dict[str, Any]]:
+        schemas = {CHUNKS: tables.chunk_schema(self._identity.dimensions), DOCUMENTS: tables.document_schema()}
+        missing = [name for name in schemas if not tables.is_there(self._folder.path, name)]
+        if missing and self._folder.commits():
+            raise self._folder.damaged(f"table {missing[0]} is missing")
+        with self._engine("opening"):
+            connection = tables.connect(self._folder.path)
+            for name, schema in schemas.items():
+                tables.create(connection, name, schema)
+            return connection, {name: tables.open_table(connection, name) for name in schemas}
+
+    def _begin(self) -> None:
+        """Starts from the newest commit: whatever the tables hold beyond it has to be looked at."""
+        commits = self._folder.commits()
+        versions = {name: table.version for name, table in self._tables.items()}
+        self._recovered = bool(commits) and commits[-1].versions == versions
+        # Something else than appending may have happened: then the text index must be built anew.
+        self._rebuild = not self._recovered
+        self._unfinished: Counter[tuple[str, str]] = Counter()
+        self._finished = Seen()
+        self._begun: set[str] = set()
+        self._see_base()
+
+    def _see_base(self) -> None:
+        """Fixes the state before this run's own writes: reading it does not slow down as the run writes."""
+        versions = {name: table.version for name, table in self._tables.items()}
+        self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
+
+    def _known(self, ids: list[str]) -> dict[str, str | None]:
+        """Returns the documents that may be stored already, with their content hash; None where this run wrote them."""
+        known: dict[str, str | None] = {}
+        for some in tables.batches(ids):
+            rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id", "content_hash"]).to_arrow()
+            known |= dict(zip(rows["id"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
+        return known | {id: None for id in ids if id in self._finished}
+
+    def _remove_repeated(self, chunks: Sequence[Chunk]) -> None:
+        """Removes chunks that may be stored already, so that appending them does not store them twice."""
+        known = self._known(list({chunk.document for chunk in chunks}))
+        again = [
+            chunk.id
+            for chunk in chunks
+            if chunk.document in self._begun
+            or (chunk.document in known and known[chunk.document] in (None, chunk.content_hash))
+        ]
+        for some in tables.batches(again):
+            if self._tables[CHUNKS].delete(one_of("id", some)).num_deleted_rows:
+                self._rebuild = True
+
+    def _append(self, rows: Any) -> None:
+        table = self._tables[CHUNKS]
+        before = table.count_rows()
+        try:
+            table.add(rows)
+        except BaseException:
+            # They may be there all the same: a repetition replaces them.
+            self._begun.update(rows["document"].unique().to_pylist())
+            raise
+        self._demand(table.count_rows() - before, rows.num_rows)
+
+    def _remove_old(self, versions: Mapping[str, str]) -> None:
+        """Removes all chunks of documents but those of the version that the manifest names."""
+        self._rebuild = True
+        for some in tables.batches(list(versions)):
+            old = (sql_filters.version(id, versions[id], other=True) for id in some)
+            self._tables[CHUNKS].delete(sql_filters.any_of(old))
+
+    def _write_manifest(self, rows: Any, known: Collection[str]) -> None:
+        new = np.array([id not in known for id in rows["id"].to_pylist()], dtype=bool)
+        table = self._tables[DOCUMENTS]
+        if new.any():
+            table.add(rows.filter(new))
+        if not new.all():
+            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows.filter(~new))
+
+    def _count(self) -> dict[str, int]:
+        """Counts both tables and holds the chunks against the manifest."""
+        with self._engine("counting"):
+            rows = {name: table.count_rows() for name, table in self._tables.items()}
+            expected = self._tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]
+            self._demand(rows[CHUNKS], pa.compute.sum(expected).as_py() or 0)
+        return rows
+
+    def _demand(self, stored: int, written: int) -> None:
+        if stored != written:
+            raise ServiceError(
+                f"vector_store: of {written} chunks written to {self._folder.path} {stored} are stored; nothing was "
+                "committed: ingest again, and delete the index if that does not help"
+            )
+
+    def _engine(self, doing: str) -> Any:
+        return tables.engine(self._folder.path, doing)

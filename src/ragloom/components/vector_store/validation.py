@@ -1,0 +1,115 @@
+"""What may be written: refused before anything is stored. Knows no engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.core.records import Chunk
+from ragloom.errors import DataError
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_documents(
+    documents: Sequence[StoredDocumentRow],
+    chunks: Sequence[Chunk],
+    vectors: np.ndarray,
+    sent_hashes: Sequence[str],
+    dimensions: int,
+) -> None:
+    """Refuses a call that would not store whole documents.
+
+    Raises:
+        ValueError: the caller mixed up documents and chunks.
+        DataError: as `check_chunks`.
+    """
+    rows = {document.manifest.id: document.manifest for document in documents}
+    counts = dict.fromkeys(rows, 0)
+    for chunk in chunks:
+        if chunk.document not in rows or chunk.content_hash != rows[chunk.document].content_hash:
+            raise ValueError(f"chunk {chunk.id} belongs to no document of this call")
+        counts[chunk.document] += 1
+    if len(rows) != len(documents) or any(rows[id].chunks != count for id, count in counts.items()):
+        raise ValueError("each document must come once, with all its chunks")
+    if len(sent_hashes) != len(chunks):
+        raise ValueError(f"{len(chunks)} chunks need as many sent_hashes, not {len(sent_hashes)}")
+    check_chunks(chunks, vectors, dimensions)
+
+
+def demand_appended(
+    rows: Mapping[str, ManifestRow], documents: Sequence[StoredDocumentRow], appended: Mapping[tuple[str, str], int]
+) -> None:
+    """Refuses to finish documents whose chunks were not all appended.
+
+    Raises:
+        ValueError: names the document.
+    """
+    if len(rows) != len(documents):
+        raise ValueError("each document must come once")
+    for row in rows.values():
+        if (stored := appended.get((row.id, row.content_hash), 0)) != row.chunks:
+            raise ValueError(f"document {row.id!r} must have {row.chunks} chunks appended, and has {stored}")
+
+
+def check_unicode(text: str, document: str) -> None:
+    """Refuses text that no store can keep.
+
+    Raises:
+        DataError: it holds half a surrogate pair; names the document.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"vector_store: text or metadata of {document!r} holds half a surrogate pair "
+            f"({text[error.start : error.start + 1]!r}), which no store can keep; correct or remove it"
+        ) from None
+
+
+def check_chunks(chunks: Sequence[Chunk], vectors: np.ndarray, dimensions: int) -> None:
+    """Refuses two chunks of one id, and vectors that are missing, of other dimensions or not finite.
+
+    Raises:
+        DataError: names the chunk's document.
+    """
+    seen: set[str] = set()
+    for chunk in chunks:
+        if chunk.id in seen:
+            raise DataError(f"vector_store: chunk id {chunk.id} of {chunk.document!r} comes twice; ids must differ")
+        seen.add(chunk.id)
+    if not chunks:
+        return
+    if vectors.shape != (len(chunks), dimensions):
+        raise DataError(
+            f"vector_store: {len(chunks)} chunks came with vectors of shape {list(vectors.shape)}; every chunk needs "
+            f"one vector of {dimensions} dimensions"
+        )
+    for chunk, finite in zip(chunks, np.isfinite(vectors).all(axis=1), strict=True):
+        if not finite:
+            raise DataError(
+                f"vector_store: the vector of {chunk.document!r} [{chunk.start}:{chunk.end}] holds NaN or infinity; "
+                "check the embedding"
+            )
+
+
+def check_alias(alias: str, indexes: Iterable[str]) -> None:
+    """Refuses what cannot be an alias on every store.
+
+    Args:
+        indexes: names of those that there are.
+
+    Raises:
+        DataError: it is no legal name, or an index is named so.
+    """
+    if not _ALIAS.fullmatch(alias):
+        raise DataError(
+            f"vector_store: alias {alias!r} must be 1 to 64 letters (a-z, A-Z), digits, _ and -; choose another name"
+        )
+    if alias in indexes:
+        raise DataError(f"vector_store: alias {alias} must not be the name of an index; choose another name")

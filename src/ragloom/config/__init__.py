@@ -1,0 +1,1 @@
+"""Configs: composition, validation, identity and labels."""

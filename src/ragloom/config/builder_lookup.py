@@ -1,0 +1,44 @@
+"""Import of the builder that a `_target_` names."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ragloom.config.builder_keys import TARGET
+from ragloom.config.moved_names import moved_import, new_name
+from ragloom.errors import ConfigError, nearest
+
+
+def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
+    """Imports a builder by its dotted name.
+
+    Raises:
+        ConfigError: it is not below `ragloom` or a listed extension, is missing, or is no builder.
+    """
+    allowed = ["ragloom", *extensions]
+    if target.split(".")[0] not in {name.split(".")[0] for name in allowed}:
+        raise ConfigError(
+            f"{TARGET}={target} must name a builder of {' or '.join(allowed)}; "
+            "add its package to `extensions` if it is yours"
+        )
+    if (moved := new_name(target)) is not None:
+        raise ConfigError(f"{TARGET}={target} must be the builder's present name, since it moved; write {moved}")
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if moved := moved_import(error):
+            raise ConfigError(f"{TARGET}={target} must be importable; {moved}: change the import") from None
+        raise ConfigError(f"{TARGET}={target} must be importable; no module named {error.name!r}") from None
+    builder = getattr(module, name, None)
+    if not inspect.isfunction(builder):
+        known = [
+            item
+            for item, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module_name and not item.startswith("_")
+        ]
+        raise ConfigError(f"{TARGET}={target} must name a function{nearest(name, known)}")
+    return builder

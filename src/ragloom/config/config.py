@@ -1,0 +1,156 @@
+"""A validated config, and the objects that its options build."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ragloom.config.builder_keys import (
+    TARGET,
+    added_at_default,
+    at_version,
+    declared_id,
+    keys_of,
+    needs_of,
+    with_ids,
+    without,
+)
+from ragloom.config.builder_lookup import locate
+from ragloom.config.conf_folder import conf_folder
+from ragloom.config.hydra_compose import Composed, compose_checked, is_own
+from ragloom.config.project_file import ProjectFile
+from ragloom.config.project_layer import layered
+from ragloom.config.settings import COMPONENTS
+from ragloom.config.validation import validate
+from ragloom.core.redaction import redact_tree
+from ragloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated experiment.
+
+    Attributes:
+        tree: plain values, interpolations resolved.
+        choices: group -> option.
+        project: the project file that it is composed with.
+        overrides: those that it is composed of.
+    """
+
+    tree: dict[str, Any]
+    choices: dict[str, str]
+    project: ProjectFile | None = field(default=None, compare=False)
+    overrides: tuple[str, ...] = field(default=(), compare=False)
+
+    def values(self, group: str) -> dict[str, Any]:
+        """Returns the keys of a group's option, `_target_` aside."""
+        return {key: value for key, value in self.tree[group].items() if key != TARGET}
+
+    def builder(self, group: str) -> Callable[..., Any]:
+        """Returns the builder that a group's option names."""
+        return locate(self.tree[group][TARGET], self.tree.get("extensions", []))
+
+    def added(self) -> list[str]:
+        """Lists keys that were added later and are at their default, as `group.key`: no part of any identity."""
+        return [
+            f"{group}.{key}"
+            for group in COMPONENTS
+            for key in added_at_default(self.builder(group), self.values(group))
+        ]
+
+    def public(self) -> dict[str, Any]:
+        """Copies the config for saving and naming: without secrets, and without keys `Added` later at their default."""
+        return without(redact_tree(self.tree), self.added())
+
+    def declared_ids(self) -> dict[str, str]:
+        """Return the ids that builders declare: group -> id."""
+        ids = {group: declared_id(self.builder(group)) for group in COMPONENTS}
+        return {group: id for group, id in ids.items() if id is not None}
+
+    def identity(self) -> dict[str, Any]:
+        """Copy `public` for naming: builders by their ids, wherever their modules lie."""
+        return with_ids(self.public(), self.declared_ids())
+
+
+def load(
+    overrides: list[str],
+    *,
+    extra_dir: str | None = None,
+    sweep: bool = False,
+    project: ProjectFile | None = None,
+) -> list[Config]:
+    """Compose and validate; with `sweep` one config for each combination.
+
+    Args:
+        overrides: Hydra's arguments, such as `chunking=semantic` or `retriever.top_k=5`.
+        extra_dir: a further folder with options (`--config-dir`).
+        sweep: commas separate the values of a sweep.
+        project: the project file, read (`find_project`); None: none, whatever lies in the working directory.
+
+    Raises:
+        ConfigError: all problems, one line each.
+    """
+    with layered(conf_folder(extra_dir), project, overrides) as conf:
+        composed, problems = compose_checked(overrides, conf, sweep=sweep)
+        refused = [f" {problem.partition('=')[0]} must be set" for problem in problems]
+        configs: list[Config] = []
+        for item in composed:
+            try:
+                configs.append(Config(validate(item, conf), item.choices, project, item.overrides))
+            except ConfigError as error:  # that a key is not set is no news where its override was refused
+                lines = [line for line in error.problems if not any(key in line for key in refused)]
+                problems += [_with_file(line, project, overrides) for line in lines]
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return configs
+
+
+def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) -> str:
+    """Name the project file where it set the key that a problem is about."""
+    if project is None:
+        return problem
+    for key in project.keys:
+        on_command_line = any(item.lstrip("+").startswith(f"{key}=") for item in overrides)
+        if re.search(rf"[ .]{re.escape(key)}[=.]", problem) and not on_command_line:
+            return f"{problem} ({key} is set in {project.path})"
+    return problem
+
+
+def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
+    """Validate the config that Hydra composed for a job, where its overrides were not known before."""
+    chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
+    return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
+
+
+def build(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
+    """Builds a group's chosen option, giving it what it asks for.
+
+    Args:
+        config: validated, so that values are known to fit.
+        group: such as `chunking`.
+        code_version: of the code that builds it; None: this release's.
+        available: what may be given, by the names that builders use (`embedding`, `analyzer`, `llm`, `index`); the
+            group's own name is given as `group`.
+    """
+    builder, values = config.builder(group), config.values(group)
+    if code_version is not None:
+        builder = at_version(builder, code_version)
+        values = {key: values[key] for key in keys_of(builder)}
+    given = {name: {"group": group, **available}[name] for name in needs_of(builder)}
+    return builder(**given, **values)
+
+
+def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:
+    """Copies a config with other depths; lists that are fused are at least as long as what leaves the retriever."""
+    tree = dict(config.tree)
+    if top_k is not None:
+        tree["retriever"] = {**tree["retriever"], "top_k": top_k}
+        if (candidates := tree["retriever"].get("candidates")) is not None:
+            tree["retriever"]["candidates"] = max(candidates, top_k)
+    if top_n is not None:
+        tree["reranker"] = {**tree["reranker"], "top_n": top_n}
+    return replace(config, tree=tree)

@@ -1,0 +1,113 @@
+"""Says what shapes an index, in words and as a short digest. Knows signatures and values, no option.
+
+Everything that changes what an index holds is part of it: the source's parsing, the chunking, the analyzer, the
+embedding with its model's content, and physical settings of the store. What only changes speed or place is not: the
+builders' signatures mark such keys `OPERATIONAL`. A key marked `CONTENT` that is a path stands for what is in it; of a
+key marked `Shapes` only what its function returns counts, and a key marked `Added` is left out at its default.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Shapes, added_at_default, builder_id, keys_of
+from ragloom.core.records import canonical_json, sha256
+
+SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
+"""The groups that shape an index."""
+QUERY_GROUPS = ("analyzer", "embedding")
+"""Those of them that a query has to share with the index it reads, whatever the index was built of."""
+_DIGITS = 12  # 48 bits: two of a thousand indexes share a digest once in 500 million cases
+
+
+def describe(builder: Callable[..., Any], values: dict[str, Any], version: int | None = None) -> dict[str, Any]:
+    """Describes what an option contributes to an index: builder, code version, and every key that is not operational.
+
+    Args:
+        version: of the builder's code, as it described itself then (its number alone, where that builder is gone);
+            None: this release's.
+
+    Raises:
+        AttributeError: the builder declares no `code_version`.
+    """
+    described: dict[str, Any] = {"builder": builder_id(builder)}
+    described["code_version"] = builder.code_version if version is None else version  # type: ignore[attr-defined]
+    if depends_on := getattr(builder, "depends_on", None):
+        described[depends_on] = _installed(depends_on)
+    keyed = getattr(builder, "former", {}).get(version, builder)
+    added = added_at_default(keyed, values)
+    for key, parameter in keys_of(keyed).items():
+        marks = getattr(parameter.annotation, "__metadata__", ())
+        if OPERATIONAL in marks or key in added:
+            continue
+        value = values[key]
+        for mark in marks:
+            if isinstance(mark, Shapes):
+                value = mark.part(value)
+        described[key] = _content(value) if CONTENT in marks else value
+    return described
+
+
+def digest(description: dict[str, Any]) -> str:
+    """Shortens a description to 12 hexadecimal digits; equal descriptions give equal digests on every machine."""
+    return sha256(canonical_json(description))[:_DIGITS]
+
+
+def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Tells whether two descriptions differ, and in code versions only."""
+    differs = difference(ours, theirs)
+    return bool(differs) and all(line.partition(":")[0].endswith(".code_version") for line in differs)
+
+
+def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Lists the dotted keys in which two descriptions differ, with both values: `chunking.chunk_size: 256 / 512`."""
+    lines = []
+    mine, other = _flat(ours), _flat(theirs)
+    for key in sorted(set(mine) | set(other)):
+        left, right = mine.get(key, "(none)"), other.get(key, "(none)")
+        if left != right:
+            lines.append(f"{key}: {left} / {right}")
+    return lines
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # building the option says which command installs it
+
+
+def _content(value: Any) -> Any:
+    """Stands in for a path by the hash of what is there; any other value stands for itself."""
+    if not isinstance(value, str) or not Path(value).expanduser().exists():
+        return value
+    path = Path(value).expanduser().resolve()
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
+    stamps = tuple((str(item), item.stat().st_size, item.stat().st_mtime_ns) for item in files)
+    return f"sha256:{_hash_files(str(path), stamps)}"
+
+
+@functools.lru_cache(maxsize=16)
+def _hash_files(root: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for name, _, _ in stamps:
+        with Path(name).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        relative = Path(name).relative_to(root).as_posix() if name != root else "."
+        total.update(f"{relative}\0{content}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,49 @@
+"""New names of builders and public modules that moved before 0.1.0, for configs and extensions written earlier."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from ragloom.config.settings import COMPONENTS
+
+_MODULES = {
+    "analyzer.base": "components.analyzer.base",
+    "chunking.parser": "components.chunking.base",
+    "chunking.units": "components.chunking.structural_units",
+    "embedding.base": "components.embedding.base",
+    "gold": "core.gold",
+    "llm.remote": "components.llm.openai_llm",
+    "messages": "core.prompt_blocks",
+    "nodes": "core.nodes",
+    "records": "core.records",
+    "retriever.ranked": "components.retriever.scored_nodes",
+    "source.base": "components.source.base",
+    "tokenizer": "core.tokenizers",
+    "values": "config.builder_keys",
+    "vector_store.interface": "components.vector_store.protocols",
+    "vector_store.nodes": "components.vector_store.llama_index_store",
+}
+"""Modules that extensions import, both below `ragloom`; other modules of a group keep their place within it."""
+_IMPORTED = re.compile(r"\bragloom(\.\w+)+")
+
+
+def new_name(old: str) -> str | None:
+    """Return the present name of a module, or of something in it; None: nothing of this name moved."""
+    package, _, path = old.partition(".")
+    if package != "ragloom":
+        return None
+    for module, target in _MODULES.items():
+        if path == module or path.startswith(f"{module}."):
+            return f"ragloom.{target}{path[len(module) :]}"
+    return f"ragloom.components.{path}" if path.partition(".")[0] in COMPONENTS else None
+
+
+def moved_import(error: ModuleNotFoundError) -> str | None:
+    """Name the new module where an import of an extension failed since a module of ours moved; None otherwise."""
+    if error.name is None or new_name(error.name) is None:
+        return None
+    (line,) = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:]]
+    written = _IMPORTED.search(line)
+    old = written[0] if written and written[0].startswith(error.name) else error.name
+    return f"{old} is now {new_name(old)}"

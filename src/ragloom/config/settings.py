@@ -1,0 +1,119 @@
+"""The keys that belong to no group: their types, and the groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ragloom.config.builder_keys import Name, NonNegative
+
+COMPONENTS = (
+    "source",
+    "chunking",
+    "analyzer",
+    "embedding",
+    "vector_store",
+    "retriever",
+    "reranker",
+    "llm",
+    "prompt",
+    "dataset",
+    "judge",
+)
+"""The groups whose option is built; each must be chosen."""
+
+
+class Price(TypedDict):
+    """US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class Prices(TypedDict):
+    """What providers charge, from when and where that is known."""
+
+    date: str
+    source: str
+    models: dict[str, Price]
+
+
+class CacheSettings(TypedDict):
+    """Where vectors that were made before are kept, and how many."""
+
+    path: Name
+    max_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    enabled: bool
+
+
+class WorkerSettings(TypedDict):
+    """The processes that read, parse and cut documents, and what they may use."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] | None
+    seconds_per_file: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seconds_per_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    memory_mb: Annotated[float, Field(ge=100, allow_inf_nan=False)]
+    in_flight_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class BudgetSettings(TypedDict):
+    """What one ingest, evaluation or sweep may spend; None = no limit."""
+
+    max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    max_tokens: Annotated[int, Field(ge=0)] | None
+
+
+class Latency(TypedDict):
+    """The pass that measures latency: how many questions, and how many at the same time."""
+
+    questions: Annotated[int, Field(ge=0)]
+    concurrency: list[Annotated[int, Field(ge=1, le=256)]]
+
+
+class MetricSettings(TypedDict):
+    """What is computed, by what a question's gold is."""
+
+    spans: list[Name]
+    documents: list[Name]
+    answers: list[Name]
+    min_coverage: Annotated[float, Field(gt=0, le=1)]
+    convention: Literal["union", "chroma"]
+    tokenizer: Name
+
+
+class ComparisonSettings(TypedDict):
+    """What `compare` tests, fixed before looking."""
+
+    metric: Name | None
+    baseline: Name | None
+    plan: Literal["auto", "baseline", "split", "pairs"]
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    seed: NonNegative
+    resamples: Annotated[int, Field(ge=1000, le=1_000_000)]
+    examples: Annotated[int, Field(ge=0, le=1000)]
+
+
+TOP_LEVEL: dict[str, Any] = {
+    "output": Literal["text", "json"],
+    "cache": CacheSettings,
+    "workers": WorkerSettings,
+    "dry_run": bool,
+    "budget": BudgetSettings,
+    "comparison": ComparisonSettings,
+    "runs": Name,
+    "stages": Name | None,
+    "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
+    "allow_mass_delete": bool,
+    "extensions": list[Name],
+    "prices": Prices | None,
+    "metrics": MetricSettings,
+    "ingest": Literal["auto", "never"],
+    "answers": bool,
+    "concurrency": Annotated[int, Field(ge=1, le=256)],
+    "latency": Latency,
+    "explain": bool,
+    "retry_failed": bool,
+}
+"""Top-level key -> its type."""

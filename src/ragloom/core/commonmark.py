@@ -1,0 +1,304 @@
+"""Headings, fenced code and HTML blocks of a Markdown document, by its block structure (CommonMark 0.31).
+
+Only what chunks need is kept: which lines form a heading or fenced code, and which lines are code or HTML, in which
+no mark means anything. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ragloom.core.markdown_lines import (
+    ATX,
+    FENCE,
+    ITEM,
+    RULE,
+    TABLE_RULE,
+    UNDERLINE,
+    atx_title,
+    front_matter_length,
+    html_start,
+    title_lines,
+)
+
+LeafKind = Literal["heading", "code", "opaque"]
+
+_MAX_DEPTH = 50
+"""Levels of quotes and lists that are opened; deeper marks are text."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafBlock:
+    """Lines `first` to `last` (inclusive) of one leaf block.
+
+    Attributes:
+        level, title: of a heading; its lines are joined.
+    """
+
+    kind: LeafKind
+    first: int
+    last: int
+    level: int = 0
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkdownStructure:
+    """What `parse_structure` finds.
+
+    Attributes:
+        parts: the leaf blocks in order.
+        quotes: first and last line of each outermost block quote.
+    """
+
+    parts: list[LeafBlock]
+    quotes: list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Container:
+    """A block quote (`width` 0) or a list item with the columns that its content is indented by."""
+
+    width: int
+    first: int
+    empty: bool = False  # an item whose first line is blank
+
+
+@dataclass(slots=True)
+class _OpenLeaf:
+    """The leaf block that is open."""
+
+    kind: Literal["paragraph", "table", "fence", "html", "indented"]
+    first: int
+    lines: list[str] = field(default_factory=list)
+    end: re.Pattern[str] | None = None
+    last: int = 0
+
+
+def parse_structure(lines: Sequence[str]) -> MarkdownStructure:
+    """Find the parts of a document.
+
+    Args:
+        lines: without their line ends.
+    """
+    parser = _MarkdownParser()
+    start = front_matter_length(lines)
+    if start:
+        parser.parts.append(LeafBlock("opaque", 0, start - 1))
+    for number in range(start, len(lines)):
+        parser.read(number, lines[number].expandtabs(4) if "\t" in lines[number] else lines[number])
+    parser.finish(len(lines))
+    return MarkdownStructure(parser.parts, parser.quotes)
+
+
+class _MarkdownParser:
+    def __init__(self) -> None:
+        self.parts: list[LeafBlock] = []
+        self.quotes: list[tuple[int, int]] = []
+        self._containers: list[_Container] = []
+        self._leaf: _OpenLeaf | None = None
+        self._opened = False  # whether this line has opened a container
+
+    def read(self, number: int, line: str) -> None:
+        """Take the next line."""
+        at, matched = self._match(number, line)
+        whole = matched == len(self._containers)
+        if whole and self._leaf is not None and self._continues(self._leaf, number, line[at:]):
+            return
+        if not line[at:].strip():
+            self._close(matched, number)
+            if self._leaf is not None and self._leaf.kind in ("paragraph", "table"):
+                self._leaf = None
+            return
+        self._start(number, line, at, matched)
+
+    def finish(self, number: int) -> None:
+        """End the document."""
+        self._close(0, number)
+        self._end_leaf()
+
+    def _match(self, number: int, line: str) -> tuple[int, int]:
+        """Return the column after the marks of the open containers that go on, and how many these are."""
+        at = 0
+        for matched, container in enumerate(self._containers):
+            indent = _indent(line, at)
+            blank = at + indent >= len(line)
+            if not container.width:
+                if indent > 3 or not line.startswith(">", at + indent):
+                    return at, matched
+                at += indent + 1
+                at += line.startswith(" ", at)
+            elif blank:
+                if container.empty and number == container.first + 1:
+                    return at, matched
+            elif indent >= container.width:
+                at += container.width
+            else:
+                return at, matched
+        return at, len(self._containers)
+
+    def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
+        """Go on with fenced code, HTML or indented code where the line belongs to it."""
+        blank = not text.strip()
+        if leaf.kind == "fence":
+            if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
+                leaf.last = number
+                self._end_leaf()
+            elif not blank:
+                leaf.last = number
+            return True
+        if leaf.kind == "html":
+            if leaf.end is None and blank:
+                self._end_leaf()
+                return False
+            leaf.last = number
+            if leaf.end is not None and leaf.end.search(text):
+                self._end_leaf()
+            return True
+        if leaf.kind == "indented":
+            if not blank and _indent(text, 0) < 4:
+                self._end_leaf()
+                return False
+            leaf.last = leaf.last if blank else number
+            return True
+        return False
+
+    def _close(self, matched: int, number: int) -> None:
+        """Close the containers from `matched` on, and what is open in them."""
+        if matched == len(self._containers):
+            return
+        self._end_leaf()
+        outermost = next((at for at, container in enumerate(self._containers) if not container.width), None)
+        if outermost is not None and outermost >= matched:
+            self.quotes.append((self._containers[outermost].first, number - 1))
+        del self._containers[matched:]
+
+    def _end_leaf(self) -> None:
+        leaf, self._leaf = self._leaf, None
+        if leaf is not None and leaf.kind in ("fence", "html", "indented"):
+            self.parts.append(LeafBlock("code" if leaf.kind == "fence" else "opaque", leaf.first, leaf.last))
+
+    def _start(self, number: int, line: str, at: int, matched: int) -> None:
+        """Open containers and one leaf block on a line that is not blank."""
+        self._opened = False
+        while len(self._containers) < _MAX_DEPTH or matched < len(self._containers):
+            indent = _indent(line, at)
+            if indent > 3:
+                break
+            text = line[at + indent :]
+            if text.startswith(">"):
+                self._open(_Container(0, number), matched, number)
+                at += indent + 1
+                at += line.startswith(" ", at)
+            elif (item := self._item(text, matched)) is not None:
+                marker = len(item[0])
+                rest = line[at + indent + marker :]
+                padding = len(rest) - len(rest.lstrip(" "))
+                empty = not rest.strip()
+                padding = 1 if empty or padding > 4 else padding
+                self._open(_Container(indent + marker + padding, number, empty), matched, number)
+                at = min(len(line), at + indent + marker + padding)
+            else:
+                break
+            matched = len(self._containers)
+        self._start_leaf(number, line, at, matched)
+
+    def _paragraph(self, matched: int) -> _OpenLeaf | None:
+        """Return the paragraph that a line of the innermost matched container would go on with."""
+        if self._leaf is None or self._leaf.kind != "paragraph" or self._opened or matched < len(self._containers):
+            return None
+        return self._leaf
+
+    def _item(self, text: str, matched: int) -> re.Match[str] | None:
+        """Match the marker of a list item, where the line is no rule, underline or part of a paragraph."""
+        item = ITEM.match(text)
+        if item is None or RULE.match(text):
+            return None
+        paragraph = self._paragraph(matched)
+        if paragraph is None:
+            return item
+        if not text[item.end() :].strip() or (item[1] and int(item[1]) != 1):
+            return None  # it does not interrupt a paragraph
+        return item
+
+    def _open(self, container: _Container, matched: int, number: int) -> None:
+        self._close(matched, number)
+        self._end_leaf()
+        self._containers.append(container)
+        self._opened = True
+
+    def _start_leaf(self, number: int, line: str, at: int, matched: int) -> None:
+        indent = _indent(line, at)
+        text = line[at + indent :].rstrip()
+        if not text:
+            self._close(matched, number)
+            return
+        if indent <= 3 and self._marked(number, text, matched):
+            return
+        leaf = self._leaf
+        if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
+            if matched < len(self._containers) and leaf.kind == "table":
+                self._close(matched, number)
+            else:  # also a lazy line, which leaves out the marks of its containers
+                self._extend(leaf, text)
+                return
+        self._close(matched, number)
+        self._end_leaf()
+        if indent > 3:
+            self._leaf = _OpenLeaf("indented", number, last=number)
+        else:
+            self._leaf = _OpenLeaf("paragraph", number, [text])
+
+    def _extend(self, leaf: _OpenLeaf, text: str) -> None:
+        if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
+            leaf.kind = "table"
+        leaf.lines.append(text)
+
+    def _marked(self, number: int, text: str, matched: int) -> bool:
+        """Read a line that is a heading or rule, or begins fenced code or HTML."""
+        if atx := ATX.match(text):
+            self._begin(matched, number)
+            self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
+            return True
+        paragraph = self._paragraph(matched)
+        if paragraph and UNDERLINE.match(text) and (title := title_lines(paragraph.lines)):
+            references = len(paragraph.lines) - len(title)
+            level = 1 if text[0] == "=" else 2
+            self.parts.append(LeafBlock("heading", paragraph.first + references, number, level, " ".join(title)))
+            self._leaf = None
+            return True
+        if RULE.match(text):
+            self._begin(matched, number)
+            return True
+        if (fence := FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
+            self._begin(matched, number)
+            end = re.compile(rf"{re.escape(fence[1][0])}{{{len(fence[1])},}}$")
+            self._leaf = _OpenLeaf("fence", number, end=end, last=number)
+            return True
+        return text.startswith("<") and self._html(number, text, matched)
+
+    def _html(self, number: int, text: str, matched: int) -> bool:
+        lazy = self._leaf is not None and self._leaf.kind == "paragraph" and not self._opened
+        block = html_start(text, interrupts=lazy)
+        if block is None:
+            return False
+        self._begin(matched, number)
+        self._leaf = _OpenLeaf("html", number, end=block.end, last=number)
+        if block.end is not None and block.end.search(text):
+            self._end_leaf()
+        return True
+
+    def _begin(self, matched: int, number: int) -> None:
+        self._close(matched, number)
+        self._end_leaf()
+
+
+def _indent(line: str, at: int) -> int:
+    """Count the blanks at a column."""
+    end = at
+    while end < len(line) and line[end] == " ":
+        end += 1
+    return end - at

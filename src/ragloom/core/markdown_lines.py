@@ -1,0 +1,91 @@
+"""What a line of Markdown can be: headings, fences, list items, rules, HTML, front matter (CommonMark 0.31)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ATX = re.compile(r"(#{1,6})(?:[ \t]+(.*))?$")
+FENCE = re.compile(r"(`{3,}|~{3,})(.*)$")
+UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
+RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
+ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
+TABLE_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
+"""Possessive, since a line of a million blanks would otherwise take the square of that."""
+_REFERENCE = re.compile(
+    r"""\[(?:[^\[\]\\]|\\.){1,999}\]:[ \t]*(?:<[^<>]*>|[^\s<]\S*)(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*$"""
+)
+_FRONT_MATTER = {  # mark: what its lines begin with, and a line with a key
+    "---": (re.compile(r"[\w\"'.-][^:]*:(?:\s|$)|#|\s|- |$"), re.compile(r"[\w\"'.-][^:]*:(?:\s|$)")),
+    "+++": (re.compile(r".*"), re.compile(r"[\w\"'.-]+\s*=|\[")),
+}
+# fmt: off
+_BLOCK_TAGS = (
+    "address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|"
+    "fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu|"
+    "menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr|"
+    "track|ul"
+)
+# fmt: on
+_RAW_TAGS = "script|pre|style|textarea"
+_ATTRIBUTE = r"""\s++[a-zA-Z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
+_HTML_STARTS = [  # start, end (None is a blank line)
+    (re.compile(rf"<(?:{_RAW_TAGS})(?:\s|>|$)", re.I), re.compile(rf"</(?:{_RAW_TAGS})>", re.I)),
+    (re.compile(r"<!--"), re.compile(r"-->")),
+    (re.compile(r"<\?"), re.compile(r"\?>")),
+    (re.compile(r"<![a-zA-Z]"), re.compile(r">")),
+    (re.compile(r"<!\[CDATA\["), re.compile(r"\]\]>")),
+    (re.compile(rf"</?(?:{_BLOCK_TAGS})(?:\s|/?>|$)", re.I), None),
+]  # fmt: skip
+_HTML_TAG = re.compile(rf"(?:<[a-zA-Z][a-zA-Z0-9-]*+(?:{_ATTRIBUTE})*+\s*+/?>|</[a-zA-Z][a-zA-Z0-9-]*+\s*+>)\s*$")
+
+
+class HtmlStart(NamedTuple):
+    """The first line of an HTML block.
+
+    Attributes:
+        end: found in its last line; None where a blank line ends it.
+    """
+
+    end: re.Pattern[str] | None
+
+
+def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
+    """Read the first line of an HTML block; a single unknown tag does not interrupt a paragraph."""
+    for start, end in _HTML_STARTS:
+        if start.match(text):
+            return HtmlStart(end)
+    return None if interrupts or not _HTML_TAG.match(text) else HtmlStart(None)
+
+
+def front_matter_length(lines: Sequence[str]) -> int:
+    """Count the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
+    mark = lines[0].rstrip() if lines else ""
+    if mark not in _FRONT_MATTER:
+        return 0
+    allowed, key = _FRONT_MATTER[mark]
+    keys = 0
+    for number in range(1, len(lines)):
+        line = lines[number].rstrip()
+        if line == mark or (line == "..." and mark == "---"):
+            return number + 1 if keys else 0
+        if not allowed.match(line):
+            return 0
+        keys += bool(key.match(line))
+    return 0
+
+
+def title_lines(lines: list[str]) -> list[str]:
+    """Return the lines of a paragraph without the link reference definitions at its beginning."""
+    at = 0
+    while at < len(lines) and _REFERENCE.match(lines[at]):
+        at += 1
+    return lines[at:]
+
+
+def atx_title(text: str) -> str:
+    """Return a heading's text without the hashes that close it, where a blank stands before them."""
+    title = text.strip()
+    open = title.rstrip("#")
+    return open.strip() if not open or open[-1] in " \t" else title

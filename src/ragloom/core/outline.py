@@ -1,0 +1,257 @@
+"""The structure of a document's stored text: pages, headings, blocks. Knows no chunker and no source.
+
+Structure is a function of the text and its format alone, so that it is never stored: pages are separated by
+`records.PAGE_BREAK` (PDF), headings, tables and fenced code are marked as in markdown (markdown, HTML, DOCX), rows
+are lines (CSV, JSON); any other text has paragraphs, separated by blank lines.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Literal
+
+from ragloom.core.commonmark import LeafBlock, MarkdownStructure, parse_structure
+from ragloom.core.markdown_lines import TABLE_RULE, atx_title
+from ragloom.core.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
+
+BlockKind = Literal["heading", "text", "table", "code"]
+
+_LINE = re.compile(r"[^\n\f]*[\n\f]?")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
+_MAX_TITLE = 300
+"""Characters of a heading that are its title: each chunk below it repeats them, and sends them to the embedding."""
+_ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineBlock:
+    """A paragraph, heading, table or code block: `text[start:end]`, without blank lines around it or blanks at its end.
+
+    Attributes:
+        level: 1 to 6 for headings, otherwise 0.
+        title: what a heading says, without its marks, cut after 300 characters; otherwise empty.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _TextLine:
+    start: int
+    end: int  # without blanks
+    text: str
+
+    @property
+    def blank(self) -> bool:
+        return not self.text or self.text.isspace()
+
+
+class Outline:
+    """Pages, headings and blocks of one document.
+
+    Args:
+        text: the document's stored text.
+        format: the value of its `records.FORMAT_KEY` metadata; None is plain text.
+    """
+
+    def __init__(self, text: str, format: str | None) -> None:
+        self.text = text
+        self.format = format
+
+    def page_at(self, offset: int) -> int | None:
+        """Return the page (from 1) of a character, or None where the format has no pages."""
+        if self.format != "pdf":
+            return None
+        return bisect_right(self._page_breaks, offset - 1) + 1
+
+    def heading_at(self, offset: int) -> str | None:
+        """Return the heading path of a character, outermost first, as `A > B`.
+
+        A heading line belongs to the section that it opens. None before the first heading, or where the format has
+        no headings.
+        """
+        if self.format not in HEADING_FORMATS:
+            return None
+        starts, paths = self._sections
+        index = bisect_right(starts, offset) - 1
+        return paths[index] if index >= 0 else None
+
+    def blocks(self) -> Iterator[OutlineBlock]:
+        """Yield the blocks in order; every character outside them is blank."""
+        if self.format in HEADING_FORMATS:
+            return iter(self._marked_blocks)
+        return self._plain_blocks(_ROW_FORMATS.get(self.format or "", "text"))
+
+    @cached_property
+    def _page_breaks(self) -> list[int]:
+        return [match.start() for match in re.finditer(PAGE_BREAK, self.text)]
+
+    @cached_property
+    def _sections(self) -> tuple[list[int], list[str | None]]:
+        starts: list[int] = []
+        paths: list[str | None] = []
+        trail: list[OutlineBlock] = []
+        headings = [block for block in self._marked_blocks if block.kind == "heading" and block.title]
+        for quote, quoted in groupby(headings, key=lambda block: self._scanner.quote_end(block.start)):
+            outside, under = trail, 0 if quote is None else len(trail)
+            for block in quoted:
+                trail = trail[:under] + [open for open in trail[under:] if open.level < block.level] + [block]
+                starts.append(block.start)
+                paths.append(_path(trail))
+            if quote is not None:  # its headings say nothing about what follows it
+                trail = outside
+                starts.append(quote)
+                paths.append(_path(trail))
+        return starts, paths
+
+    @cached_property
+    def _scanner(self) -> _OutlineScanner:
+        return _OutlineScanner(self.text, markdown=self.format == "markdown")
+
+    @cached_property
+    def _marked_blocks(self) -> list[OutlineBlock]:
+        return list(self._scanner.blocks())
+
+    def _plain_blocks(self, kind: BlockKind) -> Iterator[OutlineBlock]:
+        text, start, end = self.text, -1, -1
+        for line in _LINE.finditer(text):
+            body = line.group()
+            if body and not body.isspace():
+                start = line.start() if start < 0 else start
+                end = line.start() + len(body.rstrip())
+                if body[-1] != PAGE_BREAK:
+                    continue
+            if start >= 0:
+                yield OutlineBlock(kind, start, end)
+            start = -1
+
+
+def _path(headings: list[OutlineBlock]) -> str | None:
+    return HEADING_SEPARATOR.join(heading.title for heading in headings) or None
+
+
+def _lines(text: str) -> Iterator[_TextLine]:
+    for match in _LINE.finditer(text):
+        line = match.group()
+        if line:
+            body = line.rstrip("\r\n\f")
+            yield _TextLine(match.start(), match.start() + len(body.rstrip()), body)
+
+
+class _OutlineScanner:
+    """One pass over the lines of a document with marks: headings, fences, tables, and text in between.
+
+    Args:
+        markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
+    """
+
+    def __init__(self, text: str, *, markdown: bool) -> None:
+        self._lines = list(_lines(text))
+        found = (
+            parse_structure([line.text for line in self._lines])
+            if markdown
+            else MarkdownStructure(self._rendered(), [])
+        )
+        self._parts = {part.first: part for part in found.parts if part.kind != "opaque"}
+        self._opaque = {n for part in found.parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
+        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
+
+    def quote_end(self, offset: int) -> int | None:
+        """Return the end of the outermost block quote around a character; None outside of quotes."""
+        at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
+        return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
+
+    def blocks(self) -> Iterator[OutlineBlock]:
+        lines, at = self._lines, 0
+        while at < len(lines):
+            if lines[at].blank:
+                at += 1
+                continue
+            block, at = self._block(at)
+            yield block
+
+    def _block(self, at: int) -> tuple[OutlineBlock, int]:
+        part = self._parts.get(at)
+        if part is not None:
+            kind: BlockKind = "heading" if part.kind == "heading" else "code"
+            start, end = self._lines[at].start, self._lines[part.last].end
+            return OutlineBlock(kind, start, end, part.level, _shorten(part.title)), part.last + 1
+        kind, end = "table", self._table_end(at)
+        if end == at:
+            kind, end = "text", at + 1
+            while end < len(self._lines) and not self._interrupts(end):
+                end += 1
+        return OutlineBlock(kind, self._lines[at].start, self._lines[end - 1].end), end
+
+    def _interrupts(self, at: int) -> bool:
+        return self._lines[at].blank or at in self._parts or self._table_end(at) > at
+
+    def _rendered(self) -> list[LeafBlock]:
+        """Find the headings and fences that `source` wrote."""
+        parts: list[LeafBlock] = []
+        at = 0
+        while at < len(self._lines):
+            line, last = self._lines[at], at
+            if heading := _heading(line, at):
+                parts.append(heading)
+            elif _opens_fence(line):
+                last = self._fence_end(at) - 1
+                parts.append(LeafBlock("code", at, last))
+            at = last + 1
+        return parts
+
+    def _fence_end(self, at: int) -> int:
+        """Index after the closing fence; an unclosed fence runs to the end, as CommonMark says."""
+        opening = _FENCE.match(self._lines[at].text)
+        assert opening is not None
+        closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}[ \t]*$")
+        for end in range(at + 1, len(self._lines)):
+            if closing.match(self._lines[end].text):
+                return end + 1
+        end = len(self._lines)
+        while self._lines[end - 1].blank:
+            end -= 1
+        return end
+
+    def _table_end(self, at: int) -> int:
+        """Index after the table that begins at a line, or `at` where none does."""
+        lines = self._lines
+        if at + 1 >= len(lines) or "|" not in lines[at].text or at + 1 in self._parts or at in self._opaque:
+            return at
+        rows = lines[at].text.lstrip().startswith("|") and lines[at + 1].text.lstrip().startswith("|")
+        if not rows and not ("|" in lines[at + 1].text and TABLE_RULE.match(lines[at + 1].text)):
+            return at
+        end = at + 2
+        while end < len(lines) and "|" in lines[end].text and end not in self._parts:
+            end += 1
+        return end
+
+
+def _heading(line: _TextLine, at: int) -> LeafBlock | None:
+    if "#" not in line.text[:4]:
+        return None
+    match = _HEADING.match(line.text)
+    if match is None:
+        return None
+    return LeafBlock("heading", at, at, len(match[1]), atx_title(match[2] or ""))
+
+
+def _shorten(title: str) -> str:
+    return title if len(title) <= _MAX_TITLE else title[: _MAX_TITLE - 1].rstrip() + "…"
+
+
+def _opens_fence(line: _TextLine) -> bool:
+    if "```" not in line.text and "~~~" not in line.text:
+        return False
+    match = _FENCE.match(line.text)
+    return match is not None and not (match[1][0] == "`" and "`" in match[2])

@@ -1,0 +1,27 @@
+"""The command that runs another verb, in the form in which this program was started."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ragloom.core.redaction import redact_override
+
+_SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "compare", "indexes", "cache")} | {
+    "query": "run_query.py"
+}
+
+
+def command(verb: str, arguments: Sequence[str] = ()) -> str:
+    """Writes a command: `ragloom VERB ...`, or `python scripts/VERB.py ...` where a script of ours runs."""
+    program = Path(sys.argv[0])
+    as_script = program.name in _SCRIPTS.values()
+    start = f"python {(program.parent / _SCRIPTS[verb]).as_posix()}" if as_script else f"ragloom {verb}"
+    return " ".join([start, *(shlex.quote(redact_override(argument)) for argument in arguments)])
+
+
+def program(verb: str) -> str:
+    """Names a program as `--help` and hints do: `ragloom indexes`, or `indexes.py` where a script of ours runs."""
+    return _SCRIPTS[verb] if Path(sys.argv[0]).name in _SCRIPTS.values() else f"ragloom {verb}"

@@ -1,0 +1,168 @@
+"""How near an answer's words are to right ones, and whether what it cites is gold. Knows no LLM.
+
+Exact match and F1 follow the official scripts: of SQuAD (Rajpurkar et al. 2016) for words, and of KorQuAD 1 (Lim et
+al. 2019) for the characters of Korean, which hangs particles on words. Of several right answers the nearest counts.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ragloom.core.gold import GoldSpan
+from ragloom.evaluation.metrics import Passage
+
+Unit = Literal["characters", "words"]
+"""What F1 counts."""
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_MARKS = re.compile(r"[ \t]{0,3}\[\d{1,6}(?:[ \t]*,[ \t]*\d{1,6})*\]")
+_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+# The Korean quotation marks and brackets that KorQuAD's script takes out (evaluate-v1.0.py, `remove_`).
+_KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """Shares between 0 and 1."""
+
+    exact: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class CitationScores:
+    """Shares between 0 and 1.
+
+    Attributes:
+        precision: of the citations, those that share a character with gold.
+        recall: of the gold spans, those that a citation shares a character with.
+    """
+
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """Counts of questions by whether the corpus answers them and whether the system did.
+
+    Attributes:
+        answered, abstained: questions that have an answer.
+        invented, refused: questions that have none.
+    """
+
+    answered: int
+    abstained: int
+    invented: int
+    refused: int
+
+    @property
+    def accuracy(self) -> float:
+        """The share of questions that were answered where there is an answer, and refused where there is none."""
+        count = self.answered + self.abstained + self.invented + self.refused
+        return (self.answered + self.refused) / count if count else 0.0
+
+
+def unit_of(language: str) -> Unit:
+    """Returns what F1 counts in a language: characters for Korean (`ko`), otherwise words."""
+    return "characters" if language == "ko" else "words"
+
+
+def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores:
+    """Compares an answer with the right ones; each score is that of the nearest.
+
+    Args:
+        answer: as it was given; its `[1]` marks are not its words. The empty text for a question that failed.
+        right: at least one.
+        unit: what F1 counts.
+
+    Raises:
+        ValueError: there is no right answer.
+    """
+    if not right:
+        raise ValueError("a question must have a right answer; one without is not scored but counted apart")
+    given = normal_answer(_MARKS.sub("", answer), unit)
+    wanted = [normal_answer(each, unit) for each in right]
+    return AnswerScores(
+        exact=float(given in wanted),
+        f1=max(_f1(_parts(given, unit), _parts(each, unit)) for each in wanted),
+    )
+
+
+def normal_answer(text: str, unit: Unit) -> str:
+    """Normalises as the official scripts do: case, punctuation and blanks do not count, nor English articles.
+
+    Unicode is brought to NFC first, since Hangul may be written in parts.
+    """
+    text = unicodedata.normalize("NFC", text)
+    if unit == "characters":
+        text = text.translate(_KOREAN_MARKS).lower().translate(_ASCII_PUNCTUATION)
+        return " ".join(text.split())
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
+
+
+def citation_scores(
+    citations: Sequence[Passage | None], gold: Sequence[GoldSpan], grades: Iterable[str] = ()
+) -> CitationScores:
+    """Holds what an answer cites against the gold spans or, without any, against the graded documents.
+
+    Args:
+        citations: where each verified quote stands; None for one that could not be verified, which is never right.
+        gold: of a question that is answered.
+        grades: documents with a grade of 1 or more, where there are no spans.
+
+    Raises:
+        ValueError: there is no gold.
+    """
+    documents = set(grades)
+    if not gold and not documents:
+        raise ValueError("a question must have gold; one without is not scored but counted apart")
+    quotes = [quote for quote in citations if quote is not None]
+    if gold:
+        right = sum(any(_shares(quote, span) for span in gold) for quote in quotes)
+        found = sum(any(_shares(quote, span) for quote in quotes) for span in gold)
+    else:
+        right = sum(quote.document in documents for quote in quotes)
+        found = len(documents & {quote.document for quote in quotes})
+    return CitationScores(
+        precision=right / len(citations) if citations else 0.0,
+        recall=found / (len(gold) or len(documents)),
+    )
+
+
+def abstention(outcomes: Iterable[tuple[bool, bool]]) -> Abstention:
+    """Counts questions, each as (whether the corpus answers it, whether the system abstained).
+
+    A question that failed has not been answered: it counts as abstained where there is an answer, and as invented
+    where there is none, so that failing never wins. Give it as (answerable, answerable).
+    """
+    counts = Counter(outcomes)
+    return Abstention(
+        answered=counts[True, False],
+        abstained=counts[True, True],
+        invented=counts[False, False],
+        refused=counts[False, True],
+    )
+
+
+def _parts(text: str, unit: Unit) -> list[str]:
+    return [character for word in text.split() for character in word] if unit == "characters" else text.split()
+
+
+def _f1(given: list[str], wanted: list[str]) -> float:
+    if not given or not wanted:  # as the official script of SQuAD 2: both empty agree
+        return float(given == wanted)
+    same = sum((Counter(given) & Counter(wanted)).values())
+    return 2 * same / (len(given) + len(wanted))
+
+
+def _shares(quote: Passage, span: GoldSpan) -> bool:
+    return quote.document == span.document and any(
+        quote.start < end and start < quote.end for start, end in span.places
+    )

@@ -1,0 +1,149 @@
+"""Rank metrics by their field's names, computed by `ir_measures` (trec_eval). Knows no store and no dataset.
+
+Documents are ranked by their best chunk. Gold spans are ranked by the chunks that complete them. Every list that goes
+to the library has strictly decreasing scores and no id twice, since tools order ties differently (TRAPS 44) and count
+a duplicate as found again (TRAPS 26).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from ragloom.core.gold import GoldSpan, Range
+from ragloom.evaluation.metrics import Passage
+from ragloom.evaluation.metrics.intervals import intersection, length, union
+
+MEASURES = ("nDCG", "R", "P", "RR", "AP", "Success")
+"""The names that a measure may have, before its `@k`."""
+_MEASURE = re.compile(rf"({'|'.join(MEASURES)})@([1-9]\d*)")
+_TOLERANCE = 1e-9  # a share of a place, so that 0.7 of 10 characters is 7
+
+
+def wrong_measure(name: str) -> str | None:
+    """Says what is wrong with a measure's name; None where it is one."""
+    if _MEASURE.fullmatch(name):
+        return None
+    return f"must be one of {', '.join(f'{known}@k' for known in MEASURES)} with a whole number k, such as nDCG@10"
+
+
+def cutoff(measure: str) -> int:
+    """Returns the k of a measure such as `nDCG@10`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if wrong := wrong_measure(measure):
+        raise ValueError(f"measure={measure!r} {wrong}")
+    return int(measure.partition("@")[2])
+
+
+def ranking_scores(
+    rankings: Mapping[str, Sequence[str]],
+    qrels: Mapping[str, Mapping[str, int]],
+    measures: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Scores each query that has gold; one without a ranking, or with an empty one, scores zero.
+
+    Gains of nDCG are linear in the grade and its discount is log2(rank + 1) (Järvelin & Kekäläinen 2002, as in
+    trec_eval); the other measures take a grade of 1 or more as relevant.
+
+    Args:
+        rankings: query -> ids, best first, none twice.
+        qrels: query -> id -> grade, one of them 1 or more.
+        measures: such as `nDCG@10`.
+
+    Returns:
+        query -> measure -> score, with every query of the qrels, in their order.
+
+    Raises:
+        ValueError: a measure has no such name, a query has no gold, or an id is ranked twice.
+    """
+    import ir_measures
+
+    for measure in measures:
+        cutoff(measure)
+    _demand_scorable(rankings, qrels)
+    numbers = {query: str(number) for number, query in enumerate(qrels)}
+    run = {
+        numbers[query]: {id: float(len(ids) - rank) for rank, id in enumerate(ids)}
+        for query, ids in rankings.items()
+        if ids
+    }
+    scores: dict[str, dict[str, float]] = {query: dict.fromkeys(measures, 0.0) for query in qrels}
+    if not run:
+        return scores
+    parsed = {str(ir_measures.parse_measure(measure)): measure for measure in measures}
+    queries = list(qrels)
+    judged = {numbers[query]: dict(grades) for query, grades in qrels.items()}
+    for found in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in measures], judged, run):
+        scores[queries[int(found.query_id)]][parsed[str(found.measure)]] = float(found.value)
+    return scores
+
+
+def documents(passages: Iterable[Passage]) -> list[str]:
+    """Collapses ranked chunks to documents: each stands where its best chunk does."""
+    return list(dict.fromkeys(passage.document for passage in passages))
+
+
+def span_id(number: int) -> str:
+    """Names a query's gold span in qrels and runs, by its number from 0."""
+    return f"span{number}"
+
+
+def span_qrels(gold: Sequence[GoldSpan]) -> dict[str, int]:
+    """Grades a query's gold spans, each with 1."""
+    return {span_id(number): 1 for number in range(len(gold))}
+
+
+def span_ranking(passages: Sequence[Passage], gold: Sequence[GoldSpan], *, most: int, min_coverage: float) -> list[str]:
+    """Ranks gold spans by the chunks that complete them.
+
+    In chunk order a chunk that brings spans to `min_coverage`, together with the chunks before it, writes their ids;
+    any other writes an id of its own that is not relevant. So no span is found twice, one that is retrieved in five
+    pieces is found with the fifth, and a list of k chunks has at least k ids: `@k` looks at k chunks or fewer.
+
+    Args:
+        passages: best first.
+        most: chunks that are looked at, the largest k.
+        min_coverage: the share of a span's characters, blanks aside, above 0.
+    """
+    if not 0 < min_coverage <= 1:
+        raise ValueError(f"min_coverage={min_coverage} must be above 0 and at most 1")
+    held: dict[str, list[Range]] = defaultdict(list)
+    missing = dict(enumerate(gold))
+    ranked: list[str] = []
+    for rank, passage in enumerate(passages[:most]):
+        held[passage.document] = ranges = union([*held[passage.document], (passage.start, passage.end)])
+        completed = [
+            number
+            for number, span in missing.items()
+            if span.document == passage.document and _is_complete(span, ranges, min_coverage)
+        ]
+        for number in completed:
+            del missing[number]
+        ranked += [span_id(number) for number in completed] or [f"chunk{rank}"]
+    return ranked
+
+
+def _is_complete(span: GoldSpan, held: Sequence[Range], min_coverage: float) -> bool:
+    """Says whether enough of one place's characters that are not blank are held."""
+    for place in span.places:
+        blanks = union(intersection(span.blanks, [place]))
+        wanted = length([place]) - length(blanks)
+        found = length(intersection(held, [place])) - length(intersection(held, blanks))
+        if wanted and found >= min_coverage * wanted - _TOLERANCE * wanted:
+            return True
+    return False
+
+
+def _demand_scorable(rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> None:
+    for query, grades in qrels.items():
+        if not any(grade > 0 for grade in grades.values()):
+            raise ValueError(f"query {query!r} must have gold; one without is not scored but counted apart")
+    for query, ids in rankings.items():
+        if query not in qrels:
+            raise ValueError(f"query {query!r} must have gold; one without is not scored but counted apart")
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"the ranking of query {query!r} must have no id twice")

@@ -1,0 +1,54 @@
+"""What a config and its dataset must fulfil before anything is ingested or paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ragloom.core.metric_names import measurable, measures
+from ragloom.errors import ConfigError, DataError
+from ragloom.evaluation.scoring import by_documents
+
+if TYPE_CHECKING:
+    from ragloom.config.config import Config
+    from ragloom.core.gold import Query
+
+
+def kinds_of_gold(queries: Sequence[Query]) -> tuple[bool, bool]:
+    """Says whether any question has gold spans, and whether any is scored by graded documents."""
+    return any(query.spans for query in queries), any(map(by_documents, queries))
+
+
+def demand_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str, Any]) -> None:
+    """Refuses a dataset whose gold suits no requested metric.
+
+    Raises:
+        DataError: there is no gold at all, or none that a requested metric takes.
+    """
+    spans, documents = kinds_of_gold(queries)
+    if measurable(tree["metrics"], answers=tree["answers"], spans=spans, documents=documents):
+        return
+    kinds = [kind for kind, there in (("quotes or ranges", spans), ("graded documents", documents)) if there]
+    raise DataError(
+        f"dataset: {dataset} must have gold for one of the requested metrics, and has "
+        f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
+        f"{' or '.join(kinds) or 'answers'}, or choose another dataset"
+    )
+
+
+def demand_reranked(config: Config, queries: Sequence[Query]) -> None:
+    """Refuses a reranker that can change the value of no metric but by order.
+
+    Raises:
+        ConfigError: it is given no more than the smallest k of the metrics.
+    """
+    settings, top_k = config.tree["metrics"], config.tree["retriever"]["top_k"]
+    spans, documents = kinds_of_gold(queries)
+    names = [*(settings["spans"] if spans else ()), *(settings["documents"] if documents else ())]
+    least = min((each.k for each in measures(names) if each.k and not each.budget), default=0)
+    if not getattr(config.builder("reranker"), "keeps_order", False) and top_k <= least:
+        raise ConfigError(
+            f"retriever: retriever.top_k={top_k} must be more than {least}, the smallest k of the metrics, or "
+            f"reranker={config.choices.get('reranker')} re-orders only what is scored, and no recall can change; "
+            f"set retriever.top_k={5 * least}, or ask for metrics of a smaller k"
+        )

@@ -1,0 +1,140 @@
+"""The ledger of sweeps: which trials there are, how far each is, what went wrong. It records, and decides nothing.
+
+Work is skipped by the stage cache alone (`ragloom.cache.stages`): deleting the log loses nothing but its record.
+Every change is a transaction of its own, so that a process may be killed at any moment and several may write at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ragloom.core.records import canonical_json, sha256
+from ragloom.core.sqlite import failures_as, log_transaction
+from ragloom.errors import DataError
+
+FILE = "trials.sqlite"
+State = Literal["waiting", "running", "done", "failed"]
+
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS trials (
+        sweep TEXT, number INTEGER, trial TEXT, label TEXT, state TEXT, changed TEXT, run TEXT, error TEXT, told TEXT,
+        PRIMARY KEY (sweep, trial)
+    )
+"""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the ledger has it.
+
+    Attributes:
+        number: its place in the sweep, from 0.
+        trial: digest of what it measures.
+        label: the options in which the sweep's trials differ, for people.
+        run: folder of its run; None until it is done.
+        error: why it failed.
+        details: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
+        changed: when any of this was recorded last, in ISO 8601 and UTC.
+    """
+
+    number: int
+    trial: str
+    label: str
+    state: State
+    run: str | None = None
+    error: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    changed: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as the JSON object of a sweep's trial."""
+        return {("told" if name == "details" else name): value for name, value in vars(self).items()}
+
+
+def sweep_digest(trials: Sequence[str]) -> str:
+    """Names a sweep by its trials: the same command is the same sweep, whenever it is given."""
+    return sha256(canonical_json(sorted(trials)))[:12]
+
+
+class SweepLog:
+    """The ledger in a folder of runs. Picklable; holds nothing open.
+
+    Args:
+        folder: of the runs; made when it is not there.
+
+    Raises (when used):
+        DataError: the file cannot be written, or is no ledger.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+
+    def enter(self, sweep: str, trials: Sequence[tuple[str, str]]) -> None:
+        """Takes in a sweep's trials, (digest, label) each; what is known of one that is there stays."""
+        with self._changing() as tables:
+            for number, (trial, label) in enumerate(trials):
+                tables.execute(
+                    "INSERT INTO trials (sweep, number, trial, label, state, changed, told) "
+                    "VALUES (?, ?, ?, ?, 'waiting', ?, '{}') "
+                    "ON CONFLICT (sweep, trial) DO UPDATE SET number = excluded.number, label = excluded.label",
+                    (sweep, number, trial, label, now()),
+                )
+
+    def begin(self, sweep: str, trial: str, label: str) -> None:
+        """Records that a trial has begun; one that nobody entered (a sweeper chose it) is entered."""
+        with self._changing() as tables:
+            tables.execute(
+                "INSERT OR IGNORE INTO trials (sweep, number, trial, label, state, changed, told) "
+                "SELECT ?, coalesce(max(number) + 1, 0), ?, ?, 'waiting', ?, '{}' FROM trials WHERE sweep = ?",
+                (sweep, trial, label, now(), sweep),
+            )
+        self._set(sweep, trial, "running", None, None, {})
+
+    def done(self, sweep: str, trial: str, run: str, details: dict[str, Any]) -> None:
+        """Records that a trial's run is written."""
+        self._set(sweep, trial, "done", run, None, details)
+
+    def stopped(self, sweep: str, trial: str, why: str, details: dict[str, Any]) -> None:
+        """Records that a trial still has to be run, and why it was not."""
+        self._set(sweep, trial, "waiting", None, why, details)
+
+    def failed(self, sweep: str, trial: str, error: str, details: dict[str, Any]) -> None:
+        """Records why a trial ended without a run."""
+        self._set(sweep, trial, "failed", None, error, details)
+
+    def of(self, sweep: str) -> list[TrialRecord]:
+        """Lists a sweep's trials in their order."""
+        with self._changing() as tables:
+            rows = tables.execute(
+                "SELECT number, trial, label, state, run, error, changed, told FROM trials WHERE sweep = ? "
+                "ORDER BY number",
+                (sweep,),
+            ).fetchall()
+        names = ("number", "trial", "label", "state", "run", "error", "changed")
+        return [TrialRecord(**dict(zip(names, row, strict=False)), details=json.loads(row[-1])) for row in rows]
+
+    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, details: Any) -> None:
+        with self._changing() as tables:
+            tables.execute(
+                "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
+                (state, now(), run, error, json.dumps(details), sweep, trial),
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        problem = f"config: the sweep log {self.path} cannot be read or written"
+        fix = "set runs= to another folder, or remove the file: it only records"
+        with failures_as(DataError, problem, fix), log_transaction(self.path, _TABLE) as tables:
+            yield tables
+
+
+def now() -> str:
+    """Tells the time as the ledger writes it; later times are larger texts."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,177 @@
+"""An embedding that counts what it is asked for and makes nothing. Knows no provider.
+
+It stands in an ingest for the real one, whose composing, tokenizer and packing it uses. What was made before is looked
+up without a trace; a text that it was asked for counts as made from then on, as it would be.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ragloom.core.records import sha256
+from ragloom.core.sqlite import ScratchTables
+from ragloom.providers.rate_limiter import Limiter, Rates
+
+if TYPE_CHECKING:
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
+
+_WORD = re.compile(r"\w+")
+_STAND_IN = 256
+
+
+@dataclass
+class Asked:
+    """What texts of one kind ask for.
+
+    Attributes:
+        hits, hit_tokens: found in the cache, or made earlier in the same run.
+        texts, tokens: to be embedded.
+        requests: in which they are, as they are packed.
+    """
+
+    hits: int = 0
+    hit_tokens: int = 0
+    texts: int = 0
+    tokens: int = 0
+    requests: int = 0
+
+
+@dataclass
+class Vectors:
+    """Stand-ins: `[n, ...] float32`; nothing is refused."""
+
+    vectors: np.ndarray
+    refused: dict[int, str]
+
+
+class Unmade:
+    """Stands for an embedding in an ingest that embeds nothing. A context manager; safe to be used by several threads.
+
+    Attributes:
+        cache: none: nothing of it is to be forgotten.
+        chunks, sentences: what was asked for, by chunks and by cutting.
+        guessed: texts of sentences whose place among the others was guessed, as a vector was not known.
+    """
+
+    cache = None
+
+    def __init__(self, embedding: Embedding, *, keeps: bool) -> None:
+        self._embedding, self._keeps = embedding, keeps
+        self._sent = _SentTexts()
+        self._changing = threading.Lock()
+        rates = (getattr(embedding, f"{what}_per_minute", None) for what in ("requests", "tokens"))
+        self._rates = Rates(*rates)
+        self._limiter = Limiter(self._rates, lambda: 0.0)
+        self._last = 0.0
+        self.chunks, self.sentences, self.guessed = Asked(), Asked(), 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._sent.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedding, name)
+
+    @property
+    def seconds(self) -> float | None:
+        """When the last request may be sent, at the limits per minute; None = there are none."""
+        return None if self._rates == Rates() else self._last
+
+    def in_place_of_its_embedding(self, chunking: SpanParser) -> SpanParser:
+        """Gives the chunking with this in place of its embedding, unless that costs nothing."""
+        if getattr(chunking, "embedding", None) is None or self._embedding.cheap:
+            return chunking
+        return chunking.model_copy(update={"embedding": self})
+
+    def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, np.ndarray]:
+        """Says which distinct texts of chunks have a vector, or will have by then."""
+        known = self._known(texts)
+        nothing = np.zeros(self._embedding.dimensions, dtype=np.float32)
+        tokens = self._tokens([text for text, there in zip(texts, known, strict=True) if there])
+        with self._changing:
+            self.chunks.hits += sum(known)
+            self.chunks.hit_tokens += tokens
+        return {text: nothing for text, there in zip(texts, known, strict=True) if there}
+
+    def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
+        """Counts a request of chunks."""
+        self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
+        return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Gives the vectors that cutting asks for, if all of them are known; else all are made up from words."""
+        whole = [self._embedding.document_text(text, {}) for text in texts]
+        cache = self._embedding.cache
+        found = {} if cache is None else cache.peek(whole)
+        self._ask_for_sentences([text for text in whole if text not in found], whole)
+        if len(found) == len(whole):
+            return Vectors(np.stack([found[text] for text in whole]), {})
+        with self._changing:
+            self.guessed += len(whole)
+        return Vectors(_stand_ins(texts), {})
+
+    def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
+        made = self._sent.among(new) if self._keeps else set()
+        new = [text for text in new if text not in made]
+        missing = set(new)
+        hits = self._tokens([text for text in whole if text not in missing])
+        if new:
+            counts = self._embedding.count_tokens(new)
+            for at in self._embedding.batches(new, counts):
+                self._count(self.sentences, [new[one] for one in at], sum(counts[one] for one in at))
+        with self._changing:
+            self.sentences.hits += len(whole) - len(new)
+            self.sentences.hit_tokens += hits
+
+    def _known(self, texts: list[str]) -> list[bool]:
+        cache = self._embedding.cache
+        kept = [False] * len(texts) if cache is None else cache.contains(texts)
+        made = self._sent.among(texts) if self._keeps else set()
+        return [there or text in made for text, there in zip(texts, kept, strict=True)]
+
+    def _count(self, asked: Asked, texts: list[str], tokens: int) -> None:
+        with self._changing:
+            asked.requests += 1
+            asked.texts += len(texts)
+            asked.tokens += tokens
+            self._last = max(self._last, self._limiter.reserve(tokens))
+        self._sent.add(texts)
+
+    def _tokens(self, texts: list[str]) -> int:
+        return sum(self._embedding.count_tokens(texts)) if texts else 0
+
+
+class _SentTexts:
+    """Texts that were sent, on disk by their hashes, so that memory does not grow with the corpus."""
+
+    def __init__(self) -> None:
+        schema = "CREATE TABLE sent (text BLOB PRIMARY KEY) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "hashes of the texts to be embedded, about 90 MB per million")
+        self.close = self._tables.close
+
+    def add(self, texts: Sequence[str]) -> None:
+        self._tables.insert("INSERT OR IGNORE INTO sent VALUES (?)", ((sha256(text),) for text in texts))
+
+    def among(self, texts: Sequence[str]) -> set[str]:
+        query = "SELECT 1 FROM sent WHERE text = ?"
+        return {text for text in texts if self._tables.rows(query, (sha256(text),))}
+
+
+def _stand_ins(texts: Sequence[str]) -> np.ndarray:
+    """Makes vectors of the words in texts, by which neighbours that share words are near: `[n, 256] float32`."""
+    vectors = np.zeros((len(texts), _STAND_IN), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for word in _WORD.findall(text.lower()):
+            vectors[row, zlib.crc32(word.encode("utf-8", "surrogatepass")) % _STAND_IN] += 1
+    return vectors

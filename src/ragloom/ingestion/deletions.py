@@ -1,0 +1,126 @@
+"""Deletes what the source no longer has, if that is known, and if it is not suspiciously much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragloom.components.vector_store.index_identity import demand_root
+from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.core.records import FORMAT_KEY, sha256
+from ragloom.core.suggested_commands import program
+from ragloom.errors import DataError
+
+if TYPE_CHECKING:
+    from ragloom.components.source.base import Source
+    from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.ingestion.pipeline import Run
+
+_FORGOTTEN_AT_ONCE = 16
+"""Documents whose vectors are looked up together, to be forgotten."""
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """How many vanished documents may be deleted.
+
+    Attributes:
+        max_fraction: of the documents in the index; moved ones do not count.
+        allow_mass: more may be.
+    """
+
+    max_fraction: float
+    allow_mass: bool
+
+
+def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Index]) -> None:
+    """Deletes documents that the source does not list, or says in the summary why they stay.
+
+    Args:
+        run: that has listed the source completely and taken in what it holds.
+        committed: opens the index as it was before this run.
+    """
+    gone, summary = run.ledger.gone(), run.summary
+    if not gone:
+        return
+    moved = run.ledger.moved()
+    summary.kept = _objection(run, gone, moved, deletions)
+    if summary.kept is not None:
+        return
+    for names in run.ledger.vanished():
+        for first in range(0, len(names), _FORGOTTEN_AT_ONCE):
+            some = names[first : first + _FORGOTTEN_AT_ONCE]
+            _forget(run, some, committed)
+            run.writer.delete(some)
+    summary.moved, summary.added, summary.deleted = moved, summary.added - moved, gone - moved
+
+
+def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | None:
+    if run.hiding is not None:
+        return (
+            f"{gone} indexed documents were not found, but {run.hiding.location} could not be read and they may be "
+            "there; mend it, or exclude it by source.exclude"
+        )
+    held = run.ledger.held()
+    if not run.ledger.listed():
+        return (
+            f"the source is empty and the index has {held} documents; if that is meant, delete the index with "
+            f"{program('indexes')} delete"
+        )
+    if gone - moved > deletions.max_fraction * held and not deletions.allow_mass:
+        return (
+            f"{gone - moved} of {held} indexed documents were not found, more than "
+            f"max_delete_fraction={deletions.max_fraction:g} allows; if that is meant, set allow_mass_delete=true"
+        )
+    return None
+
+
+def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
+    """Removes from the cache what was embedded of deleted documents, unless another document has the same text.
+
+    It comes before they are deleted: a run that is killed in between forgets them again.
+    """
+    cache = getattr(run.embedding, "cache", None)
+    if cache is None:
+        return
+    from ragloom.cache.embeddings.maintenance import forget
+
+    leaving = run.ledger.unshared(names)
+    sent = {sent for _, sent in run.writer.vectors_of(leaving)} if leaving else set()
+    forget(cache.cache, sent | _asked(run, leaving, committed))
+
+
+def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[str]:
+    """Hashes the texts that were embedded to decide where documents are cut."""
+    if getattr(run.chunking, "embedding", None) is None or not names:
+        return set()
+    try:
+        index = committed()
+    except IndexMissing:
+        return set()  # a first ingest was interrupted: the text of what it wrote is not known any more
+    asked = set()
+    for name in names:
+        try:
+            document = index.document(name)
+        except DataError:
+            continue  # as above
+        for text in run.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)):
+            asked.add(sha256(run.embedding.document_text(text, {})))
+    return asked
+
+
+def checked_root(source: Source, database: Database, index_name: str) -> str:
+    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+
+    Returns:
+        the root that the index has until this ingest: another one than the source's only with `source.moved`.
+
+    Raises:
+        ConfigError: an index of this name was filled from another root.
+    """
+    roots = {info.name: info.root for info in database.indexes() if info.source == source.name}
+    if not source.moved:
+        name = index_name if index_name in roots or source.root in roots.values() else next(iter(roots), index_name)
+        demand_root(name, source.name, roots.get(name, source.root), source.root)
+    return roots.get(index_name, source.root)

@@ -1,0 +1,261 @@
+"""The dry run: an ingest whose embedding makes nothing and whose writer writes nothing. Knows no option.
+
+It is the real run, stage by stage, so that what it counts is what an ingest does: the same documents are read in
+worker processes, the same chunks packed into the same requests. What an interrupted ingest left uncommitted is not
+seen; its vectors are, where they are cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
+from ragloom.core.data_frame import data_frame
+from ragloom.core.pricing import cost_usd
+from ragloom.core.usage import Budget, BudgetSpent, collect_usage
+from ragloom.ingestion.counting_embedding import Asked, Unmade
+from ragloom.ingestion.deletions import checked_root, delete_vanished
+from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.empty_source import demand_document
+from ragloom.ingestion.limits import Limits
+from ragloom.ingestion.pipeline import Run
+from ragloom.ingestion.refused_documents import Refusals, remembered
+from ragloom.ingestion.summary import IngestSummary, Progress
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ragloom.components.chunking.base import SpanParser
+    from ragloom.components.embedding.base import Embedding
+    from ragloom.components.source.base import Source
+    from ragloom.components.vector_store.protocols import Database, Index, StoredDocumentRow
+    from ragloom.core.records import Chunk
+
+# As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
+_TEXTS = 3
+_ROW_BYTES = 200
+
+
+@dataclass
+class Estimate:
+    """What an ingest would do and ask for.
+
+    Attributes:
+        summary: documents by what would become of them, what cannot be read, why nothing would be deleted.
+        new_chunks: of the documents that would be written.
+        chunks: texts of chunks.
+        sentences: texts that cutting asks for.
+        guessed: texts of `sentences` whose documents were cut without the vectors, so that `new_chunks` and `chunks`
+            are estimates.
+        seconds: after which the last request may be sent at the limits per minute; None = there are none.
+        index_bytes: of the whole index, estimated.
+        over_budget: where the budget would stop it.
+        model: whose price each embedded token has; None where nothing is paid.
+        prices: model -> {input, output}: US dollars per million tokens.
+    """
+
+    summary: IngestSummary
+    new_chunks: int
+    chunks: Asked
+    sentences: Asked
+    guessed: int
+    seconds: float | None
+    index_bytes: int
+    over_budget: str | None
+    model: str | None
+    prices: Mapping[str, Any]
+
+    @property
+    def tokens(self) -> int:
+        """To be embedded, by the embedding's own tokenizer."""
+        return self.chunks.tokens + self.sentences.tokens
+
+    @property
+    def requests(self) -> int:
+        """To be made."""
+        return self.chunks.requests + self.sentences.requests
+
+    @property
+    def basis(self) -> str | None:
+        """Why the number of chunks is an estimate; None where it is exact."""
+        if not self.guessed:
+            return None
+        return (
+            f"of the texts whose vectors decide where documents are cut, {self.sentences.texts} are not cached: those "
+            f"documents were cut by which words their sentences share"
+        )
+
+    def usd(self, tokens: int) -> float | None:
+        """Price embedded tokens in US dollars; None where the price is unknown."""
+        return 0.0 if self.model is None else cost_usd([(self.model, tokens, 0)], self.prices)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return one row for the texts of chunks and one for those that cutting needs: texts, tokens, cost.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        return data_frame(
+            [{"texts_of": name, **self._requests_json(getattr(self, name))} for name in ("chunks", "sentences")]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object that `ingest dry_run=true` prints."""
+        summary = self.summary
+        return {
+            "dry_run": True,
+            "index": summary.index,
+            "documents": {
+                "added": summary.added,
+                "changed": summary.changed,
+                "unchanged": summary.unchanged,
+                "moved": summary.moved,
+                "deleted": summary.deleted,
+                "unreadable": summary.unreadable_count,
+                "skipped": summary.skipped_count,
+                "warnings": summary.warnings_count,
+                "in_index": summary.documents,
+            },
+            "unreadable": [asdict(item) for item in summary.unreadable],
+            "skipped": [asdict(item) for item in summary.skipped],
+            "warnings": [asdict(item) for item in summary.warnings],
+            "kept": summary.kept,
+            "stopped": summary.stopped,
+            "chunks": {"new": self.new_chunks, "in_index": summary.chunks, "estimated": self.basis is not None},
+            "basis": self.basis,
+            "embedding": self._requests_json(self.chunks),
+            "sentences": self._requests_json(self.sentences),
+            "tokens": self.tokens,
+            "requests": self.requests,
+            "paid": self.model is not None,
+            "cost_usd": self.usd(self.tokens),
+            "seconds_at_limits": self.seconds,
+            "index_bytes": self.index_bytes,
+            "over_budget": self.over_budget,
+        }
+
+    def _requests_json(self, requests: Asked) -> dict[str, Any]:
+        return {**asdict(requests), "cost_usd": self.usd(requests.tokens)}
+
+
+def rehearse(
+    source: Source,
+    chunking: SpanParser,
+    embedding: Embedding,
+    database: Database,
+    *,
+    index_name: str,
+    limits: Limits,
+    keeps: bool,
+    prices: Mapping[str, Any],
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Estimate:
+    """Says what an ingest would do.
+
+    Args:
+        source, chunking, embedding, database, index_name, limits, progress, stop: as `ragloom.ingestion.ingest` has
+            them; nothing of the embedding is called but its tokenizer.
+        keeps: whether the ingest would keep vectors in a cache, so that a text that comes again is paid once.
+        prices: model -> {input, output}: US dollars per million tokens.
+
+    Raises:
+        DataError, ServiceError: as `ragloom.ingestion.ingest`.
+    """
+    root = checked_root(source, database, index_name)
+    try:
+        index = database.open(index_name)
+    except IndexMissing:
+        index = None
+        demand_document(source)
+    writer = _Unwritten(index)
+    with collect_usage() as usage, Ledger() as ledger, Unmade(embedding, keeps=keeps) as unmade:
+        summary = IngestSummary(index_name, usage=usage)
+        chunking, made = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
+        tell = progress or (lambda state: None)
+        run = Run(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
+        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run.verify |= root != source.root
+        run.list()
+        run.take_in(limits.workers, limits.in_flight_mb)
+        if summary.stopped is None and index is not None:
+            delete_vanished(run, limits.deletions, lambda: index)
+        staying = ledger.staying(without_gone=summary.kept is None)
+        summary.documents = staying.documents + writer.documents
+        summary.chunks = staying.chunks + writer.chunks
+        run.tell("done")
+        estimate = Estimate(
+            summary=summary,
+            new_chunks=writer.chunks,
+            chunks=unmade.chunks,
+            sentences=unmade.sentences,
+            guessed=unmade.guessed,
+            seconds=unmade.seconds,
+            index_bytes=writer.estimated_bytes(summary.chunks, embedding.dimensions),
+            over_budget=None,
+            model=embedding.model_name if getattr(embedding, "paid", False) else None,
+            prices=prices,
+        )
+    estimate.over_budget = _over(limits.budget, estimate)
+    return estimate
+
+
+def _over(budget: Budget | None, estimate: Estimate) -> str | None:
+    try:
+        if budget is not None:
+            budget.charge(estimate.tokens)
+    except BudgetSpent as error:
+        return str(error)
+    return None
+
+
+class _Unwritten:
+    """A `Writer` that only counts.
+
+    Attributes:
+        documents, chunks, text_bytes: that would be written.
+    """
+
+    def __init__(self, index: Index | None) -> None:
+        self._index = index
+        self.documents = self.chunks = self.text_bytes = 0
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yields what the last commit holds."""
+        return self._index.manifest() if self._index is not None else iter(())
+
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Returns stored vectors, as the index does."""
+        return self._index.vectors_of(document_ids, sent) if self._index is not None else {}
+
+    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
+        """Counts chunks."""
+        self.chunks += len(chunks)
+        self.text_bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in chunks)
+
+    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
+        """Counts documents."""
+        self.documents += len(documents)
+
+    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
+        """Nothing was appended."""
+
+    def touch(self, rows: Sequence[ManifestRow]) -> None:
+        """Nothing is recorded."""
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        """Deletes nothing."""
+        return len(document_ids)
+
+    def estimated_bytes(self, chunks: int, dimensions: int) -> int:
+        """Estimates the whole index: as its chunks are now, where there are more of them than new ones."""
+        if self._index is not None and self._index.info.chunks > self.chunks:
+            return int(self._index.info.bytes / self._index.info.chunks * chunks)
+        text = self.text_bytes / self.chunks if self.chunks else 0
+        return int(chunks * (4 * dimensions + _TEXTS * text + _ROW_BYTES))

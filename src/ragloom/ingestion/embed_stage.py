@@ -1,0 +1,298 @@
+"""The embedding stage: what is known is looked up, the rest is packed across documents into full batches, and several
+batches are made at once. Knows no store and no document beside what waits for a vector.
+
+All but `_made` runs in one thread; batches are made in others, which answer by putting a `Made` into the queue.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragloom.core.records import sha256
+from ragloom.core.usage import BudgetSpent
+from ragloom.errors import ServiceError
+from ragloom.ingestion.batches import Block, Incoming
+from ragloom.providers.openai_client import until
+from ragloom.providers.retry import TooManyRefused
+
+if TYPE_CHECKING:
+    from ragloom.components.embedding.base import Embedding, Vectors
+    from ragloom.core.records import Chunk
+
+ALWAYS_REFUSED = 10
+"""Texts at which the server may fail in any ingest, however small their share."""
+Slot = tuple[Block, int]
+"""A chunk that waits for its vector."""
+
+
+@dataclass(slots=True, eq=False)
+class Made:
+    """What came of a batch.
+
+    Attributes:
+        hashes: of its texts.
+        vectors: `[n, dimensions] float32`; None where it failed.
+        refused: the provider's reason by the place of each text that was refused by itself.
+    """
+
+    hashes: list[str]
+    tokens: int
+    vectors: Vectors | None = None
+    error: BaseException | None = None
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+class Vectoriser:
+    """Fills in the vectors of blocks.
+
+    Args:
+        embedding: makes them.
+        stored: gives the vectors that the index holds of documents, by hash of what was sent.
+        events: is given a `Made` for each batch.
+
+    Attributes:
+        running: batches that are being made.
+        tokens: counted here, where embedding counts nothing.
+        stopped: why nothing is embedded any more: the budget is spent.
+        taken: texts that came.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        stored: Callable[[Sequence[Block]], dict[str, np.ndarray]],
+        events: SimpleQueue[Any],
+    ) -> None:
+        self._embedding, self._stored, self._events = embedding, stored, events
+        self._waiting: dict[str, list[Slot]] = {}
+        self._pending: list[tuple[str, str, int]] = []  # hash, text, tokens
+        self._pending_tokens = 0
+        self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
+        self._flight = _Flight(embedding.tokens_in_flight)
+        self._end = threading.Event()
+        self.running = 0
+        self.tokens = 0
+        self.stopped: str | None = None
+        self.taken = 0
+        self._refused: dict[str, str] = {}  # what was sent, by its hash -> reason
+
+    @property
+    def busy(self) -> bool:
+        """Whether enough batches wait that preparing more would only take time from those that are being made."""
+        return self.running > 2 * self._embedding.concurrency
+
+    def close(self) -> None:
+        """Lets no further batch begin and no further request be sent; does not wait for those that were."""
+        self._end.set()
+        self._flight.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def take(self, block: Block) -> None:
+        """Looks up a block's vectors and has the others made.
+
+        Raises:
+            DataError: chunks are over the embedding's limit.
+        """
+        embedding = self._embedding
+        block.texts, counts = embedding.prepared(block.chunks)
+        block.hashes = [sha256(text) for text in block.texts]
+        block.vectors = np.empty((len(block.chunks), embedding.dimensions), dtype=np.float32)
+        block.missing = len(block.chunks)
+        self.taken += len(block.chunks)
+        known = {} if embedding.cheap else self._stored([block])
+        new: dict[str, int] = {}
+        for at, sent in enumerate(block.hashes):
+            if sent in known:
+                _fill(block, at, known[sent])
+            elif block.owners[at].failed is not None:
+                block.missing -= 1
+            elif sent in self._waiting:
+                self._waiting[sent].append((block, at))
+            elif sent in self._refused:
+                self._waiting[sent] = [(block, at)]
+                self._answer_refused(sent)
+            else:
+                self._waiting[sent] = [(block, at)]
+                new[sent] = at
+        if not new:
+            return
+        texts = [block.texts[at] for at in new.values()]
+        tokens = [counts[at] for at in new.values()] if counts is not None else None
+        found = {} if embedding.cheap else embedding.look_up(texts, tokens)
+        if tokens is None:  # then embedding counts nothing
+            tokens = embedding.count_tokens(texts)
+            self.tokens += sum(count for text, count in zip(texts, tokens, strict=True) if text not in found)
+        for sent, text, count in zip(new, texts, tokens, strict=True):
+            if text in found:
+                self._fill_all(sent, found[text])
+            elif self.stopped is not None:
+                self._give_up([sent], self.stopped)
+            else:
+                self._pending.append((sent, text, count))
+                self._pending_tokens += count
+        self._pack(flush=False)
+
+    def flush(self) -> None:
+        """Has made what waits for a batch to be full."""
+        self._pack(flush=True)
+
+    def took(self, made: Made) -> list[tuple[Incoming, str]]:
+        """Fills in what came of a batch.
+
+        Returns:
+            documents that will not be stored, each once, with the reason and the place of the text.
+
+        Raises:
+            Exception: what making it raised.
+        """
+        self.running -= 1
+        self._flight.leave(made.tokens)
+        if isinstance(made.error, BudgetSpent):
+            self._spent(made.error, made.hashes)
+            return []
+        if made.error is not None:
+            raise made.error
+        assert made.vectors is not None
+        self.refuse({made.hashes[at]: reason for at, reason in made.refused.items()})
+        failed = []
+        for at, (sent, vector) in enumerate(zip(made.hashes, made.vectors, strict=True)):
+            if at in made.refused:
+                reason = made.refused[at]
+                failed += [
+                    (document, f"{reason}; characters {chunk.start} to {chunk.end}")
+                    for document, chunk in self._give_up([sent], reason)
+                ]
+            else:
+                self._fill_all(sent, vector)
+        return failed
+
+    def refuse(self, found: dict[str, str]) -> None:
+        """Takes in texts at which the server fails: hash of what was sent, or a name -> reason.
+
+        Raises:
+            ServiceError: there are too many.
+        """
+        self._refused |= found
+        if found and len(self._refused) > self._most():
+            raise self._too_many(len(self._refused), list(found.values())[-1])
+
+    def _answer_refused(self, sent: str) -> None:
+        """Answers a text that comes again as it was answered before, without a request."""
+        self.running += 1
+        nothing = np.zeros((1, self._embedding.dimensions), dtype=np.float32)
+        self._events.put(Made([sent], 0, nothing, refused={0: self._refused[sent]}))
+
+    def _most(self) -> float:
+        share = self._embedding.max_refused
+        return max(ALWAYS_REFUSED, share * self.taken) if share else 0
+
+    def _too_many(self, refused: int, reason: str) -> ServiceError:
+        share = self._embedding.max_refused
+        return ServiceError(
+            f"embedding: the server fails at {refused} of {self.taken} texts, the last time with: {reason}; "
+            f"embedding.max_refused={share:g} allows {self._most():.0f}; look at the server and the model, or raise "
+            "embedding.max_refused"
+        )
+
+    def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
+        """Gives up what is not made yet: documents that need it are left to the next ingest."""
+        self.stopped = str(error)
+        self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
+        self._pending, self._pending_tokens = [], 0
+
+    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[Incoming, Chunk]]:
+        """Waits no longer for vectors; returns documents that fail by it and had not failed before, and the chunk."""
+        failed = []
+        for sent in hashes:
+            for block, at in self._waiting.pop(sent):
+                block.missing -= 1
+                if block.owners[at].failed is None:
+                    block.owners[at].failed = reason
+                    failed.append((block.owners[at], block.chunks[at]))
+        return failed
+
+    def _fill_all(self, sent: str, vector: np.ndarray) -> None:
+        for block, at in self._waiting.pop(sent):
+            _fill(block, at, vector)
+
+    def _pack(self, *, flush: bool) -> None:
+        full = len(self._pending) >= self._embedding.window
+        if not (flush or full or self._embedding.is_full(len(self._pending), self._pending_tokens)):
+            return
+        pending, self._pending, self._pending_tokens = self._pending, [], 0
+        if not pending:
+            return
+        counts = [tokens for _, _, tokens in pending]
+        groups = list(self._embedding.batches([text for _, text, _ in pending], counts))
+        for number, group in enumerate(groups):
+            batch = [pending[at] for at in group]
+            tokens = sum(count for _, _, count in batch)
+            if flush or number < len(groups) - 1 or self._embedding.is_full(len(batch), tokens):
+                self._begin(batch, tokens)
+            else:
+                self._pending, self._pending_tokens = batch, tokens
+
+    def _begin(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
+        self.running += 1
+        self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens)
+
+    def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
+        made = Made([sent for sent, _, _ in batch], tokens)
+        if not self._flight.enter(tokens):
+            return  # nobody waits for it any more
+        try:
+            counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
+            with until(self._end):
+                left = self._most() - len(self._refused)
+                apart = self._embedding.make_apart([text for _, text, _ in batch], counts, left)
+            made.vectors, made.refused = apart.vectors, apart.refused
+        except TooManyRefused as error:
+            made.error = self._too_many(len(self._refused) + error.refused, error.says)
+            self._flight.close()
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
+            made.error = error
+            if not isinstance(error, BudgetSpent):
+                self._flight.close()  # before another batch is begun that would be paid for in vain
+        self._events.put(made)
+
+
+class _Flight:
+    """Bounds the tokens of all batches that are being made; one alone may go over it."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._tokens = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def enter(self, tokens: int) -> bool:
+        """Waits until a batch may begin; says whether it may at all."""
+        with self._changed:
+            while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
+                self._changed.wait()
+            if not self._closed:
+                self._tokens += tokens
+            return not self._closed
+
+    def leave(self, tokens: int) -> None:
+        with self._changed:
+            self._tokens -= tokens
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _fill(block: Block, at: int, vector: np.ndarray) -> None:
+    block.vectors[at] = vector
+    block.missing -= 1

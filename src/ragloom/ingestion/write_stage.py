@@ -1,0 +1,106 @@
+"""The writing stage: blocks whose vectors are there go into the store, in order, beside reading and embedding.
+
+One thread of its own is the only one that changes the index until it is closed.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragloom.components.vector_store.protocols import ManifestRow
+from ragloom.core.native_threads import finished_before_exit
+from ragloom.ingestion.batches import Block, Incoming
+
+if TYPE_CHECKING:
+    from ragloom.components.vector_store.protocols import Writer
+
+MOST_TOGETHER = 8192
+"""Chunks that are appended in one call, when so many are ready."""
+Item = Block | list[ManifestRow]
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """What the store holds now: blocks in order, or rows that were touched."""
+
+    items: list[Item]
+
+
+class Storing:
+    """Writes what it is given.
+
+    Args:
+        writer: entered and recovered.
+        events: is given a `Stored` for what was written, and what went wrong as an exception; after that nothing more
+            is written.
+    """
+
+    def __init__(self, writer: Writer, events: queue.SimpleQueue[Any]) -> None:
+        self._writer, self._events = writer, events
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._run,), name="ragloom-storing", daemon=True
+        )
+        self.waiting = 0
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Has a block, or touched rows, written."""
+        self.waiting += 1
+        self._items.put(item)
+
+    def took(self, stored: Stored) -> None:
+        """Counts what was written."""
+        self.waiting -= len(stored.items)
+
+    def close(self) -> None:
+        """Waits until what was put is written, unless something went wrong."""
+        self._items.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        left: list[Item | None] = []
+        try:
+            while (item := left.pop() if left else self._items.get()) is not None:
+                some: list[Any] = [item]
+                with finished_before_exit():
+                    if isinstance(item, Block):
+                        left += self._more(some)
+                        self._write(some)
+                    else:
+                        self._writer.touch(item)
+                self._events.put(Stored(some))
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
+            self._events.put(error)
+
+    def _more(self, some: list[Block]) -> list[Item | None]:
+        """Adds blocks that are ready as well; returns the item after them, if one was taken."""
+        while sum(len(block.chunks) for block in some) < MOST_TOGETHER:
+            try:
+                item = self._items.get_nowait()
+            except queue.Empty:
+                return []
+            if not isinstance(item, Block):
+                return [item]
+            some.append(item)
+        return []
+
+    def _write(self, some: list[Block]) -> None:
+        kept = [(block, np.array([owner.failed is None for owner in block.owners], dtype=bool)) for block in some]
+        chunks = [chunk for block, mask in kept for chunk, keep in zip(block.chunks, mask, strict=True) if keep]
+        hashes = [sent for block, mask in kept for sent, keep in zip(block.hashes, mask, strict=True) if keep]
+        if chunks:
+            self._writer.append(chunks, np.concatenate([block.vectors[mask] for block, mask in kept]), hashes)
+        complete = [document for block in some for document in block.complete]
+        self._writer.finish([document.stored_row for document in complete if document.failed is None])
+        self._writer.discard([_key(document) for document in complete if document.failed is not None])
+
+
+def _key(document: Incoming) -> tuple[str, str]:
+    return document.row.id, document.row.content_hash

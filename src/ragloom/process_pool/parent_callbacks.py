@@ -1,0 +1,65 @@
+"""Callbacks from a worker to its parent process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+ParentCallback = Callable[[Any], Any]
+"""Maps a worker's request to its reply; both picklable."""
+
+_callback: ContextVar[ParentCallback | None] = ContextVar("ragloom_parent_callback", default=None)
+_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("ragloom_callback_cancelled", default=None)
+
+
+class CallbackCancelled(Exception):
+    """Raised inside a callback after its pool was closed or its run ended."""
+
+
+def call_parent(request: Any) -> Any:
+    """Run the pool's callback in the parent process; this time does not count against the item's limit.
+
+    Args:
+        request: picklable, as the reply must be.
+
+    Raises:
+        RuntimeError: called outside a worker, or the pool has no `callback`.
+        CallbackError: the callback raised; without worker processes, the callback's own error.
+    """
+    callback = _callback.get()
+    if callback is None:
+        raise RuntimeError("call_parent() was called outside a worker, or its pool has no `callback`")
+    return callback(request)
+
+
+@contextmanager
+def callback_handler(callback: ParentCallback | None) -> Iterator[None]:
+    """Route `call_parent` to a function inside the block."""
+    token = _callback.set(callback)
+    try:
+        yield
+    finally:
+        _callback.reset(token)
+
+
+def raise_if_cancelled() -> None:
+    """Stop a callback whose result nobody awaits; call it between the parts of a long callback.
+
+    Raises:
+        CallbackCancelled: the pool was closed, or its run ended.
+    """
+    cancelled = _cancelled.get()
+    if cancelled is not None and cancelled():
+        raise CallbackCancelled
+
+
+@contextmanager
+def cancellation_check(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Set the condition that `raise_if_cancelled` checks inside the block."""
+    token = _cancelled.set(cancelled)
+    try:
+        yield
+    finally:
+        _cancelled.reset(token)

@@ -1,0 +1,1 @@
+"""Clients of model providers: requests, credentials, rate limits, retries."""

@@ -1,0 +1,163 @@
+"""The `openai` client, made for one server: address, key, headers, and a reader that sees errors in answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
+
+import httpx
+from openai import AsyncOpenAI, Omit, OpenAI, OpenAIError
+from openai._streaming import ServerSentEvent, SSEDecoder
+from openai._types import Headers
+from openai.types import CreateEmbeddingResponse
+
+from ragloom.errors import ConfigError
+from ragloom.providers.credentials import read_headers, read_key
+from ragloom.providers.error_bodies import ErrorBody, error_in
+from ragloom.providers.response_deadline import bound
+from ragloom.providers.retry import Link, masked
+from ragloom.providers.server_address import is_openai, resolved, split_query, wants_api_key_header
+
+Answer = TypeVar("Answer")
+Client = TypeVar("Client", bound=OpenAI | AsyncOpenAI)
+
+FAILURES = (OpenAIError, httpx.HTTPError, httpx.InvalidURL, ErrorBody, ValueError, RecursionError)
+"""What a request may raise. ValueError: no JSON; RecursionError: JSON nested too deeply."""
+_FIELD = re.compile(r"(data|event|id|retry)?(:|$)")
+_MOST_STRAY = 100_000  # characters of an answer to a stream that is no stream
+
+
+class SyncClient(OpenAI):
+    """Raises `ErrorBody` for answers that are errors."""
+
+    def _process_response_data(self, *, data: object, cast_to: type[Answer], response: httpx.Response) -> Answer:
+        _demand_result(data, cast_to, response)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
+    def _make_sse_decoder(self) -> SSEDecoder:
+        return Events()
+
+    def _validate_headers(self, headers: Headers, custom_headers: Headers) -> None:
+        """Lets a request go without a key: not every server wants one."""
+
+
+class AsyncClient(AsyncOpenAI):
+    """As `SyncClient`, without blocking the event loop."""
+
+    _validate_headers = SyncClient._validate_headers
+    _make_sse_decoder = SyncClient._make_sse_decoder
+
+    def _process_response_data(self, *, data: object, cast_to: type[Answer], response: httpx.Response) -> Answer:
+        _demand_result(data, cast_to, response)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
+
+def _demand_result(data: object, cast_to: type, response: httpx.Response) -> None:
+    part = "data" if cast_to is CreateEmbeddingResponse else "choices"
+    if (error := error_in(data, part)) is not None:
+        raise ErrorBody(error, response.headers)
+
+
+def make_client(link: Link, of: type[Client]) -> Client:
+    """Makes a client that sends a server nothing but what is its own.
+
+    Raises:
+        ConfigError: the key, a header, or what the environment says of proxies and certificates cannot be used.
+    """
+    url = resolved(link.base_url)
+    base, query = split_query(url)
+    headers = _headers(link, url)
+    try:
+        # The client insists on a key; where none is to be sent, its header is left out.
+        client = of(
+            base_url=base,
+            max_retries=0,
+            api_key=read_key(link.kind, link.api_key_env) or "none",
+            default_query=query,
+            default_headers=headers,
+        )
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        reason = f"{type(error).__name__}: {masked(str(error), link)}"
+    else:
+        if not is_openai(url):  # it would be sent what OPENAI_ORG_ID and the like hold for OpenAI alone
+            client.organization = client.project = None
+            client._custom_headers = headers
+        bound(client._client, link)
+        return client
+    raise ConfigError(
+        f"{link.kind}: no client for {link.place} can be made ({reason}); look at the address, and at the environment "
+        "variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE"
+    )
+
+
+def _headers(link: Link, url: str) -> dict[str, Any]:
+    """Composes the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
+    given = read_headers(link.kind, link.headers_env)
+    headers: dict[str, Any] = {name.title() if name.lower() == "authorization" else name: given[name] for name in given}
+    key = read_key(link.kind, link.api_key_env)
+    elsewhere = wants_api_key_header(url)
+    if key and elsewhere and "api-key" not in map(str.lower, headers):
+        headers["api-key"] = key
+    if (key is None or elsewhere) and "Authorization" not in headers:
+        headers["Authorization"] = Omit()
+    return headers
+
+
+class Events(SSEDecoder):
+    """The events of a stream; raises `ErrorBody` for what a server writes of an error, in whichever form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events, self._stray = 0, ""
+
+    def decode(self, line: str) -> ServerSentEvent | None:
+        """Takes a line; returns the event that it completes."""
+        if line.startswith("error:"):  # llama.cpp
+            raise ErrorBody(_error(line.removeprefix("error:")))
+        if not _FIELD.match(line):
+            self._stray = f"{self._stray}{line}\n"[:_MOST_STRAY]
+            return None
+        found = super().decode(line)
+        if found is None or not found.data:  # the client would read a heartbeat as JSON
+            return None
+        if found.event == "error":
+            raise ErrorBody(_error(found.data))
+        return self._made(found.event, found.data)
+
+    def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
+        """Yields the events, also the last one where the empty line after it is missing."""
+        yield from super().iter_bytes(iterator)
+        yield from self._rest()
+
+    async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+        """As `iter_bytes`, without blocking the event loop."""
+        async for event in super().aiter_bytes(iterator):
+            yield event
+        for event in self._rest():
+            yield event
+
+    def _rest(self) -> Iterator[ServerSentEvent]:
+        last = self.decode("")
+        if last is not None:
+            yield last
+        if not self._events and self._stray.strip():  # an answer that is no stream
+            yield self._made(None, self._stray)
+
+    def _made(self, event: str | None, data: str) -> ServerSentEvent:
+        self._events += 1
+        if not data.lstrip().startswith(("{", "[")):
+            raise ErrorBody(data.strip())  # no client could read it
+        if '"error"' in data and (error := error_in(json.loads(data), "choices")) is not None:
+            raise ErrorBody(error)
+        return ServerSentEvent(event=event, data=data)
+
+
+def _error(data: str) -> Any:
+    """Reads an error that a server wrote as JSON or as text."""
+    try:
+        read = json.loads(data)
+    except ValueError:
+        return data.strip()
+    return error_in(read, "choices") or read

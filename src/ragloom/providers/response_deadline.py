@@ -1,0 +1,77 @@
+"""A limit for a whole answer: the client's time-out is for the next byte, and a server may send one at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ragloom.providers.request_context import ONCE
+
+if TYPE_CHECKING:
+    from ragloom.providers.retry import Link
+
+
+class Bounded(httpx.SyncByteStream):
+    """The bytes of an answer, until a moment.
+
+    Args:
+        end: by `time.monotonic`.
+    """
+
+    def __init__(self, stream: Any, end: float) -> None:
+        self._stream, self._end = stream, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            _demand_time(self._end)
+            yield part
+
+    def close(self) -> None:
+        """Lets the connection go."""
+        self._stream.close()
+
+
+class AsyncBounded(httpx.AsyncByteStream):
+    """As `Bounded`, without blocking the event loop."""
+
+    def __init__(self, stream: Any, end: float) -> None:
+        self._stream, self._end = stream, end
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            _demand_time(self._end)
+            yield part
+
+    async def aclose(self) -> None:
+        """Lets the connection go."""
+        await self._stream.aclose()
+
+
+def _demand_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise httpx.ReadTimeout("the answer did not end")
+
+
+def bound(client: Any, link: Link) -> None:
+    """Gives whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
+
+    def end() -> float:
+        return time.monotonic() + (link.timeout if ONCE.get() else link.deadline)
+
+    def bounded(response: httpx.Response) -> None:
+        if not _is_stream(response):
+            response.stream = Bounded(response.stream, end())
+
+    async def abounded(response: httpx.Response) -> None:
+        if not _is_stream(response):
+            response.stream = AsyncBounded(response.stream, end())
+
+    hook = abounded if isinstance(client, httpx.AsyncClient) else bounded
+    client.event_hooks = {**client.event_hooks, "response": [hook]}
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    return "event-stream" in response.headers.get("content-type", "")

@@ -1,0 +1,1 @@
+"""Query pipeline: index selection, retrieval, answer and citations."""

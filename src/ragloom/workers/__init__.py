@@ -1,1 +1,0 @@
-"""Work in processes of its own, bounded in time and memory: see `ragloom.workers.pool`. Knows no stage."""

@@ -1,0 +1,402 @@
+"""What a comparison of run folders says, and refuses to say."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ragloom.comparison import Comparison, compare
+from ragloom.comparison.advice import advice
+from ragloom.comparison.report import as_json, sections, shortened
+from ragloom.config.config import load
+from ragloom.errors import ConfigError, DataError
+from run_folders import METRIC, write
+
+N = 200
+BETTER, EQUAL = "chunking=paragraph", "retriever=dense"
+
+
+def scores(seed: int, gain: float = 0.0, count: int = N) -> list[float]:
+    """Scores between 0 and 1, half of them 0, whose difficulty all seeds share."""
+    ease, own = np.random.default_rng(100).normal(size=count), np.random.default_rng(seed).normal(0, 0.6, count)
+    level = ease + own + gain
+    return [round(float(value), 6) for value in np.where(level > 0, np.minimum(1, level / 2), 0)]
+
+
+def settings(**changed: Any) -> Any:
+    (config,) = load([])
+    return {**config.tree["comparison"], "metric": METRIC, "resamples": 2000, **changed}
+
+
+def compared(*folders: Path, **changed: Any) -> Comparison:
+    return compare(folders, settings(**changed))
+
+
+def said(found: Comparison) -> str:
+    return " ".join(" ".join(section.lines) for section in sections(found))
+
+
+def test_the_better_config_is_named_with_its_interval_and_the_right_sign(tmp_path: Path) -> None:
+    base, good = write(tmp_path / "base", scores(1)), write(tmp_path / "good", scores(2, 0.5), BETTER)
+    gain = float(np.mean(scores(2, 0.5)) - np.mean(scores(1)))
+    for folders in ((base, good), (good, base)):
+        found = compared(*folders)
+        (finding,) = found.verdict.findings
+        assert found.runs[found.verdict.winner].name == "good"  # type: ignore[index]
+        assert found.verdict.sentences[0].startswith("paragraph is better than fixed by ")
+        assert f"{gain:.3f}".removeprefix("0") in found.verdict.sentences[0]
+        better = 1 if found.labels[finding.pair[0]] == "paragraph" else -1
+        assert better * finding.difference == pytest.approx(gain)
+        assert min(better * finding.low, better * finding.high) > 0
+
+
+def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_it(tmp_path: Path) -> None:
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
+    assert found.verdict.winner is None
+    assert found.verdict.sentences[0].startswith("no clear winner: ")
+    (finding,) = found.verdict.findings
+    assert f"about {finding.needed} questions (now {N})" in found.verdict.sentences[0]
+    assert finding.needed is not None
+    assert finding.needed > N
+    assert found.choice.recommended is None
+
+
+def test_a_named_baseline_is_tested_against_each_other_and_corrected_for_them(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "base", scores(1)),
+        write(tmp_path / "good", scores(2, 0.6), BETTER),
+        write(tmp_path / "same", scores(3), EQUAL),
+        write(tmp_path / "bad", scores(4, -0.6), "chunking=recursive"),
+    ]
+    found = compared(*runs, baseline="base")
+    names = [run.name for run in found.runs]
+    assert found.verdict.plan == "baseline"
+    assert {names[finding.pair[0]] for finding in found.verdict.findings} == {"good", "same", "bad"}
+    assert {names[finding.pair[1]] for finding in found.verdict.findings} == {"base"}
+    assert sorted(finding.p for finding in found.verdict.findings)[0] * 3 == pytest.approx(
+        min(finding.adjusted for finding in found.verdict.findings)
+    )
+    assert names[found.verdict.winner] == "good"  # type: ignore[index]
+    assert {names[row] for row in found.verdict.beaten} == {"bad", "base"}
+    assert "Holm over 3" in said(found)
+
+
+def test_more_than_two_configs_without_baseline_are_split_and_tested_once_on_the_other_half(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "base", scores(1)),
+        write(tmp_path / "good", scores(2, 0.6), BETTER),
+        write(tmp_path / "same", scores(3), EQUAL),
+    ]
+    found = compared(*runs)
+    verdict, names = found.verdict, [run.name for run in found.runs]
+    assert verdict.plan == "split"
+    assert [tuple(names[row] for row in finding.pair) for finding in verdict.findings] == [("good", "base")]
+    assert verdict.findings[0].p == verdict.findings[0].adjusted
+    assert verdict.queries + round(sum(1 for _ in found.sheet.rows) - verdict.queries) == N
+    assert abs(verdict.queries - N / 2) <= 1
+    good = names.index("good")
+    means = (verdict.dev[good] * (N - verdict.queries) + verdict.test[good] * verdict.queries) / N
+    assert means == pytest.approx(found.sheet.means[good])
+    titles = [section.title for section in sections(found)]
+    assert "Tests (test half)" in titles
+    assert all("half" in title or "all questions" in title for title in titles[1:] if title)
+
+
+def test_the_baseline_of_a_split_is_the_baseline_experiment_wherever_it_is_given(tmp_path: Path) -> None:
+    (config,) = load(["reranker=mmr"])
+    runs = [
+        write(tmp_path / "a", scores(1)),
+        write(tmp_path / "b", scores(2, 0.5), BETTER),
+        write(tmp_path / "c", scores(3), "reranker=mmr", choices={**config.choices, "experiment": "baseline_x"}),
+    ]
+    for folders in (runs, runs[::-1]):
+        found = compared(*folders)
+        assert found.runs[found.verdict.baseline].name == "c"  # type: ignore[index]
+    found = compared(*runs[:2], write(tmp_path / "d", scores(4), EQUAL))
+    assert found.runs[found.verdict.baseline].name == "a"  # type: ignore[index]
+    assert "taken for the baseline" in said(found)
+
+
+def test_nothing_is_tested_when_the_baseline_is_the_best_of_the_dev_half(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "a", scores(1, 0.6)),
+        write(tmp_path / "b", scores(2), BETTER),
+        write(tmp_path / "c", scores(3), EQUAL),
+    ]
+    found = compared(*runs)
+    assert found.verdict.findings == []
+    assert "nothing was tested" in found.verdict.sentences[0]
+    assert found.verdict.winner is None
+
+
+def test_under_twenty_groups_windows_are_resampled_and_the_verdict_says_so(tmp_path: Path) -> None:
+    groups = [f"corpus {at % 5}" for at in range(N)]
+    runs = [
+        write(tmp_path / "a", scores(1), groups=groups),
+        write(tmp_path / "b", scores(2, 0.9), BETTER, groups=groups),
+        write(tmp_path / "c", scores(3), EQUAL, groups=groups),
+    ]
+    found = compared(*runs)
+    assert found.verdict.plan == "pairs"
+    assert len(found.verdict.findings) == 3
+    assert found.sheet.windowed
+    assert found.verdict.groups == 20
+    assert "5 groups, fewer than 20: there is no split, and windows" in said(found)
+    with pytest.raises(ConfigError, match=r"comparison.plan=split must have at least 20 groups"):
+        compared(*runs, plan="split")
+
+
+def test_windows_follow_the_positions_of_the_gold_where_the_folders_say_them(tmp_path: Path) -> None:
+    groups, places = ["one"] * 40, list(range(40))
+    random.Random(0).shuffle(places)
+    told = {"groups": groups, "positions": places}
+    found = compared(
+        write(tmp_path / "a", scores(1, 0, 40), **told), write(tmp_path / "b", scores(2, 0, 40), BETTER, **told)
+    )
+    for window in range(4):
+        assert sorted(place for place, own in zip(places, found.sheet.groups, strict=True) if own == window) == list(
+            range(10 * window, 10 * window + 10)
+        )
+
+
+def test_too_few_groups_are_called_too_few(tmp_path: Path) -> None:
+    found = compared(
+        write(tmp_path / "a", [0.0] * 4, groups=list("abcd")),
+        write(tmp_path / "b", [1.0] * 4, BETTER, groups=list("abcd")),
+    )
+    assert found.verdict.sentences == [
+        "no clear winner: 4 groups are too few for any difference to be significant in 1 test"
+    ]
+    assert found.verdict.winner is None
+
+
+def test_a_config_that_fails_on_thirty_percent_never_wins_by_it(tmp_path: Path) -> None:
+    failed = [at for at in range(N) if at % 10 < 3]
+    base = scores(1)
+    # Otherwise equal, and it fails where it would have scored lowest: left out of its mean, it would win.
+    order = np.argsort(base, kind="stable")[: len(failed)]
+    crashing = write(tmp_path / "crash", [value + 0.02 for value in base], BETTER, failed=[int(at) for at in order])
+    found = compared(write(tmp_path / "base", base), crashing)
+    row = [run.name for run in found.runs].index("crash")
+    assert found.sheet.failed[row] == len(failed)
+    assert found.sheet.scores[row, order].tolist() == [0.0] * len(failed)
+    assert f"{len(failed)} of {N} questions failed and count as zero" in said(found)
+    harder = write(tmp_path / "crash2", [min(1, value * 1.1) for value in base], BETTER, failed=failed)
+    found = compared(tmp_path / "base", harder)
+    assert found.runs[found.verdict.winner].name == "base"  # type: ignore[index]
+
+
+def test_a_question_on_which_all_fail_counts_for_all(tmp_path: Path) -> None:
+    found = compared(write(tmp_path / "a", scores(1), failed=[3]), write(tmp_path / "b", scores(2), BETTER, failed=[3]))
+    assert len(found.sheet.rows) == N
+    assert found.sheet.scores[:, 3].tolist() == [0, 0]
+
+
+def test_a_missing_verdict_of_a_judge_is_no_pass(tmp_path: Path) -> None:
+    found = compared(write(tmp_path / "a", [1.0] * N), write(tmp_path / "b", [None] * 50 + [1.0] * (N - 50), BETTER))
+    row = [run.name for run in found.runs].index("b")
+    assert found.sheet.means[row] == pytest.approx(0.75)
+    assert "50 of 200 questions were not judged and count as zero" in said(found)
+
+
+def test_a_score_that_is_missing_without_a_failure_is_refused(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER)
+    text = (b / "queries.jsonl").read_text()
+    (b / "queries.jsonl").write_text(text.replace(f'"{METRIC}"', '"other"', 1))
+    with pytest.raises(DataError, match=r"b must have nDCG@10 of query 'q0'"):
+        compared(a, b)
+
+
+@pytest.mark.slow
+def test_duplicates_change_nothing(tmp_path: Path) -> None:
+    a, b, c = (
+        write(tmp_path / "a", scores(1)),
+        write(tmp_path / "b", scores(2, 0.3), BETTER),
+        write(tmp_path / "c", scores(3), EQUAL),
+    )
+    again = write(tmp_path / "b-again", scores(2, 0.3), BETTER, "output=json", created="2026-02-02")
+    for changed in ({"baseline": "a"}, {"plan": "pairs"}, {}):
+        once, twice = compared(a, b, c, **changed), compared(a, b, b, c, again, **changed)
+        assert as_json(twice)["tests"] == as_json(once)["tests"]
+        assert twice.verdict.sentences == once.verdict.sentences
+        assert twice.labels == once.labels
+        assert "are runs of one config and count once" in said(twice)
+    with pytest.raises(DataError, match="at least two configs"):
+        compared(b, again)
+
+
+@pytest.mark.slow
+def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2, 0.3), BETTER)
+    twin = write(tmp_path / "twin", scores(2, 0.3), EQUAL)
+    for changed in ({"baseline": "a"}, {"plan": "pairs"}):
+        found, without = compared(a, b, twin, **changed), compared(a, b, **changed)
+        assert [finding.adjusted for finding in found.verdict.findings] == [
+            finding.adjusted for finding in without.verdict.findings
+        ]
+        assert "has the same score on every question as" in said(found)
+        assert len(found.choice.standings) == 3  # it still has a cost and a latency of its own
+    same = compared(a, write(tmp_path / "a2", scores(1), EQUAL), plan="pairs")
+    assert "all configs have the same score on every question" in same.verdict.sentences[0]
+
+
+@pytest.mark.slow
+def test_the_order_of_runs_changes_nothing(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "a", scores(1)),
+        write(tmp_path / "b", scores(2, 0.2), BETTER),
+        write(tmp_path / "c", scores(3, 0.1), EQUAL),
+        write(tmp_path / "d", scores(4, 0.1), "reranker=mmr"),
+    ]
+    for changed in ({"baseline": "c"}, {"plan": "pairs"}, {"plan": "split", "baseline": "a"}):
+        first = as_json(compared(*runs, **changed))
+        for seed in range(3):
+            shuffled = list(runs)
+            random.Random(seed).shuffle(shuffled)
+            assert as_json(compared(*shuffled, **changed)) == first
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"dataset": {"name": "made", "digest": "d2"}}, "must share a dataset"),
+        ({"qrels": ["q0 0 d0 1"]}, "must share gold"),
+        ({"groups": ["g"] * N}, "must share groups of questions"),
+        ({"config": {"metrics": {"k": 5}}}, "must share the settings of metrics"),
+    ],
+    ids=["dataset", "gold", "groups", "metrics"],
+)
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER, **changed)
+    with pytest.raises(DataError, match=f"b and a {words}"):
+        compared(a, b)
+
+
+def test_runs_of_other_questions_are_refused(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2)[:-2], BETTER)
+    with pytest.raises(DataError, match=r"b and a must share questions, in one order; 'q198', 'q199' differ"):
+        compared(a, b)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", scores(1))
+    with pytest.raises(DataError, match=r"must be a folder that \S*( evaluate|evaluate\.py) wrote; it has no run.json"):
+        compared(a, tmp_path)
+    b = write(tmp_path / "b", scores(2), BETTER)
+    (b / "run.json").write_text("[]")
+    with pytest.raises(DataError, match=r"must be as \S*( evaluate|evaluate\.py) writes it"):
+        compared(a, b)
+
+
+def test_a_metric_or_baseline_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "base", scores(1)), write(tmp_path / "b", scores(2), BETTER)
+    with pytest.raises(DataError, match=r"comparison.metric=nDCG@11 must be .*did you mean 'nDCG@10'"):
+        compared(a, b, metric="nDCG@11")
+    with pytest.raises(ConfigError, match=r"comparison.baseline=bas must name one of the runs; did you mean 'base'"):
+        compared(a, b, baseline="bas")
+    assert compared(a, b, metric=None).sheet.metric == METRIC
+
+
+def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp_path: Path) -> None:
+    good = scores(1, 0.5)
+    near = [value - 0.001 if value else 0.0 for value in good]
+    runs = [
+        write(tmp_path / "best", good, p95=30.0, usd=0.03),
+        write(tmp_path / "cheap", near, BETTER, p95=20.0, usd=0.01),
+        write(tmp_path / "fast", [value - 0.002 if value else 0.0 for value in good], EQUAL, p95=10.0, usd=0.02),
+        write(tmp_path / "poor", scores(5, -0.5), "reranker=mmr", p95=1.0, usd=0.001),
+    ]
+    found = compared(*runs)
+    names, choice = [run.name for run in found.runs], found.choice
+    assert names[choice.cheapest] == "cheap"  # type: ignore[index]
+    assert names[choice.fastest] == "fast"  # type: ignore[index]
+    assert names[choice.recommended] == "cheap"  # type: ignore[index]
+    as_good = {name: each.as_good for name, each in zip(names, choice.standings, strict=True)}
+    assert as_good == {"best": True, "cheap": True, "fast": True, "poor": False}
+    fronts = {
+        name: (each.best_for_cost, each.best_for_time) for name, each in zip(names, choice.standings, strict=True)
+    }
+    assert fronts == {"best": (True, True), "cheap": (True, True), "fast": (False, True), "poor": (True, True)}
+    assert "The others are not shown to be as good." in said(found)
+
+
+def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tmp_path: Path) -> None:
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
+    assert [each.as_good for each in found.choice.standings] == [False, False]
+    most = [each.most for each in found.choice.standings]
+    (finding,) = found.verdict.findings
+    assert most == pytest.approx([-finding.low, finding.high], abs=0.005)
+    wide = compared(tmp_path / "a", tmp_path / "b", tolerance=0.5)
+    assert [each.as_good for each in wide.choice.standings] == [True, True]
+
+
+def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
+    assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
+    assert "the baseline stays" in found.choice.reason
+
+
+def test_who_was_not_timed_alike_is_not_called_faster(tmp_path: Path) -> None:
+    good = scores(1)
+    found = compared(write(tmp_path / "a", good, p95=5.0), write(tmp_path / "b", good, BETTER), tolerance=0.5)
+    assert found.choice.fastest is None
+    assert [each.milliseconds for each in found.choice.standings] == [None, None]
+
+
+def test_tags_are_broken_down_and_the_questions_that_moved_most_shown_with_their_chunks(tmp_path: Path) -> None:
+    tags = [{"language": "ko" if at % 4 == 0 else "en"} for at in range(N)]
+    base = [0.5] * N
+    moved = [0.5] * (N - 3) + [0.4, 0.9, 0.1]
+    found = compared(
+        write(tmp_path / "base", base, tags=tags), write(tmp_path / "new", moved, BETTER, tags=tags), baseline="base"
+    )
+    assert [(part.value, part.queries) for part in found.parts] == [("en", 150), ("ko", 50)]
+    for part in found.parts:
+        row = [run.name for run in found.runs].index("new")
+        own = [value for value, tag in zip(moved, tags, strict=True) if tag["language"] == part.value]
+        assert part.means[row] == pytest.approx(np.mean(own))
+        assert part.difference == pytest.approx(np.mean(own) - 0.5)
+    assert [example.query for example in found.worse] == ["q199", "q197"]
+    assert [example.query for example in found.better] == ["q198"]
+    assert found.worse[0].scores == (0.1, 0.5)
+    assert [chunks[0]["text"] for chunks in found.worse[0].chunks] == ["found by new for 199", "found by base for 199"]
+    assert compared(tmp_path / "base", tmp_path / "new", examples=0).worse == []
+
+
+def test_a_part_of_one_group_has_no_interval(tmp_path: Path) -> None:
+    tags = [{"kind": "rare" if at == 0 else "common"} for at in range(N)]
+    a, b = write(tmp_path / "a", scores(1), tags=tags), write(tmp_path / "b", scores(2), BETTER, tags=tags)
+    found = compared(a, b)
+    (part,) = [section for section in sections(found) if section.title.startswith("By kind")]
+    assert part.head == ["config", "common (199)", "rare (1)"]
+    assert part.rows[-1][2].endswith("(one group: no interval)")
+    assert "inf" not in str(as_json(found)["tags"])
+
+
+def test_labels_say_what_the_configs_differ_in(tmp_path: Path) -> None:
+    found = compared(
+        write(tmp_path / "a", scores(1), "reranker=mmr"),
+        write(tmp_path / "b", scores(2), "chunking.chunk_size=100"),
+        write(tmp_path / "c", scores(3), BETTER),
+    )
+    assert sorted(found.labels) == ["fixed chunk_size=100 + none", "fixed chunk_size=256 + mmr", "paragraph + none"]
+
+
+def test_of_many_shown_differences_people_read_the_first_and_a_count() -> None:
+    sentences = [f"{number} is better" for number in range(300)]
+    assert shortened(sentences[:12]) == sentences[:12]
+    assert shortened(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]
+
+
+def test_advice_counts_the_tests_of_configs_that_differ(tmp_path: Path) -> None:
+    near = [value + (0.001 if at % 2 else -0.001) for at, value in enumerate(scores(1))]
+    runs = [
+        write(tmp_path / "a", scores(1), groups=[f"g{at % 9}" for at in range(N)]),
+        write(tmp_path / "b", scores(1), BETTER, groups=[f"g{at % 9}" for at in range(N)]),
+        write(tmp_path / "c", near, EQUAL, groups=[f"g{at % 9}" for at in range(N)]),
+    ]
+    found = compared(*runs, plan="pairs")
+    assert len(found.verdict.findings) == 1
+    assert not [text for text in advice(found) if "comparison.baseline" in text], "one test cannot become fewer"

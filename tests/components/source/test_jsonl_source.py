@@ -1,0 +1,131 @@
+"""What the `jsonl` source promises: every line in or named, ids and metadata kept exactly."""
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from made import make
+from ragloom.components.source.base import CannotRead, Source
+from ragloom.core.records import Entry, Unreadable
+from ragloom.errors import DataError
+from source_tools import jsonl
+
+
+def problems(made: Source) -> dict[str, str]:
+    return {Path(e.location).name: e.reason for e in made.entries() if isinstance(e, Unreadable)}
+
+
+def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
+    lines = ['\ufeff{"id": "한", "text": "첫 줄\\r\\n둘째"}', "", "  ", '{"id": 2, "text": "b", "metadata": {"k": 1}}']
+    made = jsonl(tmp_path, "\r\n".join(lines))  # CRLF, and no line end at the end
+    entries = list(made.entries())
+    assert [(e.id, e.location.rpartition(":")[2]) for e in entries if isinstance(e, Entry)] == [("한", "1"), ("2", "4")]
+    assert [d.text for d in (made.parse(e, made.read(e)) for e in reversed(entries))] == ["b", "첫 줄\n둘째"]  # type: ignore[arg-type]
+    assert (made.name, made.root) == ("corpus", str(tmp_path / "corpus.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"id": "x", "text": }', "the line is not JSON: Expecting value at column 21"),
+        ('["x"]', "the line is a list, and must be an object"),
+        ('{"text": "t"}', "the line has no field 'id'; its fields are: 'text'"),
+        ('{"id": "x", "Text": "t"}', "the line has no field 'text'; its fields are: 'id', 'Text'"),
+        ('{"id": "x", "text": 3}', "its 'text' is a number, and must be a text"),
+        ('{"id": "x", "text": null}', "its 'text' is null, and must be a text"),
+        (
+            '{"id": true, "text": "t"}',
+            "its 'id' is true or false, and must be a text that is not blank, or a whole number",
+        ),
+        ('{"id": "", "text": "t"}', "its 'id' is empty, and must be a text that is not blank, or a whole number"),
+        ('{"id": "x", "text": "t", "metadata": [1]}', "its 'metadata' is a list, and must be an object"),
+        ('{"id": "x", "text": "t", "text": "u"}', "the line is not readable JSON: the field 'text' occurs twice"),
+        ('{"id": "x", "text": "t", "metadata": {"n": NaN}}', "the line is not readable JSON: NaN is no JSON number"),
+        (
+            '{"id": "x", "text": "t", "metadata": {"n": 1e999}}',
+            "the line is not readable JSON: the number 1e999 is too large",
+        ),
+        (
+            '{"id": "x\\ud800", "text": "t"}',
+            "the line has half of a surrogate pair (such as \\ud800), which is no character",
+        ),
+        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply: over 500 levels"),
+        (
+            '{"id": "x", "text": "y", "more": ' + "[" * 501 + "]" * 501 + "}",
+            "the line is nested too deeply: over 500 levels",
+        ),
+        ('{"id": "first", "text": "again"}', "its id 'first' is that of line 1 already"),
+        ('{"id": "x", "text": "' + "t" * 1000 + '"}', "the line has 0.0 MB, over source.max_line_mb=0.001"),
+    ],
+)
+def test_jsonl_names_file_line_and_reason_and_goes_on(line: str, reason: str, tmp_path: Path) -> None:
+    limit = 0.001 if "max_line_mb" in reason else 50
+    content = f'{{"id": "first", "text": "a"}}\n{line}\n{{"id": "last", "text": "b"}}\n'
+    made = jsonl(tmp_path, content, max_line_mb=limit)
+    assert problems(made) == {"corpus.jsonl:2": reason}
+    assert [e.id for e in made.entries() if isinstance(e, Entry)] == ["first", "last"]
+
+
+def test_jsonl_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    """TRAPS 35: never decoded with errors dropped."""
+    made = jsonl(tmp_path, b'{"id": "a", "text": "' + "한글".encode("cp949") + b'"}\n{"id": "b", "text": "t"}')
+    assert problems(made) == {"corpus.jsonl:1": "the line is not UTF-8: byte 0xc7 at column 22"}
+    with pytest.raises(DataError, match="must be UTF-8"):
+        list(jsonl(tmp_path, '{"id": "a", "text": "t"}'.encode("utf-16")).entries())
+
+
+def test_jsonl_ids_are_nfc_and_collide_there(tmp_path: Path) -> None:
+    composed, cut = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
+    lines = [json.dumps({"id": id, "text": "t"}) for id in (cut, composed)]
+    made = jsonl(tmp_path, "\n".join(lines))
+    assert [e.id for e in made.entries() if isinstance(e, Entry)] == [composed]
+    assert problems(made) == {"corpus.jsonl:2": "its id 'é' is that of line 1 already"}
+
+
+def test_jsonl_field_names_are_keys(tmp_path: Path) -> None:
+    line = json.dumps({"_id": "a", "title": "T", "text": "body", "year": 2026})
+    made = jsonl(tmp_path, line, id_field="_id", metadata_field=None)
+    assert made.load_data()[0].metadata == {"title": "T", "year": 2026}
+    assert jsonl(tmp_path, line, id_field="_id").load_data()[0].metadata == {}
+
+
+KEYS = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+    ["id", "text", "metadata", "doc_id", "document_id", "ref_doc_id", "_node_content", "page", "heading", "encoding"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | KEYS
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(metadata=st.dictionaries(KEYS, JSON, max_size=4), ascii=st.booleans())
+def test_jsonl_user_metadata_survive_exactly_whatever_their_keys(
+    metadata: dict[str, Any], ascii: bool, tmp_path: Path
+) -> None:
+    line = json.dumps({"id": "a", "text": "t", "metadata": metadata}, ensure_ascii=ascii)
+    assert jsonl(tmp_path, line).load_data()[0].metadata == metadata
+
+
+def test_jsonl_that_changed_after_listing_cannot_be_read(tmp_path: Path) -> None:
+    made = jsonl(tmp_path, '{"id": "a", "text": "t"}\n{"id": "b", "text": "t"}\n')
+    second = list(made.entries())[1]
+    assert isinstance(second, Entry)
+    jsonl(tmp_path, '{"id": "b", "text": "t"}\n{"id": "c", "text": "t"}\n')
+    with pytest.raises(CannotRead, match="the file changed after it was listed"):
+        made.parse(second, made.read(second))
+    (tmp_path / "corpus.jsonl").unlink()
+    with pytest.raises(CannotRead, match="does not exist any more"):
+        made.read(second)
+
+
+@pytest.mark.parametrize(("name", "problem"), [("missing", "it does not exist"), (".", "it is a folder")])
+def test_jsonl_without_its_file_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
+    made = make("source", "jsonl", path=str(tmp_path / name), name="x")
+    with pytest.raises(DataError, match=f"must be a JSON Lines file; {problem}"):
+        list(made.entries())

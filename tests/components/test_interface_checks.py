@@ -1,0 +1,151 @@
+"""What an extension may build: a plain LlamaIndex object that is not enough is named with what to do, and an LLM's own
+exceptions are errors that a person can act on."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.llms import MockLLM
+
+from ragloom.assembly import Assembly
+from ragloom.components.llm.extension_llm import ForeignLLM, guarded
+from ragloom.config.config import load
+from ragloom.errors import ConfigError, DataError, ServiceError
+
+PLAIN = {
+    "embedding": (
+        "from llama_index.core import MockEmbedding",
+        "MockEmbedding(embed_dim=8)",
+        "embedding.base.Embedding",
+    ),
+    "vector_store": (
+        "from llama_index.core.vector_stores import SimpleVectorStore",
+        "SimpleVectorStore()",
+        "choose vector_store=lancedb",
+    ),
+    "chunking": (
+        "from llama_index.core.node_parser import SentenceSplitter",
+        "SentenceSplitter()",
+        "chunking.base.SpanParser",
+    ),
+    "analyzer": ("", "object()", "give it a method terms"),
+    "source": ("", "None", "source.base.Source"),
+    "llm": ("", "'text'", "llama_index.core.llms.LLM"),
+}
+
+
+def extension(place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str) -> Assembly:
+    """Chooses an option of a package of one's own."""
+    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef plain():\n    return {made}\n\n\nplain.code_version = 1\n")
+    (place / "conf" / group).mkdir(parents=True)
+    (place / "conf" / group / "plain.yaml").write_text("_target_: my_plain.plain\n")
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.delitem(__import__("sys").modules, "my_plain", raising=False)
+    (config,) = load([f"{group}=plain", "extensions=[my_plain]"], extra_dir=str(place / "conf"))
+    return Assembly(config)
+
+
+@pytest.mark.parametrize("group", PLAIN)
+def test_plain_object_that_is_not_enough_says_what_to_do(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports, made, how = PLAIN[group]
+    assembly = extension(tmp_path, monkeypatch, group, imports, made)
+    what = "database" if group == "vector_store" else group
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=plain must build what has .* and builds .*{how}"):
+        getattr(assembly, what)
+
+
+class Failing(MockLLM):
+    """Raises what a provider's client raises."""
+
+    def _fail(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("refused by sk-planted-0123456789abcdef")
+
+    chat = complete = stream_chat = stream_complete = _fail
+
+    async def achat(self, *args: Any, **kwargs: Any) -> Any:
+        self._fail()
+
+    async def astream_chat(self, *args: Any, **kwargs: Any) -> Any:
+        self._fail()
+
+    acomplete = astream_complete = achat
+
+
+class BreaksOff(MockLLM):
+    """Fails after a piece."""
+
+    def stream_chat(self, messages: Any, **kwargs: Any) -> Iterator[ChatResponse]:
+        yield ChatResponse(message=ChatMessage("a"), delta="a")
+        raise TimeoutError("too slow")
+
+
+HI = [ChatMessage("hi")]
+
+
+def _collected(pieces: Any) -> Any:
+    async def all_of() -> Any:
+        return [piece async for piece in await pieces]
+
+    return asyncio.run(all_of())
+
+
+WAYS = {
+    "chat": lambda llm: llm.chat(HI),
+    "achat": lambda llm: asyncio.run(llm.achat(HI)),
+    "complete": lambda llm: llm.complete("hi"),
+    "acomplete": lambda llm: asyncio.run(llm.acomplete("hi")),
+    "stream_chat": lambda llm: list(llm.stream_chat(HI)),
+    "stream_complete": lambda llm: list(llm.stream_complete("hi")),
+    "astream_chat": lambda llm: _collected(llm.astream_chat(HI)),
+    "astream_complete": lambda llm: _collected(llm.astream_complete("hi")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_exception_of_an_llm_of_ones_own_is_a_service_error_without_secrets(way: Any) -> None:
+    with pytest.raises(ServiceError, match=r"^llm: Failing failed \(ConnectionError: refused by \*\*\*\)") as caught:
+        way(guarded(Failing(), "llm"))
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_llm_of_ones_own_answers_as_it_does_by_itself(way: Any) -> None:
+    said = way(guarded(MockLLM(), "llm"))
+    last = said[-1] if isinstance(said, list) else said
+    text = last.text if hasattr(last, "text") else last.message.content
+    assert "hi" in text
+
+
+def test_llm_of_ones_own_that_breaks_off_is_a_service_error_after_its_pieces() -> None:
+    pieces = guarded(BreaksOff(), "judge").stream_chat(HI)
+    assert next(pieces).delta == "a"
+    with pytest.raises(ServiceError, match="^judge: BreaksOff failed"):
+        next(pieces)
+
+
+def test_llm_of_ones_own_keeps_its_attributes_and_raises_ragloom_errors_as_they_are() -> None:
+    class Mine(MockLLM):
+        paid: bool = False
+
+        def chat(self, messages: Any, **kwargs: Any) -> Any:
+            raise DataError("llm: mine")
+
+    llm = guarded(Mine(max_tokens=7), "llm")
+    assert (llm.paid, llm.max_tokens, llm.metadata.num_output) == (False, 7, 7)
+    assert not hasattr(llm, "bound")
+    with pytest.raises(DataError, match="llm: mine"):
+        llm.chat(HI)
+
+
+def test_llm_of_ragloom_is_asked_directly_and_a_guarded_one_can_be_pickled() -> None:
+    (config,) = load([])
+    assert not isinstance(Assembly(config).llm, ForeignLLM)
+    assert pickle.loads(pickle.dumps(guarded(MockLLM(max_tokens=7), "llm"))).max_tokens == 7

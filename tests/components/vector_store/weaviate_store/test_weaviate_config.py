@@ -1,0 +1,278 @@
+"""The Weaviate options' keys: what is wrong with them, what of them names an index, and the compose file's defaults."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from made import defaults
+from places import ROOT
+from ragloom.assembly import Assembly
+from ragloom.components.vector_store.weaviate_store.embedded import executable
+from ragloom.components.vector_store.weaviate_store.settings import Settings, api_key, headers
+from ragloom.config.config import load
+from ragloom.errors import ConfigError
+
+ROOT = ROOT
+SETTINGS = Settings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, 1, 1, 1, 0)
+
+
+def problems(option: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load([f"vector_store={option}", *(f"vector_store.{item}" for item in overrides)])
+    assert not any("\n" in line for line in caught.value.problems)
+    return list(caught.value.problems)
+
+
+def fingerprint(option: str, *overrides: str) -> str:
+    (config,) = load([f"vector_store={option}", *(f"vector_store.{item}" for item in overrides)])
+    return Assembly(config).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("index.ef=-2", "vector_store: vector_store.index.ef=-2 must be at least -1"),
+        ("index.ef=0", "vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)"),
+        ("index.ef=many", "vector_store: vector_store.index.ef='many' must be a whole number"),
+        (
+            "index.type=flatt",
+            "vector_store.index.type='flatt' must be 'hnsw', 'flat' or 'dynamic'; did you mean 'flat'?",
+        ),
+        ("index.distance=l2", "vector_store.index.distance='l2' must be 'cosine', 'dot' or 'l2-squared'"),
+        ("index.shards=0", "vector_store: vector_store.index.shards=0 must be greater than 0"),
+        ("index.max_connections=3", "vector_store.index.max_connections=3 must be at least 4"),
+        ("index.bm25_b=1.5", "vector_store.index.bm25_b=1.5 must be at most 1"),
+        ("index=3", "vector_store: vector_store.index=3 must be a mapping"),
+        (
+            "index.eff=3",
+            "vector_store.index.eff=3 must name a key of vector_store; did you mean 'vector_store.index.ef'?",
+        ),
+        ("timeouts.query=-1", "vector_store: vector_store.timeouts.query=-1 must be greater than 0"),
+        ("timeouts.retry=inf", "vector_store: vector_store.timeouts.retry=inf must be at most 86400"),
+        ("batch.objects=x", "vector_store: vector_store.batch.objects='x' must be a whole number"),
+        ("batch.megabytes=500", "vector_store.batch.megabytes=500 must be at most 100"),
+        ("tenant='a b'", "vector_store.tenant='a b' must be 1 to 64 letters, digits, - and _"),
+        ("collection_prefix=rag", "vector_store.collection_prefix='rag' must be a capital letter followed by"),
+    ],
+)
+def test_wrong_nested_key_is_named_with_its_value_and_rule(override: str, line: str) -> None:
+    (told,) = problems("weaviate", override)
+    assert line in told
+
+
+def test_embedded_server_has_the_same_rules() -> None:
+    told = problems("weaviate_embedded", "index.shards=0", "timeouts.query=-1", "batch.objects=x", "http_port=70000")
+    assert len(told) == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "+vector_store.index.eff=3",
+            "vector_store.index.eff=3 must name an entry of vector_store.index; did you mean 'ef'?",
+        ),
+        ("~vector_store.index.ef", "vector_store.index.ef must be set; the yaml lacks it or an override removed it"),
+        ("+vector_store.index.api_key=abc", "vector_store.index.api_key=*** must"),
+    ],
+)
+def test_added_or_removed_nested_key_is_named(override: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(["vector_store=weaviate", override])
+    assert line in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("url=localhost:80", "must be an address like http://localhost:8080"),
+        ("url=http://localhost:8080/weaviate", "without a path"),
+        ("url=ftp://localhost", "must be an address like http://localhost:8080"),
+        ("url='http://x:99999'", "must be an address like http://localhost:8080"),
+        ("url=http://x:50051", "vector_store.grpc_port=50051 must be another port than the url's"),
+        ("grpc_port=0", "vector_store.grpc_port=0 must be at least 1"),
+        ("api_key_env='a key'", "vector_store.api_key_env must be the name of an environment variable"),
+        ("headers_env='{}'", "vector_store.headers_env"),
+        ("consistency_level=QUORM", "must be 'ONE', 'QUORUM' or 'ALL'; did you mean 'QUORUM'?"),
+    ],
+)
+def test_wrong_address_is_named(override: str, line: str) -> None:
+    (told,) = problems("weaviate", override)
+    assert line in told
+
+
+def test_password_in_the_address_is_refused_and_not_repeated() -> None:
+    told = "\n".join(problems("weaviate", "url=http://me:planted-secret@localhost:8080"))
+    assert "planted-secret" not in told
+    assert "must not hold a secret" in told
+
+
+@pytest.mark.slow
+def test_settings_that_exclude_each_other_are_named() -> None:
+    assert "must go with index.type=hnsw" in problems("weaviate", "index.quantization=sq", "index.type=flat")[0]
+    assert "must be 1 with a tenant" in problems("weaviate", "index.shards=2", "tenant=acme")[0]
+    assert "must be hnsw or flat" in problems("weaviate_embedded", "index.type=dynamic")[0]
+    assert "is a single node" in problems("weaviate_embedded", "index.replication=3")[0]
+    assert "must be a version like 1.39.0" in problems("weaviate_embedded", "version=latest")[0]
+    assert "must be another port than http_port" in problems("weaviate_embedded", "http_port=99", "grpc_port=99")[0]
+
+
+@pytest.mark.parametrize("option", ["weaviate", "weaviate_embedded"])
+@pytest.mark.parametrize(
+    "override", ["index.type=flat", "index.distance=dot", "index.quantization=bq", "index.shards=2", "tenant=acme"]
+)
+def test_settings_that_cannot_be_changed_later_name_the_index(option: str, override: str) -> None:
+    assert fingerprint(option, override) != fingerprint(option)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "index.ef=64",
+        "index.ef_construction=64",
+        "index.max_connections=16",
+        "index.bm25_k1=1.5",
+        "index.bm25_b=0.5",
+        "timeouts.query=3",
+        "batch.objects=7",
+        "alias=live",
+        "collection_prefix=Other",
+    ],
+)
+def test_settings_that_only_change_speed_or_place_leave_the_name(override: str) -> None:
+    assert fingerprint("weaviate", override) == fingerprint("weaviate")
+    assert fingerprint("weaviate_embedded", override) == fingerprint("weaviate_embedded")
+
+
+def test_two_tenants_share_an_index_name_and_never_that_of_no_tenant() -> None:
+    assert fingerprint("weaviate", "tenant=acme") == fingerprint("weaviate", "tenant=other") != fingerprint("weaviate")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["url=http://elsewhere:80", "grpc_port=1", "consistency_level=ALL", "api_key_env=K", "index.replication=3"],
+)
+def test_where_a_server_is_leaves_the_name(override: str) -> None:
+    assert fingerprint("weaviate", override) == fingerprint("weaviate")
+
+
+@pytest.mark.parametrize(
+    ("url", "grpc_host"),
+    [
+        ("https://abc123.c0.europe-west3.gcp.weaviate.cloud", "grpc-abc123.c0.europe-west3.gcp.weaviate.cloud"),
+        ("https://abc.weaviate.network", "abc.grpc.weaviate.network"),
+    ],
+)
+def test_cloud_has_its_grpc_api_where_the_official_client_finds_it(url: str, grpc_host: str) -> None:
+    helpers = importlib.import_module("weaviate.connect.helpers")
+    official = vars(helpers)["__parse_weaviate_cloud_cluster_url"](url)[1]
+    found = Settings(url, None, 50051, "K", None, 1, 1, 1, 0).grpc_address
+    assert found == (official, 443) == (grpc_host, 443)
+
+
+def test_other_addresses_have_their_grpc_api_on_the_same_host_and_the_given_port() -> None:
+    assert Settings("https://db.example:8443", None, 7, "K", None, 1, 1, 1, 0).grpc_address == ("db.example", 7)
+    assert Settings("https://db.example", "grpc.example", 7, "K", None, 1, 1, 1, 0).grpc_address == ("grpc.example", 7)
+
+
+@pytest.mark.parametrize(
+    ("url", "trusts"), [("http://localhost:1", False), ("http://127.0.0.1:1", False), ("http://db:1", True)]
+)
+def test_proxies_and_certificates_of_the_environment_are_for_other_machines(url: str, trusts: bool) -> None:
+    assert Settings(url, None, 7, "K", None, 1, 1, 1, 0).trusts_environment is trusts
+
+
+def test_key_is_read_from_the_environment_and_absent_means_anonymous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEAVIATE_API_KEY", raising=False)
+    assert api_key(SETTINGS) is None
+    monkeypatch.setenv("WEAVIATE_API_KEY", " planted-key \n")
+    assert api_key(SETTINGS) == "planted-key"
+    monkeypatch.setenv("WEAVIATE_API_KEY", "planted key")
+    with pytest.raises(ConfigError, match="printable ASCII") as caught:
+        api_key(SETTINGS)
+    assert "planted key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("held", "rule"),
+    [
+        (None, "is not set"),
+        ("planted", "holds no JSON"),
+        ('["planted"]', "JSON object"),
+        ('{"X": 1}', "JSON object"),
+        ('{"a b": "planted"}', "header 'a b' is none"),
+        ('{"X-Y": "planted\\nline"}', "header 'X-Y' is none"),
+    ],
+)
+def test_wrong_headers_are_named_without_their_values(
+    held: str | None, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if held is None:
+        monkeypatch.delenv("WEAVIATE_HEADERS", raising=False)
+    else:
+        monkeypatch.setenv("WEAVIATE_HEADERS", held)
+    with pytest.raises(ConfigError, match=rule) as caught:
+        headers(Settings("http://x", None, 1, "K", "WEAVIATE_HEADERS", 1, 1, 1, 0))
+    assert "planted" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_executable_is_told_with_where_it_was_looked_for_and_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        executable.find("1.39.0", None)
+    told = str(caught.value)
+    assert str(tmp_path / "weaviate-v1.39.0-") in told
+    assert "ensure_weaviate_binary_exists" in told
+    with pytest.raises(ConfigError, match="vector_store.binary_path=.*must be Weaviate's executable or its folder"):
+        executable.find("1.39.0", str(tmp_path / "nothing"))
+
+
+def test_executable_is_found_by_the_official_clients_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weaviate.embedded import EmbeddedOptions, EmbeddedV4
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = EmbeddedOptions(version="1.39.0", binary_path=str(tmp_path), persistence_data_path=str(tmp_path / "data"))
+    official = EmbeddedV4(options)
+    monkeypatch.setattr("urllib.request.urlretrieve", lambda *_: pytest.fail("nothing may be fetched"))
+    (tmp_path / executable._official_name("1.39.0")).touch(0o755)
+    official.ensure_weaviate_binary_exists()
+    assert executable.find("1.39.0", None) == official._weaviate_binary_path
+
+
+def test_executable_may_be_named_itself_or_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "weaviate").touch(0o755)
+    assert executable.find("1.39.0", str(tmp_path / "weaviate")) == tmp_path / "weaviate"
+    assert executable.find("1.39.0", str(tmp_path)) == tmp_path / "weaviate"
+
+
+def test_windows_is_told_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    with pytest.raises(ConfigError, match="must run on Linux or macOS.*Docker.*lancedb"):
+        executable.find("1.39.0", None)
+
+
+def compose() -> dict[str, Any]:
+    told: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    return told["services"]["weaviate"]
+
+
+def test_compose_starts_what_the_default_config_finds() -> None:
+    keys, service = defaults("vector_store", "weaviate"), compose()
+    http, grpc = service["ports"]
+    assert keys["url"] == "http://localhost:8080"
+    assert http == "127.0.0.1:8080:8080"
+    assert grpc == f"127.0.0.1:{keys['grpc_port']}:50051"
+    assert keys["grpc_host"] is None
+    image, _, version = service["image"].rpartition(":")
+    assert image == "semitechnologies/weaviate"
+    assert version == defaults("vector_store", "weaviate_embedded")["version"]
+    assert service["volumes"] == [f"weaviate:{service['environment']['PERSISTENCE_DATA_PATH']}"]
+    assert "/v1/.well-known/ready" in service["healthcheck"]["test"][-1]
+    assert service["environment"]["DISABLE_TELEMETRY"] == "true"

@@ -1,0 +1,198 @@
+"""A server that fails: what the user is told, and that one more ingest ends as if nothing had happened.
+
+Against real servers of the test's own, which are killed, paused, filled and restarted.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from places import TESTS
+from ragloom.components.vector_store.weaviate_store import write_lease
+from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+from ragloom.errors import DataError, RagloomError, ServiceError
+from store_child import documents
+from store_tools import BruteForce, Cut, assert_same_ranking, contents, cut, ranking, sync, vectors, write, writer
+from weaviate_servers import Server
+from weaviate_tools import weaviate_database
+
+pytestmark = pytest.mark.weaviate
+Start = Callable[..., Server]
+QUICK = {"retry": 1.0, "connect": 2.0, "query": 2.0, "insert": 3.0}
+
+
+def demand_equal(database: WeaviateDatabase, target: dict[str, Cut]) -> None:
+    """Holds an index against one that was never disturbed: texts, vectors, documents, and BM25 once rebuilt."""
+    index = database.open("corpus-1")
+    chunks = {chunk.id: chunk for item in target.values() for chunk in item.chunks}
+    found = contents(index)
+    assert found.keys() == chunks.keys()
+    made = dict(zip(chunks, vectors([chunk.text for chunk in chunks.values()]).tolist(), strict=True))
+    assert found == {id: (chunk.text, made[id]) for id, chunk in chunks.items()}
+    for id, item in target.items():
+        assert index.document(id).text == item.row.text
+    database.rebuild("corpus-1")
+    brute, index = BruteForce(target), database.open("corpus-1")
+    for question in ("w1 w2 w3", "w5 w17", "w40"):
+        assert_same_ranking(ranking(index.lexical(question, 20)), brute.lexical(question, 20))
+
+
+@pytest.mark.parametrize("moment", ["append", "replace", "delete", "commit"])
+def test_server_killed_while_an_ingest_writes_loses_nothing_and_keeps_nothing_twice(
+    moment: str, weaviate_process: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 1.5)  # the killed server keeps the lease of this living process
+    server = weaviate_process()
+    database = weaviate_database(server.address, "Fault", timeouts=QUICK)
+    before, target = documents(0, 120), documents(1, 120)
+    with writer(database) as writing:
+        sync(writing, before)
+    seed = random.Random(moment)
+    delay = seed.uniform(0.0, 0.05)
+    killer = threading.Timer(delay, server.kill)
+    once = [server.kill if moment == "commit" else killer.start]  # a step may be said for several batches
+
+    def say(step: str) -> None:
+        if step == moment and once:
+            once.pop()()
+
+    with pytest.raises(ServiceError) as caught, writer(database) as writing:
+        sync(writing, target, say=say)
+    killer.cancel()
+    assert server.address.url.removeprefix("http://") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    server.restart()
+    again = weaviate_database(server.address, "Fault")
+    with writer(again) as writing:
+        sync(writing, target)
+    demand_equal(again, target)
+    database.close()
+    again.close()
+
+
+def test_ingests_killed_at_random_moments_end_as_if_undisturbed(weaviate_process: Start) -> None:
+    """SIGKILL of the ingesting process; the next one takes over its lease at once, since it is of this machine."""
+    server = weaviate_process()
+    seed = random.Random(20261124)
+    steps: list[str] = []
+    program = [sys.executable, str(TESTS / "support" / "store_child.py"), "weaviate"]
+    for turn in range(8):
+        command = [*program, f"{server.address.url} {server.address.grpc_port} Killed", str(turn % 3), "60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            wanted = seed.choice(["recover", "delete", "replace", "append", "commit"])
+            for line in child.stdout:
+                if line.strip() == wanted:
+                    break
+            time.sleep(seed.uniform(0.0, 0.02))
+            os.kill(child.pid, signal.SIGKILL)
+            steps.append(wanted)
+    database = weaviate_database(server.address, "Killed")
+    target = documents(1, 60)
+    with writer(database) as writing:
+        sync(writing, target)
+    demand_equal(database, target)
+    database.close()
+    assert len(set(steps)) > 2
+
+
+def test_query_on_a_dead_server_is_one_line_and_goes_on_when_it_is_back(weaviate_process: Start) -> None:
+    server = weaviate_process()
+    database = weaviate_database(server.address, "Fault", timeouts=QUICK)
+    with writer(database) as writing:
+        write(writing, [cut("a.md", "some text")])
+        writing.commit({})
+    index = database.open("corpus-1")
+    server.kill()
+    for search in (lambda: index.lexical("text", 3), lambda: index.dense([1.0] * 16, 3), database.indexes):
+        with pytest.raises(ServiceError) as caught:
+            search()
+        assert "\n" not in str(caught.value)
+        assert "127.0.0.1" in str(caught.value)
+    server.restart()
+    until = time.monotonic() + 60
+    while True:  # gRPC looks for a server that was gone once a second or two
+        try:
+            assert len(index.lexical("text", 3)) == 1
+            break
+        except ServiceError:
+            assert time.monotonic() < until
+    database.close()
+
+
+def test_server_that_does_not_answer_is_a_time_out_and_not_a_hang(weaviate_process: Start) -> None:
+    server = weaviate_process()
+    database = weaviate_database(server.address, "Fault", timeouts=QUICK)
+    with writer(database) as writing:
+        write(writing, [cut("a.md", "some text")])
+        writing.commit({})
+    index = database.open("corpus-1")
+    server.pause()
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match=r"(?i)time|deadline"):
+        index.lexical("text", 3)
+    assert time.monotonic() - began < 60
+    server.resume()
+    assert len(index.lexical("text", 3)) == 1
+    database.close()
+
+
+def test_full_disk_is_told_and_what_was_committed_stays(weaviate_process: Start) -> None:
+    """A server whose disk is full makes its shards read-only; here they are made so by hand."""
+    server = weaviate_process()
+    database = weaviate_database(server.address, "Fault", timeouts=QUICK)
+    with writer(database) as writing:
+        write(writing, [cut("a.md", "some text")])
+        writing.commit({})
+    collections = [name for name in database.connection.client.collections.list_all() if name.startswith("Fault")]
+
+    def set_shards(status: Any) -> None:
+        for name in collections:
+            database.connection.client.collections.get(name).config.update_shards(status=status)
+
+    set_shards("READONLY")
+    with pytest.raises(RagloomError, match=r"(?i)read-?only.*disk is full") as caught:  # noqa: SIM117
+        with writer(database) as writing:
+            write(writing, [cut("b.md", "other text")])
+            writing.commit({})
+    assert "\n" not in str(caught.value)
+    assert [hit.chunk.text for hit in database.open("corpus-1").lexical("text", 3)] == ["some text"]
+    set_shards("READY")
+    with writer(database) as writing:
+        sync(writing, {"a.md": cut("a.md", "some text"), "b.md": cut("b.md", "other text")})
+    assert len(database.open("corpus-1").lexical("text", 3)) == 2
+    database.close()
+
+
+def test_document_over_the_servers_message_limit_is_named(weaviate_process: Start) -> None:
+    server = weaviate_process(GRPC_MAX_MESSAGE_SIZE="1000000")
+    database = weaviate_database(server.address, "Fault", timeouts=QUICK)
+    large = cut("large.md", "letters " * 200_000, 20_000)
+    with writer(database) as writing:
+        write(writing, [cut("small.md", "some text")])
+        with pytest.raises(DataError, match=r"too large.*document 'large\.md'") as caught:
+            write(writing, [large])
+        assert "GRPC_MAX_MESSAGE_SIZE" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with writer(database) as writing:
+        sync(writing, {"small.md": cut("small.md", "some text")})
+    assert [hit.chunk.document for hit in database.open("corpus-1").lexical("text letters", 3)] == ["small.md"]
+    database.close()
+
+
+def test_many_large_chunks_are_sent_in_requests_under_the_limit(weaviate_process: Start) -> None:
+    server = weaviate_process(GRPC_MAX_MESSAGE_SIZE="2000000")
+    database = weaviate_database(server.address, "Fault", batch={"megabytes": 1})
+    target = {f"{n}.md": cut(f"{n}.md", "글자들 " * 20_000, 2_000) for n in range(5)}
+    with writer(database) as writing:
+        sync(writing, target)
+    assert set(contents(database.open("corpus-1"))) == {c.id for item in target.values() for c in item.chunks}
+    database.close()
