@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from ragloom.components.source import file_age
 from weaviate_servers import Address, Cluster, Server, find_executable
 
+os.environ["RAGLOOM_PROJECT"] = "none"  # a ragloom.yaml that lies about here decides no test
 os.environ.pop("COLUMNS", None)  # xdist sets 80 in its workers: tables would depend on how tests are run
 # A busy machine is no failure: hypothesis has deadlines of 200 ms an example, and a check of how fast it draws.
 hypothesis_settings.register_profile("ragloom", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.comparison.run_loader import read
+from ragloom.comparison.run_loader import load_run
 from ragloom.config.builder_keys import builder_id, code_version, stable_target
 from ragloom.config.config import Config, load
 from ragloom.config.fingerprint import describe
@@ -102,10 +102,10 @@ def test_run_of_before_and_after_a_move_are_runs_of_one_config(tmp_path: Path) -
             _, *_, option = node["_target_"].split(".")
             node["_target_"] = f"{OURS}.components.{'llm' if group == 'judge' and option != 'none' else group}.{option}"
     (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
-    assert read(after).identity == read(before).identity
+    assert load_run(after).identity == load_run(before).identity
     told["config"]["chunking"]["_target_"] = "my_rag.fixed"
     (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
-    assert read(after).identity != read(before).identity
+    assert load_run(after).identity != load_run(before).identity
     told["builders"] = {"chunking": f"{OURS}.chunking.fixed"}
     (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
-    assert read(after).identity == read(before).identity
+    assert load_run(after).identity == load_run(before).identity

@@ -17,7 +17,7 @@ from places import SAMPLE, UPGRADE
 from programs import run
 from ragloom.assembly import Assembly
 from ragloom.comparison import compare
-from ragloom.comparison.run_loader import distinct, read
+from ragloom.comparison.run_loader import distinct, load_run
 from ragloom.config.config import load
 from ragloom.config.fingerprint import digest
 from ragloom.evaluation.index_sync import index_key
@@ -118,8 +118,8 @@ def test_run_folder_of_before_and_of_now_are_runs_of_one_config(before: Path) ->
     shutil.copytree(before / "runs", before / "old")
     evaluated(*OTHER)
     evaluated("-m", *SWEEP)
-    old = [read(before / "old" / Path(folder).name) for _, folder in DONE.values()]
-    now = [read(before / folder) for _, folder in DONE.values()]
+    old = [load_run(before / "old" / Path(folder).name) for _, folder in DONE.values()]
+    now = [load_run(before / folder) for _, folder in DONE.values()]
     assert [run.identity for run in old] == [run.identity for run in now]
     assert len({run.identity for run in old}) == len(old)
     runs, notes = distinct([*old, *now])

@@ -13,7 +13,7 @@ import yaml
 
 import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
-from ragloom.comparison.run_loader import read
+from ragloom.comparison.run_loader import load_run
 from ragloom.query.engine import CitedQueryEngine
 from ragloom.query.query_result import QueryResult
 
@@ -62,7 +62,7 @@ def test_lines_say_where_the_gold_stands_so_that_windows_follow_it(place: Path) 
     lines = {line["query"]: line for line in queries(place, shown)}
     assert lines["ring"]["gold"] == [{"document": "bell.txt", "start": 22, "end": 35}]
     assert lines["captain"]["gold"] == []
-    assert {row.id: row.position for row in read(place / shown["folder"]).rows}["ring"] == 22
+    assert {row.id: row.position for row in load_run(place / shown["folder"]).rows}["ring"] == 22
 
 
 def test_convention_and_all_chunks_reach_the_metrics(place: Path) -> None:

@@ -14,7 +14,7 @@ import ragloom
 from programs import run
 from test_architecture import HEAVY, PROBE
 
-MISSING = "there is nothing of this name"
+MISSING = "does not exist"
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ MISSING = "there is nothing of this name"
         ("evaluate", ["dataset=beir", "dataset.path=nowhere"], MISSING),
         ("evaluate", ["-m", "chunking=fixed,paragraph", "source=folder", "source.path=nowhere"], MISSING),
         ("run_query", ["q?", "--ingest", "source=folder", "source.path=nowhere"], MISSING),
-        ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; {MISSING}"),
+        ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; it {MISSING}"),
         ("run_query", ["--file", "."], "--file=. must be a readable file; it is a folder"),
-        ("indexes", ["delete", "none"], "must be the name of an index; there is none yet: ingest.py builds one"),
-        ("indexes", ["delete", "none", "--yes"], "must be the name of an index; there is none yet"),
-        ("indexes", ["rebuild", "none"], "must be the name of an index; there is none yet"),
+        ("indexes", ["delete", "none"], "the store is empty: ingest.py builds one"),
+        ("indexes", ["delete", "none", "--yes"], "must be the name of an index; the store is empty"),
+        ("indexes", ["rebuild", "none"], "must be the name of an index; the store is empty"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

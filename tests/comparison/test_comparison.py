@@ -94,11 +94,11 @@ def test_more_than_two_configs_without_baseline_are_split_and_tested_once_on_the
     assert verdict.plan == "split"
     assert [tuple(names[row] for row in finding.pair) for finding in verdict.findings] == [("good", "base")]
     assert verdict.findings[0].p == verdict.findings[0].adjusted
-    assert verdict.queries + round(sum(1 for _ in found.sheet.rows) - verdict.queries) == N
+    assert verdict.queries + round(sum(1 for _ in found.table.rows) - verdict.queries) == N
     assert abs(verdict.queries - N / 2) <= 1
     good = names.index("good")
     means = (verdict.dev[good] * (N - verdict.queries) + verdict.test[good] * verdict.queries) / N
-    assert means == pytest.approx(found.sheet.means[good])
+    assert means == pytest.approx(found.table.means[good])
     titles = [section.title for section in sections(found)]
     assert "Tests (test half)" in titles
     assert all("half" in title or "all questions" in title for title in titles[1:] if title)
@@ -141,7 +141,7 @@ def test_under_twenty_groups_windows_are_resampled_and_the_verdict_says_so(tmp_p
     found = compared(*runs)
     assert found.verdict.plan == "pairs"
     assert len(found.verdict.findings) == 3
-    assert found.sheet.windowed
+    assert found.table.windowed
     assert found.verdict.groups == 20
     assert "5 groups, fewer than 20: there is no split, and windows" in said(found)
     with pytest.raises(ConfigError, match=r"comparison.plan=split must have at least 20 groups"):
@@ -156,7 +156,7 @@ def test_windows_follow_the_positions_of_the_gold_where_the_folders_say_them(tmp
         write(tmp_path / "a", scores(1, 0, 40), **told), write(tmp_path / "b", scores(2, 0, 40), BETTER, **told)
     )
     for window in range(4):
-        assert sorted(place for place, own in zip(places, found.sheet.groups, strict=True) if own == window) == list(
+        assert sorted(place for place, own in zip(places, found.table.groups, strict=True) if own == window) == list(
             range(10 * window, 10 * window + 10)
         )
 
@@ -180,8 +180,8 @@ def test_a_config_that_fails_on_thirty_percent_never_wins_by_it(tmp_path: Path) 
     crashing = write(tmp_path / "crash", [value + 0.02 for value in base], BETTER, failed=[int(at) for at in order])
     found = compared(write(tmp_path / "base", base), crashing)
     row = [run.name for run in found.runs].index("crash")
-    assert found.sheet.failed[row] == len(failed)
-    assert found.sheet.scores[row, order].tolist() == [0.0] * len(failed)
+    assert found.table.failed[row] == len(failed)
+    assert found.table.scores[row, order].tolist() == [0.0] * len(failed)
     assert f"{len(failed)} of {N} questions failed and count as zero" in said(found)
     harder = write(tmp_path / "crash2", [min(1, value * 1.1) for value in base], BETTER, failed=failed)
     found = compared(tmp_path / "base", harder)
@@ -190,14 +190,14 @@ def test_a_config_that_fails_on_thirty_percent_never_wins_by_it(tmp_path: Path) 
 
 def test_a_question_on_which_all_fail_counts_for_all(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(1), failed=[3]), write(tmp_path / "b", scores(2), BETTER, failed=[3]))
-    assert len(found.sheet.rows) == N
-    assert found.sheet.scores[:, 3].tolist() == [0, 0]
+    assert len(found.table.rows) == N
+    assert found.table.scores[:, 3].tolist() == [0, 0]
 
 
 def test_a_missing_verdict_of_a_judge_is_no_pass(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", [1.0] * N), write(tmp_path / "b", [None] * 50 + [1.0] * (N - 50), BETTER))
     row = [run.name for run in found.runs].index("b")
-    assert found.sheet.means[row] == pytest.approx(0.75)
+    assert found.table.means[row] == pytest.approx(0.75)
     assert "50 of 200 questions were not judged and count as zero" in said(found)
 
 
@@ -296,7 +296,7 @@ def test_a_metric_or_baseline_that_is_not_there_is_refused_with_the_nearest(tmp_
         compared(a, b, metric="nDCG@11")
     with pytest.raises(ConfigError, match=r"comparison.baseline=bas must name one of the runs; did you mean 'base'"):
         compared(a, b, baseline="bas")
-    assert compared(a, b, metric=None).sheet.metric == METRIC
+    assert compared(a, b, metric=None).table.metric == METRIC
 
 
 def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp_path: Path) -> None:
@@ -352,8 +352,8 @@ def test_tags_are_broken_down_and_the_questions_that_moved_most_shown_with_their
     found = compared(
         write(tmp_path / "base", base, tags=tags), write(tmp_path / "new", moved, BETTER, tags=tags), baseline="base"
     )
-    assert [(part.value, part.queries) for part in found.parts] == [("en", 150), ("ko", 50)]
-    for part in found.parts:
+    assert [(part.value, part.queries) for part in found.tags] == [("en", 150), ("ko", 50)]
+    for part in found.tags:
         row = [run.name for run in found.runs].index("new")
         own = [value for value, tag in zip(moved, tags, strict=True) if tag["language"] == part.value]
         assert part.means[row] == pytest.approx(np.mean(own))

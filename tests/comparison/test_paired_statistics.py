@@ -134,7 +134,7 @@ def test_swapping_the_configs_negates_the_difference_and_keeps_p(values: list[in
     numbers, groups = np.array(values, dtype=float) / 10, np.arange(len(values)) // each
     scores = np.array([numbers + 1, np.ones(len(values))])
     ours, theirs = (
-        significance.tested(scores, groups, [pair], resamples=RESAMPLES, seed=5, worth=0.02)[0]
+        significance.run_tests(scores, groups, [pair], resamples=RESAMPLES, seed=5, worth=0.02)[0]
         for pair in ((0, 1), (1, 0))
     )
     assert ours.difference == pytest.approx(-theirs.difference, abs=1e-12)

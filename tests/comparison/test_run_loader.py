@@ -13,7 +13,7 @@ import pytest
 from places import CASES
 from ragloom.comparison import compare
 from ragloom.comparison.report import sections
-from ragloom.comparison.run_loader import demand_comparable, read
+from ragloom.comparison.run_loader import demand_comparable, load_run
 from ragloom.config.config import load
 from ragloom.errors import DataError
 from ragloom.evaluation.runner import trial_digest
@@ -45,8 +45,8 @@ def test_first_requested_metric_that_the_gold_supports_decides(tmp_path: Path) -
     folders = [write(tmp_path / "a", SCORES, own), write(tmp_path / "b", SCORES[::-1], own, "chunking=paragraph")]
     for folder in folders:
         add_metric(folder, "R@5")
-    assert compare(folders, settings()).sheet.metric == "nDCG@10"
-    assert compare(folders, settings(metric="R@5")).sheet.metric == "R@5"
+    assert compare(folders, settings()).table.metric == "nDCG@10"
+    assert compare(folders, settings(metric="R@5")).table.metric == "R@5"
 
 
 def test_metric_of_passages_decides_where_gold_is_passages(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_metric_of_passages_decides_where_gold_is_passages(tmp_path: Path) -> No
     ]
     for folder in folders:
         add_metric(folder, "R@5")
-    assert compare(folders, settings()).sheet.metric == "R@5"
+    assert compare(folders, settings()).table.metric == "R@5"
 
 
 @pytest.mark.parametrize("stage", ["ranking", "answers", "metrics"])
@@ -112,11 +112,11 @@ def test_old_run_is_refused_only_where_its_numbers_may_differ(
 
 def test_run_folders_of_f425178_are_read_and_compared(tmp_path: Path) -> None:
     folders = [Path(shutil.copytree(path, tmp_path / path.name)) for path in sorted(OLD.iterdir())]
-    runs = [read(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     demand_comparable(runs)
     assert [run.codes for run in runs] == [{"ranking": None, "answers": None, "metrics": 1}] * 2
     found = compare(folders, settings())
-    assert found.sheet.metric == "nDCG@5"
+    assert found.table.metric == "nDCG@5"
     assert found.labels == ["bm25", "hybrid"]
 
 
@@ -139,8 +139,8 @@ def test_run_of_now_and_one_of_before_a_key_was_added_are_runs_of_one_config(tmp
     before = write(tmp_path / "before", SCORES)
     told = json.loads((before / "run.json").read_text())
     assert "max_missing" not in told["config"]["dataset"]
-    assert read(now).identity == read(before).identity
-    assert read(write(tmp_path / "other", SCORES, "dataset.max_missing=0.5")).identity != read(now).identity
+    assert load_run(now).identity == load_run(before).identity
+    assert load_run(write(tmp_path / "other", SCORES, "dataset.max_missing=0.5")).identity != load_run(now).identity
 
 
 @pytest.mark.parametrize(("count", "refused"), [(5, False), (6, True)])

@@ -29,11 +29,19 @@ from ragloom.errors import DataError
 from ragloom.evaluation import scoring
 from ragloom.evaluation.cached_queries import method
 from ragloom.evaluation.latency import latency, quantiles
-from ragloom.evaluation.query_executor import ask_all
-from ragloom.evaluation.query_results import Asked, Found, Ranking, ranking_from, ranking_json, result_of, usage_of
-from ragloom.evaluation.ranking_depth import Deepening, reach
-from ragloom.evaluation.run_folder import ASIDE, write_run
-from ragloom.evaluation.run_report import Scored, dollars_of
+from ragloom.evaluation.query_executor import run_queries
+from ragloom.evaluation.query_outcome import (
+    QueryOutcome,
+    RankedChunk,
+    Ranking,
+    query_result_from,
+    ranking_from,
+    ranking_json,
+    usage_of,
+)
+from ragloom.evaluation.ranking_depth import RankingDepth, reach
+from ragloom.evaluation.run_folder import PARTIAL, write_run
+from ragloom.evaluation.run_report import ScoredRun, usage_cost_usd
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
 from ragloom.query.query_result import QueryResult
@@ -55,11 +63,11 @@ def ranking(*documents: str) -> Ranking:
     for document in documents:
         start = places.get(document, 0)
         places[document] = start + 5
-        found.append(Found(chunk(document, start, "word "), 1.0, {"retriever_rank": len(found) + 1}))
+        found.append(RankedChunk(chunk(document, start, "word "), 1.0, {"retriever_rank": len(found) + 1}))
     return Ranking(tuple(found))
 
 
-HELD = scoring.Corpus(
+CORPUS = scoring.Corpus(
     text=lambda name: "word " * 3, chunks=lambda name: [chunk(name, start, "word ") for start in (0, 5, 10)]
 )
 """Documents that repeat themselves."""
@@ -69,7 +77,7 @@ class Corpus:
     """A configured search of `top_k` chunks in a fixed order, and steps of twenty below it."""
 
     def __init__(self, documents: Sequence[str], top_k: int) -> None:
-        self.found = ranking(*documents).found
+        self.chunks = ranking(*documents).chunks
         self.top_k = top_k
         self.searches = 0
 
@@ -80,14 +88,14 @@ class Corpus:
 
     def below(self, question: str, step: int, known: Set[str]) -> Below:
         start = self.top_k + 20 * (step - 1)
-        assert known == {item.chunk.id for item in self.found[:start]}, "all steps above are known"
-        return Below(self._nodes(start, start + 20), start + 20 < len(self.found))
+        assert known == {item.chunk.id for item in self.chunks[:start]}, "all steps above are known"
+        return Below(self._nodes(start, start + 20), start + 20 < len(self.chunks))
 
     def _nodes(self, start: int, end: int) -> list[NodeWithScore]:
-        return [Ranked(node=to_node(item.chunk), score=1.0) for item in self.found[start:end]]
+        return [Ranked(node=to_node(item.chunk), score=1.0) for item in self.chunks[start:end]]
 
-    def deepening(self, wanted: Need, top_n: int) -> Deepening:
-        return Deepening(self.search, self.below, self.top_k, top_n, wanted, lambda text: 1)
+    def depth(self, wanted: Need, top_n: int) -> RankingDepth:
+        return RankingDepth(self.search, self.below, self.top_k, top_n, wanted, lambda text: 1)
 
 
 WANTED = st.builds(Need, st.integers(0, 15), st.integers(0, 6), st.integers(0, 20))
@@ -105,12 +113,12 @@ def test_ranking_is_as_deep_as_needed_whoever_read_it_before(
     documents: list[str], top_k: int, top_n: int, wanted: Need, other: Need
 ) -> None:
     corpus = Corpus(documents, top_k)
-    ours, theirs = (corpus.deepening(each, top_n) for each in (wanted, other))
+    ours, theirs = (corpus.depth(each, top_n) for each in (wanted, other))
     direct = ours.extended("q", ours.first("q")[0])
     by_others = ours.extended("q", theirs.extended("q", theirs.first("q")[0]))
     read = ours.cut(direct)
-    assert read.found == ours.cut(by_others).found, "what others looked at changes nothing"
-    names = [item.chunk.document for item in read.found]
+    assert read.chunks == ours.cut(by_others).chunks, "what others looked at changes nothing"
+    names = [item.chunk.document for item in read.chunks]
     assert names == documents[: len(names)], "looking deeper changes no order"
     enough = len(names) >= max(wanted.chunks, wanted.tokens) and len(set(names)) >= wanted.documents
     assert enough or len(names) == len(documents)
@@ -120,7 +128,7 @@ def test_ranking_is_as_deep_as_needed_whoever_read_it_before(
 
 
 def test_reach_is_the_shortest_prefix_that_fulfils_all_needs() -> None:
-    found = ranking("a", "a", "b", "b", "c").found
+    found = ranking("a", "a", "b", "b", "c").chunks
     assert reach(found, Need(), len) == 0
     assert reach(found, Need(chunks=2), len) == 2
     assert reach(found, Need(documents=2), len) == 3
@@ -135,11 +143,13 @@ def test_what_a_reranker_leaves_out_does_not_come_back_below() -> None:
         whole = corpus.search(question)
         return QueryResult(question, nodes=whole.nodes[:1], found=whole.found)
 
-    deepening = Deepening(search, corpus.below, 4, 4, Need(chunks=5), lambda text: 1)
-    read = deepening.extended("q", deepening.first("q")[0])
-    assert [item.chunk.document for item in read.found] == ["a", "e", "f"]
+    depth = RankingDepth(search, corpus.below, 4, 4, Need(chunks=5), lambda text: 1)
+    read = depth.extended("q", depth.first("q")[0])
+    assert [item.chunk.document for item in read.chunks] == ["a", "e", "f"]
     assert len(read.dropped) == 3
-    assert [node.node.ref_doc_id for node in result_of("q", read, 4).nodes] == ["a"], "answers are of the config's own"
+    assert [node.node.ref_doc_id for node in query_result_from("q", read, 4).nodes] == ["a"], (
+        "answers are of the config's own"
+    )
 
 
 def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
@@ -147,7 +157,7 @@ def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
     running, most, lock = 0, 0, threading.Lock()
     updates: list[tuple[int, int, int]] = []
 
-    def ask(query: Query) -> Asked:
+    def ask(query: Query) -> QueryOutcome:
         nonlocal running, most
         with lock:
             running += 1
@@ -155,15 +165,15 @@ def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
         try:
             if query.id in ("7", "9"):
                 raise DataError("one", "two") if query.id == "7" else RuntimeError("a bug")
-            return Asked(ranking(query.id))
+            return QueryOutcome(ranking(query.id))
         finally:
             with lock:
                 running -= 1
 
-    asked = ask_all(queries, ask, concurrency=4, progress=lambda *state: updates.append(state))
+    asked = run_queries(queries, ask, concurrency=4, progress=lambda *state: updates.append(state))
     assert most <= 4
     assert [item.error for item in asked if item.error] == ["one; two", "RuntimeError: a bug"]
-    assert [item.ranking.found[0].chunk.document for item in asked if not item.error] == [
+    assert [item.ranking.chunks[0].chunk.document for item in asked if not item.error] == [
         query.id for query in queries if query.id not in ("7", "9")
     ]
     assert updates[0] == (0, 50, 0)
@@ -171,11 +181,11 @@ def test_every_question_is_asked_once_and_errors_are_its_own() -> None:
 
 
 def test_interruption_is_not_a_question_s_error() -> None:
-    def ask(query: Query) -> Asked:
+    def ask(query: Query) -> QueryOutcome:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask_all([Query("q", "q")], ask, concurrency=1, progress=lambda *state: None)
+        run_queries([Query("q", "q")], ask, concurrency=1, progress=lambda *state: None)
 
 
 SPAN = Query("s", "by span", spans=(GoldSpan("a", ((0, 10),)),))
@@ -183,14 +193,18 @@ GRADED = Query("d", "by document", grades={"a": 2, "b": 1})
 WITHOUT = Query("n", "without gold")
 
 
-def scored(*pairs: tuple[Query, Asked]) -> Scored:
+def scored(*pairs: tuple[Query, QueryOutcome]) -> ScoredRun:
     queries, asked = [query for query, _ in pairs], [outcome for _, outcome in pairs]
-    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"), HELD)
-    return Scored(queries, asked, scorer.scores(queries, asked), scorer.ranked(queries, asked))
+    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"), CORPUS)
+    return ScoredRun(queries, asked, scorer.scores(queries, asked), scorer.ranked(queries, asked))
 
 
 def test_each_question_is_scored_by_what_its_gold_is() -> None:
-    found = scored((SPAN, Asked(ranking("a", "b", "a"))), (GRADED, Asked(ranking("b", "b", "a"))), (WITHOUT, Asked()))
+    found = scored(
+        (SPAN, QueryOutcome(ranking("a", "b", "a"))),
+        (GRADED, QueryOutcome(ranking("b", "b", "a"))),
+        (WITHOUT, QueryOutcome()),
+    )
     # The span is complete with the third chunk: 1/log2(4). Half of it is in the first two chunks, which are ten long.
     # "word " has two tokens, so that the fifth is the third chunk's "word".
     assert found.scores[0] == pytest.approx(
@@ -204,8 +218,8 @@ def test_each_question_is_scored_by_what_its_gold_is() -> None:
 
 def test_failed_question_is_a_zero_in_every_mean() -> None:
     """TRAPS 34: queries that crashed were left out of the mean, so a crashing config won."""
-    failed = Asked(error="it broke")
-    found = scored((SPAN, Asked(ranking("a", "a"))), (GRADED, failed), (replace(SPAN, id="s2"), failed))
+    failed = QueryOutcome(error="it broke")
+    found = scored((SPAN, QueryOutcome(ranking("a", "a"))), (GRADED, failed), (replace(SPAN, id="s2"), failed))
     assert found.scores[1] == {"nDCG@3": 0.0, "RR@3": 0.0}
     assert found.metrics()["metrics"]["nDCG@3"] == pytest.approx((found.scores[0]["nDCG@3"] + 0 + 0) / 3)
     assert found.counts() == {
@@ -229,8 +243,8 @@ def test_chroma_finds_chunks_where_their_text_first_occurs() -> None:
             "spans": ["recall@2", "precision@2", "precision_omega"],
             "convention": convention,  # type: ignore[typeddict-item]
         }
-        scorer = Scorer(settings, lambda: load("cl100k_base"), HELD)
-        (found[convention],) = scorer.scores([query], [Asked(ranking("a", "a"))])
+        scorer = Scorer(settings, lambda: load("cl100k_base"), CORPUS)
+        (found[convention],) = scorer.scores([query], [QueryOutcome(ranking("a", "a"))])
     # Two chunks, of which [0, 5) and [5, 10) touch the gold; as Chroma finds them both stand at [0, 5).
     assert found["union"] == pytest.approx({"recall@2": 1.0, "precision@2": 4 / 10, "precision_omega": 4 / 10})
     assert found["chroma"] == pytest.approx({"recall@2": 1 / 4, "precision@2": 1 / 10, "precision_omega": 1 / 8})
@@ -269,18 +283,18 @@ def test_raw_similarities_change_no_metric() -> None:
     """TRAPS 34: models ranked by their own raw similarity scores."""
     found = ranking("b", "a", "a")
     louder = replace(
-        found, found=tuple(replace(item, score=None if at else 1e9) for at, item in enumerate(found.found))
+        found, chunks=tuple(replace(item, score=None if at else 1e9) for at, item in enumerate(found.chunks))
     )
-    one, other = (scored((SPAN, Asked(each)), (GRADED, Asked(each))) for each in (found, louder))
+    one, other = (scored((SPAN, QueryOutcome(each)), (GRADED, QueryOutcome(each))) for each in (found, louder))
     assert one.scores == other.scores
     assert list(one.run_lines()) == list(other.run_lines())
 
 
 def test_precision_omega_is_of_all_chunks_whatever_is_retrieved_but_zero_where_a_question_failed() -> None:
     settings: MetricSettings = {**SETTINGS, "spans": ["precision_omega"]}
-    scorer = Scorer(settings, lambda: load("cl100k_base"), HELD)
+    scorer = Scorer(settings, lambda: load("cl100k_base"), CORPUS)
     queries = [replace(SPAN, id=id) for id in ("found", "nothing", "failed")]
-    asked = [Asked(ranking("a", "b")), Asked(), Asked(error="it broke")]
+    asked = [QueryOutcome(ranking("a", "b")), QueryOutcome(), QueryOutcome(error="it broke")]
     assert [each["precision_omega"] for each in scorer.scores(queries, asked)] == [1.0, 1.0, 0.0]
     assert scorer.ranked(queries, asked)[0] == ["chunk0", "chunk1"], "run.trec still has what was found"
     assert need(settings, spans=True, documents=False) == Need()
@@ -318,15 +332,15 @@ def test_standard_tool_reads_the_files_and_agrees(
     qrels = list(ir_measures.read_trec_qrels(str(folder / "qrels")))
     by_tool = ir_measures.calc_aggregate([ir_measures.nDCG @ 3], qrels, run) if run else {ir_measures.nDCG @ 3: 0.0}
     queries = [Query(query, query, grades=grades) for query, grades in gold.items()]
-    asked = [Asked(ranking(*rankings[query.id])) for query in queries]
-    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base"), HELD).scores(queries, asked))
+    asked = [QueryOutcome(ranking(*rankings[query.id])) for query in queries]
+    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base"), CORPUS).scores(queries, asked))
     assert ours["nDCG@3"] == pytest.approx(by_tool[ir_measures.nDCG @ 3], abs=1e-6)
 
 
 def test_ranking_survives_being_written_and_read() -> None:
-    before = Ranking(ranking("a", "a", "나").found, (2, 3), True, ("x",), {"embedding:m": {"input": 3}}, ("a note",))
+    before = Ranking(ranking("a", "a", "나").chunks, (2, 3), True, ("x",), {"embedding:m": {"input": 3}}, ("a note",))
     assert ranking_from(ranking_json(before)) == before
-    nodes = result_of("q", before, 3).nodes
+    nodes = query_result_from("q", before, 3).nodes
     assert [node.node.ref_doc_id for node in nodes] == ["a", "a"], "what the reranker ordered"
 
 
@@ -336,8 +350,8 @@ def test_cost_is_the_same_whether_or_not_the_cache_had_it() -> None:
     with collect_usage() as found:
         record_lookups("m", hits=1, misses=0, damaged=0, tokens=12)
     assert usage_of(paid) == usage_of(found) == {"embedding:m": {"input": 12, "output": 0, "unreported": 0}}
-    assert dollars_of(usage_of(paid), {"m": {"input": 0.5, "output": 0}}) == pytest.approx(12 * 0.5 / 1e6)
-    assert dollars_of(usage_of(paid), {}) is None
+    assert usage_cost_usd(usage_of(paid), {"m": {"input": 0.5, "output": 0}}) == pytest.approx(12 * 0.5 / 1e6)
+    assert usage_cost_usd(usage_of(paid), {}) is None
     assert usage_of(Usage()) == {}
 
 
@@ -346,8 +360,8 @@ def test_run_folder_is_replaced_whole_and_nothing_is_left_aside(tmp_path: Path) 
     write_run(folder, {"a.json": {"x": 1, "api_key": "sk-planted-0123"}, "lines": ["1\n", "2\n"]})
     write_run(folder, {"a.json": {"x": 2}})
     assert [path.name for path in folder.iterdir()] == ["a.json"]
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(ASIDE)] == []
-    left, new = (folder.parent / f"{ASIDE}{name}" for name in ("left", "new"))
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(PARTIAL)] == []
+    left, new = (folder.parent / f"{PARTIAL}{name}" for name in ("left", "new"))
     for half_written in (left, new):
         half_written.mkdir()
     os.utime(left, (1, 1))

@@ -11,15 +11,15 @@ import pytest
 
 from evaluation_corpus import evaluate, evaluated, queries, write_corpus, write_questions
 from loopback import OpenAIServer, raw, status
-from ragloom.comparison.run_loader import demand_comparable, read
-from ragloom.comparison.score_table import sheet
+from ragloom.comparison.run_loader import demand_comparable, load_run
+from ragloom.comparison.score_table import build_table
 from ragloom.config.config import load
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import ConfigError, DataError
-from ragloom.evaluation.judging import case
+from ragloom.evaluation.judging import judge_request
 from ragloom.evaluation.metrics.llm_judge import Verdict
-from ragloom.evaluation.query_results import Answer, Asked
+from ragloom.evaluation.query_outcome import Answer, QueryOutcome
 
 pytestmark = pytest.mark.slow
 
@@ -265,7 +265,7 @@ def test_another_judge_is_asked_anew_and_its_runs_are_not_compared(place: Path) 
         assert stage(judged(place, server, "judge.timeout=5")) == (6, 0)
         other = judged(place, server, "judge.model=stricter", "retriever.top_k=3")
         assert stage(other) == (0, 6)
-    runs = [read(place / shown["folder"]) for shown in (one, other)]
+    runs = [load_run(place / shown["folder"]) for shown in (one, other)]
     with pytest.raises(DataError, match="must share a judge"):
         demand_comparable(runs)
 
@@ -281,9 +281,9 @@ def test_config_does_not_win_by_missing_verdicts_or_by_abstaining(place: Path) -
         abstaining = judged(place, server, "prompt.max_context_tokens=4000")
     assert whole["metrics"]["faithfulness"] < missing["metrics"]["faithfulness"] == 1.0
     assert abstaining["metrics"]["faithfulness"] == 1.0
-    runs = [read(place / shown["folder"]) for shown in (whole, missing, abstaining)]
+    runs = [load_run(place / shown["folder"]) for shown in (whole, missing, abstaining)]
     demand_comparable(runs)
-    paired = sheet(runs, "faithfulness")
+    paired = build_table(runs, "faithfulness")
     assert paired.means.tolist() == [pytest.approx(2 / 3)] * 3
     assert (paired.not_judged, paired.not_answered) == ([0, 1, 0], [0, 0, 1])
 
@@ -305,22 +305,24 @@ def test_judges_key_comes_from_the_environment_and_is_in_nothing_that_is_left(pl
 
 def test_what_is_judged_by_whom() -> None:
     query = Query("q", "How long?", answers=("five years",), answerable=True)
-    answered = Asked(answer=Answer("Five years.", passages=("one",)))
-    silent = Asked(answer=Answer(NO_ANSWER["ko"]))
-    assert "Passage 1:\none" in (case("faithfulness", query, answered) or ("", ""))[1]  # type: ignore[index]
-    assert "Right answer 1: five years" in str(case("correctness", query, answered))
-    assert case("faithfulness", query, silent) is None
-    assert case("correctness", query, silent) == Verdict(False, "it says that there is no answer, and there is one")
-    failed = Asked(error="it broke")
+    answered = QueryOutcome(answer=Answer("Five years.", passages=("one",)))
+    silent = QueryOutcome(answer=Answer(NO_ANSWER["ko"]))
+    assert "Passage 1:\none" in (judge_request("faithfulness", query, answered) or ("", ""))[1]  # type: ignore[index]
+    assert "Right answer 1: five years" in str(judge_request("correctness", query, answered))
+    assert judge_request("faithfulness", query, silent) is None
+    assert judge_request("correctness", query, silent) == Verdict(
+        False, "it says that there is no answer, and there is one"
+    )
+    failed = QueryOutcome(error="it broke")
     assert (
-        case("faithfulness", query, failed)
-        == case("correctness", query, failed)
+        judge_request("faithfulness", query, failed)
+        == judge_request("correctness", query, failed)
         == Verdict(False, "the question failed")
     )
     for name in ("faithfulness", "correctness"):
-        assert case(name, Query("n", "Who?", answerable=False), failed) is None
-    assert case("correctness", Query("w", "Why?"), answered) is None
-    assert case("faithfulness", Query("w", "Why?"), answered) is not None
+        assert judge_request(name, Query("n", "Who?", answerable=False), failed) is None
+    assert judge_request("correctness", Query("w", "Why?"), answered) is None
+    assert judge_request("faithfulness", Query("w", "Why?"), answered) is not None
 
 
 @pytest.mark.parametrize(

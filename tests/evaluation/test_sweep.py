@@ -251,10 +251,10 @@ def test_indexes_made_of_kept_chunks_are_those_made_of_documents(place: Path) ->
 def test_what_stops_the_look_for_shared_problems_stops_no_trial(
     error: Exception, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_before(*arguments: Any) -> Any:
+    def cache_chunks(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("ragloom.evaluation.preflight.cut_before", cut_before)
+    monkeypatch.setattr("ragloom.evaluation.preflight.cache_chunks", cache_chunks)
     shown = evaluated(place, "-m", "chunking=fixed,paragraph")
     assert [item["state"] for item in shown["trials"]] == ["done", "done"]
 

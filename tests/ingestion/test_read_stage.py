@@ -153,7 +153,7 @@ def test_what_is_stored_already_is_neither_cut_nor_sent(files: Path) -> None:
     assert reading(Job(entry, bytes_hash=notes.bytes_hash)) == Same(notes.bytes_hash)
     assert isinstance(reading(Job(entry, bytes_hash="other", content_hash="other")), Cut)
     (files / "notes.txt").write_bytes(("한글 문서입니다. " * 30).encode("cp949") + b"\r\n")
-    entry = source.refreshed(entry)
+    entry = source.refresh(entry)
     other = reading(Job(entry, notes.bytes_hash, document_hash(notes.text + "\n", notes.metadata)))
     assert isinstance(other, Same)  # other bytes, and the text that is stored
     assert other.bytes_hash != notes.bytes_hash

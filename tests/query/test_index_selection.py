@@ -303,7 +303,7 @@ def test_source_of_which_no_file_can_be_read_is_an_error_and_makes_no_index(tmp_
 
 def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path) -> None:
     """A relative path leads to another folder from another place."""
-    from ragloom.comparison.run_loader import demand_comparable, read
+    from ragloom.comparison.run_loader import demand_comparable, load_run
 
     def ran(name: str, root: str, texts: str) -> Path:
         index = {"name": "docs-1", "fingerprint": "f", "searched": "ids", "root": root, "texts": texts}
@@ -312,9 +312,9 @@ def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path
 
     first, moved = ran("first", "/a/docs", "t1"), ran("moved", "/c/docs", "t1")
     other, edited = ran("other", "/b/docs", "t2"), ran("edited", "/a/docs", "t3")
-    demand_comparable([read(first), read(moved), read(edited)])
+    demand_comparable([load_run(first), load_run(moved), load_run(edited)])
     with pytest.raises(DataError, match="must share the place of the documents; /b/docs is not /a/docs"):
-        demand_comparable([read(first), read(other)])
+        demand_comparable([load_run(first), load_run(other)])
 
 
 def test_evaluation_moves_an_index_there_and_back(tmp_path: Path) -> None:

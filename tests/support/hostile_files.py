@@ -213,13 +213,15 @@ TEXTS = [
     Hostile("digits.txt", lambda s: b"0123456789" * 1_000 * s, "0123456789"),
     Hostile("base64.txt", lambda s: b"QUJDRA+/" * 1_200 * s, "QUJDRA+/"),
     Hostile(
-        "mostly UTF-8.txt", lambda s: (KOREAN * s).encode() + b"\xff" + KOREAN.encode(), reason="UTF-8 but for byte"
+        "mostly UTF-8.txt", lambda s: (KOREAN * s).encode() + b"\xff" + KOREAN.encode(), reason="UTF-8 except for byte"
     ),
-    Hostile("cut in a character.txt", lambda s: (KOREAN * 5).encode()[:-4], reason="UTF-8 but for byte"),
+    Hostile("cut in a character.txt", lambda s: (KOREAN * 5).encode()[:-4], reason="UTF-8 except for byte"),
     Hostile(
-        "surrogates in UTF-8.txt", lambda s: (KOREAN * 5).encode() + b"\xed\xa0\x80", reason="UTF-8 but for byte 0xed"
+        "surrogates in UTF-8.txt",
+        lambda s: (KOREAN * 5).encode() + b"\xed\xa0\x80",
+        reason="UTF-8 except for byte 0xed",
     ),
-    Hostile("overlong UTF-8.txt", lambda s: (KOREAN * 5).encode() + b"\xc0\xaf", reason="UTF-8 but for byte 0xc0"),
+    Hostile("overlong UTF-8.txt", lambda s: (KOREAN * 5).encode() + b"\xc0\xaf", reason="UTF-8 except for byte 0xc0"),
     Hostile(
         "damaged CP949.txt", lambda s: (KOREAN * 5).encode("cp949") + b"\xff\n", reason=r"CP949 \(Korean\) but for"
     ),

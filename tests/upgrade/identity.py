@@ -20,16 +20,16 @@ from unittest import mock
 
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.config.config import Config, load
 from ragloom.config.labels import label_of, values_of, varying
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.evaluation.cached_queries import Questions
-from ragloom.evaluation.chunk_cache import cut_key
+from ragloom.evaluation.cached_queries import CachedQueries
+from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.index_sync import index_key
-from ragloom.evaluation.judging import Judging
+from ragloom.evaluation.judging import AnswerJudge
 from ragloom.evaluation.runner import trial_digest
 from ragloom.evaluation.sweep_log import sweep_digest
 
@@ -80,18 +80,18 @@ def identities(group: str, option: str) -> dict[str, Any]:
             description=assembly.description,
         )
         index: Any = SimpleNamespace(info=committed)
-        asking = Questions(assembly, index, need(config.tree["metrics"], spans=True, documents=True))
+        asking = CachedQueries(assembly, index, need(config.tree["metrics"], spans=True, documents=True))
         names = {
             "index": assembly.index_name,
             "trial": trial_digest(config),
-            "chunks": _digest(cut_key(assembly)),
+            "chunks": _digest(chunk_key(assembly)),
             "rankings": _digest(asking.ranking_key()),
             "answers": _digest(asking.answer_key()),
         }
         if _is_described(config, group):
             names["described"] = assembly.described(group)
         if judged(config.tree["metrics"]):
-            names["verdicts"] = _digest(Judging(assembly, ["faithfulness"]).key())
+            names["verdicts"] = _digest(AnswerJudge(assembly, ["faithfulness"]).key())
         if group == "vector_store":
             names["in step"] = _digest({**index_key(assembly), "listed": None})
         if group == "embedding":
@@ -125,8 +125,8 @@ def _cached(config: Config, assembly: Assembly) -> dict[str, str]:
     remote = config.choices["embedding"] in ("openai", "openai_compatible")
     embedding = assembly.embedding if remote else Assembly(load([])[0]).embedding
     if not remote:
-        embedding.use_cache(VectorCache(Path("cache"), max_bytes=1), assembly.described("embedding"))
-    return {"made by": embedding.cache.made_by, "identity": embedding.cache.layout.identity.hex()}
+        embedding.use_cache(EmbeddingCache(Path("cache"), max_bytes=1), assembly.described("embedding"))
+    return {"made by": embedding.cache.described, "identity": embedding.cache.rows.identity.hex()}
 
 
 def _digest(value: Any) -> str:

@@ -9,61 +9,61 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import OK, console, parse_keys, print_json, run_program, stdout_to_stderr
+from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.sweep_log import FILE as LEDGER
 
 if TYPE_CHECKING:
     from ragloom.comparison import Comparison
+    from ragloom.config.project_file import ProjectFile
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
 _INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describes the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    """Return the argument parser; `--help` is its documentation."""
+    parser = argparse.ArgumentParser(
         prog=program("compare"),
         description="Compare runs that evaluate wrote: what is shown to be better, what is not settled, what to ship.",
         epilog=f"Overrides set what is tested: {program('compare')} RUNS/* comparison.baseline=RUN "
         "comparison.metric=R@5",
     )
-    made.add_argument("runs", nargs="*", metavar="RUN", help=f"folder of a run, as {program('evaluate')} names it")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
-    made.add_argument(
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"folder of a run, as {program('evaluate')} names it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
+    parser.add_argument(
         "--out",
         metavar="FOLDER",
         help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: beside the runs)",
     )
-    made.add_argument("--config-dir", metavar="DIR", help="a folder with further options (as conf/)")
-    return made
+    add_config_flags(parser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed_keys(parser(), argv)
+    options = parse_keys(_parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
-    from ragloom.config.config import load
-
-    (config,) = load(overrides, extra_dir=options.config_dir)
+    config = config_of(options, overrides)
     if not folders:
         raise ConfigError(
             f"compare: RUN must be at least two folders of runs; {program('evaluate')} prints where it writes them"
         )
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.comparison import compare
 
         found = compare([Path(item) for item in folders], config.tree["comparison"])
     out = Path(options.out).expanduser() if options.out else _beside(found)
-    notes = _written(found, out, options.config_dir)
+    notes = _written(found, out, options.config_dir, config.project)
     if options.json or config.tree["output"] == "json":
         from ragloom.comparison.report import as_json
 
@@ -99,7 +99,7 @@ def _beside(found: Comparison) -> Path:
     return found.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
 
 
-def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
+def _written(found: Comparison, out: Path, config_dir: str | None, project: ProjectFile | None) -> list[str]:
     """Writes what was found, and says where, and how the recommendation is run."""
     import json
 
@@ -119,17 +119,18 @@ def _written(found: Comparison, out: Path, config_dir: str | None) -> list[str]:
         raise DataError(f"compare: --out={out} must be a folder that can be written ({error.strerror})") from None
     notes = [f"tests, tags and questions: {out / 'verdict.md'} (verdict.json for programs)"]
     if found.choice.recommended is not None:
-        _recommend(found, recommended, config_dir)
+        _recommend(found, recommended, config_dir, project)
         run = command("ingest", ["--config-dir", str(out), f"experiment={NAME}"])
         notes.append(f"the recommendation is {recommended}; run it with: {run} source=...")
     return notes
 
 
-def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
+def _recommend(found: Comparison, file: Path, config_dir: str | None, project: ProjectFile | None) -> None:
     """Writes the experiment, and holds that it composes the pipeline that was measured.
 
     A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
-    option's own value all the same: what comes out otherwise is written out.
+    option's own value all the same: what comes out otherwise is written out. So is what
+    the project file sets otherwise.
     """
     from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
@@ -137,13 +138,13 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None) -> None:
     _, groups = _recommended(found)
     defaults = _defaults(found, config_dir)
     file.write_text(_experiment(found, defaults), encoding="utf-8")
-    (composed,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent))
+    (composed,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent), project=project)
     followed = {
         group: {key: value for key, value in defaults[group].items() if composed.tree[group].get(key) == value}
         for group in groups
     }
     file.write_text(_experiment(found, {**defaults, **followed}), encoding="utf-8")
-    _demand_runnable(found, file.parent.parent)
+    _demand_runnable(found, file.parent.parent, project)
 
 
 def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
@@ -163,20 +164,20 @@ def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
 
     run, groups = _recommended(found)
     why = [
-        f"Recommended by {program('compare')} on {found.sheet.metric}: {found.choice.reason}.",
+        f"Recommended by {program('compare')} on {found.table.metric}: {found.choice.reason}.",
         *shortened(found.verdict.sentences),
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
     return experiment_yaml(run.choices, run.config, defaults, groups, why)
 
 
-def _demand_runnable(found: Comparison, folder: Path) -> None:
+def _demand_runnable(found: Comparison, folder: Path, project: ProjectFile | None) -> None:
     """Composes what was written, and refuses it when it is not the pipeline that was measured."""
     from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
 
     run, groups = _recommended(found)
-    (config,) = load([f"experiment={NAME}"], extra_dir=str(folder))
+    (config,) = load([f"experiment={NAME}"], extra_dir=str(folder), project=project)
     composed = config.identity()
     differ = [group for group in groups if composed[group] != run.config[group]]
     if differ:

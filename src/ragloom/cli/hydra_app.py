@@ -1,4 +1,4 @@
-"""Runs a task as a Hydra program, with its arguments checked first and its exit status kept.
+"""A Hydra program: its arguments are checked first, each config is validated once, and its exit status is kept.
 
 Hydra's `main` returns None, stops at the first wrong override, repeats secrets, and loses later errors of a
 multirun: here all overrides are checked before Hydra runs, and the worst status of all jobs is the program's.
@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.cli.console import FAILED, OK, parsed_keys, report
-from ragloom.cli.prerequisites import demand_ready
-from ragloom.config.conf_folder import config_dir
+from ragloom.cli.console import FAILED, OK, parse_keys, print_error
+from ragloom.cli.prerequisites import require_inputs
+from ragloom.cli.project import add_project_flag, project_of
 from ragloom.config.hydra_compose import CONFIG_NAME
 from ragloom.errors import ConfigError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.config.config import Config
+    from ragloom.config.project_file import ProjectFile
 
 
 class Sweep(Protocol):
@@ -38,67 +39,113 @@ def run(
     *,
     sweeping: Callable[[Sequence[Config]], Sweep | int] | None = None,
 ) -> int:
-    """Checks the arguments, then hands them to Hydra.
+    """Check the arguments, then hand them to Hydra.
 
     Args:
         verb: the program's name.
         argv: without the program's name.
-        task: is given each job's validated config; returns its exit status.
-        sweeping: is given all configs of a multirun, and makes what runs and ends it; or an exit status, where there
-            is nothing to run.
+        task: runs one job's config; returns its exit status.
+        sweeping: makes of all configs of a multirun what runs and ends it; or an exit status, where nothing is to run.
 
     Raises:
         ConfigError: wrong overrides, all of them.
     """
-    import hydra
-    from hydra._internal.utils import get_args_parser
+    from hydra._internal.utils import get_args_parser  # no public module has it
 
-    arguments = parsed_keys(get_args_parser(), argv)
-    _refuse(arguments)
-    informs = arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion
-    jobs = 0
+    parser = get_args_parser()
+    add_project_flag(parser)
+    options = parse_keys(parser, argv)
+    _refuse(options)
+    project = project_of(options)
+    if options.help or options.hydra_help or options.info or options.shell_completion:
+        return _run_hydra(options, argv, project, lambda _: OK)
+    from ragloom.config.config import load
+
+    configs = load(options.overrides, extra_dir=options.config_dir, sweep=options.multirun, project=project)
+    if options.cfg == "job" and options.package is None:
+        return _show(options, project)
+    if options.cfg:
+        return _run_hydra(options, argv, project, lambda _: OK)
+    require_inputs(verb, options.overrides, configs)
     sweep: Sweep | None = None
-    if not informs:
-        from ragloom.config.config import load
-
-        configs = load(arguments.overrides, extra_dir=arguments.config_dir, sweep=arguments.multirun)
-        jobs = len(configs)
-        if not arguments.cfg:
-            demand_ready(verb, arguments.overrides, configs)
-        if sweeping is not None and arguments.multirun and not arguments.cfg:
-            begun = sweeping(configs)
-            if isinstance(begun, int):
-                return begun
-            sweep, task = begun, begun.task()
+    if sweeping is not None and options.multirun:
+        begun = sweeping(configs)
+        if isinstance(begun, int):
+            return begun
+        sweep, task = begun, begun.task()
     statuses: list[int] = []
+    _run_hydra(options, argv, project, _job(task, configs, project, statuses))
+    if sweep is not None:
+        return sweep.finish()
+    if len(statuses) < len(configs):
+        # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
+        missing = len(configs) - len(statuses)
+        sys.stderr.write(f"{missing} of {len(configs)} jobs ran elsewhere; their status is not known here\n")
+        return FAILED
+    return FAILED if FAILED in statuses else max(statuses)
+
+
+def _job(
+    task: Callable[[Config], int], configs: Sequence[Config], project: ProjectFile | None, statuses: list[int]
+) -> Callable[[Any], int]:
+    """Make what Hydra runs for each job: it finds the job's config among those that were validated before."""
+    known = {config.overrides: config for config in configs}
 
     def job(tree: Any) -> int:
         from hydra.core.hydra_config import HydraConfig
 
         from ragloom.config.config import from_hydra
 
+        hydra = HydraConfig.get()
         try:
-            status = task(from_hydra(tree, HydraConfig.get().runtime.choices))
+            config = known.get(tuple(hydra.overrides.task)) or from_hydra(tree, hydra.runtime.choices, project)
+            status = task(config)
         except RagloomError as error:  # counted: the program's status is that of its worst job
-            report(error)
+            print_error(error)
             status = FAILED
         statuses.append(status)
         return status
 
+    return job
+
+
+def _run_hydra(options: Any, argv: list[str], project: ProjectFile | None, job: Callable[[Any], int]) -> int:
+    """Hand the arguments to Hydra, without the flag of our own, and with the project file in its configs."""
+    import hydra
+
+    from ragloom.config.conf_folder import conf_folder
+    from ragloom.config.project_layer import layered
+
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its traceback; Hydra would cut it and print overrides
     before = sys.argv
-    sys.argv = [before[0], *_flags_first(argv, arguments.overrides)]
+    sys.argv = [before[0], *_flags_first(_without_project(argv), options.overrides)]
     try:
-        hydra.main(version_base=None, config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
+        with layered(conf_folder(options.config_dir), project, options.overrides) as conf:
+            hydra.main(version_base=None, config_path=str(conf.path), config_name=CONFIG_NAME)(job)()
     finally:
         sys.argv = before
-    if sweep is not None:
-        return sweep.finish()
-    if not informs and not arguments.cfg and len(statuses) < jobs:
-        # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
-        sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
-        return FAILED
-    return FAILED if FAILED in statuses else max(statuses, default=OK)
+    return OK
+
+
+def _show(options: Any, project: ProjectFile | None) -> int:
+    """Print the composed config, with where each value comes from (`--cfg job`)."""
+    from ragloom.config.key_origins import annotated_yaml
+
+    sys.stdout.write(annotated_yaml(options.overrides, options.config_dir, project, resolve=options.resolve))
+    return OK
+
+
+def _without_project(argv: list[str]) -> list[str]:
+    """Leave out `--project FILE`, which Hydra does not know."""
+    left: list[str] = []
+    arguments = iter(argv)
+    for item in arguments:
+        flag, equals, _ = item.partition("=")
+        if not (flag.startswith("--pr") and "--project".startswith(flag)):
+            left.append(item)
+        elif not equals:
+            next(arguments, None)
+    return left
 
 
 def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:

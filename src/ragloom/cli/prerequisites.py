@@ -1,4 +1,4 @@
-"""What a command lacks, checked before anything heavy is imported: its documents, its questions, its model files."""
+"""Prerequisites of a command, checked before heavy imports: documents, questions, model files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from ragloom.config.config import Config
 
 _FILES = ("model", "tokenizer", "binary_path")
-"""Keys that may be a path: they are one where they begin as one."""
+"""Keys that hold a path if they start like one."""
 _PATHS = ("/", "./", "../", "~")
 _READ = {"ingest": ("source",), "evaluate": ("dataset", "source"), "query": ()}
-"""The groups whose `path` a verb reads."""
+"""Groups whose `path` a verb reads."""
 
 
-def demand_ready(verb: str, overrides: Sequence[str], configs: Sequence[Config]) -> None:
-    """Refuses a command whose documents are not chosen or not there.
+def require_inputs(verb: str, overrides: Sequence[str], configs: Sequence[Config]) -> None:
+    """Require that documents, questions and model files are chosen and exist.
 
     Args:
         verb: `ingest`, `evaluate` or `query`.
-        overrides: as they were given.
-        configs: all that are to be run.
+        overrides: of the command.
+        configs: of all jobs.
 
     Raises:
         DataError: all problems, one line each.
@@ -35,20 +35,21 @@ def demand_ready(verb: str, overrides: Sequence[str], configs: Sequence[Config])
         raise DataError(*dict.fromkeys(problems))
 
 
-def demand_file(flag: str, path: str | None) -> None:
-    """Refuses a file that is not there.
+def require_file(flag: str, path: str | None) -> None:
+    """Require an existing file.
 
     Raises:
         DataError: names the flag.
     """
     if path is not None and not Path(path).is_file():
-        what = "it is a folder" if Path(path).is_dir() else "there is nothing of this name"
+        what = "it is a folder" if Path(path).is_dir() else "it does not exist"
         raise DataError(f"{flag}={redact(path)} must be a readable file; {what}")
 
 
 def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[str]:
     dataset, read = config.choices.get("dataset"), list(_READ[verb])
-    chosen = any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
+    in_file = config.project is not None and "source" in config.project.options
+    chosen = in_file or any(item.lstrip("+").startswith(("source=", "source@")) for item in overrides)
     if verb == "evaluate" and config.choices.get("source") == "sample" != dataset and not chosen:
         yield (
             f"source: dataset={dataset} brings no documents, and source=sample is only the default; choose "
@@ -63,16 +64,16 @@ def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[s
     for path, group in paths.items():
         if not _exists(path):
             yield (
-                f"{group}: {group}.path={path!r} must be an existing file or folder; there is nothing of this name"
+                f"{group}: {group}.path={path!r} must be an existing file or folder; it does not exist"
                 f"{_from_here(path)}"
             )
     for group, key, value in _files(config):
         if not _exists(value):
-            yield f"{group}: {group}.{key}={value!r} must exist; there is nothing of this name"
+            yield f"{group}: {group}.{key}={value!r} must exist; it does not exist"
 
 
 def _files(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Yields what is named as a path and read by several options: model files, tokenizers, executables."""
+    """Yield (group, key, path) of model files, tokenizers and executables."""
     for group in config.choices:
         values: Any = config.tree.get(group)
         for key in _FILES if isinstance(values, dict) else ():

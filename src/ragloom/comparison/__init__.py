@@ -1,4 +1,4 @@
-"""Compares runs: what is shown, what is not, and which config to ship. Knows run folders, no pipeline."""
+"""Comparison of runs: significance, selection of a config, report."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ragloom.errors import DataError
 if TYPE_CHECKING:
     import pandas
 
-    from ragloom.comparison.breakdown import Example, Part
-    from ragloom.comparison.run_loader import Run
-    from ragloom.comparison.score_table import Sheet
-    from ragloom.comparison.selection import Choice
-    from ragloom.comparison.verdict import Verdict
+    from ragloom.comparison.breakdown import ChangedQuestion, TagScores
+    from ragloom.comparison.run_loader import EvaluatedRun
+    from ragloom.comparison.score_table import ScoreTable
+    from ragloom.comparison.selection import Selection
+    from ragloom.comparison.verdict import ComparisonVerdict
     from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a comparison found.
+    """Results of a comparison.
 
     Attributes:
         runs: one for each config, in the order of their labels.
@@ -34,19 +34,19 @@ class Comparison:
     """
 
     settings: ComparisonSettings
-    runs: list[Run]
+    runs: list[EvaluatedRun]
     labels: list[str]
-    sheet: Sheet
-    verdict: Verdict
-    choice: Choice
-    parts: list[Part]
-    worse: list[Example]
-    better: list[Example]
+    table: ScoreTable
+    verdict: ComparisonVerdict
+    choice: Selection
+    tags: list[TagScores]
+    worse: list[ChangedQuestion]
+    better: list[ChangedQuestion]
     notes: list[str]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row for each config: run, label, mean, largest loss, cost, milliseconds, failed queries."""
-        verdict, sheet = self.verdict, self.sheet
+        verdict, table = self.verdict, self.table
         return [
             {
                 "run": run.name,
@@ -55,9 +55,9 @@ class Comparison:
                 **asdict(self.choice.standings[row]),
                 "dev": verdict.dev[row] if verdict.dev else None,
                 "test": verdict.test[row] if verdict.test else None,
-                "failed": sheet.failed[row],
-                "not_judged": sheet.not_judged[row],
-                "not_answered": sheet.not_answered[row],
+                "failed": table.failed[row],
+                "not_judged": table.not_judged[row],
+                "not_answered": table.not_answered[row],
             }
             for row, run in enumerate(self.runs)
         ]
@@ -72,7 +72,7 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison:
-    """Compares runs of at least two configs.
+    """Compare runs of at least two configs.
 
     Args:
         folders: of runs; the first stands for the baseline in a split, where none is named and no run has
@@ -83,25 +83,25 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         ConfigError: the settings do not fit the runs.
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
-    from ragloom.comparison.breakdown import moved, parts
-    from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.run_loader import demand_comparable, distinct, other_documents, read
-    from ragloom.comparison.score_table import deciding, sheet
-    from ragloom.comparison.selection import chosen
-    from ragloom.comparison.verdict import Rules, judged
+    from ragloom.comparison.breakdown import largest_changes, tag_scores
+    from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents, row_of
+    from ragloom.comparison.score_table import build_table, default_metric
+    from ragloom.comparison.selection import select
+    from ragloom.comparison.verdict import ComparisonRules, decide
+    from ragloom.config.labels import run_labels
 
-    read_runs = [read(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
+    read_runs = [load_run(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
     demand_comparable(read_runs)
     runs, notes = distinct(read_runs)
     if len(runs) < 2:
         raise DataError(
             f"compare: runs of at least two configs must be given; give the folders that {program('evaluate')} wrote"
         )
-    first, named = runs[0], labels(runs)
+    first, named = runs[0], run_labels(runs)
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]
-    table = sheet(runs, settings["metric"] or deciding(runs[0]))
-    rules = Rules(
+    table = build_table(runs, settings["metric"] or default_metric(runs[0]))
+    rules = ComparisonRules(
         plan=settings["plan"],
         baseline=None if settings["baseline"] is None else row_of(settings["baseline"], runs, named),
         stand_in=_stand_in(runs, first),
@@ -109,7 +109,7 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         seed=settings["seed"],
         resamples=settings["resamples"],
     )
-    verdict = judged(table, named, rules)
+    verdict = decide(table, named, rules)
     verdict.sentences.extend(
         f"the source is compared, and with it the documents that were searched: {line}"
         for line in other_documents(runs)
@@ -120,12 +120,14 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
             f"{named[rules.stand_in]} is taken for the baseline (experiment=baseline, or the run given first); "
             "comparison.baseline=RUN names another"
         )
-    worse, better = moved(runs, table, verdict.pair, settings["examples"])
-    choice = chosen(runs, table, verdict, rules)
-    return Comparison(settings, runs, named, table, verdict, choice, parts(table, verdict.pair), worse, better, notes)
+    worse, better = largest_changes(runs, table, verdict.pair, settings["examples"])
+    choice = select(runs, table, verdict, rules)
+    return Comparison(
+        settings, runs, named, table, verdict, choice, tag_scores(table, verdict.pair), worse, better, notes
+    )
 
 
-def _reported(runs: Sequence[Run], named: Sequence[str], metric: str) -> list[str]:
+def _reported(runs: Sequence[EvaluatedRun], named: Sequence[str], metric: str) -> list[str]:
     """Says what dataset and source of the runs had to report, once where all have it, and what was not reranked."""
     notes = []
     for problem in dict.fromkeys(problem for run in runs for problem in run.problems):
@@ -137,7 +139,7 @@ def _reported(runs: Sequence[Run], named: Sequence[str], metric: str) -> list[st
     return notes
 
 
-def _stand_in(runs: Sequence[Run], first: Run) -> int:
+def _stand_in(runs: Sequence[EvaluatedRun], first: EvaluatedRun) -> int:
     """Chooses what a split tests against: the only run of `experiment=baseline...`, otherwise the first given."""
     baselines = [at for at, run in enumerate(runs) if str(run.choices.get("experiment")).startswith("baseline")]
     return baselines[0] if len(baselines) == 1 else list(runs).index(first)

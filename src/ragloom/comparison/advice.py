@@ -1,4 +1,4 @@
-"""What would settle a comparison that has no winner: fewer tests, a named baseline, more questions or groups."""
+"""Advice for a comparison without a winner: fewer tests, more groups or questions."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ if TYPE_CHECKING:
     from ragloom.comparison import Comparison
 
 
-def grouping(found: Comparison) -> str:
+def grouping(comparison: Comparison) -> str:
     """Describe what is resampled, with the key that decides it: `30 questions in 9 groups, dataset.group=document`."""
-    verdict, group = found.verdict, found.runs[0].config.get("dataset", {}).get("group")
-    unit = "windows of neighbouring questions" if found.sheet.windowed else "groups"
+    verdict, group = comparison.verdict, comparison.runs[0].config.get("dataset", {}).get("group")
+    unit = "windows of neighbouring questions" if comparison.table.windowed else "groups"
     key = f", dataset.group={group}" if group is not None else ""
     return f"{verdict.queries} questions in {verdict.groups} {unit}{key}"
 
 
-def advice(found: Comparison) -> list[str]:
+def advice(comparison: Comparison) -> list[str]:
     """List what would help, one sentence each; empty where there is a winner."""
-    if found.verdict.winner is not None:
+    if comparison.verdict.winner is not None:
         return []
-    return [*_groups(found), *_tests(found)]
+    return [*_groups(comparison), *_tests(comparison)]
 
 
-def _groups(found: Comparison) -> Iterator[str]:
-    verdict, sheet = found.verdict, found.sheet
+def _groups(comparison: Comparison) -> Iterator[str]:
+    verdict, table = comparison.verdict, comparison.table
     tests = len(verdict.findings)
     if not significance.can_show(verdict.groups, tests):
         yield (
             f"more groups: at least {significance.least_groups(tests)} for {tests} test{'s' if tests > 1 else ''} "
             f"(now {verdict.groups})"
         )
-    elif sheet.windowed:
-        yield f"more groups: at least {SPLIT_GROUPS} are resampled as they are (now {sheet.named_groups})"
-    group = found.runs[0].config.get("dataset", {}).get("group")
-    if group not in (None, "query") and sheet.named_groups < len(sheet.rows):
+    elif table.windowed:
+        yield f"more groups: at least {SPLIT_GROUPS} are resampled as they are (now {table.named_groups})"
+    group = comparison.runs[0].config.get("dataset", {}).get("group")
+    if group not in (None, "query") and table.named_groups < len(table.rows):
         yield (
-            f"dataset.group=query counts each of the {len(sheet.rows)} questions as a group: right where questions of "
+            f"dataset.group=query counts each of the {len(table.rows)} questions as a group: right where questions of "
             "one document are independent of each other, and too sure where they are not"
         )
 
 
-def _tests(found: Comparison) -> Iterator[str]:
-    verdict = found.verdict
+def _tests(comparison: Comparison) -> Iterator[str]:
+    verdict = comparison.verdict
     tests = len(verdict.findings)
     configs = (1 + math.isqrt(1 + 8 * tests)) // 2  # that differ: each pair of them is a test
     if verdict.plan != "pairs" or configs < 3:

@@ -1,4 +1,4 @@
-"""Where a difference comes from: means by tag, and the questions that moved most with their chunks. Tests nothing."""
+"""Breakdown of a difference: means by tag, and the questions that changed most."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from ragloom.comparison import paired_statistics, significance
 from ragloom.comparison import run_loader as folders
-from ragloom.comparison.run_loader import Run
-from ragloom.comparison.score_table import Sheet
+from ragloom.comparison.run_loader import EvaluatedRun
+from ragloom.comparison.score_table import ScoreTable
 from ragloom.comparison.significance import Pair
 
 _MOST_VALUES = 20  # of a tag that is broken down; more are no breakdown
@@ -19,7 +19,7 @@ _CHUNKS = 5  # shown of each config for a question
 
 
 @dataclass(frozen=True)
-class Part:
+class TagScores:
     """The questions that share a tag's value.
 
     Attributes:
@@ -37,7 +37,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Example:
+class ChangedQuestion:
     """A question that one config of the shown pair answers better.
 
     Attributes:
@@ -52,51 +52,53 @@ class Example:
     chunks: tuple[list[dict[str, Any]], list[dict[str, Any]]]
 
 
-def parts(sheet: Sheet, pair: Pair) -> list[Part]:
-    """Breaks the scores down by every tag that has 2 to 20 values; a question without the tag is in none of them."""
+def tag_scores(table: ScoreTable, pair: Pair) -> list[TagScores]:
+    """Break the scores down by every tag that has 2 to 20 values; a question without the tag is in none of them."""
     found = []
-    for tag in dict.fromkeys(tag for row in sheet.rows for tag in row.tags):
-        values = sorted({row.tags[tag] for row in sheet.rows if tag in row.tags})
+    for tag in dict.fromkeys(tag for row in table.rows for tag in row.tags):
+        values = sorted({row.tags[tag] for row in table.rows if tag in row.tags})
         if not 2 <= len(values) <= _MOST_VALUES:
             continue
         for value in values:
-            found.append(_part(sheet, pair, tag, value))
+            found.append(_part(table, pair, tag, value))
     return found
 
 
-def _part(sheet: Sheet, pair: Pair, tag: str, value: str) -> Part:
-    inside = np.array([row.tags.get(tag) == value for row in sheet.rows])
-    groups = significance.numbered([str(group) for group in sheet.groups[inside]])
-    data = paired_statistics.paired(significance.differences(sheet.scores[:, inside], [pair]), groups)
+def _part(table: ScoreTable, pair: Pair, tag: str, value: str) -> TagScores:
+    inside = np.array([row.tags.get(tag) == value for row in table.rows])
+    groups = significance.numbered([str(group) for group in table.groups[inside]])
+    data = paired_statistics.paired(significance.differences(table.scores[:, inside], [pair]), groups)
     low, high = paired_statistics.t_intervals(data)
-    return Part(
+    return TagScores(
         tag=tag,
         value=value,
         queries=int(inside.sum()),
-        means=sheet.scores[:, inside].mean(axis=1).tolist(),
+        means=table.scores[:, inside].mean(axis=1).tolist(),
         difference=float(data.mean[0]),
         low=float(low[0]),
         high=float(high[0]),
     )
 
 
-def moved(runs: Sequence[Run], sheet: Sheet, pair: Pair, most: int) -> tuple[list[Example], list[Example]]:
-    """Returns the questions for which the first config of a pair is most worse, and most better, than the second."""
+def largest_changes(
+    runs: Sequence[EvaluatedRun], table: ScoreTable, pair: Pair, most: int
+) -> tuple[list[ChangedQuestion], list[ChangedQuestion]]:
+    """Return the questions for which the first config of a pair is most worse, and most better, than the second."""
     first, second = pair
-    gained = sheet.scores[first] - sheet.scores[second]
+    gained = table.scores[first] - table.scores[second]
     order = np.argsort(gained, kind="stable")
     worse = [int(at) for at in order[:most] if gained[at] < 0]
     better = [int(at) for at in order[::-1][:most] if gained[at] > 0]
-    wanted = {sheet.rows[at].id for at in (*worse, *better)}
+    wanted = {table.rows[at].id for at in (*worse, *better)}
     theirs = [folders.chunks(runs[row], wanted, _CHUNKS) if wanted else {} for row in pair]
 
-    def example(at: int) -> Example:
-        row = sheet.rows[at]
-        return Example(
+    def example(at: int) -> ChangedQuestion:
+        row = table.rows[at]
+        return ChangedQuestion(
             query=row.id,
             text=row.text,
             group=row.group,
-            scores=(float(sheet.scores[first, at]), float(sheet.scores[second, at])),
+            scores=(float(table.scores[first, at]), float(table.scores[second, at])),
             chunks=(theirs[0].get(row.id, []), theirs[1].get(row.id, [])),
         )
 

@@ -20,7 +20,7 @@ def experiment_yaml(
     groups: Sequence[str],
     why: Sequence[str],
 ) -> str:
-    """Writes the yaml of an experiment: the options of `groups`, and their keys that are not the options' own values.
+    """Write the yaml of an experiment: the options of `groups`, and their keys that are not the options' own values.
 
     Args:
         choices: group -> option, of the run.

@@ -1,4 +1,4 @@
-"""Paired differences of scores, by group: interval, p value, what could have been shown. Knows no run and no file.
+"""Paired differences of scores by group: intervals, p values, power.
 
 Queries about one document share its difficulty, so that a group of queries is what is resampled and what changes sign,
 never a query. The mean is over queries (a group counts by its queries): a ratio of two sums over groups, whose standard
@@ -71,12 +71,12 @@ class Paired:
         return self.groups / max(self.groups - 1, 1) / float(self.sizes.sum()) ** 2
 
     def only(self, pairs: npt.NDArray[np.intp]) -> Paired:
-        """Takes some of the pairs."""
+        """Take some of the pairs."""
         return Paired(self.sums[:, pairs], self.sizes)
 
 
 def paired(differences: Numbers, groups: Groups) -> Paired:
-    """Sums differences by group.
+    """Sum differences by group.
 
     Args:
         differences: `[n, m]`, a column for each pair of configs.
@@ -89,7 +89,7 @@ def paired(differences: Numbers, groups: Groups) -> Paired:
 
 
 def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """Returns the 95 % interval of each pair's mean difference, `[m]` low and high.
+    """Return the 95 % interval of each pair's mean difference, `[m]` low and high.
 
     With enough groups and queries a bootstrap of whole groups (Efron, "Bootstrap methods: another look at the
     jackknife", Annals of Statistics 7, 1979; clusters: Davison and Hinkley, "Bootstrap Methods", 1997, 3.8), its
@@ -108,13 +108,13 @@ def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[N
 
 
 def t_intervals(data: Paired) -> tuple[Numbers, Numbers]:
-    """Returns the 95 % interval by t with groups - 1 degrees of freedom, `[m]` low and high; infinite for one group."""
+    """Return the 95 % interval by t with groups - 1 degrees of freedom, `[m]` low and high; infinite for one group."""
     reach = _reach(data)
     return data.mean - reach * data.error, data.mean + reach * data.error
 
 
 def flip_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
-    """Returns each pair's two-sided p value, `[m]`: how often do exchanged labels give as large a |t|?
+    """Return each pair's two-sided p value, `[m]`: how often do exchanged labels give as large a |t|?
 
     If two configs are as good, their labels may be exchanged in any group, which changes the sign of its differences
     (Fisher's randomization test; as the test to use in retrieval: Smucker, Allan and Carterette, CIKM 2007). The
@@ -134,7 +134,7 @@ def flip_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
 
 
 def refined_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
-    """Returns p values as `flip_p`, with more resamples where a correction for m tests may need them.
+    """Return p values as `flip_p`, with more resamples where a correction for m tests may need them.
 
     A p value near its first limit, `ALPHA` / m, is drawn anew with so many resamples that the limit is a count of 20;
     the second value replaces the first, so that a level is kept whatever the first was.
@@ -149,7 +149,7 @@ def refined_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers
 
 
 def holm(p: Numbers) -> Numbers:
-    """Adjusts p values for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
+    """Adjust p values for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
     order = np.argsort(p, kind="stable")
     factors = np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
@@ -158,7 +158,7 @@ def holm(p: Numbers) -> Numbers:
 
 
 def power(effect: float, error: float, groups: int, alpha: float = ALPHA) -> float:
-    """Returns the chance that a two-sided test shows a true difference of `effect`, given the standard error.
+    """Return the chance that a two-sided test shows a true difference of `effect`, given the standard error.
 
     1 - F(t(1 - alpha / 2) - effect / error) and the other tail, F of t with groups - 1 degrees of freedom.
     """
@@ -172,7 +172,7 @@ def power(effect: float, error: float, groups: int, alpha: float = ALPHA) -> flo
 
 
 def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
-    """Returns the smallest true difference that such a dataset shows with a chance of `POWER`.
+    """Return the smallest true difference that such a dataset shows with a chance of `POWER`.
 
     (t(1 - alpha / 2) + t(POWER)) x standard error (Bloom, "Minimum Detectable Effects", Evaluation Review 19, 1995;
     for retrieval: Sakai, "Topic set size design", Information Retrieval Journal 19, 2016).
@@ -183,7 +183,7 @@ def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
 
 
 def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA) -> int | None:
-    """Returns how many such queries show a difference of `effect` with a chance of `POWER`; None when none would.
+    """Return how many such queries show a difference of `effect` with a chance of `POWER`; None when none would.
 
     The standard error falls with the square root of the number of groups; a group has as many queries as here. At
     least two groups.
@@ -209,7 +209,7 @@ def _reach(data: Paired) -> float:
 
 
 def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbers:
-    """Returns |mean| / standard error from sums over groups of s, s^2 and s x size."""
+    """Return |mean| / standard error from sums over groups of s, s^2 and s x size."""
     total = data.sizes.sum()
     mean = sums / total
     residual = squares - 2 * mean * weighed + mean**2 * (data.sizes**2).sum()
@@ -219,7 +219,7 @@ def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbe
 
 
 def _clean(residual: Numbers, data: Paired) -> Numbers:
-    """Makes exactly zero what is zero but for rounding: differences that are the same in every group."""
+    """Make exactly zero what is zero but for rounding: differences that are the same in every group."""
     floor = 1e-12 * (data.sums**2).sum(axis=0)
     return np.where(residual <= floor, 0.0, residual)
 

@@ -11,7 +11,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def markdown(sections: Iterable[Section]) -> str:
-    """Writes sections as Markdown; whatever a question or a chunk holds stays text."""
+    """Write sections as Markdown; whatever a question or a chunk holds stays text."""
     parts = []
     for section in sections:
         if section.title:

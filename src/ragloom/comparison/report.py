@@ -1,4 +1,4 @@
-"""A comparison as sections of lines and tables, and as JSON. Knows no terminal and no Markdown."""
+"""Report of a comparison: sections of lines and tables, and JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ragloom.comparison import Comparison
 from ragloom.comparison.advice import advice, grouping
-from ragloom.comparison.breakdown import Example
+from ragloom.comparison.breakdown import ChangedQuestion
 from ragloom.comparison.paired_statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
 from ragloom.comparison.significance import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number
@@ -35,63 +35,63 @@ class Section:
     numbers: frozenset[int] = frozenset()
 
 
-def sections(found: Comparison) -> Iterator[Section]:
-    """Yields the report in the order in which it is read."""
-    yield verdict_section(found)
-    yield _configs(found)
-    yield _tests(found)
-    yield _trade(found)
-    yield from _tags(found)
-    first, second = (found.labels[row] for row in found.verdict.pair)
-    for word, examples in (("loses most to", found.worse), ("gains most over", found.better)):
+def sections(comparison: Comparison) -> Iterator[Section]:
+    """Yield the sections in reading order."""
+    yield verdict_section(comparison)
+    yield _configs(comparison)
+    yield _tests(comparison)
+    yield _trade(comparison)
+    yield from _tags(comparison)
+    first, second = (comparison.labels[row] for row in comparison.verdict.pair)
+    for word, examples in (("loses most to", comparison.worse), ("gains most over", comparison.better)):
         for place, example in enumerate(examples):
             title = f"Questions on which {first} {word} {second} ({ALL})" if not place else ""
-            yield _example(found, example, title)
+            yield _example(comparison, example, title)
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
-    """Shows a comparison as the one object that programs read; rows of configs are named by their runs."""
-    verdict, choice = found.verdict, found.choice
-    names = [run.name for run in found.runs]
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Show a comparison as the one object that programs read; rows of configs are named by their runs."""
+    verdict, choice = comparison.verdict, comparison.choice
+    names = [run.name for run in comparison.runs]
 
     def name(row: int | None) -> str | None:
         return None if row is None else names[row]
 
     shown: dict[str, Any] = {
-        "settings": dict(found.settings),
-        "metric": found.sheet.metric,
+        "settings": dict(comparison.settings),
+        "metric": comparison.table.metric,
         "plan": verdict.plan,
         "half": verdict.half,
-        "queries": len(found.sheet.rows),
+        "queries": len(comparison.table.rows),
         "tested_queries": verdict.queries,
         "tested_groups": verdict.groups,
-        "windows": found.sheet.windowed,
+        "windows": comparison.table.windowed,
         "baseline": name(verdict.baseline),
         "best_on_dev": name(verdict.best),
         "winner": name(verdict.winner),
         "verdict": verdict.sentences,
-        "notes": [*verdict.notes, *found.notes],
+        "notes": [*verdict.notes, *comparison.notes],
         "tests": [
             {**asdict(finding), "pair": [names[row] for row in finding.pair], "shown": finding.shown}
             for finding in verdict.findings
         ],
-        "configs": found.rows(),
+        "configs": comparison.rows(),
         "cost_of": choice.cost_of or None,
         "cheapest": name(choice.cheapest),
         "fastest": name(choice.fastest),
         "recommended": name(choice.recommended),
         "reason": choice.reason,
-        "tags": [{**asdict(part), "means": dict(zip(names, part.means, strict=True))} for part in found.parts],
+        "tags": [{**asdict(part), "means": dict(zip(names, part.means, strict=True))} for part in comparison.tags],
         "pair": [names[row] for row in verdict.pair],
-        "worse": [asdict(example) for example in found.worse],
-        "better": [asdict(example) for example in found.better],
+        "worse": [asdict(example) for example in comparison.worse],
+        "better": [asdict(example) for example in comparison.better],
     }
     finite: dict[str, Any] = _finite(shown)
     return finite
 
 
 def _finite(value: Any) -> Any:
-    """Replaces what JSON has no word for (an interval of one group is infinite) by None."""
+    """Replace what JSON has no word for (an interval of one group is infinite) by None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -100,7 +100,7 @@ def _finite(value: Any) -> Any:
 
 
 def shortened(sentences: Sequence[str]) -> list[str]:
-    """Keeps the first sentences of a verdict: many pairs give hundreds, of which JSON has all."""
+    """Keep the first sentences of a verdict: many pairs give hundreds, of which JSON has all."""
     left = len(sentences) - MOST_SAID
     return [
         *sentences[:MOST_SAID],
@@ -108,9 +108,9 @@ def shortened(sentences: Sequence[str]) -> list[str]:
     ]
 
 
-def verdict_section(found: Comparison) -> Section:
+def verdict_section(comparison: Comparison) -> Section:
     """Say what is shown, what would help, and which config to ship."""
-    verdict, sheet = found.verdict, found.sheet
+    verdict, table = comparison.verdict, comparison.table
     plans = {
         "baseline": "the baseline against every other, on all questions",
         "split": "the best of the dev half against the baseline, once, on the test half",
@@ -118,41 +118,41 @@ def verdict_section(found: Comparison) -> Section:
     }
     lines = [
         *shortened(verdict.sentences),
-        f"Tested: {plans[verdict.plan]} ({grouping(found)}).{_could(found)}",
-        *(f"What would help: {text}." for text in advice(found)),
-        *(f"Note: {note}." for note in [*verdict.notes, *found.notes, *_zeros(found)]),
-        *_shipped(found),
-        _recommendation(found),
+        f"Tested: {plans[verdict.plan]} ({grouping(comparison)}).{_could(comparison)}",
+        *(f"What would help: {text}." for text in advice(comparison)),
+        *(f"Note: {note}." for note in [*verdict.notes, *comparison.notes, *_zeros(comparison)]),
+        *_shipped(comparison),
+        _recommendation(comparison),
     ]
-    return Section(f"Verdict on {sheet.metric}", lines)
+    return Section(f"Verdict on {table.metric}", lines)
 
 
-def _recommendation(found: Comparison) -> str:
+def _recommendation(comparison: Comparison) -> str:
     """Say which config to ship; that needs no winner, only a loss that is shown to be small."""
-    choice = found.choice
+    choice = comparison.choice
     if choice.recommended is None:
         return f"Recommended: none; {choice.reason}."
-    label = found.labels[choice.recommended]
-    if found.verdict.winner is not None or not choice.standings[choice.recommended].as_good:
+    label = comparison.labels[choice.recommended]
+    if comparison.verdict.winner is not None or not choice.standings[choice.recommended].as_good:
         return f"Recommended: {label}; {choice.reason}."
     return (
         f"Recommended: {label}; {choice.reason}. It need not be the best for that: whichever config is, {label} is "
-        f"shown to lose less than {number(found.settings['tolerance'])} to it."
+        f"shown to lose less than {number(comparison.settings['tolerance'])} to it."
     )
 
 
-def _could(found: Comparison) -> str:
+def _could(comparison: Comparison) -> str:
     """Says what these tests could have shown at all."""
-    effects = [finding.detectable for finding in found.verdict.findings]
+    effects = [finding.detectable for finding in comparison.verdict.findings]
     if not effects:
         return ""
     ends = f"{number(min(effects))} to {number(max(effects))}" if len(effects) > 1 else number(effects[0])
-    return f" Smallest true difference that this shows with a chance of {POWER:g}: {ends} {found.sheet.metric}."
+    return f" Smallest true difference that this shows with a chance of {POWER:g}: {ends} {comparison.table.metric}."
 
 
-def _shipped(found: Comparison) -> Iterator[str]:
-    tolerance, choice = number(found.settings["tolerance"]), found.choice
-    good = [found.labels[row] for row, each in enumerate(choice.standings) if each.as_good]
+def _shipped(comparison: Comparison) -> Iterator[str]:
+    tolerance, choice = number(comparison.settings["tolerance"]), comparison.choice
+    good = [comparison.labels[row] for row, each in enumerate(choice.standings) if each.as_good]
     if not good:
         yield f"None is shown to be as good as any other (a loss of at most {tolerance})."
         return
@@ -160,48 +160,48 @@ def _shipped(found: Comparison) -> Iterator[str]:
     if len(good) < len(choice.standings):
         yield "The others are not shown to be as good."
     if choice.cheapest is not None:
-        yield f"Cheapest of these: {found.labels[choice.cheapest]} ({choice.cost_of})."
+        yield f"Cheapest of these: {comparison.labels[choice.cheapest]} ({choice.cost_of})."
     if choice.fastest is not None:
-        yield f"Fastest of these: {found.labels[choice.fastest]} (95th percentile)."
+        yield f"Fastest of these: {comparison.labels[choice.fastest]} (95th percentile)."
 
 
-def _zeros(found: Comparison) -> Iterator[str]:
-    for row, label in enumerate(found.labels):
-        if failed := found.sheet.failed[row]:
-            yield f"{label}: {failed} of {len(found.sheet.rows)} questions failed and count as zero"
-        if missing := found.sheet.not_judged[row]:
-            yield f"{label}: {missing} of {len(found.sheet.rows)} questions were not judged and count as zero"
-        if missing := found.sheet.not_answered[row]:
-            yield f"{label}: {missing} of {len(found.sheet.rows)} questions were not answered and count as zero"
+def _zeros(comparison: Comparison) -> Iterator[str]:
+    for row, label in enumerate(comparison.labels):
+        if failed := comparison.table.failed[row]:
+            yield f"{label}: {failed} of {len(comparison.table.rows)} questions failed and count as zero"
+        if missing := comparison.table.not_judged[row]:
+            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not judged and count as zero"
+        if missing := comparison.table.not_answered[row]:
+            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not answered and count as zero"
 
 
-def _configs(found: Comparison) -> Section:
-    halves = bool(found.verdict.dev)
-    order = sorted(range(len(found.labels)), key=lambda row: -found.choice.standings[row].mean)
+def _configs(comparison: Comparison) -> Section:
+    halves = bool(comparison.verdict.dev)
+    order = sorted(range(len(comparison.labels)), key=lambda row: -comparison.choice.standings[row].mean)
     rows = []
     for row in order:
-        each = found.choice.standings[row]
+        each = comparison.choice.standings[row]
         rows.append(
             [
-                found.labels[row] + (" (baseline)" if row == found.verdict.baseline else ""),
+                comparison.labels[row] + (" (baseline)" if row == comparison.verdict.baseline else ""),
                 number(each.mean),
-                *([number(found.verdict.dev[row]), number(found.verdict.test[row])] if halves else []),
-                str(found.sheet.failed[row]),
+                *([number(comparison.verdict.dev[row]), number(comparison.verdict.test[row])] if halves else []),
+                str(comparison.table.failed[row]),
                 number(max(each.most, 0.0)),
                 "as good" if each.as_good else "not shown to be as good",
-                found.runs[row].name,
+                comparison.runs[row].name,
             ]
         )
     head = ["config", "mean", *([DEV, TEST] if halves else []), "failed", "loss, at most", "within tolerance", "run"]
     text = (
-        f"{found.sheet.metric} on {ALL} ({len(found.sheet.rows)}). Loss, at most: upper end of the 95 % interval of "
-        "the loss to any other config."
+        f"{comparison.table.metric} on {ALL} ({len(comparison.table.rows)}). Loss, at most: upper end of the 95 % "
+        "interval of the loss to any other config."
     )
     return Section(f"Configs ({ALL})", [text], head, rows, frozenset(range(1, len(head) - 2)))
 
 
-def _tests(found: Comparison) -> Section:
-    verdict = found.verdict
+def _tests(comparison: Comparison) -> Section:
+    verdict = comparison.verdict
     findings = sorted(verdict.findings, key=lambda finding: (finding.adjusted, finding.p))
     shown = findings[:_MOST_TESTS]
     enough = verdict.groups >= BOOTSTRAP_GROUPS and verdict.queries >= BOOTSTRAP_QUERIES
@@ -218,14 +218,14 @@ def _tests(found: Comparison) -> Section:
     if not findings:
         lines = ["Nothing was tested."]
     head = ["first", "second", "difference", "95 % interval", "p", "adjusted", "detectable", "needed", "shown"]
-    rows = [_test_row(found, finding) for finding in shown]
+    rows = [_test_row(comparison, finding) for finding in shown]
     return Section(f"Tests ({verdict.half})", lines, head if rows else [], rows, frozenset(range(2, 8)))
 
 
-def _test_row(found: Comparison, finding: Finding) -> list[str]:
+def _test_row(comparison: Comparison, finding: Finding) -> list[str]:
     return [
-        found.labels[finding.pair[0]],
-        found.labels[finding.pair[1]],
+        comparison.labels[finding.pair[0]],
+        comparison.labels[finding.pair[1]],
         number(finding.difference),
         _interval(finding.low, finding.high),
         _p(finding.p),
@@ -244,17 +244,17 @@ def _p(value: float) -> str:
     return "< .001" if value < 0.001 else number(value)
 
 
-def _trade(found: Comparison) -> Section:
-    choice = found.choice
+def _trade(comparison: Comparison) -> Section:
+    choice = comparison.choice
     rows = []
-    for row in sorted(range(len(found.labels)), key=lambda row: -choice.standings[row].mean):
-        each, run = choice.standings[row], found.runs[row]
+    for row in sorted(range(len(comparison.labels)), key=lambda row: -choice.standings[row].mean):
+        each, run = choice.standings[row], comparison.runs[row]
         total = ((run.latency or {}).get("stages") or {}).get("total") or {}
         fronts = [name for name, on in (("cost", each.best_for_cost), ("latency", each.best_for_time)) if on]
         size = run.index.get("bytes")
         rows.append(
             [
-                found.labels[row],
+                comparison.labels[row],
                 number(each.mean),
                 "unknown" if each.cost is None else f"{each.cost:.6g}",
                 *(_plain(total.get(name), ".1f") for name in ("p50", "p95", "p99")),
@@ -263,7 +263,7 @@ def _trade(found: Comparison) -> Section:
                 " and ".join(fronts) or "-",
             ]
         )
-    timed = next((run.latency for run in found.runs if run.latency is not None), None)
+    timed = next((run.latency for run in comparison.runs if run.latency is not None), None)
     lines = [
         f"Cost: {choice.cost_of or 'unknown'}. On the front: no other config is as good and cheaper (faster).",
         "Latency: not timed; evaluate with latency.questions=N."
@@ -278,11 +278,11 @@ def _plain(value: Any, form: str) -> str:
     return "-" if value is None else format(float(value), form)
 
 
-def _tags(found: Comparison) -> Iterator[Section]:
-    first, second = (found.labels[row] for row in found.verdict.pair)
-    for tag in dict.fromkeys(part.tag for part in found.parts):
-        parts = [part for part in found.parts if part.tag == tag]
-        rows = [[label, *(number(part.means[row]) for part in parts)] for row, label in enumerate(found.labels)]
+def _tags(comparison: Comparison) -> Iterator[Section]:
+    first, second = (comparison.labels[row] for row in comparison.verdict.pair)
+    for tag in dict.fromkeys(part.tag for part in comparison.tags):
+        parts = [part for part in comparison.tags if part.tag == tag]
+        rows = [[label, *(number(part.means[row]) for part in parts)] for row, label in enumerate(comparison.labels)]
         gained = [f"{number(part.difference)} {_interval(part.low, part.high)}" for part in parts]
         rows.append([f"{first} minus {second}", *gained])
         lines = ["Means, and a difference with a t interval of these questions alone. Nothing here was tested."]
@@ -290,12 +290,13 @@ def _tags(found: Comparison) -> Iterator[Section]:
         yield Section(f"By {tag} ({ALL})", lines, head, rows, frozenset(range(1, len(head))))
 
 
-def _example(found: Comparison, example: Example, title: str) -> Section:
+def _example(comparison: Comparison, example: ChangedQuestion, title: str) -> Section:
     texts = [[_chunk(chunk) for chunk in chunks] for chunks in example.chunks]
     height = max(map(len, texts))
     rows = [[side[at] if at < len(side) else "" for side in texts] for at in range(height)]
     head = [
-        f"{found.labels[row]}: {number(score)}" for row, score in zip(found.verdict.pair, example.scores, strict=True)
+        f"{comparison.labels[row]}: {number(score)}"
+        for row, score in zip(comparison.verdict.pair, example.scores, strict=True)
     ]
     return Section(
         title, [f"{example.query} ({example.group}): {example.text}"], head, rows or [["nothing", "nothing"]]

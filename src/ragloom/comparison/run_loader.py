@@ -1,4 +1,4 @@
-"""Reads the folders that `evaluate` leaves, and refuses to compare what cannot be compared. Knows no statistics.
+"""Loader of run folders, with checks that runs are comparable.
 
 Chunks are not kept: of thousands of questions and dozens of runs they would fill the memory. Those of the few questions
 that are shown are read again.
@@ -15,7 +15,7 @@ from typing import Any
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, with_ids
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
-from ragloom.errors import DataError, counted
+from ragloom.errors import ConfigError, DataError, counted, nearest
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
 _DOCUMENTS = "documents.txt"
@@ -23,8 +23,8 @@ _MOST_SHOWN = 3  # ids named in an error
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What a run says of one question, its chunks aside.
+class QueryRow:
+    """Outcome of one question in a run, without its chunks.
 
     Attributes:
         by_spans: whether its gold is passages; otherwise it is documents.
@@ -45,7 +45,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluatedRun:
     """One run folder.
 
     Attributes:
@@ -80,7 +80,7 @@ class Run:
     means: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     latency: dict[str, Any] | None = None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[QueryRow, ...] = ()
     qrels: frozenset[str] = frozenset()
 
     @property
@@ -92,8 +92,8 @@ class Run:
         return canonical_json([tree, choices, self.index.get("fingerprint")])
 
 
-def read(folder: Path) -> Run:
-    """Reads a run.
+def load_run(folder: Path) -> EvaluatedRun:
+    """Read a run.
 
     Raises:
         DataError: a file is missing or is not as `evaluate` writes it.
@@ -111,7 +111,7 @@ def read(folder: Path) -> Run:
         for line in _lines(folder):
             rows.append(_row(line))
             deepest = max(deepest, len(line.get("chunks") or []))
-        return Run(
+        return EvaluatedRun(
             name=told["run"],
             folder=folder,
             dataset=dict(told["dataset"]),
@@ -136,8 +136,8 @@ def read(folder: Path) -> Run:
         ) from None
 
 
-def chunks(run: Run, queries: Collection[str], most: int) -> dict[str, list[dict[str, Any]]]:
-    """Reads the first chunks that a run found for some questions: query -> chunks, best first."""
+def chunks(run: EvaluatedRun, queries: Collection[str], most: int) -> dict[str, list[dict[str, Any]]]:
+    """Read the first chunks that a run found for some questions: query -> chunks, best first."""
     return {
         line["query"]: list(line.get("chunks") or [])[:most] for line in _lines(run.folder) if line["query"] in queries
     }
@@ -155,13 +155,13 @@ def _former_codes(told: dict[str, Any], deepest: int) -> dict[str, int | None]:
     return {"ranking": None if same else 1, "answers": 2 if told["config"].get("answers") else None, "metrics": 1}
 
 
-def documents(run: Run) -> set[str] | None:
-    """Reads the ids of the documents that a run searched; None where its folder does not say."""
+def documents(run: EvaluatedRun) -> set[str] | None:
+    """Read the ids of the documents that a run searched; None where its folder does not say."""
     path = run.folder / _DOCUMENTS
     return {str(json.loads(line)) for line in _text(path) if line.strip()} if path.is_file() else None
 
 
-def demand_comparable(runs: Sequence[Run]) -> None:
+def demand_comparable(runs: Sequence[EvaluatedRun]) -> None:
     """Refuses runs that do not share dataset, questions, groups, gold, documents, code and what is measured.
 
     Where the `source` group is compared, documents may differ: `other_documents` says how.
@@ -182,12 +182,12 @@ def demand_comparable(runs: Sequence[Run]) -> None:
         )
 
 
-def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+def distinct(runs: Sequence[EvaluatedRun]) -> tuple[list[EvaluatedRun], list[str]]:
     """Leaves one run of each experiment, and says which were left out.
 
     Of several the one that was timed, then the earliest, stays: whichever order they are given in.
     """
-    kept: dict[str, list[Run]] = {}
+    kept: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
         kept.setdefault(run.identity, []).append(run)
     chosen, notes = [], []
@@ -202,7 +202,7 @@ def distinct(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return chosen, notes
 
 
-def _mixed(runs: Sequence[Run]) -> Iterator[str]:
+def _mixed(runs: Sequence[EvaluatedRun]) -> Iterator[str]:
     """Names runs whose rankings, answers or scores were made by an older version of our code."""
     for stage in dict.fromkeys(stage for run in runs for stage in run.codes):
         newest = max((code for run in runs if (code := run.codes.get(stage)) is not None), default=None)
@@ -216,12 +216,12 @@ def _mixed(runs: Sequence[Run]) -> Iterator[str]:
             )
 
 
-def other_documents(runs: Sequence[Run]) -> list[str]:
+def other_documents(runs: Sequence[EvaluatedRun]) -> list[str]:
     """Says, for runs that compare sources, how the documents differ that they searched; nothing where they do not."""
     return [line for run in runs[1:] if (line := _searched(runs[0], run)) is not None]
 
 
-def _searched(ours: Run, theirs: Run) -> str | None:
+def _searched(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
     """Says which documents only one of two runs searched; None where they are the same, as far as folders say."""
     mine, other = (run.index.get("searched") for run in (ours, theirs))
     if mine is None or other is None:  # before documents were recorded
@@ -241,7 +241,7 @@ def _searched(ours: Run, theirs: Run) -> str | None:
     )
 
 
-def _elsewhere(ours: Run, theirs: Run) -> str | None:
+def _elsewhere(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
     """Says where two runs had different documents of one source; None where they had the same, as far as folders say.
 
     A relative path leads elsewhere from another folder; documents that have moved are the same.
@@ -252,11 +252,11 @@ def _elsewhere(ours: Run, theirs: Run) -> str | None:
     return f"{other} is not {place}, and their texts differ"
 
 
-def _scores(run: Run) -> list[dict[str, float | None]]:
+def _scores(run: EvaluatedRun) -> list[dict[str, float | None]]:
     return [row.metrics for row in run.rows]
 
 
-def _unlike(ours: Run, theirs: Run) -> Iterator[str]:
+def _unlike(ours: EvaluatedRun, theirs: EvaluatedRun) -> Iterator[str]:
     if ours.dataset.get("digest") != theirs.dataset.get("digest"):
         yield f"a dataset; {_named(theirs.dataset)} is not {_named(ours.dataset)}"
     mine, other = [row.id for row in ours.rows], [row.id for row in theirs.rows]
@@ -301,9 +301,9 @@ def _text(path: Path) -> Iterator[str]:
         yield from file
 
 
-def _row(line: dict[str, Any]) -> Row:
+def _row(line: dict[str, Any]) -> QueryRow:
     gold = line.get("gold") or []
-    return Row(
+    return QueryRow(
         id=line["query"],
         text=line["text"],
         group=line["group"],
@@ -314,3 +314,20 @@ def _row(line: dict[str, Any]) -> Row:
         metrics=dict(line["metrics"]),
         failed=line["error"] is not None,
     )
+
+
+def row_of(name: str, runs: Sequence[EvaluatedRun], labels: Sequence[str]) -> int:
+    """Return the position of a run by its name, folder or label.
+
+    Raises:
+        ConfigError: no run, or several.
+    """
+    rows = [
+        at
+        for at, (run, label) in enumerate(zip(runs, labels, strict=True))
+        if name in (run.name, run.folder.name, str(run.folder), label) or run.folder.resolve() == Path(name).resolve()
+    ]
+    if len(rows) != 1:
+        known = nearest(name, [*(run.name for run in runs), *labels])
+        raise ConfigError(f"config: comparison.baseline={name} must name one of the runs{known if not rows else ''}")
+    return rows[0]

@@ -1,4 +1,4 @@
-"""The scores of all runs side by side, and what each query belongs to. Knows no test.
+"""Table of scores: one row per run, one column per query, with groups.
 
 Every query that a metric suits counts in every run: one that failed is a zero, and so is one for which a judge gave
 no verdict, or that a run did not answer where a judge says how others did. So nobody wins by what is missing.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragloom.comparison.paired_statistics import Groups, Numbers
-from ragloom.comparison.run_loader import Row, Run
+from ragloom.comparison.run_loader import EvaluatedRun, QueryRow
 from ragloom.comparison.significance import SPLIT_GROUPS, numbered, windows
 from ragloom.core.metric_names import JUDGED
 from ragloom.errors import DataError, nearest
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ScoreTable:
     """Scores of k runs on n queries.
 
     Attributes:
@@ -36,7 +36,7 @@ class Sheet:
 
     metric: str
     scores: Numbers
-    rows: tuple[Row, ...]
+    rows: tuple[QueryRow, ...]
     groups: Groups
     named_groups: int
     windowed: bool
@@ -56,8 +56,8 @@ class Sheet:
         return means
 
 
-def deciding(run: Run) -> str:
-    """Returns the first requested metric that the gold supports; the first there is where nothing is said."""
+def default_metric(run: EvaluatedRun) -> str:
+    """Return the first requested metric that the gold supports; the first there is where nothing is said."""
     settings = run.config.get("metrics") or {}
     spans, graded = any(row.by_spans for row in run.rows), any(row.judged and not row.by_spans for row in run.rows)
     names = [*(settings.get("spans", ()) if spans else ()), *(settings.get("documents", ()) if graded else ())]
@@ -65,7 +65,7 @@ def deciding(run: Run) -> str:
     return next((name for name in [*names, *run.means] if name in run.means), "a metric")
 
 
-def sheet(runs: Sequence[Run], metric: str) -> Sheet:
+def build_table(runs: Sequence[EvaluatedRun], metric: str) -> ScoreTable:
     """Lays the scores of comparable runs side by side.
 
     Raises:
@@ -83,7 +83,7 @@ def sheet(runs: Sequence[Run], metric: str) -> Sheet:
     count = int(named.max()) + 1
     windowed = count < SPLIT_GROUPS
     positions = np.array([at if row.position is None else row.position for at, row in enumerate(rows)], np.float64)
-    return Sheet(
+    return ScoreTable(
         metric=metric,
         scores=scores,
         rows=rows,
@@ -96,22 +96,22 @@ def sheet(runs: Sequence[Run], metric: str) -> Sheet:
     )
 
 
-def alike(scores: Numbers) -> list[int]:
-    """Returns for each config the first one with the same score on every query, `[k]`: itself where there is none."""
+def same_scores(scores: Numbers) -> list[int]:
+    """Return for each config the first one with the same score on every query, `[k]`: itself where there is none."""
     first: dict[bytes, int] = {}
     return [first.setdefault(row.tobytes(), at) for at, row in enumerate(scores + 0.0)]  # -0.0 is 0.0
 
 
-def _suits(rows: Sequence[Row], metric: str) -> bool:
+def _suits(rows: Sequence[QueryRow], metric: str) -> bool:
     """Says whether a metric suits a query: some run has it, or none can since all failed."""
     return any(metric in row.metrics for row in rows) or all(row.judged and row.failed for row in rows)
 
 
-def _not_answered(row: Row, metric: str) -> bool:
+def _not_answered(row: QueryRow, metric: str) -> bool:
     return metric in JUDGED and metric not in row.metrics and not row.failed
 
 
-def _score(run: Run, row: Row, metric: str) -> float:
+def _score(run: EvaluatedRun, row: QueryRow, metric: str) -> float:
     if row.failed or _not_answered(row, metric):
         return 0.0
     if metric not in row.metrics:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragloom.comparison import paired_statistics
-from ragloom.comparison.run_loader import Run
-from ragloom.comparison.score_table import Sheet
+from ragloom.comparison.run_loader import EvaluatedRun
+from ragloom.comparison.score_table import ScoreTable
 from ragloom.comparison.significance import differences
-from ragloom.comparison.verdict import Rules, Verdict
+from ragloom.comparison.verdict import ComparisonRules, ComparisonVerdict
 
 _TOTAL = "total"  # the stage of latency.json that spans all others
 
@@ -26,7 +26,7 @@ class Standing:
         loss: largest observed mean loss to another config; 0 or less for the best.
         most: upper end of the 95 % interval of the loss to any other config.
         as_good: whether that is below the tolerance; otherwise it is not shown to be as good.
-        cost: by `Choice.cost_of`; None where unknown.
+        cost: by `Selection.cost_of`; None where unknown.
         milliseconds: 95th percentile of a whole question; None where it was not timed.
         best_for_cost, best_for_time: no other is at least as good and cheaper (faster), or better and as cheap.
     """
@@ -42,7 +42,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """What may be chosen, and what is recommended.
 
     Attributes:
@@ -61,20 +61,22 @@ class Choice:
     reason: str
 
 
-def chosen(runs: Sequence[Run], sheet: Sheet, verdict: Verdict, rules: Rules) -> Choice:
-    """Compares every config with every other one, and recommends.
+def select(
+    runs: Sequence[EvaluatedRun], table: ScoreTable, verdict: ComparisonVerdict, rules: ComparisonRules
+) -> Selection:
+    """Compare every config with every other one, and recommends.
 
     A config is shown to be as good when for each other one the upper end of the 95 % interval of its loss is below the
     tolerance: whichever is truly best, the loss to it is among these (intersection-union: Berger, "Multiparameter
     hypothesis testing and acceptance sampling", Technometrics 24, 1982). So the observed best needs no test, and
     nothing has to be corrected for the number of configs.
     """
-    observed, most = _losses(sheet, rules)
+    observed, most = _losses(table, rules)
     costs, cost_of = _costs(runs)
     times = [_milliseconds(run) for run in runs]
     if len({None if run.latency is None else run.latency.get("concurrency") for run in runs}) > 1:
         times = [None] * len(runs)  # timed in different ways, or not all: nothing may be said of who is faster
-    means = sheet.means.tolist()
+    means = table.means.tolist()
     for_cost, for_time = _undominated(means, costs), _undominated(means, times)
     standings = [
         Standing(
@@ -93,17 +95,17 @@ def chosen(runs: Sequence[Run], sheet: Sheet, verdict: Verdict, rules: Rules) ->
     cheapest = _least(good, costs, times, means)
     fastest = _least(good, times, costs, means)
     recommended, reason = _recommended(good, cheapest, fastest, verdict, means)
-    return Choice(standings, cost_of, cheapest, fastest, recommended, reason)
+    return Selection(standings, cost_of, cheapest, fastest, recommended, reason)
 
 
-def _losses(sheet: Sheet, rules: Rules) -> tuple[paired_statistics.Numbers, paired_statistics.Numbers]:
-    """Returns each config's largest loss to another, observed and at most, `[k]` each."""
-    count = len(sheet.scores)
-    chosen = list(itertools.combinations(range(count), 2))
-    data = paired_statistics.paired(differences(sheet.scores, chosen), sheet.groups)
+def _losses(table: ScoreTable, rules: ComparisonRules) -> tuple[paired_statistics.Numbers, paired_statistics.Numbers]:
+    """Return each config's largest loss to another, observed and at most, `[k]` each."""
+    count = len(table.scores)
+    select = list(itertools.combinations(range(count), 2))
+    data = paired_statistics.paired(differences(table.scores, select), table.groups)
     low, high = paired_statistics.intervals(data, rules.resamples, np.random.default_rng(rules.seed))
     observed, most = np.full(count, -np.inf), np.full(count, -np.inf)
-    for at, (first, second) in enumerate(chosen):
+    for at, (first, second) in enumerate(select):
         observed[first], observed[second] = (
             max(observed[first], -data.mean[at]),
             max(observed[second], data.mean[at]),
@@ -112,9 +114,9 @@ def _losses(sheet: Sheet, rules: Rules) -> tuple[paired_statistics.Numbers, pair
     return observed, most
 
 
-def _costs(runs: Sequence[Run]) -> tuple[list[float | None], str]:
+def _costs(runs: Sequence[EvaluatedRun]) -> tuple[list[float | None], str]:
     """Prices all runs in the first way that is known of each of them."""
-    ways: list[tuple[str, Callable[[Run], float | None]]] = [
+    ways: list[tuple[str, Callable[[EvaluatedRun], float | None]]] = [
         ("US dollars for the index and all questions", lambda run: _sum(run.index.get("usd"), run.cost.get("usd"))),
         ("US dollars for all questions", lambda run: _sum(run.cost.get("usd"))),
         (
@@ -131,7 +133,7 @@ def _costs(runs: Sequence[Run]) -> tuple[list[float | None], str]:
     return (nothing, "US dollars for all questions") if None not in nothing else ([None] * len(runs), "")
 
 
-def _tokens(run: Run) -> list[float | None]:
+def _tokens(run: EvaluatedRun) -> list[float | None]:
     return [
         run.cost.get(name) for name in ("embedding_tokens", "llm_input_tokens", "llm_output_tokens") if name in run.cost
     ]
@@ -142,14 +144,14 @@ def _sum(*parts: float | None) -> float | None:
     return float(sum(known)) if parts and len(known) == len(parts) else None
 
 
-def _milliseconds(run: Run) -> float | None:
+def _milliseconds(run: EvaluatedRun) -> float | None:
     stages = (run.latency or {}).get("stages") or {}
     value = (stages.get(_TOTAL) or {}).get("p95")
     return None if value is None else float(value)
 
 
 def _undominated(means: list[float], costs: list[float | None]) -> set[int]:
-    """Returns the rows of the Pareto front: none is better and as cheap, or cheaper and as good."""
+    """Return the rows of the Pareto front: none is better and as cheap, or cheaper and as good."""
     if len({cost for cost in costs if cost is not None}) < 2:
         return set()  # nothing is traded for nothing
     known = [(row, means[row], cost) for row, cost in enumerate(costs) if cost is not None]
@@ -173,7 +175,7 @@ def _least(rows: list[int], first: list[float | None], then: list[float | None],
 
 
 def _recommended(
-    good: list[int], cheapest: int | None, fastest: int | None, verdict: Verdict, means: list[float]
+    good: list[int], cheapest: int | None, fastest: int | None, verdict: ComparisonVerdict, means: list[float]
 ) -> tuple[int | None, str]:
     if cheapest is not None:
         return cheapest, "the cheapest of those shown to be as good as any"

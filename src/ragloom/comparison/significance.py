@@ -1,4 +1,4 @@
-"""What is tested is fixed before looking: the three plans, the split, and the tests. Knows scores and groups, no run.
+"""Significance tests fixed before looking at scores: plans, split, tests.
 
 * `baseline`: a named config against every other, on all queries; Holm over k - 1.
 * `split`: the best of the dev half against the baseline, tested once, on the test half.
@@ -36,7 +36,7 @@ in .18."""
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test found.
+    """Result of one test.
 
     Attributes:
         pair: rows of the configs.
@@ -87,7 +87,7 @@ def windows(groups: Groups, positions: Numbers) -> Groups:
 
 
 def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
-    """Splits by group into halves of about as many queries: `[n]`, true for the dev half."""
+    """Split by group into halves of about as many queries: `[n]`, true for the dev half."""
     sizes = np.bincount(groups)
     dev, counts = np.zeros(len(sizes), dtype=bool), [0, 0]
     for group in np.random.default_rng(seed).permutation(len(sizes)):
@@ -98,7 +98,7 @@ def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
 
 
 def pairs(plan: Plan, configs: int, baseline: int | None, best: int | None = None) -> list[Pair]:
-    """Lists what a plan tests.
+    """List what a plan tests.
 
     Args:
         plan: of the three.
@@ -121,15 +121,15 @@ def differences(scores: Numbers, chosen: Sequence[Pair]) -> Numbers:
 
 
 def p_values(scores: Numbers, groups: Groups, chosen: Sequence[Pair], resamples: int, seed: int) -> Numbers:
-    """Tests pairs: `[m]` p values, not adjusted."""
+    """Test pairs: `[m]` p values, not adjusted."""
     data = paired_statistics.paired(differences(scores, chosen), groups)
     return paired_statistics.refined_p(data, resamples, np.random.default_rng(seed))
 
 
-def tested(
+def run_tests(
     scores: Numbers, groups: Groups, chosen: Sequence[Pair], *, resamples: int, seed: int, worth: float
 ) -> list[Finding]:
-    """Tests pairs, and says what was found, in their order.
+    """Test pairs, and says what was found, in their order.
 
     Args:
         scores: `[k, n]`.

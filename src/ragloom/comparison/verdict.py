@@ -1,4 +1,4 @@
-"""From scores to what may be said: plan, findings, the claim in words. Knows labels and scores, no run folder."""
+"""Verdict of a comparison: plan, findings and the claims they support."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ragloom.comparison import significance
-from ragloom.comparison.score_table import Sheet, alike
+from ragloom.comparison.score_table import ScoreTable, same_scores
 from ragloom.comparison.significance import SPLIT_GROUPS, Finding, Pair, Plan
 from ragloom.errors import ConfigError
 
@@ -18,13 +18,13 @@ _MANY = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What is fixed before looking: the keys of `comparison` in the config.
+class ComparisonRules:
+    """Rules fixed before looking at scores: the config's `comparison` keys.
 
     Attributes:
-        plan: `auto` takes `baseline` where one is named, `split` for more than two configs, else `pairs`.
-        baseline: row of the named baseline; None where none is named.
-        stand_in: row that stands for the baseline in a split where none is named.
+        plan: `auto` takes `baseline` where one is labels, `split` for more than two configs, else `pairs`.
+        baseline: row of the labels baseline; None where none is labels.
+        stand_in: row that stands for the baseline in a split where none is labels.
         tolerance: loss that nobody minds.
         seed, resamples: of split, test and interval.
     """
@@ -38,8 +38,8 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was tested and what is shown.
+class ComparisonVerdict:
+    """Tests of a comparison and the claims they support.
 
     Attributes:
         plan: that was followed.
@@ -72,35 +72,35 @@ class Verdict:
     test: list[float] = field(default_factory=list)
 
 
-def judged(sheet: Sheet, named: Sequence[str], rules: Rules) -> Verdict:
-    """Tests what the rules fix, and says what is shown.
+def decide(table: ScoreTable, labels: Sequence[str], rules: ComparisonRules) -> ComparisonVerdict:
+    """Test what the rules fix, and says what is shown.
 
     Configs with the same score on every query are tested once.
 
     Raises:
         ConfigError: a split is asked for with too few groups, or a plan that needs a baseline has none.
     """
-    plan, notes = _plan(sheet, rules)
+    plan, notes = _plan(table, rules)
     baseline = None if plan == "pairs" else rules.baseline if rules.baseline is not None else rules.stand_in
-    same, rows = alike(sheet.scores), list(range(len(named)))
-    kept = [row for row in rows if same[row] == row]
+    same, rows = same_scores(table.scores), list(range(len(labels)))
+    rows_tested = [row for row in rows if same[row] == row]
     if baseline is not None:  # of equals the baseline speaks for all
-        kept = sorted({baseline if same[row] == same[baseline] else row for row in kept})
-    notes += _equals(same, kept, named)
-    part, best, dev = np.ones(sheet.scores.shape[1], dtype=bool), None, None
+        rows_tested = sorted({baseline if same[row] == same[baseline] else row for row in rows_tested})
+    notes += _equals(same, rows_tested, labels)
+    part, best, dev = np.ones(table.scores.shape[1], dtype=bool), None, None
     if plan == "split":
-        dev = significance.halves(sheet.groups, rules.seed)
-        best = max(kept, key=lambda row: (float(sheet.scores[row, dev].mean()), row == baseline, -row))
+        dev = significance.halves(table.groups, rules.seed)
+        best = max(rows_tested, key=lambda row: (float(table.scores[row, dev].mean()), row == baseline, -row))
         part = ~dev
-    groups = significance.numbered([str(group) for group in sheet.groups[part]])
-    chosen = _pairs(plan, kept, baseline, best)
-    findings = significance.tested(
-        sheet.scores[:, part], groups, chosen, resamples=rules.resamples, seed=rules.seed, worth=rules.tolerance
+    groups = significance.numbered([str(group) for group in table.groups[part]])
+    chosen = _pairs(plan, rows_tested, baseline, best)
+    findings = significance.run_tests(
+        table.scores[:, part], groups, chosen, resamples=rules.resamples, seed=rules.seed, worth=rules.tolerance
     )
     count = int(groups.max()) + 1
     half = TEST if plan == "split" else ALL
-    winner = _winner(plan, findings, kept, baseline, sheet)
-    verdict = Verdict(
+    winner = _winner(plan, findings, rows_tested, baseline, table)
+    verdict = ComparisonVerdict(
         plan=plan,
         baseline=baseline,
         best=best,
@@ -110,34 +110,34 @@ def judged(sheet: Sheet, named: Sequence[str], rules: Rules) -> Verdict:
         notes=notes,
         winner=winner,
         beaten=sorted({finding.pair[1 if finding.difference > 0 else 0] for finding in findings if finding.shown}),
-        pair=_pair(sheet, plan, kept, baseline, best, dev),
+        pair=_pair(table, plan, rows_tested, baseline, best, dev),
         queries=int(part.sum()),
         groups=count,
-        dev=[] if dev is None else sheet.scores[:, dev].mean(axis=1).tolist(),
-        test=[] if dev is None else sheet.scores[:, part].mean(axis=1).tolist(),
+        dev=[] if dev is None else table.scores[:, dev].mean(axis=1).tolist(),
+        test=[] if dev is None else table.scores[:, part].mean(axis=1).tolist(),
     )
-    verdict.sentences.extend(_sentences(verdict, sheet, named, rules))
+    verdict.sentences.extend(_sentences(verdict, table, labels, rules))
     return verdict
 
 
 def number(value: float) -> str:
-    """Writes a score or a difference: `.041`, `-.002`, `1.000`."""
+    """Write a score or a difference: `.041`, `-.002`, `1.000`."""
     text = f"{value:.3f}"
     text = "0.000" if text == "-0.000" else text
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
-def _plan(sheet: Sheet, rules: Rules) -> tuple[Plan, list[str]]:
+def _plan(table: ScoreTable, rules: ComparisonRules) -> tuple[Plan, list[str]]:
     notes = []
-    if sheet.windowed:
+    if table.windowed:
         notes.append(
-            f"the dataset has {sheet.named_groups} groups, fewer than {SPLIT_GROUPS}: there is no split, and windows "
-            f"of neighbouring questions ({sheet.count} of them) are resampled instead of groups"
+            f"the dataset has {table.named_groups} groups, fewer than {SPLIT_GROUPS}: there is no split, and windows "
+            f"of neighbouring questions ({table.count} of them) are resampled instead of groups"
         )
-    if rules.plan == "split" and sheet.windowed:
+    if rules.plan == "split" and table.windowed:
         raise ConfigError(
             f"config: comparison.plan=split must have at least {SPLIT_GROUPS} groups to split, and the dataset has "
-            f"{sheet.named_groups}; name a baseline, or set comparison.plan=pairs"
+            f"{table.named_groups}; name a baseline, or set comparison.plan=pairs"
         )
     if rules.plan == "baseline" and rules.baseline is None:
         raise ConfigError("config: comparison.plan=baseline must have a baseline; set comparison.baseline=RUN")
@@ -147,43 +147,50 @@ def _plan(sheet: Sheet, rules: Rules) -> tuple[Plan, list[str]]:
         return rules.plan, notes
     if rules.baseline is not None:
         return "baseline", notes
-    return ("split" if len(sheet.scores) > 2 and not sheet.windowed else "pairs"), notes
+    return ("split" if len(table.scores) > 2 and not table.windowed else "pairs"), notes
 
 
-def _pairs(plan: Plan, kept: list[int], baseline: int | None, best: int | None) -> list[Pair]:
+def _pairs(plan: Plan, rows_tested: list[int], baseline: int | None, best: int | None) -> list[Pair]:
     def place(row: int | None) -> int | None:
-        return None if row is None else kept.index(row)
+        return None if row is None else rows_tested.index(row)
 
-    made = significance.pairs(plan, len(kept), place(baseline), place(best))
-    return [(kept[first], kept[second]) for first, second in made]
+    made = significance.pairs(plan, len(rows_tested), place(baseline), place(best))
+    return [(rows_tested[first], rows_tested[second]) for first, second in made]
 
 
-def _equals(same: list[int], kept: list[int], named: Sequence[str]) -> list[str]:
+def _equals(same: list[int], rows_tested: list[int], labels: Sequence[str]) -> list[str]:
     notes = []
-    for row in kept:
-        others = [named[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]]
+    for row in rows_tested:
+        others = [labels[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]]
         if others:
-            notes.append(f"{named[row]} has the same score on every question as {' and '.join(others)}: tested once")
+            notes.append(f"{labels[row]} has the same score on every question as {' and '.join(others)}: tested once")
     return notes
 
 
-def _winner(plan: Plan, findings: list[Finding], kept: list[int], baseline: int | None, sheet: Sheet) -> int | None:
+def _winner(
+    plan: Plan, findings: list[Finding], rows_tested: list[int], baseline: int | None, table: ScoreTable
+) -> int | None:
     better = {(finding.pair if finding.difference > 0 else finding.pair[::-1]) for finding in findings if finding.shown}
     if plan == "pairs":
-        alone = [row for row in kept if all((row, other) in better for other in kept if other != row)]
-        return alone[0] if alone and len(kept) > 1 else None
-    if better and all(first == baseline for first, _ in better) and len(better) == len(kept) - 1:
+        alone = [row for row in rows_tested if all((row, other) in better for other in rows_tested if other != row)]
+        return alone[0] if alone and len(rows_tested) > 1 else None
+    if better and all(first == baseline for first, _ in better) and len(better) == len(rows_tested) - 1:
         return baseline
     gained = [first for first, second in better if second == baseline]
-    return max(gained, key=lambda row: (sheet.means[row], -row), default=None)
+    return max(gained, key=lambda row: (table.means[row], -row), default=None)
 
 
 def _pair(
-    sheet: Sheet, plan: Plan, kept: list[int], baseline: int | None, best: int | None, dev: np.ndarray | None
+    table: ScoreTable,
+    plan: Plan,
+    rows_tested: list[int],
+    baseline: int | None,
+    best: int | None,
+    dev: np.ndarray | None,
 ) -> Pair:
     """Chooses the two configs whose questions are shown: the leading one, and the baseline or the next."""
-    means = sheet.means if dev is None else sheet.scores[:, dev].mean(axis=1)
-    order = sorted(range(len(means)), key=lambda row: (row in kept, means[row], -row), reverse=True)
+    means = table.means if dev is None else table.scores[:, dev].mean(axis=1)
+    order = sorted(range(len(means)), key=lambda row: (row in rows_tested, means[row], -row), reverse=True)
     if plan == "pairs" or baseline is None:
         return order[0], order[1]
     if best is not None and best != baseline:
@@ -191,24 +198,26 @@ def _pair(
     return next(row for row in order if row != baseline), baseline
 
 
-def _sentences(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> list[str]:
+def _sentences(
+    verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], rules: ComparisonRules
+) -> list[str]:
     if not significance.can_show(verdict.groups, len(verdict.findings)):
         return [
             f"no clear winner: {verdict.groups} groups are too few for any difference to be significant in "
             f"{_tests(len(verdict.findings))}"
         ]
-    claims = [_claim(finding, verdict, sheet.metric, named) for finding in verdict.findings if finding.shown]
+    claims = [_claim(finding, verdict, table.metric, labels) for finding in verdict.findings if finding.shown]
     if verdict.winner is None:
-        return [f"no clear winner: {_open(verdict, sheet, named, rules)}", *claims]
+        return [f"no clear winner: {_open(verdict, table, labels, rules)}", *claims]
     if verdict.plan == "baseline" and verdict.winner != verdict.baseline and len(claims) > 1:
         claims.append("which of those that beat the baseline is best was not tested")
     return claims
 
 
-def _claim(finding: Finding, verdict: Verdict, metric: str, named: Sequence[str]) -> str:
+def _claim(finding: Finding, verdict: ComparisonVerdict, metric: str, labels: Sequence[str]) -> str:
     first, second = finding.pair if finding.difference > 0 else finding.pair[::-1]
     ends = sorted((abs(finding.low), abs(finding.high)))
-    marks = [f"{named[row]}{' (baseline)' if row == verdict.baseline else ''}" for row in (first, second)]
+    marks = [f"{labels[row]}{' (baseline)' if row == verdict.baseline else ''}" for row in (first, second)]
     p = "p < .001" if finding.adjusted < 0.001 else f"p {number(finding.adjusted)}"
     corrected = f", Holm over {_tests(len(verdict.findings))}" if len(verdict.findings) > 1 else ""
     return (
@@ -217,10 +226,10 @@ def _claim(finding: Finding, verdict: Verdict, metric: str, named: Sequence[str]
     )
 
 
-def _open(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) -> str:
+def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], rules: ComparisonRules) -> str:
     """Says what is not settled, and how many questions would settle it."""
     if not verdict.findings:
-        baseline = "" if verdict.baseline is None else named[verdict.baseline]
+        baseline = "" if verdict.baseline is None else labels[verdict.baseline]
         if verdict.plan == "split":
             return f"on the dev half none is better than the baseline {baseline}, so that nothing was tested"
         return "all configs have the same score on every question"
@@ -230,7 +239,7 @@ def _open(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) ->
         finding = max((item for item in verdict.findings if not item.shown), key=lambda item: abs(item.difference))
     first, second = finding.pair
     seen = (
-        f"{named[first]} minus {named[second]} is {number(finding.difference)} {sheet.metric} "
+        f"{labels[first]} minus {labels[second]} is {number(finding.difference)} {table.metric} "
         f"[{number(finding.low)}, {number(finding.high)}] ({verdict.half})"
     )
     worth = max(abs(finding.difference), rules.tolerance)
@@ -239,7 +248,7 @@ def _open(verdict: Verdict, sheet: Sheet, named: Sequence[str], rules: Rules) ->
     return f"{seen}; {_needed(finding, verdict)} would settle whether a difference of {number(worth)} is real"
 
 
-def _needed(finding: Finding, verdict: Verdict) -> str:
+def _needed(finding: Finding, verdict: ComparisonVerdict) -> str:
     if finding.needed is None or finding.needed > _MANY:
         return "more than a million questions"
     if verdict.plan == "split":

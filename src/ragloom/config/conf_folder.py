@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,15 @@ class ConfFolder:
 
     def load(self, group: str, option: str) -> Any:
         """Load an option's yaml as it is written; an empty config where there is none."""
-        files = [root / group / f"{option}.yaml" for root in self._roots()]
-        return next((OmegaConf.load(file) for file in files if file.is_file()), OmegaConf.create())
+        file = self._file(group, option)
+        return OmegaConf.create() if file is None else OmegaConf.load(file)
+
+    def comment(self, group: str, option: str, key: str = "") -> str:
+        """Return what a yaml says of its option, or of one of its keys; an empty text where it says nothing."""
+        file = self._file(group, option)
+        lines = [] if file is None else file.read_text(encoding="utf-8").splitlines()
+        pattern = re.compile(rf"{re.escape(key)}: .* # (.*)" if key else r"# (?!@package)(.*)")
+        return next((match[1].rstrip(".") for line in lines if (match := pattern.fullmatch(line))), "")
 
     def keys(self, group: str, option: str) -> set[str]:
         """Return the keys of an option, those of the options that it extends included."""
@@ -81,6 +89,10 @@ class ConfFolder:
         """List the options of a group that have a key, the most general one first."""
         names = sorted(self.options(group), key=lambda name: (name not in _GENERAL, name))
         return [name for name in names if key in self.keys(group, name)]
+
+    def _file(self, group: str, option: str) -> Path | None:
+        files = [root / group / f"{option}.yaml" for root in self._roots()]
+        return next((file for file in files if file.is_file()), None)
 
     def _roots(self) -> list[Path]:
         return [self.path] if self.extra is None else [self.path, self.extra]

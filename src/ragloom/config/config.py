@@ -80,6 +80,10 @@ class Config:
         """Copy the config for saving and naming, without secrets and without what was `added`."""
         return without(redact_tree(self.tree), self.added())
 
+    def project_record(self) -> dict[str, str]:
+        """Name the project file for records; empty without one. It is part of no identity."""
+        return {} if self.project is None else {"project": str(self.project.path)}
+
     def public_choices(self) -> dict[str, str]:
         """Copy the choices for saving and naming, without groups that were added later and change nothing."""
         return {group: option for group, option in self.choices.items() if not self.is_neutral(group)}

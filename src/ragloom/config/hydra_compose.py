@@ -46,7 +46,7 @@ class Composed:
     Attributes:
         tree: the config without the `hydra` node.
         choices: group -> option.
-        overrides: of which it is composed.
+        overrides: those that it is composed of, Hydra's own aside, as a job of Hydra has them.
     """
 
     tree: DictConfig
@@ -79,17 +79,17 @@ def compose_checked(overrides: list[str], conf: ConfFolder, *, sweep: bool = Fal
         reason = ConfigError()
         if not any(item.is_add() or item.is_force_add() or item.package for item in parsed):
             try:
-                return [_composed(conf, texts) for texts in _texts(parsed)], problems
+                return [_composed(conf, texts) for texts in _texts(parsed, sweep=sweep)], problems
             except ConfigError as error:  # Hydra names one problem; ask each override
                 reason = error
         choices = [item for item in parsed if item.key_or_group in groups]
-        bases = [_compose(conf, texts) for texts in _texts(choices)]
+        bases = [_compose(conf, texts) for texts in _texts(choices, sweep=sweep)]
         for item in [item for item in parsed if item not in choices]:
             if wrong := [line for base in bases for line in _wrong_key(item, base, conf)]:
                 problems += dict.fromkeys(wrong)
                 parsed.remove(item)
         try:
-            return [_composed(conf, texts) for texts in _texts(parsed)], problems
+            return [_composed(conf, texts) for texts in _texts(parsed, sweep=sweep)], problems
         except ConfigError as error:
             raise ConfigError(*(problems or reason.problems or error.problems)) from None
 
@@ -278,8 +278,8 @@ def _dotted(tree: Any, prefix: str = "") -> set[str]:
     return names
 
 
-def _texts(parsed: list[Override]) -> list[list[str]]:
-    """Writes the overrides of each combination of a sweep."""
+def _texts(parsed: list[Override], *, sweep: bool) -> list[list[str]]:
+    """Write the overrides of each combination, as Hydra gives them to a job."""
     axes = []
     for item in parsed:
         line = item.input_line or ""
@@ -288,7 +288,8 @@ def _texts(parsed: list[Override]) -> list[list[str]]:
         elif item.value_type == ValueType.INTERVAL_SWEEP:
             axes.append([])  # only a sweeper can say which values an interval yields
         else:
-            axes.append([line])
+            value = item.get_value_element_as_str() if sweep and not item.is_delete() else None
+            axes.append([line if value is None else f"{item.get_key_element()}={value}"])
     axes = [axis for axis in axes if axis]
     if math.prod(map(len, axes)) <= _MOST_COMBINATIONS:
         return [list(texts) for texts in itertools.product(*axes)]
@@ -313,4 +314,4 @@ def _composed(conf: ConfFolder, overrides: list[str]) -> Composed:
         if option is not None and is_own(group)
     }
     own = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
-    return Composed(own, choices, tuple(overrides))
+    return Composed(own, choices, tuple(text for text in overrides if not text.lstrip("+~").startswith("hydra")))

@@ -1,7 +1,7 @@
-"""Headings, fenced code and HTML blocks of a Markdown document, by its block structure (CommonMark 0.31).
+"""Block structure of Markdown: headings, code, HTML (CommonMark 0.31).
 
-Only what chunks need is kept: which lines form a heading or fenced code, and which lines are code or HTML, in which
-no mark means anything. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
+Only what chunks need is kept: the lines of headings and fenced code, and the lines of code and HTML, in which marks
+have no meaning. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ragloom.core.markdown_lines import (
 LeafKind = Literal["heading", "code", "opaque"]
 
 _MAX_DEPTH = 50
-"""Levels of quotes and lists that are opened; deeper marks are text."""
+"""Levels of quotes and lists; deeper marks are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LeafBlock:
 
 @dataclass(frozen=True, slots=True)
 class MarkdownStructure:
-    """What `parse_structure` finds.
+    """Leaf blocks and block quotes of a document.
 
     Attributes:
         parts: the leaf blocks in order.
@@ -60,7 +60,7 @@ class MarkdownStructure:
 
 @dataclass(slots=True)
 class _Container:
-    """A block quote (`width` 0) or a list item with the columns that its content is indented by."""
+    """A block quote (`width` 0), or a list item with its indent."""
 
     width: int
     first: int
@@ -69,7 +69,7 @@ class _Container:
 
 @dataclass(slots=True)
 class _OpenLeaf:
-    """The leaf block that is open."""
+    """The open leaf block."""
 
     kind: Literal["paragraph", "table", "fence", "html", "indented"]
     first: int
@@ -121,7 +121,7 @@ class _MarkdownParser:
         self._end_leaf()
 
     def _match(self, number: int, line: str) -> tuple[int, int]:
-        """Return the column after the marks of the open containers that go on, and how many these are."""
+        """Match open containers: return the column behind them and their number."""
         at = 0
         for matched, container in enumerate(self._containers):
             indent = _indent(line, at)
@@ -141,7 +141,7 @@ class _MarkdownParser:
         return at, len(self._containers)
 
     def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
-        """Go on with fenced code, HTML or indented code where the line belongs to it."""
+        """Continue an open code or HTML block with the line."""
         blank = not text.strip()
         if leaf.kind == "fence":
             if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
@@ -167,7 +167,7 @@ class _MarkdownParser:
         return False
 
     def _close(self, matched: int, number: int) -> None:
-        """Close the containers from `matched` on, and what is open in them."""
+        """Close the containers from `matched` on, with their content."""
         if matched == len(self._containers):
             return
         self._end_leaf()
@@ -182,7 +182,7 @@ class _MarkdownParser:
             self.parts.append(LeafBlock("code" if leaf.kind == "fence" else "opaque", leaf.first, leaf.last))
 
     def _start(self, number: int, line: str, at: int, matched: int) -> None:
-        """Open containers and one leaf block on a line that is not blank."""
+        """Open containers and a leaf block on a non-blank line."""
         self._opened = False
         while len(self._containers) < _MAX_DEPTH or matched < len(self._containers):
             indent = _indent(line, at)
@@ -207,13 +207,13 @@ class _MarkdownParser:
         self._start_leaf(number, line, at, matched)
 
     def _paragraph(self, matched: int) -> _OpenLeaf | None:
-        """Return the paragraph that a line of the innermost matched container would go on with."""
+        """Return the paragraph continued by a line, if any."""
         if self._leaf is None or self._leaf.kind != "paragraph" or self._opened or matched < len(self._containers):
             return None
         return self._leaf
 
     def _item(self, text: str, matched: int) -> re.Match[str] | None:
-        """Match the marker of a list item, where the line is no rule, underline or part of a paragraph."""
+        """Match a list marker; not a rule or paragraph text."""
         item = ITEM.match(text)
         if item is None or RULE.match(text):
             return None
@@ -236,13 +236,13 @@ class _MarkdownParser:
         if not text:
             self._close(matched, number)
             return
-        if indent <= 3 and self._marked(number, text, matched):
+        if indent <= 3 and self._start_marked(number, text, matched):
             return
         leaf = self._leaf
         if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
             if matched < len(self._containers) and leaf.kind == "table":
                 self._close(matched, number)
-            else:  # also a lazy line, which leaves out the marks of its containers
+            else:  # also a lazy line, without the marks of its containers
                 self._extend(leaf, text)
                 return
         self._close(matched, number)
@@ -257,8 +257,8 @@ class _MarkdownParser:
             leaf.kind = "table"
         leaf.lines.append(text)
 
-    def _marked(self, number: int, text: str, matched: int) -> bool:
-        """Read a line that is a heading or rule, or begins fenced code or HTML."""
+    def _start_marked(self, number: int, text: str, matched: int) -> bool:
+        """Process headings, rules, and starts of fenced code or HTML."""
         if atx := ATX.match(text):
             self._begin(matched, number)
             self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))

@@ -1,4 +1,4 @@
-"""A text too long to be passed about in memory: UTF-8 in a file of its own, read a piece at a time. Knows no stage."""
+"""Long texts in files, read piece by piece."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LONG = 16_000_000
-"""Characters from which a text is kept in a file."""
+"""Characters of the shortest text kept in a file."""
 _PIECE = 1 << 20
-"""Characters that are read or written together."""
+"""Characters per read or write."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileBackedText:
-    """A text in a file; half surrogate pairs included, as in memory.
+    """A UTF-8 text in a file; lone surrogates are allowed.
 
     Attributes:
-        path: of the file, which holds nothing else.
+        path: of the file, with nothing else in it.
     """
 
     path: Path
@@ -29,34 +29,36 @@ class FileBackedText:
         return str(self.path.read_bytes(), "utf-8", "surrogatepass")
 
     def slices(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Yield `text[start:end]` for each span; holds no more than the span and a piece.
+        """Yield `text[start:end]` for each span, with bounded memory.
+
+        Holds no more than the span and a piece.
 
         Args:
-            spans: in order of their start, as chunkings yield them.
+            spans: in order of their start, as yielded by chunkers.
 
         Raises:
             ValueError: a span starts before the one before it.
         """
         with self.path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
-            held, begins, last = "", 0, 0
+            buffer, offset, last = "", 0, 0
             for start, end in spans:
                 if start < last:
-                    raise ValueError(f"spans must come in order of their start, and {start} comes after {last}")
+                    raise ValueError(f"spans must be in order of their start; {start} comes after {last}")
                 last = start
-                if begins + len(held) < end:
-                    passed = min(start - begins, len(held))
-                    held, begins = held[passed:], begins + passed
-                while begins + len(held) < end and (more := file.read(_PIECE)):
-                    if begins + len(held) <= start:  # nothing of what is held is needed any more
-                        held, begins = "", begins + len(held)
-                    held += more
-                yield held[start - begins : end - begins]
+                if offset + len(buffer) < end:
+                    passed = min(start - offset, len(buffer))
+                    buffer, offset = buffer[passed:], offset + passed
+                while offset + len(buffer) < end and (more := file.read(_PIECE)):
+                    if offset + len(buffer) <= start:  # the buffer is no longer needed
+                        buffer, offset = "", offset + len(buffer)
+                    buffer += more
+                yield buffer[start - offset : end - offset]
 
     def copy_to(self, path: Path) -> None:
-        """Copy it, so that a crash leaves all of it there or nothing.
+        """Copy the file atomically.
 
         Raises:
-            OSError: the system refuses.
+            OSError: the system denies access.
         """
         draft = path.with_name(f"{path.name}.new")
         shutil.copyfile(self.path, draft)
@@ -68,15 +70,15 @@ class FileBackedText:
 
 
 def full_text(text: str | FileBackedText) -> str:
-    """Return a text, wherever it is."""
+    """Return a text from memory or its file."""
     return text.read() if isinstance(text, FileBackedText) else text
 
 
 def write_text(text: str, folder: Path) -> FileBackedText:
-    """Write a text to a new file of a folder.
+    """Write a text to a new file in a folder.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the system denies access.
     """
     path = folder / f"{uuid.uuid4().hex}.txt"
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:

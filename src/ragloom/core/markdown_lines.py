@@ -1,4 +1,4 @@
-"""What a line of Markdown can be: headings, fences, list items, rules, HTML, front matter (CommonMark 0.31)."""
+"""Line patterns of Markdown: headings, fences, items, rules, HTML (CommonMark 0.31)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
 ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
 TABLE_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
-"""Possessive, since a line of a million blanks would otherwise take the square of that."""
+"""Possessive: a line of a million blanks would otherwise take quadratic time."""
 _REFERENCE = re.compile(
     r"""\[(?:[^\[\]\\]|\\.){1,999}\]:[ \t]*(?:<[^<>]*>|[^\s<]\S*)(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*$"""
 )
@@ -45,14 +45,17 @@ class HtmlStart(NamedTuple):
     """The first line of an HTML block.
 
     Attributes:
-        end: found in its last line; None where a blank line ends it.
+        end: matches its last line; None if a blank line ends it.
     """
 
     end: re.Pattern[str] | None
 
 
 def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
-    """Read the first line of an HTML block; a single unknown tag does not interrupt a paragraph."""
+    """Match the first line of an HTML block.
+
+    A single unknown tag does not interrupt a paragraph.
+    """
     for start, end in _HTML_STARTS:
         if start.match(text):
             return HtmlStart(end)
@@ -60,7 +63,7 @@ def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
 
 
 def front_matter_length(lines: Sequence[str]) -> int:
-    """Count the lines of front matter: YAML between `---`, or TOML between `+++`, at the very beginning."""
+    """Count the lines of YAML (`---`) or TOML (`+++`) front matter."""
     mark = lines[0].rstrip() if lines else ""
     if mark not in _FRONT_MATTER:
         return 0
@@ -77,7 +80,7 @@ def front_matter_length(lines: Sequence[str]) -> int:
 
 
 def title_lines(lines: list[str]) -> list[str]:
-    """Return the lines of a paragraph without the link reference definitions at its beginning."""
+    """Remove the link reference definitions at the start of a paragraph."""
     at = 0
     while at < len(lines) and _REFERENCE.match(lines[at]):
         at += 1
@@ -85,7 +88,7 @@ def title_lines(lines: list[str]) -> list[str]:
 
 
 def atx_title(text: str) -> str:
-    """Return a heading's text without the hashes that close it, where a blank stands before them."""
+    """Return the text of a heading without closing hashes."""
     title = text.strip()
     open = title.rstrip("#")
     return open.strip() if not open or open[-1] in " \t" else title

@@ -1,8 +1,8 @@
-"""The structure of a document's stored text: pages, headings, blocks. Knows no chunker and no source.
+"""Structure of a document's text: pages, headings, blocks.
 
-Structure is a function of the text and its format alone, so that it is never stored: pages are separated by
-`records.PAGE_BREAK` (PDF), headings, tables and fenced code are marked as in markdown (markdown, HTML, DOCX), rows
-are lines (CSV, JSON); any other text has paragraphs, separated by blank lines.
+Structure follows from the text and its format, so it is never stored: pages are separated by `records.PAGE_BREAK`
+(PDF); headings, tables and fenced code are Markdown (Markdown, HTML, DOCX); rows are lines (CSV, JSON); other text has
+paragraphs separated by blank lines.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ _LINE = re.compile(r"[^\n\f]*[\n\f]?")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 _MAX_TITLE = 300
-"""Characters of a heading that are its title: each chunk below it repeats them, and sends them to the embedding."""
+"""Characters of a title; each chunk below the heading repeats it, and embeds it."""
 _ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
 
 
 @dataclass(frozen=True, slots=True)
 class OutlineBlock:
-    """A paragraph, heading, table or code block: `text[start:end]`, without blank lines around it or blanks at its end.
+    """A paragraph, heading, table or code block: `text[start:end]`.
+
+    Without surrounding blank lines and trailing blanks.
 
     Attributes:
         level: 1 to 6 for headings, otherwise 0.
-        title: what a heading says, without its marks, cut after 300 characters; otherwise empty.
+        title: text of a heading without marks, cut after 300 characters; otherwise empty.
     """
 
     kind: BlockKind
@@ -69,16 +71,20 @@ class Outline:
         self.format = format
 
     def page_at(self, offset: int) -> int | None:
-        """Return the page (from 1) of a character, or None where the format has no pages."""
+        """Return the page (from 1) of a character, or None.
+
+        Only PDF has pages.
+        """
         if self.format != "pdf":
             return None
         return bisect_right(self._page_breaks, offset - 1) + 1
 
     def heading_at(self, offset: int) -> str | None:
-        """Return the heading path of a character, outermost first, as `A > B`.
+        """Return the heading path of a character as `A > B`.
 
-        A heading line belongs to the section that it opens. None before the first heading, or where the format has
-        no headings.
+        The outermost heading comes first.
+
+        A heading line belongs to its own section. None before the first heading, or in a format without headings.
         """
         if self.format not in HEADING_FORMATS:
             return None
@@ -108,7 +114,7 @@ class Outline:
                 trail = trail[:under] + [open for open in trail[under:] if open.level < block.level] + [block]
                 starts.append(block.start)
                 paths.append(_path(trail))
-            if quote is not None:  # its headings say nothing about what follows it
+            if quote is not None:  # its headings do not apply after it
                 trail = outside
                 starts.append(quote)
                 paths.append(_path(trail))
@@ -149,25 +155,23 @@ def _lines(text: str) -> Iterator[_TextLine]:
 
 
 class _OutlineScanner:
-    """One pass over the lines of a document with marks: headings, fences, tables, and text in between.
+    """Scanner of marked text: headings, fences, tables, paragraphs.
 
     Args:
-        markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
+        markdown: whether the marks follow CommonMark; otherwise those of `MarkdownWriter`, at the start of a line.
     """
 
     def __init__(self, text: str, *, markdown: bool) -> None:
         self._lines = list(_lines(text))
-        found = (
-            parse_structure([line.text for line in self._lines])
-            if markdown
-            else MarkdownStructure(self._rendered(), [])
-        )
-        self._parts = {part.first: part for part in found.parts if part.kind != "opaque"}
-        self._opaque = {n for part in found.parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
-        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in found.quotes]
+        lines = [line.text for line in self._lines]
+        structure = parse_structure(lines) if markdown else MarkdownStructure(self._written_parts(), [])
+        parts = structure.parts
+        self._parts = {part.first: part for part in parts if part.kind != "opaque"}
+        self._opaque = {n for part in parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
+        self._quotes = [(self._lines[first].start, self._lines[last].end) for first, last in structure.quotes]
 
     def quote_end(self, offset: int) -> int | None:
-        """Return the end of the outermost block quote around a character; None outside of quotes."""
+        """Return the end of the outermost quote around a character, or None."""
         at = bisect_right(self._quotes, offset, key=lambda quote: quote[0]) - 1
         return self._quotes[at][1] if at >= 0 and offset < self._quotes[at][1] else None
 
@@ -196,8 +200,8 @@ class _OutlineScanner:
     def _interrupts(self, at: int) -> bool:
         return self._lines[at].blank or at in self._parts or self._table_end(at) > at
 
-    def _rendered(self) -> list[LeafBlock]:
-        """Find the headings and fences that `source` wrote."""
+    def _written_parts(self) -> list[LeafBlock]:
+        """Find the headings and fences written by `MarkdownWriter`."""
         parts: list[LeafBlock] = []
         at = 0
         while at < len(self._lines):
@@ -211,7 +215,10 @@ class _OutlineScanner:
         return parts
 
     def _fence_end(self, at: int) -> int:
-        """Index after the closing fence; an unclosed fence runs to the end, as CommonMark says."""
+        """Return the line after the closing fence.
+
+        An unclosed fence runs to the end (CommonMark).
+        """
         opening = _FENCE.match(self._lines[at].text)
         assert opening is not None
         closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}[ \t]*$")
@@ -224,7 +231,7 @@ class _OutlineScanner:
         return end
 
     def _table_end(self, at: int) -> int:
-        """Index after the table that begins at a line, or `at` where none does."""
+        """Return the line after the table at `at`; `at` without one."""
         lines = self._lines
         if at + 1 >= len(lines) or "|" not in lines[at].text or at + 1 in self._parts or at in self._opaque:
             return at

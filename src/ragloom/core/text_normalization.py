@@ -1,4 +1,4 @@
-"""The one normalisation that stored texts go through, and where a character is after it. Knows no format."""
+"""Normalization of stored texts, and offsets in normalized texts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def normalize_text(text: str) -> str:
-    """Normalize a text once for all: `\\n` line ends, no NUL, no U+FFFE, no form feed, no half surrogate pair."""
+    """Normalize line ends and remove characters no store accepts.
+
+    `\\n` line ends; no NUL, U+FFFE, form feed or lone surrogate.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n")
     text = text.replace("\0", "").replace("\ufffe", "").removeprefix("\ufeff")
     return _SURROGATE.sub("\ufffd", text)
 
 
 def quote_pattern(quote: str) -> str:
-    """Write the pattern that finds a quote word for word, with any white space between its words."""
+    """Return a pattern for a quote with any white space."""
     return r"\s+".join(map(re.escape, quote.split())) or r"(?!)"
 
 
 def normalized_offset(text: str, at: int) -> int:
-    """Return where the character at `at` of a text is in `normalised(text)`.
+    """Return the offset in `normalize_text(text)` of a character.
 
-    The `\\n` of a CRLF is where its `\\r` was.
+    The `\\n` of a CRLF is at the position of its `\\r`.
     """
     before = text[:at]
     if before.endswith("\r") and text.startswith("\n", at):
@@ -31,12 +34,15 @@ def normalized_offset(text: str, at: int) -> int:
 
 
 def join_surrogates(text: str) -> str:
-    """Join surrogate pairs, and puts U+FFFD for each half without the other: UTF-8 has none."""
+    """Join surrogate pairs; replace lone halves by U+FFFD.
+
+    UTF-8 cannot encode them.
+    """
     if has_whole_characters(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def has_whole_characters(text: str) -> bool:
-    """Return whether a text has no half of a surrogate pair."""
+    """Return whether a text has no lone surrogates."""
     return text.isascii() or not _SURROGATE.search(text)

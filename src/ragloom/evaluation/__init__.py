@@ -1,13 +1,13 @@
-"""Measures a config: asks every question of a dataset, scores what came of it, and writes it down. Knows no option.
+"""Evaluation of configs: run the queries of a dataset, score them, write run folders; sweeps over configs.
 
-step        the index holds what its source holds now
-demands     what must hold before anything is paid
-preflight   problems that all trials of a sweep share, found before the first
-depth       rankings are read as far down as metrics look, by steps that only append
-questions   one question is asked, or found among what was computed before
-asking      all questions, several at once, none lost
-found       what came of one
-scoring     scored against the gold
-written     means, counts, cost, lines
-trec, run_folder, environment    what a run leaves
+index_sync        the index holds what its source holds
+requirements      checks before anything is paid
+preflight         problems that all trials of a sweep share
+ranking_depth     rankings as deep as the metrics look
+cached_queries    one query, through the stage cache
+query_executor    all queries, concurrently
+query_outcome     serializable outcome of one query
+scoring, answer_scoring, judging    scores against the gold
+run_report, run_folder, trec_format, environment    files of a run
+runner            one config; sweep: many, with sweep_log; sweep_plan, cost_forecast: their dry run
 """

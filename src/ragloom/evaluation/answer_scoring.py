@@ -1,12 +1,12 @@
 """Scores of answers: which metric suits which question (formulas: `ragloom.evaluation.metrics.answers`).
 
-    exact_match, f1                     questions with right answers in words
+    exact_match, f1                     questions with reference answers
     citation_precision, citation_recall questions with gold
-    answered                            questions with an answer: whether there was one
-    abstained                           questions without an answer: whether there was none; they count here only
-    faithfulness, correctness           as the judge says, see `ragloom.evaluation.judging`
+    answered                            answerable questions: whether an answer was given
+    abstained                           questions without an answer: whether none was given; they count here only
+    faithfulness, correctness           verdicts of the judge, see `ragloom.evaluation.judging`
 
-A question that failed scores zero in all of them. One that was not judged has no score, and is no pass.
+A failed query scores zero in all of them. An answer that was not judged has no score, and is no pass.
 """
 
 from __future__ import annotations
@@ -18,47 +18,49 @@ from ragloom.core.metric_names import JUDGED
 from ragloom.core.prompt_blocks import language_of
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.answers import answer_scores, citation_scores, unit_of
-from ragloom.evaluation.query_results import Asked, Scores
+from ragloom.evaluation.query_outcome import QueryOutcome, Scores
 from ragloom.query.citations.abstention import abstains
 
 
-def answer_metrics(query: Query, asked: Asked, names: Sequence[str]) -> Scores:
-    """Scores one question by those of the metrics that suit it.
+def answer_metrics(query: Query, outcome: QueryOutcome, names: Sequence[str]) -> Scores:
+    """Score one query by the metrics that suit it.
 
     Args:
         names: of `ragloom.core.metric_names.ANSWERS` and `JUDGED`.
 
     Returns:
-        metric -> score; None where the judge gave no verdict.
+        metric -> score; None without a verdict of the judge.
     """
-    found: Scores = {}
+    scores: Scores = {}
     for name in names:
         if name in JUDGED:
-            if name in asked.verdicts:
-                passed = asked.verdicts[name].passed
-                found[name] = None if passed is None else float(passed)
-        elif (value := _METRICS[name](query, asked)) is not None:
-            found[name] = value
-    return found
+            if name in outcome.verdicts:
+                passed = outcome.verdicts[name].passed
+                scores[name] = None if passed is None else float(passed)
+        elif (value := _METRICS[name](query, outcome)) is not None:
+            scores[name] = value
+    return scores
 
 
-def _text(asked: Asked) -> str:
-    return asked.answer.text if asked.answer is not None else ""
+def _text(outcome: QueryOutcome) -> str:
+    return outcome.answer.text if outcome.answer is not None else ""
 
 
-def _words(query: Query, asked: Asked) -> tuple[float, float] | None:
+def _words(query: Query, outcome: QueryOutcome) -> tuple[float, float] | None:
     if not query.answers or query.answerable is False:
         return None
-    if asked.error is not None:
+    if outcome.error is not None:
         return 0.0, 0.0
-    scores = answer_scores(_text(asked), query.answers, unit_of(query.tags.get("language") or language_of(query.text)))
+    scores = answer_scores(
+        _text(outcome), query.answers, unit_of(query.tags.get("language") or language_of(query.text))
+    )
     return scores.exact, scores.f1
 
 
-def _citations(query: Query, asked: Asked) -> tuple[float, float] | None:
+def _citations(query: Query, outcome: QueryOutcome) -> tuple[float, float] | None:
     if not query.judged:
         return None
-    cited = asked.answer.citations if asked.answer is not None else ()
+    cited = outcome.answer.citations if outcome.answer is not None else ()
     quotes = [
         Passage(item["document"], item["start"], item["end"])
         if item["verified"] and item["document"] is not None and item["start"] is not None
@@ -73,25 +75,25 @@ def _has_answer(query: Query) -> bool:
     return query.answerable is not False and (query.judged or bool(query.answers))
 
 
-def _answered(query: Query, asked: Asked) -> float | None:
-    return float(asked.error is None and not abstains(_text(asked))) if _has_answer(query) else None
+def _answered(query: Query, outcome: QueryOutcome) -> float | None:
+    return float(outcome.error is None and not abstains(_text(outcome))) if _has_answer(query) else None
 
 
-def _refused(query: Query, asked: Asked) -> float | None:
-    return float(asked.error is None and abstains(_text(asked))) if query.answerable is False else None
+def _refused(query: Query, outcome: QueryOutcome) -> float | None:
+    return float(outcome.error is None and abstains(_text(outcome))) if query.answerable is False else None
 
 
 def _part(
-    pair: Callable[[Query, Asked], tuple[float, float] | None], at: int
-) -> Callable[[Query, Asked], float | None]:
-    def one(query: Query, asked: Asked) -> float | None:
-        both = pair(query, asked)
+    pair: Callable[[Query, QueryOutcome], tuple[float, float] | None], at: int
+) -> Callable[[Query, QueryOutcome], float | None]:
+    def one(query: Query, outcome: QueryOutcome) -> float | None:
+        both = pair(query, outcome)
         return None if both is None else both[at]
 
     return one
 
 
-_METRICS: dict[str, Callable[[Query, Asked], float | None]] = {
+_METRICS: dict[str, Callable[[Query, QueryOutcome], float | None]] = {
     "exact_match": _part(_words, 0),
     "f1": _part(_words, 1),
     "citation_precision": _part(_citations, 0),

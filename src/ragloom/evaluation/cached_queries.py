@@ -1,4 +1,4 @@
-"""How one question of a set is asked, or found among what was computed before. Knows an assembly, and no option."""
+"""Rankings and answers of single queries, through the stage cache."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ragloom.core.prompt_blocks import ending_note, has_failed
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from ragloom.evaluation.index_sync import committed
-from ragloom.evaluation.query_results import (
-    Asked,
+from ragloom.evaluation.query_outcome import (
+    QueryOutcome,
     answer_from,
     answer_json,
     answer_of,
+    query_result_from,
     ranking_from,
     ranking_json,
-    result_of,
 )
-from ragloom.evaluation.ranking_depth import Deepening
+from ragloom.evaluation.ranking_depth import RankingDepth
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
     from ragloom.query.engine import CitedQueryEngine
 
 RANKING_CODE = 2
-"""Raise it when the way from a question to a ranking changes in no builder: rankings kept before are not used then."""
+"""Increase it when rankings change without a change in a builder: cached rankings become misses."""
 ANSWER_CODE = 3
-"""The same of the way from a ranking to an answer."""
+"""Increase it when answers to the same ranking change: cached answers become misses."""
 
 
-class Questions:
-    """Asks questions of one index. Safe to be used by several threads.
+class CachedQueries:
+    """Queries of one index, through the stage cache. Thread-safe.
 
-    Nothing is built before the first question that was not computed before.
+    Retriever, reranker and LLM are built at the first cache miss.
 
     Args:
-        assembly: whose retriever, reranker, prompt and LLM.
+        assembly: of the config.
         index: opened.
-        need: how far down rankings are read.
+        need: depth of the metrics.
     """
 
     def __init__(self, assembly: Assembly, index: Index, need: Need) -> None:
@@ -59,7 +59,7 @@ class Questions:
         self._retriever: Any = None
         tree = assembly.config.tree
         self._top_k, self._top_n = tree["retriever"]["top_k"], tree["reranker"]["top_n"]
-        self._deepening = Deepening(
+        self._deepening = RankingDepth(
             lambda question: self._engine(answering=False, whole=True).search(question),
             self._below,
             self._top_k,
@@ -69,12 +69,12 @@ class Questions:
         )
 
     def ranking_key(self) -> dict[str, Any]:
-        """All that decides the ranking of a question."""
+        """Return the cache key of rankings: everything that decides them, the question aside."""
         index = {**committed(self._index.info), "built": self._index.info.description}
         return {"index": index, **method(self._assembly.config)}
 
     def answer_key(self) -> dict[str, Any]:
-        """All that decides the answer to a question."""
+        """Return the cache key of answers: everything that decides them, the question aside."""
         tree = self._assembly.config.tree
         return {
             "code": ANSWER_CODE,
@@ -83,8 +83,8 @@ class Questions:
             "llm": {**described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
         }
 
-    def rank(self, unit: Unit, query: Query) -> Asked:
-        """Finds a question's ranking, makes it, or extends one that is not deep enough."""
+    def rank(self, unit: Unit, query: Query) -> QueryOutcome:
+        """Return the ranking of a query: cached, computed, or extended."""
         timings: dict[str, float] = {}
 
         def grow(value: Any | None) -> dict[str, Any] | None:
@@ -98,20 +98,20 @@ class Questions:
             return ranking_json(self._deepening.extended(query.text, ranking))
 
         value = unit.grown(sha256(query.text), grow)
-        return Asked(self._deepening.cut(ranking_from(value)), timings_ms=timings)
+        return QueryOutcome(self._deepening.cut(ranking_from(value)), timings_ms=timings)
 
     def suffices(self, value: dict[str, Any]) -> bool:
-        """Says whether a ranking that was kept is deep enough."""
+        """Check whether a cached ranking is deep enough."""
         return self._deepening.suffices(ranking_from(value))
 
-    def answer(self, unit: Unit, query: Query, ranked: Asked) -> Asked:
-        """Finds a question's answer, or makes it; a question without a ranking stays as it is."""
+    def answer(self, unit: Unit, query: Query, ranked: QueryOutcome) -> QueryOutcome:
+        """Return the answer to a query, cached or computed; after an error the outcome is unchanged."""
         if ranked.error is not None:
             return ranked
         timings = dict(ranked.timings_ms)
 
         def make() -> dict[str, Any]:
-            own = result_of(query.text, ranked.ranking, self._top_n)
+            own = query_result_from(query.text, ranked.ranking, self._top_n)
             result = self._engine(answering=True).complete(own)
             timings.update(result.timings_ms)
             if has_failed(result.finish_reason):
@@ -119,16 +119,16 @@ class Questions:
             return answer_json(answer_of(result))
 
         value = unit.item(sha256(query.text), make)
-        return Asked(ranked.ranking, answer_from(value), timings_ms=timings)
+        return QueryOutcome(ranked.ranking, answer_from(value), timings_ms=timings)
 
     def timings(self, question: str, *, answering: bool) -> dict[str, float]:
-        """Asks a question as the config says, keeps nothing, and returns stage -> milliseconds."""
+        """Run a query without caching; returns stage -> milliseconds."""
         engine = self._engine(answering=answering)
         result = engine.answer(question) if answering else engine.search(question)
         return result.timings_ms
 
     def _engine(self, *, answering: bool, whole: bool = False) -> CitedQueryEngine:
-        """Builds what searches or answers as the config says; `whole` keeps all that the reranker orders."""
+        """Build the query engine once; `whole` keeps all that the reranker orders."""
         with self._building:
             if (answering, whole) not in self._engines:
                 self._engines[answering, whole] = self._assembly.query_engine(
@@ -146,7 +146,7 @@ class Questions:
             self._retriever = self._retriever or self._assembly.retriever(self._index)
         if hasattr(self._retriever, "fused"):
             return deeper_ranks.below(self._retriever, query, step, known)
-        # A retriever of somebody's own has no arms: it is asked for a longer list, of which what is known is left out.
+        # A retriever of an extension has no arms: query it for a longer list, and drop the known chunks.
         most = deeper_ranks.limit(self._top_k, step)
         with self._building:
             longer = self._assembly.retriever(self._index, top_k=most)
@@ -161,13 +161,13 @@ class Questions:
 
 
 def method(config: Config) -> dict[str, Any]:
-    """All that decides the ranking of a question beside the index."""
+    """Return the part of the ranking key that does not depend on the index."""
     return {
         "code": RANKING_CODE,
-        # Of a server's settings some are changed in place and are no part of an index's name (Weaviate's `ef`, BM25's).
+        # Settings that a server changes in place are no part of the index name (Weaviate's `ef`, BM25 parameters).
         "store": [config.identity()["vector_store"][TARGET], config.tree["vector_store"].get("index")],
         **all_described(config, "retriever", "reranker"),
-        "server": config.tree["embedding"].get("base_url"),  # of the questions' vectors: no part of an index's name
+        "server": config.tree["embedding"].get("base_url"),  # of the query vectors: no part of the index name
     }
 
 
@@ -177,7 +177,7 @@ def all_described(config: Config, *groups: str) -> dict[str, Any]:
 
 
 def described(config: Config, group: str) -> dict[str, Any]:
-    """Describes a group's option, and the LLM that it is given, for a key."""
+    """Describe the option of a group, and the LLM it uses, for a cache key."""
     builder = config.builder(group)
     shown = fingerprint.describe(builder, config.values(group))
     if "llm" in needs_of(builder):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.evaluation.result import EvaluationResult
+    from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 
 QueryProgress = Callable[[int, int, int], None]

@@ -1,8 +1,7 @@
-"""Documents that were parsed and cut before are not parsed and cut again. Knows readers, and no chunking.
+"""Chunk cache: parsed and chunked documents, shared by indexes with the same chunking.
 
-Three embeddings of one chunking are three indexes, whose documents are cut once. An item's name is the document's id
-and the hash of its bytes, and its unit's key is how documents are parsed and cut: what is kept is found whatever the
-corpus is called and wherever it lies.
+Three embeddings of one chunking are three indexes whose documents are chunked once. The cache key holds parsing and
+chunking; an item is named by the document's id and the hash of its bytes, independent of the corpus name and place.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
     from ragloom.components.source.base import Source
 
 CUT_CODE = 1
-"""Raise it when what is kept of a cut document changes: what was kept before is not used then."""
+"""Increase it when the cached form of a document changes: cached documents become misses."""
 
 Outcome = Cut | Same | Unreadable
 
 
-def cut_key(assembly: Assembly) -> dict[str, Any]:
-    """All that decides how a document is parsed and cut, beside its bytes."""
+def chunk_key(assembly: Assembly) -> dict[str, Any]:
+    """Return the cache key of chunks: everything that decides them, the bytes of the document aside."""
     described = assembly.description
     asks = "embedding" in needs_of(assembly.config.builder("chunking"))
     return {
@@ -46,37 +45,37 @@ def cut_key(assembly: Assembly) -> dict[str, Any]:
     }
 
 
-def cut_before(assembly: Assembly, stages: Stages) -> tuple[KeptCuts, Unit]:
-    """Cuts all documents of a source that were not cut before, so that several indexes may be made of them.
+def cache_chunks(assembly: Assembly, stages: Stages) -> tuple[CachedChunks, Unit]:
+    """Chunk all documents of a source that are not cached, for several indexes.
 
-    Only this process does it; another that wants the same waits. A chunking that asks an embedding cuts while an index
-    is made, within that ingest's budget, and keeps what it cut.
+    Other processes that need the same chunks wait. A chunking that needs an embedding chunks during the ingest, within
+    its budget, and caches the chunks then.
     """
-    key = cut_key(assembly)
+    key = chunk_key(assembly)
     with stages.unit("chunks", key) as unit:
-        kept = KeptCuts(unit, assembly.source)
+        chunks = CachedChunks(unit, assembly.source)
         if key["embedding"] is None:
             with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
-                for _, found in kept.run(readers, kept.jobs()):
-                    if isinstance(found, Unreadable) and not isinstance(found, Changing):
-                        kept.unreadable.append(found)
-                    elif isinstance(found, Cut) and not len(found):
-                        kept.empty.append(found.document)
-            kept.counts = False  # what was made above is found by the ingest, and was not found before
-    return kept, unit
+                for _, outcome in chunks.run(readers, chunks.jobs()):
+                    if isinstance(outcome, Unreadable) and not isinstance(outcome, Changing):
+                        chunks.unreadable.append(outcome)
+                    elif isinstance(outcome, Cut) and not len(outcome):
+                        chunks.empty.append(outcome.document)
+            chunks.counts = False  # chunks computed above are no cache hits of the ingest
+    return chunks, unit
 
 
-class KeptCuts:
-    """Gives back what was cut before, and keeps what was not.
+class CachedChunks:
+    """Cached chunks of one source, as input of an ingest.
 
     Args:
-        unit: of the key that `cut_key` gives. It may have been left: what it keeps is read and written all the same.
-        source: whose documents these are.
+        unit: of `chunk_key`; still readable and writable after it was left.
+        source: of the documents.
 
     Attributes:
-        counts: whether what is given back counts as found.
-        unreadable: what could not be listed, or not read when all documents were cut.
-        empty: ids of documents without chunks, when all were cut.
+        counts: whether cached documents count as cache hits.
+        unreadable: items that could not be listed, or not read while all documents were chunked.
+        empty: ids of documents without chunks.
     """
 
     def __init__(self, unit: Unit, source: Source) -> None:
@@ -87,68 +86,74 @@ class KeptCuts:
         self._source = source
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the cache file."""
         self._unit.items.close()
 
     def jobs(self) -> Iterator[Job]:
-        """Lists all documents of the source, after one pause where one of them changed a moment ago."""
+        """Yield all documents of the source, after one pause if one of them changed a moment ago."""
         paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
                 if not paused and file_age.is_recent(item.mtime_ns):
                     file_age.pause(file_age.now_ns())
                     paused = True
-                yield Job(self._source.refreshed(item) if paused else item)
+                yield Job(self._source.refresh(item) if paused else item)
             elif isinstance(item, Unreadable):
                 self.unreadable.append(item)
 
     def text(self, entry: Entry) -> str | None:
-        """Returns the text of a document; None where it cannot be read."""
+        """Return the text of a document; None where it is unreadable."""
         name = self._name(Job(entry))
         value = None if name is None else self._unit.there(name)
         if value is not None:
             return str(value["content"])
-        try:  # too long to be kept
+        try:  # too long for the cache
             return str(self._source.parse(entry, self._source.read(entry)).text) if name is not None else None
         except CannotRead:
             return None
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Yields each job with what came of it, in order, as `readers.run` does; only what is not kept is read."""
+        """Yield each job with its outcome, in order, as `readers.run` does; only cache misses are read."""
         waiting: deque[tuple[Job, str | None, bool]] = deque()
 
-        def missing() -> Iterator[Job]:
+        def cache_misses() -> Iterator[Job]:
             for job in jobs:
                 name = self._name(job)
-                there = name is not None and self._unit.there(name) is not None
-                waiting.append((job, name, there))
-                if not there:
+                hit = name is not None and self._unit.there(name) is not None
+                waiting.append((job, name, hit))
+                if not hit:
                     yield job
 
-        for job, found in readers.run(missing()):
-            yield from self._kept(waiting)
+        for job, outcome in readers.run(cache_misses()):
+            yield from self._hits(waiting)
             _, name, _ = waiting.popleft()
-            if isinstance(found, Cut) and name == _name(found.document, found.bytes_hash) and not _is_long(found):
-                self._unit.put(name, cut_json(found))
-            yield job, found
-        yield from self._kept(waiting)
+            if (
+                isinstance(outcome, Cut)
+                and name == _name(outcome.document, outcome.bytes_hash)
+                and not _is_long(outcome)
+            ):
+                self._unit.put(name, chunks_json(outcome))
+            yield job, outcome
+        yield from self._hits(waiting)
 
-    def _kept(self, waiting: deque[tuple[Job, str | None, bool]]) -> Iterator[tuple[Job, Outcome]]:
-        """Yields what is at the head and was kept."""
+    def _hits(self, waiting: deque[tuple[Job, str | None, bool]]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield the cache hits at the head of the queue."""
         while waiting and waiting[0][2]:
             job, name, _ = waiting.popleft()
             value = (self._unit.found if self.counts else self._unit.there)(name or "")
             if value is None:
-                raise ServiceError(f"config: stages: what was cut of {job.entry.id} was removed meanwhile; try again")
-            cut = cut_from(value)
+                raise ServiceError(
+                    f"config: stages: the cached chunks of {job.entry.id} were removed during the run; run again"
+                )
+            cut = chunks_from(value)
             yield job, Same(cut.bytes_hash) if cut.content_hash == job.content_hash else cut
 
     def _name(self, job: Job) -> str | None:
-        """Names a document by id and bytes; None where it cannot be read, or its stored version is right."""
+        """Return the cache name of a document; None where it is unreadable or its stored version is current."""
         try:
             bytes_hash = sha256(self._source.read(job.entry))
         except CannotRead:
-            return None  # told by the readers
+            return None  # the readers report it
         return None if bytes_hash == job.bytes_hash else _name(job.entry.id, bytes_hash)
 
 
@@ -157,12 +162,12 @@ def _name(document: str, bytes_hash: str) -> str:
 
 
 def _is_long(cut: Cut) -> bool:
-    """Says whether a text is too long to be kept: it is read and cut for each index anew."""
+    """Check whether a text is too long for the cache: it is read and chunked again for each index."""
     return isinstance(cut.content, FileBackedText) or len(cut.content) >= file_backed_text.LONG
 
 
-def cut_json(cut: Cut) -> dict[str, Any]:
-    """Shows a cut document as plain values."""
+def chunks_json(cut: Cut) -> dict[str, Any]:
+    """Serialize a chunked document to plain values."""
     return {
         "document": cut.document,
         "bytes_hash": cut.bytes_hash,
@@ -179,6 +184,6 @@ def cut_json(cut: Cut) -> dict[str, Any]:
     }
 
 
-def cut_from(shown: dict[str, Any]) -> Cut:
-    """Reads what `cut_json` shows."""
-    return Cut(**{"warnings": [], **shown, "spans": array("q", shown["spans"])})  # older ones have no warnings
+def chunks_from(shown: dict[str, Any]) -> Cut:
+    """Deserialize the output of `chunks_json`."""
+    return Cut(**{"warnings": [], **shown, "spans": array("q", shown["spans"])})  # older entries have no warnings

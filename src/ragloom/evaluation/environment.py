@@ -1,31 +1,32 @@
-"""What a run was made with: Python, packages, platform, git commit. Knows no config."""
+"""Environment of a run: Python, packages, platform, git commit."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
+import re
 import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_TOLD_BY = ("ragloom",)
 _GIT_SECONDS = 10
 
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """Says which Python, platform and packages (those that Ragloom asks for) there are."""
+    """Return the versions of Python, platform, and the packages that Ragloom requires."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version for name in sorted(_asked_for()) if (version := _version(name)) is not None},
+        "packages": {name: version for name in sorted(_requirements()) if (version := _version(name)) is not None},
     }
 
 
 @lru_cache(maxsize=1)
 def git() -> dict[str, Any] | None:
-    """Says the commit of the working directory's repository, and whether files differ from it; None without one."""
+    """Return the git commit of the working directory and whether it is dirty; None outside a repository."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None
@@ -33,26 +34,19 @@ def git() -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(changed)}
 
 
-def _asked_for() -> set[str]:
-    names = {"ragloom"}
-    for root in _TOLD_BY:
-        try:
-            wanted = importlib.metadata.requires(root) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        for requirement in wanted:
-            name = requirement.partition(";")[0]
-            for mark in "[<>=!~ (":
-                name = name.partition(mark)[0]
-            names.add(name.strip())
-    return names | {"llama-index-core", "tokenizers", "onnxruntime"}
+def _requirements() -> set[str]:
+    names = {"ragloom", "llama-index-core", "tokenizers", "onnxruntime"}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("ragloom") or []:
+            names.add(re.split(r"[;\[<>=!~ (]", requirement, maxsplit=1)[0].strip())
+    return names
 
 
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return None  # an extra that is not installed
+        return None  # of an extra
 
 
 def _git(*arguments: str) -> str | None:

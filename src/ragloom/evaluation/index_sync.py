@@ -1,7 +1,7 @@
-"""Has an index in step with its source before it is measured. Knows an assembly's parts by name, and no option.
+"""Index sync: an index must hold what its source holds before it is measured.
 
-What is measured must be what the source holds now: a corpus that was edited to nothing must not score from what was
-stored before. An ingest that could not bring the index in step is an error here, not a note.
+A corpus that was emptied must not score from documents stored earlier. An incomplete ingest is an error here, not a
+note.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ragloom.config import fingerprint
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
-from ragloom.evaluation.query_results import usage_of
-from ragloom.evaluation.run_report import dollars_of
+from ragloom.evaluation.query_outcome import usage_of
+from ragloom.evaluation.run_report import usage_cost_usd
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 _COMMIT = "commit"
 _KINDS: dict[type, str] = {Entry: "Entry", Changing: "Changing", Unreadable: "Unreadable", Skipped: "Skipped"}
 """What stage keys call the kinds of items that a source lists, whatever their classes are called now."""
-_OVER_BUDGET = "budget:"  # begins why an ingest stopped that would have spent more than its budget
+_OVER_BUDGET = "budget:"  # prefix of the reason why the budget stopped an ingest
 
 
 def committed(info: IndexInfo) -> dict[str, Any]:
-    """Names the state that an index is read at: it changes with every commit, and with an index made anew."""
+    """Identify the committed state of an index: it changes with every commit and every rebuild."""
     return {"name": info.name, "version": info.version, "committed_at": info.committed_at.isoformat()}
 
 
 @dataclass(frozen=True)
-class Held:
-    """What an index holds.
+class IndexContent:
+    """Documents of an index.
 
     Attributes:
-        content: digest of all, 64 hexadecimal digits: the same after an ingest that changed nothing.
-        searched: ids of the documents that have chunks, in order.
-        empty: ids of those that have none: they exist, and are never found.
-        texts: digest of all documents' ids and contents, however they are cut and embedded.
+        content: digest of all documents and settings, 64 hexadecimal digits; an ingest without changes keeps it.
+        searched: ids of the documents with chunks, in order.
+        empty: ids of documents without chunks, which no query finds.
+        texts: digest of all ids and contents, independent of chunking and embedding.
     """
 
     content: str
@@ -52,106 +52,108 @@ class Held:
     texts: str
 
     def problems(self) -> list[str]:
-        """Says which documents hold nothing to search."""
-        return without_text(self.empty)
+        """Return a line about documents without text."""
+        return empty_document_problems(self.empty)
 
     def documents(self) -> str:
-        """Digests the ids of the documents that are searched, to 64 hexadecimal digits."""
+        """Return the digest of `searched`, 64 hexadecimal digits."""
         return sha256(canonical_json(self.searched))
 
 
-def held(index: Index) -> Held:
-    """Reads what an index holds."""
+def index_content(index: Index) -> IndexContent:
+    """Read the documents of an index."""
     rows = sorted((row.id, row.content_hash, row.chunks) for row in index.manifest())
     content = sha256(canonical_json([index.info.description, rows]))
     texts = sha256(canonical_json([[id, hashed] for id, hashed, _ in rows]))
-    return Held(content, [id for id, _, chunks in rows if chunks], [id for id, _, chunks in rows if not chunks], texts)
+    return IndexContent(
+        content, [id for id, _, chunks in rows if chunks], [id for id, _, chunks in rows if not chunks], texts
+    )
 
 
 @dataclass(frozen=True)
-class InStep:
-    """An index that holds what its source holds, as far as that can be read.
+class SyncedIndex:
+    """An index that holds all readable documents of its source.
 
     Attributes:
         index: opened.
-        unit: what the cache knew.
-        took: what building the index took.
-        unreadable: [location, reason] of each document that the source could not read (the first 10,000).
+        unit: of the stage cache.
+        build: seconds, tokens and bytes of building the index.
+        unreadable: [location, reason] of each unreadable document of the source (the first 10,000).
     """
 
     index: Index
     unit: Unit
-    took: dict[str, Any]
+    build: dict[str, Any]
     unreadable: list[list[str]]
 
 
-def in_step(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]) -> InStep:
-    """Opens the index, after an ingest unless the source is listed exactly as it was when that commit was made.
+def sync_index(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]) -> SyncedIndex:
+    """Open the index, after an ingest unless the source listing is that of the last commit.
 
     Args:
-        assembly: whose index and source.
-        stages: remember what was listed.
-        ingest: brings the index in step.
+        assembly: of the config.
+        stages: remember the listing.
+        ingest: syncs the index.
 
     Raises:
-        DataError: the ingest could not bring it in step: a stage after the source lost a document, an older version of
-            an unreadable one is still there, or something vanished and was not deleted.
-        BudgetSpent: it stopped before a call that would have exceeded the budget.
+        DataError: the index is not synced: a stage after the source lost a document, the index holds an older version
+            of an unreadable one, or vanished documents were not deleted.
+        BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
     """
     with stages.unit("index", index_key(assembly)) as unit:
         known = unit.there(_COMMIT)
         index = _as_listed(assembly, known)
         if known is not None and index is not None:
             unit.counts.hits += 1
-            return InStep(index, unit, known["took"], known.get("unreadable", []))
-        unit.known = False  # what is kept is of another commit
+            return SyncedIndex(index, unit, known["took"], known.get("unreadable", []))
+        unit.known = False  # the cached record is of another commit
         summary = ingest()
-        _demand_complete(summary)
+        _require_complete(summary)
         index = assembly.open()
-        _demand_current(summary, index)
-        took = _took(summary, index.info, known)
+        _require_current(summary, index)
+        build = _build_record(summary, index.info, known)
         unreadable = [[item.location, item.reason] for item in summary.unreadable]
-        unit.put(_COMMIT, {"commit": committed(index.info), "took": took, "unreadable": unreadable})
-        return InStep(index, unit, took, unreadable)
+        unit.put(_COMMIT, {"commit": committed(index.info), "took": build, "unreadable": unreadable})
+        return SyncedIndex(index, unit, build, unreadable)
 
 
-def without_text(ids: Sequence[str]) -> list[str]:
-    """Says which documents hold nothing to search: they exist, and are never found."""
+def empty_document_problems(ids: Sequence[str]) -> list[str]:
+    """Return a line about documents without text, which no query finds."""
     return [f"{counted(ids, 'document')} without text: in the corpus, and never found"] if ids else []
 
 
-def missing(unreadable: Sequence[Sequence[str]]) -> list[str]:
-    """Says what the source could not read, as [location, reason]: it is missing for every config, and is no error."""
+def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line about unreadable documents, given as [location, reason]; they are missing for every config."""
     if not unreadable:
         return []
     shown = [f"{location} ({reason})" for location, reason in unreadable]
     return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"]
 
 
-def index_json(index: Index, there: Held, took: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
-    """Shows an index, what it holds and what building it took."""
+def index_json(index: Index, content: IndexContent, build: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
+    """Return the index, its documents and its build as one JSON object."""
     info = index.info
-    usage = took.get("usage")
+    usage = build.get("usage")
     return {
         "name": info.name,
         "fingerprint": fingerprint.digest(info.description),
         "commit": committed(info),
-        "content": there.content,
+        "content": content.content,
         "root": info.root,
-        "texts": there.texts,
+        "texts": content.texts,
         "documents": info.documents,
-        "searched": there.documents(),
-        "empty": len(there.empty),
+        "searched": content.documents(),
+        "empty": len(content.empty),
         "chunks": info.chunks,
         "bytes": info.bytes,
-        "ingest_seconds": took.get("seconds"),
-        "embedding_tokens": took.get("tokens"),
-        "usd": None if usage is None else dollars_of(usage, prices),
+        "ingest_seconds": build.get("seconds"),
+        "embedding_tokens": build.get("tokens"),
+        "usd": None if usage is None else usage_cost_usd(usage, prices),
     }
 
 
 def index_key(assembly: Assembly) -> dict[str, Any]:
-    """All that decides whether an index is in step: which it is, where, and what its source lists."""
+    """Return the cache key of an index sync: index, store and source listing."""
     return {
         "index": assembly.index_name,
         "store": assembly.config.identity()["vector_store"],
@@ -159,8 +161,8 @@ def index_key(assembly: Assembly) -> dict[str, Any]:
     }
 
 
-def found_in_step(assembly: Assembly, stages: Stages) -> Index | None:
-    """Opens the index if no ingest is needed; None otherwise."""
+def synced_index(assembly: Assembly, stages: Stages) -> Index | None:
+    """Open the index if it needs no ingest; None otherwise."""
     key = index_key(assembly)
     if not stages.count("index", key):
         return None
@@ -168,14 +170,14 @@ def found_in_step(assembly: Assembly, stages: Stages) -> Index | None:
         return _as_listed(assembly, unit.there(_COMMIT))
 
 
-def kept_unreadable(assembly: Assembly, stages: Stages) -> list[list[str]]:
-    """Returns [location, reason] of what the source could not read when the index was last brought in step."""
+def unreadable_when_synced(assembly: Assembly, stages: Stages) -> list[list[str]]:
+    """Return [location, reason] of the documents that were unreadable at the last sync."""
     known = stages.values("index", index_key(assembly), [_COMMIT]).get(_COMMIT) or {}
     return list(known.get("unreadable", []))
 
 
 def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None:
-    """Opens the index if its commit is the one that was made of what is listed now."""
+    """Open the index if its commit was made from the present listing."""
     if known is None or assembly.source.verify:
         return None
     try:
@@ -183,14 +185,14 @@ def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None
     except IndexMissing:
         return None
     except ConfigError:
-        if getattr(assembly.source, "moved", False):  # the index is elsewhere still: the ingest moves it
+        if getattr(assembly.source, "moved", False):  # the index still has the old root: the ingest moves it
             return None
         raise
     return index if known["commit"] == committed(index.info) else None
 
 
 def _listed(assembly: Assembly) -> str:
-    """Digests what the source lists; the bytes count where there is no time of modification to tell a change by."""
+    """Return the digest of the source listing; bytes stand in for a missing modification time."""
     source = assembly.source
     lines = []
     for item in source.entries():
@@ -213,8 +215,8 @@ def _bytes_hash(source: Any, entry: Entry) -> str:
         return f"unreadable: {error.reason}"
 
 
-def _demand_complete(summary: IngestSummary) -> None:
-    """Raises if an index lacks what its source can be read to hold; what no config has is reported, and no error."""
+def _require_complete(summary: IngestSummary) -> None:
+    """Raise if an index lacks readable documents of its source."""
     if summary.stopped is not None and summary.stopped.startswith(_OVER_BUDGET):
         raise BudgetSpent(summary.stopped)
     reasons = []
@@ -234,12 +236,12 @@ def _demand_complete(summary: IngestSummary) -> None:
     )
 
 
-def _demand_current(summary: IngestSummary, index: Index) -> None:
-    """Raises if an index holds an older version of a document that cannot be read now."""
+def _require_current(summary: IngestSummary, index: Index) -> None:
+    """Raise if an index holds an older version of an unreadable document."""
     if not summary.unreadable:
         return
-    held = {row.id for row in index.manifest()}
-    older = [item for item in summary.unreadable if held & _names(item.location)]
+    stored = {row.id for row in index.manifest()}
+    older = [item for item in summary.unreadable if stored & _names(item.location)]
     if older:
         raise DataError(
             f"source: index {summary.index} must hold what its source holds now; {len(older)} documents cannot be read "
@@ -249,15 +251,15 @@ def _demand_current(summary: IngestSummary, index: Index) -> None:
 
 
 def _names(location: str) -> set[str]:
-    """Lists the ids that a document of this place may have."""
+    """Return the ids that a document at this location may have."""
     parts = unicodedata.normalize("NFC", location).split("/")
     return {"/".join(parts[at:]) for at in range(len(parts))}
 
 
-def _took(summary: IngestSummary, info: IndexInfo, known: dict[str, Any] | None) -> dict[str, Any]:
-    """Says what building the index took, if this ingest built it; an ingest that only added knows it of a part.
+def _build_record(summary: IngestSummary, info: IndexInfo, known: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the cost of building the index, if this ingest built all of it; otherwise the known record.
 
-    `seconds` are those of embedding and writing: documents were cut before, for all indexes that share the chunking.
+    `seconds` cover embedding and writing: chunking is shared with other indexes.
     """
     whole = summary.added + summary.moved == summary.documents and not summary.unchanged
     if not whole:

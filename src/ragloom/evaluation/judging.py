@@ -1,11 +1,11 @@
-"""Has answers judged, or finds what a judge said before. Knows which answer is judged by what, and no LLM.
+"""Verdicts of an LLM judge on answers, through the stage cache.
 
-    faithfulness    what was answered to questions that have an answer: by the passages that the prompt held
-    correctness     questions with right answers in words: by these
+    faithfulness    answers to answerable questions, by the passages of the prompt
+    correctness     answers to questions with reference answers, by these
 
-Nobody is asked where there is nothing to judge. A question that failed fails in both. An abstention where there is an
-answer fails in correctness; in faithfulness it has no verdict, since it says nothing that passages could bear out
-(`answered` counts it). A question without an answer counts in `abstained`, and nowhere else.
+The judge is called only where there is something to judge. A failed query fails in both. An abstention on an answerable
+question fails in correctness; in faithfulness it has no verdict, since it makes no statement (`answered` counts it). A
+question without an answer counts in `abstained` only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ragloom.errors import ServiceError
 from ragloom.evaluation.cached_queries import described
 from ragloom.evaluation.metrics import llm_judge
 from ragloom.evaluation.metrics.llm_judge import Messages, Verdict
-from ragloom.evaluation.query_results import Asked, usage_of
+from ragloom.evaluation.query_outcome import QueryOutcome, usage_of
 from ragloom.query.citations.abstention import abstains
 
 if TYPE_CHECKING:
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
     from ragloom.config.config import Config
 
 VERDICT_CODE = 2
-"""Raise it when the way from messages to a reply changes: replies kept before are not used then."""
+"""Increase it when replies to the same messages change: cached replies become misses."""
 
 
 @dataclass(frozen=True)
-class Judging:
-    """Judges answers. Safe to be used by several threads.
+class AnswerJudge:
+    """Judge of answers. Thread-safe.
 
     Attributes:
-        assembly: whose judge.
-        names: metrics that are asked for, of `ragloom.core.metric_names.JUDGED`.
+        assembly: of the config.
+        names: requested metrics of `ragloom.core.metric_names.JUDGED`.
     """
 
     assembly: Assembly
     names: Sequence[str]
 
     def key(self) -> dict[str, Any]:
-        """All that decides a verdict beside what the judge is sent.
+        """Return the cache key of verdicts: everything that decides them, the messages aside.
 
-        What it is sent names the item: instruction, question, answer, and passages or right answers. So a verdict is of
-        exactly this answer, and configs that answer alike share it and never differ by a judge's mood.
+        The messages (instruction, question, answer, passages or reference answers) name the item: configs with equal
+        answers share the verdict, and never differ by the variance of the judge.
         """
         return {"code": VERDICT_CODE, "judge": judge_json(self.assembly.config)}
 
-    def judged(self, unit: Unit, query: Query, asked: Asked) -> Asked:
-        """Adds the verdicts on a question's answer.
+    def judge(self, unit: Unit, query: Query, outcome: QueryOutcome) -> QueryOutcome:
+        """Add the verdicts on the answer to a query.
 
-        A service that fails gives no verdict, and none is kept: the next run asks again. A reply that is no verdict is
-        kept as any other: it is what this judge says of this answer, and who asks until the reply fits chooses it.
+        A failed request gives no verdict and is not cached: the next run repeats it. A malformed reply is cached as any
+        other: repeating until the reply fits would choose the verdict.
 
         Raises:
             ConfigError: the judge's key or model is refused.
@@ -66,31 +66,31 @@ class Judging:
         verdicts: dict[str, Verdict] = {}
         used: dict[str, Any] = {}
         for name in self.names:
-            found = case(name, query, asked)
-            if isinstance(found, Verdict):
-                verdicts[name] = found
-            elif found is not None:
-                verdicts[name], used[name] = self._asked(unit, found)
-        return replace(asked, verdicts=verdicts, judging=used)
+            request = judge_request(name, query, outcome)
+            if isinstance(request, Verdict):
+                verdicts[name] = request
+            elif request is not None:
+                verdicts[name], used[name] = self._verdict(unit, request)
+        return replace(outcome, verdicts=verdicts, judging=used)
 
-    def _asked(self, unit: Unit, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
+    def _verdict(self, unit: Unit, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
         used: dict[str, Any] = {}
 
         def ask(messages: Messages) -> str:
-            value = unit.item(item_name(messages), lambda: self._made(messages))
+            value = unit.item(item_name(messages), lambda: self._reply(messages))
             used.update(value["usage"])
             return str(value["reply"])
 
         return llm_judge.judge(messages, ask), used
 
-    def _made(self, messages: Messages) -> dict[str, Any]:
+    def _reply(self, messages: Messages) -> dict[str, Any]:
         from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
         roles = (MessageRole.SYSTEM, MessageRole.USER)
-        said = [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
+        chat = [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
         try:
             with collect_usage() as usage:
-                reply = self.assembly.judge.chat(said)
+                reply = self.assembly.judge.chat(chat)
         except ServiceError as error:
             raise llm_judge.NoReply(error.problems[0]) from None
         if has_failed(reason := finish_reason_of(reply.message)):
@@ -99,22 +99,22 @@ class Judging:
 
 
 def item_name(messages: Messages) -> str:
-    """Names a reply by what the judge was sent."""
+    """Return the cache name of a reply: the digest of its messages."""
     return sha256(canonical_json(messages))
 
 
 def judge_json(config: Config) -> dict[str, Any]:
-    """Says who judges: verdicts of two judges are not compared."""
+    """Describe the judge; verdicts of different judges are not compared."""
     return {**described(config, "judge"), "server": config.tree["judge"].get("base_url")}
 
 
-def case(name: str, query: Query, asked: Asked) -> Messages | Verdict | None:
-    """Says what the judge is asked of an answer, or the verdict where nothing has to be asked; None without either."""
+def judge_request(name: str, query: Query, outcome: QueryOutcome) -> Messages | Verdict | None:
+    """Return the messages for the judge, or the verdict that needs no call; None where the metric does not apply."""
     if query.answerable is False or (name == "correctness" and not query.answers):
         return None
-    if asked.error is not None or asked.answer is None:
+    if outcome.error is not None or outcome.answer is None:
         return Verdict(False, "the question failed")
-    text, passages = asked.answer.text, asked.answer.passages
+    text, passages = outcome.answer.text, outcome.answer.passages
     if name == "faithfulness":
         return None if abstains(text) else llm_judge.faithfulness(query.text, text, passages)
     if abstains(text):

@@ -1,6 +1,6 @@
-"""How long a question takes, stage by stage, in a pass that does nothing else. Knows an engine by one method.
+"""Latency of queries, stage by stage, in a separate pass.
 
-Warm, caches bypassed, the number of questions stated: a latency is never a by-product of a sweep or of a cache's hit.
+The pass is warm and bypasses caches: a latency is never a by-product of a sweep or of a cache hit.
 """
 
 from __future__ import annotations
@@ -20,68 +20,68 @@ Value = TypeVar("Value")
 
 QUANTILES = (50, 95, 99)
 _WARM = 5
-"""Questions asked before the clock counts: they load models, open files and fill the system's caches."""
+"""Warm-up queries before the clock starts: they load models, open files and fill the system's caches."""
 
 
 def latency(
-    ask: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
+    run: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
 ) -> dict[str, Any]:
-    """Asks questions and says how long each stage took.
+    """Asks questions and says how long each stage build.
 
     Args:
-        ask: asks one and returns stage -> milliseconds.
-        questions: at least one; repeated where `total` is more.
-        concurrency: asked at the same time.
-        total: questions that are timed.
+        run: runs one query and returns stage -> milliseconds.
+        questions: at least one; repeated up to `total`.
+        concurrency: queries at the same time.
+        total: number of timed queries.
 
     Returns:
-        n, concurrency, warm (questions before), errors, questions_per_second, and for each stage p50, p95 and p99 in
-        milliseconds. A question that fails is counted and not timed.
+        n, concurrency, warm (warm-up queries), errors, questions_per_second, and for each stage p50, p95 and p99 in
+        milliseconds. A failed query is counted and not timed.
     """
     warming = min(_WARM, total)
-    asked = timed(questions, total)[warming:]
+    queries = pass_queries(questions, total)[warming:]
     with bypassed():
-        for question in asked[:warming]:
-            _timed(ask, question)
+        for question in queries[:warming]:
+            _timings(run, question)
         began = time.perf_counter()
-        found = _all(lambda question: _timed(ask, question), asked, concurrency)
+        timed = _map(lambda question: _timings(run, question), queries, concurrency)
         seconds = time.perf_counter() - began
     stages: dict[str, list[float]] = defaultdict(list)
-    for timings in found:
+    for timings in timed:
         for stage, milliseconds in (timings or {}).items():
             stages[stage].append(milliseconds)
     return {
         "n": total,
         "concurrency": concurrency,
         "warm": warming,
-        "errors": sum(timings is None for timings in found),
+        "errors": sum(timings is None for timings in timed),
         "questions_per_second": round(total / seconds, 3),
         "stages": {stage: quantiles(values) for stage, values in stages.items()},
     }
 
 
-def timed(questions: Sequence[str], total: int) -> list[str]:
-    """Lists what a pass asks: the first questions to warm up, then so many in order, from the first again and again."""
-    asked = [questions[at % len(questions)] for at in range(total)]
-    return [*asked[:_WARM], *asked]
+def pass_queries(questions: Sequence[str], total: int) -> list[str]:
+    """Return the queries of a pass: warm-up queries, then `total` ones, repeating the questions in order."""
+    queries = [questions[at % len(questions)] for at in range(total)]
+    return [*queries[:_WARM], *queries]
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """Returns p50, p95 and p99: the smallest value that so many percent of the values do not exceed (nearest rank)."""
+    """Return p50, p95 and p99 by the nearest-rank method."""
     ordered = sorted(values)
     return {f"p{share}": ordered[max(0, math.ceil(share * len(ordered) / 100) - 1)] for share in QUANTILES}
 
 
-def _timed(ask: Callable[[str], dict[str, float]], question: str) -> dict[str, float] | None:
+def _timings(run: Callable[[str], dict[str, float]], question: str) -> dict[str, float] | None:
     try:
-        return ask(question)
+        return run(question)
     except BudgetSpent:
         raise
-    except Exception:  # noqa: BLE001 - counted as an error; a crash was named when the question was scored
+    except Exception:  # noqa: BLE001 - counted as an error; scoring reports the bug
         return None
 
 
-def _all(function: Callable[[str], Value], items: Sequence[str], concurrency: int) -> list[Value]:
+def _map(function: Callable[[str], Value], items: Sequence[str], concurrency: int) -> list[Value]:
     if concurrency == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(concurrency, thread_name_prefix="ragloom-latency") as pool:

@@ -1,4 +1,4 @@
-"""Problems that all trials of a sweep share: found once, before the first trial."""
+"""Problems that all trials of a sweep share, reported before the first trial."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.core.records import Entry
 from ragloom.errors import DataError
-from ragloom.evaluation.chunk_cache import cut_before, cut_key
-from ragloom.evaluation.index_sync import found_in_step, held, kept_unreadable, missing, without_text
+from ragloom.evaluation.chunk_cache import cache_chunks, chunk_key
+from ragloom.evaluation.index_sync import (
+    empty_document_problems,
+    index_content,
+    synced_index,
+    unreadable_problems,
+    unreadable_when_synced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,24 +24,24 @@ if TYPE_CHECKING:
 
 
 class GoldMissing(DataError):
-    """Gold is missing in documents that all trials share: each of them would fail."""
+    """Missing gold in documents that all trials share: each of them would fail."""
 
 
 def shared_problems(assembly: Assembly, stages: Stages) -> tuple[list[str], list[Unit]]:
-    """Reads what all trials read: the documents of the source, and the gold in them.
+    """Read the documents of the source, and check the gold in them.
 
-    Documents are cut as the first trial cuts them, and kept, so that nothing is read twice.
+    Documents are chunked as by the first trial, and cached: nothing is read twice.
 
     Returns:
-        what is to be reported, one line each, and the stages that this made.
+        problems, one line each, and the computed stages.
 
     Raises:
-        GoldMissing: as it is for all trials.
-        RagloomError: this trial cannot be run; others may.
+        GoldMissing: for all trials.
+        RagloomError: this trial cannot run; others may.
     """
     if assembly.config.tree["ingest"] == "never":
         return [], []
-    index = found_in_step(assembly, stages)
+    index = synced_index(assembly, stages)
     if index is not None:
 
         def text(document: str) -> str | None:
@@ -44,21 +50,21 @@ def shared_problems(assembly: Assembly, stages: Stages) -> tuple[list[str], list
             except DataError:
                 return None
 
-        found = _checked(assembly, text, kept_unreadable(assembly, stages))
-        return [*found, *held(index).problems()], []
-    if assembly.config.tree["stages"] is None or cut_key(assembly)["embedding"] is not None:
+        problems = _gold_problems(assembly, text, unreadable_when_synced(assembly, stages))
+        return [*problems, *index_content(index).problems()], []
+    if assembly.config.tree["stages"] is None or chunk_key(assembly)["embedding"] is not None:
         return [], []  # documents are read by each trial
-    cuts, unit = cut_before(assembly, stages)
-    with closing(cuts):
+    chunks, unit = cache_chunks(assembly, stages)
+    with closing(chunks):
         gold = {name for query in assembly.dataset.queries() for name in query.documents}
         entries = {item.id: item for item in assembly.source.entries() if isinstance(item, Entry) and item.id in gold}
-        unreadable = [[item.location, item.reason] for item in cuts.unreadable if item.stage == "source"]
-        found = _checked(assembly, lambda id: cuts.text(entries[id]) if id in entries else None, unreadable)
-        return [*found, *without_text(sorted(cuts.empty))], [unit]
+        unreadable = [[item.location, item.reason] for item in chunks.unreadable if item.stage == "source"]
+        problems = _gold_problems(assembly, lambda id: chunks.text(entries[id]) if id in entries else None, unreadable)
+        return [*problems, *empty_document_problems(sorted(chunks.empty))], [unit]
 
 
-def _checked(assembly: Assembly, text: Callable[[str], str | None], unreadable: list[Any]) -> list[str]:
+def _gold_problems(assembly: Assembly, text: Callable[[str], str | None], unreadable: list[Any]) -> list[str]:
     try:
-        return [*assembly.dataset.check(text).problems, *missing(unreadable)]
+        return [*assembly.dataset.check(text).problems, *unreadable_problems(unreadable)]
     except DataError as error:
-        raise GoldMissing(*error.problems, *(f"source: {line}" for line in missing(unreadable))) from None
+        raise GoldMissing(*error.problems, *(f"source: {line}" for line in unreadable_problems(unreadable))) from None

@@ -1,6 +1,6 @@
-"""Asks all questions of a set, several at once, and loses none. Knows no engine: it is given what asks one question.
+"""Concurrent execution of all queries, with the errors of each.
 
-A question that fails is counted, with its error: a configuration must not win because its hard questions crashed.
+A failed query counts, with its error: a config must not win because its hard queries crashed.
 """
 
 from __future__ import annotations
@@ -15,49 +15,51 @@ from ragloom.core.timing import in_context
 from ragloom.core.usage import BudgetSpent
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import QueryProgress
-from ragloom.evaluation.query_results import Asked
+from ragloom.evaluation.query_outcome import QueryOutcome
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-_QUEUED_EACH = 2  # questions handed over for each thread: enough that none waits, few enough to stop soon
+_QUEUED_EACH = 2  # submitted queries for each thread: enough that none is idle, few enough to stop soon
 
 
-def ask_all(
-    queries: Sequence[Query], ask: Callable[[Query], Asked], *, concurrency: int, progress: QueryProgress
-) -> list[Asked]:
-    """Asks each question once, at most `concurrency` at the same time.
+def run_queries(
+    queries: Sequence[Query], run: Callable[[Query], QueryOutcome], *, concurrency: int, progress: QueryProgress
+) -> list[QueryOutcome]:
+    """Run each query once, at most `concurrency` at the same time.
 
     Args:
-        queries: all of them.
-        ask: asks one; whatever it raises is that question's error, a spent budget aside.
+        queries: of the dataset.
+        run: runs one query; its exceptions are errors of that query, `BudgetSpent` aside.
         concurrency: from 1.
-        progress: called after each question, in this thread.
+        progress: called after each query, in this thread.
 
     Returns:
-        what came of each, in the order of the queries.
+        the outcomes, in the order of the queries.
 
     Raises:
-        BudgetSpent: a question was not asked since it might have exceeded the budget.
+        BudgetSpent: a query was not run, since it might exceed the budget.
     """
-    return each(queries, lambda query: _one(query, ask), lambda asked: asked.error is not None, concurrency, progress)
+    return map_concurrently(
+        queries, lambda query: _outcome(query, run), lambda outcome: outcome.error is not None, concurrency, progress
+    )
 
 
-def each(
+def map_concurrently(
     items: Sequence[Item],
     function: Callable[[Item], Value],
     fails: Callable[[Value], bool],
     concurrency: int,
     progress: QueryProgress,
 ) -> list[Value]:
-    """Returns what the function gives for each item, in their order; at most `concurrency` are at work at a time.
+    """Apply a function to each item, at most `concurrency` at the same time; values in the order of the items.
 
     Args:
         fails: whether a value counts as failed.
         progress: called after each item, in this thread.
 
     Raises:
-        whatever the function raises: what is at work then is waited for, and the rest is left.
+        the first exception of the function, after the running calls have ended; waiting items are dropped.
     """
     values: dict[int, Value] = {}
     failed = 0
@@ -69,21 +71,21 @@ def each(
     return [values[at] for at in range(len(items))]
 
 
-def _one(query: Query, ask: Callable[[Query], Asked]) -> Asked:
+def _outcome(query: Query, run: Callable[[Query], QueryOutcome]) -> QueryOutcome:
     try:
-        return ask(query)
+        return run(query)
     except BudgetSpent:
-        raise  # no question's error: all that follow would have it
+        raise  # all following queries would have it too
     except RagloomError as error:
-        return Asked(error=redact("; ".join(error.problems)))
-    except Exception as error:  # noqa: BLE001 - a crash of one question is that question's zero, named and counted
-        return Asked(error=redact(f"{type(error).__name__}: {error}"))
+        return QueryOutcome(error=redact("; ".join(error.problems)))
+    except Exception as error:  # noqa: BLE001 - a bug in one query is its zero score, named and counted
+        return QueryOutcome(error=redact(f"{type(error).__name__}: {error}"))
 
 
 def _concurrently(
     items: Sequence[Item], function: Callable[[Item], Value], concurrency: int
 ) -> Iterator[tuple[int, Value]]:
-    """Yields the place of each item with what the function returns for it, as they come."""
+    """Yield (position of the item, value) in the order of completion."""
     if concurrency == 1:
         yield from ((at, function(item)) for at, item in enumerate(items))
         return

@@ -1,7 +1,7 @@
-"""How far down a ranking is read: the config's own search, then steps below it, until metrics have enough.
+"""Ranking depth: extend a ranking until the metrics have enough chunks.
 
-A ranking of documents needs k distinct ones, however many chunks of each come before. What a step appends does not
-depend on what metrics need, so that no prefix of a ranking depends on which metrics are requested.
+A document metric at k needs k distinct documents, whatever the number of their chunks. A step appends the same chunks
+whatever the metrics are: no prefix of a ranking depends on the requested metrics.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ragloom.core.metric_names import Need
-from ragloom.evaluation.query_results import Found, Ranking, found_of, ranking_of
+from ragloom.evaluation.query_outcome import RankedChunk, Ranking, ranked_chunks, ranking_of
 
 if TYPE_CHECKING:
     from ragloom.components.retriever.deeper_ranks import Below
     from ragloom.query.query_result import QueryResult
 
 
-class Deepening:
-    """Reads rankings as far down as metrics look.
+class RankingDepth:
+    """Extends rankings as deep as the metrics look.
 
     Args:
-        search: the config's own search, of which the reranker leaves all that it is given.
-        below: reads one step below the known chunks: question, step from 1, their ids.
-        top_k: chunks that leave the retriever in the config's own search.
-        least: chunks of a ranking that are shown in any case.
-        need: how far the metrics look.
-        count: counts the tokens of a text, for a need of tokens.
+        search: search of the config, with a reranker that keeps all its input.
+        below: reads one step below the known chunks: (question, step from 1, known ids).
+        top_k: chunks that leave the retriever.
+        least: minimum number of chunks of a trimmed ranking.
+        need: depth of the metrics.
+        count: token count of a text.
     """
 
     def __init__(
@@ -47,37 +47,37 @@ class Deepening:
         self._count = count
 
     def first(self, question: str) -> tuple[Ranking, dict[str, float]]:
-        """Searches as the config says; returns the ranking and stage -> milliseconds."""
+        """Search as the config says; returns the ranking and stage -> milliseconds."""
         result = self._search(question)
         return ranking_of(result, top_k=self._top_k), result.timings_ms
 
     def extended(self, question: str, ranking: Ranking) -> Ranking:
-        """Appends step after step until there is enough, or nothing more."""
+        """Append steps until the ranking suffices or has no more chunks."""
         while not self.suffices(ranking):
-            known = {item.chunk.id for item in ranking.found} | {*ranking.dropped}
+            known = {item.chunk.id for item in ranking.chunks} | {*ranking.dropped}
             step = self._below(question, len(ranking.ends), known)
-            found = (*ranking.found, *found_of(step.nodes))
-            ranking = replace(ranking, found=found, ends=(*ranking.ends, len(found)), more=step.more)
+            chunks = (*ranking.chunks, *ranked_chunks(step.nodes))
+            ranking = replace(ranking, chunks=chunks, ends=(*ranking.ends, len(chunks)), more=step.more)
         return ranking
 
     def suffices(self, ranking: Ranking) -> bool:
-        """Says whether a ranking is long enough for the metrics, or all there is."""
-        return not ranking.more or reach(ranking.found, self._need, self._count) is not None
+        """Check whether a ranking is deep enough for the metrics, or complete."""
+        return not ranking.more or reach(ranking.chunks, self._need, self._count) is not None
 
     def cut(self, ranking: Ranking) -> Ranking:
-        """Leaves what the metrics look at: the same whoever read the ranking, and however deep."""
-        enough = reach(ranking.found, self._need, self._count)
-        shown = len(ranking.found) if enough is None else max(enough, min(self._least, ranking.reranked))
-        return replace(ranking, found=ranking.found[:shown])
+        """Trim a ranking to what the metrics look at, whatever its depth in the cache."""
+        enough = reach(ranking.chunks, self._need, self._count)
+        shown = len(ranking.chunks) if enough is None else max(enough, min(self._least, ranking.reranked))
+        return replace(ranking, chunks=ranking.chunks[:shown])
 
 
-def reach(found: Sequence[Found], need: Need, count: Callable[[str], int]) -> int | None:
-    """Returns how many of the first chunks fulfil a need; None where all together do not."""
+def reach(chunks: Sequence[RankedChunk], need: Need, count: Callable[[str], int]) -> int | None:
+    """Return the number of leading chunks that fulfil a need; None where all together do not."""
     names: set[str] = set()
     tokens = 0
     if need == Need():
         return 0
-    for length, item in enumerate(found, start=1):
+    for length, item in enumerate(chunks, start=1):
         names.add(item.chunk.document)
         tokens += count(item.chunk.text) if need.tokens else 0
         if length >= need.chunks and len(names) >= need.documents and tokens >= need.tokens:

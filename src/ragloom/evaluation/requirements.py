@@ -1,4 +1,4 @@
-"""What a config and its dataset must fulfil before anything is ingested or paid."""
+"""Requirements of config and dataset, checked before anything is ingested or paid."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def kinds_of_gold(queries: Sequence[Query]) -> tuple[bool, bool]:
-    """Says whether any question has gold spans, and whether any is scored by graded documents."""
+    """Return whether any query has gold spans, and whether any is scored by graded documents."""
     return any(query.spans for query in queries), any(map(by_documents, queries))
 
 
-def demand_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str, Any]) -> None:
-    """Refuses a dataset whose gold suits no requested metric.
+def require_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str, Any]) -> None:
+    """Require gold that suits a requested metric.
 
     Raises:
-        DataError: there is no gold at all, or none that a requested metric takes.
+        DataError: no gold, or none that suits a requested metric.
     """
     spans, documents = kinds_of_gold(queries)
     if measurable(tree["metrics"], answers=tree["answers"], spans=spans, documents=documents):
         return
-    kinds = [kind for kind, there in (("quotes or ranges", spans), ("graded documents", documents)) if there]
+    kinds = [kind for kind, present in (("quotes or ranges", spans), ("graded documents", documents)) if present]
     raise DataError(
         f"dataset: {dataset} must have gold for one of the requested metrics, and has "
         f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
@@ -36,11 +36,11 @@ def demand_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str,
     )
 
 
-def demand_reranked(config: Config, queries: Sequence[Query]) -> None:
-    """Refuses a reranker that can change the value of no metric but by order.
+def require_reranking(config: Config, queries: Sequence[Query]) -> None:
+    """Require a reranker that can change recall: `top_k` above the smallest k of the metrics.
 
     Raises:
-        ConfigError: it is given no more than the smallest k of the metrics.
+        ConfigError: `top_k` is too small.
     """
     settings, top_k = config.tree["metrics"], config.tree["retriever"]["top_k"]
     spans, documents = kinds_of_gold(queries)

@@ -1,18 +1,18 @@
-"""The folder that one run leaves: what was run, what it scored, and everything needed to score it again.
+"""Run folder: config, scores, and everything needed to score the run again.
 
     config.yaml     the composed config, without secrets
     run.json        names, fingerprints, seeds, environment, git commit
     metrics.json    means, verdicts, counts, cost: byte-equal for the same index and config
-    queries.jsonl   a line for each question, in the dataset's order
-    run.trec, qrels.trec    what standard tools read
-    documents.txt   ids of the documents that were searched, a JSON text a line; run.json has their digest
-    latency.json    only where a pass for latency was made
+    queries.jsonl   one line for each query, in the order of the dataset
+    run.trec, qrels.trec    rankings and gold for standard tools
+    documents.txt   ids of the searched documents, one JSON string a line; run.json has their digest
+    latency.json    only after a latency pass
 
-Seeds are those that were sent to models. Nothing else is drawn at random: samples are chosen by digests, and vectors
-are hashed without a seed. What may differ between two runs is a model's own mood, and an approximate index, which its
-store trains without a seed (its recall is measured). What `compare` resamples has a seed of its own.
+Seeds are those sent to models. Nothing else is random: samples are chosen by digests, and vectors are hashed without a
+seed. Two runs may still differ by the variance of a model, and by an approximate index, which its store trains without
+a seed (its recall is measured). `compare` has its own seed for resampling.
 
-It is written aside and put in its place whole, so that a folder that is there is complete.
+A run folder is written under a temporary name and renamed: an existing folder is complete.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ from ragloom.core.records import sha256
 from ragloom.core.redaction import redact_tree
 from ragloom.errors import DataError
 
-ASIDE = ".partial-"
-"""Begins the name of a folder that is being written."""
-_LEFT = 3600
-"""Seconds after which one is what a killed process left."""
+PARTIAL = ".partial-"
+"""Name prefix of an unfinished folder."""
+_ABANDONED = 3600
+"""Seconds after which an unfinished folder counts as left by a killed process."""
 LOCK = ".lock"
-"""Held while a folder is put in its place."""
+"""Lock file of the final rename."""
 
 
 def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any]]) -> None:
-    """Writes a run's folder; one that is there is replaced.
+    """Write a run folder; an existing one is replaced.
 
     Args:
-        folder: the place.
+        folder: path of the run folder.
         files: name -> lines, or a mapping that is written as JSON.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: the folder cannot be written.
     """
-    aside = folder.parent / f"{ASIDE}{sha256(folder.name)[:12]}-{os.getpid()}"
-    old = aside.with_name(f"{aside.name}-old")
+    partial = folder.parent / f"{PARTIAL}{sha256(folder.name)[:12]}-{os.getpid()}"
+    old = partial.with_name(f"{partial.name}-old")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
         for name, content in files.items():
-            with (aside / name).open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
+            with (partial / name).open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
                 if isinstance(content, Mapping):
                     file.write(json_text(content))
                 else:
@@ -65,12 +65,12 @@ def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any
             if folder.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 folder.rename(old)
-            aside.rename(folder)
+            partial.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-        for left in folder.parent.glob(f"{ASIDE}*"):
-            with contextlib.suppress(FileNotFoundError):  # another process has just removed it, or put it in its place
-                if time.time() - left.stat().st_mtime > _LEFT:
-                    shutil.rmtree(left, ignore_errors=True)
+        for abandoned in folder.parent.glob(f"{PARTIAL}*"):
+            with contextlib.suppress(FileNotFoundError):  # another process has removed or renamed it
+                if time.time() - abandoned.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(abandoned, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"config: runs={folder.parent} must be a folder that can be written ({error.strerror}); what was computed "
@@ -79,17 +79,17 @@ def write_run(folder: Path, files: Mapping[str, Iterable[str] | Mapping[str, Any
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """Writes a mapping as JSON for people and programs, with every secret masked."""
+    """Format a mapping as indented JSON, secrets masked."""
     return json.dumps(redact_tree(dict(value)), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def json_line(value: Mapping[str, Any] | str) -> str:
-    """Writes a value as one line of JSON."""
+    """Format a value as one line of JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def yaml_text(tree: Mapping[str, Any]) -> str:
-    """Writes a config as YAML, with every secret masked."""
+    """Format a config as YAML, secrets masked."""
     import yaml
 
     text: str = yaml.safe_dump(redact_tree(dict(tree)), allow_unicode=True, sort_keys=False)

@@ -1,4 +1,4 @@
-"""What a run writes of what it found: means, counts, cost, a line a question. Knows no file and no formula."""
+"""Content of run files: means, counts, cost, one line for each query."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 from ragloom.core.gold import Query
 from ragloom.core.pricing import cost_usd
 from ragloom.evaluation.metrics.llm_judge import judged
-from ragloom.evaluation.query_results import Asked, Scores
+from ragloom.evaluation.query_outcome import QueryOutcome, Scores
 from ragloom.evaluation.scoring import means, qrels
 from ragloom.evaluation.trec_format import qrels_lines, run_lines
 
 
 @dataclass
-class Scored:
-    """All questions of a run, side by side, in the dataset's order.
+class ScoredRun:
+    """Queries, outcomes and scores of a run, in the order of the dataset.
 
     Attributes:
-        ranked: for each question the ids that its qrels name.
-        below: metric -> questions on which it looks below what a reranker ordered.
+        ranked: for each query its ranking by ids of the qrels.
+        below: metric -> number of queries on which it looks below the reranker's list.
     """
 
     queries: Sequence[Query]
-    asked: Sequence[Asked]
+    outcomes: Sequence[QueryOutcome]
     scores: Sequence[Scores]
     ranked: Sequence[Sequence[str]]
     prices: Mapping[str, Any] = field(default_factory=dict)
     below: Mapping[str, int] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
-        """Shows means, verdicts, counts and cost: equal for the same index and config, so that nothing is timed."""
+        """Return the content of metrics.json, which is equal for the same index and config."""
         return {
             "metrics": means(self.scores),
             "verdicts": self.verdicts(),
@@ -41,19 +41,20 @@ class Scored:
         }
 
     def verdicts(self) -> dict[str, Any]:
-        """Counts the judge's verdicts by metric, with the shares that passed at least and at most."""
-        names = dict.fromkeys(name for outcome in self.asked for name in outcome.verdicts)
-        counted = {
-            name: judged(outcome.verdicts[name] for outcome in self.asked if name in outcome.verdicts) for name in names
+        """Count the verdicts by metric, with lower and upper bound of the share that passed."""
+        names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.verdicts)
+        counts = {
+            name: judged(outcome.verdicts[name] for outcome in self.outcomes if name in outcome.verdicts)
+            for name in names
         }
         return {
-            name: {**asdict(count), "lowest": count.lowest, "highest": count.highest} for name, count in counted.items()
+            name: {**asdict(count), "lowest": count.lowest, "highest": count.highest} for name, count in counts.items()
         }
 
     def counts(self) -> dict[str, int]:
-        """Counts the questions; none is in no count."""
+        """Count the queries by kind."""
         judged = [query.judged for query in self.queries]
-        failed = [outcome.error is not None for outcome in self.asked]
+        failed = [outcome.error is not None for outcome in self.outcomes]
         return {
             "queries": len(self.queries),
             "judged": sum(judged),
@@ -64,30 +65,30 @@ class Scored:
         }
 
     def cost(self) -> dict[str, Any]:
-        """Says what asking all questions costs, whether or not a cache had it; US dollars are None where unknown.
+        """Return the cost of all queries, cache hits included; US dollars are None where unknown.
 
-        `usd` is what the config costs. What judging it costs stands apart, and makes no config cheaper or dearer.
+        `usd` is the cost of the config; the cost of judging is separate.
         """
         asking = _summed(
             usage
-            for outcome in self.asked
+            for outcome in self.outcomes
             for usage in (outcome.ranking.usage, outcome.answer.usage if outcome.answer is not None else {})
         )
-        judging = _summed(usage for outcome in self.asked for usage in outcome.judging.values())
+        judging = _summed(usage for outcome in self.outcomes for usage in outcome.judging.values())
         return {
             "embedding_tokens": _tokens(asking, "embedding", "input"),
             "llm_input_tokens": _tokens(asking, "llm", "input"),
             "llm_output_tokens": _tokens(asking, "llm", "output"),
-            "usd": dollars_of(asking, self.prices),
+            "usd": usage_cost_usd(asking, self.prices),
             "judge_input_tokens": _tokens(judging, "judge", "input"),
             "judge_output_tokens": _tokens(judging, "judge", "output"),
-            "judge_usd": dollars_of(judging, self.prices),
+            "judge_usd": usage_cost_usd(judging, self.prices),
             "per": "all questions",
         }
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Yields what is known of each question."""
-        for query, outcome, scores in zip(self.queries, self.asked, self.scores, strict=True):
+        """Yield the lines of queries.jsonl."""
+        for query, outcome, scores in zip(self.queries, self.outcomes, self.scores, strict=True):
             answer = outcome.answer
             yield {
                 "query": query.id,
@@ -114,26 +115,26 @@ class Scored:
             }
 
     def run_lines(self) -> Iterator[str]:
-        """Yields the lines of run.trec."""
+        """Yield the lines of run.trec."""
         yield from run_lines(
             (query.id, ids) for query, ids in zip(self.queries, self.ranked, strict=True) if query.judged
         )
 
     def qrels_lines(self) -> Iterator[str]:
-        """Yields the lines of qrels.trec."""
+        """Yield the lines of qrels.trec."""
         yield from qrels_lines((query.id, qrels(query)) for query in self.queries if query.judged)
 
     def errors(self) -> list[tuple[str, str]]:
-        """Lists the questions that failed, with what went wrong."""
+        """Return (query id, error) of each failed query."""
         return [
             (query.id, outcome.error)
-            for query, outcome in zip(self.queries, self.asked, strict=True)
+            for query, outcome in zip(self.queries, self.outcomes, strict=True)
             if outcome.error is not None
         ]
 
 
-def dollars_of(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any]) -> float | None:
-    """Prices usage by model, in US dollars; None when a model has no price or a provider reported no usage."""
+def usage_cost_usd(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any]) -> float | None:
+    """Price usage by model in US dollars; None where a model has no price or a provider reported no usage."""
     if any(tokens["unreported"] for tokens in models.values()):
         return None
     return cost_usd(((name.partition(":")[2], each["input"], each["output"]) for name, each in models.items()), prices)
@@ -154,11 +155,11 @@ def _tokens(models: Mapping[str, Mapping[str, int]], kind: str, name: str) -> in
 
 
 def _gold(query: Query) -> list[dict[str, Any]]:
-    """Shows each gold passage at its first place: `compare` makes windows of where it stands."""
+    """Return the first place of each gold passage, of which `compare` makes windows."""
     return [{"document": span.document, "start": span.places[0][0], "end": span.places[0][1]} for span in query.spans]
 
 
-def _chunks(outcome: Asked) -> list[dict[str, Any]]:
+def _chunks(outcome: QueryOutcome) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
@@ -171,5 +172,5 @@ def _chunks(outcome: Asked) -> list[dict[str, Any]]:
             **{name: item.arms.get(name) for name in ("dense_rank", "dense_score", "bm25_rank", "bm25_score")},
             "retriever_rank": item.arms.get("retriever_rank"),
         }
-        for rank, item in enumerate(outcome.ranking.found, start=1)
+        for rank, item in enumerate(outcome.ranking.chunks, start=1)
     ]

@@ -1,7 +1,7 @@
-"""Scores of rankings against the gold: which metric suits which gold (formulas: `ragloom.evaluation.metrics`).
+"""Scores of rankings against the gold (formulas: `ragloom.evaluation.metrics`).
 
-Every question with gold is scored: one that failed has an empty ranking, which scores zero. A mean is over all
-questions whose gold a metric suits, so that a failure can only lower it.
+Every query with gold is scored: a failed one has an empty ranking, which scores zero. A mean is over all queries whose
+gold suits the metric, so that a failure can only lower it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ragloom.evaluation.metrics.spans import (
     span_scores,
     within_budget,
 )
-from ragloom.evaluation.query_results import Asked, Ranking, Scores
+from ragloom.evaluation.query_outcome import QueryOutcome, Ranking, Scores
 from ragloom.evaluation.ranking_depth import reach
 
 if TYPE_CHECKING:
     from ragloom.core.tokenizers import Tokenizer
 
 METRICS_CODE = 1
-"""Raise it when the same ranking or answer gets another score: `compare` refuses to mix runs of two versions."""
-_DOCUMENTS_HELD = 64  # texts and chunks kept at a time: questions of one document follow each other
+"""Increase it when scores of the same ranking or answer change: `compare` does not mix versions."""
+_CACHED_DOCUMENTS = 64  # texts and chunks in memory: queries on one document follow each other
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What an index holds, for metrics that look beyond a ranking; read only when they ask.
+    """Access to indexed documents, for metrics that look beyond a ranking.
 
     Attributes:
-        text: of a document.
-        chunks: all of a document.
+        text: document id -> text.
+        chunks: document id -> all its chunks.
     """
 
     text: Callable[[str], str]
@@ -51,27 +51,27 @@ class Corpus:
 
 
 class Scorer:
-    """Scores rankings by what `metrics` says.
+    """Scores of rankings by the configured metrics.
 
     Args:
-        settings: `metrics`, with right names.
-        tokenizer: loads what counts a token budget.
-        corpus: what was ranked.
+        settings: `metrics` of the config, validated.
+        tokenizer: loads the tokenizer of token budgets.
+        corpus: of the index.
     """
 
     def __init__(self, settings: MetricSettings, tokenizer: Callable[[], Tokenizer], corpus: Corpus) -> None:
         self._settings = settings
         self._tokenizer = tokenizer
         self._convention: Convention = settings["convention"]
-        self._text = functools.lru_cache(_DOCUMENTS_HELD)(corpus.text)
-        self._all_of = functools.lru_cache(_DOCUMENTS_HELD)(lambda name: self._places(corpus.chunks(name)))
+        self._text = functools.lru_cache(_CACHED_DOCUMENTS)(corpus.text)
+        self._all_of = functools.lru_cache(_CACHED_DOCUMENTS)(lambda name: self._places(corpus.chunks(name)))
         self._of_spans = measures(settings["spans"])
         self._of_documents = measures(settings["documents"])
 
-    def scores(self, queries: Sequence[Query], asked: Sequence[Asked]) -> list[Scores]:
-        """Scores each question; one without gold has no score."""
-        found: list[Scores] = [{} for _ in queries]
-        ranked = self.ranked(queries, asked)
+    def scores(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[Scores]:
+        """Score each query; queries without gold have no scores."""
+        result: list[Scores] = [{} for _ in queries]
+        ranked = self.ranked(queries, outcomes)
         for of_documents, names in ((False, self._of_spans), (True, self._of_documents)):
             rank_names = [item.name for item in names if not item.of_characters]
             places = {
@@ -82,27 +82,27 @@ class Scorer:
             rankings = {id: ranked[at] for id, at in places.items()}
             scored = ranking_scores(rankings, {id: qrels(queries[at]) for id, at in places.items()}, rank_names)
             for id, at in places.items():
-                found[at] |= scored[id]
+                result[at] |= scored[id]
         for at, query in enumerate(queries):
             if query.spans:
-                found[at] |= self._of_characters(query, asked[at])
+                result[at] |= self._of_characters(query, outcomes[at])
         return [
             {item.name: scores[item.name] for item in self._suiting(query) if item.name in scores}
-            for query, scores in zip(queries, found, strict=True)
+            for query, scores in zip(queries, result, strict=True)
         ]
 
-    def below(self, queries: Sequence[Query], asked: Sequence[Asked]) -> dict[str, int]:
-        """Counts for each metric the questions on which it looks below what the reranker ordered; none is left out."""
+    def below(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> dict[str, int]:
+        """Count for each metric the queries on which it looks below the reranker's list; zeros are left out."""
         counts: Counter[str] = Counter()
-        for query, outcome in zip(queries, asked, strict=True):
+        for query, outcome in zip(queries, outcomes, strict=True):
             ranking = outcome.ranking
             for item in self._suiting(query):
-                looked = reach(ranking.found, self._needed(item, query), lambda text: self._tokenizer().count(text))
-                counts[item.name] += (len(ranking.found) if looked is None else looked) > ranking.reranked
+                looked = reach(ranking.chunks, self._needed(item, query), lambda text: self._tokenizer().count(text))
+                counts[item.name] += (len(ranking.chunks) if looked is None else looked) > ranking.reranked
         return {name: count for name, count in counts.items() if count}
 
     def _suiting(self, query: Query) -> Sequence[Measure]:
-        """Lists the metrics of a question's kind of gold, as they were asked for."""
+        """Return the requested metrics that suit the gold of a query."""
         return self._of_spans if query.spans else self._of_documents if query.grades else ()
 
     @staticmethod
@@ -113,11 +113,11 @@ class Scorer:
             return Need(tokens=item.k)
         return Need(documents=item.k) if by_documents(query) else Need(chunks=item.k)
 
-    def ranked(self, queries: Sequence[Query], asked: Sequence[Asked]) -> list[list[str]]:
-        """Ranks for each question the ids that its qrels name: documents, or gold spans; none without gold."""
+    def ranked(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[list[str]]:
+        """Return for each query its ranking by ids of the qrels: documents or gold spans; empty without gold."""
         most = max((item.k for item in self._of_spans if item.k and not item.budget), default=None)
         lists: list[list[str]] = []
-        for query, outcome in zip(queries, asked, strict=True):
+        for query, outcome in zip(queries, outcomes, strict=True):
             passages = passages_of(outcome.ranking)
             if by_documents(query):
                 lists.append(documents(passages))
@@ -129,14 +129,14 @@ class Scorer:
                 lists.append([])
         return lists
 
-    def _of_characters(self, query: Query, outcome: Asked) -> Scores:
+    def _of_characters(self, query: Query, outcome: QueryOutcome) -> Scores:
         scores: Scores = {}
         for item in self._of_spans:
             if item.base == OMEGA:
                 scores[item.name] = self._omega(query) if outcome.error is None else 0.0
             elif item.of_characters:
-                found = span_scores(self._cut(item, outcome.ranking), query.spans, self._convention)
-                scores[item.name] = getattr(found, item.base)
+                by_name = span_scores(self._cut(item, outcome.ranking), query.spans, self._convention)
+                scores[item.name] = getattr(by_name, item.base)
         return scores
 
     def _omega(self, query: Query) -> float:
@@ -144,7 +144,7 @@ class Scorer:
         return precision_omega([each for name in names for each in self._all_of(name)], query.spans, self._convention)
 
     def _places(self, chunks: Sequence[Chunk]) -> list[Passage]:
-        """Says where chunks stand, as the convention finds them."""
+        """Return the passages of chunks, by the convention of the metrics."""
         passages = [Passage(chunk.document, chunk.start, chunk.end) for chunk in chunks]
         if self._convention != "chroma":
             return passages
@@ -154,27 +154,27 @@ class Scorer:
         ]
 
     def _cut(self, item: Measure, ranking: Ranking) -> list[Passage]:
-        passages = self._places([found.chunk for found in ranking.found])
+        passages = self._places([item.chunk for item in ranking.chunks])
         if not item.budget:
             return passages[: item.k]
-        texts = [found.chunk.text for found in ranking.found]
+        texts = [item.chunk.text for item in ranking.chunks]
         return within_budget(passages, texts, budget=item.k, tokenizer=self._tokenizer())
 
 
 def passages_of(ranking: Ranking) -> list[Passage]:
-    """Shows a ranking as metrics see it."""
-    return [Passage(found.chunk.document, found.chunk.start, found.chunk.end) for found in ranking.found]
+    """Convert a ranking to the passages of the metrics."""
+    return [Passage(item.chunk.document, item.chunk.start, item.chunk.end) for item in ranking.chunks]
 
 
 def qrels(query: Query) -> dict[str, int]:
-    """Grades what a question's ranking may hold: gold spans, or documents."""
+    """Return the grades of gold spans or documents of a query."""
     return dict(query.grades) if by_documents(query) else span_qrels(query.spans)
 
 
 def means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    """Averages each metric over the questions that have it, in the order in which metrics first come.
+    """Average each metric over the queries that have a score, in the order of first appearance.
 
-    A question that was not judged is in no mean; a metric that was judged nowhere has none.
+    Queries without a verdict are left out; a metric without any verdict has no mean.
     """
     columns: dict[str, list[float]] = defaultdict(list)
     for each in scores:
@@ -185,5 +185,5 @@ def means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
 
 
 def by_documents(query: Query) -> bool:
-    """Says whether a question is scored by graded documents: where it has gold spans these count, being stricter."""
+    """Check whether a query is scored by graded documents; gold spans, being stricter, come first."""
     return bool(query.grades) and not query.spans

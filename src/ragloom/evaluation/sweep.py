@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from ragloom.core.redaction import redact
 from ragloom.core.usage import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
+from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.preflight import GoldMissing, shared_problems
-from ragloom.evaluation.result import EvaluationResult, stage_json
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
 from ragloom.evaluation.sweep_log import SweepLog, TrialRecord, now, sweep_digest
 
@@ -101,12 +101,12 @@ class Sweep:
 
     def stage_counts(self) -> dict[str, dict[str, int]]:
         """Count for each stage how often it was computed and how often it was a cache hit."""
-        made: Counter[str] = Counter()
-        found: Counter[str] = Counter()
+        computed: Counter[str] = Counter()
+        hits: Counter[str] = Counter()
         trials = (stage for record in self.records() for stage in record.details.get("stages", ()))
         for stage in (*self.prepared, *trials):
-            (found if stage["hit"] else made)[stage["stage"]] += 1
-        return {stage: {"made": made[stage], "found": found[stage]} for stage in dict.fromkeys([*made, *found])}
+            (hits if stage["hit"] else computed)[stage["stage"]] += 1
+        return {stage: {"made": computed[stage], "found": hits[stage]} for stage in dict.fromkeys([*computed, *hits])}
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object that `evaluate -m` prints."""
@@ -246,7 +246,7 @@ def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
         if used and used >= budget[key]:
             raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
         budget[key] -= used
-    return Config({**config.tree, "budget": budget}, config.choices)
+    return replace(config, tree={**config.tree, "budget": budget})
 
 
 def _trial_details(result: EvaluationResult, seconds: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The ledger of sweeps: which trials there are, how far each is, what went wrong. It records, and decides nothing.
+"""Sweep log: the trials of each sweep, their states, results and errors.
 
-Work is skipped by the stage cache alone (`ragloom.cache.stages`): deleting the log loses nothing but its record.
-Every change is a transaction of its own, so that a process may be killed at any moment and several may write at once.
+The log only records; work is skipped by the stage cache (`ragloom.cache.stages`). Every change is one transaction: a
+process may be killed at any moment, and several may write at once.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from ragloom.core.records import canonical_json, sha256
+from ragloom.core.sqlite import failures_as, log_transaction
 from ragloom.errors import DataError
 
 FILE = "trials.sqlite"
 State = Literal["waiting", "running", "done", "failed"]
 
-_BUSY_SECONDS = 60
 _TABLE = """
     CREATE TABLE IF NOT EXISTS trials (
         sweep TEXT, number INTEGER, trial TEXT, label TEXT, state TEXT, changed TEXT, run TEXT, error TEXT, told TEXT,
@@ -32,16 +32,16 @@ _TABLE = """
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the ledger has it.
+    """Recorded state of one trial.
 
     Attributes:
-        number: its place in the sweep, from 0.
+        number: position in the sweep, from 0.
         trial: digest of what it measures.
-        label: the options in which the sweep's trials differ, for people.
-        run: folder of its run; None until it is done.
-        error: why it failed.
-        details: metrics, counts, cost, seconds and stages of a trial that is done; of each that ended, what it spent.
-        changed: when any of this was recorded last, in ISO 8601 and UTC.
+        label: the options in which the trials differ.
+        run: run folder; None until it is done.
+        error: why it failed or was stopped.
+        details: metrics, counts, cost, seconds and stages of a finished trial; spent budget of each trial that ended.
+        changed: time of the last change, in ISO 8601 and UTC.
     """
 
     number: int
@@ -59,7 +59,7 @@ class TrialRecord:
 
 
 def sweep_digest(trials: Sequence[str]) -> str:
-    """Names a sweep by its trials: the same command is the same sweep, whenever it is given."""
+    """Return the digest that identifies a sweep: the same trials are the same sweep."""
     return sha256(canonical_json(sorted(trials)))[:12]
 
 
@@ -67,7 +67,7 @@ class SweepLog:
     """The ledger in a folder of runs. Picklable; holds nothing open.
 
     Args:
-        folder: of the runs; made when it is not there.
+        folder: of the runs; created at the first change.
 
     Raises (when used):
         DataError: the file cannot be written, or is no ledger.
@@ -77,7 +77,7 @@ class SweepLog:
         self.path = folder / FILE
 
     def enter(self, sweep: str, trials: Sequence[tuple[str, str]]) -> None:
-        """Takes in a sweep's trials, (digest, label) each; what is known of one that is there stays."""
+        """Add trials (digest, label) to a sweep; known trials keep their state."""
         with self._changing() as tables:
             for number, (trial, label) in enumerate(trials):
                 tables.execute(
@@ -88,7 +88,7 @@ class SweepLog:
                 )
 
     def begin(self, sweep: str, trial: str, label: str) -> None:
-        """Records that a trial has begun; one that nobody entered (a sweeper chose it) is entered."""
+        """Record the start of a trial; a trial chosen by a sweeper is added."""
         with self._changing() as tables:
             tables.execute(
                 "INSERT OR IGNORE INTO trials (sweep, number, trial, label, state, changed, told) "
@@ -98,19 +98,19 @@ class SweepLog:
         self._set(sweep, trial, "running", None, None, {})
 
     def done(self, sweep: str, trial: str, run: str, details: dict[str, Any]) -> None:
-        """Records that a trial's run is written."""
+        """Record the run folder of a finished trial."""
         self._set(sweep, trial, "done", run, None, details)
 
     def stopped(self, sweep: str, trial: str, why: str, details: dict[str, Any]) -> None:
-        """Records that a trial still has to be run, and why it was not."""
+        """Record why a trial was stopped; it stays waiting."""
         self._set(sweep, trial, "waiting", None, why, details)
 
     def failed(self, sweep: str, trial: str, error: str, details: dict[str, Any]) -> None:
-        """Records why a trial ended without a run."""
+        """Record why a trial failed."""
         self._set(sweep, trial, "failed", None, error, details)
 
     def of(self, sweep: str) -> list[TrialRecord]:
-        """Lists a sweep's trials in their order."""
+        """Return the trials of a sweep in their order."""
         with self._changing() as tables:
             rows = tables.execute(
                 "SELECT number, trial, label, state, run, error, changed, told FROM trials WHERE sweep = ? "
@@ -129,18 +129,12 @@ class SweepLog:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as tables, tables:
-                tables.execute(_TABLE)
-                yield tables
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"config: {self.path} must be a ledger that can be written ({error}); set runs= to another folder, or "
-                "remove the file: it only records"
-            ) from error
+        problem = f"config: the sweep log {self.path} cannot be read or written"
+        fix = "set runs= to another folder, or remove the file: it only records"
+        with failures_as(DataError, problem, fix), log_transaction(self.path, _TABLE) as tables:
+            yield tables
 
 
 def now() -> str:
-    """Tells the time as the ledger writes it; later times are larger texts."""
+    """Return the present time in the format of the log; later times compare greater."""
     return datetime.now(UTC).isoformat()

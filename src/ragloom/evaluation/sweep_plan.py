@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ragloom.config.labels import label_of, varying
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
+from ragloom.evaluation.cached_queries import method
 from ragloom.evaluation.callbacks import EvaluationCallbacks
-from ragloom.evaluation.chunk_cache import cut_key
+from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.cost_forecast import CostForecast
-from ragloom.evaluation.index_sync import found_in_step
+from ragloom.evaluation.index_sync import synced_index
 from ragloom.evaluation.runner import Trial, open_stages
 from ragloom.providers.openai_client import sending_nothing
 
@@ -116,9 +117,9 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
     for config in configs:
         with sending_nothing(), Trial(config, stages, EvaluationCallbacks()) as trial:
             trial.check()
-            key = cut_key(trial.assembly)
+            key = chunk_key(trial.assembly)
             chunks[canonical_json(key)] = stages.count("chunks", key) > 0
-            index = found_in_step(trial.assembly, stages)
+            index = synced_index(trial.assembly, stages)
             place = canonical_json([trial.assembly.index_name, config.public()["vector_store"]])
             if place not in indexes:
                 indexes[place] = index is not None
@@ -127,7 +128,7 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
                     shown = estimate.as_json()
                     estimates.append({name: shown[name] for name in _ESTIMATE_KEYS})
                 sizes[place] = _chunks(estimate, config) if index is None else index.info.chunks
-            rankings[canonical_json([place, trial.method()])] = index is not None and trial.is_ranked(index)
+            rankings[canonical_json([place, method(config)])] = index is not None and trial.is_ranked(index)
             forecast.add(trial, stages, index, place, sizes[place])
     counts = {
         name: {"units": len(units), "there": sum(units.values())}

@@ -235,7 +235,7 @@ class Run:
             if self._stop():
                 self.summary.stopped = INTERRUPTED
                 return
-            entry = self.source.refreshed(listed)
+            entry = self.source.refresh(listed)
             if entry != listed and file_age.is_recent(entry.mtime_ns, file_age.STILL_NS):
                 self._state.read += 1
                 self._state.bytes_read += listed.size

@@ -153,7 +153,7 @@ def test_listing_ends_where_links_loop_and_says_so(tmp_path: Path) -> None:
     found = reasons(listed, Unreadable)
     assert found["up"] == f"it is a symbolic link loop: it leads back to {tmp_path / 'a'}"
     assert found["self.txt"] == "it is a symbolic link that leads back to itself"
-    assert found["gone.txt"] == "it does not exist any more, or it is a link to nothing"
+    assert found["gone.txt"] == "it no longer exists, or it is a broken link"
 
 
 def test_listing_of_folders_that_all_link_to_each_other_stays_small(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_read_says_what_became_of_a_file_after_listing(tmp_path: Path, monkeypat
     gone, grown, closed = (e for e in made.entries() if isinstance(e, Entry))
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b.txt").write_bytes(b"x" * 1001)
-    with pytest.raises(CannotRead, match="does not exist any more"):
+    with pytest.raises(CannotRead, match="no longer exists"):
         made.read(gone)
     with pytest.raises(CannotRead, match=r"grew over the limit of 0\.001 MB"):
         made.read(grown)

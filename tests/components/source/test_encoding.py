@@ -189,10 +189,10 @@ def test_decoded_never_drops_a_byte(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ((KOREAN * 2).encode() + b"ab\xff" + KOREAN.encode(), "UTF-8 but for byte 0xff in line 3"),
-        ((KOREAN * 3).encode()[:100], "UTF-8 but for byte"),
-        ((KOREAN * 3).encode("cp949") + b"\xff\n", r"CP949 \(Korean\) but for byte 0xff in line 4"),
-        (b"\xff\xfeabc", "begins as UTF-16-LE, but is not at byte 4"),
+        ((KOREAN * 2).encode() + b"ab\xff" + KOREAN.encode(), "UTF-8 except for byte 0xff in line 3"),
+        ((KOREAN * 3).encode()[:100], "UTF-8 except for byte"),
+        ((KOREAN * 3).encode("cp949") + b"\xff\n", r"CP949 \(Korean\) except for byte 0xff in line 4"),
+        (b"\xff\xfeabc", "begins as UTF-16-LE, but is invalid at byte 4"),
         (bytes(range(256)) * 4, "binary, not text|encoding is unknown"),
         (b"\x00\x01\x02\x03" * 50, "binary, not text"),
     ],

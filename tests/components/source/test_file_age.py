@@ -15,7 +15,7 @@ from ragloom.cache.stages import Stages
 from ragloom.components.source import base, file_age
 from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
-from ragloom.evaluation.chunk_cache import cut_before
+from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestSummary
 from ragloom.ingestion.read_stage import Job, Reading
 
@@ -192,7 +192,7 @@ def test_reader_refuses_a_file_that_is_not_as_it_was_listed(
     assert isinstance(_read(reading, entry), Changing)
     monkeypatch.setattr(base.os, "fstat", fstat)
     assert isinstance(_read(reading, entry), Changing)
-    assert not isinstance(_read(reading, assembly.source.refreshed(entry)), Unreadable)
+    assert not isinstance(_read(reading, assembly.source.refresh(entry)), Unreadable)
 
 
 def test_dry_run_keeps_the_same_rule(corpus: Corpus, clock: Clock) -> None:
@@ -205,7 +205,7 @@ def test_documents_that_an_evaluation_cuts_are_read_after_the_pause(corpus: Corp
     corpus.write("a.txt", "The first half", at=NOW)
     corpus.write("b.txt", "Another text.", at=NOW)
     clock.meanwhile = lambda: corpus.write("a.txt", "The first half, and the second.", at=NOW + SECOND // 10)
-    kept, unit = cut_before(corpus.assembly(), Stages(corpus.root / "stages"))
+    kept, unit = cache_chunks(corpus.assembly(), Stages(corpus.root / "stages"))
     kept.close()
     assert (unit.counts.made, kept.unreadable, clock.slept) == (2, [], [2.0])
     entries = {entry.id: entry for entry in corpus.assembly().source.entries() if isinstance(entry, Entry)}

@@ -33,17 +33,17 @@ def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ('{"id": "x", "text": }', "the line is not JSON: Expecting value at column 21"),
-        ('["x"]', "the line is a list, and must be an object"),
+        ('["x"]', "the line is a list; it must be an object"),
         ('{"text": "t"}', "the line has no field 'id'; its fields are: 'text'"),
         ('{"id": "x", "Text": "t"}', "the line has no field 'text'; its fields are: 'id', 'Text'"),
-        ('{"id": "x", "text": 3}', "its 'text' is a number, and must be a text"),
-        ('{"id": "x", "text": null}', "its 'text' is null, and must be a text"),
+        ('{"id": "x", "text": 3}', "its 'text' is a number; it must be a text"),
+        ('{"id": "x", "text": null}', "its 'text' is null; it must be a text"),
         (
             '{"id": true, "text": "t"}',
-            "its 'id' is true or false, and must be a text that is not blank, or a whole number",
+            "its 'id' is true or false; it must be a non-blank text or an integer",
         ),
-        ('{"id": "", "text": "t"}', "its 'id' is empty, and must be a text that is not blank, or a whole number"),
-        ('{"id": "x", "text": "t", "metadata": [1]}', "its 'metadata' is a list, and must be an object"),
+        ('{"id": "", "text": "t"}', "its 'id' is empty; it must be a non-blank text or an integer"),
+        ('{"id": "x", "text": "t", "metadata": [1]}', "its 'metadata' is a list; it must be an object"),
         ('{"id": "x", "text": "t", "text": "u"}', "the line is not readable JSON: the field 'text' occurs twice"),
         ('{"id": "x", "text": "t", "metadata": {"n": NaN}}', "the line is not readable JSON: NaN is no JSON number"),
         (
@@ -52,14 +52,14 @@ def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
         ),
         (
             '{"id": "x\\ud800", "text": "t"}',
-            "the line has half of a surrogate pair (such as \\ud800), which is no character",
+            "the line has a lone surrogate (such as \\ud800), not a character",
         ),
-        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply: over 500 levels"),
+        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply: more than 500 levels"),
         (
             '{"id": "x", "text": "y", "more": ' + "[" * 501 + "]" * 501 + "}",
-            "the line is nested too deeply: over 500 levels",
+            "the line is nested too deeply: more than 500 levels",
         ),
-        ('{"id": "first", "text": "again"}', "its id 'first' is that of line 1 already"),
+        ('{"id": "first", "text": "again"}', "its id 'first' is already used in line 1"),
         ('{"id": "x", "text": "' + "t" * 1000 + '"}', "the line has 0.0 MB, over source.max_line_mb=0.001"),
     ],
 )
@@ -75,7 +75,7 @@ def test_jsonl_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     """TRAPS 35: never decoded with errors dropped."""
     made = jsonl(tmp_path, b'{"id": "a", "text": "' + "한글".encode("cp949") + b'"}\n{"id": "b", "text": "t"}')
     assert problems(made) == {"corpus.jsonl:1": "the line is not UTF-8: byte 0xc7 at column 22"}
-    with pytest.raises(DataError, match="must be UTF-8"):
+    with pytest.raises(DataError, match="is UTF-16; convert it to UTF-8"):
         list(jsonl(tmp_path, '{"id": "a", "text": "t"}'.encode("utf-16")).entries())
 
 
@@ -84,7 +84,7 @@ def test_jsonl_ids_are_nfc_and_collide_there(tmp_path: Path) -> None:
     lines = [json.dumps({"id": id, "text": "t"}) for id in (cut, composed)]
     made = jsonl(tmp_path, "\n".join(lines))
     assert [e.id for e in made.entries() if isinstance(e, Entry)] == [composed]
-    assert problems(made) == {"corpus.jsonl:2": "its id 'é' is that of line 1 already"}
+    assert problems(made) == {"corpus.jsonl:2": "its id 'é' is already used in line 1"}
 
 
 def test_jsonl_field_names_are_keys(tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_jsonl_that_changed_after_listing_cannot_be_read(tmp_path: Path) -> None
     with pytest.raises(CannotRead, match="the file changed after it was listed"):
         made.parse(second, made.read(second))
     (tmp_path / "corpus.jsonl").unlink()
-    with pytest.raises(CannotRead, match="does not exist any more"):
+    with pytest.raises(CannotRead, match="no longer exists"):
         made.read(second)
 
 
-@pytest.mark.parametrize(("name", "problem"), [("missing", "it does not exist"), (".", "it is a folder")])
+@pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), (".", "is a folder")])
 def test_jsonl_without_its_file_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
     made = make("source", "jsonl", path=str(tmp_path / name), name="x")
-    with pytest.raises(DataError, match=f"must be a JSON Lines file; {problem}"):
+    with pytest.raises(DataError, match=f"{problem}; set it to a JSON Lines file"):
         list(made.entries())

@@ -158,15 +158,14 @@ def test_folder_pattern_that_can_match_nothing_is_a_config_error(pattern: str, t
 
 
 def test_folder_without_a_name_of_its_own_must_be_named() -> None:
-    assert key_problems(source.folder, {"name": None, "path": "/"}) == [
-        "source: name=null must be set where path='/' has no name of its own"
+    keys = {"path": "/", "include": ["**"], "exclude": []}
+    assert key_problems(source.folder, {"name": None, **keys}) == [
+        "source: name=null must be set: path='/' has no name"
     ]
-    assert key_problems(source.folder, {"name": "disk", "path": "/"}) == []
+    assert key_problems(source.folder, {"name": "disk", **keys}) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"), [("missing", "there is nothing of this name"), ("file.txt", "must be a folder, not a file")]
-)
+@pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), ("file.txt", "is a file, not a folder")])
 def test_folder_whose_root_cannot_be_listed_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("x", encoding="utf-8")
     with pytest.raises(DataError, match=f"{name}.*{problem}"):

@@ -56,7 +56,7 @@ def test_documents_are_all_in_but_the_encrypted_and_the_scanned_one(
     assert reasons == {
         "unst_password.pdf": "it is encrypted and needs a password",
         "hs_non_text_searchable.pdf": "it has no text layer: its only page has no text, as in a scan; "
-        "recognise its text first (OCR)",
+        "run OCR on it first",
     }
     assert set(texts) | set(reasons) == {path.name for path in DOCUMENTS.iterdir()}
     assert len(texts["unst_failure-after-repair.pdf"].split("\f")) == 76  # readable, whatever its name says

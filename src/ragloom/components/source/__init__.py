@@ -1,7 +1,7 @@
-"""Which documents: the builders of the `source` group. Knows neither chunks nor stores.
+"""Builders of the `source` group: the documents of a corpus.
 
-A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalised
-here and nowhere else. What cannot be read is named with its reason and never stops the rest.
+A source lists entries, reads the bytes of an entry and parses them into a LlamaIndex `Document` with normalized text.
+Unreadable documents are reported with a reason and never stop the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +22,11 @@ Megabytes = Annotated[float, Field(gt=0)]
 """A size above zero, in units of 1,000,000 bytes."""
 
 Moved = Annotated[bool, OPERATIONAL, Added(False)]
-"""Whether an index that was filled from another root takes this one."""
+"""Whether an index filled from another root accepts this one."""
 
 
 def _pattern_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """Patterns can match a path relative to the folder."""
+    """Require patterns of paths relative to the folder."""
     for key in ("include", "exclude"):
         for pattern in values[key]:
             parts = pattern.split("/")
@@ -46,10 +46,10 @@ def _file_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _name_problems(values: Mapping[str, Any], name_of: Callable[[Path], str]) -> Iterator[str]:
-    """A corpus has a name, without touching a file."""
+    """Require a name for the corpus, without file access."""
     path = Path(values["path"]).expanduser()
     if values["name"] is None and not name_of(path):
-        yield f"source: name=null must be set where path={str(path)!r} has no name of its own"
+        yield f"source: name=null must be set: path={str(path)!r} has no name"
 
 
 def _folder_name(path: Path) -> str:
@@ -67,7 +67,7 @@ def sample(
     on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
     verify: Annotated[bool, OPERATIONAL],
 ) -> "SampleSource":
-    """Build the source of the documents that come with Ragloom."""
+    """Build the source of Ragloom's own sample documents."""
     from ragloom.components.source.file_source import SampleSource
 
     return SampleSource(name=name, on_unreadable=on_unreadable, verify=verify)
@@ -86,10 +86,10 @@ def folder(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Build the source of all readable files in a folder and its sub-folders.
+    """Build the source of all readable files below a folder.
 
     Raises:
-        ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
+        ConfigError: a pattern is not relative, or the folder has no name and none is set.
     """
     from ragloom.components.source.file_source import FolderSource
 
@@ -121,7 +121,7 @@ def jsonl(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "JsonlSource":
-    """Build the source of the lines of a JSON Lines file, one document a line.
+    """Build the source of a JSON Lines file, one document per line.
 
     Raises:
         ConfigError: the file has no name and none is set.
@@ -153,7 +153,7 @@ def spans(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "FolderSource":
-    """Build the source of the documents of a dataset of quotes: a folder within its folder.
+    """Build the source of the corpus folder of a quote dataset.
 
     Raises:
         ConfigError: the folder has no name and none is set.
@@ -186,7 +186,7 @@ def beir(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "BeirSource":
-    """Build the source of the documents of a folder in BEIR's form.
+    """Build the source of a corpus folder in BEIR format.
 
     Raises:
         ConfigError: the folder has no name and none is set.
@@ -218,7 +218,7 @@ def squad(
     verify: Annotated[bool, OPERATIONAL],
     moved: Moved,
 ) -> "SquadSource":
-    """Build the source of the paragraphs or articles of a file in SQuAD's form.
+    """Build the source of a SQuAD file: its paragraphs or articles.
 
     Raises:
         ConfigError: the file has no name and none is set.

@@ -1,4 +1,4 @@
-"""What every source can do, and the error of what cannot be read. Knows no kind of source and no file format."""
+"""Base class of sources, file access, and printable paths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ragloom.errors import DataError
 ListedItem = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
-"""Characters."""
+"""Characters of a reason."""
 STILL_WRITTEN = "it is being written to: it changed each time it was read; the next ingest reads it again"
 
 
@@ -40,7 +40,7 @@ class SourceDocument(Document):
     """LlamaIndex document with the warnings of its reader.
 
     Attributes:
-        warnings: what is doubtful or missing, one plain sentence each; no part of text, metadata or hashes.
+        warnings: doubtful or missing content, one sentence each; not part of text, metadata or hashes.
     """
 
     warnings: list[str] = Field(default_factory=list, exclude=True)
@@ -57,14 +57,14 @@ class FileChanged(CannotRead):
 
 
 class Source(BaseReader):
-    """A corpus: lists its documents, reads and parses one at a time. It is a LlamaIndex reader as well.
+    """A corpus: listing, reading and parsing of documents; a LlamaIndex reader.
 
     Attributes:
         name: stable name of the corpus; part of the index's identity.
-        root: identity of the place the documents come from, such as a resolved absolute path.
-        on_unreadable: `report` goes on past what cannot be read, `stop` does not; ingestion obeys it.
-        verify: whether content is read also where size and modification time are unchanged; ingestion obeys it.
-        moved: whether an index of the same name that was filled from another root takes this one; ingestion obeys it.
+        root: identity of the location of the documents, such as a resolved absolute path.
+        on_unreadable: `report` continues after unreadable documents, `stop` does not; applied by ingestion.
+        verify: whether content is read despite unchanged size and modification time; applied by ingestion.
+        moved: whether an index of this name, filled from another root, accepts this one; applied by ingestion.
     """
 
     moved: bool = False
@@ -77,7 +77,9 @@ class Source(BaseReader):
 
     @abstractmethod
     def entries(self) -> Iterator[ListedItem]:
-        """List the corpus lazily, in the same order each time, reading nothing but what listing needs.
+        """List the corpus lazily, in the same order each time.
+
+        Reads nothing beyond what listing needs.
 
         Raises:
             DataError: the root does not exist or cannot be listed.
@@ -85,30 +87,33 @@ class Source(BaseReader):
 
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
-        """Read what `entry` names.
+        """Read the content of an entry.
 
         Raises:
-            CannotRead: it vanished, may not be read, or is no regular file.
+            CannotRead: it was deleted, is not a regular file, or permission is missing.
         """
 
     @abstractmethod
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Turn the bytes of `entry` into a document with normalised text.
+        """Turn the bytes of `entry` into a document with normalized text.
 
         Raises:
-            CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
+            CannotRead: the bytes are damaged, encrypted, empty, or of another type than the name says.
         """
 
     def key_location(self, location: str) -> str:
         """Return the location that stands for one of this source in stage keys: itself, unless its files moved."""
         return location
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Return an entry with the size and time that its file has now; of other sources the entry itself."""
+    def refresh(self, entry: Entry) -> Entry:
+        """Return the entry with the present size and time of its file.
+
+        Sources without a file per document return the entry itself.
+        """
         return entry
 
     def lazy_load_data(self, *args: Any, **load_kwargs: Any) -> Iterator[Document]:
-        """Read every document, for LlamaIndex, which has no way to report one that fails.
+        """Read every document, for LlamaIndex; it cannot report a single failure.
 
         Raises:
             DataError: the first document that cannot be read, with its reason.
@@ -124,7 +129,7 @@ class Source(BaseReader):
 
 
 def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequence[str] = ()) -> SourceDocument:
-    """Make a document whose metadata takes no part in what plain LlamaIndex embeds or prompts with (TRAPS 36)."""
+    """Create a document without metadata in the texts LlamaIndex embeds (TRAPS 36)."""
     keys = list(metadata)
     return SourceDocument(
         id_=id,
@@ -137,15 +142,15 @@ def new_document(id: str, text: str, metadata: dict[str, Any], warnings: Sequenc
 
 
 def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
-    """Read a regular file as it was listed, and never hangs on a FIFO that took its place.
+    """Read a regular file as it was listed.
+
+    Does not hang on a FIFO in its place.
 
     Raises:
-        FileChanged: it is not as it was listed, or changed while it was read (see `source.settling`).
-        CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
+        FileChanged: it changed after it was listed, or during the read (see `file_age`).
+        CannotRead: it is no regular file, has more than `limit` bytes, or the system denies access.
     """
-    content, before, after = _read_once(path, limit, 0, None)
-    if len(content) > limit:
-        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
+    content, before, after = _read(path, limit, 0, None)
     listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
     if before != after or after != listed:
         raise FileChanged
@@ -153,50 +158,39 @@ def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
 
 
 def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
-    """Read a part of a regular file, which may grow at its end.
+    """Read a part of a regular file; the file may grow.
 
     Raises:
-        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
+        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system denies access.
     """
-    content, _, _ = _read_once(path, limit, offset, size)
-    if len(content) > limit:
-        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
-    return content
+    return _read(path, limit, offset, size)[0]
 
 
-def _read_once(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """Read at most one byte over `limit`; also returns size and time before and after.
-
-    Raises:
-        CannotRead: it is no regular file, or the system refuses.
-    """
+def _read(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """Read bytes, with size and modification time before and after."""
     try:
-        return _read_with_status(path, limit, offset, size)
+        # Without O_NONBLOCK, opening a FIFO waits forever for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            before = os.fstat(descriptor)
+            if kind := special_file_type(before.st_mode):
+                raise CannotRead(f"it is {kind}, not a file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                length = size if size is not None else before.st_size or limit  # files in /proc have no size
+                content = file.read(min(length, limit) + (size is None or size > limit))
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise CannotRead(os_error_reason(error)) from None
-
-
-def _read_with_status(
-    path: Path, limit: int, offset: int, size: int | None
-) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        before = os.fstat(descriptor)
-        if kind := special_file_type(before.st_mode):
-            raise CannotRead(f"it is {kind}, not a file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            file.seek(offset)
-            wanted = size if size is not None else before.st_size or limit  # what /proc shows has no size
-            content = file.read(min(wanted, limit) + (size is None or size > limit))
-        after = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    if len(content) > limit:
+        raise CannotRead(f"it grew over the limit of {limit / 1_000_000:g} MB after it was listed")
     return content, (before.st_size, before.st_mtime_ns), (after.st_size, after.st_mtime_ns)
 
 
 def special_file_type(mode: int) -> str | None:
-    """Explain what a file that is not regular is; None for a regular file."""
+    """Name the type of a special file; None for a regular file."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO (named pipe)",
@@ -208,37 +202,37 @@ def special_file_type(mode: int) -> str | None:
 
 
 def os_error_reason(error: OSError) -> str:
-    """Put a refusal of the operating system in one plain sentence."""
+    """Describe an error of the operating system in plain words."""
     if isinstance(error, PermissionError):
         return "there is no permission to read it"
     if isinstance(error, FileNotFoundError):
-        return "it does not exist any more, or it is a link to nothing"
+        return "it no longer exists, or it is a broken link"
     if error.errno == errno.ELOOP:
         return "it is a symbolic link that leads back to itself"
     return f"the system cannot read it: {error.strerror or error}"
 
 
 def printable_path(path: str | Path) -> str:
-    """Make a path printable: bytes that are not Unicode and control characters become escapes."""
+    """Escape control characters and invalid Unicode of a path."""
     return printable_line(os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 def path_identity(path: str | Path) -> str:
-    """Name a place: printable as `printable_path`, and never the name of another place.
+    """Escape a path unambiguously: different paths give different names.
 
-    A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
+    Backslashes in names are doubled, since `printable_path` writes escapes with them.
     """
     name = os.fspath(path)
     return printable_path(name if os.sep == "\\" else name.replace("\\", "\\\\"))
 
 
 def printable_line(text: str) -> str:
-    """Make a text printable on one line: line ends, control characters and halves of characters become escapes."""
+    """Escape line ends, control characters and lone surrogates of a text."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _shorten(reason: str) -> str:
-    """Make a reason one line, and cuts its middle when it quotes much of the file."""
+    """Put a reason on one line; shorten a long one."""
     reason = printable_line(reason)
     if len(reason) > _MAX_REASON:
         reason = f"{reason[: _MAX_REASON * 3 // 4]} … {reason[-_MAX_REASON // 4 :]}"

@@ -1,7 +1,7 @@
-"""Lists a folder tree in one fixed order: patterns, hidden files, links, collisions. Opens no file.
+"""Ordered listing of a folder tree: patterns, hidden files, links, name collisions.
 
-Symbolic links are followed, to files and to folders, inside the root or outside. A link to a folder that encloses it
-is a loop and reported; a folder that links reach a second time is skipped, so that a listing always ends.
+Symbolic links to files and folders are followed, inside and outside the root. A link to an enclosing folder is
+reported as a loop; a folder reached by a second link is skipped. So every listing ends.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ragloom.core.records import Entry, Skipped, Unreadable
 
 @dataclass(frozen=True)
 class ListingRules:
-    """What of a folder is listed.
+    """Filters of a folder listing.
 
     Attributes:
         include, exclude: patterns of relative paths; a file needs one of `include` and none of `exclude`.
         max_bytes: larger files are skipped.
-        no_reader: says why a file of this name is not read; None where it is.
+        no_reader: explains why a file is not read; None with a reader.
     """
 
     include: list[str]
@@ -38,14 +38,14 @@ class ListingRules:
 
 @dataclass(frozen=True)
 class _ListedFolder:
-    """A folder that is listed, and the one it was reached through."""
+    """A folder and the folder above it in the walk."""
 
     path: Path
     identity: tuple[int, int]
     parent: _ListedFolder | None = None
 
     def encloses(self, identity: tuple[int, int]) -> bool:
-        """Return whether a device and inode are this folder's, or of one that it was reached through."""
+        """Return whether this folder, or one above it, has the inode."""
         folder: _ListedFolder | None = self
         while folder is not None and folder.identity != identity:
             folder = folder.parent
@@ -54,7 +54,7 @@ class _ListedFolder:
 
 @dataclass(frozen=True)
 class _FolderGroup:
-    """Folders of the same id with the names in them; more than one only where names collide in NFC."""
+    """Folders with one id and their names; several after NFC collisions."""
 
     id: str
     members: list[tuple[_ListedFolder, list[str]]]
@@ -62,52 +62,57 @@ class _FolderGroup:
 
 @lru_cache(maxsize=256)
 def _compile_pattern(glob: str) -> re.Pattern[str]:
-    """Translate a path pattern: `*` and `?` stay within a folder, `**` as a whole part crosses any number."""
+    """Translate a path pattern into a regular expression.
+
+    `*` and `?` stay within a folder; `**` as a whole part crosses any number of folders.
+    """
     parts = unicodedata.normalize("NFC", glob).split("/")
-    made = ""
+    pattern = ""
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         if part == "**":
-            made += ".*" if last else "(?:[^/]+/)*"
+            pattern += ".*" if last else "(?:[^/]+/)*"
             continue
         for piece in re.findall(r"\[!?\]?[^\]]*\]|.", part, re.DOTALL):
             if piece == "*":
-                made += "[^/]*"
+                pattern += "[^/]*"
             elif piece == "?":
-                made += "[^/]"
+                pattern += "[^/]"
             elif len(piece) > 2:
-                made += _character_class(piece)
+                pattern += _character_class(piece)
             else:
-                made += re.escape(piece)
-        made += "" if last else "/"
-    return re.compile(made, re.DOTALL)
+                pattern += re.escape(piece)
+        pattern += "" if last else "/"
+    return re.compile(pattern, re.DOTALL)
 
 
 def _character_class(piece: str) -> str:
-    """Translate `[a-z]` or `[!a-z]`; what is no class, as `[z-a]`, stands for itself."""
-    without, inside = ("^", piece[2:-1]) if piece[1] == "!" else ("", piece[1:-1])
-    escaped = re.sub(r"([^\w-])", r"\\\1", inside)
-    made = f"(?!/)[{without}{escaped}]"
+    """Translate `[a-z]` or `[!a-z]`; an invalid class like `[z-a]` is literal."""
+    negation, characters = ("^", piece[2:-1]) if piece[1] == "!" else ("", piece[1:-1])
+    escaped = re.sub(r"([^\w-])", r"\\\1", characters)
+    pattern = f"(?!/)[{negation}{escaped}]"
     try:
-        re.compile(made)
+        re.compile(pattern)
     except re.error:
         return re.escape(piece)
-    return made
+    return pattern
 
 
 def matches_any(path: str, globs: list[str]) -> bool:
-    """Return whether a relative path with `/`, in NFC, matches one of the patterns as a whole."""
+    """Return whether a relative NFC path fully matches one of the patterns."""
     return any(_compile_pattern(glob).fullmatch(path) for glob in globs)
 
 
 def list_folder(root: Path, rules: ListingRules) -> Iterator[ListedItem]:
-    """List the files below `root`, ordered by id (code points), one folder in memory at a time.
+    """List the files below `root` by id, in code point order.
+
+    Holds one folder in memory at a time.
 
     Raises:
         OSError: `root` itself cannot be listed.
     """
     top = _ListedFolder(root, _inode(root.stat()))
-    return _FolderWalk(rules).below(_FolderGroup("", [(top, _names(root))]))
+    return _FolderWalk(rules).walk(_FolderGroup("", [(top, _names(root))]))
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
@@ -115,9 +120,12 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
 
 
 def _names(folder: Path) -> list[str]:
-    """List the names in a folder by their ids, those of folders with a slash: so they sort as the ids below them."""
-    with os.scandir(folder) as found:
-        return sorted((f"{child.name}/" if _is_folder(child) else child.name for child in found), key=_nfc)
+    """List the names in a folder, sorted by id.
+
+    Folders end with a slash, so that they sort like the ids below them.
+    """
+    with os.scandir(folder) as children:
+        return sorted((f"{child.name}/" if _is_folder(child) else child.name for child in children), key=_nfc)
 
 
 def _nfc(name: str) -> str:
@@ -125,28 +133,31 @@ def _nfc(name: str) -> str:
 
 
 class _FolderWalk:
-    """One listing: it remembers the folders that links have led to."""
+    """One listing, with the folders reached by links."""
 
     def __init__(self, rules: ListingRules) -> None:
         self._rules = rules
         self._linked: dict[tuple[int, int], str] = {}
 
-    def below(self, top: _FolderGroup) -> Iterator[ListedItem]:
-        """List what is in folders and their sub-folders; not recursive, since a path has room for 2,000 of these."""
-        opened = [self._inside(top)]
-        while opened:
-            for found in opened[-1]:
-                if isinstance(found, _FolderGroup):
-                    opened.append(self._inside(found))
-                    break
-                yield found
-            else:
-                opened.pop()
+    def walk(self, top: _FolderGroup) -> Iterator[ListedItem]:
+        """List folders and their sub-folders, without recursion.
 
-    def _inside(self, group: _FolderGroup) -> Iterator[ListedItem | _FolderGroup]:
-        found = ((_nfc(name), folder, name) for folder, names in group.members for name in names)
-        several = len(group.members) > 1
-        children = sorted(found, key=lambda child: (child[0], str(child[1].path), child[2])) if several else found
+        A path has room for 2,000 levels.
+        """
+        stack = [self._children(top)]
+        while stack:
+            for item in stack[-1]:
+                if isinstance(item, _FolderGroup):
+                    stack.append(self._children(item))
+                    break
+                yield item
+            else:
+                stack.pop()
+
+    def _children(self, group: _FolderGroup) -> Iterator[ListedItem | _FolderGroup]:
+        members = ((_nfc(name), folder, name) for folder, names in group.members for name in names)
+        collide = len(group.members) > 1
+        children = sorted(members, key=lambda child: (child[0], str(child[1].path), child[2])) if collide else members
         for key, same in itertools.groupby(children, lambda child: child[0]):
             list_them = self._folders if key.endswith("/") else self._files
             yield from list_them(group.id + key, [(folder, name) for _, folder, name in same])
@@ -156,19 +167,19 @@ class _FolderWalk:
         for parent, name in same:
             path = parent.path / name
             location = printable_path(path) + "/"
-            found = self._left_out(id, name[:-1], location) or self._entered(parent, path, location)
-            if not isinstance(found, _ListedFolder):
-                yield found
+            item = self._exclusion(id, name[:-1], location) or self._enter(parent, path, location)
+            if not isinstance(item, _ListedFolder):
+                yield item
                 continue
             try:
-                members.append((found, _names(path)))
+                members.append((item, _names(path)))
             except OSError as error:
                 yield _unreadable_folder(location, error)
         if members:
             yield _FolderGroup(id, members)
 
-    def _entered(self, parent: _ListedFolder, path: Path, location: str) -> ListedItem | _ListedFolder:
-        """Enter a folder, unless a link led back to one that encloses it or to one that links reached before."""
+    def _enter(self, parent: _ListedFolder, path: Path, location: str) -> ListedItem | _ListedFolder:
+        """Enter a folder; report link loops and folders linked twice."""
         try:
             identity = _inode(path.stat())
             if path.is_symlink():
@@ -179,12 +190,12 @@ class _FolderWalk:
                     )
                 first = self._linked.setdefault(identity, location)
                 if first != location:
-                    return Skipped(location, f"a link to a folder that is listed as {first} already")
+                    return Skipped(location, f"a link to a folder already listed as {first}")
         except OSError as error:
             return _unreadable_folder(location, error)
         return _ListedFolder(path, identity, parent)
 
-    def _left_out(self, id: str, name: str, location: str) -> Skipped | Unreadable | None:
+    def _exclusion(self, id: str, name: str, location: str) -> Skipped | Unreadable | None:
         if not name.isascii():
             try:
                 name.encode("utf-8")
@@ -205,18 +216,18 @@ class _FolderWalk:
         return Skipped(location, reason) if reason else None
 
     def _files(self, id: str, same: list[tuple[_ListedFolder, str]]) -> Iterator[ListedItem]:
-        wanted: list[str] = []
+        paths: list[str] = []
         for folder, name in same:
             path = str(folder.path / name)
-            left_out = self._left_out(id, name, printable_path(path))
-            if left_out:
-                yield left_out
+            excluded = self._exclusion(id, name, printable_path(path))
+            if excluded:
+                yield excluded
             else:
-                wanted.append(path)
-        for path in wanted:
-            if len(wanted) > 1:
+                paths.append(path)
+        for path in paths:
+            if len(paths) > 1:
                 reason = (
-                    f"its name and that of {len(wanted) - 1} other become the same id {id!r} in Unicode NFC; rename one"
+                    f"its name and that of {len(paths) - 1} other become the same id {id!r} in Unicode NFC; rename one"
                 )
                 yield Unreadable(printable_path(path), reason)
             else:
@@ -244,4 +255,4 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
     try:
         return child.is_dir()
     except OSError:
-        return False  # a broken or looping link: what is wrong with it is said where it is listed as a file
+        return False  # a broken or looping link: reported when it is listed as a file

@@ -1,7 +1,7 @@
-"""How plausible a text is in the encoding that it was decoded with: by what its characters are, and where they stand.
+"""Plausibility of a decoded text, by its characters and their neighbours.
 
-Bytes of one encoding are often valid in another. Read wrongly they give signs in places where nobody writes them:
-an inverted exclamation mark behind a digit, a capital behind a small letter, a Chinese character within a Latin word.
+Bytes of one encoding are often valid in another. The wrong one gives characters in unlikely places: an inverted
+exclamation mark behind a digit, a capital behind a small letter, a Chinese character within a Latin word.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 _SAMPLE = 5_000
-"""Characters outside ASCII that are looked at."""
+"""Non-ASCII characters used for the score."""
 _NON_ASCII = re.compile(r"[^\0-\x7f]")
 # Frequent characters: nine of ten in Korean, six of ten in Chinese texts. From KorQuAD, translated programs.
 # fmt: off
@@ -42,29 +42,29 @@ _RAISED = frozenset("²³¹ºª")
 _FREE = frozenset("–—…•·’©®™†‡¶\u00a0\u00ad")
 
 Scorer = Callable[[str, str, str], float]
-"""Scores a character between the one before and the one behind it, from 0 (wrong) to 1 (as in any text)."""
+"""Scores a character between its neighbours from 0 (wrong) to 1 (common)."""
 
 
 def plausibility(text: str, encoding: str) -> float:
-    """Score a text, from 0 to 1: the mean of its characters outside ASCII."""
+    """Score a text from 0 to 1: mean of its non-ASCII characters."""
     scorer = _SCORERS[encoding]
     scores = [scorer(*neighbours) for neighbours in _non_ascii(text)]
     return sum(scores) / len(scores) if scores else 1.0
 
 
 def frequent_hangul(text: str) -> tuple[int, float]:
-    """Count Hangul syllables, and gives the share of frequent ones."""
+    """Return the number of Hangul syllables and the share of frequent ones."""
     hangul = [character for _, character, _ in _non_ascii(text) if _is_hangul(character)]
     return len(hangul), sum(character in _KOREAN for character in hangul) / max(1, len(hangul))
 
 
 def _non_ascii(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield characters outside ASCII with their neighbours; a blank stands at the ends."""
-    for number, found in enumerate(_NON_ASCII.finditer(text)):
+    """Yield non-ASCII characters with their neighbours; blanks at the ends."""
+    for number, match in enumerate(_NON_ASCII.finditer(text)):
         if number == _SAMPLE:
             return
-        at = found.start()
-        yield text[at - 1] if at else " ", found.group(), text[at + 1] if at + 1 < len(text) else " "
+        at = match.start()
+        yield text[at - 1] if at else " ", match.group(), text[at + 1] if at + 1 < len(text) else " "
 
 
 def _is_hangul(character: str) -> bool:
@@ -122,7 +122,10 @@ def _score_western(before: str, character: str, behind: str) -> float:
 
 
 def _score_western_letter(before: str, character: str, behind: str) -> float:
-    """Score a letter: small behind any letter, a capital only at the beginning or among capitals."""
+    """Score a letter by the case of its neighbours.
+
+    A small letter may stand behind any letter, a capital only at the beginning or among capitals.
+    """
     if before.isdigit() or behind.isdigit():
         return 0.1
     near = _is_ascii_letter(before) or _is_ascii_letter(behind)
@@ -188,4 +191,4 @@ _SCORERS: dict[str, Scorer] = {
     "cp1252": _score_western,
 }
 ENCODINGS = tuple(name for name in _SCORERS if name not in ("latin-1", "cp1252"))
-"""Encodings that are tried in addition to a Western one."""
+"""Encodings tried in addition to a Western one."""

@@ -1,9 +1,9 @@
-"""The rule for files that change while they are read: how old a change must be before the file is read.
+"""Handling of files under change: minimum age before a read.
 
-A file may be half written, and equal sizes and times before and after a read do not show it: a writer rests between
-two writes, and a clock of files ticks every few milliseconds (every two seconds on FAT). A file that changed within
-the last `WINDOW_NS` is therefore read after a pause. Its time may then be trusted: whatever changes the file later
-gives it another time. A time in the future proves nothing, as with Git's "racy" entries.
+Equal sizes and times before and after a read do not prove that a file is complete: writers pause between writes, and
+file clocks tick every few milliseconds (every two seconds on FAT). A file changed within the last `WINDOW_NS` is
+therefore read after a pause. Its time is then reliable: any later change gives another time. A time in the future
+proves nothing, as with Git's "racy" entries.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from pathlib import Path
 WINDOW_NS = 2_000_000_000
 """Nanoseconds: the coarsest clock of a common file system (FAT)."""
 STILL_NS = WINDOW_NS // 2
-"""Nanoseconds: what changed within this time after the pause is still being written; what is older is read, and its
-time is not trusted before it is as old as `WINDOW_NS`."""
+"""Nanoseconds: a file changed within this time after the pause is still being written. An older one is read; its time
+is unreliable until it is as old as `WINDOW_NS`."""
 
-# Tests set these two: none waits, and none depends on the speed of a machine.
+# Set by tests, so that they neither wait nor depend on the speed of a machine.
 now_ns = time.time_ns
 sleep = time.sleep
 
 
 def is_recent(mtime_ns: int | None, within: int = WINDOW_NS) -> bool:
-    """Return whether a change is so recent that the writer may not have finished."""
+    """Return whether a change is too recent for a finished write."""
     return mtime_ns is not None and 0 <= now_ns() - mtime_ns < within
 
 
 def trusted_mtime(mtime_ns: int) -> int | None:
-    """Return a time by which an unchanged file can be told later; None for one in the future."""
+    """Return a modification time usable for comparison; None for a future one."""
     return mtime_ns if mtime_ns <= now_ns() else None
 
 
 def pause(mtime_ns: int) -> None:
-    """Wait until a change at that time is old enough, at most `WINDOW_NS`."""
+    """Wait until a change is old enough, at most `WINDOW_NS`."""
     remaining = min(mtime_ns + WINDOW_NS - now_ns(), WINDOW_NS)
     if remaining > 0:
         sleep(remaining / 1e9)
 
 
 def stat_after_pause(path: Path) -> os.stat_result:
-    """Return a file's status, after a pause where it changed a moment ago.
+    """Return the status of a file, after a pause if recently changed.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file is inaccessible.
     """
     status = path.stat()
     if is_recent(status.st_mtime_ns):

@@ -1,4 +1,4 @@
-"""The sources whose documents are files: a folder of the user's, and the sample that comes with Ragloom."""
+"""Sources of files: a folder, and the sample documents of Ragloom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llama_index.core.schema import Document
 
@@ -27,12 +28,12 @@ from ragloom.errors import DataError
 SAMPLE_ROOT = "ragloom:sample"
 """Identity of the sample: the same wherever Ragloom is installed."""
 _MAX_GROWTH = 4
-"""How many times the largest file's bytes a text may have characters: a PDF, DOCX, CSV or JSON can say more than it
-is long, and everything behind the source is bounded by what comes from it."""
+"""Characters of a text per byte of `max_bytes`: a PDF, DOCX, CSV or JSON can unpack to more text than its own length,
+and all later stages depend on this bound."""
 
 
 class FolderSource(Source):
-    """All files of a folder and its sub-folders that there is a reader for."""
+    """All files with a reader, in a folder and its sub-folders."""
 
     def __init__(
         self,
@@ -55,25 +56,25 @@ class FolderSource(Source):
             str(self._path).encode("utf-8")
             return list_folder(self._path, self._rules)
         except UnicodeEncodeError:
-            problem = "must be a path whose name is Unicode; rename the folder"
+            problem = "is not a Unicode name; rename the folder"
         except FileNotFoundError:
-            problem = "must be an existing folder; there is nothing of this name"
+            problem = "does not exist; set it to an existing folder"
         except NotADirectoryError:
-            problem = "must be a folder, not a file; to read one file set source.path to its folder and source.include"
+            problem = "is a file, not a folder; for one file, set source.path to its folder, source.include to its name"
         except OSError as error:
-            problem = f"must be a folder that can be listed: {os_error_reason(error)}"
+            problem = f"cannot be listed: {os_error_reason(error)}"
         raise DataError(f"source: path={self.root!r} {problem}")
 
     def read(self, entry: Entry) -> bytes:
         """Read a file; see `Source.read`."""
         return read_regular_file(Path(entry.location), self._rules.max_bytes, entry)
 
-    def refreshed(self, entry: Entry) -> Entry:
-        """Return an entry with its file's size and time now; see `Source.refreshed`."""
+    def refresh(self, entry: Entry) -> Entry:
+        """Return an entry with its file's size and time now; see `Source.refresh`."""
         try:
             status = Path(entry.location).stat()
         except OSError:
-            return entry  # reading it says why
+            return entry  # reading it reports the reason
         return replace(entry, size=status.st_size, mtime_ns=trusted_mtime(status.st_mtime_ns))
 
     def parse(self, entry: Entry, content: bytes) -> Document:
@@ -86,22 +87,15 @@ class FolderSource(Source):
 
 
 class SampleSource(FolderSource):
-    """The short documents, Korean and English, that come with Ragloom."""
+    """Sample documents of Ragloom, in Korean and English."""
 
-    def __init__(self, *, name: str, on_unreadable: str, verify: bool) -> None:
-        super().__init__(
-            name=name,
-            path=Path(__file__).parent / "sample",
-            include=["**"],
-            exclude=[],
-            max_bytes=1_000_000,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
+    def __init__(self, **options: Any) -> None:
+        path = Path(__file__).parent / "sample"
+        super().__init__(path=path, include=["**"], exclude=[], max_bytes=1_000_000, **options)
         self.root = SAMPLE_ROOT
 
     def entries(self) -> Iterator[ListedItem]:
-        """List the sample without times: every wheel stamps its files alike, so that they would prove nothing."""
+        """List the sample without times: all wheels stamp files alike."""
         for listed in super().entries():
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
@@ -110,6 +104,6 @@ class SampleSource(FolderSource):
         package = self._path.parents[2]
         return str(package / "sample" / Path(location).relative_to(self._path))
 
-    def refreshed(self, entry: Entry) -> Entry:
+    def refresh(self, entry: Entry) -> Entry:
         """Return the entry itself: a time proves nothing here."""
         return entry

@@ -1,4 +1,4 @@
-"""The source whose documents are the lines of one JSON Lines file, read by byte offset. Knows no other format."""
+"""Sources of JSON Lines files: one document per line, by byte offset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -31,60 +30,47 @@ from ragloom.components.source.base import (
 from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
 from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
 from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import ScratchTables
 from ragloom.core.text_normalization import normalize_text
 from ragloom.errors import DataError
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAX_ID = 4096
-"""Characters of an id, as of a path: it stands in each of the document's chunks."""
+"""Characters of an id, repeated in each chunk; the limit of a path."""
 _MAX_DEPTH = 100
-"""Levels of metadata: what reads it later is recursive, here and in every store."""
+"""Levels of metadata; later readers of it are recursive, here and in every store."""
 _MAX_VALUES = 1_000_000
 """Values in a line: as objects they take some thirty times their bytes."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LOOKUP_BATCH = 256
-"""Lines whose ids are looked up together."""
+"""Lines per lookup of ids."""
 _READ_SIZE = 1 << 16
-"""Bytes read at a time from a line that is too long."""
+"""Bytes per read of an oversized line."""
 
 
 class _LineIds:
-    """The line of each id, in a temporary file: a million ids would take some 140 MB of memory."""
+    """First line of each id, in a temporary SQLite database.
+
+    A million ids would take some 140 MB of memory.
+    """
 
     def __init__(self) -> None:
-        # Without a name SQLite keeps a database in a file of its own that nobody else sees, and removes it.
-        self._lines = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._lines.execute("PRAGMA journal_mode = OFF")
-        self._lines.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._lines.execute("BEGIN")
+        schema = "CREATE TABLE lines (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "the ids of the corpus, about 40 MB per million")
+        self.close = self._tables.close
 
-    def before(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Take in ids with their lines, in order; gives the lines whose id was there before, each with its first.
-
-        Raises:
-            DataError: the disk of the temporary folder is full.
-        """
+    def add(self, ids: list[tuple[str, int]]) -> dict[int, int]:
+        """Add ids with their lines; return the first line of repeated ids."""
         keys = [(hashlib.blake2b(id.encode(), digest_size=16).digest(), line) for id, line in ids]
-        try:
-            new = self._lines.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys).rowcount
-        except sqlite3.OperationalError as error:
-            raise DataError(
-                f"source: the folder of temporary files must have room for the corpus's ids, 40 MB a million: {error}; "
-                "make room, or set TMPDIR to another folder"
-            ) from None
-        if new == len(keys):
+        if self._tables.insert("INSERT OR IGNORE INTO lines VALUES (?, ?)", keys) == len(keys):
             return {}
-        firsts = (self._lines.execute("SELECT line FROM seen WHERE id = ?", (key,)).fetchone()[0] for key, _ in keys)
+        firsts = [self._tables.rows("SELECT line FROM lines WHERE id = ?", (key,))[0][0] for key, _ in keys]
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._lines.close()
 
 
 @dataclass(frozen=True)
 class JsonlFields:
-    """The names of a line's fields; `metadata=None` makes all other fields the metadata."""
+    """Field names of a line; `metadata=None` takes all other fields."""
 
     id: str
     text: str
@@ -92,7 +78,7 @@ class JsonlFields:
 
 
 class JsonlSource(Source):
-    """One document a line: an id, a text, and metadata that are kept exactly."""
+    """One document per line: id, text and exact metadata."""
 
     def __init__(
         self, *, name: str, path: Path, fields: JsonlFields, max_bytes: int, on_unreadable: str, verify: bool
@@ -103,36 +89,39 @@ class JsonlSource(Source):
         super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def entries(self) -> Iterator[ListedItem]:
-        """List the lines in file order; see `Source.entries`. Ids are remembered, texts are not."""
+        """List the lines in file order; see `Source.entries`.
+
+        Ids are remembered, texts are not.
+        """
         try:
             if not self._path.is_file():
                 problem = "is a folder" if self._path.is_dir() else "does not exist"
-                raise DataError(f"source: path={self.root!r} must be a JSON Lines file; it {problem}")
+                raise DataError(f"source: path={self.root!r} {problem}; set it to a JSON Lines file")
             file = self._path.open("rb")
         except OSError as error:
-            raise DataError(f"source: path={self.root!r} must be readable: {os_error_reason(error)}") from None
-        return self._listed(file)
+            raise DataError(f"source: path={self.root!r} cannot be read: {os_error_reason(error)}") from None
+        return self._list(file)
 
-    def _listed(self, file: BinaryIO) -> Iterator[ListedItem]:
+    def _list(self, file: BinaryIO) -> Iterator[ListedItem]:
         with file, closing(_LineIds()) as seen:
             before = stat_after_pause(self._path)
             if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(f"source: path={self.root!r} must be UTF-8, as JSON Lines are; it is UTF-16")
+                raise DataError(f"source: path={self.root!r} is UTF-16; convert it to UTF-8, as JSON Lines require")
             file.seek(0)
-            lines = self._parsed(file, trusted_mtime(before.st_mtime_ns))
-            while some := list(itertools.islice(lines, _LOOKUP_BATCH)):
-                first_lines = seen.before([(found.id, number) for number, found in some if isinstance(found, Entry)])
-                for number, found in some:
-                    if number in first_lines and isinstance(found, Entry):
-                        reason = f"its id {found.id!r} is that of line {first_lines[number]} already"
-                        found = Unreadable(found.location, CannotRead(reason).reason, hides=True)
-                    yield found
+            lines = self._parse_lines(file, trusted_mtime(before.st_mtime_ns))
+            while batch := list(itertools.islice(lines, _LOOKUP_BATCH)):
+                first_lines = seen.add([(item.id, number) for number, item in batch if isinstance(item, Entry)])
+                for number, item in batch:
+                    if number in first_lines and isinstance(item, Entry):
+                        reason = f"its id {item.id!r} is already used in line {first_lines[number]}"
+                        item = Unreadable(item.location, CannotRead(reason).reason, hides=True)
+                    yield item
             after = self._path.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 yield Unreadable(self.root, "it is being written to: it changed while it was listed", hides=True)
 
-    def _parsed(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
-        """Yield what each line that is not blank is, with its number."""
+    def _parse_lines(self, file: BinaryIO, mtime_ns: int | None) -> Iterator[tuple[int, Entry | Unreadable]]:
+        """Yield number and entry, or problem, of each non-blank line."""
         for number, offset, size, line in _read_lines(file, self._max_bytes):
             location = f"{self.root}:{number}"
             try:
@@ -140,7 +129,7 @@ class JsonlSource(Source):
                     limit = self._max_bytes / 1_000_000
                     raise CannotRead(f"the line has {size / 1_000_000:.1f} MB, over source.max_line_mb={limit:g}")
                 if line.strip():
-                    id, _, _ = self._values(line)
+                    id, _, _ = self._id_text_metadata(line)
                     yield number, Entry(id=id, location=location, size=size, mtime_ns=mtime_ns, offset=offset)
             except CannotRead as error:
                 yield number, Unreadable(location, error.reason, hides=True)
@@ -152,20 +141,20 @@ class JsonlSource(Source):
     def parse(self, entry: Entry, content: bytes) -> Document:
         """Parse one line; see `Source.parse`."""
         try:
-            id, text, metadata = self._values(content.removeprefix(_UTF8_BOM))
+            id, text, metadata = self._id_text_metadata(content.removeprefix(_UTF8_BOM))
         except CannotRead as error:
             raise CannotRead(f"{error.reason}; the file may have changed after it was listed") from None
         if id != entry.id:
             raise CannotRead("the file changed after it was listed")
         return new_document(id, text, metadata)
 
-    def _record(self, line: bytes) -> dict[str, Any]:
-        """Read a line; a form of its own fills in the fields."""
+    def _parse_record(self, line: bytes) -> dict[str, Any]:
+        """Parse a line; a subclass maps its own fields."""
         return _parse_object(line)
 
-    def _values(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
-        """Take id, normalised text and metadata from a line."""
-        record = self._record(line)
+    def _id_text_metadata(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
+        """Return id, normalized text and metadata of a line."""
+        record = self._parse_record(line)
         names = self._fields
         for name in (names.id, names.text):
             if name not in record:
@@ -174,53 +163,35 @@ class JsonlSource(Source):
         if isinstance(id, int) and not isinstance(id, bool):
             id = str(id)
         if not isinstance(id, str) or not normalize_text(id).strip():
-            raise CannotRead(
-                f"its {names.id!r} is {_json_type(id)}, and must be a text that is not blank, or a whole number"
-            )
+            raise CannotRead(f"its {names.id!r} is {_json_type(id)}; it must be a non-blank text or an integer")
         if len(id) > _MAX_ID:
-            raise CannotRead(f"its {names.id!r} has {len(id):,} characters, and must have at most {_MAX_ID:,}")
+            raise CannotRead(f"its {names.id!r} has {len(id):,} characters; the limit is {_MAX_ID:,}")
         if not isinstance(text, str):
-            raise CannotRead(f"its {names.text!r} is {_json_type(text)}, and must be a text")
+            raise CannotRead(f"its {names.text!r} is {_json_type(text)}; it must be a text")
         if names.metadata is None:
             metadata: Any = {key: value for key, value in record.items() if key not in (names.id, names.text)}
         else:
             metadata = record.get(names.metadata)
             metadata = {} if metadata is None else metadata
         if not isinstance(metadata, dict):
-            raise CannotRead(f"its {names.metadata!r} is {_json_type(metadata)}, and must be an object")
+            raise CannotRead(f"its {names.metadata!r} is {_json_type(metadata)}; it must be an object")
         if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_nested_deeper(metadata, _MAX_DEPTH):
-            raise CannotRead(f"its metadata is nested over {_MAX_DEPTH} levels deep")
+            raise CannotRead(f"its metadata is nested more than {_MAX_DEPTH} levels deep")
         return unicodedata.normalize("NFC", id), normalize_text(text), metadata
 
 
 class BeirSource(JsonlSource):
-    """The documents of a folder in BEIR's form: the title stands before the text, and is metadata as well."""
+    """Corpus of a BEIR folder; titles precede texts and are metadata."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: Path,
-        title_separator: str | None,
-        max_bytes: int,
-        on_unreadable: str,
-        verify: bool,
-    ) -> None:
+    def __init__(self, *, title_separator: str | None, **options: Any) -> None:
+        super().__init__(fields=JsonlFields(id="_id", text="text", metadata="metadata"), **options)
         self._separator = title_separator
-        super().__init__(
-            name=name,
-            path=path,
-            fields=JsonlFields(id="_id", text="text", metadata="metadata"),
-            max_bytes=max_bytes,
-            on_unreadable=on_unreadable,
-            verify=verify,
-        )
 
-    def _record(self, line: bytes) -> dict[str, Any]:
+    def _parse_record(self, line: bytes) -> dict[str, Any]:
         record = _parse_object(line)
         title, text = record.get("title"), record.get("text")
         if title is not None and not isinstance(title, str):
-            raise CannotRead(f"its 'title' is {_json_type(title)}, and must be a text")
+            raise CannotRead(f"its 'title' is {_json_type(title)}; it must be a text")
         metadata = record.get("metadata")
         if title and isinstance(metadata or {}, dict):
             record["metadata"] = {**(metadata or {}), "title": title}
@@ -230,58 +201,61 @@ class BeirSource(JsonlSource):
 
 
 def _read_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, int, int, bytes | None]]:
-    """Yield number (from 1), byte offset, size and bytes of each line; None for the bytes of one over `limit`."""
+    """Yield number, byte offset, size and bytes of each line.
+
+    Numbers begin at 1; the bytes of a line over `limit` are None.
+    """
     number = offset = 0
     while line := file.readline(limit + 1):
         number += 1
         size = len(line)
-        kept: bytes | None = line
+        content: bytes | None = line
         if size > limit:
-            kept = None
+            content = None
             while not line.endswith(b"\n") and (line := file.readline(_READ_SIZE)):
                 size += len(line)
-        yield number, offset, size, kept.removeprefix(_UTF8_BOM) if kept and number == 1 else kept
+        yield number, offset, size, content.removeprefix(_UTF8_BOM) if content and number == 1 else content
         offset += size
 
 
 def _parse_object(line: bytes) -> dict[str, Any]:
-    """Read one line of JSON strictly: nothing is dropped, replaced or made up."""
+    """Parse a line of JSON strictly: nothing is dropped or replaced."""
     if len(line) > _MAX_VALUES < _count_values(line) and _count_values(_STRING.sub(b"", line)) > _MAX_VALUES:
         raise CannotRead(f"the line has over {_MAX_VALUES:,} values")
     try:
         text = line.decode("utf-8")
         if is_nested_deeper(text, MAX_DEPTH):
-            raise CannotRead(f"the line is nested too deeply: over {MAX_DEPTH} levels")
+            raise CannotRead(f"the line is nested too deeply: more than {MAX_DEPTH} levels")
         record = _DECODER.decode(text)
-        if b"\\u" in line:  # nothing else makes half of a character
+        if b"\\u" in line:  # the only source of lone surrogates
             json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise CannotRead(f"the line is not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from None
     except UnicodeEncodeError:
-        raise CannotRead("the line has half of a surrogate pair (such as \\ud800), which is no character") from None
+        raise CannotRead("the line has a lone surrogate (such as \\ud800), not a character") from None
     except json.JSONDecodeError as error:
         raise CannotRead(f"the line is not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:  # the caller's own calls leave no room for ours
+    except RecursionError:  # too little stack left by the callers
         raise CannotRead("the line is nested too deeply") from None
-    except ValueError as error:  # of the hooks below, and of integers over Python's 4,300 digits
+    except ValueError as error:  # from the hooks below, and for integers over Python's 4,300 digits
         raise CannotRead(f"the line is not readable JSON: {error}") from None
     if not isinstance(record, dict):
-        raise CannotRead(f"the line is {_json_type(record)}, and must be an object")
+        raise CannotRead(f"the line is {_json_type(record)}; it must be an object")
     return record
 
 
 def _count_values(line: bytes) -> int:
-    """Count the values of a line of JSON, and what looks like some within its texts."""
+    """Estimate the values in a line of JSON, by its punctuation."""
     return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
 def _is_nested_deeper(value: Any, levels: int) -> bool:
-    inside = [value]
-    while inside and levels >= 0:
+    values = [value]
+    while values and levels >= 0:
         levels -= 1
-        lists = [item if isinstance(item, list) else item.values() for item in inside if isinstance(item, list | dict)]
-        inside = [item for each in lists for item in each]
-    return bool(inside)
+        lists = [item if isinstance(item, list) else item.values() for item in values if isinstance(item, list | dict)]
+        values = [item for each in lists for item in each]
+    return bool(values)
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -309,7 +283,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _json_type(value: Any) -> str:
-    """Name a JSON value's type as JSON does."""
+    """Name the JSON type of a value."""
     kinds: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
     if value == "":
         return "empty"

@@ -1,4 +1,4 @@
-"""The source whose documents are the paragraphs or articles of a file in SQuAD's form. Knows no other format."""
+"""Source of a SQuAD file: a document per paragraph or article."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ragloom.core.records import FORMAT_KEY, Entry
 
 
 class SquadSource(Source):
-    """One document a paragraph, or one an article; the file is read whole, once in each process."""
+    """Paragraphs or articles of a SQuAD file; read once per process."""
 
     def __init__(
         self, *, name: str, path: Path, document: squad_format.Unit, max_bytes: int, on_unreadable: str, verify: bool
@@ -28,12 +28,12 @@ class SquadSource(Source):
         super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle without the documents: a worker that needs them reads the file."""
+        """Pickle without the documents; workers read the file themselves."""
         return {**self.__dict__, "_read": None}
 
     def entries(self) -> Iterator[ListedItem]:
         """List the documents in file order; see `Source.entries`."""
-        # Before it is read: what changes it later gives it another time. What is no file, reading it says.
+        # Taken before the read, since later changes give another time. A missing file is reported by the read.
         mtime_ns = trusted_mtime(stat_after_pause(self._path).st_mtime_ns) if self._path.is_file() else None
         documents = self._documents()
         for id, document in documents.items():
@@ -48,7 +48,7 @@ class SquadSource(Source):
         return documents[entry.id].text.encode()
 
     def parse(self, entry: Entry, content: bytes) -> Document:
-        """Make the document; see `Source.parse`."""
+        """Build the document; see `Source.parse`."""
         title = self._documents()[entry.id].article
         return new_document(entry.id, content.decode(), {FORMAT_KEY: "text", "title": title})
 

@@ -135,7 +135,7 @@ def test_json_line_that_is_wrong_is_named_and_the_rest_is_read() -> None:
     found = read('{"a": 1}\nwrong\n{"a": 2}\n{"a": 3\n', "a.json")
     assert found.text == "a: 1\n\na: 2"
     assert found.warnings == [
-        "a line is left out, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
+        "a line is skipped, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
     ]
 
 
@@ -149,7 +149,7 @@ def test_json_is_read_to_a_depth_that_is_ours(opening: str, closing: str) -> Non
     """The parser's own limit is the interpreter's: 3.11 refused what 3.13 read."""
     assert read(opening * MAX_DEPTH + "1" + closing * MAX_DEPTH, "a.json").text.endswith(": 1")
     for levels in (MAX_DEPTH + 1, 5_000, 100_000):
-        with pytest.raises(CannotRead, match="^it is JSON that is nested too deeply: over 500 levels$"):
+        with pytest.raises(CannotRead, match="^its JSON is nested too deeply: more than 500 levels$"):
             read(opening * levels + "1" + closing * levels, "a.json")
 
 

@@ -79,7 +79,7 @@ def test_docx_symbols_are_unicode(font: str, code: str, sign: str) -> None:
 def test_docx_symbol_of_an_unknown_font_is_named() -> None:
     found = read(sym("Logo Font", "F041") + para("text"))
     assert found.text == "\ufffd\n\ntext"
-    assert found.warnings == ["signs of the font Logo Font are shown as U+FFFD: what they look like is not known"]
+    assert found.warnings == ["characters of the unknown font Logo Font are replaced by U+FFFD"]
     assert symbol_character("Symbol", "zz") is symbol_character("Symbol", None) is None
 
 
@@ -158,7 +158,7 @@ def test_docx_fields_show_their_results_and_not_their_code(inner: str, text: str
 def test_docx_numbers_of_fields_that_no_file_stores_are_named() -> None:
     found = read(f"<w:p>{mark('begin')}{code(' LISTNUM ')}{mark('end')}{run('text')}</w:p>")
     assert found.text == "text"
-    assert found.warnings == ["numbers of LISTNUM fields are not shown: the file does not store them"]
+    assert found.warnings == ["numbers of LISTNUM fields are missing: the file does not store them"]
 
 
 def m(name: str, *inner: str, **properties: str) -> str:
@@ -392,7 +392,7 @@ def test_docx_embedded_documents_are_read_in_their_place(target: str, content: s
     ("target", "content", "warning"),
     [
         ("c.rtf", "{\\rtf1 text}", "its embedded part word/c.rtf is missing in the text: it is an RTF document"),
-        ("c.bin", b"\0\1\2", "its embedded part word/c.bin is missing in the text: it is of a kind that is not known"),
+        ("c.bin", b"\0\1\2", "its embedded part word/c.bin is missing in the text: it is of an unknown type"),
         ("c.docx", b"PK\x03\x04 broken", "its embedded part word/c.docx is missing in the text: it is a damaged DOCX"),
         ("http://host/c.html", None, "its text at http://host/c.html is missing: it is not in this file"),
         ("c.html", "<p> ", "its embedded part word/c.html is missing in the text: it is empty: it has no text"),
@@ -412,7 +412,7 @@ def test_docx_embedded_in_itself_is_read_to_a_depth() -> None:
     found = parse_file("a.docx", content)
     assert found.text == "\n\n".join(["level"] * 4)
     assert found.warnings == [
-        "its embedded part word/c.docx is missing in the text: documents are embedded in each other over 3 levels deep"
+        "its embedded part word/c.docx is missing in the text: documents are embedded in each other more than 3 levels deep"
     ]
 
 

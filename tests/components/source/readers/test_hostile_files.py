@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import unicodedata
@@ -25,6 +24,7 @@ from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
 from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
 from ragloom.process_pool.pool import ProcessPool
@@ -226,7 +226,7 @@ def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> Non
         "caf\\xe9.txt": "its name is not Unicode; rename it",
         "\\xff\\xfe folder": "its name is not Unicode; rename it",
         "loop.txt": "it is a symbolic link that leads back to itself",
-        "to nothing.txt": "it does not exist any more, or it is a link to nothing",
+        "to nothing.txt": "it no longer exists, or it is a broken link",
         "up": f"it is a symbolic link loop: it leads back to {tmp_path}",
         "zero.txt": "it is a device, not a file",
         "fifo.txt": "it is a FIFO (named pipe), not a file",
@@ -265,7 +265,7 @@ def fifo(path: Path) -> None:
 
 
 REPLACED: dict[str, tuple[Callable[[Path], Any], str | None]] = {
-    "nothing": (lambda path: None, "it does not exist any more, or it is a link to nothing"),
+    "nothing": (lambda path: None, "it no longer exists, or it is a broken link"),
     "a FIFO": (fifo, "it is a FIFO (named pipe), not a file"),
     "a folder": (Path.mkdir, "it is a folder, not a file"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "it is a device, not a file"),
@@ -329,7 +329,7 @@ def test_file_that_is_written_to_is_read_as_it_was_listed_or_named(pool: Pool, t
 # Lines of JSON.
 
 LINES = {
-    "an id without end": ('{"id": "' + "i" * 100_000 + '", "text": "t"}', "its 'id' has 100,000 characters, and must"),
+    "an id without end": ('{"id": "' + "i" * 100_000 + '", "text": "t"}', "its 'id' has 100,000 characters; the limit"),
     "an id of combining marks": (
         '{"id": "a' + "\u0315\u0300" * 50_000 + '", "text": "t"}',
         "its 'id' has 100,001 char",
@@ -341,11 +341,11 @@ LINES = {
     ),
     "metadata nested deeply": (
         '{"id": "x", "text": "t", "metadata": ' + '{"a":' * 300 + "1" + "}" * 300 + "}",
-        "its metadata is nested over 100 levels deep",
+        "its metadata is nested more than 100 levels deep",
     ),
     "lists nested deeply": (
         '{"id": "x", "text": "t", "metadata": {"a":' + "[" * 900 + "]" * 900 + "}}",
-        "nested too deeply: over 500 levels",
+        "nested too deeply: more than 500 levels",
     ),
     "brackets without end": ('{"id": "x", "text": ' + "[" * 1_000_000, "nested too deeply|over 1,000,000 values"),
     "empty lists without end": (
@@ -353,8 +353,8 @@ LINES = {
         "the line has over 1,000,000 values",
     ),
     "a number without end": ('{"id": "x", "text": "t", "metadata": {"n": ' + "9" * 100_000 + "}}", "not readable JSON"),
-    "half of a character": ('{"id": "x", "text": "\\ud800"}', "half of a surrogate pair"),
-    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'id' is a text, and must be a text that is not blank"),
+    "half of a character": ('{"id": "x", "text": "\\ud800"}', "a lone surrogate"),
+    "NULs as an id": ('{"id": "\\u0000", "text": ""}', "its 'id' is a text; it must be a non-blank text"),
 }
 
 
@@ -380,19 +380,12 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     found = listed(jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in ids)))
     reasons = [item.reason for item in found if isinstance(item, Unreadable)]
     assert reasons == [
-        f"its id '{id}' is that of line {line} already" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
+        f"its id '{id}' is already used in line {line}" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
     ]
 
 
-def test_a_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = sqlite3.connect
-
-    def connect_to_small_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA max_page_count = 3")
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", connect_to_small_disk)
-    lines = "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000))
-    with pytest.raises(DataError, match="temporary"):
-        listed(jsonl(tmp_path, lines))
+def test_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 3)
+    source = jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000)))
+    with pytest.raises(DataError, match="no room for the ids of the corpus"):
+        listed(source)

@@ -274,16 +274,14 @@ def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
 def test_pdf_page_of_glyphs_without_characters_is_named() -> None:
     strange = "<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FirstChar 1 /LastChar 8 /Widths [500 500 500] >>"
     drawn = "BT /F1 12 Tf 72 700 Td <0102030405060708> Tj ET"
-    with pytest.raises(CannotRead, match="maps to no characters, so that the text may be wrong"):
+    with pytest.raises(CannotRead, match="have no Unicode mapping, so the text may be wrong"):
         text_of(pdf_of(drawn, font=strange))
     both = pdf_of(f"{drawn} BT /F2 12 Tf 72 600 Td (5) Tj ET", font=strange)
     fonts = b"/F2 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
     both = re.sub(rb"(/Resources << /Font << /F1 5 0 R )>> >> >>", rb"\1" + fonts, both)
     text, _, warnings = parse_file("a.pdf", both)
     assert text.strip() == "5"
-    assert warnings == [
-        "page 1 of 1: mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)"
-    ]
+    assert warnings == ["page 1 of 1: most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it"]
 
 
 def test_pdf_characters_outside_the_basic_plane_are_whole() -> None:

@@ -1,4 +1,4 @@
-"""Reader of CSV files: each value becomes a line with the name of its column."""
+"""Reader of CSV files: a line per value, with its column name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
-    """Render each row below the header as a paragraph of `header: value` lines; blank cells are left out.
+    """Render rows as paragraphs of `header: value` lines.
 
-    Lines above the header and below the table stay as they are, and so does a row with more cells than the table has:
-    which column its values belong to is not known.
+    Blank cells are left out.
+
+    Lines above the header and below the table stay as they are, as do rows with more cells than the table: the columns
+    of their values are unknown.
 
     Args:
-        warnings: gets a sentence for each kind of line that is no row of the table.
+        warnings: gets a sentence for each kind of line outside the table.
         tabs: whether the file's name says that tabs separate cells.
 
     Raises:
@@ -46,14 +48,15 @@ def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
 
 
 def _render_table(rows: list[CsvRow], glue: str, room: GrowthLimit, warnings: list[str]) -> Iterator[str]:
-    """Render the rows below the header; only the header's names where there are none."""
+    """Render the rows below the header, or the header alone."""
     if not rows:
         return
     cells = rows[0].cells
-    named, width = len(cells), max(len(cells), _usual_width(rows[1:]))
-    header = [cell or f"column {n}" for n, cell in enumerate(cells + [""] * (width - named), start=1)]
-    if width > named:
-        warnings.append(f"its header has {named} names, most rows {width} cells: the last columns are named by number")
+    name_count, width = len(cells), max(len(cells), _usual_width(rows[1:]))
+    header = [cell or f"column {n}" for n, cell in enumerate(cells + [""] * (width - name_count), start=1)]
+    if width > name_count:
+        counts = f"its header has {name_count} names, most rows {width} cells"
+        warnings.append(f"{counts}: the last columns are named by number")
     if len(rows) == 1:
         yield ", ".join(filter(None, cells))
     wider = []
@@ -67,12 +70,12 @@ def _render_table(rows: list[CsvRow], glue: str, room: GrowthLimit, warnings: li
             continue
         room.take(sum(len(name) + len(cell) + 3 for name, cell in zip(header, cells, strict=False) if cell))
         yield "\n".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False) if cell)
-    counts = f"{len(wider[0].cells)} cells, its header {named}" if wider else ""
+    counts = f"{len(wider[0].cells)} cells, its header {name_count}" if wider else ""
     _warn(warnings, wider, "{} " + f"has more cells than the table ({counts}): kept as text, without column names")
 
 
 def _split_title(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
-    """Split off lines above the header: those with a cell or two where the rows have many."""
+    """Split off title lines above the header, by their few cells."""
     usual = _usual_cell_count(rows)
     for at, row in enumerate(rows):
         filled = sum(map(bool, row.cells))
@@ -82,12 +85,12 @@ def _split_title(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
 
 
 def _is_header(rows: list[CsvRow]) -> bool:
-    """Return whether the next row looks like a header: several names and no number."""
+    """Return whether the row looks like a header: names, no number."""
     return any(sum(map(bool, row.cells)) > 1 and not any(map(_NUMBER.fullmatch, row.cells)) for row in rows)
 
 
 def _split_footer(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
-    """Split off lines below the last full row: those with one cell where the rows have many."""
+    """Split off notes below the last full row, by their single cell."""
     usual, end = _usual_cell_count(rows), len(rows)
     while end > 1 and usual > 1 and _is_note(rows[end - 1], usual):
         end -= 1
@@ -101,13 +104,13 @@ def _is_note(row: CsvRow, usual: int) -> bool:
 
 
 def _usual_cell_count(rows: list[CsvRow]) -> int:
-    """Return how many cells with text most rows have."""
+    """Return the usual number of filled cells."""
     counts = Counter(sum(map(bool, row.cells)) for row in rows)
     return max(counts, key=lambda filled: (counts[filled], filled), default=0)
 
 
 def _usual_width(rows: list[CsvRow]) -> int:
-    """Return how many cells, without blank ones at the end, most rows have; 0 where there is no such number."""
+    """Return the width of most rows without trailing blanks; 0 without majority."""
     counts = Counter(max((n for n, cell in enumerate(row.cells, start=1) if cell), default=0) for row in rows)
     width, count = counts.most_common(1)[0] if counts else (0, 0)
     return width if 2 * count > len(rows) > 1 else 0

@@ -1,4 +1,4 @@
-"""The rows of a CSV file: its delimiter, and rows that are read one by one, so that a wrong one spoils no other."""
+"""Rows of a CSV file: delimiter detection, tolerant parsing row by row."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import NamedTuple
 _DELIMITERS = ",;\t|"
 _SNIFFED_ROWS = 50
 _SEP = re.compile(r'"?sep=(\\t|[^\n"])"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
-"""Excel's line that names the delimiter."""
+"""Excel's line with the delimiter."""
 _MOST_OPEN, _MOST_WRONG = 20, 1_000
-"""Quotes without an end (each makes the rest of the file be read once more), and wrong ones: then lines are rows."""
-# The limit is the process's own and guards nothing here: files are bounded by max_file_mb.
+"""Unclosed quotes (each costs another read of the rest of the file) and wrong ones; beyond them, lines are rows."""
+# A process-wide limit, not needed here: files are bounded by max_file_mb.
 csv.field_size_limit(2**31 - 1)
 
 
 class CsvRow(NamedTuple):
-    """A row with its line in the file, from 1, and whether its quotes are wrong."""
+    """A row with its line number from 1, and faulty quoting."""
 
     line: int
     cells: list[str]
@@ -28,7 +28,7 @@ class CsvRow(NamedTuple):
 
 
 def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
-    """Read all rows that are not blank.
+    """Read all non-blank rows.
 
     Args:
         tabs: whether the file's name says that tabs separate cells.
@@ -36,13 +36,13 @@ def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
     Returns:
         The delimiter and the rows; blanks within a cell are single.
     """
-    named = _SEP.match(text)
-    if named:
-        text = text[named.end() :]
-        delimiter = named.group(1).replace("\\t", "\t")
+    separator_line = _SEP.match(text)
+    if separator_line:
+        text = text[separator_line.end() :]
+        delimiter = separator_line.group(1).replace("\\t", "\t")
     else:
         delimiter = "\t" if tabs and "\t" in text else _detect_delimiter(text)
-    skipped = int(named is not None)
+    skipped = int(separator_line is not None)
     rows = (
         CsvRow(row.line + skipped, [" ".join(cell.split()) for cell in row.cells], row.misquoted)
         for row in _parse_rows(text.split("\n"), delimiter)
@@ -51,10 +51,11 @@ def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
 
 
 def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
-    """Read strictly; a line whose quotes are wrong is read again by itself, its quotes as ordinary characters."""
+    """Parse strictly; read a misquoted line again with literal quotes."""
     at = unclosed = wrong = 0
     while at < len(lines) and unclosed <= _MOST_OPEN and wrong <= _MOST_WRONG:
-        reader = csv.reader(_lines_from(lines, at), delimiter=delimiter, strict=True)
+        rest = (f"{lines[number]}\n" for number in range(at, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
         begin = at
         try:
             for cells in reader:
@@ -70,12 +71,8 @@ def _parse_rows(lines: list[str], delimiter: str) -> Iterator[CsvRow]:
         yield CsvRow(number + 1, _parse_literally(lines[number], delimiter), misquoted='"' in lines[number])
 
 
-def _lines_from(lines: list[str], at: int) -> Iterator[str]:
-    return (f"{lines[number]}\n" for number in range(at, len(lines)))
-
-
 def _parse_literally(line: str, delimiter: str) -> list[str]:
-    """Cut a line at its delimiters; a cell that is quoted correctly is one all the same."""
+    """Split a line at its delimiters; honour quotes if they are correct."""
     try:
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error:
@@ -83,9 +80,9 @@ def _parse_literally(line: str, delimiter: str) -> list[str]:
 
 
 def _detect_delimiter(text: str) -> str:
-    """Choose the delimiter by which most of the first rows have equally many cells, and then most cells.
+    """Detect the delimiter by the uniformity, then the number of cells.
 
-    Where both are equal, a comma within numbers (`1,5`) is no delimiter.
+    If both are equal, a comma within numbers (`1,5`) is not a delimiter.
     """
     beginning = text.split("\n", 4 * _SNIFFED_ROWS)[: 4 * _SNIFFED_ROWS]
     best, best_score = "", (0.0, 1, 0)
@@ -97,9 +94,9 @@ def _detect_delimiter(text: str) -> str:
         wide = [(count, width) for width, count in widths.items() if width > 1]
         if wide:
             count, width = max(wide)
-            inside = re.escape(delimiter)
-            apart = sum(len(re.findall(rf"(?<!\d){inside}|{inside}(?!\d)", line)) for line in beginning)
-            score = count / widths.total(), width, apart
+            pattern = re.escape(delimiter)
+            separating = sum(len(re.findall(rf"(?<!\d){pattern}|{pattern}(?!\d)", line)) for line in beginning)
+            score = count / widths.total(), width, separating
             best, best_score = (delimiter, score) if score > best_score else (best, best_score)
     return best or _most_frequent(text)
 

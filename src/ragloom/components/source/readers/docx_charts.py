@@ -1,4 +1,4 @@
-"""Charts and diagrams (SmartArt) of a Word document: the text and the values that they show."""
+"""Text and values of charts and SmartArt diagrams in a Word document."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ragloom.components.source.readers.docx_xml import attribute, child, local_n
 from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 
 _MAX_CELLS = 100_000
-"""Series times categories: both are cheap to write down, and their product could be any number."""
+"""Series times categories: a small file can have a huge product."""
 _CATEGORIES, _VALUES = ("cat", "xVal"), ("val", "yVal", "bubbleSize")
 
 
 def chart_text(root: Any) -> str:
-    """Render a chart as its title and a table: a row for each category, a column for each series.
+    """Render a chart as a title and a table of series.
 
     Raises:
         CannotRead: the table would be too large.
@@ -45,7 +45,7 @@ def chart_text(root: Any) -> str:
 
 
 def diagram_text(root: Any) -> str:
-    """Render a diagram as the texts of its shapes, one a line."""
+    """Render a diagram: the text of each shape on a line."""
     texts = (_text(child(point, "t")) for point in root.iter("{*}pt"))
     return "\n".join(text for text in texts if text)
 
@@ -55,22 +55,22 @@ def _first_points(series: Any, names: tuple[str, ...]) -> dict[int, str]:
 
 
 def _points(element: Any | None) -> dict[int, str]:
-    """Read values by their places; those of further levels of categories stand before."""
-    found: dict[int, str] = {}
+    """Read values by place, after the categories of further levels."""
+    points: dict[int, str] = {}
     if element is None:
-        return found
+        return points
     for point in element.iter("{*}pt"):
         place, value = attribute(point, "idx") or "", child(point, "v")
         if place.isascii() and place.isdigit() and len(place) < 7 and value is not None:
             text = _round_as_office((value.text or "").strip())
-            found[int(place)] = " ".join(filter(None, (text, found.get(int(place)))))
-    if not found and (value := child(element, "v")) is not None:
-        found[0] = value.text or ""
-    return found
+            points[int(place)] = " ".join(filter(None, (text, points.get(int(place)))))
+    if not points and (value := child(element, "v")) is not None:
+        points[0] = value.text or ""
+    return points
 
 
 def _round_as_office(value: str) -> str:
-    """Cut a number to the 15 digits that Office shows: `4.4000000000000004` is 4.4."""
+    """Round a number to the 15 digits shown by Office."""
     return f"{float(value):.15g}" if re.fullmatch(r"-?\d+\.\d{14,}", value, re.ASCII) else value
 
 

@@ -1,4 +1,4 @@
-"""Whole documents within a Word document (`w:altChunk`): what can be read is read, the rest is named."""
+"""Documents embedded in a Word document (`w:altChunk`), and its drawings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ragloom.components.source.readers.docx_package import Package, UnpackBudget
 from ragloom.components.source.readers.reader_interface import run_reader
 
 _MAX_DEPTH = 3
-"""Documents in documents that are read."""
+"""Levels of embedded documents that are read."""
 
 
 class EmbeddedDocuments:
-    """The documents that a document includes.
+    """The embedded documents of a document.
 
     Args:
         warnings: gets a sentence for each document missing in the text.
@@ -33,10 +33,10 @@ class EmbeddedDocuments:
         self._render_docx = render_docx
 
     def text(self, id: str | None) -> str:
-        """Read an included document by its relation; empty where it cannot be read."""
+        """Read an embedded document by its relationship; empty if unreadable."""
         relation = self._package.relations.get(id or "")
         if relation is None or relation.external:
-            self.miss(id)
+            self.warn_missing(id)
             return ""
         try:
             with explain_damage():
@@ -50,8 +50,8 @@ class EmbeddedDocuments:
             )
         return ""
 
-    def drawn(self, id: str | None, render: Callable[[Any], str]) -> str:
-        """Read the text of a chart or diagram; empty where its part is not there, like a picture."""
+    def drawing(self, id: str | None, render: Callable[[Any], str]) -> str:
+        """Render a chart or diagram; empty if its part is missing."""
         relation = self._package.relations.get(id or "")
         if relation is None or relation.external or relation.target not in self._package.names:
             return ""
@@ -62,8 +62,8 @@ class EmbeddedDocuments:
             self._warnings.append(f"its drawing {relation.target} is missing in the text: {error.reason}")
             return ""
 
-    def miss(self, id: str | None) -> None:
-        """Name a document that is kept elsewhere."""
+    def warn_missing(self, id: str | None) -> None:
+        """Warn about a document outside this file."""
         relation = self._package.relations.get(id or "")
         place = relation.target if relation is not None else f"{id} (no such part)"
         self._warnings.append(f"its text at {place} is missing: it is not in this file")
@@ -72,7 +72,7 @@ class EmbeddedDocuments:
         if content.startswith(b"PK\x03\x04"):
             budget = self._package.budget
             if budget.depth >= _MAX_DEPTH:
-                raise CannotRead(f"documents are embedded in each other over {_MAX_DEPTH} levels deep")
+                raise CannotRead(f"documents are embedded in each other more than {_MAX_DEPTH} levels deep")
             budget.depth += 1
             text = self._render_docx(content, self._warnings, budget)
             budget.depth -= 1
@@ -81,15 +81,15 @@ class EmbeddedDocuments:
         if b"mime-version:" in content[:2000].lower():
             content = _mhtml_page(content)
         elif not plain and b"<" not in content[:1000]:
-            kind = "an RTF document" if content.startswith(b"{\\rtf") else "of a kind that is not known"
-            raise CannotRead(f"it is {kind}, which is not read")
+            kind = "an RTF document" if content.startswith(b"{\\rtf") else "of an unknown type"
+            raise CannotRead(f"it is {kind}: not supported")
         file = run_reader(text_reader.read if plain else html_reader.read, "text" if plain else "html", content)
         self._warnings += file.warnings
         return file.text
 
 
 def _mhtml_page(content: bytes) -> bytes:
-    """Take the page out of a web archive (MHTML)."""
+    """Extract the page of a web archive (MHTML)."""
     message = email.message_from_bytes(content, policy=email.policy.default)
     for part in message.walk():
         if isinstance(part, EmailMessage) and part.get_content_type() in ("text/html", "application/xhtml+xml"):

@@ -1,4 +1,4 @@
-"""Formulas that Word 97 to 2003 wrote as fields: `EQ \\f(1,2)` is 1/2, `EQ \\o\\ac(○,1)` is ①."""
+"""Formulas of EQ fields (Word 97 to 2003): `EQ \\f(1,2)` is 1/2."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from collections.abc import Callable
 from ragloom.components.source.readers import formula_text
 
 _MAX_DEPTH = 50
-"""Formulas in each other; what is deeper is shown as it is written."""
+"""Nested formulas; deeper ones are shown as written."""
 _SWITCH = re.compile(r"\\([abdfilorsx])((?:\s*\\(?:[lrb]c\\.|[a-z]{2}\d*|[a-z]c\S?))*)\s*\(", re.IGNORECASE)
 _SHOWN = re.compile(r"[^\\(),;]+")
 _CIRCLES = frozenset("○◯⭕O0")
 
 
 def eq_text(code: str) -> str:
-    """Render the code of an EQ field, without its name, as one line."""
+    """Render the code of an EQ field as one line."""
     return _terms(code, 0, 0)[0].strip()
 
 
 def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
-    """Render up to the end of an argument, and says where that is."""
-    made: list[str] = []
-    level = 0  # of brackets that are text
+    """Render up to the end of an argument; return that position."""
+    terms: list[str] = []
+    level = 0  # of literal brackets
     while at < len(code):
         if (switch := _SWITCH.match(code, at)) and depth < _MAX_DEPTH:
             arguments, at = _arguments(code, switch.end(), depth + 1)
-            made.append(_RULES[switch.group(1).lower()](switch.group(2), arguments))
+            terms.append(_RULES[switch.group(1).lower()](switch.group(2), arguments))
         elif code[at] == "\\":
-            made.append(code[at + 1 : at + 2])
+            terms.append(code[at + 1 : at + 2])
             at += 2
-        elif shown := _SHOWN.match(code, at):
-            made.append(shown.group())
-            at = shown.end()
+        elif characters := _SHOWN.match(code, at):
+            terms.append(characters.group())
+            at = characters.end()
         elif not level and depth and code[at] in "),;":
             break
         else:
             level += {"(": 1, ")": -1}.get(code[at], 0)
-            made.append(code[at])
+            terms.append(code[at])
             at += 1
-    return formula_text.join_terms(made), at
+    return formula_text.join_terms(terms), at
 
 
 def _arguments(code: str, at: int, depth: int) -> tuple[list[str], int]:
-    """Render the arguments in brackets, and says what is behind them."""
+    """Render bracketed arguments; return the position behind them."""
     arguments = []
     while True:
         text, at = _terms(code, at, depth)
@@ -73,7 +73,7 @@ def _script(options: str, arguments: list[str]) -> str:
 
 
 def _overstrike(options: str, arguments: list[str]) -> str:
-    """Render characters over each other: a number in a circle, otherwise all of them."""
+    """Render overstruck characters: a circled number, otherwise all of them."""
     if len(arguments) == 2 and arguments[0] in _CIRCLES and re.fullmatch(r"[1-9]|1\d|20", arguments[1], re.ASCII):
         return chr(0x245F + int(arguments[1]))
     return arguments[-1] if len(arguments) == 2 and arguments[0] in "○◯□△◇" else "".join(arguments)
@@ -83,8 +83,8 @@ def _brackets(options: str, arguments: list[str]) -> str:
     sign = dict(re.findall(r"\\([lrb])c\\(.)", options))
     opening = sign.get("l", sign.get("b", "" if "r" in sign else "("))
     closing = {"(": ")", "[": "]", "{": "}", "<": ">"}
-    closed = sign.get("r", closing.get(sign["b"], sign["b"]) if "b" in sign else "" if "l" in sign else ")")
-    return f"{opening}{_list(options, arguments)}{closed}"
+    closing_sign = sign.get("r", closing.get(sign["b"], sign["b"]) if "b" in sign else "" if "l" in sign else ")")
+    return f"{opening}{_list(options, arguments)}{closing_sign}"
 
 
 def _integral(options: str, arguments: list[str]) -> str:
@@ -94,8 +94,8 @@ def _integral(options: str, arguments: list[str]) -> str:
 
 
 def _array(options: str, arguments: list[str]) -> str:
-    found = re.search(r"\\co(\d{1,2})", options)
-    columns = max(1, int(found.group(1))) if found else 1
+    match = re.search(r"\\co(\d{1,2})", options)
+    columns = max(1, int(match.group(1))) if match else 1
     return formula_text.matrix([arguments[at : at + columns] for at in range(0, len(arguments), columns)])
 
 

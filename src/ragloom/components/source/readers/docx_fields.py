@@ -1,4 +1,4 @@
-"""Fields of a Word document: which text is a field's code, and what fields without a stored result show."""
+"""Fields of a Word document: hidden codes, and missing results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ragloom.components.source.readers.docx_symbol_fonts import symbol_character
 from ragloom.components.source.readers.docx_xml import attribute, child, int_value, is_on, local_name
 
 _RUNNING_NUMBERS = frozenset(["AUTONUM", "AUTONUMLGL", "AUTONUMOUT", "LISTNUM"])
-"""Numbers that Word counts each time it opens a file."""
+"""Numbers computed by Word on opening a file."""
 
 
 class FieldStack:
-    """The open fields of a walk.
+    """Stack of the fields open at a position.
 
     Args:
-        lost: collects the names of fields whose result is not stored.
+        lost: collects the names of fields without a stored result.
 
     Attributes:
         formula: whether the field that ended last shows a formula.
@@ -26,12 +26,12 @@ class FieldStack:
     def __init__(self, lost: set[str]) -> None:
         self._lost = lost
         self.formula = False
-        self._ends: dict[Any, bool] = {}  # begin of a field that has an end, whether it has a result
+        self._ends: dict[Any, bool] = {}  # begin of a complete field: whether it has a result
         self._open: list[Any] = []
-        self._code: list[list[str]] = []  # instructions of the open fields whose code is being passed
+        self._code: list[list[str]] = []  # codes of the open fields
 
     def prepare(self, root: Any) -> None:
-        """Find the fields that have an end: one without would hide all that follows."""
+        """Find fields with an end; others would hide all further text."""
         begun: list[tuple[Any, bool]] = []
         for mark in root.iter("{*}fldChar"):
             kind = attribute(mark, "fldCharType")
@@ -45,23 +45,23 @@ class FieldStack:
 
     @property
     def in_code(self) -> bool:
-        """Whether text is a field's code, which is not shown."""
+        """Whether the position is inside hidden field code."""
         return bool(self._code)
 
-    def instruct(self, text: str) -> None:
+    def add_code(self, text: str) -> None:
         """Collect a field's code."""
         if self._code:
             self._code[-1].append(text)
 
     def mark(self, element: Any) -> str:
-        """Opens, turns to the result of, or closes a field; gives the text that is shown there."""
+        """Process a field mark; return the text visible there."""
         kind = attribute(element, "fldCharType")
         self.formula = False
         if kind == "begin" and element in self._ends:
             self._open.append(element)
-            shown = "" if self.in_code else form_value(child(element, "ffData"))
+            value = "" if self.in_code else form_value(child(element, "ffData"))
             self._code.append([])
-            return shown
+            return value
         if kind == "separate" and self._open and self._ends[self._open[-1]] and self._code:
             self._code.pop()
         elif kind == "end" and self._open and not self._ends[self._open.pop()] and self._code:
@@ -70,7 +70,7 @@ class FieldStack:
         return ""
 
     def _result(self, code: str) -> str:
-        """Return what a field without a stored result shows."""
+        """Compute the text of a field without a stored result."""
         name, _, rest = code.strip().partition(" ")
         name = name.upper()
         self.formula = name == "EQ"
@@ -89,7 +89,7 @@ class FieldStack:
 
 
 def form_value(data: Any | None) -> str:
-    """Return the value of a form field that is no text: a box, or the chosen entry of a list."""
+    """Return the value of a check box or drop-down list."""
     if (box := child(data, "checkBox")) is not None:
         ticked = child(box, "checked")
         return "☒" if is_on(ticked if ticked is not None else child(box, "default")) else "☐"

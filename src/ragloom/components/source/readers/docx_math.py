@@ -1,4 +1,4 @@
-"""Formulas of Word documents (OMML, ECMA-376, Part 1, 22.1) as one line of text, such as `(a+b)/2` or `10^3`."""
+"""Formulas of Word documents (OMML, ECMA-376 Part 1, 22.1) as a line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ragloom.components.source.readers.docx_xml import attribute, child, is_on, 
 
 _SKIPPED = frozenset(["del", "moveFrom", "rPr", "ctrlPr", "pPr"])
 _INVISIBLE = str.maketrans({"\u2061": "", "\u2062": " ", "\u2063": " ", "\u2064": " ", "\u200b": ""})
-"""Signs that only say how neighbours belong together."""
+"""Signs that only group their neighbours."""
 
 _MAX_LENGTH = 10_000
-"""Characters of a formula that is rendered; the terms of a longer one are shown in a row."""
+"""Characters of a rendered formula; the terms of a longer one are shown in a row."""
 
 Parts = list[tuple[str, str]]
 """Names and texts of an element's children."""
 
 
 def math_text(formula: Any) -> str:
-    """Render `m:oMath`; from the innermost element outwards, since nesting is the file's choice."""
+    """Render `m:oMath` from the innermost element outwards, without recursion."""
     texts = [text.text or "" for text in formula.iter("{*}t")]
     if sum(map(len, texts)) > _MAX_LENGTH:
         return " ".join(texts)
@@ -55,7 +55,10 @@ def _render(name: str, element: Any, parts: Parts) -> str:
 
 
 def _terms(parts: Parts) -> Iterator[str]:
-    """Yield the terms of a row; runs in a row are one, since Word cuts them anywhere."""
+    """Yield the terms of a row; adjacent runs are one.
+
+    Word cuts runs anywhere.
+    """
     for is_run, group in groupby(parts, key=lambda part: part[0] == "r"):
         texts = [text for _, text in group]
         yield from ["".join(texts)] if is_run else texts
@@ -70,7 +73,7 @@ def _property(element: Any, name: str) -> Any | None:
 
 
 def _sign(element: Any, name: str, otherwise: str) -> str:
-    """Return a character that properties choose; an empty one means none."""
+    """Return a character set by properties; an empty one means none."""
     value = attribute(_property(element, name), "val")
     return otherwise if value is None else value
 
@@ -108,7 +111,7 @@ def _delimiters(element: Any, parts: Parts) -> str:
 
 
 def _stands_alone(element: Any, name: str) -> bool:
-    """Return whether the only thing between delimiters is an element of this name."""
+    """Return whether delimiters enclose a single element of this name."""
     return [local_name(part) for part in element.iterfind("{*}e/*") if not local_name(part).endswith("Pr")] == [name]
 
 
@@ -120,10 +123,13 @@ def _large_operator(element: Any, parts: Parts) -> str:
 
 
 def _is_sum(term: str) -> bool:
-    """Return whether a term has a plus or minus outside brackets, which would end the operand before it."""
-    flat, before = term, None
-    while flat != before:
-        before, flat = flat, re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)
+    """Return whether a term has a plus or minus outside brackets.
+
+    It would end the operand before it.
+    """
+    flat, previous = term, None
+    while flat != previous:
+        previous, flat = flat, re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)
     return bool(re.search(r"\S\s*[+\-−±∓=<>≤≥]", flat))
 
 
@@ -170,13 +176,13 @@ def _matrix_row(element: Any, parts: Parts) -> str:
 
 
 def _equations(element: Any, parts: Parts) -> str:
-    """Render aligned equations; `&` says where they align, and is not shown."""
+    """Render aligned equations without the alignment mark `&`."""
     return "; ".join(text.replace("&", "").strip() for name, text in parts if name == "e")
 
 
 def _phantom(element: Any, parts: Parts) -> str:
-    shown = _property(element, "show")
-    return _part(parts, "e") if shown is None or is_on(shown) else ""
+    visible = _property(element, "show")
+    return _part(parts, "e") if visible is None or is_on(visible) else ""
 
 
 _RULES: dict[str, Callable[[Any, Parts], str]] = {

@@ -1,4 +1,4 @@
-"""Numbers in the formats that Word numbers paragraphs with (ECMA-376, Part 1, 17.18.59, ST_NumberFormat)."""
+"""Number formats of Word (ECMA-376 Part 1, 17.18.59, ST_NumberFormat)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 
 _MOST_REPEATED = 30
-"""Times that a letter stands in one number (aaa...); further numbers are decimal, so that no list grows to any size."""
+"""Repetitions of a letter in one number (aaa...); further numbers are decimal, to bound their length."""
 _ROMAN = list(
     zip(
         (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
@@ -39,9 +39,9 @@ Numeral = Callable[[int], str]
 
 
 def numeral(value: int, format: str) -> str | None:
-    """Write a number from 0 in one of Word's formats; None for a format without a rule here.
+    """Format a number from 0; None for an unknown format.
 
-    Numbers that a format has no sign for are decimal, as in Word.
+    Numbers without a sign in the format are decimal, as in Word.
     """
     if format in ("none", "bullet"):
         return ""
@@ -52,7 +52,7 @@ def numeral(value: int, format: str) -> str | None:
 
 
 def padded_number(value: int, pattern: str) -> str | None:
-    """Write a number by a custom format such as `001, 002, 003, ...`; None for any other pattern."""
+    """Format a number by a pattern like `001, 002, ...`, else None."""
     first = pattern.partition(",")[0].strip()
     return str(value).zfill(min(len(first), 10)) if first.isdecimal() and first.isascii() else None
 
@@ -87,7 +87,8 @@ def _half_width(text: str) -> str:
     return "".join(_HALF_WIDTH.get(character, character) for character in text)
 
 
-def _roman(value: int) -> str:
+def roman_numeral(value: int) -> str:
+    """Write a number up to 29,999 in capital Roman numerals."""
     shown, left = "", value if value < 1000 * _MOST_REPEATED else 0
     for size, sign in _ROMAN:
         shown += sign * (left // size)
@@ -96,33 +97,33 @@ def _roman(value: int) -> str:
 
 
 def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> Numeral:
-    """Count as Chinese, Japanese and Korean do, with ten, hundred, thousand and ten thousand.
+    """Count in East Asian style, with units up to ten thousand.
 
     Args:
-        digits: nought to nine.
+        digits: zero to nine.
         units: ten, hundred, thousand, ten thousand.
         one: whether a one before a unit is written.
         zero: the sign for a gap between digits, as in 一百零一.
     """
 
     def below(value: int) -> str:
-        shown, gap = "", False
+        text, gap = "", False
         for place in (3, 2, 1, 0):
             digit = value // 10**place % 10
             if not digit:
-                gap = bool(shown)
+                gap = bool(text)
                 continue
-            ones = one or digit > 1 or not place or (place > 1 and bool(zero)) or (bool(zero) and bool(shown))
-            shown += (zero if gap else "") + (digits[digit] if ones else "") + (units[place - 1] if place else "")
+            ones = one or digit > 1 or not place or (place > 1 and bool(zero)) or (bool(zero) and bool(text))
+            text += (zero if gap else "") + (digits[digit] if ones else "") + (units[place - 1] if place else "")
             gap = False
-        return shown
+        return text
 
     def rule(value: int) -> str:
         high, low = divmod(value, 10_000)
         if high >= 10_000:
             return ""
-        ahead = (below(high) if high > 1 or one or zero else "") + units[3] if high else ""
-        return ahead + (zero if ahead and 0 < low < 1000 else "") + below(low)
+        high_text = (below(high) if high > 1 or one or zero else "") + units[3] if high else ""
+        return high_text + (zero if high_text and 0 < low < 1000 else "") + below(low)
 
     return rule
 
@@ -174,8 +175,8 @@ _RULES: dict[str, Numeral] = {
     "decimalZero": lambda value: f"{value:02d}",
     "numberInDash": lambda value: f"- {value} -",
     "hex": lambda value: f"{value:X}",
-    "upperRoman": _roman,
-    "lowerRoman": lambda value: _roman(value).lower(),
+    "upperRoman": roman_numeral,
+    "lowerRoman": lambda value: roman_numeral(value).lower(),
     "upperLetter": _repeat(_LATIN.upper()),
     "lowerLetter": _repeat(_LATIN),
     "russianUpper": _repeat(_RUSSIAN.upper()),

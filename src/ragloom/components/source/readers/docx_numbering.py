@@ -1,6 +1,6 @@
-"""Automatic numbers of Word paragraphs, counted and written as Word shows them (ECMA-376, Part 1, 17.9).
+"""Automatic numbers of Word paragraphs and headings (ECMA-376 Part 1, 17.9).
 
-Lists of one definition (`abstractNum`) count together; a start that one list sets holds where that list is first used.
+Lists of one definition (`abstractNum`) share a count; the start of a list applies at its first use.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ragloom.components.source.readers.docx_xml import attribute, child, int_val
 
 _DEPTHS = 9
 _MAX_LINKS = 5
-"""List definitions that only name a style whose list they are."""
+"""Definitions that refer to a style for their list."""
 _LONGEST = 200
-"""Characters of a level's text, which stands before each of its paragraphs."""
+"""Characters of the text of a level, repeated before each paragraph."""
 _MEANINGFUL_BULLET = re.compile(r"[☐☑☒✓✔✗✘※]|\w{2}|[^\W_oOㅇㅁ]")
-"""Bullets that say something: boxes, ticks, a reference mark, a word, a number (not letters that look like bullets)."""
+"""Meaningful bullets: boxes, ticks, reference marks, words, numbers (not letters used as bullets)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParagraphLabel:
-    """What stands before a paragraph.
+    """Number or bullet before a paragraph.
 
     Attributes:
         depth: from 0.
@@ -66,7 +66,7 @@ class Numbering:
     Args:
         root: the numbering part.
         style: resolves a style by its id.
-        unknown: collects the formats that numbers could not be written in.
+        unknown: collects unsupported number formats.
     """
 
     def __init__(self, root: Any | None, style: Callable[[str | None], Style], unknown: set[str]) -> None:
@@ -85,55 +85,55 @@ class Numbering:
 
         Args:
             id: the list; None or `0` for none.
-            depth: of the paragraph itself, from 0; None where the style decides.
-            style: of the paragraph; a level that is linked to it comes before the depth that the style names.
-            story: body, notes and text boxes count apart.
+            depth: of the paragraph itself, from 0; None if the style decides.
+            style: of the paragraph; a level linked to it precedes the depth in the style.
+            story: body, notes and text boxes count separately.
 
         Returns:
-            What stands before it; None where nothing does.
+            Its label; None without one.
         """
-        if id is None or (found := self._list(id)) is None:
+        if id is None or (numbered_list := self._list(id)) is None:
             return None
         if depth is None:
-            linked = (n for name in style.names for n, level in enumerate(found.levels) if level.style == name)
+            linked = (n for name in style.names for n, level in enumerate(numbered_list.levels) if level.style == name)
             depth = next(linked, style.depth or 0)
         depth = min(depth, _DEPTHS - 1)
-        level = found.levels[depth]
-        counts = self._counted(id, found, depth, story)
+        level = numbered_list.levels[depth]
+        counts = self._count(id, numbered_list, depth, story)
         if level.format == "bullet":
             text = symbol_text(level.text, level.font)
             return ParagraphLabel(depth, f"{text} " if _MEANINGFUL_BULLET.search(text) else "", numbered=False)
-        text = "" if level.hidden else self._text(found.levels, depth, counts)
+        text = "" if level.hidden else self._text(numbered_list.levels, depth, counts)
         return ParagraphLabel(depth, text + ("" if level.suffix == "nothing" else " "), numbered=True) if text else None
 
-    def _counted(self, id: str, found: _NumberedList, depth: int, story: str) -> list[int | None]:
-        """Count a paragraph at a depth; levels above that were never used stand at their start.
+    def _count(self, id: str, numbered_list: _NumberedList, depth: int, story: str) -> list[int | None]:
+        """Count a paragraph; unused levels above it stand at their start.
 
-        A list's own start (`startOverride`) holds where the list is first used, and wherever the level begins again.
+        The start of a list (`startOverride`) applies at its first use, and at each restart of the level.
         """
-        counts = self._counts.setdefault((story, found.definition), [None] * _DEPTHS)
+        counts = self._counts.setdefault((story, numbered_list.definition), [None] * _DEPTHS)
         first = (story, id) not in self._started
         self._started.add((story, id))
         for at in range(depth + 1):
-            start = found.starts.get(at)
+            start = numbered_list.starts.get(at)
             if counts[at] is None or (at == depth and first and start is not None):
-                counts[at] = found.levels[at].start if start is None else start
+                counts[at] = numbered_list.levels[at].start if start is None else start
             elif at == depth:
                 counts[at] = (counts[at] or 0) + 1
         for deeper in range(depth + 1, _DEPTHS):
-            restart = found.levels[deeper].restart
+            restart = numbered_list.levels[deeper].restart
             if restart is None or restart > deeper or depth < restart:
                 counts[deeper] = None
         return counts
 
     def _text(self, levels: list[_Level], depth: int, counts: list[int | None]) -> str:
-        """Write a level's text, each `%n` being the count of that level."""
+        """Format the text of a level: `%n` is its n-th count."""
 
-        def shown(place: re.Match[str]) -> str:
+        def count_text(place: re.Match[str]) -> str:
             at = int(place.group(1)) - 1
             return self._number(levels[at], counts[at] or 0, legal=levels[depth].legal) if at <= depth else ""
 
-        return re.sub(r"%([1-9])", shown, symbol_text(levels[depth].text, levels[depth].font))
+        return re.sub(r"%([1-9])", count_text, symbol_text(levels[depth].text, levels[depth].font))
 
     def _number(self, level: _Level, value: int, *, legal: bool) -> str:
         if level.custom and (text := padded_number(value, level.custom)):
@@ -146,27 +146,27 @@ class Numbering:
 
     def _list(self, id: str | None) -> _NumberedList | None:
         if id not in self._lists:
-            self._lists[id] = self._resolved(id)
+            self._lists[id] = self._resolve(id)
         return self._lists[id]
 
-    def _resolved(self, id: str | None) -> _NumberedList | None:
+    def _resolve(self, id: str | None) -> _NumberedList | None:
         number = self._numbers.get(id)
         if number is None:
             return None
         definition, key = self._definition(number)
         overrides = {attribute(o, "ilvl"): o for o in number.iterfind("{*}lvlOverride")}
         levels = {} if definition is None else {attribute(lv, "ilvl"): lv for lv in definition.iterfind("{*}lvl")}
-        made, starts = [], {}
+        resolved, starts = [], {}
         for depth in range(_DEPTHS):
             override = overrides.get(str(depth))
             own = child(override, "lvl")
-            made.append(_read_level(own if own is not None else levels.get(str(depth))))
+            resolved.append(_read_level(own if own is not None else levels.get(str(depth))))
             if (start := child(override, "startOverride")) is not None:
                 starts[depth] = int_value(start, 0)
-        return _NumberedList(key, made, starts)
+        return _NumberedList(key, resolved, starts)
 
     def _definition(self, number: Any) -> tuple[Any | None, str | None]:
-        """Find a list's definition, also where it only names the style that has it (`numStyleLink`)."""
+        """Find the definition of a list, also through a style (`numStyleLink`)."""
         key = attribute(child(number, "abstractNumId"), "val")
         definition = self._definitions.get(key)
         for _ in range(_MAX_LINKS):
@@ -180,9 +180,9 @@ class Numbering:
 
 
 def _read_level(element: Any | None) -> _Level:
-    """Read a level; one that is not there shows nothing."""
+    """Read a level; a missing one shows nothing."""
     format = child(element, "numFmt")
-    if format is None and element is not None:  # a format of newer versions of Word has an older one behind it
+    if format is None and element is not None:  # newer versions of Word write a newer format before an older one
         format = element.find("{*}AlternateContent/{*}Choice/{*}numFmt")
     text, restart, run = child(element, "lvlText"), child(element, "lvlRestart"), child(element, "rPr")
     return _Level(

@@ -1,4 +1,4 @@
-"""The parts of an Office file (Open Packaging Conventions, ECMA-376, Part 2), unpacked within bounds."""
+"""Parts of an Office file (ECMA-376 Part 2), unpacked within limits."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ragloom.components.source.base import CannotRead
 MAX_XML_BYTES = 100_000_000
 """Unpacked XML of one document; a 10 MB file can unpack to 10 GB (a zip bomb)."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, struct.error)
-"""What `zipfile` raises for archives that lost bytes; for some it seeks to a negative place (ValueError)."""
+"""Errors of `zipfile` for truncated archives; for some it seeks to a negative position (ValueError)."""
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What the Open Packaging Conventions allow."""
+"""Compression types of the Open Packaging Conventions."""
 _DOCTYPE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
-"""Declares entities, which can name other files and grow to any size; ECMA-376 forbids it."""
-_DECLARES = "it is a damaged DOCX: its XML has a document type declaration, which DOCX does not have"
+"""A declaration of entities, able to include files and to grow to any size; ECMA-376 forbids it."""
+_DECLARES = "it is a damaged DOCX: its XML has a document type declaration, not allowed in DOCX"
 
 
 class UnpackBudget:
-    """Bytes that a document, with all documents in it, may still unpack to, and how deep these are embedded."""
+    """Unpacked size and embedding depth left to a document."""
 
     def __init__(self) -> None:
         self.left = MAX_XML_BYTES
@@ -40,7 +40,7 @@ class UnpackBudget:
         """Take bytes.
 
         Raises:
-            CannotRead: there are none left.
+            CannotRead: the limit is exceeded.
         """
         self.left -= size
         if self.left < 0:
@@ -49,20 +49,20 @@ class UnpackBudget:
 
 @contextmanager
 def explain_damage() -> Iterator[None]:
-    """Turn what damaged, encrypted and hostile archives raise into plain reasons."""
+    """Translate errors of damaged, encrypted and hostile archives into reasons."""
     try:
         yield
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
-            raise MemoryError from None  # lxml 6.1 calls it an error of the document
+            raise MemoryError from None  # lxml 6.1 reports it as an error of the document
         if "depth" in error.msg:
             raise CannotRead(
-                "its XML is nested over 2,048 levels deep, more than the parser (libxml2) can read"
+                "its XML is nested more than 2,048 levels deep, the limit of the parser (libxml2)"
             ) from None
         raise CannotRead(f"it is a damaged DOCX: its XML is wrong ({error.msg})") from None
     except NotImplementedError as error:
-        raise CannotRead(f"it is packed in a way that is not supported: {error}") from None
-    except RuntimeError:  # what zipfile raises for an encrypted member
+        raise CannotRead(f"its ZIP compression is not supported: {error}") from None
+    except RuntimeError:  # raised by zipfile for an encrypted member
         raise CannotRead("it is encrypted and needs a password") from None
     except _DAMAGE as error:
         detail = error.args[0] if error.args else "it ends too early"
@@ -71,11 +71,11 @@ def explain_damage() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """A part that another part refers to.
+    """A part referenced by another part.
 
     Attributes:
         kind: last word of the relation's type, such as `footnotes`.
-        target: the part's name in the archive; an address where it is external.
+        target: name of the part in the archive; an address if external.
     """
 
     kind: str
@@ -94,8 +94,8 @@ class Package:
         self.main = next((r.target for r in kinds if r.kind == "officeDocument"), "word/document.xml")
         self.relations = self._relations(self.main)
 
-    def related(self, kind: str) -> Any | None:
-        """Parse the part of this kind that the main part names; None where there is none."""
+    def related_part(self, kind: str) -> Any | None:
+        """Parse the main document's part of a kind; None if absent."""
         target = next((r.target for r in self.relations.values() if r.kind == kind and not r.external), None)
         return self.xml(target) if target in self.names else None
 
@@ -113,15 +113,18 @@ class Package:
     def read(self, part: str) -> bytes:
         """Unpack a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
-            # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
-            raise CannotRead("it is a damaged DOCX: it is packed in a way that DOCX does not have")
+            # zipfile ignores the size limit of `read` for other types (CPython 3.11).
+            raise CannotRead("it is a damaged DOCX: its ZIP compression is not allowed in DOCX")
         with self._zip.open(part) as packed:
             content = packed.read(max(0, self.budget.left) + 1)
         self.budget.take(len(content))
         return content
 
     def _relations(self, part: str) -> dict[str, Relationship]:
-        """Read the relations of a part by their ids; of the archive itself where the part has no name."""
+        """Read the relationships of a part by id.
+
+        Without a name, those of the archive itself.
+        """
         folder, _, name = part.rpartition("/")
         place = f"{folder}/_rels/{name}.rels".lstrip("/")
         if place not in self.names:

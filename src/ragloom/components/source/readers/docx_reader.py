@@ -1,7 +1,7 @@
 """Reader of DOCX files: headings, lists, tables and notes as Markdown.
 
-Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
-with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.
+Read from the XML itself (ECMA-376 Part 1, WordprocessingML): the text as shown by Word with all changes accepted and
+automatic numbers. Charts and diagrams are read; pictures, headers, footers and comments are not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     if type != "a ZIP archive":
         if content.startswith(b"\xd0\xcf\x11\xe0") and "EncryptedPackage".encode("utf-16-le") in content:
             raise CannotRead("it is encrypted and needs a password")
-        raise CannotRead(f"its name says DOCX, but it is {type or 'no ZIP archive, as DOCX files are'}")
+        raise CannotRead(f"its name says DOCX, but it is {type or 'not a ZIP archive'}")
     return normalize_text(docx_text(content, warnings))
 
 
@@ -60,15 +60,15 @@ def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None =
     """Render a Word document as markdown.
 
     Args:
-        warnings: gets one sentence for each kind of content that is doubtful or missing.
-        budget: of the document that this one is embedded in.
+        warnings: gets a sentence for each kind of doubtful or missing content.
+        budget: of the enclosing document.
 
     Raises:
-        CannotRead: the file is damaged, encrypted, no Word document, or unpacks to too much.
+        CannotRead: the file is damaged, encrypted, too large unpacked, or not a Word document.
     """
     with explain_damage():
         package = Package(content, budget or UnpackBudget())
-        root, parts = package.xml(package.main), {kind: package.related(kind) for kind in _RELATED}
+        root, parts = package.xml(package.main), {kind: package.related_part(kind) for kind in _RELATED}
     body = child(root, "body")
     if local_name(root) != "document" or body is None:
         raise CannotRead("its name says DOCX, but it is another kind of Office file")
@@ -79,7 +79,7 @@ def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None =
 
 
 class _MissingContent:
-    """What could not be shown, by kind."""
+    """Content missing in the text, by kind."""
 
     def __init__(self) -> None:
         self.formats: set[str] = set()
@@ -87,22 +87,22 @@ class _MissingContent:
         self.fonts: set[str] = set()
 
     def sentences(self) -> list[str]:
-        """Explain each kind in one sentence."""
-        said = (
+        """Describe each kind in one sentence."""
+        kinds = (
             (self.formats, "numbers in the format {} are shown as decimal numbers"),
-            (self.fields, "numbers of {} fields are not shown: the file does not store them"),
-            (self.fonts, "signs of the font {} are shown as U+FFFD: what they look like is not known"),
+            (self.fields, "numbers of {} fields are missing: the file does not store them"),
+            (self.fonts, "characters of the unknown font {} are replaced by U+FFFD"),
         )
-        return [text.format(", ".join(sorted(names))) for names, text in said if names]
+        return [text.format(", ".join(sorted(names))) for names, text in kinds if names]
 
 
 class _DocxWalk:
-    """One pass over a document's body, and then over the notes that it refers to."""
+    """One pass over the body of a document and its notes."""
 
     def __init__(self, parts: dict[str, Any | None], embedded: EmbeddedDocuments) -> None:
         self.losses = _MissingContent()
         self._styles = Styles(parts["styles"])
-        self._numbering = Numbering(parts["numbering"], self._styles.named, self.losses.formats)
+        self._numbering = Numbering(parts["numbering"], self._styles.by_id, self.losses.formats)
         self._fields = FieldStack(self.losses.fields)
         self._embedded = embedded
         notes = {kind: parts[f"{kind}s"] for kind in ("footnote", "endnote")}
@@ -114,12 +114,12 @@ class _DocxWalk:
         self._open: list[tuple[Any, int]] = []  # paragraphs and their headings' levels: text boxes nest them
         self._stories = ["body"]
         self._lists: list[bool] = []  # whether each open list is numbered
-        self._joined: set[Any] = set()  # paragraphs that go on in the next one
-        self._continued: set[Any] = set()  # paragraphs that go on from the one before
+        self._joined: set[Any] = set()  # paragraphs continued in the next one
+        self._continued: set[Any] = set()  # paragraphs continued from the previous one
         self._shift = 0
         self._layout: set[Any] = set()
-        self._formula = False  # whether a formula stands right before
-        self._ahead = ""  # what the next paragraph begins with
+        self._formula = False  # whether the last text was a formula
+        self._ahead = ""  # label of the next paragraph
 
     def text(self, body: Any) -> str:
         """Render body and notes."""
@@ -131,15 +131,15 @@ class _DocxWalk:
                     break
                 self._layout.add(outer)
         self._walk(body)
-        shown = 0
-        while shown < len(self._cited):  # a note may cite others; each is shown once, also one that cites itself
-            for note, number in list(self._cited.items())[shown:]:
+        written = 0
+        while written < len(self._cited):  # a note may cite others; each is shown once, also one that cites itself
+            for note, number in list(self._cited.items())[written:]:
                 self._close_lists(0)
                 self._out.end_block()
                 self._ahead = f"[^{number}]: "
                 self._stories = [local_name(note)]
                 self._walk(note)
-                shown = number
+                written = number
         return self._out.text()
 
     def _walk(self, root: Any) -> None:
@@ -151,21 +151,21 @@ class _DocxWalk:
             if event == "end":
                 if name not in _SKIPPED and element is not skipped:
                     self._end(name, element)
-            elif name in _SKIPPED or self._unseen(name, element) or self._whole(name, element):
+            elif name in _SKIPPED or self._is_hidden(name, element) or self._render_object(name, element):
                 skipped = element
                 walk.skip_subtree()
             else:
                 self._start(name, element)
 
-    def _unseen(self, name: str, element: Any) -> bool:
+    def _is_hidden(self, name: str, element: Any) -> bool:
         if name == "r":
             return self._styles.hides(element, self._open[-1][0] if self._open else None)
         if name == "p":
             return element not in self._continued and is_hidden(element, self._styles)
         return is_removed_or_unused(name, element)
 
-    def _whole(self, name: str, element: Any) -> bool:
-        """Show elements that are not walked through; says whether it was one."""
+    def _render_object(self, name: str, element: Any) -> bool:
+        """Render formulas, ruby and embedded objects; return whether it was one."""
         if name == "oMath":
             self._add_formula(math_text(element))
         elif name == "ruby":
@@ -178,9 +178,9 @@ class _DocxWalk:
             self._close_lists(0)
             self._out.insert(self._embedded.text(attribute(element, "id")))
         elif name == "chart" and attribute(element, "id"):
-            self._out.insert(self._embedded.drawn(attribute(element, "id"), chart_text))
+            self._out.insert(self._embedded.drawing(attribute(element, "id"), chart_text))
         elif name == "relIds":
-            self._out.insert(self._embedded.drawn(attribute(element, "dm"), diagram_text))
+            self._out.insert(self._embedded.drawing(attribute(element, "dm"), diagram_text))
         else:
             return False
         return True
@@ -213,7 +213,7 @@ class _DocxWalk:
 
     def _start_inline(self, name: str, element: Any) -> None:
         if name == "t":
-            self._add(self._letters(element))
+            self._add(self._run_text(element))
         elif name in _SHOWN:
             self._add(_SHOWN[name])
         elif name in ("br", "cr"):
@@ -225,39 +225,39 @@ class _DocxWalk:
                 self.losses.fonts.add(font or "(none)")
             self._add(sign or "\ufffd")
         elif name == "fldChar":
-            shown = self._fields.mark(element)
-            (self._add_formula if shown and self._fields.formula else self._put)(shown)
+            value = self._fields.mark(element)
+            (self._add_formula if value and self._fields.formula else self._add_visible)(value)
         elif name == "instrText":
-            self._fields.instruct(element.text or "")
+            self._fields.add_code(element.text or "")
         elif name in ("footnoteReference", "endnoteReference"):
             note = self._notes.get(name.removesuffix("Reference"), {}).get(attribute(element, "id"))
             if note is not None:
                 self._add(f"[^{self._cited.setdefault(note, len(self._cited) + 1)}]")
         elif name == "subDoc":
-            self._embedded.miss(attribute(element, "id"))
+            self._embedded.warn_missing(attribute(element, "id"))
 
     def _add(self, text: str) -> None:
         """Add inline text, unless it is a field's code."""
         if not self._fields.in_code:
-            self._put(text)
+            self._add_visible(text)
 
-    def _put(self, text: str) -> None:
+    def _add_visible(self, text: str) -> None:
         if not text:
             return
-        if self._formula and text[0] in _LETTER and self._out.last_sign() in _LETTER:
+        if self._formula and text[0] in _LETTER and self._out.last_character() in _LETTER:
             self._out.add(" ")
         self._formula = False
         self._out.add(text)
 
     def _add_formula(self, text: str) -> None:
-        last = self._out.last_sign()
+        last = self._out.last_character()
         if self._formula or (last in _LETTER and text[:1].isalnum()):
             self._add(" ")
         self._add(text)
         self._formula = bool(text)
 
-    def _letters(self, element: Any) -> str:
-        """Return the text of a run; in a symbol font letters are signs."""
+    def _run_text(self, element: Any) -> str:
+        """Return the text of a run; translate letters of symbol fonts."""
         text, run = element.text or "", element.getparent()
         if local_name(run) != "r":
             return text
@@ -282,7 +282,7 @@ class _DocxWalk:
             out.line_break()
 
     def _blank_cells(self, row: Any, where: str) -> None:
-        """Add the grid columns that a row leaves free before or after its cells."""
+        """Add the grid columns left free before or after a row."""
         if columns := int_value(child(child(row, "trPr"), where), 0):
             self._out.start_cell(columns)
             self._out.end_cell()
@@ -291,7 +291,7 @@ class _DocxWalk:
         self._formula = False
         if paragraph in self._continued:
             return
-        # A note's own number is already there; a text box ends what its paragraph said so far.
+        # A text box ends the text of its paragraph so far.
         if self._open:
             self._out.end_block()
         *chain, last = paragraph_chain(paragraph)
@@ -311,15 +311,15 @@ class _DocxWalk:
         self._begin(label.text if label is not None else "")
 
     def _begin(self, label: str) -> None:
-        """Add what stands before a paragraph: a note's number, then its own."""
+        """Add the label of a note, then that of the paragraph."""
         self._out.add(self._ahead + label)
         self._ahead = ""
 
     def _label(self, paragraph: Any, style: Style) -> ParagraphLabel | None:
-        """Count a paragraph; one that is deleted to its end does not count."""
+        """Number a paragraph; an entirely deleted one does not count."""
         if is_mark_removed(paragraph) and not has_visible_text(paragraph, self._styles):
             return None
-        id, depth = self._styles.list_place(paragraph)
+        id, depth = self._styles.list_reference(paragraph)
         return self._numbering.label(id, depth, style, self._stories[-1])
 
     def _start_item(self, label: ParagraphLabel) -> None:
@@ -328,8 +328,8 @@ class _DocxWalk:
             self._close_lists(label.depth)
         while len(self._lists) < label.depth + 1:
             self._lists.append(label.numbered)
-            self._out.start_list(None)
-        self._out.start_item(marker="" if label.text else "- ")
+            self._out.start_list()
+        self._out.start_item("" if label.text else "- ")
 
     def _end_paragraph(self, paragraph: Any) -> None:
         if paragraph in self._joined:

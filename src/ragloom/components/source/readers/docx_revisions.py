@@ -1,4 +1,4 @@
-"""What Word does not show, or shows elsewhere: deleted and hidden paragraphs, rows, cells, and paragraphs that join."""
+"""Content Word hides or joins: deletions, moves, hidden text, joined paragraphs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ _WRAPPERS = frozenset(["sdt", "sdtContent", "customXml", "ins", "moveTo"])
 
 
 def is_mark_removed(paragraph: Any) -> bool:
-    """Return whether the end of a paragraph is deleted or moved away, so that the next paragraph joins it."""
+    """Return whether the paragraph mark is deleted or moved away.
+
+    The next paragraph then joins this one.
+    """
     mark = child(child(paragraph, "pPr"), "rPr")
     return mark is not None and any(local_name(change) in _REMOVED for change in mark)
 
 
 def paragraph_chain(paragraph: Any) -> list[Any]:
-    """List the paragraphs that are one after all changes, in order; the last one says how it looks."""
+    """List the paragraphs joined after all changes, in order.
+
+    The last one determines the format.
+    """
     chain = [paragraph]
     while _continues(chain[-1]) and (following := _next_paragraph(chain[-1])) is not None:
         chain.append(following)
@@ -32,13 +38,13 @@ def paragraph_chain(paragraph: Any) -> list[Any]:
 
 
 def _continues(paragraph: Any) -> bool:
-    """Return whether the next paragraph joins: the mark is removed, or this is the large first letter of it."""
+    """Return whether the next paragraph joins: mark removed, or drop cap."""
     frame = child(child(paragraph, "pPr"), "framePr")
     return attribute(frame, "dropCap") in ("drop", "margin") or is_mark_removed(paragraph)
 
 
 def is_hidden(paragraph: Any, styles: Styles) -> bool:
-    """Return whether a paragraph shows nothing at all, not even its number: its end and all its text are hidden."""
+    """Return whether mark and text of a paragraph are both hidden."""
     mark = child(child(child(paragraph, "pPr"), "rPr"), "vanish")
     if not (is_on(mark) if mark is not None else styles.of(paragraph).hidden):
         return False
@@ -46,7 +52,7 @@ def is_hidden(paragraph: Any, styles: Styles) -> bool:
 
 
 def has_visible_text(paragraph: Any, styles: Styles) -> bool:
-    """Return whether any run of a paragraph is shown."""
+    """Return whether any run of a paragraph is visible."""
     opened = [paragraph]
     while opened:
         for element in opened.pop():
@@ -59,7 +65,7 @@ def has_visible_text(paragraph: Any, styles: Styles) -> bool:
 
 
 def is_removed_or_unused(name: str, element: Any) -> bool:
-    """Return whether a row or cell is deleted or hidden, or an alternative is not the one that is shown."""
+    """Return whether a row, cell or alternative is deleted, hidden or unused."""
     if name == "tr":
         properties = child(element, "trPr")
         return child(properties, "del") is not None or is_on(child(properties, "hidden"))
@@ -69,7 +75,10 @@ def is_removed_or_unused(name: str, element: Any) -> bool:
 
 
 def _next_paragraph(paragraph: Any) -> Any | None:
-    """Find the paragraph right behind, also in or out of content controls; None where a table or nothing follows."""
+    """Find the adjacent next paragraph; None before a table or the end.
+
+    Looks into and out of content controls.
+    """
     element = paragraph
     while True:
         following = element.getnext()

@@ -1,8 +1,7 @@
-"""Characters of Word's symbol fonts as Unicode: `w:sym`, and text set in Symbol, Wingdings or Webdings.
+"""Unicode characters of the symbol fonts Symbol, Wingdings and Webdings.
 
-These fonts have signs where others have letters; files name them by codes 20 to FF, or F020 to F0FF (private use).
-The tables follow Unicode's own mapping of the fonts; where it gives a rare character for a common sign (boxes, ticks,
-arrows, circled numbers), the common one stands here.
+Files use the codes 20 to FF, or F020 to F0FF (private use). The tables follow Unicode's mapping of these fonts, with
+common characters in place of rare ones for boxes, ticks, arrows and circled numbers.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _OTHER_NAMES = {"symbolmt": "symbol", "symbol mt": "symbol", "wingdings-regular"
 
 
 def symbol_character(font: str | None, code: str | None) -> str | None:
-    """Return the character of `w:sym`; None where the font is not known."""
+    """Return the character of `w:sym`; None for an unknown font."""
     if not re.fullmatch(r"[0-9A-Fa-f]{1,6}", code or ""):
         return None
     point, table = int(code or "", 16), _table(font)
@@ -61,7 +60,7 @@ def symbol_character(font: str | None, code: str | None) -> str | None:
 
 
 def symbol_text(text: str, font: str | None) -> str:
-    """Return text that is set in a font as it is shown; unchanged where the font has letters."""
+    """Translate text in a symbol font; unchanged for other fonts."""
     table = _table(font)
     if table is None:
         return text

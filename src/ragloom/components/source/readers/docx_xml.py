@@ -7,7 +7,7 @@ from typing import Any
 
 
 def local_name(element: Any) -> str:
-    """Name an element without its namespace (transitional and strict files differ in it only)."""
+    """Return the local name of an element (strict and transitional alike)."""
     return str(element.tag).rpartition("}")[2]
 
 
@@ -17,7 +17,7 @@ def child(element: Any | None, name: str) -> Any | None:
 
 
 def attribute(element: Any | None, name: str) -> str | None:
-    """Read an attribute whatever its namespace."""
+    """Read an attribute in any namespace."""
     if element is None:
         return None
     return next((str(value) for key, value in element.items() if key.rpartition("}")[2] == name), None)
@@ -30,5 +30,5 @@ def int_value(element: Any | None, otherwise: int) -> int:
 
 
 def is_on(element: Any | None) -> bool:
-    """Return whether a switch such as `<w:vanish/>` is there and not turned off."""
+    """Return whether a switch like `<w:vanish/>` is on."""
     return element is not None and attribute(element, "val") not in ("0", "false", "off")

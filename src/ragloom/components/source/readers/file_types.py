@@ -1,4 +1,7 @@
-"""The table of file types: suffix, format, reader. A new reader is a module and a line here."""
+"""Table of file types by suffix.
+
+A new reader is a module of this package with a function `read`, and a line in the table.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _FILE_TYPES = {  # suffix: format in the metadata, module of this package with t
 
 
 def no_reader(name: str) -> str | None:
-    """Explain why files of this name are not read; None for a name with a reader."""
+    """Explain why a file is not read; None with a reader."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in _FILE_TYPES:
         return None

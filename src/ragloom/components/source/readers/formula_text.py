@@ -1,6 +1,7 @@
-"""Formulas as one line of text: fractions, powers, roots and matrices that cannot be read as another number.
+"""Formulas as one line of text: fractions, powers, roots, matrices.
 
-The forms are those of UnicodeMath and LaTeX that people type: `1/2`, `(a+b)/(2c)`, `10^3`, `x_1`, `√2`, `√[3](x)`.
+No form can be read as another number. The forms follow UnicodeMath and LaTeX: `1/2`, `(a+b)/(2c)`, `10^3`, `x_1`,
+`√2`, `√[3](x)`.
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ import re
 from collections.abc import Iterable
 
 _ATOM = re.compile(r"[+\-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+|\w|\w′+)%?|[^\W\d_]{2,}|[+\-−±*]", re.UNICODE)
-"""A number, a letter or a word: what needs no brackets as a part of something larger."""
+"""A number, letter or word: needs no brackets within a larger term."""
 _CLOSED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|√\w|√\([^()]*\)")
 TIMES = "\u2062"
-"""Invisible times: a product whose sign is not shown; `join_terms` writes `·` where the factors would fuse."""
+"""Invisible multiplication sign; `join_terms` writes `·` between factors that would fuse."""
 _RAISED = frozenset("′″‴⁗'°*†‡∗∘")
-"""Signs that stand raised by themselves: `x′`, `90°`."""
+"""Raised signs: `x′`, `90°`."""
 _COMBINING = {
     "¯": "\u0304", "‾": "\u0304", "_": "\u0304", "ˉ": "\u0304", "^": "\u0302", "ˆ": "\u0302", "~": "\u0303",
     "˜": "\u0303", "→": "\u20d7", "⃗": "\u20d7", "˙": "\u0307", ".": "\u0307", "¨": "\u0308", "ˇ": "\u030c",
 }  # fmt: skip
 _STRETCHED = frozenset("⏞⏟︷︸⎴⎵⏜⏝")
-"""Brackets over or under a term; the label beyond them says what they mean."""
+"""Brackets over or under a term, explained by the label beyond them."""
 _TAIL = re.compile(r"[/^_√][+\-−]?[\w.,]+$")
-"""An operand that a following letter would seem to belong to: `x^2` before `y`."""
+"""An operand that would absorb a following letter: `x^2` before `y`."""
 _BINARY = re.compile(r"(?<=[\w)\]}])[+\-−±∓·×⋅*/=<>≤≥≠,]")
 
 
 def bracket(term: str) -> str:
-    """Put a term in brackets where it would fall apart without them."""
+    """Bracket a term, unless it is a single number or word."""
     term = term.strip()
     if not term or _ATOM.fullmatch(term) or _CLOSED.fullmatch(term):
         return term
@@ -35,7 +36,7 @@ def bracket(term: str) -> str:
 
 
 def fraction(above: str, below: str, *, bar: bool = True) -> str:
-    """Render a fraction; without a bar (a binomial) the parts are stacked."""
+    """Render a fraction; without a bar a binomial."""
     return f"{bracket(above)}/{bracket(below)}" if bar else f"({above.strip()} over {below.strip()})"
 
 
@@ -53,28 +54,31 @@ def subscript(base: str, below: str) -> str:
 
 
 def scripts(base: str, below: str, above: str) -> str:
-    """Render a base with a subscript and an exponent; either may be empty."""
+    """Render a base with subscript and exponent; either may be empty."""
     return power(subscript(base, below), above)
 
 
 def _bracket_base(base: str) -> str:
-    """Bracket a base that consists of several terms, so that the exponent belongs to all of it."""
+    """Bracket a base of several terms.
+
+    The exponent then belongs to all of it.
+    """
     base = base.strip()
     outside = _outside_brackets(base)
     return f"({base})" if _BINARY.search(outside) or set(outside) & set("^√/") else base
 
 
 def _outside_brackets(term: str) -> str:
-    """Leave out what stands in brackets, so that only the outermost signs remain."""
-    depth, kept = 0, []
+    """Remove bracketed parts of a term; keep the outer signs."""
+    depth, signs = 0, []
     for sign in term:
         depth += sign in "([{"
         if not depth:
-            kept.append(sign)
+            signs.append(sign)
         elif sign in ")]}":
             depth -= 1
-            kept.append(")" if not depth else "")
-    return "".join(kept)
+            signs.append(")" if not depth else "")
+    return "".join(signs)
 
 
 def root(radicand: str, degree: str = "") -> str:
@@ -86,7 +90,7 @@ def root(radicand: str, degree: str = "") -> str:
 
 
 def accent(base: str, sign: str) -> str:
-    """Render a sign over a term: combined with a single letter, otherwise before the term in brackets."""
+    """Render an accent: combined with a letter, before a longer term."""
     base, sign = base.strip(), sign.strip()
     if sign in _STRETCHED or not sign:
         return base
@@ -96,31 +100,31 @@ def accent(base: str, sign: str) -> str:
 
 
 def matrix(rows: Iterable[Iterable[str]], *, fenced: bool = False) -> str:
-    """Render rows of cells: `[1, 2; 3, 4]`; `fenced` where brackets stand around it already."""
+    """Render rows of cells: `[1, 2; 3, 4]`; without brackets if `fenced`."""
     text = "; ".join(", ".join(cell.strip() for cell in row) for row in rows)
     return text if fenced else f"[{text}]"
 
 
 def join_terms(parts: Iterable[str]) -> str:
-    """Join neighbouring terms, with a blank where they would fuse into another number or word.
+    """Join adjacent terms; separate those that would fuse.
 
     A mixed number stays one: `2` and `1/2` give `2 1/2`; `sin` and `x` give `sin x`; `x^2` and `y` give `x^2 y`.
     """
-    made: list[str] = []
+    terms: list[str] = []
     separator = " "
     for part in filter(None, parts):
         if part == TIMES:
             separator = "·"
             continue
-        if made and _fuses(made[-1], part):
-            made.append(separator)
-        made.append(part)
+        if terms and _fuses(terms[-1], part):
+            terms.append(separator)
+        terms.append(part)
         separator = " "
-    return "".join(made)
+    return "".join(terms)
 
 
 def _fuses(before: str, part: str) -> bool:
-    """Return whether two neighbouring terms would read as one."""
+    """Return whether two adjacent terms would read as one."""
     if not (before[-1].isalnum() and part[0].isalnum()):
         return False
     if part[0].isdigit() or _TAIL.search(before):

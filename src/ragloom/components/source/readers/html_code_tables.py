@@ -1,4 +1,4 @@
-"""Tables that show source code with line numbers, as syntax highlighters write them.
+"""Code listings in tables with line numbers, by syntax highlighters.
 
 Rouge, Hugo, Sphinx, Hexo and Pandoc put all numbers in one cell and the code in the next; GitHub, GitLab, Trac and
 highlight.js have a row for each line.
@@ -21,11 +21,11 @@ _CODE = re.compile(r"(?:^|[\s_-])(?:code|blob|hljs|highlight|source|sourcecode|l
 _BREAKS = frozenset(["br", "div", "li", "p", "tr", "pre"])
 _CELLS = ("td", "th")
 _MAX_TEXT = 200_000
-"""Characters of a cell that are looked at for line numbers."""
+"""Characters of a cell searched for line numbers."""
 
 
 def is_line_number(element: Any, *, in_code: bool) -> bool:
-    """Return whether an element holds line numbers only, by its class and its text."""
+    """Return whether class and text mark an element as line numbers."""
     name = element.attributes.get("class") or ""
     if not name or not (_GUTTER.search(name) or (in_code and _GUTTER_IN_CODE.search(name))):
         return False
@@ -37,8 +37,8 @@ def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
     """Find the code of a table.
 
     Returns:
-        The `mem_id` of every cell that holds line numbers, and of the elements that are code without being `<pre>`;
-        none where the table is no code listing.
+        The `mem_id` of every cell with line numbers, and of code elements other than `<pre>`; both empty for a table
+        without code.
     """
     rows = list(_rows(table))
     pairs = [pair for cells in rows for pair in itertools.pairwise(cells) if _numbers_of(*pair)]
@@ -51,12 +51,7 @@ def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
 
 def _rows(table: Any) -> Iterator[list[Any]]:
     for row in table.css("tr"):
-        cells, child = [], row.first_child
-        while child is not None:
-            if child.tag in _CELLS:
-                cells.append(child)
-            child = child.next
-        yield cells
+        yield [child for child in row.iter() if child.tag in _CELLS]
 
 
 def _numbers_of(gutter: Any, code: Any) -> bool:
@@ -67,25 +62,25 @@ def _numbers_of(gutter: Any, code: Any) -> bool:
     if not _consecutive(numbers):
         return False
     lines = _lines(code)
-    named = bool(_GUTTER.search(_classes(gutter)))
-    return abs(len(lines) - len(numbers)) <= 1 and (len(numbers) > 1 or named)
+    is_marked = bool(_GUTTER.search(_classes(gutter)))
+    return abs(len(lines) - len(numbers)) <= 1 and (len(numbers) > 1 or is_marked)
 
 
 def _line_rows(table: Any, rows: list[list[Any]]) -> set[int]:
-    """Find the number cells of a table that has a row for each line of code."""
-    found: set[int] = set()
+    """Find the number cells of a listing with a row per line."""
+    number_cells: set[int] = set()
     for at, cells in enumerate(filter(None, rows)):
         gutter, code = cells[0], cells[-1]
         number = gutter.text().strip()
         if at == 0 and len(rows) > 1 and all(cell.tag == "th" for cell in cells) and not number.isdecimal():
-            found.update(cell.mem_id for cell in cells)  # the header of Trac's listings
+            number_cells.update(cell.mem_id for cell in cells)  # the header of Trac's listings
             continue
         if len(cells) < 2 or not _is_gutter(gutter) or (number and not number.isdecimal()):
             return set()
         if not _CODE.search(f"{_classes(code)} {_classes(table)}") and code.css_first("pre,code") is None:
             return set()
-        found.update(cell.mem_id for cell in cells[:-1])
-    return found
+        number_cells.update(cell.mem_id for cell in cells[:-1])
+    return number_cells
 
 
 def _is_gutter(cell: Any) -> bool:
@@ -97,9 +92,9 @@ def _is_gutter(cell: Any) -> bool:
 
 
 def _classes(element: Any) -> str:
-    """Join the classes of an element and of the first element inside that has some."""
-    named = itertools.islice(element.css("[class]"), 2)
-    return " ".join(inner.attributes.get("class") or "" for inner in named)
+    """Join the classes of an element and its first inner one."""
+    elements = itertools.islice(element.css("[class]"), 2)
+    return " ".join(inner.attributes.get("class") or "" for inner in elements)
 
 
 def _consecutive(numbers: list[str]) -> bool:

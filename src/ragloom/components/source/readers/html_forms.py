@@ -1,4 +1,4 @@
-"""What a browser shows of HTML form fields: values, chosen options, ticked boxes."""
+"""Visible values of HTML form fields: text, chosen options, ticks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKS = {("checkbox", True): "☒", ("checkbox", False): "☐", ("radio", True)
 
 
 def input_text(element: Any) -> str:
-    """Return what an `<input>` shows: its value, or a sign for a box; empty for one that shows none."""
+    """Return the visible value of an `<input>`: text or box sign."""
     attributes = element.attributes
     kind = (attributes.get("type") or "text").strip().lower()
     if kind in ("checkbox", "radio"):
@@ -23,7 +23,10 @@ def input_text(element: Any) -> str:
 
 
 def visible_options(element: Any) -> list[str]:
-    """List the options that a `<select>` shows: all of a list box, the chosen one of a menu."""
+    """List the visible options of a `<select>` element.
+
+    A list box shows all of them, a menu the chosen one.
+    """
     options = [option for option in element.css("option") if "hidden" not in option.attributes]
     size = re.match(r"\s*0*([1-9]\d{0,5})", element.attributes.get("size") or "")
     if "multiple" not in element.attributes and (size is None or size[1] == "1"):

@@ -1,4 +1,4 @@
-"""Raised, lowered and annotating text within a line: `<sup>`, `<sub>`, `<ruby>`, `<q>`, and formulas.
+"""Inline text of HTML: `<sup>`, `<sub>`, `<ruby>`, `<q>`, formulas.
 
 Nothing may fuse into another number or word: `10<sup>3</sup>` is `10^3`, not `103`.
 """
@@ -16,22 +16,22 @@ _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|r
 _SIGNS = re.compile(r"[^\w\s]+")
 _TEX = re.compile(r"\{\\(?:display|text|script)style\s*(.*)\}", re.DOTALL)
 _MAX_LEVELS = 10
-"""Levels of raised and lowered text that are marked; what is deeper is added as it stands."""
+"""Marked levels of raised and lowered text; deeper text is added unchanged."""
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
 
 
 class InlineWriter:
-    """Inline text on its way to a renderer.
+    """Writer of inline text in front of a Markdown writer.
 
     Args:
-        out: where the text goes.
+        out: receives the text.
     """
 
     def __init__(self, out: MarkdownWriter) -> None:
         self._out = out
         self._open: list[tuple[Any, str]] = []  # mark, the character before it
         self._levels = 0  # of raised and lowered text
-        self._guard = ""  # what must not follow directly: `digit` or `word`
+        self._guard = ""  # must not follow directly: `digit` or `word`
 
     def add(self, text: str, *, kept_lines: bool = False) -> None:
         """Add text; its line ends are kept on demand."""
@@ -44,18 +44,18 @@ class InlineWriter:
             self._out.add(line)
 
     def add_formula(self, text: str) -> None:
-        """Add a formula, set apart from a letter or digit that it touches."""
+        """Add a formula, separated from an adjacent letter or digit."""
         if not text:
             return
         self._separate(text)
-        before = self._out.last_sign()
+        before = self._out.last_character()
         if before.isalnum() and text[0].isalnum():
             self._out.add(" ")
         self._out.add(text)
         self._guard = "word" if text[-1].isalnum() else ""
 
     def _separate(self, text: str) -> None:
-        if self._guard and self._out.last_sign().isalnum():
+        if self._guard and self._out.last_character().isalnum():
             first = text[0]
             if first.isdigit() or (self._guard == "word" and first.isalnum()):
                 self._out.add(" ")
@@ -67,7 +67,7 @@ class InlineWriter:
         if tag in ("sup", "sub"):
             self._levels += 1
             if self._levels <= _MAX_LEVELS:
-                self._open.append((self._out.mark(), self._out.last_sign()))
+                self._open.append((self._out.mark(), self._out.last_character()))
         elif tag == "rt":
             self._out.add("(")
         elif tag == "q":
@@ -80,7 +80,7 @@ class InlineWriter:
             self._levels -= 1
             if self._levels < _MAX_LEVELS:
                 mark, before = self._open.pop()
-                text = self._out.taken(mark)
+                text = self._out.take(mark)
                 if text is not None:
                     self._set(element, text, before)
         elif tag == "rt":
@@ -125,7 +125,7 @@ class InlineWriter:
 
 
 def _stays_fused(text: str, before: str) -> bool:
-    """Return whether raised letters belong to the word or number before them: `1st`, `Mme`, `TM`."""
+    """Return whether raised letters belong to the word before: `1st`, `TM`."""
     if _SIGNS.fullmatch(text):
         return not any(sign in "+-−±" for sign in text) or not before.isalnum()
     if before.isdigit():
@@ -134,13 +134,13 @@ def _stays_fused(text: str, before: str) -> bool:
 
 
 def _is_reference(element: Any) -> bool:
-    """Return whether a raised text is a link within the page, as marks of footnotes are."""
+    """Return whether raised text links within the page, like footnote marks."""
     link = element.css_first("a[href]") if element.css_first("a[href]") is not None else element.parent
     return link is not None and link.tag == "a" and "#" in (link.attributes.get("href") or "")
 
 
 def _is_numerator(element: Any) -> bool:
-    """Return whether a slash and a lowered text follow."""
+    """Return whether a slash and a subscript follow."""
     slash = element.next
     if slash is None or not slash.is_text_node or slash.text().strip() not in ("/", "⁄", "∕"):
         return False
@@ -149,6 +149,6 @@ def _is_numerator(element: Any) -> bool:
 
 
 def tex_text(alternative: str) -> str:
-    """Return the formula of an image's alternative text without the wrapping that MediaWiki adds."""
-    found = _TEX.fullmatch(alternative.strip())
-    return found[1].strip() if found else alternative.strip()
+    """Unwrap the formula in alternative text by MediaWiki."""
+    match = _TEX.fullmatch(alternative.strip())
+    return match[1].strip() if match else alternative.strip()

@@ -1,17 +1,15 @@
-"""Numbers of HTML list items as a browser shows them: types, starts, values, reversed lists."""
+"""Numbers of HTML list items: types, starts, values, reversed lists."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from ragloom.components.source.readers.docx_number_formats import roman_numeral
+
 _LISTS = frozenset(["ol", "ul", "menu", "dir"])
 _STYLE = re.compile(r"(?:^|;)\s*list-style(?:-type)?\s*:([^;]*)", re.IGNORECASE)
 _TYPES = {"1": "decimal", "a": "lower-alpha", "A": "upper-alpha", "i": "lower-roman", "I": "upper-roman"}
-_ROMAN = [
-    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-    (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
-]  # fmt: skip
 _ALPHABETS = {
     "lower-alpha": "abcdefghijklmnopqrstuvwxyz",
     "lower-latin": "abcdefghijklmnopqrstuvwxyz",
@@ -27,7 +25,7 @@ _MAX_NUMBER = 1 << 31
 
 
 class OpenLists:
-    """The lists that are open at a place of the page, each with its next number."""
+    """The open lists at a position, with their next numbers."""
 
     def __init__(self) -> None:
         self._open: list[tuple[str, int, int]] = []  # style, next number, step
@@ -48,7 +46,7 @@ class OpenLists:
             self._open.pop()
 
     def marker(self, element: Any) -> str:
-        """Count an `li` element and gives its marker with the blank after it: `a. `, `3. `, `- `."""
+        """Count an `li` element; return its marker, such as `a. `."""
         if not self._open:
             return "- "  # an item outside any list
         style, number, step = self._open[-1]
@@ -60,13 +58,13 @@ class OpenLists:
 
 
 def int_attribute(value: str | None) -> int | None:
-    """Read an integer attribute as HTML does; None where there is none."""
+    """Parse an integer attribute like HTML; None without one."""
     digits = re.match(r"\s*([+-]?\d{1,10})", value or "")
     return int(digits[1]) if digits and abs(int(digits[1])) < _MAX_NUMBER else None
 
 
 def _style_of(element: Any) -> str | None:
-    """Return the style of a list or item: its `style`, else its `type`; None where neither says it."""
+    """Return the style of a list or item, from `style` or `type`."""
     declared = _STYLE.findall(element.attributes.get("style") or "")
     for word in reversed(" ".join(declared).lower().split()):
         if word in _BULLETS or word in _ALPHABETS or word.startswith(("decimal", "lower-", "upper-")):
@@ -76,7 +74,7 @@ def _style_of(element: Any) -> str | None:
 
 
 def _items(element: Any) -> int:
-    """Count the items of a list, without those of the lists inside it."""
+    """Count the direct items of a list."""
     count = 0
     node = element.first_child
     while node is not None:
@@ -99,7 +97,7 @@ def _format_number(number: int, style: str) -> str:
     if name in _ALPHABETS and number > 0:
         text = _alphabetic(number, _ALPHABETS[name])
     elif name == "lower-roman" and 0 < number < 4000:
-        text = _roman(number)
+        text = roman_numeral(number).lower()
     elif style == "decimal-leading-zero":
         text = f"{number:03d}" if number < 0 else f"{number:02d}"
     return text.upper() if capital else text
@@ -110,12 +108,4 @@ def _alphabetic(number: int, letters: str) -> str:
     while number:
         number, at = divmod(number - 1, len(letters))
         text = letters[at] + text
-    return text
-
-
-def _roman(number: int) -> str:
-    text = ""
-    for value, letters in _ROMAN:
-        count, number = divmod(number, value)
-        text += letters * count
     return text

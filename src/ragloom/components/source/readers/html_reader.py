@@ -1,7 +1,8 @@
-"""Reader of HTML files: visible text as Markdown with headings, lists, tables and code.
+"""Reader of HTML files: visible text as Markdown.
 
-The page is parsed as browsers parse it (Lexbor, WHATWG HTML), and what a browser shows is kept: no scripts, styles,
-hidden elements, link targets or alternative texts. A walk over events, not a recursion, so that nesting costs nothing.
+Headings, lists, tables and code keep their structure. The page is parsed like in a browser (Lexbor, WHATWG HTML), and
+only visible content is kept: no scripts, styles, hidden elements, link targets or alternative texts. The walk uses a
+stack instead of recursion, so that nesting has no limit.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _BLOCKS = frozenset([
 ])
 # fmt: on
 _SPACED = frozenset(["button", "label", "output", "meter", "progress", "text", "select", "input"])
-"""Elements that a browser sets apart from the text around them, within the line; `text` is SVG's."""
+"""Inline elements separated from the text around them by browsers; `text` is SVG's."""
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset(["ul", "ol", "menu", "dir"])
 _CODE = frozenset(["pre", "listing", "xmp", "plaintext"])
 _TABLES = frozenset(["table", "tbody", "thead", "tfoot", "tr", "colgroup"])
 _KEPT_LINES = re.compile(r"(?:^|;)\s*white-space(?:-collapse)?\s*:\s*(?:pre|break-spaces)", re.IGNORECASE)
 _MAX_FRAMES = 4
-"""Levels of pages within pages (`iframe srcdoc`) that are read."""
+"""Levels of nested pages (`iframe srcdoc`) that are read."""
 _CHARSET = re.compile(
     rb"""<meta[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]{0,200}?encoding=["']([\w.:-]+)""", re.I
 )
@@ -57,9 +58,9 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def declared_encoding(content: bytes) -> str | None:
-    """Read the encoding that an HTML document names in its first 4,096 bytes; None where it names none."""
-    found = _CHARSET.search(content[:4096])
-    return next(name for name in found.groups() if name).decode("ascii") if found else None
+    """Return the encoding declared in the first 4,096 bytes, or None."""
+    match = _CHARSET.search(content[:4096])
+    return next(name for name in match.groups() if name).decode("ascii") if match else None
 
 
 def html_text(html: str) -> tuple[str, str | None]:
@@ -76,10 +77,10 @@ def html_text(html: str) -> tuple[str, str | None]:
         titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
         title = " ".join(next(titles, "").split())
         text = _HtmlWalk().text(page)
-    except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
+    except SelectolaxError as error:  # Lexbor parses any text; it fails only without memory
         raise MemoryError from error
     if not text and page.css_first("frameset") is not None:
-        raise CannotRead("it has no text: it is a frameset, which shows other files")
+        raise CannotRead("it has no text: it is a frameset of other files")
     return text, title or None
 
 
@@ -88,12 +89,8 @@ def _parse(html: str) -> LexborHTMLParser:
 
 
 def _holds_table(table: Any) -> bool:
-    child = table.first_child
-    while child is not None:  # a search begins with the element itself
-        if child.is_element_node and child.css_first("table") is not None:
-            return True
-        child = child.next
-    return False
+    # A search begins with the element itself.
+    return any(child.is_element_node and child.css_first("table") is not None for child in table.iter())
 
 
 def _is_one_line(code: Any) -> bool:
@@ -101,11 +98,14 @@ def _is_one_line(code: Any) -> bool:
 
 
 def _stands_between_blocks(blanks: Any) -> bool:
-    """Return whether blanks only lay out the source: between rows and cells, or between the lines of code."""
-    outer, beside = blanks.parent, blanks.next or blanks.prev
+    """Return whether blanks only lay out the source.
+
+    They stand between rows and cells, or between lines of code.
+    """
+    outer, neighbour = blanks.parent, blanks.next or blanks.prev
     if outer is None or outer.tag in _TABLES:
         return True
-    return outer.tag in ("div", "td") and beside is not None and beside.tag == "div"
+    return outer.tag in ("div", "td") and neighbour is not None and neighbour.tag == "div"
 
 
 class _HtmlWalk:
@@ -113,7 +113,7 @@ class _HtmlWalk:
 
     def __init__(self) -> None:
         self._out = MarkdownWriter()
-        self._layout: set[int] = set()  # tables that arrange a page
+        self._layout: set[int] = set()  # layout tables
         self._gutters: set[int] = set()  # cells with line numbers
         self._listings: set[int] = set()  # tables and cells that are code
         self._lists = OpenLists()
@@ -126,21 +126,24 @@ class _HtmlWalk:
         self._pages: list[Any] = []  # a page's nodes live as long as it does
 
     def text(self, page: LexborHTMLParser) -> str:
-        """Render the page; nodes stand on a stack, each twice: to be opened and to be closed."""
-        stack = [(node, False) for node in self._opened(page)]
+        """Render the page with a stack of nodes.
+
+        Each node is on it twice: to be opened and to be closed.
+        """
+        stack = [(node, False) for node in self._open_page(page)]
         while stack:
             node, closes = stack.pop()
             if closes:
                 self._end(node)
             elif node.is_text_node:
                 self._add(node)
-            elif node.is_element_node and not self._left_out(node):
+            elif node.is_element_node and not self._is_hidden(node):
                 children = self._start(node)
                 stack.append((node, True))
                 stack.extend((child, False) for child in reversed(children))
         return self._out.text()
 
-    def _opened(self, page: LexborHTMLParser) -> list[Any]:
+    def _open_page(self, page: LexborHTMLParser) -> list[Any]:
         self._pages.append(page)
         root = page.root
         if root is None:
@@ -149,9 +152,9 @@ class _HtmlWalk:
         return [root]
 
     def _survey(self, root: Any) -> None:
-        """Find the tables that arrange a page, whose cells are read as blocks, and those that show code.
+        """Find layout tables and code listings; layout cells become blocks.
 
-        A table arranges a page where it holds tables, headings or code of several lines.
+        A layout table contains tables, headings or code of several lines.
         """
         climbed: set[int] = set()
         for inner in root.css("table,h1,h2,h3,h4,h5,h6,pre"):
@@ -159,7 +162,7 @@ class _HtmlWalk:
             if code and (outer is None or outer.mem_id not in climbed) and _is_one_line(inner):
                 continue
             if code:
-                climbed.add(inner.mem_id)  # code within it says nothing more
+                climbed.add(inner.mem_id)  # code within it adds no information
             while outer is not None and outer.mem_id not in climbed:
                 climbed.add(outer.mem_id)
                 if outer.tag == "table":
@@ -173,7 +176,7 @@ class _HtmlWalk:
                 if gutters:
                     self._layout.add(table.mem_id)
 
-    def _left_out(self, element: Any) -> bool:
+    def _is_hidden(self, element: Any) -> bool:
         if is_hidden(element) or element.mem_id in self._gutters:
             return True
         return is_line_number(element, in_code=self._code > 0)
@@ -190,7 +193,7 @@ class _HtmlWalk:
         """Open an element and gives the nodes to be read inside it."""
         tag = element.tag.lower()
         if is_math(tag):
-            self._formula(element)
+            self._add_formula(element)
             return []
         if tag == "select":
             self._scripts.add(f" {', '.join(visible_options(element))} ")
@@ -208,17 +211,17 @@ class _HtmlWalk:
             self._start_in_code(tag)
         else:
             self._start_block(element, tag)
-        return self._inside(element, tag)
+        return self._nodes_inside(element, tag)
 
-    def _inside(self, element: Any, tag: str) -> list[Any]:
+    def _nodes_inside(self, element: Any, tag: str) -> list[Any]:
         if tag == "iframe":
             source = element.attributes.get("srcdoc")
             if not source or len(self._pages) > 100 or self._frames[-1] >= _MAX_FRAMES:
                 self._frames.append(self._frames[-1])
                 return []
             self._frames.append(self._frames[-1] + 1)
-            return self._opened(_parse(source))
-        nodes, fragment = self._slots.inside(element)
+            return self._open_page(_parse(source))
+        nodes, fragment = self._slots.visible_nodes(element)
         if fragment is not None:
             self._survey(fragment)
         return nodes
@@ -231,9 +234,9 @@ class _HtmlWalk:
             out.start_heading(_HEADINGS[tag])
         elif tag in _LISTS:
             self._lists.start(element)
-            out.start_list(None)
+            out.start_list()
         elif tag == "li":
-            out.start_item(marker=self._lists.marker(element))
+            out.start_item(self._lists.marker(element))
         elif tag in _TABLES or tag in ("td", "th"):
             self._start_table(element, tag)
         elif tag in _BLOCKS:
@@ -280,7 +283,7 @@ class _HtmlWalk:
         if tag == "svg" or self._drawings:
             self._drawings.append(tag in ("text", "foreignobject") or (tag != "svg" and self._drawings[-1]))
 
-    def _formula(self, element: Any) -> None:
+    def _add_formula(self, element: Any) -> None:
         display = element.attributes.get("display") == "block"
         if display and not self._code:
             self._out.end_block()

@@ -1,4 +1,4 @@
-"""Which elements of an HTML page a browser shows, and in which place: hidden ones, shadow trees, slots."""
+"""Visibility of HTML elements: hidden ones, shadow trees, slots."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _HOSTS = frozenset([
     "nav", "p", "section", "span",
 ])
 # fmt: on
-"""Elements that may have a shadow tree, besides those whose name has a hyphen (DOM Standard)."""
+"""Elements with a possible shadow tree, besides names with a hyphen (DOM Standard)."""
 _INVISIBLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE)
 _MATH_CLASS = re.compile(r"(?:^|[\s_-])(?:math|latex|tex|katex|mathjax|formula|equation)", re.IGNORECASE)
 
 
 def is_hidden(element: Any) -> bool:
-    """Return whether a browser shows nothing of an element, or shows it a second time beside its MathML."""
+    """Return whether an element is invisible, or duplicates its MathML."""
     tag, attributes = element.tag.lower(), element.attributes
     if tag in _HIDDEN:
         return True
@@ -43,15 +43,15 @@ def is_hidden(element: Any) -> bool:
 
 
 def _neighbours(element: Any) -> list[Any]:
-    """Return the elements directly before and after an element."""
-    found = []
+    """Return the adjacent elements."""
+    neighbours = []
     for step in ("prev", "next"):
         node = getattr(element, step)
         while node is not None and not node.is_element_node:
             node = getattr(node, step)
         if node is not None:
-            found.append(node)
-    return found
+            neighbours.append(node)
+    return neighbours
 
 
 def _holds_math(element: Any) -> bool:
@@ -59,7 +59,10 @@ def _holds_math(element: Any) -> bool:
 
 
 def _shows_alternative(image: Any) -> bool:
-    """Return whether an image's alternative text is shown: there is no image, or it is the picture of a formula."""
+    """Return whether a browser shows an image's alternative text.
+
+    There is no image, or it is the picture of a formula.
+    """
     attributes = image.attributes
     if _MATH_CLASS.search(attributes.get("class") or ""):
         return not any(map(_holds_math, _neighbours(image)))
@@ -67,21 +70,24 @@ def _shows_alternative(image: Any) -> bool:
 
 
 def _is_shown_as_image(element: Any) -> bool:
-    """Return whether hidden MathML stands beside the picture of it, as in MediaWiki's pages."""
+    """Return whether hidden MathML has a picture next to it (MediaWiki)."""
     return _holds_math(element) and any(
         near.tag == "img" and _MATH_CLASS.search(near.attributes.get("class") or "") for near in _neighbours(element)
     )
 
 
 class Slots:
-    """Declarative shadow trees: their content stands in the host's place, the host's own content in their slots."""
+    """Declarative shadow trees and their slots.
+
+    The tree stands in the place of its host; the content of the host in the slots.
+    """
 
     def __init__(self) -> None:
         self._hosts: list[tuple[int, dict[str, list[Any]]]] = []  # host, its children by slot
         self._away: list[tuple[int, tuple[int, dict[str, list[Any]]]]] = []  # slot, the host whose tree it is in
 
-    def inside(self, element: Any) -> tuple[list[Any], Any | None]:
-        """Return the nodes that are shown inside an element, and its shadow tree where it has one."""
+    def visible_nodes(self, element: Any) -> tuple[list[Any], Any | None]:
+        """Return the visible nodes inside an element, and its shadow tree."""
         children = _children(element)
         if element.tag == "slot" and self._hosts:
             host = self._hosts[-1]
@@ -110,11 +116,7 @@ class Slots:
 
 
 def _children(element: Any) -> list[Any]:
-    found, child = [], element.first_child
-    while child is not None:
-        found.append(child)
-        child = child.next
-    return found
+    return list(element.iter(include_text=True))
 
 
 def _may_host(element: Any) -> bool:

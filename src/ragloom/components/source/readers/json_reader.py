@@ -1,4 +1,4 @@
-"""Reader of JSON files: each value becomes a line with its path."""
+"""Reader of JSON files: a line per value, with its path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ragloom.components.source.readers.text_limit import GrowthLimit
 from ragloom.core.text_normalization import normalize_text
 
 MAX_DEPTH = 500
-"""Levels of lists and objects in each other. The limit is ours: that of Python's parser differs between versions."""
+"""Levels of nested lists and objects; the limit of Python's parser differs between versions."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -23,7 +23,7 @@ _MOST_FAULTS = 1_000
 
 
 class _Number(str):
-    """A number as it is written: reading it as a value would change it."""
+    """A number in its own notation; conversion would change it."""
 
 
 class _Members(list[tuple[str, Any]]):
@@ -32,7 +32,7 @@ class _Members(list[tuple[str, Any]]):
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_Members, parse_int=_Number, parse_float=_Number, parse_constant=_Number
-)  # NaN and Infinity, which many programs write, are numbers as well
+)  # NaN and Infinity, written by many programs, are numbers as well
 
 
 def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
@@ -41,22 +41,24 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def json_text(text: str, warnings: list[str]) -> str:
-    """Render each value as a line `path: value`, in the file's order; items of the outermost list are paragraphs.
+    """Render values as `path: value` lines, in file order.
 
-    A file of several values, such as JSON Lines, is read like a list of them; lines that are no JSON are left out.
+    Items of the outermost list become paragraphs.
+
+    A file of several values, such as JSON Lines, is read like a list; invalid lines are skipped.
 
     Args:
-        warnings: gets a sentence where lines are left out.
+        warnings: gets a sentence about skipped lines.
 
     Raises:
         CannotRead: it is not JSON, with line and column, or is nested too deeply.
     """
     if is_nested_deeper(text, MAX_DEPTH):
-        raise CannotRead(f"it is JSON that is nested too deeply: over {MAX_DEPTH} levels")
+        raise CannotRead(f"its JSON is nested too deeply: more than {MAX_DEPTH} levels")
     try:
         values = list(_parse_values(text, warnings))
-    except RecursionError:  # the caller's own calls leave no room for ours
-        raise CannotRead("it is JSON that is nested too deeply for the calls that are open already") from None
+    except RecursionError:  # too little stack left by the callers
+        raise CannotRead("its JSON is nested too deeply for the present call stack") from None
     except ValueError as error:
         raise CannotRead(f"it is not JSON: {error}") from None
     room = GrowthLimit(text, "its names, repeated with each value below them,")
@@ -67,7 +69,7 @@ def json_text(text: str, warnings: list[str]) -> str:
 
 
 def is_nested_deeper(text: str, levels: int) -> bool:
-    """Return whether lists and objects stand in each other over so many levels."""
+    """Return whether lists and objects are nested deeper than `levels`."""
     if text.count("[") + text.count("{") <= levels:
         return False
     brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
@@ -75,7 +77,7 @@ def is_nested_deeper(text: str, levels: int) -> bool:
 
 
 def _parse_values(text: str, warnings: list[str]) -> Iterator[Any]:
-    """Read one value after the other; behind the first one, a line that is no JSON is passed over."""
+    """Parse consecutive values; skip faulty lines behind the first."""
     at = _skip_blanks(text, 0)
     read, faults, reason = 0, 0, ""
     while not read or at < len(text):
@@ -96,7 +98,7 @@ def _parse_values(text: str, warnings: list[str]) -> Iterator[Any]:
         at = _skip_blanks(text, at)
     if faults:
         more = f" (and {faults - 1} more)" if faults > 1 else ""
-        warnings.append(f"a line is left out, since it is not JSON: {reason}{more}")
+        warnings.append(f"a line is skipped, since it is not JSON: {reason}{more}")
 
 
 def _skip_blanks(text: str, at: int) -> int:
@@ -109,17 +111,17 @@ def _error_position(error: json.JSONDecodeError) -> str:
 
 
 def _render_lines(value: Any, room: GrowthLimit) -> Iterator[str]:
-    opened = [iter([("", value)])]
-    while opened:  # not recursive: nesting is the file's choice; and no path is made before it is needed
-        for path, value in opened[-1]:
+    stack = [iter([("", value)])]
+    while stack:  # not recursive, since files choose the nesting; paths are built on demand
+        for path, value in stack[-1]:
             if isinstance(value, list) and value:
-                opened.append(_children(path, value))
+                stack.append(_children(path, value))
                 break
             line = f"{path}: {_scalar(value)}" if path else _scalar(value)
             room.take(len(line) + 1)
             yield line
         else:
-            opened.pop()
+            stack.pop()
 
 
 def _children(path: str, value: list[Any]) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,7 @@
-"""Builds markdown-like text from the events of a document's walk. Knows neither HTML nor DOCX.
+"""Writer of Markdown text from the events of a document walk.
 
-Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column only arrange
-text and become paragraphs. Text that would read as a heading, a fence or a table row by accident is escaped.
+Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column become
+paragraphs. Text that looks like a heading, fence or table row by accident is escaped.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import re
 from bisect import bisect_left
 
 _MAX_SPANNED = 100_000
-"""Cells that spans may add to one table: `rowspan` times `colspan` in a small file could be any number."""
+"""Cells added by spans to one table: `rowspan` times `colspan` is unbounded in a small file."""
 _MAX_INDENT = 20
-"""Levels of lists that are indented further: with each level a small file could grow by so many blanks an item."""
+"""Indented levels of lists: each level adds blanks to each item, unbounded in a small file."""
 _REPEATED = 200
-"""Characters up to which a cell over several rows is repeated in each, so that a row is understood alone."""
+"""Characters up to which a cell spanning rows is repeated in each row."""
 _ACCIDENTAL = re.compile(r"^(?=#{1,6}(?:\s|$)|```|~~~|\|)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 _WORDLESS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\uaa60-\uaa7f"
-"""Scripts that write no blanks between words (Thai, Lao, Tibetan, Burmese, Khmer): a U+200B is their word border."""
+"""Scripts without blanks between words (Thai, Lao, Tibetan, Burmese, Khmer): U+200B is their word border."""
 _WIDTHLESS = re.compile(
     f"[\u00ad\u2060\ufeff]|(?<![{_WORDLESS}])\u200b|\u200b(?![{_WORDLESS}])|(?<=[!-~])[\u200c-\u200f]+(?=[!-~])"
 )
-"""Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
+"""Zero-width signs for line breaks and joining: they would split an identifier."""
 
 
 class MarkdownTable:
-    """The cells of one table while it is read."""
+    """Cells of a table under construction."""
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
@@ -39,10 +39,12 @@ class MarkdownTable:
         self.rows.append([])
 
     def add(self, text: str, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Add a cell; a column span leaves its further cells blank, a row span repeats a short text below.
+        """Add a cell with its spans.
+
+        A column span leaves its further cells blank; a row span repeats a short text below.
 
         Args:
-            continued: the cell is the lower part of the one above it (how DOCX says a row span).
+            continued: the cell continues the one above it (row span in DOCX).
         """
         if not self.rows:
             self.rows.append([])
@@ -54,13 +56,13 @@ class MarkdownTable:
         columns = max(1, min(columns, self._budget, 1000))
         self._budget -= columns - 1
         for number in range(columns):
-            shown = text if number == 0 else ""
+            cell = text if number == 0 else ""
             if rows > 1:
-                self._down[len(row)] = (rows - 1, shown if len(shown) <= _REPEATED else "")
-            row.append(shown)
+                self._down[len(row)] = (rows - 1, cell if len(cell) <= _REPEATED else "")
+            row.append(cell)
 
     def _fill_next(self) -> None:
-        """Put what spans down from above where the row is at."""
+        """Insert row spans from above at the current column."""
         row = self.rows[-1]
         if self._budget <= 0:
             self._down.clear()
@@ -72,7 +74,7 @@ class MarkdownTable:
             row.append(text)
 
     def _fill(self) -> None:
-        """End a row: spans to the right of its last cell go on."""
+        """End a row: continue row spans to its right."""
         if not self.rows:
             return
         row = self.rows[-1]
@@ -83,21 +85,21 @@ class MarkdownTable:
             self._fill_next()
 
     def lines(self) -> list[str]:
-        """Render the rows, without those and without the columns that are blank throughout."""
+        """Render the rows without blank rows and columns."""
         self._fill()
         used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
-        # Short rows stay short: padding them all to the longest would let a small file grow to any size.
+        # Short rows stay short: padding to the longest row is unbounded in a small file.
         rows = [[row[column] for column in used[: bisect_left(used, len(row))]] for row in self.rows if any(row)]
         if not rows:
             return []
         if len(rows) == 1 or len(used) == 1:
             return ["\n".join(" ".join(filter(None, row)) for row in rows)]
-        made = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        return ["\n".join([made[0], "| " + " | ".join(["---"] * len(used)) + " |", *made[1:]])]
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        return ["\n".join([lines[0], "| " + " | ".join(["---"] * len(used)) + " |", *lines[1:]])]
 
 
 class MarkdownWriter:
-    """Collects inline text into blocks; blocks into lists, tables, code and headings."""
+    """Writer of blocks, lists, tables, code and headings from inline text."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[int, str]] = []  # line ends before it, text
@@ -105,7 +107,7 @@ class MarkdownWriter:
         self._blocks = 0  # ended so far
         self._heading = 0
         self._code = 0
-        self._lists: list[int | None] = []  # next number, or None for bullets
+        self._list_depth = 0
         self._markers: list[str] = []
         self._table: MarkdownTable | None = None
         self._cell: list[str] | None = None
@@ -118,16 +120,16 @@ class MarkdownWriter:
         text = _WIDTHLESS.sub("", text)
         self._inline.append(text.replace("\u00a0", " ") if self._code else _BLANKS.sub(" ", text))
 
-    def last_sign(self) -> str:
-        """Return the last character of the current block, or nothing where it is empty."""
+    def last_character(self) -> str:
+        """Return the last character of the current block, or empty text."""
         return next((part[-1] for part in reversed(self._inline) if part), "")
 
     def mark(self) -> tuple[int, int]:
-        """Mark a place in the inline text, for `taken`."""
+        """Mark a place in the inline text, for `take`."""
         return self._blocks, len(self._inline)
 
-    def taken(self, mark: tuple[int, int]) -> str | None:
-        """Take back the inline text after a mark; None where its block has ended since."""
+    def take(self, mark: tuple[int, int]) -> str | None:
+        """Remove and return inline text after a mark; None across blocks."""
         blocks, at = mark
         if blocks != self._blocks:
             return None
@@ -136,12 +138,12 @@ class MarkdownWriter:
         return text
 
     def code_line(self) -> None:
-        """Go on in a line of its own, within code."""
-        if self.last_sign() not in ("", "\n"):
+        """Begin a new line within code."""
+        if self.last_character() not in ("", "\n"):
             self._inline.append("\n")
 
     def insert(self, text: str) -> None:
-        """Add blocks that are rendered already."""
+        """Add rendered blocks."""
         self.end_block()
         if self._cell is not None:
             self._cell.append(" ".join(text.split()))
@@ -153,7 +155,7 @@ class MarkdownWriter:
         self._inline.append("\n")
 
     def end_block(self, *, close: bool = False) -> None:
-        """End the current block; `close` keeps the next one on the following line."""
+        """End the current block; `close` keeps the next one adjacent."""
         text = "".join(self._inline)
         self._inline.clear()
         self._blocks += 1
@@ -180,8 +182,8 @@ class MarkdownWriter:
             self._parts.append((2, f"{fence}\n{text}\n{fence}"))
         else:
             text = "\n".join(_ACCIDENTAL.sub(r"\\", line) for line in text.split("\n"))
-            if self._lists:
-                indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
+            if self._list_depth:
+                indent = "  " * min(self._list_depth - 1, _MAX_INDENT)
                 opens = bool(self._markers)
                 marker = self._markers.pop() if opens else "  "
                 text, gap = f"{indent}{marker}" + text.replace("\n", f"\n{indent}  "), 1
@@ -198,39 +200,29 @@ class MarkdownWriter:
         self._heading = 0
 
     def stop_heading(self) -> None:
-        """Go on with ordinary text, without ending the block."""
+        """Continue with ordinary text in the same block."""
         self._heading = 0
 
-    def start_list(self, first: int | None) -> None:
-        """Open a list: numbered from `first`, or with bullets."""
+    def start_list(self) -> None:
+        """Open a list."""
         self.end_block()
-        if not self._lists:
+        if not self._list_depth:
             self._parts.append((2, ""))
-        self._lists.append(first)
+        self._list_depth += 1
 
     def end_list(self) -> None:
         """Close a list."""
         self.end_block()
-        if self._lists:
-            self._lists.pop()
-        if not self._lists:
+        self._list_depth = max(0, self._list_depth - 1)
+        if not self._list_depth:
             self._markers.clear()
             self._parts.append((2, ""))
 
-    def start_item(self, number: int | None = None, *, marker: str | None = None) -> None:
-        """Open an item of the innermost list; `marker` stands before it where the list does not count."""
+    def start_item(self, marker: str) -> None:
+        """Open an item of the innermost list, with its number or bullet."""
         self.end_block()
-        if not self._lists:
-            self._lists.append(None)  # an item outside any list
-        current = self._lists[-1]
-        if marker is not None:
-            self._markers = [marker]
-        elif current is None:
-            self._markers = ["- "]
-        else:
-            current = current if number is None else number
-            self._markers = [f"{current}. "]
-            self._lists[-1] = current + 1
+        self._list_depth = max(1, self._list_depth)  # an item outside any list
+        self._markers = [marker]
 
     def end_item(self) -> None:
         """Close an item."""
@@ -238,12 +230,12 @@ class MarkdownWriter:
         self._markers.clear()
 
     def start_code(self) -> None:
-        """Open a block whose blanks and lines are kept."""
+        """Open a code block; blanks and lines are kept."""
         self.end_block()
         self._code += 1
 
     def end_code(self) -> None:
-        """Close it."""
+        """Close a code block."""
         self.end_block()
         self._code = max(0, self._code - 1)
 
@@ -253,13 +245,13 @@ class MarkdownWriter:
         self._table = MarkdownTable()
 
     def start_row(self) -> None:
-        """Open a row, where a table is open."""
+        """Open a row of the open table."""
         self.end_cell()
         if self._table is not None:
             self._table.start_row()
 
     def start_cell(self, columns: int = 1, rows: int = 1, *, continued: bool = False) -> None:
-        """Open a cell, and ends one that was left open; outside a table it is a block."""
+        """Open a cell and end the previous one; a block outside tables."""
         self.end_cell()
         if self._table is not None:
             self._cell, self._spans, self._continued = [], (columns, rows), continued
@@ -282,12 +274,12 @@ class MarkdownWriter:
     def text(self) -> str:
         """End the document and returns its text."""
         self.end_block()
-        made: list[str] = []
+        chunks: list[str] = []
         pending = 0
         for gap, text in self._parts:
             pending = max(pending, gap)
             if text:
-                made.append("\n" * (pending if made else 0))
-                made.append(text)
+                chunks.append("\n" * (pending if chunks else 0))
+                chunks.append(text)
                 pending = 0
-        return "".join(made)
+        return "".join(chunks)

@@ -1,6 +1,6 @@
-"""MathML to one line of text, from the elements of an HTML page.
+"""MathML elements of an HTML page as a line of text.
 
-What a browser shows is read: the presentation elements of MathML Core and MathML 3. Annotations are left out.
+Presentation elements of MathML Core and MathML 3 are read, annotations are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ragloom.components.source.readers import formula_text
 
 _MAX_DEPTH = 100
-"""Levels of nested formulas that are rendered; below them their text is taken as it stands."""
+"""Rendered levels of nested formulas; deeper ones are plain text."""
 _INVISIBLE = {"\u2063": ",", "\u2064": " "}
 """Invisible separator and plus."""
 _APPLIED = re.compile("\u2061(?=[(\\[])")
@@ -29,7 +29,7 @@ def math_text(element: Any) -> str:
 
 
 def is_math(tag: str) -> bool:
-    """Return whether a tag is `math`, with or without a prefix such as `mml:`."""
+    """Return whether a tag is `math` in any namespace."""
     return tag == "math" or tag.endswith(":math")
 
 
@@ -39,11 +39,7 @@ def _name(element: Any) -> str:
 
 
 def _children(element: Any) -> Iterator[Any]:
-    child = element.first_child
-    while child is not None:
-        if child.is_element_node:
-            yield child
-        child = child.next
+    return (child for child in element.iter() if child.is_element_node)
 
 
 def _render(element: Any, depth: int) -> str:
@@ -77,7 +73,7 @@ def _string(element: Any) -> str:
 
 
 def _text(element: Any) -> str:
-    """Keep the blanks of `<mtext>` at its ends, which separate words from terms."""
+    """Return `<mtext>` with the blanks at its ends."""
     text = re.sub(r"[ \t\n\u00a0]+", " ", element.text())
     return str(text)
 
@@ -150,7 +146,7 @@ def _fence(element: Any, parts: list[str]) -> str:
 
 
 def _table(element: Any, parts: list[str]) -> str:
-    """Render a matrix; cells are separated in their rows already."""
+    """Render a matrix from its rendered rows."""
     before = element.prev
     while before is not None and not before.is_element_node:
         before = before.prev
@@ -159,7 +155,7 @@ def _table(element: Any, parts: list[str]) -> str:
 
 
 def _table_row(element: Any, parts: list[str]) -> str:
-    """Render a row; a cell that goes on with a relation (aligned equations) follows without a comma."""
+    """Render a row; a cell with a leading relation needs no comma."""
     text = ""
     for part in parts:
         separator = " " if re.match(r"\s*[=<>≤≥≈≡≠∼→⇒+\-−]", part) or not text.strip() else ", "

@@ -1,4 +1,7 @@
-"""Text that a PDF page shows in annotations: values of form fields, and free text. PDFium's text has neither."""
+"""Text in PDF annotations: form values and free text.
+
+PDFium's own text has neither.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _TEXTLESS = (
     pdfium.FPDF_ANNOT_UNKNOWN,
     pdfium.FPDF_ANNOT_LINK,
     pdfium.FPDF_ANNOT_POPUP,
-    pdfium.FPDF_ANNOT_TEXT,  # a note that is shown when it is opened
+    pdfium.FPDF_ANNOT_TEXT,  # a note visible after opening
     pdfium.FPDF_ANNOT_HIGHLIGHT,
     pdfium.FPDF_ANNOT_UNDERLINE,
     pdfium.FPDF_ANNOT_STRIKEOUT,
@@ -32,7 +35,10 @@ _TEXTLESS = (
 
 
 class AnnotationText(NamedTuple):
-    """Value of an annotation, whether its appearance may show something else, and its rectangle in page units."""
+    """Value and rectangle of an annotation, in page units.
+
+    `formatted`: its appearance may show another text.
+    """
 
     text: str
     formatted: bool
@@ -43,13 +49,13 @@ class AnnotationText(NamedTuple):
 
 
 def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, number: int) -> None:
-    """Put the visible texts of a page's annotations at their places among its glyphs.
+    """Insert the visible texts of annotations among a page's glyphs.
 
-    A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
-    in more than blanks is what a viewer shows.
+    The appearance of a value may be formatted, or older than the value. If it differs in more than blanks, it replaces
+    the value, as in a viewer.
     """
-    found = (_read_annotation(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
-    notes = [note for note in found if note is not None]
+    annotations = (_read_annotation(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
+    notes = [note for note in annotations if note is not None]
     if any(note.formatted for note in notes):
         notes = _with_appearance(notes, document, number)
     notes = [note for note in notes if note.text]
@@ -58,7 +64,7 @@ def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdf
 
 
 def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationText | None:
-    """Read the value of an annotation; None where it shows no text."""
+    """Read an annotation; None without visible text."""
     annotation = pdfium.FPDFPage_GetAnnot(page, at)
     if not annotation:
         return None
@@ -83,7 +89,7 @@ def _read_annotation(page: pypdfium2.PdfPage, at: int, form: Any) -> AnnotationT
 
 
 def _value(annotation: Any, form: Any) -> str | None:
-    """Read the value of a field; None for a field that shows none, such as a button or a password."""
+    """Read the value of a form field; None for buttons and passwords."""
     kind = pdfium.FPDFAnnot_GetFormFieldType(form, annotation) if form else -1
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         return TICKED if pdfium.FPDFAnnot_IsChecked(form, annotation) else UNTICKED
@@ -101,7 +107,10 @@ def _value(annotation: Any, form: Any) -> str | None:
 
 
 def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocument, number: int) -> list[AnnotationText]:
-    """Return notes the text of their appearances: the page's content is removed, then they become its content."""
+    """Replace texts of notes by their appearances.
+
+    The content of the page is removed, then the appearances become its content.
+    """
     page = document[number]
     for at in reversed(range(pdfium.FPDFPage_CountObjects(page))):
         item = pdfium.FPDFPage_GetObject(page, at)
@@ -120,12 +129,12 @@ def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocumen
 
 def _appearance(note: AnnotationText, textpage: pypdfium2.PdfTextPage) -> str:
     text = textpage.get_text_bounded(note.left, note.bottom, note.right, note.top).strip()
-    same = "".join(text.split()) in "".join(note.text.split())
-    return note.text if same else normalize_text(text)
+    unchanged = "".join(text.split()) in "".join(note.text.split())
+    return note.text if unchanged else normalize_text(text)
 
 
 def _string(function: Callable[..., int], *arguments: Any) -> str:
-    """Call a function of PDFium that fills a buffer with UTF-16, and ends it with a zero."""
+    """Read a UTF-16 string from a PDFium function."""
     size = function(*arguments, None, 0)
     if size <= 2:
         return ""
@@ -135,7 +144,7 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
 
 
 def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
-    """Put each note after the glyph on its left, before the one on its right, or at the end of the page."""
+    """Insert each note next to a glyph of its line, or last."""
     at = glyphs.visible
     left, top, right, bottom = glyphs.boxes[at].T
     middle = (top + bottom) / 2
@@ -143,7 +152,7 @@ def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
         on_line = (middle > note.bottom - 1) & (middle < note.top + 1)
         centre = (note.left + note.right) / 2
         before, after = on_line & (right < centre), on_line & (left > centre)
-        if (on_line & (left >= note.left) & (right <= note.right)).any():  # a note over text: none of its line
+        if (on_line & (left >= note.left) & (right <= note.right)).any():  # over text: on a separate line
             before = after = np.zeros_like(before)
         if before.any():
             place = int(at[np.flatnonzero(before)[np.argmax(right[before])]]) + 1

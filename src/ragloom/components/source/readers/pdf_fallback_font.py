@@ -1,7 +1,7 @@
-"""Fallback font for PDFium: every character is a box, so that text in fonts the machine lacks has a place.
+"""Fallback font of PDFium for missing East Asian fonts.
 
-PDFium drops text objects whose box has no width. On a machine without a font for Chinese, Japanese or Korean that is
-all vertical writing in fonts that are not embedded, and each character that is drawn by itself (TRAPS 47).
+PDFium drops text objects without width. On a machine without Chinese, Japanese or Korean fonts, these are all vertical
+text in fonts not embedded, and all characters drawn individually (TRAPS 47).
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 _HANDLE = 0x5241474C
-"""Stands for the fallback font where PDFium has an address."""
+"""Handle of the fallback font, in place of an address of PDFium."""
 _UNITS = 1000
 _CALLBACKS: list[Any] = []
-"""PDFium's functions and those in their place: both have to stay alive as long as PDFium."""
+"""Original and replacement functions; both must live as long as PDFium."""
 
 
 def install() -> None:
-    """Have PDFium use the fallback font where the system has none for a Chinese, Japanese or Korean character set."""
+    """Install the fallback font for missing East Asian fonts."""
     info = pdfium.FPDF_GetDefaultSystemFontInfo()
     if not info or _CALLBACKS:
         return
     fields, font = info.contents, box_font()
     types = {name: type(getattr(fields, name)) for name in ("MapFont", "GetFontData", "GetFaceName", "DeleteFont")}
-    before = {name: types[name](ctypes.cast(getattr(fields, name), ctypes.c_void_p).value) for name in types}
+    originals = {name: types[name](ctypes.cast(getattr(fields, name), ctypes.c_void_p).value) for name in types}
 
     def map_font(this: Any, weight: int, italic: int, charset: int, pitch: int, face: Any, exact: Any) -> Any:
-        found = before["MapFont"](this, weight, italic, charset, pitch, face, exact)
-        return found or (_HANDLE if charset in _CHARSETS else None)
+        handle = originals["MapFont"](this, weight, italic, charset, pitch, face, exact)
+        return handle or (_HANDLE if charset in _CHARSETS else None)
 
     def font_data(this: Any, handle: Any, table: int, buffer: Any, size: int) -> int:
         if handle != _HANDLE:
-            return int(before["GetFontData"](this, handle, table, buffer, size))
+            return int(originals["GetFontData"](this, handle, table, buffer, size))
         if table:
             return 0
         if buffer and size >= len(font):
@@ -43,7 +43,7 @@ def install() -> None:
 
     def face_name(this: Any, handle: Any, buffer: Any, size: int) -> int:
         if handle != _HANDLE:
-            return int(before["GetFaceName"](this, handle, buffer, size))
+            return int(originals["GetFaceName"](this, handle, buffer, size))
         name = b"Ragloom Boxes\0"
         if buffer and size >= len(name):
             ctypes.memmove(buffer, name, len(name))
@@ -51,12 +51,12 @@ def install() -> None:
 
     def delete_font(this: Any, handle: Any) -> None:
         if handle != _HANDLE:
-            before["DeleteFont"](this, handle)
+            originals["DeleteFont"](this, handle)
 
-    ours = {"MapFont": map_font, "GetFontData": font_data, "GetFaceName": face_name, "DeleteFont": delete_font}
-    for name, function in ours.items():
+    replacements = {"MapFont": map_font, "GetFontData": font_data, "GetFaceName": face_name, "DeleteFont": delete_font}
+    for name, function in replacements.items():
         callback = types[name](function)
-        _CALLBACKS.extend((before[name], callback))
+        _CALLBACKS.extend((originals[name], callback))
         setattr(fields, name, callback)
     pdfium.FPDF_SetSystemFontInfo(info)
 
@@ -72,7 +72,7 @@ _CHARSETS = frozenset(
 
 
 def box_font() -> bytes:
-    """Write a TrueType font of one glyph, a square, which stands for every character."""
+    """Build a TrueType font of one square glyph for every character."""
     side = _UNITS - 100
     glyph = struct.pack(">hhhhh", 1, 0, 0, side, side) + struct.pack(">HH", 3, 0) + bytes([1] * 4)
     glyph += struct.pack(">8h", 0, 0, side, 0, 0, side, 0, -side)

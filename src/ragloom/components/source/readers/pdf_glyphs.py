@@ -1,7 +1,7 @@
-"""Glyphs of one PDF page, with their boxes, and the text that they make.
+"""Glyphs of a PDF page, their boxes, and their text.
 
-PDFium's own text of a page's area drops the line breaks that it generated, and fuses neighbouring cells (TRAPS 47).
-Here the breaks are kept, and the boxes say where one is missing or wrong.
+PDFium's text of a page area drops generated line breaks and fuses neighbouring cells (TRAPS 47). Here the breaks are
+kept, and the boxes show missing or wrong ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import pypdfium2.raw as pdfium
 Array = np.ndarray[Any, Any]
 
 HYPHEN = "\x02"
-"""Stands in the text for a hyphen at the end of a line, whose line break PDFium drops."""
+"""Mark for a hyphen at the end of a line; PDFium drops the line break."""
 MAP_CHECKS = 50
-"""Glyphs of a page that are checked for a mapping to Unicode: each check is a call."""
+"""Glyphs per page checked for a Unicode mapping; each check is a call."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 _WORD_GAP = 0.5
-"""Gap between two glyphs that are not of one word, in heights of the smaller one."""
+"""Gap between glyphs of different words, in heights of the smaller one."""
 _TOUCHING = 0.12
-"""Gap between two glyphs without a blank between them, in heights of the smaller one."""
+"""Gap between glyphs without a blank, in heights of the smaller one."""
 _OVERLAP = 0.35
-"""Overlap of two glyphs that stand one after the other (kerning, the bar of a fraction), in the same unit."""
+"""Overlap of consecutive glyphs (kerning, fraction bars), in the same unit."""
 _LETTERS_AND_MORE = [chr(code) for block in ((0xFB1D, 0xFE00), (0xFE70, 0xFEFD)) for code in range(*block)]
 _IN_ORDER = frozenset(
     word for word in (unicodedata.normalize("NFKC", c).strip() for c in _LETTERS_AND_MORE) if word[1:]
@@ -39,7 +39,7 @@ _IN_ORDER = frozenset(
 
 
 def _function(function: Any, *types: Any) -> Any:
-    """Bind a function of PDFium to addresses, which are several times faster to pass than pointers."""
+    """Bind a PDFium function to addresses, much faster than pointers."""
     return ctypes.CFUNCTYPE(*types)(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
@@ -48,12 +48,12 @@ _BOX = _function(pdfium.FPDFText_GetLooseCharBox, ctypes.c_int, ctypes.c_void_p,
 
 
 class Glyphs:
-    """Characters of a text page in PDFium's order, generated blanks and line ends included.
+    """Characters of a page in PDFium's order, generated ones included.
 
     Attributes:
         codes: code points, [n] uint32; 0 = left out.
         boxes: left, top, right, bottom in page units, [n, 4] float32.
-        before: text to be put before a glyph, by its index; n = the end.
+        before: texts inserted before a glyph, by its index; n = the end.
     """
 
     def __init__(self, textpage: Any) -> None:
@@ -69,7 +69,10 @@ class Glyphs:
         self._drop_controls()
 
     def _drop_controls(self) -> None:
-        """Replace control characters, which are glyphs without a mapping, by blanks; hyphens at line ends stay."""
+        """Replace control characters by blanks; keep hyphens at line ends.
+
+        They are glyphs without a mapping.
+        """
         codes = self.codes
         controls = (codes < 32) | (codes >= 127) & (codes < 160) | (codes > 0x10FFFF)
         controls &= (codes != 9) & (codes != 10) & (codes != 13)
@@ -81,23 +84,23 @@ class Glyphs:
 
     @property
     def visible(self) -> Array:
-        """Indices of the glyphs that are no blanks, line ends or left out."""
+        """Indices of visible glyphs: no blanks, line ends or removed ones."""
         codes = self.codes
         return np.flatnonzero((codes > 32) & (codes != 0xA0) & (codes != 0xAD) & ((codes < 0x2000) | (codes > 0x200B)))
 
     def drop_outside(self, area: tuple[float, float, float, float]) -> None:
-        """Leave out glyphs that do not touch the page's area: left, bottom, right, top."""
+        """Remove glyphs outside the page area (left, bottom, right, top)."""
         left, bottom, right, top = area
-        if right <= left or top <= bottom:  # wrong in the file: viewers show a page of the usual size
+        if right <= left or top <= bottom:  # wrong in the file: viewers use a default page size
             return
         boxes = self.boxes
         outside = (boxes[:, 2] < left) | (boxes[:, 0] > right) | (boxes[:, 1] < bottom) | (boxes[:, 3] > top)
-        self.codes[outside & (self.codes > 32)] = 0  # a generated line end has the box of nothing
+        self.codes[outside & (self.codes > 32)] = 0  # a generated line end has an empty box
 
     def unmapped(self) -> float:
-        """Estimate the share of glyphs without a mapping to Unicode, by a sample.
+        """Estimate the share of glyphs without a Unicode mapping, by sample.
 
-        Of such a glyph PDFium gives the code in its font, which often is the character all the same.
+        PDFium returns their code in the font, often equal to the character.
         """
         visible = self.visible
         sample = visible[:: 1 + len(visible) // MAP_CHECKS]
@@ -106,7 +109,7 @@ class Glyphs:
         return float((share * len(visible) + self._controls) / max(1, len(visible) + self._controls))
 
     def baseline(self, at: int) -> float:
-        """Return the height of the line that a glyph stands on, in page units."""
+        """Return the baseline of a glyph, in page units."""
         x, y = ctypes.c_double(), ctypes.c_double()
         pdfium.FPDFText_GetCharOrigin(self._page, int(at), x, y)
         return y.value
@@ -116,9 +119,9 @@ class Glyphs:
         return bool(abs(pdfium.FPDFText_GetCharAngle(self._page, int(at))) < 0.01)
 
     def order_right_to_left(self) -> None:
-        """Put words, ligatures and marks from right to left in logical order.
+        """Restore the logical order of right-to-left words, ligatures and marks.
 
-        PDFium reverses lines: the letters of a ligature with them, and some words (ActualText) not at all.
+        PDFium reverses lines including the letters of ligatures, but not some words (ActualText).
         """
         codes, boxes = self.codes, self.boxes
         rtl = (codes >= 0x590) & (codes < 0x900)
@@ -142,7 +145,7 @@ class Glyphs:
         self.boxes[start:end] = self.boxes[start:end][::-1].copy()
 
     def _attach(self, at: int) -> None:
-        """Put a mark after the letter that it stands over, when PDFium has them the other way round."""
+        """Move a combining mark behind its letter."""
         codes, boxes = self.codes, self.boxes
         centre = (boxes[at, 0] + boxes[at, 2]) / 2
         if not boxes[at + 1, 0] < centre < boxes[at + 1, 2]:
@@ -154,7 +157,7 @@ class Glyphs:
                 codes[at - 1] = 0
 
     def text(self) -> str:
-        """Join the glyphs, and what is put before them."""
+        """Join the glyphs and the inserted texts."""
         codes = self.codes
         parts, end = [], 0
         for at in sorted(self.before):
@@ -164,22 +167,28 @@ class Glyphs:
 
 
 def _codes(textpage: Any, address: int | None, n: int) -> Array:
-    """Read the code points of a page: at once where its text has one for each glyph, or one by one."""
+    """Read the code points of a page.
+
+    At once if its text has one for each glyph, otherwise one by one.
+    """
     text = textpage.get_text_range() if n else ""
-    if len(text) != n:  # it lacks glyphs, or has characters of two halves
+    if len(text) != n:  # missing glyphs, or surrogate pairs
         return np.fromiter(map(_CODE, repeat(address), range(n)), np.uint32, n)
     return np.frombuffer(text.replace("\ufffe", HYPHEN).encode("utf-32-le", "surrogatepass"), np.uint32).copy()
 
 
 def _is_words(text: str) -> bool:
-    """Return whether a text of Latin letters may be words: a third to a half of their letters are vowels."""
+    """Return whether Latin text may be words, by its vowels.
+
+    A third to a half of the letters of words are vowels.
+    """
     letters = [c for c in unicodedata.normalize("NFD", text.lower()) if "a" <= c <= "z"]
     vowels = sum(letter in "aeiouy" for letter in letters)
     return 2 * len(letters) > len(text) and 0.3 <= vowels / max(1, len(letters)) <= 0.6
 
 
 def _runs(flags: Array) -> list[tuple[int, int]]:
-    """List where flags are set without a break: first, and the one after the last."""
+    """List the runs of set flags as (first, end) indices."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags, [0])))).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
 
@@ -192,7 +201,7 @@ def _string(codes: Array) -> str:
 
 
 def fix_spacing(glyphs: Glyphs) -> None:
-    """Set apart glyphs that only look like one word in PDFium's order, and joins those that a break parts wrongly."""
+    """Separate falsely fused glyphs; join falsely broken lines."""
     at = glyphs.visible
     if len(at) < 2:
         return
@@ -214,14 +223,14 @@ def fix_spacing(glyphs: Glyphs) -> None:
 
 
 class _GlyphPairs:
-    """Neighbouring visible glyphs and the gaps between them, in heights of the smaller one.
+    """Adjacent visible glyphs and their gaps, in heights of the smaller.
 
     Attributes:
         level: whether the two are on one line.
         ahead: gap from the right side of the first to the left side of the second.
-        fused: nothing stands between them, and they are apart.
-        torn: a generated line end stands between them, and they are neighbours on one line.
-        shifted: digits that touch, of which one is raised or lowered, as in a power.
+        fused: adjacent without a blank, despite a gap.
+        torn: neighbours on one line, despite a generated line end.
+        shifted: touching digits, one of them raised or lowered, as in a power.
     """
 
     def __init__(self, glyphs: Glyphs, at: Array) -> None:
@@ -241,22 +250,25 @@ class _GlyphPairs:
         lines = np.cumsum((glyphs.codes == 10) | (glyphs.codes == 13))[at]
         near = (overlap > 0.3) & (self.ahead > -_OVERLAP) & (self.ahead < 2 * _WORD_GAP)
         larger, smaller = np.maximum(self._high[1:], self._high[:-1]), np.minimum(self._high[1:], self._high[:-1])
-        moved = np.abs(self._middle[1:] - self._middle[:-1])
-        near &= moved < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
+        offset = np.abs(self._middle[1:] - self._middle[:-1])
+        near &= offset < np.where(smaller < 0.9 * larger, 0.6, 0.25) * larger
         self.torn = (lines[1:] > lines[:-1]) & (near | self._downwards())
         touching = (self.ahead < _TOUCHING) & (self.ahead > -1) & (overlap > 0)  # a mark may stand above
         self.shifted = (direct | self.torn) & touching & ~self.fused & self._powers()
 
     def _downwards(self) -> Array:
-        """Explain which pairs are of three or more Chinese, Japanese or Korean characters below each other."""
+        """Flag vertical pairs within three or more East Asian characters."""
         step = (self._middle[:-1] - self._middle[1:]) / self._small
-        beside = np.abs(self._centre[1:] - self._centre[:-1]) / self._small
+        sideways = np.abs(self._centre[1:] - self._centre[:-1]) / self._small
         wide = self._codes >= 0x2E80
-        below = (step > _TOUCHING) & (step < 1 + _WORD_GAP) & (beside < _WORD_GAP) & wide[1:] & wide[:-1]
+        below = (step > _TOUCHING) & (step < 1 + _WORD_GAP) & (sideways < _WORD_GAP) & wide[1:] & wide[:-1]
         return np.asarray(below & (np.append(below[1:], False) | np.append(False, below[:-1])))
 
     def _powers(self) -> Array:
-        """Explain which pairs are a digit and a smaller or larger one, or its sign, that is raised or lowered."""
+        """Flag pairs of a digit and a raised or lowered digit.
+
+        The second may also be the sign of the exponent.
+        """
         digits = _matches(self._codes, str.isdigit)
         larger = np.maximum(np.maximum(self._high[1:], self._high[:-1]), 1e-3)
         other = np.minimum(self._high[1:], self._high[:-1]) < 0.9 * larger
@@ -265,7 +277,7 @@ class _GlyphPairs:
         return np.asarray(digits[:-1] & (digits[1:] | signed) & other & (np.abs(raised) > 0.1))
 
     def mark(self, k: int, raised: float) -> str:
-        """Show how the second glyph of a pair is shifted; nothing where only the fonts differ."""
+        """Return the sign of a shift: `^`, `_`, blank or nothing."""
         if abs(raised) < 0.05 * max(self._high[k], self._high[k + 1]):
             return ""
         if self._high[k + 1] >= self._high[k]:
@@ -279,6 +291,6 @@ def _matches(codes: Array, kind: Callable[[str], bool]) -> Array:
 
 
 def _is_letter_spacing(gap: Array, direct: Array) -> Array:
-    """Explain which gaps are those of a word whose letters are set apart: a neighbouring gap is like it."""
+    """Flag gaps of letterspaced words: a neighbouring gap is equal."""
     like = direct[1:] & direct[:-1] & (np.abs(gap[1:] - gap[:-1]) < 0.2 * np.maximum(gap[1:], gap[:-1]))
     return np.asarray((np.append(like, False) | np.append(False, like)) & (gap < 3 * _WORD_GAP))

@@ -26,12 +26,12 @@ _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""
 _BOXES = f"{UNTICKED}{TICKED} \t\n"
 _MOST_NAMED = 10
-"""Pages that a warning names."""
+"""Page numbers listed in a warning."""
 _CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
 
 
 def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
-    """Extract the visible text of all pages, in file order, separated by `\\f`.
+    """Extract the visible text of all pages, separated by `\\f`.
 
     Args:
         warnings: gets a sentence for each kind of page with missing or doubtful text.
@@ -39,22 +39,22 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     Raises:
         CannotRead: the file is encrypted, damaged, no PDF, or has no text layer.
     """
-    if b"%PDF-" not in content[:1024]:  # viewers accept that many bytes before the header
+    if b"%PDF-" not in content[:1024]:  # viewers accept 1,024 bytes before the header
         type = content_type(content)
-        raise CannotRead(f"its name says PDF, but it is {type}" if type else "it is no PDF, or its beginning is lost")
+        raise CannotRead(f"its name says PDF, but it is {type or 'not a PDF'}")
     with _ONE_AT_A_TIME:
         pages = _pages(content, warnings)
     if not any(page.strip(_BOXES) for page in pages):
         count = f"{len(pages)} pages have" if len(pages) > 1 else "only page has"
         if warnings:
-            raise CannotRead(f"it has no text that can be read: its {count} none, and {warnings[0]}")
-        raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; recognise its text first (OCR)")
+            raise CannotRead(f"it has no readable text: its {count} none, and {warnings[0]}")
+        raise CannotRead(f"it has no text layer: its {count} no text, as in a scan; run OCR on it first")
     return PAGE_BREAK.join(rejoin_words(pages))
 
 
 def _pages(content: bytes, warnings: list[str]) -> list[str]:
-    # pypdfium2 5.15 takes the last error of PDFium for that of a document without pages, which sets none: without this
-    # it would be "encrypted" where an older document was. (Loading nothing sets "damaged".)
+    # pypdfium2 5.15 reports PDFium's last error for a document without pages, which sets none: it would be "encrypted"
+    # after an encrypted one. Loading nothing sets "damaged".
     pdfium.FPDF_LoadMemDocument64(b"", 0, None)
     try:
         document = pypdfium2.PdfDocument(content)
@@ -62,7 +62,7 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
         if error.err_code == pdfium.FPDF_ERR_PASSWORD:
             raise CannotRead("it is encrypted and needs a password") from None
         if error.err_code == pdfium.FPDF_ERR_SECURITY:
-            raise CannotRead("it is encrypted in a way that PDFium does not know") from None
+            raise CannotRead("it is encrypted with a method PDFium does not support") from None
         raise CannotRead("it is a damaged PDF: PDFium cannot open it") from None
     try:
         return _PdfPages(document).pages(warnings)
@@ -71,7 +71,7 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
 
 
 class _PdfPages:
-    """Reads the pages of one document, and notes those whose text is missing or doubtful."""
+    """Page reader of one document, with lists of doubtful pages."""
 
     def __init__(self, document: pypdfium2.PdfDocument) -> None:
         self._document = document
@@ -85,7 +85,7 @@ class _PdfPages:
         except pypdfium2.PdfiumError:
             warnings.append("its form is damaged: values of fields are missing")
         if self._document.get_formtype() == pdfium.FORMTYPE_XFA_FULL:
-            warnings.append("it is an XFA form, whose fields PDFium does not show; print it to a PDF without a form")
+            warnings.append("it is an XFA form, not supported by PDFium; print it to a PDF without a form")
         pages = [self._page(number) for number in range(count)]
         if len(self._bad) == count:
             raise CannotRead("it is a damaged PDF: none of its pages can be read" if count else "it has no page")
@@ -93,7 +93,7 @@ class _PdfPages:
             (self._bad, "cannot be read; the file is damaged there"),
             (
                 self._unmapped,
-                "mostly glyphs that the file maps to no characters, so that the text may be wrong; recognise it (OCR)",
+                "most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it",
             ),
         ):
             if numbers:
@@ -124,23 +124,23 @@ class _PdfPages:
 
 
 def _page_list(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    listed = ", ".join(map(str, numbers[:_MOST_NAMED]))
     more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
-    return f"page{'s' if len(numbers) > 1 else ''} {shown}{more}"
+    return f"page{'s' if len(numbers) > 1 else ''} {listed}{more}"
 
 
 def rejoin_words(pages: list[str]) -> list[str]:
-    """Put words that a line end has cut together again, with the hyphen where the word has one of its own.
+    """Rejoin words split at line ends, with or without hyphen.
 
-    Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
-    and whether both halves are words of it.
+    Whether it is `Ef-fects` or `hormone-blocking` depends on the document: the spelling elsewhere, and whether both
+    halves are words.
     """
     if not any(HYPHEN in page for page in pages):
         return pages
     whole_words = (
         re.findall(r"[^\W_]+(?:-[^\W_]+)*", _replace_cuts(page, lambda *halves: " ").lower()) for page in pages
     )
-    words = {word for found in whole_words for word in (*found, *(part for item in found for part in item.split("-")))}
+    words = {part for page_words in whole_words for word in page_words for part in (word, *word.split("-"))}
 
     def join(left: str, right: str) -> str:
         whole, hyphenated = (left + right).lower(), f"{left}-{right}".lower()
@@ -155,10 +155,9 @@ def rejoin_words(pages: list[str]) -> list[str]:
 
 
 def _replace_cuts(page: str, join: Callable[[str, str], str]) -> str:
-    """Replace each cut word by what is made of its halves.
+    """Replace each split word by the joined halves.
 
-    The left half is walked back to from the cut: a pattern that begins with a word is tried at each of its letters,
-    which takes the square of a word's length.
+    The left half is found backwards from the cut: a pattern starting with a word would take quadratic time.
     """
     parts, end = [], 0
     for cut in _CUT.finditer(page):

@@ -1,4 +1,4 @@
-"""The signature of a file reader, its result, and the checks around every reader."""
+"""Interface of file readers, their result, and checks around them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ragloom.components.source.base import CannotRead
 from ragloom.core.records import FORMAT_KEY
 
 ENCODING_KEY = "encoding"
-"""Document metadata key: the encoding that a text file was decoded with."""
+"""Document metadata key: encoding of a text file."""
 
 Reader = Callable[[bytes, dict[str, Any], list[str]], str]
 """Turns a file's bytes into normalized text; adds to the metadata and the warnings; raises `CannotRead`."""
@@ -65,5 +65,5 @@ def run_reader(reader: Reader, format: str, content: bytes) -> ParsedFile:
 
 
 def content_type(content: bytes) -> str | None:
-    """Recognize a file by its first bytes, with an article; None for text and unknown types."""
+    """Name the type of known content; None for text."""
     return next((name for start, name in _SIGNATURES if content.startswith(start)), None)

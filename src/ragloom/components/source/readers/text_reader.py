@@ -1,4 +1,4 @@
-"""Reader of plain text and Markdown, and the decoding shared by all text formats."""
+"""Reader of plain text and Markdown; decoding for all text formats."""
 
 from __future__ import annotations
 

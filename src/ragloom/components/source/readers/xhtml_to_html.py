@@ -1,4 +1,7 @@
-"""XHTML as HTML: what an XML parser reads differently is rewritten, so that an HTML parser loses nothing."""
+"""Conversion of XHTML syntax to HTML.
+
+An HTML parser would read empty elements and CDATA sections differently.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,16 @@ _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 
 
 def xhtml_to_html(page: str) -> str:
-    """Rewrite empty elements (`<script/>`) and CDATA sections of an XHTML page; gives any other page unchanged."""
+    """Rewrite empty elements and CDATA of XHTML; return other pages unchanged."""
     if not _NAMESPACE.search(page[:4096]):
         return page
     parts = page.split(_CDATA)
     text = [_expand_empty(parts[0])]
     for part in parts[1:]:
-        shown, end, after = part.partition(_CDATA_END)
-        text.append(html.escape(shown, quote=False) + _expand_empty(after) if end else _CDATA + part)
+        literal, end, after = part.partition(_CDATA_END)
+        text.append(html.escape(literal, quote=False) + _expand_empty(after) if end else _CDATA + part)
     return "".join(text)
 
 
 def _expand_empty(markup: str) -> str:
-    return _EMPTY.sub(
-        lambda found: found[0] if found[1].lower() in _VOID else f"<{found[1]}{found[2]}></{found[1]}>", markup
-    )
+    return _EMPTY.sub(lambda tag: tag[0] if tag[1].lower() in _VOID else f"<{tag[1]}{tag[2]}></{tag[1]}>", markup)

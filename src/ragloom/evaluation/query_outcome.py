@@ -1,4 +1,4 @@
-"""What came of a question, in the form that is scored, kept and written: plain values. Knows no metric and no store."""
+"""Serializable results of one query: ranking, answer, verdicts, error."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _ARMS = ("retriever_rank", "retriever_score", "dense_rank", "dense_score", "bm25
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RankedChunk:
     """A chunk in a ranking.
 
     Attributes:
-        chunk: what was found.
-        score: raw, as the last stage gave it.
-        arms: how it came into the list, as `ragloom.components.retriever.scored_nodes.Ranked` has it.
+        score: raw score of the last stage.
+        arms: ranks and scores by retriever arm, as in `ragloom.components.retriever.scored_nodes.Ranked`.
     """
 
     chunk: Chunk
@@ -37,18 +36,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What a question found.
+    """Ranked chunks of one query.
 
     Attributes:
-        found: best first: what the reranker ordered, then what stands below its list.
+        chunks: best first: those that the reranker ordered, then those below its list.
         ends: lengths after the reranker, and after each step below it (`ragloom.components.retriever.deeper_ranks`).
-        more: whether a further step may find something.
-        dropped: ids of chunks that the reranker was given and left out.
-        usage: what the question cost, caches aside; see `usage_of`. Steps below cost the metrics, not the config.
-        notes: what the reader should know.
+        more: whether a further step may find more chunks.
+        dropped: ids of chunks that the reranker removed.
+        usage: tokens by model as in `usage_of`; steps below the reranker are not counted.
+        notes: hints for the reader.
     """
 
-    found: tuple[Found, ...] = ()
+    chunks: tuple[RankedChunk, ...] = ()
     ends: tuple[int, ...] = ()
     more: bool = False
     dropped: tuple[str, ...] = ()
@@ -57,20 +56,19 @@ class Ranking:
 
     @property
     def reranked(self) -> int:
-        """Chunks that the reranker ordered, from the first."""
-        return self.ends[0] if self.ends else len(self.found)
+        """Number of leading chunks that the reranker ordered."""
+        return self.ends[0] if self.ends else len(self.chunks)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered.
+    """Answer to one query.
 
     Attributes:
-        text: the answer.
-        citations: as `ragloom.core.records.Citation` has them, as plain values.
-        passages: those of the prompt, as they read in it.
-        usage, notes: of the answering alone.
-        reasoning: of the LLM, where it gave any.
+        citations: fields of `ragloom.core.records.Citation`.
+        passages: texts of the passages in the prompt.
+        usage, notes: of the answer alone.
+        reasoning: of the LLM, if it gives any.
     """
 
     text: str
@@ -82,16 +80,16 @@ class Answer:
 
 
 @dataclass
-class Asked:
-    """A question, asked.
+class QueryOutcome:
+    """Outcome of one query: ranking and answer, or an error.
 
     Attributes:
-        ranking: empty when it failed.
-        answer: None when none was asked for, or it failed.
-        error: what went wrong, in one line; None when nothing did.
-        timings_ms: of this run; empty where nothing was run. Concurrent questions slow each other: no latency.
-        verdicts: a judge's, by metric; one that does not suit the question has none.
-        judging: what the judge used, as `usage_of` shows it.
+        ranking: empty after an error.
+        answer: None without answering, or after an error.
+        error: one line; None after success.
+        timings_ms: of this run; empty on a cache hit. Concurrent queries slow each other: no latency.
+        verdicts: of the judge, by metric; only metrics that suit the query.
+        judging: usage of the judge, as in `usage_of`.
     """
 
     ranking: Ranking = field(default_factory=Ranking)
@@ -103,10 +101,10 @@ class Asked:
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
-    """Says what a piece of work costs, by model, whether or not a cache had it: equal in every run.
+    """Return paid tokens by model, cache hits included: equal in every run.
 
     Returns:
-        model -> {kind, input, output, unreported}; what is not paid for is not in it.
+        `kind:model` -> {input, output, unreported}; models that are not paid for are left out.
     """
     models: dict[str, Any] = {}
     for (kind, model), tokens in sorted(usage.models.items()):
@@ -122,17 +120,17 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 
 def ranking_of(result: QueryResult, *, top_k: int) -> Ranking:
-    """Takes the ranking out of a search's result.
+    """Return the ranking of a search result.
 
     Args:
-        result: of a reranker that left all it was given.
-        top_k: chunks that the retriever may give.
+        result: of a reranker that kept all its input.
+        top_k: maximum number of chunks of the retriever.
     """
-    found = found_of(result.nodes)
-    ids = {item.chunk.id for item in found}
+    chunks = ranked_chunks(result.nodes)
+    ids = {item.chunk.id for item in chunks}
     return Ranking(
-        found,
-        ends=(len(found),),
+        chunks,
+        ends=(len(chunks),),
         more=len(result.found) >= top_k,
         dropped=tuple(id for id in result.found if id not in ids),
         usage=usage_of(result.usage),
@@ -140,10 +138,10 @@ def ranking_of(result: QueryResult, *, top_k: int) -> Ranking:
     )
 
 
-def found_of(nodes: Sequence[NodeWithScore]) -> tuple[Found, ...]:
-    """Shows nodes as chunks of a ranking."""
+def ranked_chunks(nodes: Sequence[NodeWithScore]) -> tuple[RankedChunk, ...]:
+    """Convert nodes to chunks of a ranking."""
     return tuple(
-        Found(
+        RankedChunk(
             to_chunk(node.node),
             None if node.score is None else float(node.score),
             {name: value for name in _ARMS if (value := getattr(node, name, None)) is not None},
@@ -152,20 +150,20 @@ def found_of(nodes: Sequence[NodeWithScore]) -> tuple[Found, ...]:
     )
 
 
-def result_of(question: str, ranking: Ranking, top_n: int) -> QueryResult:
-    """Gives a ranking back as what the config's own search returns, so that it can be answered from."""
+def query_result_from(question: str, ranking: Ranking, top_n: int) -> QueryResult:
+    """Rebuild the search result of a config from a ranking, as input for an answer."""
     from ragloom.components.retriever.scored_nodes import Ranked
 
-    own = ranking.found[: min(top_n, ranking.reranked)]
+    own = ranking.chunks[: min(top_n, ranking.reranked)]
     nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]
     return QueryResult(question, nodes=nodes)
 
 
 def ranking_json(ranking: Ranking) -> dict[str, Any]:
-    """Shows a ranking as plain values."""
-    found = [{**asdict(item.chunk), "score": item.score, "arms": dict(item.arms)} for item in ranking.found]
+    """Serialize a ranking to plain values."""
+    chunks = [{**asdict(item.chunk), "score": item.score, "arms": dict(item.arms)} for item in ranking.chunks]
     return {
-        "found": found,
+        "found": chunks,
         "ends": list(ranking.ends),
         "more": ranking.more,
         "dropped": list(ranking.dropped),
@@ -175,28 +173,28 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
 
 
 def ranking_from(shown: Mapping[str, Any]) -> Ranking:
-    """Reads what `ranking_json` shows."""
-    found = []
+    """Deserialize the output of `ranking_json`."""
+    chunks = []
     for item in shown["found"]:
         fields = {key: value for key, value in item.items() if key not in ("score", "arms")}
-        found.append(Found(Chunk(**fields), item["score"], item["arms"]))
+        chunks.append(RankedChunk(Chunk(**fields), item["score"], item["arms"]))
     ends, dropped = tuple(shown["ends"]), tuple(shown["dropped"])
-    return Ranking(tuple(found), ends, shown["more"], dropped, shown["usage"], tuple(shown["notes"]))
+    return Ranking(tuple(chunks), ends, shown["more"], dropped, shown["usage"], tuple(shown["notes"]))
 
 
 def answer_of(result: QueryResult) -> Answer:
-    """Takes the answer out of a result."""
+    """Return the answer of a query result."""
     citations = tuple(asdict(citation) for citation in result.citations)
     usage, notes = usage_of(result.usage), tuple(result.notes)
     return Answer(result.answer or "", citations, tuple(result.passages), usage, notes, result.reasoning)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """Shows an answer as plain values."""
+    """Serialize an answer to plain values."""
     return asdict(answer)
 
 
 def answer_from(shown: Mapping[str, Any]) -> Answer:
-    """Reads an answer from plain values."""
+    """Deserialize the output of `answer_json`."""
     lists = {name: tuple(shown[name]) for name in ("citations", "passages", "notes")}
     return Answer(shown["text"], usage=shown["usage"], reasoning=shown["reasoning"], **lists)

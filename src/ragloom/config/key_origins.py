@@ -1,0 +1,164 @@
+"""Where each value of a composed config comes from, as comments of its yaml (`--cfg job`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from ragloom.config.builder_keys import TARGET
+from ragloom.config.conf_folder import ConfFolder, conf_folder
+from ragloom.config.hydra_compose import Composed, compose_checked
+from ragloom.config.project_file import ProjectFile
+from ragloom.config.project_layer import brings_source, layered
+from ragloom.core.redaction import redact_tree
+from ragloom.errors import ConfigError
+
+_DEFAULT = "conf default"
+_COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The layers that a config is composed of.
+
+    Attributes:
+        conf: the folder of configs, without the project file.
+        composed: the config.
+        project: the project file.
+    """
+
+    conf: ConfFolder
+    composed: Composed
+    project: ProjectFile | None
+
+    def option(self, group: str) -> str:
+        """Say which layer chose a group's option."""
+        dataset, experiment = self.composed.choices.get("dataset", ""), self._experiment()
+        if group in self._overridden():
+            return _COMMAND_LINE
+        if any(group == name for name, _ in self._experiment_options()):
+            return f"experiment {experiment}"
+        if group == "source" and self.brought():
+            return f"dataset {dataset}"
+        if self.project is not None and group in self.project.options:
+            return str(self.project.path)
+        return _DEFAULT
+
+    def key(self, key: str) -> str:
+        """Say which layer set a dotted key."""
+        group = key.partition(".")[0]
+        if key.endswith(f".{TARGET}"):
+            return self.option(group)
+        if any(key == name or key.startswith(f"{name}.") for name in self._overridden()):
+            return _COMMAND_LINE
+        if OmegaConf.select(self._experiment_tree(), key, throw_on_missing=False) is not None:
+            return f"experiment {self._experiment()}"
+        if self.project is not None and self.project.sets(key) and self._applies(group):
+            return str(self.project.path)
+        return _DEFAULT
+
+    def brought(self) -> bool:
+        """Say whether the source is the dataset's own."""
+        dataset = self.composed.choices.get("dataset", "")
+        own = brings_source(self.conf, dataset)
+        in_file = self.project is not None and "source" in self.project.options
+        by_other = self.option("dataset") in (_COMMAND_LINE, f"experiment {self._experiment()}")
+        return own is not None and own == self.composed.choices.get("source") and (by_other or not in_file)
+
+    def _applies(self, group: str) -> bool:
+        """Say whether the file's keys of a group are those of the chosen option."""
+        assert self.project is not None
+        chosen = self.project.options.get(group)
+        if chosen is None:
+            return True
+        return chosen == self.composed.choices.get(group) and not (group == "source" and self.brought())
+
+    def _overridden(self) -> set[str]:
+        return {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in self.composed.overrides}
+
+    def _experiment(self) -> str:
+        return self.composed.choices.get("experiment", "")
+
+    def _experiment_tree(self) -> Any:
+        return self.conf.load("experiment", self._experiment())
+
+    def _experiment_options(self) -> list[tuple[str, str]]:
+        entries = [entry for entry in self._experiment_tree().get("defaults") or [] if not isinstance(entry, str)]
+        return [
+            (str(name).removeprefix("override /").partition("@")[0], option)
+            for entry in entries
+            for name, option in entry.items()
+        ]
+
+
+def annotated_yaml(
+    overrides: list[str], extra_dir: str | None, project: ProjectFile | None, *, resolve: bool = False
+) -> str:
+    """Write a composed config as YAML, with the origin of each value in a comment.
+
+    Args:
+        overrides: of the command line, one config's.
+        extra_dir: a further folder with options.
+        project: the project file.
+        resolve: write what interpolations stand for.
+
+    Raises:
+        ConfigError: the overrides do not compose.
+    """
+    plain = conf_folder(extra_dir)
+    with layered(plain, project, overrides) as conf:
+        (composed, *_), problems = compose_checked(overrides, conf)
+    if problems:
+        raise ConfigError(*problems)
+    origins = Origins(plain, composed, project)
+    tree = redact_tree(OmegaConf.to_container(composed.tree, resolve=resolve))
+    lines = [f"# composed of: {', '.join(_layers(origins))}"]
+    for key, value in tree.items():
+        if key in composed.choices and isinstance(value, dict):
+            lines.append(f"{key}: # {key}={composed.choices[key]}, {origins.option(key)}")
+            lines += _block(value, f"{key}.", origins)
+        else:
+            lines += _block({key: value}, "", origins)
+    return "\n".join(lines) + "\n"
+
+
+def _layers(origins: Origins) -> list[str]:
+    experiment, project = origins.composed.choices.get("experiment"), origins.project
+    return [
+        *([_COMMAND_LINE] if origins.composed.overrides else []),
+        *([f"experiment {experiment}"] if experiment else []),
+        *([str(project.path)] if project is not None else []),
+        _DEFAULT,
+    ]
+
+
+def _block(tree: Mapping[str, Any], prefix: str, origins: Origins) -> list[str]:
+    """Write a mapping, a comment behind the first line of each value (before one that takes several lines)."""
+    lines: list[str] = []
+    indent = "  " * prefix.count(".")
+    for key, value in tree.items():
+        origin = origins.key(f"{prefix}{key}")
+        if isinstance(value, dict) and value:
+            nested = _block(value, f"{prefix}{key}.", origins)
+            lines += [f"{indent}{key}:", *nested]
+            continue
+        text = _entry(key, value)
+        first, *rest = text.rstrip("\n").splitlines()
+        lines += [f"{indent}# {origin}", f"{indent}{first}"] if rest else [f"{indent}{first} # {origin}"]
+        lines += [f"{indent}{line}" if line else line for line in rest]
+    return lines
+
+
+def _entry(key: str, value: Any) -> str:
+    style: dict[str, Any] = {"allow_unicode": True, "sort_keys": False, "width": 100_000}
+    if isinstance(value, list):
+        return f"{key}: {yaml.safe_dump(value, default_flow_style=True, **style)}"
+    if isinstance(value, str) and "\n" in value and not value.startswith((" ", "\n")):
+        lines = [f"  {line}" for line in value.splitlines()]
+        return "\n".join([f"{key}: |{'' if value.endswith(chr(10)) else '-'}", *lines])
+    text: str = yaml.safe_dump({key: value}, **style)
+    return text
