@@ -32,6 +32,7 @@ EXAMPLES = {"chunking=my_chunker", "experiment=recommended", "prices=NAME"}  # o
 VERBS = {  # of each verb that takes flags, its help
     "query": ["query"],
     "compare": ["compare"],
+    "init": ["init"],
     **{
         f"indexes {verb}": ["indexes", verb]
         for verb in ("list", "show", "compare", "delete", "rebuild", "promote", "prune")
@@ -133,7 +134,7 @@ def test_every_verb_and_flag_of_a_page_exists(page: str, capsys: pytest.CaptureF
             assert flags <= {*help_flags(verb, capsys)}, f"{page}: {command}"
         else:
             assert verb in ("ingest", "evaluate"), f"{page}: {command}"
-            assert flags <= {"--config-dir", "--cfg"}, f"{page}: {command}"
+            assert flags <= {"--config-dir", "--project", "--cfg"}, f"{page}: {command}"
 
 
 def help_flags(verb: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
