@@ -1,4 +1,4 @@
-"""What a group's builder must build, checked once: a plain LlamaIndex object is not yet enough everywhere."""
+"""Check that the object of a group's option has the methods that Ragloom calls."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _MISSING = object()
 
 
 def built(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
-    """Builds a group's chosen option, and holds that it can do what Ragloom needs of it.
+    """Build a group's option, and check that it has the methods that Ragloom calls.
 
     Args:
-        code_version, available: as `ragloom.config.config.build` takes them.
+        config, group, code_version, available: as for `ragloom.config.config.build`.
 
     Raises:
-        ConfigError: it cannot; the text says what to do.
+        ConfigError: some are missing; the text says what to do.
     """
     made = build(config, group, code_version, **available)
     if made is None and group == "judge":
