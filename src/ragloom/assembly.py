@@ -314,7 +314,7 @@ class Assembly:
                 *(
                     f"budget: {limited} must hold for all calls, and {group}={self.config.choices.get(group)} "
                     "does not count what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing "
-                    "is paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, which counts, or set no limit"
+                    "is paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, or set no limit"
                     for group in uncounted
                 )
             )

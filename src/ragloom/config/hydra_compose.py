@@ -34,7 +34,7 @@ _SWEEPS = (
     ValueType.GLOB_CHOICE_SWEEP,
     ValueType.RANGE_SWEEP,
 )
-# A sweep's combinations are composed and checked one by one; beyond this many, each value beside the others' first.
+# A sweep's combinations are composed and checked one by one; beyond this many, each value with the others' first.
 _MOST_COMBINATIONS = 256
 _ESCAPE = re.compile(r"\\[abfnrtvxuUN0-7]")
 
