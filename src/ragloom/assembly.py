@@ -10,7 +10,7 @@ from ragloom.cache.embeddings import has_cache
 from ragloom.components.interface_checks import built
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import needs_of
-from ragloom.config.config import Config, build, deepened
+from ragloom.config.config import Config, deepened
 from ragloom.errors import ConfigError, RagloomError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Assembly:
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset; reading it may raise DataError."""
-        dataset: Dataset = build(self.config, "dataset")
+        dataset: Dataset = built(self.config, "dataset")
         return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
@@ -190,7 +190,7 @@ class Assembly:
             top_k: chunks that leave it; None: as the config says.
         """
         config = self.config if top_k is None else deepened(self.config, top_k=top_k)
-        retriever: BaseRetriever = build(config, "retriever", **self._available("retriever"), index=index)
+        retriever: BaseRetriever = built(config, "retriever", **self._available("retriever"), index=index)
         return retriever
 
     def query_engine(
@@ -212,11 +212,11 @@ class Assembly:
         from ragloom.query.engine import CitedQueryEngine
 
         config = self.config if top_n is None else deepened(self.config, top_n=top_n)
-        reranker = build(config, "reranker", **self._available("reranker"), index=index)
+        reranker = built(config, "reranker", **self._available("reranker"), index=index)
         return CitedQueryEngine(
             self.retriever(index),
             reranker,
-            build(self.config, "prompt"),
+            built(self.config, "prompt"),
             self.llm if answering else None,
             index.document,
             streaming=streaming,

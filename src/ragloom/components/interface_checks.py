@@ -17,6 +17,10 @@ _NEEDED = {
     "analyzer": ("terms",),
     "embedding": ("prepared", "make_apart", "embed_documents", "count_tokens"),
     "vector_store": ("indexes", "open", "writer", "delete", "aliases"),
+    "retriever": ("retrieve", "aretrieve"),
+    "reranker": ("postprocess_nodes",),
+    "prompt": ("fill",),
+    "dataset": ("name", "queries", "check"),
     "llm": ("chat", "achat", "stream_chat", "metadata"),
     "judge": ("chat", "achat", "stream_chat", "metadata"),
 }
@@ -33,8 +37,12 @@ _HOW = {
     ),
     "vector_store": (
         "give it the methods of ragloom.components.vector_store.protocols.Database, which a plain LlamaIndex vector "
-        "store has not, or choose vector_store=lancedb or vector_store=weaviate"
+        "store lacks, or choose vector_store=lancedb or vector_store=weaviate"
     ),
+    "retriever": "derive its class from llama_index.core.base.base_retriever.BaseRetriever",
+    "reranker": "derive its class from llama_index.core.postprocessor.types.BaseNodePostprocessor",
+    "prompt": "return a ragloom.components.prompt.Prompt, or give it a method fill(question, nodes, around)",
+    "dataset": "derive its class from ragloom.components.dataset.base.Dataset",
     "llm": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
     "judge": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
 }
@@ -50,18 +58,18 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     Raises:
         ConfigError: some are missing; the text says what to do.
     """
-    made = build(config, group, code_version, **available)
-    if made is None and group == "judge":
+    part = build(config, group, code_version, **available)
+    if part is None and group == "judge":
         return None
-    lacks = [name for name in _NEEDED[group] if inspect.getattr_static(made, name, _MISSING) is _MISSING]
-    if lacks:
-        kind = type(made)
+    missing = [name for name in _NEEDED[group] if inspect.getattr_static(part, name, _MISSING) is _MISSING]
+    if missing:
+        kind = type(part)
         raise ConfigError(
-            f"{group}: {group}={config.choices.get(group)} must build what has {', '.join(lacks)}, and builds "
+            f"{group}: {group}={config.choices.get(group)} must build an object with {', '.join(missing)}, and builds "
             f"{kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
         )
     if group in ("llm", "judge"):
         from ragloom.components.llm.extension_llm import guarded
 
-        return guarded(made, group)
-    return made
+        return guarded(part, group)
+    return part
