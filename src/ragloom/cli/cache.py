@@ -16,8 +16,8 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ragloom.cache.embeddings.embedding_cache import VectorCache
-    from ragloom.cache.embeddings.maintenance import ModelReport, Report
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+    from ragloom.cache.embeddings.maintenance import CacheReport, ModelReport
 
 _DAY = 86_400
 
@@ -58,11 +58,11 @@ def _run(argv: list[str]) -> int:
     config = config_of(options, options.overrides)
     if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):
         raise ConfigError("prune: --max-gb, --unused-days or --model must say what to remove; --max-gb 0 removes all")
-    from ragloom.cache.embeddings.embedding_cache import VectorCache
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
     settings = config.tree["cache"]
     folder, max_bytes = Path(settings["path"]).expanduser(), int(settings["max_gb"] * 1e9)
-    cache = VectorCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
+    cache = EmbeddingCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
     as_json = options.json or config.tree["output"] == "json"
     if options.verb == "show":
         return _show(cache, folder, max_bytes, as_json=as_json)
@@ -78,10 +78,10 @@ def _amount(text: str) -> float:
     return value
 
 
-def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Report, report
+def _show(cache: EmbeddingCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import CacheReport, report
 
-    found = Report(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
+    found = CacheReport(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
     if as_json:
         print_json(_report_json(found))
         return OK
@@ -115,17 +115,17 @@ def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
     ]
 
 
-def _report_json(found: Report) -> dict[str, Any]:
+def _report_json(found: CacheReport) -> dict[str, Any]:
     shown = {**asdict(found), "entries": found.entries, "hits": found.hits}
     for model in shown["models"]:
         model["last_used"] = None if model["last_used"] is None else model["last_used"].isoformat()
     return shown
 
 
-def _verify(cache: VectorCache | None, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Verified, verify
+def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import CacheVerification, verify
 
-    found = Verified() if cache is None else verify(cache)
+    found = CacheVerification() if cache is None else verify(cache)
     if as_json:
         print_json(asdict(found))
     else:
@@ -134,10 +134,10 @@ def _verify(cache: VectorCache | None, *, as_json: bool) -> int:
     return LISTED_FAILURES if found.damaged else OK
 
 
-def _prune(cache: VectorCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Pruned, prune
+def _prune(cache: EmbeddingCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import PruneResult, prune
 
-    found = Pruned(0, 0)
+    found = PruneResult(0, 0)
     if cache is not None:
         found = prune(
             cache,
