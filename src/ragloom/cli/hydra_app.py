@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragloom.config.project_file import ProjectFile
 
 
-class Sweep(Protocol):
+class MultirunProgram(Protocol):
     """The jobs of a multirun together."""
 
     def task(self) -> Callable[[Config], int]:
@@ -37,7 +37,7 @@ def run(
     argv: list[str],
     task: Callable[[Config], int],
     *,
-    sweeping: Callable[[Sequence[Config]], Sweep | int] | None = None,
+    sweeping: Callable[[Sequence[Config]], MultirunProgram | int] | None = None,
 ) -> int:
     """Check the arguments, then hand them to Hydra.
 
@@ -67,7 +67,7 @@ def run(
     if options.cfg:
         return _run_hydra(options, argv, project, lambda _: OK)
     require_inputs(verb, options.overrides, configs)
-    sweep: Sweep | None = None
+    sweep: MultirunProgram | None = None
     if sweeping is not None and options.multirun:
         begun = sweeping(configs)
         if isinstance(begun, int):
