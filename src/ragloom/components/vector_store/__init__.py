@@ -99,10 +99,8 @@ def weaviate(
         tenant=tenant,
         consistency_level=consistency_level,
         index=dict(index),
-        batch_objects=batch["objects"],
-        batch_bytes=int(batch["megabytes"] * 1_000_000),
-        retry_seconds=timeouts["retry"],
-        indexing_seconds=timeouts["indexing"],
+        batch=batch,
+        timeouts=timeouts,
         code_version=_WEAVIATE_CODE_VERSION,
     )
 
@@ -143,9 +141,7 @@ def weaviate_embedded(
         tenant=tenant,
         consistency_level="ONE",
         index=dict(index),
-        batch_objects=batch["objects"],
-        batch_bytes=int(batch["megabytes"] * 1_000_000),
-        retry_seconds=timeouts["retry"],
-        indexing_seconds=timeouts["indexing"],
+        batch=batch,
+        timeouts=timeouts,
         code_version=_WEAVIATE_CODE_VERSION,
     )
