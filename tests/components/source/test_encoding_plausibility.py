@@ -17,6 +17,7 @@ from ragloom.components.source.encoding_plausibility import frequent_hangul, pla
         ("œuf", 1.0 - 0.55),  # a rare letter
         ("þa", 1.0 - 0.2),  # an Icelandic letter
         ("äöüß", (0.7 + (0.7 - 0.05) + (0.7 - 0.05) + 0.7) / 4),  # the inner ones between two others
+        ("ä°", ((0.7 - 0.4) + 0.1) / 2),  # a letter next to a sign, and a sign behind a letter
         ("5²", 0.9),
         ("²", 0.05),
         ("-½", 0.9),
@@ -42,6 +43,9 @@ def test_western_score_is_the_mean_over_non_ascii_characters(text: str, score: f
         ("доМ", "cp1251", (0.4 + 0.9 - 0.5) / 3),  # a capital behind a small letter
         ("한", "cp949", 1.0),
         ("a한b", "cp949", 0.05),
+        ("漢", "cp949", 0.65),  # a Chinese character
+        ("漢한", "cp949", (0.8 + 1.0) / 2),
+        ("Ж", "cp949", 0.4),  # neither Hangul nor Chinese, no common sign
         ("か", "cp932", 1.0),
         ("漢", "cp932", 0.5),
         ("かp漢", "cp932", (1.0 + 0.1) / 2),
