@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from ragloom.components.source.base import (
 from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
 from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
 from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import ScratchTables
 from ragloom.core.text_normalization import normalize_text
 from ragloom.errors import DataError
 
@@ -55,34 +55,17 @@ class _LineIds:
     """
 
     def __init__(self) -> None:
-        # Without a name, SQLite uses a private temporary file and removes it.
-        self._lines = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._lines.execute("PRAGMA journal_mode = OFF")
-        self._lines.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._lines.execute("BEGIN")
+        schema = "CREATE TABLE lines (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "the ids of the corpus, about 40 MB per million")
+        self.close = self._tables.close
 
     def add(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Add ids with their lines; return the first line of repeated ids.
-
-        Raises:
-            DataError: the disk of the temporary folder is full.
-        """
+        """Add ids with their lines; return the first line of repeated ids."""
         keys = [(hashlib.blake2b(id.encode(), digest_size=16).digest(), line) for id, line in ids]
-        try:
-            new = self._lines.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys).rowcount
-        except sqlite3.OperationalError as error:
-            raise DataError(
-                "source: the folder of temporary files is too small for the ids of the corpus, 40 MB per million: "
-                f"{error}; free space, or set TMPDIR to another folder"
-            ) from None
-        if new == len(keys):
+        if self._tables.insert("INSERT OR IGNORE INTO lines VALUES (?, ?)", keys) == len(keys):
             return {}
-        firsts = (self._lines.execute("SELECT line FROM seen WHERE id = ?", (key,)).fetchone()[0] for key, _ in keys)
+        firsts = [self._tables.rows("SELECT line FROM lines WHERE id = ?", (key,))[0][0] for key, _ in keys]
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._lines.close()
 
 
 @dataclass(frozen=True)
