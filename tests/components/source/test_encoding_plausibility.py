@@ -51,6 +51,9 @@ def test_western_score_is_the_mean_over_non_ascii_characters(text: str, score: f
         ("かp漢", "cp932", (1.0 + 0.1) / 2),
         ("ｶ", "cp932", 0.15),  # half width
         ("。", "cp932", 0.6),
+        ("！", "cp932", 0.6),  # full width
+        ("Ω", "cp932", 0.1),
+        ("か漢", "cp932", (1.0 + 0.8) / 2),
         ("的", "gb18030", 1.0),
         ("癌", "gb18030", 0.55),  # of the first level of GB 2312
         ("丐", "gb18030", 0.15),  # of the second
@@ -58,6 +61,8 @@ def test_western_score_is_the_mean_over_non_ascii_characters(text: str, score: f
         ("龜", "big5", 0.55),
         ("丏", "big5", 0.15),
         ("。", "gb18030", 0.6),
+        ("！", "gb18030", 0.6),
+        ("Ω", "gb18030", 0.2),
         ("p的q", "gb18030", 0.05),
     ],
 )
