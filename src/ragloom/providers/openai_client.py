@@ -84,7 +84,7 @@ class Provider:
         return self._usage
 
     def check_key(self) -> None:
-        """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
+        """Raise ConfigError now, before anything is read or paid, when the key or a header is missing."""
         if not SILENT.get():
             read_key(self.link.kind, self.link.api_key_env)
             read_headers(self.link.kind, self.link.headers_env)

@@ -47,7 +47,7 @@ class AsyncBegun:
 
     @classmethod
     async def begin(cls, stream: AsyncStream[ChatCompletionChunk]) -> AsyncBegun:
-        """Reads a stream as far as its first word."""
+        """Read a stream as far as its first word."""
         begun = cls(stream)
         try:
             while (piece := await anext(stream, None)) is not None:

@@ -56,7 +56,7 @@ def _demand_time(end: float) -> None:
 
 
 def bound(client: Any, link: Link) -> None:
-    """Gives whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
+    """Give whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
 
     def end() -> float:
         return time.monotonic() + (link.timeout if ONCE.get() else link.deadline)

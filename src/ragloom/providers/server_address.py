@@ -51,12 +51,12 @@ def _is_version(query: str) -> bool:
 
 
 def resolved(base_url: str | None) -> str:
-    """Returns the address that requests go to: the given one, that of OPENAI_BASE_URL, or OpenAI's own."""
+    """Return the address that requests go to: the given one, that of OPENAI_BASE_URL, or OpenAI's own."""
     return base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI
 
 
 def split_query(url: str) -> tuple[str, dict[str, str]]:
-    """Splits an address into the part that a call's path is added to, and its query."""
+    """Split an address into the part that a call's path is added to, and its query."""
     base, _, query = url.partition("#")[0].partition("?")
     return base, dict(parse_qsl(query, keep_blank_values=True))
 

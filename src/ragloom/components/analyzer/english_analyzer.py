@@ -39,5 +39,5 @@ class English(Analyzer):
         self._words = Multilingual()
 
     def terms(self, text: str) -> list[str]:
-        """Returns the stems of the words that are no stop words."""
+        """Return the stems of the words that are no stop words."""
         return _stem([word for word in self._words.terms(text) if word not in STOP_WORDS])

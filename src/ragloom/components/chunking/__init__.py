@@ -81,7 +81,7 @@ def _limit_problems(tokenizer: str, size: int, special: int = 0) -> Iterator[str
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
 def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "TokenWindows":
-    """Builds the chunker of token windows.
+    """Build the chunker of token windows.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
@@ -102,7 +102,7 @@ def recursive(
     chunk_overlap: NonNegative,
     keep_separator: Literal["start", "end"],
 ) -> "SeparatorCutter":
-    """Builds the chunker that cuts at separators in order.
+    """Build the chunker that cuts at separators in order.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
@@ -116,7 +116,7 @@ def recursive(
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
 def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "ParagraphPacker":
-    """Builds the chunker that packs whole paragraphs.
+    """Build the chunker that packs whole paragraphs.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
@@ -139,7 +139,7 @@ def semantic(
     threshold_value: float,
     tokenizer: TokenizerName,
 ) -> "SemanticCutter":
-    """Builds the chunker that cuts where the meaning of neighbouring sentences differs most.
+    """Build the chunker that cuts where the meaning of neighbouring sentences differs most.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.
@@ -163,7 +163,7 @@ def hybrid(
     threshold_value: float,
     tokenizer: TokenizerName,
 ) -> "HybridCutter":
-    """Builds the chunker that packs whole paragraphs and cuts by meaning only those that are too long.
+    """Build the chunker that packs whole paragraphs and cuts by meaning only those that are too long.
 
     Raises:
         ConfigError: keys contradict each other, or there is no such tokenizer.

@@ -40,7 +40,7 @@ class SpanParser(NodeParser):
         return self._oversized
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields spans in order of their start; every character that is not blank is in one.
+        """Yield spans in order of their start; every character that is not blank is in one.
 
         A span may be blank, or the one before again: such chunks are never made.
 
@@ -50,7 +50,7 @@ class SpanParser(NodeParser):
         raise NotImplementedError(f"{type(self).__name__} must define cut")
 
     def spans(self, text: str, format: str | None = None) -> Iterator[Span]:
-        """Yields the spans of a text's chunks.
+        """Yield the spans of a text's chunks.
 
         Args:
             format: the document's `records.FORMAT_KEY` metadata; None is plain text.
@@ -59,11 +59,11 @@ class SpanParser(NodeParser):
             yield start, end
 
     def asked(self, text: str, format: str | None = None) -> list[str]:
-        """Lists the texts whose vectors decide where a text is cut; none where no embedding does."""
+        """List the texts whose vectors decide where a text is cut; none where no embedding does."""
         return []
 
     def chunks(self, document: BaseNode) -> Iterator[Chunk]:
-        """Yields a document's chunks as they are cut.
+        """Yield a document's chunks as they are cut.
 
         A node that was cut from a document before keeps that document: offsets then refer to it.
         """
@@ -85,7 +85,7 @@ class SpanParser(NodeParser):
             )
 
     def _kept(self, outline: Outline) -> Iterator[tuple[int, int, int]]:
-        """Yields spans with their first character that is not blank; blank ones and repetitions are dropped."""
+        """Yield spans with their first character that is not blank; blank ones and repetitions are dropped."""
         last = None
         for span in self.cut(outline):
             first = _NOT_BLANK.search(outline.text, *span)
@@ -112,7 +112,7 @@ class SpanParser(NodeParser):
 
 
 def trimmed(text: str, start: int, end: int) -> Iterator[Span]:
-    """Yields a span without the blanks at its edges; nothing if it is blank."""
+    """Yield a span without the blanks at its edges; nothing if it is blank."""
     if stripped := text[start:end].lstrip():
         start = end - len(stripped)
         yield start, start + len(stripped.rstrip())

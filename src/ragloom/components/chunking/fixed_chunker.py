@@ -65,7 +65,7 @@ class TokenWindows(SpanParser):
     tokenizer: str
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields the windows; blanks at their edges are kept, so that size and overlap mean what they say."""
+        """Yield the windows; blanks at their edges are kept, so that size and overlap mean what they say."""
         return token_windows(load(self.tokenizer), outline.text, self.chunk_size, self.chunk_overlap)
 
     def _parse_nodes(self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any) -> list[BaseNode]:

@@ -19,11 +19,11 @@ class UnitParser(SpanParser):
     tokenizer: str
 
     def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields what is packed, in order; every character that is not blank is in one unit."""
+        """Yield what is packed, in order; every character that is not blank is in one unit."""
         raise NotImplementedError(f"{type(self).__name__} must define units")
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields units packed up to `chunk_size`."""
+        """Yield units packed up to `chunk_size`."""
         measure = Measure(load(self.tokenizer), outline.text, self.chunk_size)
         return pack(self.units(outline, measure), measure, self.chunk_overlap)
 
@@ -32,7 +32,7 @@ class ParagraphPacker(UnitParser):
     """Whole paragraphs packed up to `chunk_size`; one that is too long is cut at sentences, then at tokens."""
 
     def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields paragraphs with their headings, tables, code blocks, and the parts of what is too long."""
+        """Yield paragraphs with their headings, tables, code blocks, and the parts of what is too long."""
         for item in items(outline, measure):
             if measure.fits(item.start, item.end):
                 yield Unit(item.start, item.end)

@@ -43,7 +43,7 @@ class SeparatorCutter(SpanParser):
     keep_separator: Literal["start", "end"]
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields the library's chunks."""
+        """Yield the library's chunks."""
         text = outline.text
         for start, end in self._split(text, 0, len(text), self.separators):
             chunk = text[start:end]
@@ -100,7 +100,7 @@ class SeparatorCutter(SpanParser):
             yield start, end
 
     def _measured(self, text: str, pieces: Iterator[Span]) -> Iterator[tuple[Span, int]]:
-        """Yields pieces with their lengths; a few at a time, since a line of 100 MB has some ten million."""
+        """Yield pieces with their lengths; a few at a time, since a line of 100 MB has some ten million."""
         if self.length == CHARACTERS:
             yield from (((start, end), end - start) for start, end in pieces)
             return

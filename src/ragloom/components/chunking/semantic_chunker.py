@@ -43,14 +43,14 @@ class SemanticCutter(UnitParser):
     _noted: list[str] | None = PrivateAttr(default=None)
 
     def asked(self, text: str, format: str | None = None) -> list[str]:
-        """Lists the texts whose vectors decide where a text is cut. Embeds nothing."""
+        """List the texts whose vectors decide where a text is cut. Embeds nothing."""
         noting = self.model_copy()
         noting._noted = []
         list(noting.cut(Outline(text, format)))
         return noting._noted
 
     def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields sentences, rows and uncut tables; a chunk opens where the meaning changes."""
+        """Yield sentences, rows and uncut tables; a chunk opens where the meaning changes."""
         units: list[Unit] = []
         for item in items(outline, measure):
             if item.kind == "text" or not measure.fits(item.start, item.end):
@@ -60,7 +60,7 @@ class SemanticCutter(UnitParser):
         return self.opened(units, measure)
 
     def opened(self, units: Sequence[Unit], measure: Measure) -> Iterator[Unit]:
-        """Yields the units, with `opens` set on those that begin a chunk."""
+        """Yield the units, with `opens` set on those that begin a chunk."""
         if len(units) < 2 or measure.estimate(units[0].start, units[-1].end) < self.min_size:
             yield from units
             return
@@ -143,7 +143,7 @@ class HybridCutter(SemanticCutter):
     """Packs whole paragraphs, and cuts by meaning only inside those that are too long."""
 
     def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields paragraphs; chunks open in, at and after those that are too long."""
+        """Yield paragraphs; chunks open in, at and after those that are too long."""
         opens = False
         for item in items(outline, measure):
             if measure.fits(item.start, item.end):
@@ -159,7 +159,7 @@ class HybridCutter(SemanticCutter):
 
 
 def _within_limit(embedding: BaseEmbedding, windows: Sequence[tuple[str, str]]) -> list[str]:
-    """Gives each window as text that the embedding takes: whole, its own sentence, or the beginning of that."""
+    """Give each window as text that the embedding takes: whole, its own sentence, or the beginning of that."""
     limit: int | None = getattr(embedding, "max_tokens", None)
     texts = [wide for wide, _ in windows]
     if limit is None or not hasattr(embedding, "count_tokens"):

@@ -46,7 +46,7 @@ class Item:
 
 
 def items(outline: Outline, measure: Measure) -> Iterator[Item]:
-    """Yields blocks with the headings that they stand under.
+    """Yield blocks with the headings that they stand under.
 
     A table or code block that fits alone, but not with its headings, leaves them behind: it is not cut, and the
     headings are in its chunk's metadata.
@@ -79,7 +79,7 @@ def parts(item: Item, measure: Measure) -> Iterator[Unit]:
 def _finer(
     start: int, spans: Iterable[Span], measure: Measure, cuts: list[Callable[[str, int, int], Iterator[Span]]]
 ) -> Iterator[Unit]:
-    """Yields spans that fit and cuts the others; the first begins at `start`, with what stands before it."""
+    """Yield spans that fit and cuts the others; the first begins at `start`, with what stands before it."""
     for at, (body, end) in enumerate(spans):
         begin = body if at else start
         if measure.fits(begin, end):
@@ -103,7 +103,7 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _sentence_starts(text: str, start: int, end: int) -> Iterator[int]:
-    """Yields where sentences begin, looking at `_SLICE` characters at once.
+    """Yield where sentences begin, looking at `_SLICE` characters at once.
 
     Only the starts that sentencex 1.0.32 gives are used, since in texts over 4,000 characters it leaves line ends
     between two sentences out of both. A slice's last sentence is looked at again with what follows it. Slices,
@@ -175,7 +175,7 @@ def pack(units: Iterable[Unit], measure: Measure, overlap: int) -> Iterator[Span
 
 
 def _repeated(held: list[Unit], measure: Measure, overlap: int) -> list[Unit]:
-    """Gives the last units, not all, that together have at most `overlap` tokens."""
+    """Give the last units, not all, that together have at most `overlap` tokens."""
     first = len(held)
     while overlap and first > 1 and measure.fits(held[first - 1].start, held[-1].end, overlap):
         first -= 1

@@ -45,7 +45,7 @@ class Measure:
         self._counted: tuple[int, int, int] = (0, 0, 0)
 
     def estimate(self, start: int, end: int) -> int:
-        """Counts the document's tokens that touch a span."""
+        """Count the document's tokens that touch a span."""
         known = self._known
         first, last = known.get(start), known.get(end - 1)
         if first is None:
@@ -55,7 +55,7 @@ class Measure:
         return last - first + 1
 
     def exact(self, start: int, end: int) -> int:
-        """Counts the tokens of a span that stands alone; where tokens are local, only its edges are counted anew."""
+        """Count the tokens of a span that stands alone; where tokens are local, only its edges are counted anew."""
         if self._counted[:2] != (start, end):
             count, between, edges = self._tokenizer.count, *self._parts(start, end)
             self._counted = (start, end, between + sum(count(edge) for edge in edges))
@@ -70,7 +70,7 @@ class Measure:
         return self.exact(start, end) <= self.limit
 
     def _parts(self, start: int, end: int) -> tuple[int, tuple[str, ...]]:
-        """Gives the tokens between the outermost safe cuts of a span, and the texts outside them."""
+        """Give the tokens between the outermost safe cuts of a span, and the texts outside them."""
         text = self.text
         if self._tokenizer.local and end - start > 2 * _EDGE:
             first, last = SAFE_CUT.search(text, start + 1, start + _EDGE), self._last_safe_cut(end)
@@ -80,7 +80,7 @@ class Measure:
         return 0, (text[start:end],)
 
     def _last_safe_cut(self, end: int) -> int:
-        """Gives a `SAFE_CUT` in the last characters before `end`, where one is quickly found; else 0."""
+        """Give a `SAFE_CUT` in the last characters before `end`, where one is quickly found; else 0."""
         text, at = self.text, end
         for _ in range(4):
             at = text.rfind(" ", end - _EDGE, at)
@@ -99,7 +99,7 @@ class Measure:
         return tokens <= limit
 
     def reach(self, start: int, end: int) -> int:
-        """Gives the end of the longest span from `start`, at most to `end`, that is surely within the limit.
+        """Give the end of the longest span from `start`, at most to `end`, that is surely within the limit.
 
         It ends before a blank where one is near, and is never empty.
         """

@@ -85,7 +85,7 @@ def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 @code_version(1)
 def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: BatchSize) -> "HashingEmbedding":
-    """Builds lexical vectors by feature hashing: no model, no download, no key."""
+    """Build lexical vectors by feature hashing: no model, no download, no key."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
 
     return HashingEmbedding(
@@ -118,7 +118,7 @@ def openai(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on OpenAI's API.
+    """Build an embedding on OpenAI's API.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
@@ -179,7 +179,7 @@ def openai_compatible(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
+    """Build an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
 
     Raises:
         ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
@@ -234,7 +234,7 @@ def fastembed(
     threads: Annotated[Positive | None, OPERATIONAL],
     cache_dir: Annotated[Name | None, OPERATIONAL],
 ) -> "OnnxEmbedding":
-    """Builds an embedding on ONNX Runtime, from a model folder or a model of fastembed's list.
+    """Build an embedding on ONNX Runtime, from a model folder or a model of fastembed's list.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
@@ -272,7 +272,7 @@ def huggingface(
     device: Annotated[Name | None, OPERATIONAL],
     batch_size: BatchSize,
 ) -> "SentenceTransformerEmbedding":
-    """Builds an embedding on sentence-transformers.
+    """Build an embedding on sentence-transformers.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.

@@ -107,7 +107,7 @@ class Embedding(BaseEmbedding):
 
     @abstractmethod
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens with the model's own tokenizer, special tokens included."""
+        """Count each text's tokens with the model's own tokenizer, special tokens included."""
 
     @abstractmethod
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
@@ -131,7 +131,7 @@ class Embedding(BaseEmbedding):
         return MAX_GROUP
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Yields the places of texts that are embedded together; what was made is kept before the next ones are."""
+        """Yield the places of texts that are embedded together; what was made is kept before the next ones are."""
         for first in range(0, len(texts), MAX_GROUP):
             yield range(first, min(first + MAX_GROUP, len(texts)))
 
@@ -215,7 +215,7 @@ class Embedding(BaseEmbedding):
         return texts, self._checked(texts, name)
 
     def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, Vector]:
-        """Finds the vectors of distinct texts that were made before, and counts hits and misses."""
+        """Find the vectors of distinct texts that were made before, and counts hits and misses."""
         call = self._begun(texts, counts)
         return {} if call.found is None else call.found.vectors
 
@@ -295,7 +295,7 @@ class Embedding(BaseEmbedding):
         return vectors
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Sets each node's `embedding`, from the same text that `embed_chunks` sends for the chunk [36]."""
+        """Set each node's `embedding`, from the same text that `embed_chunks` sends for the chunk [36]."""
         found = self.get_text_embedding_batch(self._texts_of(nodes), **kwargs)
         for node, vector in zip(nodes, found, strict=True):
             node.embedding = vector
@@ -310,7 +310,7 @@ class Embedding(BaseEmbedding):
         return nodes
 
     def _told(self, texts: list[str], make: Callable[[], Vectors]) -> Vectors:
-        """Fires LlamaIndex's events around the embedding of texts."""
+        """Fire LlamaIndex's events around the embedding of texts."""
         return told(texts, self.to_payload, make)
 
     def _embedded(self, texts: list[str], counts: list[int] | None) -> Vectors:
@@ -338,7 +338,7 @@ class Embedding(BaseEmbedding):
         self._counted = {} if counts is None else dict(zip(whole, counts, strict=True))
 
     def _count(self, texts: list[str]) -> list[int]:
-        """Counts tokens; those that were counted while documents were checked are not counted again."""
+        """Count tokens; those that were counted while documents were checked are not counted again."""
         counts = [self._counted.pop(text, -1) for text in texts]
         left = [at for at, tokens in enumerate(counts) if tokens < 0]
         for at, tokens in zip(left, self.count_tokens([texts[at] for at in left]) if left else (), strict=True):
@@ -346,7 +346,7 @@ class Embedding(BaseEmbedding):
         return counts
 
     def _checked(self, texts: list[str], name: Callable[[int], str], count_truncated: bool = True) -> list[int] | None:
-        """Counts tokens and refuses what is blank or too long; returns the counts, None where there is no limit."""
+        """Count tokens and refuses what is blank or too long; returns the counts, None where there is no limit."""
         counts = None if self.max_tokens is None else self._count(texts)
         over = [(at, tokens) for at, tokens in enumerate(counts or []) if tokens > (self.max_tokens or 0)]
         or_cut = ", or set embedding.overlong=truncate" if self.truncation_offered else ""
@@ -359,7 +359,7 @@ class Embedding(BaseEmbedding):
         return counts
 
     def _begun(self, texts: list[str], counts: list[int] | None) -> Call:
-        """Looks the texts up, and counts what that gave."""
+        """Look the texts up, and counts what that gave."""
         call = Call(texts, counts, self.cache)
         if call.found is not None:
             reused = list(call.reused)
@@ -375,7 +375,7 @@ class Embedding(BaseEmbedding):
         return call
 
     def _kept(self, texts: list[str], counts: list[int] | None, vectors: Vectors) -> None:
-        """Checks what was made before it is kept."""
+        """Check what was made before it is kept."""
         demand_vectors(
             vectors, texts, dimensions=self.dimensions, zero_possible=self.zero_possible, model=self.model_name
         )

@@ -39,13 +39,13 @@ class Call:
         self.counts = None if counts is None else [counts[place] for place in self.places]
 
     def part(self, at: Sequence[int]) -> tuple[list[str], list[int] | None]:
-        """Returns texts that are to be made, and their tokens."""
+        """Return texts that are to be made, and their tokens."""
         return [self.texts[one] for one in at], None if self.counts is None else [self.counts[one] for one in at]
 
     def take(self, at: Sequence[int], vectors: np.ndarray) -> None:
-        """Takes in vectors that were made."""
+        """Take in vectors that were made."""
         self._known.update(zip((self.texts[one] for one in at), vectors, strict=True))
 
     def vectors(self) -> np.ndarray:
-        """Returns the vectors of all texts, in the caller's order: `[n, dimensions] float32`."""
+        """Return the vectors of all texts, in the caller's order: `[n, dimensions] float32`."""
         return np.stack([self._known[text] for text in self._asked])

@@ -14,7 +14,7 @@ _dispatcher = get_dispatcher(__name__)
 
 
 def told(texts: list[str], payload: Callable[[], Mapping[str, Any]], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Fires the events around `make`, if anybody listens.
+    """Fire the events around `make`, if anybody listens.
 
     Args:
         payload: describes the embedding.

@@ -56,7 +56,7 @@ class HashingEmbedding(Embedding):
         self._features = _Features(self.dimensions)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts words."""
+        """Count words."""
         return [len(_WORD.findall(_normal(text))) for text in texts]
 
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
@@ -81,7 +81,7 @@ class _Features:
         self._forget()
 
     def sums(self, texts: Sequence[str]) -> Sums:
-        """Sums each text's features by bucket: `[n, dimensions] float64`, no row all zero."""
+        """Sum each text's features by bucket: `[n, dimensions] float64`, no row all zero."""
         with self._lock:
             if self._filled > _MEMO_FEATURES:
                 self._forget()
@@ -103,7 +103,7 @@ class _Features:
         return np.asarray(sums, dtype=np.float64).reshape(rows, self._dimensions)
 
     def _words(self, texts: Sequence[str]) -> tuple[Numbers, Numbers, Numbers]:
-        """Lists (row, word number, times) for each distinct word of each text."""
+        """List (row, word number, times) for each distinct word of each text."""
         rows: list[int] = []
         words: list[int] = []
         times: list[int] = []
@@ -150,7 +150,7 @@ def _marks(text: str) -> Iterable[str]:
 
 
 def _features_of(word: str) -> Iterator[tuple[str, int]]:
-    """Yields a word's features and weights; the first letter of a feature says of which sort it is."""
+    """Yield a word's features and weights; the first letter of a feature says of which sort it is."""
     if word.startswith(" "):
         yield f"m{word[1:]}", _WORD_WEIGHT
         return

@@ -33,7 +33,7 @@ class SentenceTransformerEmbedding(Embedding):
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Loads the model.
+        """Load the model.
 
         Raises:
             ConfigError: the extra is not installed, the model could not be loaded, or `dimensions` are not its own.
@@ -60,7 +60,7 @@ class SentenceTransformerEmbedding(Embedding):
             )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens as the model reads them, special tokens included."""
+        """Count each text's tokens as the model reads them, special tokens included."""
         with self._lock:  # transformers' tokenizers change their own settings per call
             told = self._model.tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)
         return [len(ids) for ids in told["input_ids"]]

@@ -61,7 +61,7 @@ class OnnxEmbedding(Embedding):
     _model: _Model = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Loads the model.
+        """Load the model.
 
         Raises:
             ConfigError: the model, its length or its dimensions are not what the config says, or it is not here and
@@ -82,7 +82,7 @@ class OnnxEmbedding(Embedding):
             )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens as the model reads them, special tokens included."""
+        """Count each text's tokens as the model reads them, special tokens included."""
         return [len(found) for found in self._model.tokenizer.encode_batch_fast(list(texts))]
 
     @property
@@ -194,7 +194,7 @@ def _named_files(model: Any) -> str:
 
 
 def _tokenizers(folder: Path, max_length: int) -> tuple[Any, Any]:
-    """Loads a folder's tokenizer twice: one that cuts nothing, for counting, and one that cuts at `max_length`."""
+    """Load a folder's tokenizer twice: one that cuts nothing, for counting, and one that cuts at `max_length`."""
     tokenizers = require("tokenizers", extra="fastembed", option=_OPTION)
     file = folder / "tokenizer.json"
     if not file.is_file():
@@ -230,7 +230,7 @@ def _session(folder: Path, threads: int | None) -> Any:
 
 
 def _pooling_of(folder: Path) -> Pooling:
-    """Reads sentence-transformers' `1_Pooling/config.json`; mean, its own default, where there is none."""
+    """Read sentence-transformers' `1_Pooling/config.json`; mean, its own default, where there is none."""
     told = _json(folder / "1_Pooling" / "config.json")
     if told.get("pooling_mode_cls_token"):
         return "cls"
@@ -254,7 +254,7 @@ def _check_length(folder: Path, max_length: int) -> None:
 
 
 def _padding_number(folder: Path, tokenizer: Any) -> int:
-    """Looks up the padding token; it is masked out, so that any number within the vocabulary serves."""
+    """Look up the padding token; it is masked out, so that any number within the vocabulary serves."""
     number = _json(folder / "config.json").get("pad_token_id")
     for token in ("[PAD]", "<pad>"):
         number = tokenizer.token_to_id(token) if number is None else number
@@ -262,7 +262,7 @@ def _padding_number(folder: Path, tokenizer: Any) -> int:
 
 
 def _pooled(made: npt.NDArray[Any], mask: npt.NDArray[np.int64], pooling: Pooling) -> Vectors:
-    """Turns token vectors `[n, tokens, dim]` into `[n, dim] float32`; a model that has pooled already is left alone."""
+    """Turn token vectors `[n, tokens, dim]` into `[n, dim] float32`; a model that has pooled already is left alone."""
     pooled: npt.NDArray[Any]
     if made.ndim == 2:
         pooled = made

@@ -65,7 +65,7 @@ class OpenAIEmbedding(Embedding):
     _asker: OpenAIEmbedding | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Makes the provider; it reads the key when the first request is made."""
+        """Make the provider; it reads the key when the first request is made."""
         super().model_post_init(context)
         # LlamaIndex's groups are as large as they may be, so that requests are full also where some texts are known.
         self.embed_batch_size = MAX_GROUP
@@ -109,7 +109,7 @@ class OpenAIEmbedding(Embedding):
         return self._provider.usage if self._asker is None else self._provider.usage + self._asker.usage
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens, with room for the special tokens of models that are not OpenAI's."""
+        """Count each text's tokens, with room for the special tokens of models that are not OpenAI's."""
         special = 0 if self.tokenizer in TIKTOKEN_NAMES else _SPECIAL_TOKENS
         return [tokens + special for tokens in load(self.tokenizer).counts(texts)]
 
@@ -150,7 +150,7 @@ class OpenAIEmbedding(Embedding):
         return request | ({"dimensions": self.dimensions} if self.send_dimensions else {})
 
     def _read(self, answer: CreateEmbeddingResponse, expected: int) -> Vectors:
-        """Puts the vectors of an answer in the order of the texts, by the index that each carries.
+        """Put the vectors of an answer in the order of the texts, by the index that each carries.
 
         Raises:
             ServiceError: vectors are missing, doubled or of another length, or are no numbers.
@@ -181,7 +181,7 @@ class OpenAIEmbedding(Embedding):
 
 
 def _places(raw: Sequence[object]) -> list[int] | None:
-    """Reads the places of vectors among the texts; None where they are not each of `range(len(raw))` once.
+    """Read the places of vectors among the texts; None where they are not each of `range(len(raw))` once.
 
     Where none is given, they are in order. Only the first may be missing: what writes protobuf as JSON drops zeros.
     """
@@ -193,7 +193,7 @@ def _places(raw: Sequence[object]) -> list[int] | None:
 
 
 def _whole(index: object) -> int | None:
-    """Reads an index: a whole number, also written as a float or in digits. True is none."""
+    """Read an index: a whole number, also written as a float or in digits. True is none."""
     if type(index) is float and index.is_integer():
         return int(index)
     if isinstance(index, str) and index.isascii() and index.isdigit():
@@ -202,7 +202,7 @@ def _whole(index: object) -> int | None:
 
 
 def _decoded(value: object) -> Vectors | None:
-    """Reads a vector, written as numbers or as base64 of little-endian float32; None when it is neither."""
+    """Read a vector, written as numbers or as base64 of little-endian float32; None when it is neither."""
     try:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4").astype(np.float32)

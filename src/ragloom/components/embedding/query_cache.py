@@ -18,13 +18,13 @@ class Recent:
         self._changing = threading.Lock()
 
     def known(self, text: str) -> list[float] | None:
-        """Returns the vector of a text that was asked lately."""
+        """Return the vector of a text that was asked lately."""
         with self._changing:
             known = None if is_bypassed() else self._vectors.get(text)
         return None if known is None else list(known)
 
     def remember(self, text: str, vector: list[float]) -> list[float]:
-        """Takes in a vector, and returns it."""
+        """Take in a vector, and returns it."""
         with self._changing:
             self._vectors[text] = vector
             while len(self._vectors) > MOST:

@@ -44,7 +44,7 @@ def make_apart(
     dimensions: int,
     harmless: Callable[[], object],
 ) -> Apart:
-    """Makes the vectors of a batch, and of all its other texts where some are bad.
+    """Make the vectors of a batch, and of all its other texts where some are bad.
 
     Args:
         make: sends one request.
@@ -96,7 +96,7 @@ class _Search:
         self.made = Apart(np.zeros((len(texts), dimensions), dtype=np.float32))
 
     def failure(self, at: range) -> BatchFailed | None:
-        """Makes a part; returns why it failed."""
+        """Make a part; returns why it failed."""
         counts = None if self._counts is None else self._counts[at.start : at.stop]
         try:
             with once() if self.once else nullcontext():
@@ -111,11 +111,11 @@ class _Search:
         return failed
 
     def failed(self, parts: list[range]) -> list[tuple[range, BatchFailed]]:
-        """Makes parts; returns those that failed."""
+        """Make parts; returns those that failed."""
         return [(part, error) for part in parts if (error := self.failure(part)) is not None]
 
     def demand_health(self, first: BatchFailed) -> None:
-        """Sends the harmless text, unless that was done.
+        """Send the harmless text, unless that was done.
 
         Raises:
             ServiceError: the server fails at it as well.
@@ -125,7 +125,7 @@ class _Search:
             self._healthy = True
 
     def ask_harmless(self, first: BatchFailed) -> None:
-        """Sends the harmless text; raises as `demand_health`."""
+        """Send the harmless text; raises as `demand_health`."""
         try:
             with once():
                 self._harmless()

@@ -59,7 +59,7 @@ def demand_vectors(
 
 
 def unbroken(text: str) -> str:
-    """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
+    """Replace halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
     return _SURROGATE.sub("\ufffd", text)
 
 

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def guarded(llm: Any, group: str) -> Any:
-    """Gives an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
+    """Give an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
     own = "ragloom.components.llm"
     if not isinstance(llm, LLM) or any(base.__module__.startswith(own) for base in type(llm).__mro__):
         return llm
@@ -113,7 +113,7 @@ class ForeignLLM(LLM):
             return await self._inner.acomplete(prompt, formatted, **kwargs)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_chat(messages, **kwargs)
 
@@ -128,7 +128,7 @@ class ForeignLLM(LLM):
         return pieces()  # type: ignore[return-value]
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_complete(prompt, formatted, **kwargs)
 

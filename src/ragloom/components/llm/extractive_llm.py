@@ -53,7 +53,7 @@ class Analyzer(Protocol):
     """What turns text into search terms."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text, in order, repetitions kept."""
+        """Return the terms of a text, in order, repetitions kept."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class SentenceLLM(CustomLLM):
         return f"{body}\n\n{quotes}"
 
     def _sentences(self, passage: PassageBlock) -> Iterator[_Sentence]:
-        """Yields the sentences that a passage holds in whole or in part, each completed from its document."""
+        """Yield the sentences that a passage holds in whole or in part, each completed from its document."""
         whole = passage.before + passage.passage + passage.after
         first, last = len(passage.before), len(passage.before) + len(passage.passage)
         offset = passage.start - first
@@ -194,7 +194,7 @@ def _length(sentence: _Sentence) -> int:
 
 
 def split_sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yields where sentences stand; rows and items whole, headings and heads of tables left out."""
+    """Yield where sentences stand; rows and items whole, headings and heads of tables left out."""
     lines, at = [], 0
     for line in text.splitlines(keepends=True):
         lines.append((at, at + len(line), line))
@@ -216,7 +216,7 @@ def split_sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _inside(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields where the sentences of a block stand."""
+    """Yield where the sentences of a block stand."""
     block = text[begin:end]
     # A line end inside a sentence is a blank to a reader; sentencex takes some for sentence ends.
     starts = [item["start_index"] for item in sentencex.get_sentence_boundaries("en", re.sub(r"\s", " ", block))]

@@ -56,7 +56,7 @@ class Prompt:
     numbered: bool
 
     def language_for(self, question: str) -> "Language":
-        """Returns the language to answer in."""
+        """Return the language to answer in."""
         from ragloom.core.prompt_blocks import language_of
 
         return language_of(question) if self.language == "auto" else self.language
