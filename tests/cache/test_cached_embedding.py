@@ -533,7 +533,7 @@ def test_chunking_by_meaning_looks_up_what_it_embeds(tmp_path: Path, chunking: s
     for _ in range(2):
         embedding = counting(tmp_path, max_tokens=None)
         parser = getattr(chunkers, chunking)(embedding, **keys)
-        asked.append(parser.asked(TEXT))
+        asked.append(parser.embedded_texts(TEXT))
         assert embedding.sent == [], "asking what it would embed embeds nothing"
         cut.append([node.get_content() for node in parser([Document(text=TEXT)])])
         assert (embedding.sent == []) == (len(cut) == 2)
@@ -545,7 +545,7 @@ def test_chunking_by_meaning_looks_up_what_it_embeds(tmp_path: Path, chunking: s
 
 
 def test_chunking_without_an_embedding_asks_nothing() -> None:
-    assert make("chunking", "paragraph").asked(TEXT) == []
+    assert make("chunking", "paragraph").embedded_texts(TEXT) == []
 
 
 def test_report_names_the_model_and_what_made_its_vectors(tmp_path: Path) -> None:

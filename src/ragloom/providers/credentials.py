@@ -21,7 +21,7 @@ _SHORTEST_WORD = 4  # characters of a part of a header that is masked by itself
 def link_problems(
     kind: str, base_url: str | None, api_key_env: str | None, headers_env: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Says what is wrong with an address or names of variables, without repeating what may be a secret."""
+    """Return what is wrong with an address or names of variables, without repeating what may be a secret."""
     problems = address_problems(kind, base_url)
     if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
         problems.append(
@@ -49,7 +49,7 @@ def _header_problems(kind: str, headers_env: Mapping[str, str]) -> list[str]:
 
 
 def body_problems(kind: str, extra_body: Mapping[str, Any], own: Mapping[str, str | None]) -> list[str]:
-    """Says what must not stand in the body of a request beside what is sent anyway.
+    """Return what must not stand in the body of a request beside what is sent anyway.
 
     Args:
         own: fields that are sent anyway -> the key that sets each; None: none does.

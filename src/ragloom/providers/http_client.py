@@ -93,7 +93,7 @@ def make_client(link: Link, of: type[Client]) -> Client:
 
 
 def _headers(link: Link, url: str) -> dict[str, Any]:
-    """Composes the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
+    """Compose the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
     given = read_headers(link.kind, link.headers_env)
     headers: dict[str, Any] = {name.title() if name.lower() == "authorization" else name: given[name] for name in given}
     key = read_key(link.kind, link.api_key_env)
@@ -113,7 +113,7 @@ class Events(SSEDecoder):
         self._events, self._stray = 0, ""
 
     def decode(self, line: str) -> ServerSentEvent | None:
-        """Take a line; returns the event that it completes."""
+        """Take a line; return the event that it completes."""
         if line.startswith("error:"):  # llama.cpp
             raise ErrorBody(_error(line.removeprefix("error:")))
         if not _FIELD.match(line):

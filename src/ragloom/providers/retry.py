@@ -278,7 +278,7 @@ def _excerpt(error: BaseException, link: Link) -> str:
 
 
 def masked(text: str, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every secret masked and no half of a character."""
+    """Shorten what a server or client said to one line, with every secret masked and no half of a character."""
     text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
     for secret in secrets_of(link.api_key_env, link.headers_env):

@@ -18,7 +18,7 @@ _CALLS = ("/embeddings", "/chat/completions", "/completions", "/responses")
 
 
 def address_problems(kind: str, base_url: str | None) -> list[str]:
-    """Says what is wrong with an address, without repeating what may be a secret."""
+    """Return what is wrong with an address, without repeating what may be a secret."""
     url = base_url or "http://localhost"
     try:
         parts = urlsplit(url)
@@ -62,16 +62,16 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
 
 
 def is_openai(url: str) -> bool:
-    """Whether an address is one of OpenAI's own, of any region."""
+    """Return whether an address is one of OpenAI's own, of any region."""
     host = urlsplit(url).hostname or ""
     return host == "openai.com" or host.endswith(".openai.com")
 
 
 def is_azure(url: str) -> bool:
-    """Whether an address is one of Azure's."""
+    """Return whether an address is one of Azure's."""
     return (urlsplit(url).hostname or "").endswith((".azure.com", ".azure.us", ".azure.cn", ".azure-api.net"))
 
 
 def wants_api_key_header(url: str) -> bool:
-    """Whether a server reads the key from the header `api-key`: Azure's deployments, called with `api-version`."""
+    """Return whether a server reads the key from `api-key`, as Azure's deployments do."""
     return "api-version" in split_query(url)[1]

@@ -87,7 +87,7 @@ _ALL = _Reader(0x20000)
 
 
 def normalize(text: str) -> str:
-    """Folds what readers take for the same text: compatibility forms (NFKC), case, invisible characters."""
+    """Fold what readers take for the same text: compatibility forms (NFKC), case, invisible characters."""
     if text.isascii():
         return text.lower()
     folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", text).casefold())

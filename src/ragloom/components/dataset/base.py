@@ -39,7 +39,7 @@ class Checked:
     problems: list[str]
 
     def digest(self) -> str:
-        """Hashes queries and gold as they were found: equal where stored texts are."""
+        """Hash queries and gold as they were found: equal where stored texts are."""
         return gold_digest(self.queries)
 
 
@@ -80,11 +80,11 @@ class Dataset:
         return list(self._queries)
 
     def digest(self) -> str:
-        """Hashes queries, gold and the rule for repeated quotes to 64 hexadecimal digits, alike on every machine."""
+        """Hash queries, gold and the rule for repeated quotes to 64 hexadecimal digits, alike on every machine."""
         return gold_digest([*self._queries, Query("occurrence rule", self.occurrence)])
 
     def check(self, document_text: Callable[[str], str | None]) -> Checked:
-        """Find each quote, and holds each range and each graded document, in what an index stores.
+        """Find each quote, and hold each range and each graded document, in what an index stores.
 
         Args:
             document_text: document id -> stored text; None where there is no such document. It is asked once for
@@ -209,7 +209,7 @@ def demand_few(dataset: str, missing: Sequence[str], given: int, max_missing: fl
 
 
 def grouped(query: Query, group: Literal["document", "query"]) -> Query:
-    """Give a query the group that statistics resample and split by: its first gold document, or itself."""
+    """Return a query the group that statistics resample and split by: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)
 

@@ -74,9 +74,9 @@ class Embedding(BaseEmbedding):
     truncation_offered: ClassVar[bool] = False
     """Whether the option has a key `overlong`."""
     zero_possible: ClassVar[bool] = False
-    """Whether an all-zero vector can be a true result."""
+    """Return whether an all-zero vector can be a true result."""
     cheap: ClassVar[bool] = False
-    """Whether a vector costs no money and well under a millisecond: then none is kept."""
+    """Return whether a vector costs no money and well under a millisecond: then none is kept."""
     paid: ClassVar[bool] = False
     """Whether each token costs money."""
     remembered: ClassVar[int] = MOST
@@ -87,7 +87,7 @@ class Embedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's events and dumps."""
+        """Name the class in LlamaIndex's events and dumps."""
         return cls.__name__
 
     @property
@@ -111,7 +111,7 @@ class Embedding(BaseEmbedding):
 
     @abstractmethod
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        """Embeds one batch of texts that are within the limit, or to be truncated.
+        """Embed one batch of texts that are within the limit, or to be truncated.
 
         Args:
             texts: none is blank, none is there twice.
@@ -136,11 +136,11 @@ class Embedding(BaseEmbedding):
             yield range(first, min(first + MAX_GROUP, len(texts)))
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Says whether a batch of so many texts and tokens need not wait for more."""
+        """Return whether a batch of so many texts and tokens need not wait for more."""
         return texts >= MAX_GROUP
 
     def origin(self) -> dict[str, str]:
-        """Says what decides the vectors and is in no config key: the server's address, a model's exact revision."""
+        """Return what decides the vectors and is in no config key: the server's address, a model's exact revision."""
         return {}
 
     def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
@@ -155,11 +155,11 @@ class Embedding(BaseEmbedding):
         self.cache = cache.of({**told, **self.origin()}, dimensions=self.dimensions, name=self.model_name)
 
     def document_text(self, text: str, metadata: Mapping[str, Any]) -> str:
-        """Composes what is sent for a document or chunk: prefix, embedded metadata, an empty line, the text."""
+        """Compose what is sent for a document or chunk: prefix, embedded metadata, an empty line, the text."""
         return unbroken(self.document_prefix + self._with_metadata(text, metadata))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Embeds exactly these texts, without prefix or metadata.
+        """Embed exactly these texts, without prefix or metadata.
 
         Returns:
             `[n, dimensions] float32`, finite, in the order of the texts.
@@ -189,7 +189,7 @@ class Embedding(BaseEmbedding):
         return call.vectors()
 
     def embed_chunks(self, chunks: Sequence[Chunk]) -> Vectors:
-        """Embeds chunks as documents: prefix, embedded metadata, text. All limits are checked before the first one.
+        """Embed chunks as documents: prefix, embedded metadata, text. All limits are checked before the first one.
 
         Returns:
             `[n, dimensions] float32`, in the order of the chunks.
@@ -202,7 +202,7 @@ class Embedding(BaseEmbedding):
         return self._told(texts, lambda: self._embedded(texts, counts))
 
     def prepared(self, chunks: Sequence[Chunk]) -> tuple[list[str], list[int] | None]:
-        """Composes what is sent for chunks: prefix, embedded metadata, text.
+        """Compose what is sent for chunks: prefix, embedded metadata, text.
 
         Returns:
             the texts, and the tokens of each (None where there is no limit).
@@ -215,12 +215,12 @@ class Embedding(BaseEmbedding):
         return texts, self._checked(texts, name)
 
     def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, Vector]:
-        """Find the vectors of distinct texts that were made before, and counts hits and misses."""
+        """Find the vectors of distinct texts that were made before, and count hits and misses."""
         call = self._begun(texts, counts)
         return {} if call.found is None else call.found.vectors
 
     def make(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        """Embeds one batch, as `batches` gives it: anew, verified, and kept before this returns.
+        """Embed one batch, as `batches` gives it: anew, verified, and kept before this returns.
 
         It fires LlamaIndex's events.
 
@@ -249,7 +249,7 @@ class Embedding(BaseEmbedding):
         return make_apart(self.make, texts, counts, most=most, dimensions=self.dimensions, harmless=harmless)
 
     def embed_documents(self, texts: Sequence[str]) -> Apart:
-        """Embeds texts as `get_text_embedding_batch` does; those at which the server fails are told.
+        """Embed texts as `get_text_embedding_batch` does; those at which the server fails are told.
 
         Raises:
             DataError: a text is blank or over the limit; nothing was embedded.
@@ -274,7 +274,7 @@ class Embedding(BaseEmbedding):
 
     @contextmanager
     def _charged(self, texts: list[str], counts: list[int] | None) -> Iterator[None]:
-        """Charges an open budget before a call, and gives back what a refused one was charged.
+        """Charge an open budget before a call, and gives back what a refused one was charged.
 
         Raises:
             BudgetSpent: the call must not be made.
@@ -346,7 +346,7 @@ class Embedding(BaseEmbedding):
         return counts
 
     def _checked(self, texts: list[str], name: Callable[[int], str], count_truncated: bool = True) -> list[int] | None:
-        """Count tokens and refuses what is blank or too long; returns the counts, None where there is no limit."""
+        """Count tokens and reject what is blank or too long; return the counts, None where there is no limit."""
         counts = None if self.max_tokens is None else self._count(texts)
         over = [(at, tokens) for at, tokens in enumerate(counts or []) if tokens > (self.max_tokens or 0)]
         or_cut = ", or set embedding.overlong=truncate" if self.truncation_offered else ""
@@ -359,7 +359,7 @@ class Embedding(BaseEmbedding):
         return counts
 
     def _begun(self, texts: list[str], counts: list[int] | None) -> Call:
-        """Look the texts up, and counts what that gave."""
+        """Look the texts up, and count what that gave."""
         call = Call(texts, counts, self.cache)
         if call.found is not None:
             reused = list(call.reused)

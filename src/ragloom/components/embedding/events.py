@@ -28,7 +28,7 @@ def told(texts: list[str], payload: Callable[[], Mapping[str, Any]], make: Calla
 
 
 def _listened_to() -> bool:
-    """Says whether anybody hears LlamaIndex's events: vectors are turned into lists of numbers for nobody else."""
+    """Return whether anybody hears LlamaIndex's events: vectors are turned into lists of numbers for nobody else."""
     dispatcher: Any = _dispatcher
     while dispatcher is not None:
         if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):

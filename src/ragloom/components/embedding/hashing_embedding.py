@@ -51,7 +51,7 @@ class HashingEmbedding(Embedding):
     _features: _Features = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Begins with an empty memory of words."""
+        """Begin with an empty memory of words."""
         super().model_post_init(context)
         self._features = _Features(self.dimensions)
 

@@ -14,7 +14,7 @@ from ragloom.errors import ConfigError, require
 
 
 class SentenceTransformerEmbedding(Embedding):
-    """Embeds with `sentence_transformers.SentenceTransformer` on this machine.
+    """Embed with `sentence_transformers.SentenceTransformer` on this machine.
 
     Attributes:
         revision: commit, tag or branch of the model; None = its newest.
@@ -66,7 +66,7 @@ class SentenceTransformerEmbedding(Embedding):
         return [len(ids) for ids in told["input_ids"]]
 
     def origin(self) -> dict[str, str]:
-        """Says which commit of the model was loaded, as far as its files tell; a folder's content is described."""
+        """Return which commit of the model was loaded, as far as its files tell; a folder's content is described."""
         config = getattr(getattr(self._model[0], "auto_model", None), "config", None)
         return {"commit": str(getattr(config, "_commit_hash", None))}
 

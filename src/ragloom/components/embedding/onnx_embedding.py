@@ -34,14 +34,14 @@ class _Model(Protocol):
     tokenizer: Any  # tokenizers.Tokenizer, cutting and padding nothing
 
     def run(self, texts: list[str]) -> Vectors:
-        """Embeds one batch, cut at the maximum length: [n, dim] float32."""
+        """Embed one batch, cut at the maximum length: [n, dim] float32."""
 
     def origin(self) -> dict[str, str]:
-        """Says what decides the vectors and is in no config key."""
+        """Return what decides the vectors and is in no config key."""
 
 
 class OnnxEmbedding(Embedding):
-    """Embeds with ONNX Runtime on this machine.
+    """Embed with ONNX Runtime on this machine.
 
     Attributes:
         pooling: how token vectors become one; `auto` = as the model's files, or fastembed's list, say.
@@ -91,11 +91,11 @@ class OnnxEmbedding(Embedding):
         return _SORTED_BATCHES * self.batch_size
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Says whether a batch need not wait for more."""
+        """Return whether a batch need not wait for more."""
         return texts >= self.batch_size
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Sorts texts by length, so that little padding is computed."""
+        """Sort texts by length, so that little padding is computed."""
         lengths = self.count_tokens(texts) if counts is None else counts
         order = np.argsort(lengths, kind="stable")[::-1].tolist()
         for first in range(0, len(texts), self.batch_size):
@@ -106,7 +106,7 @@ class OnnxEmbedding(Embedding):
         return _unit(found) if self.normalize else found
 
     def origin(self) -> dict[str, str]:
-        """Says which files and whose code a named model is; a folder's content is in its description."""
+        """Return which files and whose code a named model is; a folder's content is in its description."""
         return self._model.origin()
 
 

@@ -31,7 +31,7 @@ _SPECIAL_TOKENS = 2  # that a Hugging Face model adds to a text at most: its beg
 
 
 class OpenAIEmbedding(Embedding):
-    """Embeds through `/embeddings` of OpenAI, or of a server that speaks its protocol.
+    """Embed through `/embeddings` of OpenAI, or of a server that speaks its protocol.
 
     Attributes:
         tokenizer: by which texts are counted, as `ragloom.core.tokenizers.load` takes it.
@@ -125,11 +125,11 @@ class OpenAIEmbedding(Embedding):
         return self.batch_size
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Says whether a request need not wait for more texts."""
+        """Return whether a request need not wait for more texts."""
         return texts >= self.batch_size or tokens >= self.batch_tokens
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Packs texts, in order, into requests that keep within both limits of the server."""
+        """Pack texts, in order, into requests that keep within both limits of the server."""
         begin = filled = 0
         for at, tokens in enumerate(counts or [0] * len(texts)):
             if at > begin and (at - begin == self.batch_size or filled + tokens > self.batch_tokens):
@@ -140,7 +140,7 @@ class OpenAIEmbedding(Embedding):
             yield range(begin, len(texts))
 
     def origin(self) -> dict[str, str]:
-        """Says which server answers: another one may know another model by the same name."""
+        """Return which server answers: another one may know another model by the same name."""
         return {"server": self._provider.link.place}
 
     def _request(self, batch: list[str], counts: list[int] | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Recent:
         return None if known is None else list(known)
 
     def remember(self, text: str, vector: list[float]) -> list[float]:
-        """Take in a vector, and returns it."""
+        """Take in a vector, and return it."""
         with self._changing:
             self._vectors[text] = vector
             while len(self._vectors) > MOST:

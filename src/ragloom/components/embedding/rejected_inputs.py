@@ -96,7 +96,7 @@ class _Search:
         self.made = Apart(np.zeros((len(texts), dimensions), dtype=np.float32))
 
     def failure(self, at: range) -> BatchFailed | None:
-        """Make a part; returns why it failed."""
+        """Make a part; return why it failed."""
         counts = None if self._counts is None else self._counts[at.start : at.stop]
         try:
             with once() if self.once else nullcontext():
@@ -111,7 +111,7 @@ class _Search:
         return failed
 
     def failed(self, parts: list[range]) -> list[tuple[range, BatchFailed]]:
-        """Make parts; returns those that failed."""
+        """Make parts; return those that failed."""
         return [(part, error) for part in parts if (error := self.failure(part)) is not None]
 
     def demand_health(self, first: BatchFailed) -> None:

@@ -16,7 +16,7 @@ _NAMED = 10  # texts over the limit that one error names
 
 
 def demand_texts(texts: Sequence[str], over: Sequence[tuple[int, str]], name: Callable[[int], str]) -> None:
-    """Refuses blank and overlong texts.
+    """Reject blank and overlong texts.
 
     Args:
         over: place of each text over the limit, and what is wrong with it.
@@ -35,7 +35,7 @@ def demand_texts(texts: Sequence[str], over: Sequence[tuple[int, str]], name: Ca
 def demand_vectors(
     vectors: np.ndarray, texts: Sequence[str], *, dimensions: int, zero_possible: bool, model: str
 ) -> None:
-    """Refuses vectors that cannot be right.
+    """Reject vectors that cannot be right.
 
     Raises:
         ServiceError: they are of another number or length.
@@ -64,7 +64,7 @@ def unbroken(text: str) -> str:
 
 
 def name_of(node: BaseNode) -> str:
-    """Names a node by its document and its place there, where it has one."""
+    """Name a node by its document and its place there, where it has one."""
     start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
     if node.ref_doc_id is None or start is None:
         return f"node {node.node_id}"

@@ -99,7 +99,7 @@ class OpenAIChat(LLM):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's events and dumps."""
+        """Name the class in LlamaIndex's events and dumps."""
         return cls.__name__
 
     @property
@@ -120,7 +120,7 @@ class OpenAIChat(LLM):
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Asks for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
+        """Ask for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
 
         Raises:
             ServiceError: the server failed, or its reply holds no text.
@@ -185,7 +185,7 @@ class OpenAIChat(LLM):
         return self._whole(completion)
 
     def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
-        """Says what a request uses at most.
+        """Return what a request uses at most.
 
         Args:
             messages: their texts.
@@ -195,7 +195,7 @@ class OpenAIChat(LLM):
         return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
 
     def _bound(self, request: dict[str, Any]) -> Bound | None:
-        """Says what a request uses at most; None where nobody limits it."""
+        """Return what a request uses at most; None where nobody limits it."""
         if not has_budget():
             return None
         return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
@@ -217,7 +217,7 @@ class OpenAIChat(LLM):
             yield reply.response(None, delta=rest)
 
     def _ended(self, reply: Reply) -> str:
-        """End a stream; returns the text that was held back.
+        """End a stream; return the text that was held back.
 
         Raises:
             ServiceError: the stream has ended and the reply has not, or it holds no text.
@@ -232,7 +232,7 @@ class OpenAIChat(LLM):
         return rest
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Composes a request from the config and what this call overrides; a value of None is not sent."""
+        """Compose a request from the config and what this call overrides; a value of None is not sent."""
         settings = {
             "temperature": self.temperature,
             "seed": self.seed,
@@ -272,7 +272,7 @@ class OpenAIChat(LLM):
 
 
 def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
-    """Add a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
+    """Add a piece; return the reply so far, or None where the piece brought neither text nor the end."""
     choices = getattr(chunk, "choices", None)
     if not choices:
         return None  # the report of usage comes in a separate piece

@@ -37,7 +37,7 @@ class Reply:
         self._left_out: dict[str, None] = {}
 
     def take(self, choice: Any) -> str:
-        """Add a choice, or a piece of one; returns the text that it completes."""
+        """Add a choice, or a piece of one; return the text that it completes."""
         # The client builds its objects unchecked, so that anything may be missing. A server that streams nothing
         # answers with a whole message where pieces are expected.
         said = _field(choice, "message") or _field(choice, "delta")
@@ -51,7 +51,7 @@ class Reply:
         return self._separator.take(text)
 
     def end(self) -> str:
-        """End the reply; returns the text that was held back."""
+        """End the reply; return the text that was held back."""
         return self._separator.end()
 
     def response(self, raw: Any, delta: str | None = None) -> ChatResponse:
