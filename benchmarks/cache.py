@@ -20,7 +20,7 @@ from llama_index.core.schema import Document
 from rich.console import Console
 from rich.table import Table
 
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components import chunking
 from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import Chunk
@@ -70,7 +70,7 @@ def measure(name: str, build: Callable[[], Embedding], chunks: list[Chunk], fold
 
     def cached() -> Embedding:
         made = build()
-        made.use_cache(VectorCache(folder, max_bytes=10**10), {"benchmark": name})
+        made.use_cache(EmbeddingCache(folder, max_bytes=10**10), {"benchmark": name})
         return made
 
     plain = timed(all_of(build()), len(chunks))
@@ -99,7 +99,7 @@ def looked_up(made: Embedding, chunks: list[Chunk]) -> None:
     assert made.cache is not None
     texts = [made.document_text(chunk.text, chunk.metadata) for chunk in chunks]
     for first in range(0, len(texts), AT_ONCE):
-        assert len(made.cache.find(texts[first : first + AT_ONCE]).vectors) == len(texts[first : first + AT_ONCE])
+        assert len(made.cache.look_up(texts[first : first + AT_ONCE]).vectors) == len(texts[first : first + AT_ONCE])
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ def fused(dense: Sequence[Hit], lexical: Sequence[Hit]) -> list[Hit]:
 
 def native(index: Any, question: str, terms: Sequence[str], vector: np.ndarray) -> list[tuple[str, float]]:
     """Weaviate's own hybrid list at the same depth."""
-    answer = index.place.chunks.query.hybrid(
+    answer = index.pair.chunks.query.hybrid(
         " ".join(terms),
         vector=vector.tolist(),
         alpha=0.5,

@@ -55,7 +55,7 @@ finally:
 
 @contextlib.contextmanager
 def stalling(server: Server) -> Iterator[None]:
-    """Stops the server for a part of every second, from a process of its own."""
+    """Stop the server for a part of every second, from another process."""
     import os
 
     command = [sys.executable, "-I", "-S", "-c", _STALL, str(server.pid), str(os.getpid()), str(STOPPED), str(RUNNING)]
@@ -93,7 +93,7 @@ class Turn:
 
 @dataclass
 class Bench:
-    """The server, the documents and what an undisturbed index answers."""
+    """The server, the documents and the answers of an undisturbed index."""
 
     folder: Path
     server: Server
@@ -102,7 +102,7 @@ class Bench:
     fresh: dict[str, list[list[tuple[str, float]]]] = field(default_factory=dict)
 
     def open(self, prefix: str, version: str, **timeouts: float) -> Assembly:
-        """Opens the config of a version of the documents, with collections of a prefix of its own."""
+        """Open the config of a version of the documents, with a private prefix."""
         path = self.folder / "corpus.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in self.version(version)), encoding="utf-8")
         keys = [f"vector_store.timeouts.{key}={value}" for key, value in (SLOW | timeouts).items()]
@@ -116,18 +116,18 @@ class Bench:
         return Assembly(config)
 
     def version(self, name: str) -> list[dict[str, Any]]:
-        """Returns the documents; in version `b` every second one has another text."""
+        """Return the documents; in version `b` every second one is changed."""
         changed = [
             row | {"text": row["text"][::-1] if number % 2 else row["text"]} for number, row in enumerate(self.rows)
         ]
         return self.rows if name == "a" else changed
 
     def rankings(self, index: Any) -> list[list[tuple[str, float]]]:
-        """Returns the BM25 ranking of each question."""
+        """Return the BM25 ranking of each question."""
         return [[(hit.chunk.id, hit.score) for hit in index.lexical(question, TOP)] for question in self.questions]
 
     def same(self, index: Any, version: str) -> int:
-        """Counts rankings that are those of the undisturbed index."""
+        """Count rankings equal to those of the undisturbed index."""
         return sum(map(_is_same, self.rankings(index), self.fresh[version]))
 
 
@@ -136,8 +136,8 @@ def _is_same(ours: list[tuple[str, float]], theirs: list[tuple[str, float]]) -> 
     return [id for id, _ in ours] == [id for id, _ in theirs] and np.allclose(*scores, rtol=TOLERANCE)
 
 
-def found(collection: Any) -> tuple[int, int]:
-    """Searches for every object of a collection by its own vector; returns how many are found, and all."""
+def findable(collection: Any) -> tuple[int, int]:
+    """Search for every object by its own vector; return (hits, objects)."""
     objects = list(collection.iterator(include_vector=True, return_properties=[]))
     hits = 0
     for item in objects:
@@ -151,7 +151,7 @@ def found(collection: Any) -> tuple[int, int]:
 
 
 def ingest(bench: Bench, prefix: str, number: int) -> Turn:
-    """Ingests with a stalling server: even turns a new index, odd ones over a committed one."""
+    """Ingest with a stalling server: even turns first, odd ones replace."""
     first = number % 2 == 0
     version = "a" if first else "b"
     if not first:
@@ -164,7 +164,7 @@ def ingest(bench: Bench, prefix: str, number: int) -> Turn:
             assembly.ingest()
             turn.recovered = readable
         index = assembly.open()
-        turn.found, turn.chunks = found(index.place.chunks)  # type: ignore[attr-defined]
+        turn.found, turn.chunks = findable(index.pair.chunks)  # type: ignore[attr-defined]
         turn.deleted = index.info.deleted_chunks
         if turn.deleted:  # what is still counted is said, and a rebuild ends it
             assembly.database.rebuild(assembly.index_name)
@@ -174,7 +174,7 @@ def ingest(bench: Bench, prefix: str, number: int) -> Turn:
 
 
 def rebuild(bench: Bench, prefix: str, number: int) -> Turn:
-    """Rebuilds an index with a stalling server."""
+    """Rebuild an index with a stalling server."""
     with bench.open(prefix, "a") as assembly:
         before = assembly.ingest().chunks
     with bench.open(prefix, "a") as assembly:  # as the command does, in a process of its own
@@ -183,13 +183,13 @@ def rebuild(bench: Bench, prefix: str, number: int) -> Turn:
             turn.recovered = assembly.open().info.chunks == before
             assembly.database.rebuild(assembly.index_name)
         index = assembly.open()
-        turn.found, turn.chunks = found(index.place.chunks)  # type: ignore[attr-defined]
+        turn.found, turn.chunks = findable(index.pair.chunks)  # type: ignore[attr-defined]
         turn.same, turn.questions = bench.same(index, "a"), len(bench.questions)
     return turn
 
 
 def add(bench: Bench, prefix: str, number: int) -> Turn:
-    """Adds nodes to a LlamaIndex store with a stalling server."""
+    """Add nodes to a LlamaIndex store with a stalling server."""
     with bench.open(prefix, "a") as assembly:
         store = WeaviateVectorStore(assembly.database, "nodes")  # type: ignore[arg-type]
         nodes = nodes_of(bench)
@@ -197,12 +197,12 @@ def add(bench: Bench, prefix: str, number: int) -> Turn:
         if turn.error is not None:
             store.add(nodes)
         assert store.count() == len(nodes)
-        turn.found, turn.chunks = found(store._there().chunks)  # type: ignore[union-attr]
+        turn.found, turn.chunks = findable(store.collections().chunks)  # type: ignore[union-attr]
     return turn
 
 
 def nodes_of(bench: Bench) -> list[Any]:
-    """Makes the nodes of the undisturbed index, with their vectors."""
+    """Build the nodes of the undisturbed index, with their vectors."""
     with bench.open("Fresha", "a") as assembly:
         index = assembly.open()
         chunks = index.chunks_of([row["id"] for row in bench.rows])
@@ -214,7 +214,7 @@ def nodes_of(bench: Bench) -> list[Any]:
 
 
 def timed(kind: str, server: Server, run: Callable[[], object], *, healthy: bool = False) -> Turn:
-    """Runs with a stalling server, or a healthy one; an error of ours is kept."""
+    """Run with a stalling server, or a healthy one; record errors."""
     began, error = time.perf_counter(), None
     with contextlib.nullcontext() if healthy else stalling(server):
         try:
@@ -225,10 +225,10 @@ def timed(kind: str, server: Server, run: Callable[[], object], *, healthy: bool
 
 
 def undisturbed(bench: Bench, turns: int, *, waiting: bool) -> dict[str, float]:
-    """Measures the same runs without time-outs; returns the median seconds of each kind.
+    """Measure the same runs without time-outs; return median seconds by kind.
 
     Args:
-        waiting: the server is stopped for a part of each second, and waited for; otherwise it is never stopped.
+        waiting: the server is stopped for a part of each second; otherwise never.
     """
     seconds: dict[str, list[float]] = {}
     for number in range(turns):
@@ -239,7 +239,7 @@ def undisturbed(bench: Bench, turns: int, *, waiting: bool) -> dict[str, float]:
 
 
 def undisturbed_turns(bench: Bench, prefix: str, *, healthy: bool) -> Iterator[Turn]:
-    """Runs each kind once, with time-outs that nothing reaches."""
+    """Run each kind once, with time-outs out of reach."""
     for kind, version in (("first ingest", "a"), ("replace", "b")):
         with bench.open(prefix, version, insert=60) as assembly:
             yield timed(kind, bench.server, assembly.ingest, healthy=healthy)
@@ -251,8 +251,8 @@ def undisturbed_turns(bench: Bench, prefix: str, *, healthy: bool) -> Iterator[T
 
 
 def shown(screen: Console, turns: Sequence[Turn], healthy: dict[str, float], waited: dict[str, float]) -> bool:
-    """Prints a row for each kind; says whether every limit is kept."""
-    kept = True
+    """Print a row for each kind; return whether every limit is kept."""
+    limits_kept = True
     table = Table(
         "run",
         "turns",
@@ -272,7 +272,9 @@ def shown(screen: Console, turns: Sequence[Turn], healthy: dict[str, float], wai
         correct = sum(turn.found == turn.chunks and turn.recovered and turn.same == turn.questions for turn in some)
         seconds = statistics.median(turn.seconds for turn in complete) if complete else float("nan")
         ratio = seconds / healthy[kind]
-        kept &= correct == len(some) and len(complete) >= ENOUGH["complete"] * len(some) and ratio <= ENOUGH["times"]
+        limits_kept &= (
+            correct == len(some) and len(complete) >= ENOUGH["complete"] * len(some) and ratio <= ENOUGH["times"]
+        )
         table.add_row(
             *(kind, str(len(some)), str(correct), str(len(complete))),
             f"{min(turn.same for turn in some)} of {max(turn.questions for turn in some)}",
@@ -284,11 +286,11 @@ def shown(screen: Console, turns: Sequence[Turn], healthy: dict[str, float], wai
     for turn in turns:
         if turn.error is not None:
             screen.print(f"{turn.kind} after {turn.seconds:.0f} s: {turn.error}", soft_wrap=True)
-    return kept
+    return limits_kept
 
 
 def main() -> int:
-    """Measures, prints a table, and says by the exit status whether the promises hold."""
+    """Measure, print a table, and return the exit status."""
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else TURNS
     count = int(sys.argv[2]) if len(sys.argv) > 2 else DOCUMENTS
     kinds = sys.argv[3:] or list(KINDS)

@@ -1,11 +1,11 @@
-"""What Ragloom costs beside bare `weaviate-client` calls: python weaviate_store.py [CHUNKS [OVERRIDE ...]]
+"""Cost of Ragloom against bare `weaviate-client` calls: python weaviate_store.py [CHUNKS [OVERRIDE ...]]
 
 One run against one server (embedded, on this machine): the same made-up chunks (100,000 of dimension 384, 40 to 120
 words of a Zipf vocabulary) are written and searched by Ragloom, by the official client alone, into a collection of the
 same schema, and (a tenth of them) by the published LlamaIndex integration. Ingest is chunks a second; queries are p50
 and p99 at concurrency 1, 4 and 16, warm, in turns, so that both meet the same machine. Limits: ingest at least .9 x,
 dense and bm25 at most 1.2 x, hybrid at depth 100 at most 1.5 x Weaviate's own `hybrid`. Exits 1 where one is missed.
-Then the memory that writing 20,000 and 200,000 chunks takes, each in a process of its own.
+Then the memory that writing 20,000 and 200,000 chunks takes, each in a separate process.
 """
 
 import gc
@@ -46,15 +46,15 @@ VOCABULARY = 50_000
 
 
 class Words:
-    """Terms are words: what both sides index costs nothing to make."""
+    """Analyzer with words as terms: it takes no time."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the words."""
+        """Return the words."""
         return text.split()
 
 
 def batch(first: int, count: int) -> tuple[list[StoredDocumentRow], list[Chunk], np.ndarray]:
-    """Makes documents of ten chunks each, the same in every process."""
+    """Build documents of ten chunks each, the same in every process."""
     random_ = np.random.default_rng(first)
     documents, chunks = [], []
     for number in range(first, first + count):
@@ -74,7 +74,7 @@ def batch(first: int, count: int) -> tuple[list[StoredDocumentRow], list[Chunk],
 
 
 def ours(database: Any, name: str, total: int) -> float:
-    """Writes with Ragloom; returns seconds, from the first write to the end of the commit."""
+    """Write with Ragloom; return the seconds of writes and commit."""
     spent = 0.0
     with database.writer(name, dimensions=DIMENSIONS, description={}, root="/") as writer:
         for first in range(0, total // PER_DOCUMENT, AT_ONCE):
@@ -88,10 +88,10 @@ def ours(database: Any, name: str, total: int) -> float:
 
 
 def bare(client: Any, index: Any, total: int) -> float:
-    """Writes the same objects with the client's own batches, unchecked beyond what it reports; returns seconds."""
-    described = schema.chunks_schema(index.place.label, index.place.options.index)
+    """Write the same objects with the client's own batches; return seconds."""
+    described = schema.chunks_schema(index.pair.label, index.pair.options.index)
     collection = client.collections.create_from_dict({**described, "class": "BareChunks", "description": ""})
-    texts = schema.documents_schema(index.place.label, index.place.options.index)
+    texts = schema.documents_schema(index.pair.label, index.pair.options.index)
     documents_there = client.collections.create_from_dict({**texts, "class": "BareDocuments", "description": ""})
     spent = 0.0
     for first in range(0, total // PER_DOCUMENT, AT_ONCE):
@@ -120,7 +120,7 @@ def bare(client: Any, index: Any, total: int) -> float:
 
 
 def published(client: Any, total: int) -> tuple[float, Any]:
-    """Writes with the published integration; returns seconds and its store."""
+    """Write with the published integration; return seconds and its store."""
     from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
     from llama_index.vector_stores.weaviate import WeaviateVectorStore
 
@@ -144,7 +144,7 @@ def published(client: Any, total: int) -> tuple[float, Any]:
 
 
 def latencies(search: Callable[[int], Any], concurrency: int, first: int) -> list[float]:
-    """Runs a turn's queries; returns the seconds of each."""
+    """Run a turn's queries; return the seconds of each."""
 
     def one(number: int) -> float:
         began = time.perf_counter()
@@ -156,15 +156,15 @@ def latencies(search: Callable[[int], Any], concurrency: int, first: int) -> lis
 
 
 def compared(searches: dict[str, Callable[[int], Any]], concurrency: int) -> dict[str, list[float]]:
-    """Runs all searches in turns, warm; returns sorted seconds by name."""
-    found: dict[str, list[float]] = {name: [] for name in searches}
+    """Run all searches in turns, warm; return sorted seconds by name."""
+    times: dict[str, list[float]] = {name: [] for name in searches}
     for search in searches.values():
         latencies(search, concurrency, 0)
     for turn in range(TURNS):
         for name, search in searches.items():
             gc.collect()
-            found[name] += latencies(search, concurrency, turn * (QUERIES // TURNS))
-    return {name: sorted(seconds) for name, seconds in found.items()}
+            times[name] += latencies(search, concurrency, turn * (QUERIES // TURNS))
+    return {name: sorted(seconds) for name, seconds in times.items()}
 
 
 def quantile(seconds: Sequence[float], share: float) -> float:
@@ -172,11 +172,11 @@ def quantile(seconds: Sequence[float], share: float) -> float:
 
 
 def searches_of(index: Any, collection: Any, store: Any) -> dict[str, dict[str, Callable[[int], Any]]]:
-    """Returns for each kind of search who can do it."""
+    """Return the searches by kind and implementation."""
     from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-    made = np.random.default_rng(1).standard_normal((QUERIES, DIMENSIONS)).astype(np.float32)
-    vectors = [row.tolist() for row in made]
+    rows = np.random.default_rng(1).standard_normal((QUERIES, DIMENSIONS)).astype(np.float32)
+    vectors = [row.tolist() for row in rows]
     words = random.Random(1)
     questions = [" ".join(f"w{int(words.paretovariate(0.2)) % VOCABULARY}" for _ in range(8)) for _ in range(QUERIES)]
     pool = ThreadPoolExecutor(2 * max(CONCURRENCY))
@@ -233,7 +233,7 @@ def searches_of(index: Any, collection: Any, store: Any) -> dict[str, dict[str, 
 
 
 def memory(total: int) -> None:
-    """Writes and prints how far the process grew, in MB: run in a process of its own."""
+    """Write, then print the growth of the process in MB."""
     with tempfile.TemporaryDirectory() as folder, databases(Path(folder), ["weaviate_embedded"], FLAT) as stores:
         database = stores["weaviate_embedded"].database
         database.analyzer = Words()
@@ -249,7 +249,7 @@ FLAT = ["vector_store.index.type=flat"]
 
 
 def main() -> int:
-    """Measures, prints tables, and says by the exit status whether the limits are kept."""
+    """Measure, print tables, and return the exit status."""
     if sys.argv[1:2] == ["--memory"]:
         memory(int(sys.argv[2]))
         return 0
@@ -277,9 +277,9 @@ def main() -> int:
         table = Table("search", "at once", "by", "p50 ms", "p99 ms", "ratio p50", "ratio p99", "limit")
         for kind, searches in searches_of(index, client.collections.get("BareChunks"), store).items():
             for concurrency in CONCURRENCY:
-                found = compared(searches, concurrency)
-                peer = found["client"]
-                for name, times in found.items():
+                measured = compared(searches, concurrency)
+                peer = measured["client"]
+                for name, times in measured.items():
                     ratios = [quantile(times, share) / quantile(peer, share) for share in (0.5, 0.99)]
                     if name == "ragloom":
                         failed |= ratios[0] > LIMITS[kind]

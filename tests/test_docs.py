@@ -30,6 +30,7 @@ PAGES = sorted(
 GENERATED = "docs/reference/options.md"
 EXAMPLES = {"chunking=my_chunker", "experiment=recommended", "prices=NAME"}  # options that the reader makes
 VERBS = {  # of each verb that takes flags, its help
+    "init": ["init"],
     "query": ["query"],
     "compare": ["compare"],
     **{
@@ -133,7 +134,7 @@ def test_every_verb_and_flag_of_a_page_exists(page: str, capsys: pytest.CaptureF
             assert flags <= {*help_flags(verb, capsys)}, f"{page}: {command}"
         else:
             assert verb in ("ingest", "evaluate"), f"{page}: {command}"
-            assert flags <= {"--config-dir", "--cfg"}, f"{page}: {command}"
+            assert flags <= {"--config-dir", "--cfg", "--project"}, f"{page}: {command}"
 
 
 def help_flags(verb: str, capsys: pytest.CaptureFixture[str]) -> list[str]:

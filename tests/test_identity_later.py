@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
+from ragloom.comparison.labels import labels
 
 from places import CONF
 from ragloom.assembly import Assembly
 from ragloom.comparison import run_loader
-from ragloom.comparison.labels import labels
 from ragloom.config import conf_folder, fingerprint, validation
 from ragloom.config import config as configs
 from ragloom.config.builder_keys import (
@@ -145,11 +145,11 @@ def test_later_group_that_is_operational_renames_no_run_whatever_its_option(
     config, other = composed(), composed(f"{LATER}=ray")
     saved = [{"config": each.public(), "choices": each.public_choices()} for each in (config, other)]
     folders = [write(tmp_path / str(at), [0.5], **each) for at, each in enumerate(saved)]
-    assert len({run_loader.read(folder).identity for folder in folders}) == 2
+    assert len({run_loader.load_run(folder).identity for folder in folders}) == 2
     for module in (configs, run_loader, runner):
         monkeypatch.setattr(module, "OPERATIONAL_KEYS", OPERATIONAL_KEYS | {LATER})
     assert trial_digest(other) == trial_digest(config)
-    assert len({run_loader.read(folder).identity for folder in folders}) == 1
+    assert len({run_loader.load_run(folder).identity for folder in folders}) == 1
 
 
 def test_run_made_before_a_group_was_added_is_one_of_the_same_config(
@@ -161,7 +161,7 @@ def test_run_made_before_a_group_was_added_is_one_of_the_same_config(
     saved += [
         {"config": each.public(), "choices": each.public_choices()} for each in (composed(), composed(f"{LATER}=ray"))
     ]
-    old, now, another = (run_loader.read(write(tmp_path / str(at), [0.5], **each)) for at, each in enumerate(saved))
+    old, now, another = (run_loader.load_run(write(tmp_path / str(at), [0.5], **each)) for at, each in enumerate(saved))
     assert old.identity == now.identity != another.identity
     assert labels([old, another]) == labels([now, another]) == ["local", "ray"]
 

@@ -201,7 +201,7 @@ def test_index_of_a_former_embedding_is_queried_by_that_embedding(old: Old, monk
     with old.assembly("vector_store.alias=live", "retriever=bm25") as assembly:
         assembly.open()
         assert assembly.embedding.model_name == "of version 1"
-        assert json.loads(assembly.embedding.cache.made_by)["code_version"] == 1
+        assert json.loads(assembly.embedding.cache.described)["code_version"] == 1
     assert old.assembly().embedding.model_name == "text-embedding-3-small"
 
 

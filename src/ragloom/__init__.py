@@ -93,6 +93,7 @@ def load_config(overrides: Sequence[str] = (), *, config_dir: str | None = None,
     Args:
         overrides: as on the command line: `chunking=paragraph`, `retriever.top_k=5`.
         config_dir: folder with further options, as `--config-dir`.
+        project: project file, as `--project`; None is `ragloom.yaml` in the working directory, `none` is no file.
         project: project file; None: no file is read, unlike on the command line.
 
     Raises:
@@ -124,10 +125,11 @@ def dry_run(config: Config) -> Estimate:
     Raises:
         ConfigError, DataError: as `ingest`.
     """
-    from ragloom.assembly import Assembly
-    from ragloom.config.config import Config
+    from dataclasses import replace
 
-    with Assembly(Config({**config.tree, "dry_run": True}, config.choices)) as assembly:
+    from ragloom.assembly import Assembly
+
+    with Assembly(replace(config, tree={**config.tree, "dry_run": True})) as assembly:
         return assembly.rehearse()
 
 
@@ -188,13 +190,18 @@ def evaluate(
 
 
 def sweep(
-    overrides: Sequence[str], *, config_dir: str | None = None, callbacks: EvaluationCallbacks | None = None
+    overrides: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    project: str | None = None,
+    callbacks: EvaluationCallbacks | None = None,
 ) -> Sweep:
     """Evaluate each combination of comma-separated values, one after another; as `evaluate -m`.
 
     Args:
         overrides: such as `chunking=fixed,paragraph`.
         config_dir: folder with further options, as `--config-dir`.
+        project: project file, as `--project`; None is `ragloom.yaml` in the working directory, `none` is no file.
         callbacks: receives progress updates.
 
     Raises:
@@ -202,22 +209,23 @@ def sweep(
     """
     from ragloom.evaluation.sweep import run_sweep
 
-    return run_sweep(_load(overrides, config_dir), callbacks)
+    return run_sweep(_load(overrides, config_dir, project, sweep=True), callbacks)
 
 
-def plan(overrides: Sequence[str], *, config_dir: str | None = None) -> SweepPlan:
+def plan(overrides: Sequence[str], *, config_dir: str | None = None, project: str | None = None) -> SweepPlan:
     """Plan what `evaluate` or `sweep` would compute and cost; sends no request and writes no file.
 
     Args:
         overrides: as for `sweep`.
         config_dir: folder with further options, as `--config-dir`.
+        project: project file, as `--project`; None is `ragloom.yaml` in the working directory, `none` is no file.
 
     Raises:
         ConfigError, DataError, ServiceError: a trial could not be run.
     """
     from ragloom.evaluation.sweep_plan import plan_sweep
 
-    return plan_sweep(_load([*overrides, "dry_run=true"], config_dir))
+    return plan_sweep(_load([*overrides, "dry_run=true"], config_dir, project, sweep=True))
 
 
 def compare(runs: Sequence[str | Path | EvaluationResult], *, overrides: Sequence[str] = ()) -> Comparison:
@@ -239,12 +247,10 @@ def compare(runs: Sequence[str | Path | EvaluationResult], *, overrides: Sequenc
     return compare(folders, load_config(overrides).tree["comparison"])
 
 
-def _load(
-    overrides: Sequence[str], config_dir: str | None, *, sweep: bool = True, project: str | None = None
-) -> list[Config]:
+def _load(overrides: Sequence[str], config_dir: str | None, project: str | None, *, sweep: bool) -> list[Config]:
     from ragloom.config.conf_folder import conf_folder
     from ragloom.config.config import load
     from ragloom.config.project_file import find_project
 
-    file = None if project is None else find_project(project, conf_folder(config_dir))
+    file = find_project(project, conf_folder(config_dir))
     return load(list(overrides), extra_dir=config_dir, sweep=sweep, project=file)

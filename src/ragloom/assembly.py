@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.embeddings import is_begun
+from ragloom.cache.embeddings import has_cache
 from ragloom.components.interface_checks import built
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import needs_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.ingestion import IngestionPipeline
 
-    from ragloom.cache.embeddings.embedding_cache import VectorCache
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
     from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
     from ragloom.core.usage import Budget
@@ -61,7 +61,7 @@ class Assembly:
 
     def close(self) -> None:
         """Lets go of store and cache, and ends a server that was started for the store; a later use opens them anew."""
-        cache: VectorCache | None = self.__dict__.get("cache")
+        cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
         database: Database | None = self.__dict__.pop("database", None)
@@ -114,7 +114,7 @@ class Assembly:
     def embedding(self) -> Any:
         """What makes vectors, or finds them in the cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
-        there = not self.config.tree["dry_run"] or is_begun(Path(self.config.tree["cache"]["path"]).expanduser())
+        there = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
         if there and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
@@ -128,12 +128,12 @@ class Assembly:
         return bool(self.config.tree["cache"]["enabled"]) and not getattr(embedding, "cheap", True)
 
     @cached_property
-    def cache(self) -> VectorCache:
+    def cache(self) -> EmbeddingCache:
         """Where vectors that were made before are kept, for all experiments."""
-        from ragloom.cache.embeddings.embedding_cache import VectorCache
+        from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
         settings = self.config.tree["cache"]
-        return VectorCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
+        return EmbeddingCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
 
     @cached_property
     def chunking(self) -> Any:

@@ -169,7 +169,7 @@ def test_deleted_documents_texts_are_forgotten(tmp_path: Path, server: OpenAISer
     known = _opened(tmp_path, server, *keys)
     gone = {text for text in paid if text in DOCUMENTS["goes.txt"]}
     assert len(gone) >= (5 if chunking == "semantic" else 3)
-    assert {text for text in paid if not known.known([text])[0]} == gone
+    assert {text for text in paid if not known.contains([text])[0]} == gone
 
 
 def _opened(folder: Path, server: OpenAIServer, *keys: str) -> ModelCache:
@@ -210,7 +210,7 @@ def test_verify_says_what_was_damaged_and_ends_with_three(tmp_path: Path, server
     shown = programs.run("cache", "show", cwd=tmp_path)
     assert shown.returncode == 1
     assert len(shown.stderr.splitlines()) == 1
-    assert "set aside: run cache.py verify" in shown.stderr
+    assert "set aside; run cache.py verify" in shown.stderr
     assert "a damaged file of" in programs.run("cache", "show", cwd=tmp_path).stdout
     found = programs.run("cache", "verify", cwd=tmp_path)
     assert found.returncode == (3 if "0 were damaged" not in found.stdout else 0)
@@ -256,6 +256,6 @@ def test_folder_that_cannot_be_written_is_told_before_anything_is_paid(tmp_path:
     (tmp_path / "file").write_text("x")
     done = run("ingest", "cache.path=file", cwd=tmp_path, server=server)
     assert done.returncode == 1
-    assert done.stderr.startswith("cache: cache.path='file' must be a folder that can be written")
+    assert done.stderr.startswith("cache: cache.path='file' cannot be written")
     assert len(done.stderr.strip().splitlines()) == 1
     assert server.requests == []

@@ -20,7 +20,6 @@ from llama_index.core.instrumentation.event_handlers.base import BaseEventHandle
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.schema import Document, TextNode
 
-import ragloom.cache.embeddings.database
 import ragloom.components.chunking as chunkers
 import ragloom.components.embedding as builders
 from components.embedding.test_embedding import chunk, measured
@@ -29,12 +28,13 @@ from loopback import OpenAIServer, edit, status, vector_of
 from made import defaults, make
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings import bypassed
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.cache.embeddings.maintenance import report
 from ragloom.components.embedding.base import Embedding
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
+from ragloom.core import sqlite
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
@@ -52,7 +52,7 @@ def cached(folder: Path, option: str, **changed: Any) -> Any:
     """Builds an embedding as the assembly does, with its cache in a folder."""
     embedding = make("embedding", option, **changed)
     embedding.use_cache(
-        VectorCache(folder, max_bytes=1 << 30),
+        EmbeddingCache(folder, max_bytes=1 << 30),
         describe(getattr(builders, option), defaults("embedding", option) | changed),
     )
     return embedding
@@ -67,7 +67,7 @@ def openai(folder: Path, server: OpenAIServer, **changed: Any) -> Embedding:
 def counting(folder: Path, **fields: Any) -> Any:
     """The tests' own embedding, whose `sent` lists what was embedded, with a cache."""
     embedding = measured(**fields)
-    embedding.use_cache(VectorCache(folder, max_bytes=1 << 30), {"model": "measured"})
+    embedding.use_cache(EmbeddingCache(folder, max_bytes=1 << 30), {"model": "measured"})
     return embedding
 
 
@@ -177,7 +177,7 @@ def test_half_a_surrogate_pair_is_found_by_what_is_sent_for_it(tmp_path: Path) -
     again = counting(tmp_path)
     again.embed_chunks([broken])
     assert (embedding.sent, again.sent) == (["a \ufffd b"], [])
-    assert again.cache.known([again.document_text(broken.text, {})]) == [True]
+    assert again.cache.contains([again.document_text(broken.text, {})]) == [True]
 
 
 def test_embedding_sent_to_another_process_keeps_its_cache(tmp_path: Path) -> None:
@@ -222,12 +222,12 @@ def test_anything_that_may_change_a_vector_is_another_key(
 ) -> None:
     keys = base | prepared(option, tmp_path, monkeypatch)
     before, same = (cached(tmp_path / "c", option, **keys) for _ in range(2))
-    assert before.cache.layout.identity == same.cache.layout.identity
+    assert before.cache.rows.identity == same.cache.rows.identity
     other = cached(tmp_path / "c", option, **(keys | changed))
-    assert other.cache.layout.identity != before.cache.layout.identity
-    before.cache.keep(["text"], np.ones((1, before.dimensions), dtype=np.float32))
-    assert same.cache.find(["text"]).vectors
-    assert not other.cache.find(["text"]).vectors
+    assert other.cache.rows.identity != before.cache.rows.identity
+    before.cache.store(["text"], np.ones((1, before.dimensions), dtype=np.float32))
+    assert same.cache.look_up(["text"]).vectors
+    assert not other.cache.look_up(["text"]).vectors
 
 
 def prepared(option: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -270,29 +270,29 @@ def test_what_cannot_change_a_vector_is_no_part_of_the_key(
     monkeypatch.setenv("ANOTHER_KEY", "sk-another-planted-key")
     keys = base | prepared(option, tmp_path, monkeypatch)
     one, other = cached(tmp_path / "c", option, **keys), cached(tmp_path / "c", option, **(keys | changed))
-    assert one.cache.layout.identity == other.cache.layout.identity
+    assert one.cache.rows.identity == other.cache.rows.identity
 
 
 def test_changed_model_files_are_another_key_and_a_moved_folder_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = FASTEMBED | prepared("fastembed", tmp_path, monkeypatch)
-    before = cached(tmp_path / "c", "fastembed", **keys).cache.layout.identity
+    before = cached(tmp_path / "c", "fastembed", **keys).cache.rows.identity
     moved = Path(keys["model"]).rename(tmp_path / "moved")
-    assert cached(tmp_path / "c", "fastembed", **(keys | {"model": str(moved)})).cache.layout.identity == before
+    assert cached(tmp_path / "c", "fastembed", **(keys | {"model": str(moved)})).cache.rows.identity == before
     (moved / "model.onnx").write_bytes((moved / "model.onnx").read_bytes() + b"\x00\x00")
     description = describe(builders.fastembed, defaults("embedding", "fastembed") | keys | {"model": str(moved)})
     embedding = measured()
-    embedding.use_cache(VectorCache(tmp_path / "c", max_bytes=1 << 30), description)
-    assert embedding.cache.layout.identity != before
+    embedding.use_cache(EmbeddingCache(tmp_path / "c", max_bytes=1 << 30), description)
+    assert embedding.cache.rows.identity != before
 
 
 def test_new_commit_of_a_model_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`revision: null` is the newest one: what it stands for changes without a key of the config changing."""
     prepared("huggingface", tmp_path, monkeypatch)
-    before = cached(tmp_path, "huggingface", **HUGGINGFACE).cache.layout.identity
+    before = cached(tmp_path, "huggingface", **HUGGINGFACE).cache.rows.identity
     monkeypatch.setattr(CommittedTransformer, "commit", "decade")
-    assert cached(tmp_path, "huggingface", **HUGGINGFACE).cache.layout.identity != before
+    assert cached(tmp_path, "huggingface", **HUGGINGFACE).cache.rows.identity != before
 
 
 def test_raised_code_version_is_another_key(tmp_path: Path) -> None:
@@ -301,11 +301,11 @@ def test_raised_code_version_is_another_key(tmp_path: Path) -> None:
 
     before = describe(made, {"model": "m"})
     made.code_version = 2  # type: ignore[attr-defined]
-    cache = VectorCache(tmp_path, max_bytes=1 << 30)
+    cache = EmbeddingCache(tmp_path, max_bytes=1 << 30)
     first, second = measured(), measured()
     first.use_cache(cache, before)
     second.use_cache(cache, describe(made, {"model": "m"}))
-    assert first.cache.layout.identity != second.cache.layout.identity
+    assert first.cache.rows.identity != second.cache.rows.identity
 
 
 def test_server_that_the_environment_names_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,16 +315,16 @@ def test_server_that_the_environment_names_is_another_key(tmp_path: Path, monkey
     before = cached(tmp_path, "openai", **keys)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://user:planted-password@127.0.0.1:9/v1?key=planted-password")
     other = cached(tmp_path, "openai", **keys)
-    assert other.cache.layout.identity != before.cache.layout.identity
-    assert "planted" not in other.cache.made_by
+    assert other.cache.rows.identity != before.cache.rows.identity
+    assert "planted" not in other.cache.described
 
 
 def test_api_key_is_in_no_key_and_in_no_file(tmp_path: Path) -> None:
     with OpenAIServer(api_key=KEY) as server:
         embedding = openai(tmp_path, server)
         embedding.embed(TEXTS)
-    assert KEY not in embedding.cache.made_by
-    assert "OPENAI_API_KEY" not in embedding.cache.made_by
+    assert KEY not in embedding.cache.described
+    assert "OPENAI_API_KEY" not in embedding.cache.described
     files = list(tmp_path.iterdir())
     assert not [path for path in files if TEXTS[1].encode() in path.read_bytes()]
     assert not [path for path in files if b"planted" in path.read_bytes()]
@@ -341,7 +341,7 @@ def test_each_response_is_kept_before_the_next_request(tmp_path: Path, way: str)
         with pytest.raises(ServiceError):
             embedding.embed(texts) if way == "sync" else asyncio.run(embedding.aembed(texts))
         assert embedding.cache is not None
-        assert embedding.cache.known(texts) == [True] * 6 + [False] * 3
+        assert embedding.cache.contains(texts) == [True] * 6 + [False] * 3
         np.testing.assert_array_equal(openai(tmp_path, server, batch_size=3).embed(texts), expected(texts))
     assert Counter(sent(server)) == Counter(texts + texts[6:]), "only what was in flight is sent twice"
 
@@ -364,7 +364,7 @@ def test_local_batches_are_kept_before_the_next_one_is_computed(
     texts = ["apple " * size for size in range(1, 7)]
     with pytest.raises(RuntimeError):
         embedding.embed(texts)
-    assert embedding.cache.known(texts) == [False, False, True, True, True, True]
+    assert embedding.cache.contains(texts) == [False, False, True, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_response_that_cannot_be_right_is_not_kept(tmp_path: Path, change: Any) 
         with pytest.raises(ServiceError):
             embedding.embed(TEXTS)
         assert embedding.cache is not None
-        assert not any(embedding.cache.known(TEXTS))
+        assert not any(embedding.cache.contains(TEXTS))
         np.testing.assert_array_equal(embedding.embed(TEXTS), expected(TEXTS))
 
 
@@ -406,7 +406,7 @@ def test_requests_are_full_where_some_texts_are_known(tmp_path: Path) -> None:
 def test_cache_that_cannot_be_used_costs_money_but_no_vector_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ragloom.cache.embeddings.database, "_PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     embedding = counting(tmp_path)
     embedding.embed(["a"])
     embedding.cache.cache.close()
@@ -491,7 +491,7 @@ def test_bypass_makes_every_vector_anew_and_keeps_none(tmp_path: Path) -> None:
         embedding.embed(["a", "b"])
     assert embedding.sent == ["ask", "a", "ask", "ask", "ask", "a", "b"]
     assert usage.cache.hits == usage.cache.misses == 0
-    assert embedding.cache.known(["ask", "a", "b"]) == [True, True, False]
+    assert embedding.cache.contains(["ask", "a", "b"]) == [True, True, False]
 
 
 # Who uses it.
@@ -510,7 +510,7 @@ def test_assembly_gives_embeddings_the_configured_cache(tmp_path: Path) -> None:
     with Assembly(config) as assembly:
         cache = assembly.embedding.cache
         assert cache.cache.max_bytes == 500_000_000
-        assert cache.cache.file.folder == tmp_path / "cache"
+        assert cache.cache.database.folder == tmp_path / "cache"
         assert assembly.embedding.cache.cache is assembly.cache
     (config,) = load([*base, "cache.enabled=false"])
     assert Assembly(config).embedding.cache is None
@@ -555,6 +555,6 @@ def test_report_names_the_model_and_what_made_its_vectors(tmp_path: Path) -> Non
     assert embedding.cache is not None
     (model,) = report(embedding.cache.cache).models
     assert (model.name, model.entries, model.dimensions) == ("text-embedding-3-small", 4, 8)
-    assert model.made_by["builder"] == "ragloom.components.embedding.openai"
+    assert model.made_by["builder"] == "ragloom.embedding.openai"
     assert model.made_by["code_version"] == 1
     assert model.made_by["server"] == server.base_url

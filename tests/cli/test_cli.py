@@ -237,14 +237,14 @@ def test_missing_key_is_told_before_ingest_is_paid_for(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_a_closed_pipe_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ragloom.cli.console import guarded
+    from ragloom.cli.console import run_program
 
     def stop(error: BaseException) -> int:
         raise error
 
-    assert guarded(lambda: stop(KeyboardInterrupt())) == 130
+    assert run_program(lambda: stop(KeyboardInterrupt())) == 130
     monkeypatch.setattr(sys, "stdout", sys.stdout)
-    assert guarded(lambda: stop(BrokenPipeError())) == 1
+    assert run_program(lambda: stop(BrokenPipeError())) == 1
 
 
 @pytest.mark.slow

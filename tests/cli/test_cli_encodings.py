@@ -11,7 +11,7 @@ import pytest
 
 from loopback import OpenAIServer, raw
 from ragloom.cli import cache, compare, evaluate, indexes, ingest, query
-from ragloom.cli.console import console, guarded, print_json
+from ragloom.cli.console import console, print_json, run_program
 
 MAINS: dict[str, Callable[[list[str]], int]] = {
     "cache": cache.main,
@@ -123,7 +123,7 @@ def test_text_tables_and_json_take_every_character(monkeypatch: pytest.MonkeyPat
         print_json({"text": ODD})
         return 0
 
-    assert guarded(run) == 0
+    assert run_program(run) == 0
     assert json.loads(screen.text.splitlines()[-1]) == {"text": ODD}
 
 

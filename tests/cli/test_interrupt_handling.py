@@ -97,7 +97,7 @@ def test_ctrl_c_that_comes_when_all_is_read_has_stopped_nothing(
 
     (tmp_path / "d.jsonl").write_text('{"id": "1", "text": "The only document."}', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ingest, "stopping", late)
+    monkeypatch.setattr(ingest, "stop_on_interrupt", late)
     assert ingest.main(["source=jsonl", "source.path=d.jsonl", "workers.processes=0", "output=json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out.splitlines()[-1])["stopped"] is None

@@ -38,9 +38,9 @@ MISSING = "does not exist"
         ("run_query", ["q?", "--ingest", "source=folder", "source.path=nowhere"], MISSING),
         ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; it {MISSING}"),
         ("run_query", ["--file", "."], "--file=. must be a readable file; it is a folder"),
-        ("indexes", ["delete", "none"], "must be the name of an index; there is none yet: ingest.py builds one"),
-        ("indexes", ["delete", "none", "--yes"], "must be the name of an index; there is none yet"),
-        ("indexes", ["rebuild", "none"], "must be the name of an index; there is none yet"),
+        ("indexes", ["delete", "none"], "the store is empty: ingest.py builds one"),
+        ("indexes", ["delete", "none", "--yes"], "must be the name of an index; the store is empty"),
+        ("indexes", ["rebuild", "none"], "must be the name of an index; the store is empty"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

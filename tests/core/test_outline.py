@@ -126,7 +126,8 @@ def test_a_longer_fence_holds_a_shorter_one_and_an_unclosed_one_runs_to_the_end(
         ("code", "````\n```\n# x\n```\n````"),
         ("heading", "# y"),
     ]
-    assert _blocks("~~~\n# x\n\ny\n\n", "markdown") == [("code", "~~~\n# x\n\ny")]
+    for format in ("markdown", "html"):  # by CommonMark, and by the rules of `MarkdownWriter`
+        assert _blocks("~~~\n# x\n\ny\n\n", format) == [("code", "~~~\n# x\n\ny")]
 
 
 def test_blocks_of_plain_text_are_paragraphs() -> None:

@@ -17,6 +17,7 @@ from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
+from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestSummary, State, batches
@@ -144,11 +145,13 @@ def test_document_of_many_blocks_has_each_stored_vector_read_once(
     assert max(read) <= 8
 
 
-def test_full_folder_of_temporary_files_is_an_error_that_says_so() -> None:
-    with Ledger() as ledger:
-        ledger._tables.execute("PRAGMA max_page_count = 20")
-        with pytest.raises(DataError, match="temporary files must have room .* is full; make room, or set TMPDIR"):
-            ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
+def test_full_folder_of_temporary_files_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 20)
+    with (
+        Ledger() as ledger,
+        pytest.raises(DataError, match="no room for what source and index list.* is full; make room, or set TMPDIR"),
+    ):
+        ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
 
 
 def test_verify_reads_what_has_an_equal_size_and_time(corpus: Corpus) -> None:

@@ -7,41 +7,41 @@ from pathlib import Path
 import numpy as np
 
 from loopback import vector_of
-from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache, ModelCache
 
 DIMENSIONS = 8
 BATCH = 20
 
 
-def model(folder: Path, made_by: str = "a model", *, max_bytes: int = 1 << 30) -> ModelCache:
-    """Opens the vectors of one model."""
-    return VectorCache(folder, max_bytes=max_bytes).of({"model": made_by}, dimensions=DIMENSIONS, name=made_by)
+def open_cache(folder: Path, model: str = "a model", *, max_bytes: int = 1 << 30) -> ModelCache:
+    """Open the part of one model."""
+    return EmbeddingCache(folder, max_bytes=max_bytes).for_model({"model": model}, dimensions=DIMENSIONS, name=model)
 
 
 def vectors(texts: Sequence[str]) -> np.ndarray:
-    """The vectors that every test keeps for these texts."""
+    """Return the vectors that every test stores for these texts."""
     return np.stack([vector_of(text, DIMENSIONS) for text in texts])
 
 
 def names(first: int, count: int = BATCH) -> list[str]:
-    """Numbered texts."""
+    """Return numbered texts."""
     return [f"text {number}" for number in range(first, first + count)]
 
 
-def wrong(found: dict[str, np.ndarray]) -> list[str]:
-    """The texts whose vector is not theirs, bit by bit."""
-    return [text for text, vector in found.items() if vector.tobytes() != vector_of(text, DIMENSIONS).tobytes()]
+def wrong(cached: dict[str, np.ndarray]) -> list[str]:
+    """List the texts whose vector is not theirs, bit by bit."""
+    return [text for text, vector in cached.items() if vector.tobytes() != vector_of(text, DIMENSIONS).tobytes()]
 
 
 def fill(folder: str, begin: int, batches: int) -> None:
-    """Looks up and keeps batch after batch, and prints each that is kept."""
-    cache = model(Path(folder))
+    """Look up and store batch after batch, and print each that is stored."""
+    cache = open_cache(Path(folder))
     for number in range(begin, begin + batches):
         texts = names(number * BATCH)
-        found = cache.find(texts).vectors
-        assert wrong(found) == []
-        missing = [text for text in texts if text not in found]
-        if not missing or cache.keep(missing, vectors(missing)):
+        cached = cache.look_up(texts).vectors
+        assert wrong(cached) == []
+        missing = [text for text in texts if text not in cached]
+        if not missing or cache.store(missing, vectors(missing)):
             print(number, flush=True)
 
 

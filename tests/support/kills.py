@@ -267,7 +267,7 @@ def _mark(board: _Board) -> None:
     """Has the writers tell when they write, and blocks be small."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
     from ragloom.components.vector_store.lancedb_store import writer as lance
-    from ragloom.components.vector_store.weaviate_store.collections import Place
+    from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
     from ragloom.components.vector_store.weaviate_store.writer import WeaviateWriter
     from ragloom.ingestion import batches, write_stage
 
@@ -279,8 +279,8 @@ def _mark(board: _Board) -> None:
         (lance.LanceWriter, "_remove_old", "replace"),
         (lance.LanceWriter, "delete", "delete"),
         (lance, "publish", "optimise"),
-        (Place, "put_chunks", "append"),
-        (Place, "put_documents", "manifest"),
+        (CollectionPair, "put_chunks", "append"),
+        (CollectionPair, "put_documents", "manifest"),
         (WeaviateWriter, "_remove_old", "replace"),
         (WeaviateWriter, "delete", "delete"),
         (WeaviateWriter, "commit", "optimise"),

@@ -1,8 +1,8 @@
-"""Real Weaviate servers for tests: found, started on free ports, killed, paused, restarted, and always ended.
+"""Real Weaviate servers for tests: start, kill, pause, restart, end.
 
 `WEAVIATE_URL` (and `WEAVIATE_GRPC_PORT`, `WEAVIATE_API_KEY`) names a running server. Otherwise `WEAVIATE_BINARY`, or the
-newest executable in the official embedded client's cache folder, is started. A watchdog process ends what is still
-running when the test process is gone, however it went.
+newest executable in the official embedded client's cache folder, is started. A watchdog process ends the remaining
+servers after the end of the test process, however it ends.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from typing import Any
 from urllib.parse import urlsplit
 
 READY_SECONDS = 90.0
-"""A server starts in 2.5 s; a machine that runs five agents may need much longer."""
+"""A server starts in 2.5 s; a busy machine may need much longer."""
 _PORTS = range(20_000, 32_000)  # below the ports that the kernel gives to clients
 _PORTS_OF_ONE = 6  # http, grpc, gossip, data (must follow gossip), raft, raft's own rpc
 _CACHED = re.compile(r"weaviate-(v(\d+)\.(\d+)\.(\d+))-([0-9a-f]{64})")
 
 
 def find_executable() -> Path | str:
-    """Returns the server's executable, or why there is none."""
+    """Find the server's executable, or the reason for its absence."""
     if named := os.environ.get("WEAVIATE_BINARY"):
         path = Path(named).expanduser()
         return path if path.is_file() else f"WEAVIATE_BINARY={named} is no file"
     if sys.platform == "win32":
         return "Weaviate has no executable for Windows; set WEAVIATE_URL"
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache" / "weaviate-embedded")
-    found = []
+    versions = []
     for path in folder.glob("weaviate-v*") if folder.is_dir() else ():
         name = _CACHED.fullmatch(path.name)
         if name and hashlib.sha256(name[1].encode()).hexdigest() == name[5]:
-            found.append((tuple(int(name[at]) for at in (2, 3, 4)), path))
-    if not found:
+            versions.append((tuple(int(name[at]) for at in (2, 3, 4)), path))
+    if not versions:
         return f"no Weaviate: set WEAVIATE_URL or WEAVIATE_BINARY (no executable in {folder})"
-    return max(found)[1]
+    return max(versions)[1]
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens.
+    """Address of a server.
 
     Attributes:
         url: of the REST API, without a path.
@@ -74,26 +74,26 @@ class Address:
         return urlsplit(self.url).port or (443 if self.url.startswith("https") else 80)
 
     def overrides(self, **keys: Any) -> list[str]:
-        """Returns the overrides that make a config use this server: `overrides(collection_prefix=prefix)`."""
-        given = {"url": self.url, "grpc_port": self.grpc_port, **keys}
-        return ["vector_store=weaviate", *(f"vector_store.{key}={value}" for key, value in given.items())]
+        """Return a config's overrides for this server: `overrides(collection_prefix=prefix)`."""
+        keys = {"url": self.url, "grpc_port": self.grpc_port, **keys}
+        return ["vector_store=weaviate", *(f"vector_store.{key}={value}" for key, value in keys.items())]
 
     def get(self, path: str) -> Any:
-        """Returns the JSON of a GET below `/v1/`; None for an empty answer."""
+        """Return the JSON of a GET below `/v1/`; None if empty."""
         return self._ask("GET", path)
 
     def remove(self, path: str) -> None:
-        """Sends a DELETE below `/v1/`."""
+        """Send a DELETE below `/v1/`."""
         self._ask("DELETE", path)
 
     def collections(self, prefix: str = "") -> list[str]:
-        """Lists the names of the collections that begin with a prefix."""
+        """List the names of the collections with a prefix."""
         return sorted(
             item["class"] for item in self.get("schema").get("classes") or [] if item["class"].startswith(prefix)
         )
 
     def drop(self, prefix: str) -> None:
-        """Removes all collections and aliases that begin with a prefix."""
+        """Remove all collections and aliases with a prefix."""
         for item in self.get("aliases").get("aliases") or []:
             if item["alias"].startswith(prefix):
                 self.remove(f"aliases/{item['alias']}")
@@ -119,7 +119,7 @@ class Address:
 
 
 class Server:
-    """A server of its own, started from the executable, on free ports of loopback.
+    """Private server of a test, on free ports of loopback.
 
     Args:
         folder: for its data and its log; kept by `restart`.
@@ -168,7 +168,7 @@ class Server:
         return self.process.pid
 
     def start(self, *, wait: bool = True) -> Server:
-        """Starts it, on other ports when somebody has taken one of these since; waits until it is ready."""
+        """Start on free ports, and wait until it is ready."""
         for _ in range(4):
             self._launch()
             if not wait:
@@ -193,22 +193,22 @@ class Server:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends it by SIGKILL, as a crash or a power cut does."""
+        """End it by SIGKILL, like a crash or a power cut."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Ends it as an administrator does."""
+        """End it like an administrator."""
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Stops it answering, connections stay open; `resume` lets it go on."""
+        """Stop its answers, with open connections; `resume` ends the pause."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
     def restart(self, *, wait: bool = True) -> None:
-        """Starts it again on the same folder and ports, killing it first when it runs."""
+        """Start again on the same folder and ports; kill it first."""
         self.kill()
         self._launch()
         if wait:
@@ -287,7 +287,7 @@ class ServerDied(AssertionError):
 
 
 class Cluster:
-    """Nodes on loopback that form one cluster; each is a `Server` that can be killed and restarted by itself."""
+    """Nodes of one cluster on loopback, each a `Server`."""
 
     def __init__(self, folder: Path, nodes: int = 3, env: dict[str, str] | None = None) -> None:
         names = [f"node{number}" for number in range(nodes)]
@@ -312,7 +312,7 @@ class Cluster:
         return self
 
     def wait_healthy(self, nodes: int | None = None, seconds: float = READY_SECONDS) -> None:
-        """Waits until that many nodes (default: all) are told to be healthy by every node that runs."""
+        """Wait until each running node sees so many (default: all) healthy nodes."""
         wanted = len(self.nodes) if nodes is None else nodes
         running = [node for node in self.nodes if node.process is not None and node.process.poll() is None]
         until = time.monotonic() + seconds
@@ -334,14 +334,14 @@ class Cluster:
 
 def _healthy(address: Address) -> int:
     try:
-        told = address.get("nodes")
+        nodes = address.get("nodes")["nodes"]
     except OSError:
         return 0
-    return sum(node["status"] == "HEALTHY" for node in told["nodes"])
+    return sum(node["status"] == "HEALTHY" for node in nodes)
 
 
 def free_ports() -> tuple[int, ...]:
-    """Returns ports next to each other that nobody listens on."""
+    """Return free ports next to each other."""
     for _ in range(200):
         first = random.randrange(_PORTS.start, _PORTS.stop - _PORTS_OF_ONE)
         ports = tuple(range(first, first + _PORTS_OF_ONE))
@@ -375,7 +375,10 @@ for pid in pids:
 
 
 class _Watchdog:
-    """A process that kills the servers that are left when this process is gone: it then reads the end of its input."""
+    """Process to kill the remaining servers after the end of this one.
+
+    It reads the end of its input then.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

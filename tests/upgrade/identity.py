@@ -20,7 +20,7 @@ from unittest import mock
 
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.config.config import Config, load
 from ragloom.config.labels import label_of, values_of, varying
 from ragloom.config.settings import COMPONENTS
@@ -125,8 +125,8 @@ def _cached(config: Config, assembly: Assembly) -> dict[str, str]:
     remote = config.choices["embedding"] in ("openai", "openai_compatible")
     embedding = assembly.embedding if remote else Assembly(load([])[0]).embedding
     if not remote:
-        embedding.use_cache(VectorCache(Path("cache"), max_bytes=1), assembly.described("embedding"))
-    return {"made by": embedding.cache.made_by, "identity": embedding.cache.layout.identity.hex()}
+        embedding.use_cache(EmbeddingCache(Path("cache"), max_bytes=1), assembly.described("embedding"))
+    return {"made by": embedding.cache.described, "identity": embedding.cache.rows.identity.hex()}
 
 
 def _digest(value: Any) -> str:

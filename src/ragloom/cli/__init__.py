@@ -1,4 +1,4 @@
-"""The command line: `ragloom VERB ...` and the scripts share these mains. Heavy imports wait until needed."""
+"""Command line: the mains of `ragloom VERB ...` and of the scripts. Heavy imports are lazy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import sys
 
 VERBS = {
-    "ingest": "bring an index in step with its source (a Hydra program: KEY=VALUE arguments)",
+    "ingest": "sync an index with its source (a Hydra program: KEY=VALUE arguments)",
     "evaluate": "measure a config on a dataset, or sweep over several (a Hydra program: KEY=VALUE arguments)",
     "query": "ask a question and get a cited answer",
     "compare": "say which of several evaluated configs is better, what is not settled, and which one to ship",
@@ -17,7 +17,7 @@ VERBS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs `ragloom VERB ...`; returns the exit status."""
+    """Run `ragloom VERB ...`; returns the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     verb = arguments[0] if arguments else "--help"
     if verb in VERBS:

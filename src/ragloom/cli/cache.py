@@ -1,4 +1,4 @@
-"""`cache.py`: shows what the embedding cache holds, verifies its checksums, removes what is not needed."""
+"""`cache.py`: show, verify and prune the embedding cache."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import LISTED_FAILURES, OK, console, guarded, parsed, print_json
+from ragloom.cli.console import LISTED_FAILURES, OK, console, parse_verb, print_json, run_program
 from ragloom.cli.project import add_config_flags, config_of
-from ragloom.cli.tables import Column, print_fitted
+from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ragloom.cache.embeddings.embedding_cache import VectorCache
-    from ragloom.cache.embeddings.maintenance import ModelReport, Report
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+    from ragloom.cache.embeddings.maintenance import CacheReport, ModelReport
 
 _DAY = 86_400
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describes the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    """Return the argument parser; `--help` is its documentation."""
+    parser = argparse.ArgumentParser(
         prog=program("cache"),
         description="Show, verify and prune the embedding cache: the vectors made before, for all experiments.",
         epilog=f"Overrides choose the cache: {program('cache')} show cache.path=/data/cache",
     )
-    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
         ("show", "what is kept: vectors, MB, hits, by model"),
         ("verify", "check every entry, remove what is damaged, take back what a damaged file still holds"),
@@ -45,34 +45,24 @@ def parser() -> argparse.ArgumentParser:
             )
             sub.add_argument("--unused-days", type=_amount, metavar="DAYS", help="remove what was not used for as long")
             sub.add_argument("--model", help="remove what this model made: its name, or the id that show prints")
-    return made
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns 0, 3 when verify found damage, 1 when it failed."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns 0, 3 when verify found damage, 1 when it failed."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    further: list[str] = []
-
-    def parse(arguments: Sequence[str]) -> argparse.Namespace:
-        made = parser()
-        options, rest = made.parse_known_args(arguments)  # overrides may stand on both sides of an option
-        if unknown := [item for item in rest if item.startswith("-")]:
-            made.error(f"unrecognized arguments: {' '.join(unknown)}")
-        further.extend(rest)
-        return options
-
-    options = parsed(parse, argv)
-    config = config_of(options, [*options.overrides, *further])
+    options = parse_verb(_parser(), argv)
+    config = config_of(options, options.overrides)
     if options.verb == "prune" and (options.max_gb, options.unused_days, options.model) == (None, None, None):
         raise ConfigError("prune: --max-gb, --unused-days or --model must say what to remove; --max-gb 0 removes all")
-    from ragloom.cache.embeddings.embedding_cache import VectorCache
+    from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
     settings = config.tree["cache"]
     folder, max_bytes = Path(settings["path"]).expanduser(), int(settings["max_gb"] * 1e9)
-    cache = VectorCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
+    cache = EmbeddingCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
     as_json = options.json or config.tree["output"] == "json"
     if options.verb == "show":
         return _show(cache, folder, max_bytes, as_json=as_json)
@@ -88,10 +78,10 @@ def _amount(text: str) -> float:
     return value
 
 
-def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Report, report
+def _show(cache: EmbeddingCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import CacheReport, report
 
-    found = Report(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
+    found = CacheReport(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
     if as_json:
         print_json(_report_json(found))
         return OK
@@ -108,7 +98,7 @@ def _show(cache: VectorCache | None, folder: Path, max_bytes: int, *, as_json: b
             "verify takes back what can be read"
         )
     if found.models:
-        print_fitted(screen, _model_columns(found.models))
+        print_columns(screen, _model_columns(found.models))
     return OK
 
 
@@ -125,17 +115,17 @@ def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
     ]
 
 
-def _report_json(found: Report) -> dict[str, Any]:
+def _report_json(found: CacheReport) -> dict[str, Any]:
     shown = {**asdict(found), "entries": found.entries, "hits": found.hits}
     for model in shown["models"]:
         model["last_used"] = None if model["last_used"] is None else model["last_used"].isoformat()
     return shown
 
 
-def _verify(cache: VectorCache | None, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Verified, verify
+def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import CacheVerification, verify
 
-    found = Verified() if cache is None else verify(cache)
+    found = CacheVerification() if cache is None else verify(cache)
     if as_json:
         print_json(asdict(found))
     else:
@@ -144,10 +134,10 @@ def _verify(cache: VectorCache | None, *, as_json: bool) -> int:
     return LISTED_FAILURES if found.damaged else OK
 
 
-def _prune(cache: VectorCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
-    from ragloom.cache.embeddings.maintenance import Pruned, prune
+def _prune(cache: EmbeddingCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
+    from ragloom.cache.embeddings.maintenance import PruneResult, prune
 
-    found = Pruned(0, 0)
+    found = PruneResult(0, 0)
     if cache is not None:
         found = prune(
             cache,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import OK, console, guarded, parsed_keys, print_json, silenced_stdout
+from ragloom.cli.console import OK, console, parse_keys, print_json, run_program, stdout_to_stderr
 from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import ConfigError, DataError
@@ -24,33 +24,33 @@ _INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describes the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    """Return the argument parser; `--help` is its documentation."""
+    parser = argparse.ArgumentParser(
         prog=program("compare"),
         description="Compare runs that evaluate wrote: what is shown to be better, what is not settled, what to ship.",
         epilog=f"Overrides set what is tested: {program('compare')} RUNS/* comparison.baseline=RUN "
         "comparison.metric=R@5",
     )
-    made.add_argument("runs", nargs="*", metavar="RUN", help=f"folder of a run, as {program('evaluate')} names it")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
-    made.add_argument(
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"folder of a run, as {program('evaluate')} names it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--markdown", action="store_true", help="print everything as Markdown, as in verdict.md")
+    parser.add_argument(
         "--out",
         metavar="FOLDER",
         help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: beside the runs)",
     )
-    add_config_flags(made)
-    return made
+    add_config_flags(parser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed_keys(parser(), argv)
+    options = parse_keys(_parser(), argv)
     folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
     config = config_of(options, overrides)
@@ -58,7 +58,7 @@ def _run(argv: list[str]) -> int:
         raise ConfigError(
             f"compare: RUN must be at least two folders of runs; {program('evaluate')} prints where it writes them"
         )
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.comparison import compare
 
         found = compare([Path(item) for item in folders], config.tree["comparison"])

@@ -1,4 +1,4 @@
-"""What every program shares: errors as lines, exit status, tables."""
+"""Shared parts of all programs: error lines, exit status, argument parsing, output."""
 
 from __future__ import annotations
 
@@ -22,53 +22,58 @@ OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
 """Exit status: complete; failed; complete with listed failures; Ctrl-C."""
 
 
-def guarded(run: Callable[[], int]) -> int:
-    """Runs a program; an error that its text explains becomes one line a problem on standard error, and status 1."""
-    _take_all_characters()
+def run_program(run: Callable[[], int]) -> int:
+    """Run a program; a `RagloomError` becomes one line for each problem on standard error, and status 1."""
+    _escape_unencodable()
     try:
         return run()
     except RagloomError as error:
-        report(error)
+        print_error(error)
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone (such as `| head`): nobody is left to tell
+    except BrokenPipeError:  # the reader of our output has gone (such as `| head`)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - keeps the interpreter's flush at exit quiet
         return FAILED
 
 
-def _take_all_characters() -> None:
-    """Has output write a character that its encoding lacks, or half of one, as `\\uXXXX`."""
+def _escape_unencodable() -> None:
+    """Write characters that the encoding of the output lacks as `\\uXXXX`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def parsed(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str]) -> argparse.Namespace:
-    """Parse arguments; what argparse refuses is a wrong configuration like any other, with status 1."""
+@contextlib.contextmanager
+def _status_of_wrong_arguments() -> Iterator[None]:
+    """Exit with status 1 where argparse refuses arguments, as for any wrong configuration."""
     try:
-        return parse(argv)
-    except SystemExit as ended:
-        if ended.code == 0:  # --help
+        yield
+    except SystemExit as error:
+        if error.code == 0:  # --help
             raise
         raise SystemExit(FAILED) from None
 
 
-def parsed_keys(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+def parse_verb(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Parse arguments with subcommands; overrides may stand on both sides of an option."""
+    with _status_of_wrong_arguments():
+        options, rest = parser.parse_known_args(argv)
+        if unknown := [item for item in rest if item.startswith("-")]:
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options.overrides += rest
+    return options
+
+
+def parse_keys(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """Parse flags and KEY=VALUE overrides in any order.
 
     Raises:
-        ConfigError: an argument is no flag of the program; shows how a key is written.
+        ConfigError: unknown flags; shows how a key is written.
     """
-    unknown: list[str] = []
-
-    def parse(arguments: Sequence[str]) -> argparse.Namespace:
-        options, rest = parser.parse_known_intermixed_args(arguments)
-        unknown.extend(rest)
-        return options
-
-    options = parsed(parse, argv)
+    with _status_of_wrong_arguments():
+        options, unknown = parser.parse_known_intermixed_args(argv)
     if flags := [text for text in unknown if text.startswith("-")]:
         raise ConfigError(*(_unknown_flag(text, argv, parser) for text in flags))
     return options
@@ -89,7 +94,7 @@ def _unknown_flag(text: str, argv: Sequence[str], parser: argparse.ArgumentParse
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON value on one line of standard output, with every secret masked."""
+    """Print one JSON value on one line of standard output, secrets masked."""
     shown = redact_tree(value)
     text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
     if not _can_write(text):
@@ -106,15 +111,15 @@ def _can_write(text: str) -> bool:
     return True
 
 
-def report(error: RagloomError) -> None:
-    """Prints an error, one line a problem."""
+def print_error(error: RagloomError) -> None:
+    """Print an error, one line for each problem."""
     for problem in error.problems:
         for line in problem.splitlines():
             sys.stderr.write(f"{redact(line)}\n")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Makes a console whose width and colours suit where it prints."""
+    """Create a console with the width and colours of its output."""
     from rich.console import Console
 
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
@@ -128,7 +133,7 @@ def price_text(usd: float | None) -> str:
 
 
 @contextlib.contextmanager
-def silenced_stdout() -> Iterator[None]:
-    """Sends what libraries print to standard output to standard error, so that `--json` prints one object only."""
+def stdout_to_stderr() -> Iterator[None]:
+    """Redirect output of libraries to standard error, so that `--json` prints one object only."""
     with contextlib.redirect_stdout(sys.stderr):
         yield

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, guarded, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, print_json, run_program, stdout_to_stderr
 
 if TYPE_CHECKING:
     from ragloom.config.config import Config
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; returns 0 when complete, 3 when queries failed (they score zero), 1 when it failed."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
@@ -29,7 +29,7 @@ def _run(argv: list[str]) -> int:
 def _evaluate(config: Config) -> int:
     if config.tree["dry_run"]:
         return _dry_run([config])
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.cli.render_evaluation import TerminalCallbacks
         from ragloom.evaluation.runner import evaluate
 
@@ -44,7 +44,7 @@ def _evaluate(config: Config) -> int:
 
 
 def _dry_run(configs: Sequence[Config]) -> int:
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.evaluation.sweep_plan import plan_sweep
 
         plan = plan_sweep(configs)
@@ -60,7 +60,7 @@ def _dry_run(configs: Sequence[Config]) -> int:
 def _start_sweep(configs: Sequence[Config]) -> _SweepProgram | int:
     if configs[0].tree["dry_run"]:
         return _dry_run(configs)
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.cli.render_evaluation import TerminalCallbacks
         from ragloom.evaluation.sweep import prepare_sweep
 
@@ -93,7 +93,7 @@ class _SweepProgram:
 
 
 def _run_trial(sweep: Sweep, config: Config) -> int:
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.cli.render_evaluation import TerminalCallbacks
 
         result = sweep.run_trial(config, TerminalCallbacks(explain=config.tree["explain"]))

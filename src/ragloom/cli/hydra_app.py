@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.cli.console import FAILED, OK, parsed_keys, report
-from ragloom.cli.prerequisites import demand_ready
+from ragloom.cli.console import FAILED, OK, parse_keys, print_error
+from ragloom.cli.prerequisites import require_inputs
 from ragloom.cli.project import add_project_flag, project_of
 from ragloom.config.hydra_compose import CONFIG_NAME
 from ragloom.errors import ConfigError, RagloomError
@@ -54,7 +54,7 @@ def run(
 
     parser = get_args_parser()
     add_project_flag(parser)
-    options = parsed_keys(parser, argv)
+    options = parse_keys(parser, argv)
     _refuse(options)
     project = project_of(options)
     if options.help or options.hydra_help or options.info or options.shell_completion:
@@ -66,7 +66,7 @@ def run(
         return _show(options, project)
     if options.cfg:
         return _run_hydra(options, argv, project, lambda _: OK)
-    demand_ready(verb, options.overrides, configs)
+    require_inputs(verb, options.overrides, configs)
     sweep: Sweep | None = None
     if sweeping is not None and options.multirun:
         begun = sweeping(configs)
@@ -101,7 +101,7 @@ def _job(
             config = known.get(tuple(hydra.overrides.task)) or from_hydra(tree, hydra.runtime.choices, project)
             status = task(config)
         except RagloomError as error:  # counted: the program's status is that of its worst job
-            report(error)
+            print_error(error)
             status = FAILED
         statuses.append(status)
         return status

@@ -1,4 +1,4 @@
-"""`ingest.py`: brings an index in step with its source. A Hydra program: keys, no flags of its own."""
+"""`ingest.py`: sync an index with its source. A Hydra program: keys, no flags of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ragloom.cli.console import (
     LISTED_FAILURES,
     OK,
     console,
-    guarded,
     price_text,
     print_json,
-    silenced_stdout,
+    run_program,
+    stdout_to_stderr,
 )
-from ragloom.cli.interrupt_handling import stopping
+from ragloom.cli.interrupt_handling import stop_on_interrupt
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
 from ragloom.errors import DataError
@@ -34,8 +34,8 @@ _MOST_LISTED = 20
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns 0 when complete, 3 when complete with listed failures, 1 when failed."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns 0 when complete, 3 when complete with listed failures, 1 when failed."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
@@ -45,20 +45,20 @@ def _run(argv: list[str]) -> int:
 
 
 def _task(config: Any) -> int:
-    from ragloom.cli.progress import events, shown_progress
+    from ragloom.cli.progress import json_progress, terminal_progress
 
     dry, as_json = config.tree["dry_run"], config.tree["output"] == "json"
     stream = sys.stdout
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.assembly import Assembly
         from ragloom.cli.render_dry_run import print_estimate
 
-        with Assembly(config) as assembly, stopping() as stop:
-            with events(stream) if as_json else shown_progress(assembly) as progress:
+        with Assembly(config) as assembly, stop_on_interrupt() as stop:
+            with json_progress(stream) if as_json else terminal_progress(assembly) as progress:
                 estimate = assembly.rehearse(progress, stop) if dry else None
                 summary = assembly.ingest(progress, stop) if estimate is None else estimate.summary
             shown = summary_json(summary, assembly) if estimate is None else estimate.as_json()
-            path = _kept(shown, config) if estimate is None else None
+            path = _write_summary(shown, config) if estimate is None else None
     if as_json:
         print_json({"event": "summary", **shown})
     elif estimate is not None:
@@ -66,7 +66,7 @@ def _task(config: Any) -> int:
     else:
         print_summary(console(), summary, assembly)
         console().print(f"[bold]kept as[/]     {path}", soft_wrap=True)
-    # A Ctrl-C that came when everything was read has stopped nothing.
+    # Ctrl-C after everything was read stops nothing.
     return _status(summary, dry=dry, stopped=stop() and summary.stopped is not None)
 
 
@@ -79,8 +79,8 @@ def _status(summary: IngestSummary, *, dry: bool, stopped: bool) -> int:
     return OK if summary.complete else LISTED_FAILURES
 
 
-def _kept(shown: dict[str, Any], config: Any) -> Path:
-    """Writes the summary to a folder of its own, and returns where."""
+def _write_summary(shown: dict[str, Any], config: Any) -> Path:
+    """Write the summary to a new folder; returns the path of the file."""
     began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = Path(config.tree["runs"]).expanduser() / f"ingest-{shown['index']}-{began}"
     try:
@@ -96,7 +96,7 @@ def _kept(shown: dict[str, Any], config: Any) -> Path:
 
 
 def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
-    """Shows a summary as the one object that programs read."""
+    """Return a summary as one JSON object."""
     from dataclasses import asdict
 
     from ragloom.core.usage import as_json
@@ -109,7 +109,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
 
 
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
-    """Prints what an ingest did, and the first twenty unreadable files, skipped files and warnings."""
+    """Print a summary, and the first twenty unreadable files, skipped files and warnings."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -123,7 +123,7 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         "index": escape(summary.index),
         "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
         f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
-        "unreadable": str(summary.unreadable_count) + _refused(summary),
+        "unreadable": str(summary.unreadable_count) + _refused_text(summary),
         "skipped": str(summary.skipped_count),
         "warnings": str(summary.warnings_count),
         "chunks": str(summary.chunks) + (f" ({summary.oversized} over the size)" if summary.oversized else ""),
@@ -158,14 +158,14 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
         screen.print(f"[yellow]not everything was read:[/] {escape(redact(summary.stopped))}")
 
 
-def _refused(summary: IngestSummary) -> str:
+def _refused_text(summary: IngestSummary) -> str:
     if not summary.refused:
         return ""
     return f" ({summary.refused} for a text at which the embedding fails; retry_failed=true tries them again)"
 
 
 def _reported(usage: dict[str, Any], assembly: Assembly) -> str:
-    """Says what the provider reported beside what was counted: the estimate and the actual."""
+    """Format the tokens that the provider reported, next to those counted here."""
     if not getattr(assembly.embedding, "paid", False):
         return ""
     reported = "none" if usage["unreported"] else str(usage["embedding_tokens"])
@@ -183,7 +183,7 @@ def _on_deleted(summary: IngestSummary, assembly: Assembly) -> list[str]:
 
 
 def _cache_row(looked_up: dict[str, Any], assembly: Assembly) -> str:
-    """Says what the embedding cache gave."""
+    """Format hits, misses and savings of the embedding cache."""
     if getattr(assembly.embedding, "cache", None) is None:
         used = assembly.config.tree["cache"]["enabled"]
         return "not used: this embedding is cheap" if used else "not used: cache.enabled=false"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import OK, guarded, parsed_keys
+from ragloom.cli.console import OK, parse_keys, run_program
 from ragloom.cli.project import add_config_flags
 from ragloom.core.redaction import redact
 from ragloom.errors import ConfigError
@@ -34,33 +34,33 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".json": "squad"}
 _FLAGS = ("source", "dataset", "embedding", "vector_store")
 
 
-def parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     """Describe the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="ragloom init",
         description="Write a project file, ragloom.yaml: what is the same in every command. Without flags it asks.",
         epilog="Example:  ragloom init --source docs --dataset questions.jsonl --vector-store weaviate",
     )
-    made.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="further lines, such as retriever.top_k=5")
-    made.add_argument("--source", metavar="PATH", help="your documents: a folder, a .jsonl file, or sample")
-    made.add_argument("--dataset", metavar="PATH", help="your questions: a .jsonl file, a BEIR folder ..., or sample")
-    made.add_argument("--embedding", metavar="OPTION", help="such as hashing, openai or openai_compatible")
-    made.add_argument("--vector-store", metavar="OPTION", help="such as lancedb or weaviate")
-    made.add_argument("--force", action="store_true", help="overwrite a project file")
-    add_config_flags(made)
-    return made
+    parser.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="further lines, such as retriever.top_k=5")
+    parser.add_argument("--source", metavar="PATH", help="your documents: a folder, a .jsonl file, or sample")
+    parser.add_argument("--dataset", metavar="PATH", help="your questions: a .jsonl file, a BEIR folder ..., or sample")
+    parser.add_argument("--embedding", metavar="OPTION", help="such as hashing, openai or openai_compatible")
+    parser.add_argument("--vector-store", metavar="OPTION", help="such as lancedb or weaviate")
+    parser.add_argument("--force", action="store_true", help="overwrite a project file")
+    add_config_flags(parser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; returns the exit status."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
     from ragloom.config.conf_folder import conf_folder
     from ragloom.config.project_file import FILE
 
-    options = parsed_keys(parser(), argv)
+    options = parse_keys(_parser(), argv)
     path, conf = Path(options.project or FILE).expanduser(), conf_folder(options.config_dir)
     if path.exists() and not options.force:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Ctrl-C once asks a program to finish what is in flight; twice ends it at once."""
+"""Interrupts: one Ctrl-C finishes the work in flight, a second one ends at once."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from types import FrameType
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether the program was asked to end, by Ctrl-C or by SIGTERM.
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether Ctrl-C or SIGTERM was received.
 
-    Only the main thread may be told of signals; elsewhere nothing changes, and the function stays false.
+    Only the main thread receives signals; in other threads the function always returns False.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
-        # Straight to the file: the stream may be in the middle of a write, which a handler must not begin again.
+        received.append(number)
+        # Directly to the descriptor: the stream may be in the middle of a write, and is not reentrant.
         os.write(2, b"ending: what is in flight is finished and committed; once more ends it at once\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What a command lacks, checked before anything heavy is imported: its documents, its questions, its model files."""
+"""Prerequisites of a command, checked before heavy imports: documents, questions, model files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from ragloom.config.config import Config
 
 _FILES = ("model", "tokenizer", "binary_path")
-"""Keys that may be a path: they are one where they begin as one."""
+"""Keys that hold a path if they start like one."""
 _PATHS = ("/", "./", "../", "~")
 _READ = {"ingest": ("source",), "evaluate": ("dataset", "source"), "query": ()}
-"""The groups whose `path` a verb reads."""
+"""Groups whose `path` a verb reads."""
 
 
-def demand_ready(verb: str, overrides: Sequence[str], configs: Sequence[Config]) -> None:
-    """Refuses a command whose documents are not chosen or not there.
+def require_inputs(verb: str, overrides: Sequence[str], configs: Sequence[Config]) -> None:
+    """Require that documents, questions and model files are chosen and exist.
 
     Args:
         verb: `ingest`, `evaluate` or `query`.
-        overrides: as they were given.
-        configs: all that are to be run.
+        overrides: of the command.
+        configs: of all jobs.
 
     Raises:
         DataError: all problems, one line each.
@@ -35,8 +35,8 @@ def demand_ready(verb: str, overrides: Sequence[str], configs: Sequence[Config])
         raise DataError(*dict.fromkeys(problems))
 
 
-def demand_file(flag: str, path: str | None) -> None:
-    """Refuses a file that is not there.
+def require_file(flag: str, path: str | None) -> None:
+    """Require an existing file.
 
     Raises:
         DataError: names the flag.
@@ -73,7 +73,7 @@ def _problems(verb: str, overrides: Sequence[str], config: Config) -> Iterator[s
 
 
 def _files(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Yields what is named as a path and read by several options: model files, tokenizers, executables."""
+    """Yield (group, key, path) of model files, tokenizers and executables."""
     for group in config.choices:
         values: Any = config.tree.get(group)
         for key in _FILES if isinstance(values, dict) else ():

@@ -1,4 +1,4 @@
-"""Shows how far an ingest is: bars on a terminal, events for programs, nothing elsewhere."""
+"""Progress of an ingest: bars on a terminal, JSON events for programs."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.ingestion import Progress, State
 
-_SHOWN_EVERY = 0.1
-_TOLD_EVERY = 1.0
+_SCREEN_INTERVAL = 0.1
+_EVENT_INTERVAL = 1.0
 """Seconds."""
 
 
 @contextmanager
-def events(stream: TextIO) -> Iterator[Progress]:
-    """Yields what ingestion reports to: it writes a JSON line at each change of stage, and once a second."""
+def json_progress(stream: TextIO) -> Iterator[Progress]:
+    """Yield a progress callback that writes a JSON line at each change of stage, and once a second."""
     last: list[object] = [None, 0.0]
     began = time.monotonic()
 
-    def tell(state: State) -> None:
+    def write(state: State) -> None:
         now = time.monotonic()
-        if (state.stage, state.step) == last[0] and now - float(str(last[1])) < _TOLD_EVERY:
+        if (state.stage, state.step) == last[0] and now - float(str(last[1])) < _EVENT_INTERVAL:
             return
         last[:] = [(state.stage, state.step), now]
         event = {"event": "progress", "seconds": round(now - began, 3), **asdict(state)}
         stream.write(json.dumps(event) + "\n")
         stream.flush()
 
-    yield tell
+    yield write
 
 
 @contextmanager
-def shown_steps(what: str) -> Iterator[None]:
+def terminal_steps(what: str) -> Iterator[None]:
     """Show the steps of an index's maintenance inside the block, on a terminal."""
     screen = console(stderr=True)
     if not screen.is_terminal:
@@ -52,8 +52,8 @@ def shown_steps(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def shown_progress(assembly: Assembly) -> Iterator[Progress]:
-    """Yields what ingestion reports to: a bar for each stage, on a terminal."""
+def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
+    """Yield a progress callback with a bar for each stage, on a terminal."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     screen = console(stderr=True)
@@ -72,7 +72,7 @@ def shown_progress(assembly: Assembly) -> Iterator[Progress]:
 
         def update(state: State) -> None:
             now = time.monotonic()
-            if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SHOWN_EVERY):
+            if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SCREEN_INTERVAL):
                 return
             last[0] = now
             known = state.stage != "listing"
@@ -88,7 +88,7 @@ def shown_progress(assembly: Assembly) -> Iterator[Progress]:
                 total=state.bytes_to_read if known else None,
                 text=f"{state.read} of {state.to_read} documents, {state.unreadable} unreadable",
             )
-            # How many chunks there will be is not known: as many for each byte that is left as for those read.
+            # The number of chunks is an estimate: as many for each remaining byte as for those read.
             left = state.bytes_to_read / state.bytes_read if state.bytes_read else 0
             expected = round(state.chunks * left) or None
             rate = state.written / (bars.tasks[tasks["written"]].elapsed or 1)

@@ -1,4 +1,4 @@
-"""`run_query.py`: a question in, a cited answer out."""
+"""`run_query.py`: answer a question with checked citations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import FAILED, OK, console, guarded, parsed_keys, print_json, silenced_stdout
-from ragloom.cli.prerequisites import demand_file, demand_ready
+from ragloom.cli.console import FAILED, OK, console, parse_keys, print_json, run_program, stdout_to_stderr
+from ragloom.cli.prerequisites import require_file, require_inputs
 from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
@@ -28,39 +28,39 @@ if TYPE_CHECKING:
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describes the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    """Return the argument parser; `--help` is its documentation."""
+    parser = argparse.ArgumentParser(
         prog=program("query"),
         description="Ask a question: retrieve, rerank, answer, and check every citation against its document.",
         epilog=f"Examples:  {program('query')} 'How long is the warranty?'   "
         f"{program('query')} '환불은 언제까지 되나요?' chunking=paragraph retriever.top_k=5 --explain",
     )
-    made.add_argument(
+    parser.add_argument(
         "arguments",
         nargs="*",
         metavar="QUESTION OVERRIDE",
         help="the question (`-` reads it from standard input), then overrides such as chunking=semantic",
     )
-    made.add_argument(
+    parser.add_argument(
         "--file", metavar="JSONL", help='answer each line\'s {"question": ...}; one JSON line each, in order'
     )
-    made.add_argument("--json", action="store_true", help="print exactly one JSON object (also: output=json)")
-    made.add_argument("--explain", action="store_true", help="show how each chunk was found and moved")
-    made.add_argument("--stream", action="store_true", help="print the answer as it is written")
-    made.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
-    made.add_argument("--ingest", action="store_true", help="bring the index in step with its source first")
-    add_config_flags(made)
-    return made
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object (also: output=json)")
+    parser.add_argument("--explain", action="store_true", help="show how each chunk was found and moved")
+    parser.add_argument("--stream", action="store_true", help="print the answer as it is written")
+    parser.add_argument("--retrieve-only", action="store_true", help="stop before the LLM")
+    parser.add_argument("--ingest", action="store_true", help="sync the index with its source first")
+    add_config_flags(parser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns the exit status."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns the exit status."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    options = parsed_keys(parser(), argv)
+    options = parse_keys(_parser(), argv)
     question, overrides = _split(options)
     config = config_of(options, overrides)
     as_json = options.json or options.file is not None or config.tree["output"] == "json"
@@ -68,9 +68,9 @@ def _run(argv: list[str]) -> int:
         raise ConfigError("--stream must not go with --json or --file; a JSON object is printed whole")
     if options.stream and options.retrieve_only:
         raise ConfigError("--stream must not go with --retrieve-only; no answer is written that could be streamed")
-    demand_file("--file", options.file)
-    demand_ready("ingest" if options.ingest else "query", overrides, [config])
-    with silenced_stdout():
+    require_file("--file", options.file)
+    require_inputs("ingest" if options.ingest else "query", overrides, [config])
+    with stdout_to_stderr():
         from ragloom.assembly import Assembly
     with Assembly(config) as assembly:
         return _answer(question, assembly, overrides, options, as_json=as_json)
@@ -79,16 +79,16 @@ def _run(argv: list[str]) -> int:
 def _answer(
     question: str | None, assembly: Assembly, overrides: list[str], options: argparse.Namespace, *, as_json: bool
 ) -> int:
-    """Answers the question, or a file of them."""
+    """Answer the question, or a file of questions."""
     if options.ingest and assembly.alias is not None:
         raise ConfigError(
-            f"--ingest must not go with vector_store.alias={assembly.alias}; it brings this config's own index in "
-            "step, which the alias need not name: leave one of them out"
+            f"--ingest must not go with vector_store.alias={assembly.alias}; it syncs this config's own index, "
+            "which the alias need not name: leave one of them out"
         )
-    with silenced_stdout():
+    with stdout_to_stderr():
         if options.ingest:
             if not options.retrieve_only:
-                _ = assembly.llm  # a missing key is told before an embedding is paid for
+                _ = assembly.llm  # a missing key is an error before an embedding is paid for
             _ingest(assembly)
         index = _open(assembly, overrides, options)
         engine = assembly.query_engine(index, answering=not options.retrieve_only)
@@ -102,7 +102,7 @@ def _answer(
             sys.stdout.write(text)
             sys.stdout.flush()
 
-    with silenced_stdout() if on_text is None else nullcontext():
+    with stdout_to_stderr() if on_text is None else nullcontext():
         result = engine.search(question) if options.retrieve_only else engine.answer(question, on_text=on_text)
     if as_json:
         print_json(to_json(result, assembly, index))
@@ -116,10 +116,10 @@ def _answer(
 
 
 def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
-    """Separates the question from the overrides.
+    """Split the arguments into question and overrides.
 
     Raises:
-        ConfigError: there is no question, or an override stands in its place.
+        ConfigError: no question, or an override in its place.
     """
     arguments: list[str] = options.arguments
     if options.file is not None:
@@ -159,15 +159,15 @@ def _from_standard_input() -> str:
 
 def _ingest(assembly: Assembly) -> None:
     from ragloom.cli.ingest import print_summary
-    from ragloom.cli.progress import shown_progress
+    from ragloom.cli.progress import terminal_progress
 
-    with shown_progress(assembly) as progress:
+    with terminal_progress(assembly) as progress:
         summary = assembly.ingest(progress)
     print_summary(console(stderr=True), summary, assembly)
 
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
-    from ragloom.cli.outdated_index_notice import renewal
+    from ragloom.cli.upgrade_notice import upgrade_notice
     from ragloom.components.vector_store.protocols import IndexMissing
 
     arguments = config_arguments(options, overrides)
@@ -176,21 +176,21 @@ def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace)
     except IndexMissing as error:
         first, *rest = error.problems
         raise IndexMissing(f"{first}; build it with: {command('ingest', arguments)}", *rest) from None
-    if note := renewal(assembly, arguments):
+    if note := upgrade_notice(assembly, arguments):
         assembly.notes.append(note)
         sys.stderr.write(f"note: {redact(note)}\n")
     return index
 
 
 def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index: Index, *, answering: bool) -> int:
-    """Answers a file of questions, a JSON line each, in order; a failure is a line with `error`."""
+    """Answer a JSONL file of questions, in order; a failure is a line with `error`."""
     failures, number = 0, 0
     for number, line in _lines(path):
         shown: dict[str, Any] = {"line": number}
         try:
             question = _question(line, number)
             shown["question"] = question
-            with silenced_stdout():
+            with stdout_to_stderr():
                 result = engine.answer(question) if answering else engine.search(question)
             shown = to_json(result, assembly, index)
         except RagloomError as error:
@@ -227,7 +227,7 @@ def _question(line: bytes, number: int) -> str:
 
 
 def to_json(result: QueryResult, assembly: Assembly, index: Index) -> dict[str, Any]:
-    """Shows a result as the one object that programs read."""
+    """Return a result as one JSON object."""
     from dataclasses import asdict
 
     from ragloom.config.fingerprint import digest

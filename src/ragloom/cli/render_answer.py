@@ -1,4 +1,4 @@
-"""Shows a result to a person: the answer, its sources, and on request how each chunk was found."""
+"""Terminal output of a query: answer, sources, and with --explain the ranks of each chunk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from ragloom.cli.tables import Column, print_fitted
+from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.nodes import place, to_chunk
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _EXCERPT = 70
 
 
 def print_result(console: Console, result: QueryResult, index: Index, *, explain: bool, streamed: bool) -> None:
-    """Prints a result; what was streamed is not repeated."""
+    """Print a result; a streamed answer is not repeated."""
     chunks = [to_chunk(node.node) for node in result.nodes]
     if result.answer is not None and not streamed:
         console.print(escape(result.answer))
@@ -34,7 +34,7 @@ def print_result(console: Console, result: QueryResult, index: Index, *, explain
             console.print("[dim]quotes were checked against the documents, not whether they support the answer[/]")
         console.print()
     if explain or result.answer is None:
-        print_fitted(console, _found_columns(result, chunks), "; --json has them")
+        print_columns(console, _rank_columns(result, chunks), "; --json has them")
         console.print("[dim]dense, bm25: rank (raw score); a score fused of both only compares these chunks[/]")
     for note in result.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
@@ -60,23 +60,23 @@ def _print_citation(console: Console, citation: Citation, supplied: list[Chunk])
         console.print(f"  {number} {where} [red]NOT VERIFIED[/]: the answer gives no quote for it")
 
 
-def _found_columns(result: QueryResult, chunks: list[Chunk]) -> list[Column]:
-    found = [result.found.get(chunk.id, (None, None)) for chunk in chunks]
+def _rank_columns(result: QueryResult, chunks: list[Chunk]) -> list[Column]:
+    ranks = [result.found.get(chunk.id, (None, None)) for chunk in chunks]
     return [
         Column("rank", [str(rank) for rank in range(1, len(chunks) + 1)], number=True),
         Column("score", [_number(node.score) for node in result.nodes], number=True),
-        Column("retriever", [_number(rank) for rank, _ in found], number=True, rank=3),
-        Column("dense", [_arm(arms, "dense") for _, arms in found], number=True, rank=2),
-        Column("bm25", [_arm(arms, "bm25") for _, arms in found], number=True, rank=1),
+        Column("retriever", [_number(rank) for rank, _ in ranks], number=True, rank=3),
+        Column("dense", [_arm(arms, "dense") for _, arms in ranks], number=True, rank=2),
+        Column("bm25", [_arm(arms, "bm25") for _, arms in ranks], number=True, rank=1),
         Column("source", [f"{place(chunk.document, chunk.metadata)} [{chunk.start}-{chunk.end}]" for chunk in chunks]),
         Column("text", [_one_line(chunk.text)[:_EXCERPT] for chunk in chunks]),
     ]
 
 
-def _arm(found: Any, arm: str) -> str:
-    """Shows an arm's rank and raw score, or `-` where it did not find the chunk."""
-    rank = getattr(found, f"{arm}_rank", None)
-    return "-" if rank is None else f"{rank} ({_number(getattr(found, f'{arm}_score', None))})"
+def _arm(node: Any, arm: str) -> str:
+    """Format rank and raw score of a retriever arm; `-` where it did not return the chunk."""
+    rank = getattr(node, f"{arm}_rank", None)
+    return "-" if rank is None else f"{rank} ({_number(getattr(node, f'{arm}_score', None))})"
 
 
 def _number(value: float | None) -> str:

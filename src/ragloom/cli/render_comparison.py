@@ -1,11 +1,11 @@
-"""A comparison on the screen: a line a config, best first; the verdict and what to do with it last."""
+"""Terminal output of a comparison: one line for each config, best first; then the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ragloom.cli.tables import Column, print_fitted
+from ragloom.cli.table_layout import Column, print_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,16 +16,16 @@ _ELSEWHERE = "; verdict.md has them"
 
 
 def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -> None:
-    """Print the configs, then the verdict, then where the rest is; tests, tags and questions are in the file.
+    """Print the configs, the verdict and the notes.
 
     Args:
-        notes: where it was written, and the command that runs the recommended config.
+        notes: paths of the written files, and the command that runs the recommended config.
     """
     from rich.markup import escape
 
     from ragloom.comparison.report import verdict_section
 
-    print_fitted(screen, list(_columns(found)), _ELSEWHERE)
+    print_columns(screen, list(_columns(found)), _ELSEWHERE)
     section = verdict_section(found)
     screen.print(f"\n[bold]{escape(section.title)}[/]", soft_wrap=True)
     for line in section.lines:
@@ -37,13 +37,13 @@ def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -
 
 def _columns(found: Comparison) -> Iterator[Column]:
     """Yield what the configs differ in, the metric, the largest loss, cost, latency, and what each config is."""
-    from ragloom.comparison.labels import axes
     from ragloom.comparison.verdict import number
+    from ragloom.config.labels import differing_options
 
     standings, choice = found.choice.standings, found.choice
     order = sorted(range(len(standings)), key=lambda row: (-standings[row].mean, row))
     yield Column("", ["*" if row == choice.recommended else "" for row in order])
-    differing = axes(found.runs) or {"config": found.labels}
+    differing = differing_options(found.runs) or {"config": found.labels}
     for group, texts in differing.items():
         yield Column(group, [texts[row] for row in order])
     yield Column(found.table.metric, [number(standings[row].mean) for row in order], number=True)

@@ -17,7 +17,7 @@ _MOST_LISTED = 20
 
 
 def print_estimate(screen: Console, estimate: Estimate) -> None:
-    """Prints what an ingest would do and cost, and the first twenty unreadable files and warnings."""
+    """Print an estimate, and the first twenty unreadable files and warnings."""
     from rich.markup import escape
     from rich.table import Table
 

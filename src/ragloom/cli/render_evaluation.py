@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import console, price_text, report
-from ragloom.cli.progress import shown_progress
+from ragloom.cli.console import console, price_text, print_error
+from ragloom.cli.progress import terminal_progress
 from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 20
 BELOW = " (deep)"
-"""Marks a metric in a table that looks below what the reranker ordered."""
+"""Mark of a metric that looks below the list of the reranker."""
 
 
 class TerminalCallbacks(EvaluationCallbacks):
@@ -39,7 +39,7 @@ class TerminalCallbacks(EvaluationCallbacks):
 
     def ingesting(self, assembly: Assembly) -> AbstractContextManager[Progress | None]:
         """Show the progress of an ingest."""
-        return shown_progress(assembly)
+        return terminal_progress(assembly)
 
     @contextmanager
     def querying(self, stage: str) -> Iterator[QueryProgress]:
@@ -86,13 +86,13 @@ class TerminalCallbacks(EvaluationCallbacks):
     def trial_failed(self, label: str, error: Exception) -> None:
         """Show an error; an unexpected one with its traceback."""
         if isinstance(error, RagloomError):
-            report(error)
+            print_error(error)
         else:
             sys.stderr.write(redact("".join(traceback.format_exception(error))))
 
 
 def print_result(screen: Console, result: EvaluationResult, *, explain: bool) -> None:
-    """Prints what a run measured, and every question that failed (the first twenty)."""
+    """Print the metrics of a run, and the first twenty failed queries."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -122,12 +122,12 @@ def print_result(screen: Console, result: EvaluationResult, *, explain: bool) ->
 
 
 def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]:
-    """Writes each metric, with the questions that were not judged and what their verdicts could change.
+    """Format each metric, with the number of queries that were not judged.
 
     Args:
-        metrics: as metrics.json has it.
-        bounds: whether to say between which values the share lies, and how often a metric looks below what the
-            reranker ordered; otherwise a mark stands for the latter.
+        metrics: content of metrics.json.
+        bounds: whether to add the bounds of the share that passed, and the number of queries on which a metric looks
+            below the list of the reranker; otherwise a mark stands for the latter.
     """
     shown = {name: f"{value:.4f}" for name, value in metrics["metrics"].items()}
     for name, count in metrics["verdicts"].items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import price_text
 from ragloom.cli.render_evaluation import BELOW, scores
-from ragloom.cli.tables import Column, print_fitted
+from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.redaction import redact
 from ragloom.evaluation.sweep_log import TrialRecord
 
@@ -52,8 +52,8 @@ def _at_most(usd: float | None) -> str:
     return price_text(usd) if usd is None else f"at most {price_text(usd)}"
 
 
-def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
-    """Joins the labels of trials that say the same: what is said -> labels."""
+def _labels_by_text(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
+    """Group the labels of trials by text: text -> labels."""
     labels: dict[str, list[str]] = {}
     for label, text in pairs:
         labels.setdefault(text, []).append(label)
@@ -61,38 +61,38 @@ def _together(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
 
 
 def print_sweep(screen: Console, sweep: Sweep) -> None:
-    """Print a line for each trial, what each reports that not all do, and what failed."""
+    """Print one line for each trial, the problems that not all share, and the failures."""
     from rich.markup import escape
 
     trials = sweep.records()
     written = {item.trial: scores(item.details, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))
-    ordered = sorted(trials, key=lambda item: _place(item, names))
-    print_fitted(screen, list(_columns(ordered, written, names, sweep)), "; the files of each run have them")
+    ordered = sorted(trials, key=lambda item: _sort_key(item, names))
+    print_columns(screen, list(_columns(ordered, written, names, sweep)), "; the files of each run have them")
     if any(item.details.get("below_reranker") for item in trials):
         screen.print(f"{BELOW.strip()}: the metric looks below what the reranker ordered", highlight=False)
     runs = [f"{stage} {count['made']} made, {count['found']} found" for stage, count in sweep.stage_counts().items()]
     screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
     done = [item for item in trials if item.state == "done"]
     problems = [(item.label, problem) for item in done for problem in item.details.get("problems", ())]
-    for problem, labels in _together(problems, len(done)).items():
+    for problem, labels in _labels_by_text(problems, len(done)).items():
         if problem not in sweep.problems:
             screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
     waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
-    for error, labels in _together(waiting, len(trials)).items():
+    for error, labels in _labels_by_text(waiting, len(trials)).items():
         screen.print(f"[yellow]not run:[/] {escape(redact(f'{labels}: {error}'))}", soft_wrap=True)
     for again in (True, False):
         failed = [item for item in trials if item.state == "failed" and (item.trial in sweep.left_out) is again]
         advice = "; retry_failed=true tries again" if again else ""
-        for error, labels in _together([(item.label, str(item.error)) for item in failed], len(trials)).items():
+        for error, labels in _labels_by_text([(item.label, str(item.error)) for item in failed], len(trials)).items():
             screen.print(f"[red]failed:[/] {escape(redact(f'{labels}: {error}'))}{advice}", soft_wrap=True)
     folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
     for folder in folders:
         screen.print(f"kept in {escape(folder)}", soft_wrap=True)
 
 
-def _place(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
-    """Order trials by the first metric, the best first, and those without a score last."""
+def _sort_key(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
+    """Return a key that sorts trials by the first metric, best first, those without a score last."""
     value = item.details.get("metrics", {}).get(names[0]) if item.state == "done" and names else None
     return (value is None, -(value or 0.0))
 
@@ -100,7 +100,7 @@ def _place(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
 def _columns(
     trials: Sequence[TrialRecord], written: dict[str, dict[str, str]], names: Sequence[str], sweep: Sweep
 ) -> Iterator[Column]:
-    """Yield what varies, the metrics, failures and seconds; later metrics are left out before earlier ones."""
+    """Yield the varying keys, metrics, failures and seconds; later metrics are left out first."""
     marks = ["*" if at == 0 and len(trials) > 1 and item.state == "done" else "" for at, item in enumerate(trials)]
     yield Column("", marks)
     for place, key in enumerate(sweep.keys):

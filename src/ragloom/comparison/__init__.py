@@ -84,11 +84,11 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
     from ragloom.comparison.breakdown import largest_changes, tag_scores
-    from ragloom.comparison.labels import labels, row_of
-    from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents
+    from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents, row_of
     from ragloom.comparison.score_table import build_table, default_metric
     from ragloom.comparison.selection import select
     from ragloom.comparison.verdict import ComparisonRules, decide
+    from ragloom.config.labels import run_labels
 
     read_runs = [load_run(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
     demand_comparable(read_runs)
@@ -97,7 +97,7 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         raise DataError(
             f"compare: runs of at least two configs must be given; give the folders that {program('evaluate')} wrote"
         )
-    first, named = runs[0], labels(runs)
+    first, named = runs[0], run_labels(runs)
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]
     table = build_table(runs, settings["metric"] or default_metric(runs[0]))

@@ -15,7 +15,7 @@ from typing import Any
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, with_ids
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
-from ragloom.errors import DataError, counted
+from ragloom.errors import ConfigError, DataError, counted, nearest
 
 _FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
 _DOCUMENTS = "documents.txt"
@@ -314,3 +314,20 @@ def _row(line: dict[str, Any]) -> QueryRow:
         metrics=dict(line["metrics"]),
         failed=line["error"] is not None,
     )
+
+
+def row_of(name: str, runs: Sequence[EvaluatedRun], labels: Sequence[str]) -> int:
+    """Return the position of a run by its name, folder or label.
+
+    Raises:
+        ConfigError: no run, or several.
+    """
+    rows = [
+        at
+        for at, (run, label) in enumerate(zip(runs, labels, strict=True))
+        if name in (run.name, run.folder.name, str(run.folder), label) or run.folder.resolve() == Path(name).resolve()
+    ]
+    if len(rows) != 1:
+        known = nearest(name, [*(run.name for run in runs), *labels])
+        raise ConfigError(f"config: comparison.baseline={name} must name one of the runs{known if not rows else ''}")
+    return rows[0]

@@ -67,7 +67,7 @@ def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Lists the dotted keys in which two descriptions differ, with both values: `chunking.chunk_size: 256 / 512`."""
     lines = []
-    mine, other = _flat(ours), _flat(theirs)
+    mine, other = flat(ours), flat(theirs)
     for key in sorted(set(mine) | set(other)):
         left, right = mine.get(key, "(none)"), other.get(key, "(none)")
         if left != right:
@@ -75,11 +75,12 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted key -> value of a nested tree."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

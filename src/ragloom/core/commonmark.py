@@ -1,7 +1,7 @@
 """Block structure of Markdown: headings, code, HTML (CommonMark 0.31).
 
-Only what chunks need is kept: which lines form a heading or fenced code, and which lines are code or HTML, in which
-no mark means anything. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
+Only what chunks need is kept: the lines of headings and fenced code, and the lines of code and HTML, in which marks
+have no meaning. Block quotes and lists nest; a line costs at most `_MAX_DEPTH` steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ragloom.core.markdown_lines import (
 LeafKind = Literal["heading", "code", "opaque"]
 
 _MAX_DEPTH = 50
-"""Levels of quotes and lists that are opened; deeper marks are text."""
+"""Levels of quotes and lists; deeper marks are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ class _MarkdownParser:
         if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
             if matched < len(self._containers) and leaf.kind == "table":
                 self._close(matched, number)
-            else:  # also a lazy line, which leaves out the marks of its containers
+            else:  # also a lazy line, without the marks of its containers
                 self._extend(leaf, text)
                 return
         self._close(matched, number)

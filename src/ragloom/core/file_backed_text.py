@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LONG = 16_000_000
-"""Characters from which a text is kept in a file."""
+"""Characters of the shortest text kept in a file."""
 _PIECE = 1 << 20
-"""Characters that are read or written together."""
+"""Characters per read or write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class FileBackedText:
     """A UTF-8 text in a file; lone surrogates are allowed.
 
     Attributes:
-        path: of the file, which holds nothing else.
+        path: of the file, with nothing else in it.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class FileBackedText:
         Holds no more than the span and a piece.
 
         Args:
-            spans: in order of their start, as chunkings yield them.
+            spans: in order of their start, as yielded by chunkers.
 
         Raises:
             ValueError: a span starts before the one before it.
@@ -43,13 +43,13 @@ class FileBackedText:
             buffer, offset, last = "", 0, 0
             for start, end in spans:
                 if start < last:
-                    raise ValueError(f"spans must come in order of their start, and {start} comes after {last}")
+                    raise ValueError(f"spans must be in order of their start; {start} comes after {last}")
                 last = start
                 if offset + len(buffer) < end:
                     passed = min(start - offset, len(buffer))
                     buffer, offset = buffer[passed:], offset + passed
                 while offset + len(buffer) < end and (more := file.read(_PIECE)):
-                    if offset + len(buffer) <= start:  # nothing of what is held is needed any more
+                    if offset + len(buffer) <= start:  # the buffer is no longer needed
                         buffer, offset = "", offset + len(buffer)
                     buffer += more
                 yield buffer[start - offset : end - offset]
@@ -58,7 +58,7 @@ class FileBackedText:
         """Copy the file atomically.
 
         Raises:
-            OSError: the system refuses.
+            OSError: the system denies access.
         """
         draft = path.with_name(f"{path.name}.new")
         shutil.copyfile(self.path, draft)
@@ -78,7 +78,7 @@ def write_text(text: str, folder: Path) -> FileBackedText:
     """Write a text to a new file in a folder.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the system denies access.
     """
     path = folder / f"{uuid.uuid4().hex}.txt"
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:

@@ -12,7 +12,7 @@ UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
 ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
 TABLE_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
-"""Possessive, since a line of a million blanks would otherwise take the square of that."""
+"""Possessive: a line of a million blanks would otherwise take quadratic time."""
 _REFERENCE = re.compile(
     r"""\[(?:[^\[\]\\]|\\.){1,999}\]:[ \t]*(?:<[^<>]*>|[^\s<]\S*)(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?[ \t]*$"""
 )
@@ -45,7 +45,7 @@ class HtmlStart(NamedTuple):
     """The first line of an HTML block.
 
     Attributes:
-        end: found in its last line; None where a blank line ends it.
+        end: matches its last line; None if a blank line ends it.
     """
 
     end: re.Pattern[str] | None

@@ -1,8 +1,8 @@
 """Structure of a document's text: pages, headings, blocks.
 
-Structure is a function of the text and its format alone, so that it is never stored: pages are separated by
-`records.PAGE_BREAK` (PDF), headings, tables and fenced code are marked as in markdown (markdown, HTML, DOCX), rows
-are lines (CSV, JSON); any other text has paragraphs, separated by blank lines.
+Structure follows from the text and its format, so it is never stored: pages are separated by `records.PAGE_BREAK`
+(PDF); headings, tables and fenced code are Markdown (Markdown, HTML, DOCX); rows are lines (CSV, JSON); other text has
+paragraphs separated by blank lines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINE = re.compile(r"[^\n\f]*[\n\f]?")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 _MAX_TITLE = 300
-"""Characters of a heading that are its title: each chunk below it repeats them, and sends them to the embedding."""
+"""Characters of a title; each chunk below the heading repeats it, and embeds it."""
 _ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
 
 
@@ -37,7 +37,7 @@ class OutlineBlock:
 
     Attributes:
         level: 1 to 6 for headings, otherwise 0.
-        title: what a heading says, without its marks, cut after 300 characters; otherwise empty.
+        title: text of a heading without marks, cut after 300 characters; otherwise empty.
     """
 
     kind: BlockKind
@@ -84,8 +84,7 @@ class Outline:
 
         The outermost heading comes first.
 
-        A heading line belongs to the section that it opens. None before the first heading, or where the format has
-        no headings.
+        A heading line belongs to its own section. None before the first heading, or in a format without headings.
         """
         if self.format not in HEADING_FORMATS:
             return None
@@ -115,7 +114,7 @@ class Outline:
                 trail = trail[:under] + [open for open in trail[under:] if open.level < block.level] + [block]
                 starts.append(block.start)
                 paths.append(_path(trail))
-            if quote is not None:  # its headings say nothing about what follows it
+            if quote is not None:  # its headings do not apply after it
                 trail = outside
                 starts.append(quote)
                 paths.append(_path(trail))
@@ -159,7 +158,7 @@ class _OutlineScanner:
     """Scanner of marked text: headings, fences, tables, paragraphs.
 
     Args:
-        markdown: the marks are a person's, and follow CommonMark; otherwise ours, at the beginning of a line.
+        markdown: whether the marks follow CommonMark; otherwise those of `MarkdownWriter`, at the start of a line.
     """
 
     def __init__(self, text: str, *, markdown: bool) -> None:

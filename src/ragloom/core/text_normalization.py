@@ -25,7 +25,7 @@ def quote_pattern(quote: str) -> str:
 def normalized_offset(text: str, at: int) -> int:
     """Return the offset in `normalize_text(text)` of a character.
 
-    The `\\n` of a CRLF is where its `\\r` was.
+    The `\\n` of a CRLF is at the position of its `\\r`.
     """
     before = text[:at]
     if before.endswith("\r") and text.startswith("\n", at):

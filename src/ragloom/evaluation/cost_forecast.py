@@ -147,7 +147,7 @@ class CostForecast:
             return
         sent = [embedding.query_prefix + text for text in embedded]
         if embedding.asker.cache is not None:
-            known = embedding.asker.cache.known(sent)
+            known = embedding.asker.cache.contains(sent)
             sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)

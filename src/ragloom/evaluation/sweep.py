@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +246,7 @@ def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
         if used and used >= budget[key]:
             raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
         budget[key] -= used
-    return Config({**config.tree, "budget": budget}, config.choices)
+    return replace(config, tree={**config.tree, "budget": budget})
 
 
 def _trial_details(result: EvaluationResult, seconds: float) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from ragloom.core.records import canonical_json, sha256
+from ragloom.core.sqlite import failures_as, log_transaction
 from ragloom.errors import DataError
 
 FILE = "trials.sqlite"
 State = Literal["waiting", "running", "done", "failed"]
 
-_BUSY_SECONDS = 60
 _TABLE = """
     CREATE TABLE IF NOT EXISTS trials (
         sweep TEXT, number INTEGER, trial TEXT, label TEXT, state TEXT, changed TEXT, run TEXT, error TEXT, told TEXT,
@@ -129,16 +129,10 @@ class SweepLog:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as tables, tables:
-                tables.execute(_TABLE)
-                yield tables
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"config: {self.path} must be a ledger that can be written ({error}); set runs= to another folder, or "
-                "remove the file: it only records"
-            ) from error
+        problem = f"config: the sweep log {self.path} cannot be read or written"
+        fix = "set runs= to another folder, or remove the file: it only records"
+        with failures_as(DataError, problem, fix), log_transaction(self.path, _TABLE) as tables:
+            yield tables
 
 
 def now() -> str:

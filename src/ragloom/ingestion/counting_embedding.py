@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-import sqlite3
 import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ragloom.core.records import sha256
+from ragloom.core.sqlite import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class Unmade:
 
     def __init__(self, embedding: Embedding, *, keeps: bool) -> None:
         self._embedding, self._keeps = embedding, keeps
-        self._seen = _Seen()
+        self._sent = _SentTexts()
         self._changing = threading.Lock()
         rates = (getattr(embedding, f"{what}_per_minute", None) for what in ("requests", "tokens"))
         self._rates = Rates(*rates)
@@ -80,7 +78,7 @@ class Unmade:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._seen.close()
+        self._sent.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._embedding, name)
@@ -124,7 +122,7 @@ class Unmade:
         return Vectors(_stand_ins(texts), {})
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
-        made = self._seen.among(new) if self._keeps else set()
+        made = self._sent.among(new) if self._keeps else set()
         new = [text for text in new if text not in made]
         missing = set(new)
         hits = self._tokens([text for text in whole if text not in missing])
@@ -138,8 +136,8 @@ class Unmade:
 
     def _known(self, texts: list[str]) -> list[bool]:
         cache = self._embedding.cache
-        kept = [False] * len(texts) if cache is None else cache.known(texts)
-        made = self._seen.among(texts) if self._keeps else set()
+        kept = [False] * len(texts) if cache is None else cache.contains(texts)
+        made = self._sent.among(texts) if self._keeps else set()
         return [there or text in made for text, there in zip(texts, kept, strict=True)]
 
     def _count(self, asked: Asked, texts: list[str], tokens: int) -> None:
@@ -148,39 +146,26 @@ class Unmade:
             asked.texts += len(texts)
             asked.tokens += tokens
             self._last = max(self._last, self._limiter.reserve(tokens))
-        self._seen.add(texts)
+        self._sent.add(texts)
 
     def _tokens(self, texts: list[str]) -> int:
         return sum(self._embedding.count_tokens(texts)) if texts else 0
 
 
-class _Seen:
-    """Texts that were asked for: on disk, by their hashes, so that memory does not grow with the corpus."""
+class _SentTexts:
+    """Texts that were sent, on disk by their hashes, so that memory does not grow with the corpus."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="ragloom-")
-        path = Path(self._folder.name) / "seen.sqlite"
-        self._changing = threading.Lock()
-        self._tables = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._tables.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; "
-            "CREATE TABLE seen (sent BLOB PRIMARY KEY) WITHOUT ROWID;"
-        )
+        schema = "CREATE TABLE sent (text BLOB PRIMARY KEY) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "hashes of the texts to be embedded, about 90 MB per million")
+        self.close = self._tables.close
 
     def add(self, texts: Sequence[str]) -> None:
-        with self._changing:
-            self._tables.execute("BEGIN")
-            self._tables.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((sha256(text),) for text in texts))
-            self._tables.execute("COMMIT")
+        self._tables.insert("INSERT OR IGNORE INTO sent VALUES (?)", ((sha256(text),) for text in texts))
 
     def among(self, texts: Sequence[str]) -> set[str]:
-        with self._changing:
-            one = "SELECT 1 FROM seen WHERE sent = ?"
-            return {text for text in texts if self._tables.execute(one, (sha256(text),)).fetchone()}
-
-    def close(self) -> None:
-        self._tables.close()
-        self._folder.cleanup()
+        query = "SELECT 1 FROM sent WHERE text = ?"
+        return {text for text in texts if self._tables.rows(query, (sha256(text),))}
 
 
 def _stand_ins(texts: Sequence[str]) -> np.ndarray:

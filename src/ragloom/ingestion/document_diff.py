@@ -6,22 +6,20 @@ It lives for one ingest, in a temporary folder: what must outlive it is the mani
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shutil
-import sqlite3
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from ragloom.components.vector_store.protocols import ManifestRow
 from ragloom.core.records import Entry
-from ragloom.errors import DataError
+from ragloom.core.sqlite import ScratchTables
 
 _PREFIX, _LOCK = "ragloom-ingest-", "lock"
 _YOUNG = 60
@@ -31,9 +29,6 @@ _AT_ONCE = 1000
 _ROW = [field.name for field in fields(ManifestRow)]
 _COLUMNS = ", ".join(f"{name} {'BLOB PRIMARY KEY' if name == 'id' else ''}" for name in _ROW)
 _TABLES = f"""
-    PRAGMA journal_mode = OFF;
-    PRAGMA synchronous = OFF;
-    PRAGMA cache_size = -16000;
     CREATE TABLE held ({_COLUMNS}) WITHOUT ROWID;
     CREATE INDEX held_texts ON held (text_hash);
     CREATE TABLE listed (number INTEGER PRIMARY KEY, id BLOB UNIQUE, location BLOB, size INTEGER, mtime_ns INTEGER,
@@ -70,8 +65,7 @@ class Ledger:
         self.folder = Path(self._folder.name)
         self._held = FileLock(self.folder / _LOCK)
         self._held.acquire()
-        self._tables = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
-        self._tables.executescript(_TABLES)
+        self._tables = ScratchTables(_TABLES, "what source and index list, about 800 MB per million documents")
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +79,7 @@ class Ledger:
         """Takes in what the index holds."""
         marks = ", ".join("?" * len(_ROW))
         values = ((_bytes(row.id), *astuple(row)[1:]) for row in rows)
-        self._insert(f"INSERT INTO held VALUES ({marks})", values)
+        self._tables.insert(f"INSERT INTO held VALUES ({marks})", values)
 
     def enter(self, entries: Iterable[Entry]) -> None:
         """Takes in what the source lists, in its order.
@@ -94,17 +88,19 @@ class Ledger:
             sqlite3.IntegrityError: an id comes twice, which a source must not let happen.
         """
         values = ((_bytes(e.id), _bytes(e.location), e.size, e.mtime_ns, e.offset) for e in entries)
-        self._insert("INSERT INTO listed (id, location, size, mtime_ns, start) VALUES (?, ?, ?, ?, ?)", values)
+        self._tables.insert("INSERT INTO listed (id, location, size, mtime_ns, start) VALUES (?, ?, ?, ?, ?)", values)
 
     def hide(self, location: str) -> None:
         """Takes in where something could not be read: a document of that place is not known to have vanished."""
         parts = unicodedata.normalize("NFC", location).split("/")
         values = ((_bytes("/".join(parts[at:])),) for at in range(len(parts)))
-        self._insert("INSERT OR IGNORE INTO hidden VALUES (?)", values)
+        self._tables.insert("INSERT OR IGNORE INTO hidden VALUES (?)", values)
 
     def wrote(self, rows: Iterable[ManifestRow]) -> None:
         """Takes in documents whose new version is stored."""
-        self._insert("INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows))
+        self._tables.insert(
+            "INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows)
+        )
 
     def written(self) -> int:
         """Counts documents whose new version is stored."""
@@ -120,11 +116,10 @@ class Ledger:
 
     def to_read(self, *, verify: bool) -> tuple[int, int]:
         """Counts documents that are new or may have changed, and their bytes."""
-        found = self._tables.execute(
+        ((documents, size),) = self._tables.rows(
             f"SELECT count(*), coalesce(sum(listed.size), 0) FROM listed LEFT JOIN held USING (id) WHERE {_IS_NEW}",
             {"verify": verify},
         )
-        documents, size = found.fetchone()
         return int(documents), int(size)
 
     def changes(self, *, verify: bool) -> Iterator[tuple[Entry, ManifestRow | None]]:
@@ -137,7 +132,7 @@ class Ledger:
 
     def postpone(self, id: str) -> None:
         """Notes a document that is to be read later, since its file changed a moment ago."""
-        self._insert("INSERT OR IGNORE INTO late VALUES (?)", [(_bytes(id),)])
+        self._tables.insert("INSERT OR IGNORE INTO late VALUES (?)", [(_bytes(id),)])
 
     def postponed(self) -> Iterator[tuple[Entry, ManifestRow | None]]:
         """Yields the documents that were postponed, as `changes` does."""
@@ -151,7 +146,7 @@ class Ledger:
             f"ORDER BY listed.number LIMIT {_AT_ONCE}"
         )
         last = 0
-        while some := self._tables.execute(query, {"verify": verify, "last": last}).fetchall():
+        while some := self._tables.rows(query, {"verify": verify, "last": last}):
             for number, id, location, size, mtime_ns, start, *row in some:
                 entry = Entry(_text(id), _text(location), size, mtime_ns, start)
                 yield entry, None if row[0] is None else ManifestRow(entry.id, *row[1:])
@@ -159,12 +154,8 @@ class Ledger:
 
     def holding(self, text_hashes: Sequence[str]) -> list[str]:
         """Returns a document that held each of some texts, for each text that one held."""
-        found = []
-        for text_hash in text_hashes:
-            row = self._tables.execute("SELECT id FROM held WHERE text_hash = ? LIMIT 1", (text_hash,)).fetchone()
-            if row is not None:
-                found.append(_text(row[0]))
-        return found
+        query = "SELECT id FROM held WHERE text_hash = ? LIMIT 1"
+        return [_text(id) for text_hash in text_hashes for (id,) in self._tables.rows(query, (text_hash,))]
 
     def gone(self) -> int:
         """Counts documents that the index holds and the source does not list, nor may hide."""
@@ -178,9 +169,7 @@ class Ledger:
         """
         gone = f"AND NOT ({_GONE})" if without_gone else ""
         where = f"id NOT IN (SELECT id FROM written) {gone}"
-        documents, chunks = self._tables.execute(
-            f"SELECT count(*), coalesce(sum(chunks), 0) FROM held WHERE {where}"
-        ).fetchone()
+        ((documents, chunks),) = self._tables.rows(f"SELECT count(*), coalesce(sum(chunks), 0) FROM held WHERE {where}")
         return Staying(int(documents), int(chunks))
 
     def moved(self) -> int:
@@ -198,7 +187,7 @@ class Ledger:
         """Yields the ids of the gone, ordered, some at a time."""
         last = b""
         query = f"SELECT id FROM held WHERE id > ? AND {_GONE} ORDER BY id LIMIT {_AT_ONCE}"
-        while some := [id for (id,) in self._tables.execute(query, (last,))]:
+        while some := [id for (id,) in self._tables.rows(query, (last,))]:
             yield [_text(id) for id in some]
             last = some[-1]
 
@@ -210,23 +199,10 @@ class Ledger:
             "SELECT 1 FROM held WHERE held.text_hash = mine.text_hash AND held.id NOT IN (SELECT id FROM written) "
             "AND (held.id IN (SELECT id FROM listed) OR held.id IN (SELECT id FROM hidden))))"
         )
-        return [name for name in names if self._tables.execute(query, (_bytes(name),)).fetchone() is None]
-
-    def _insert(self, statement: str, values: Iterable[tuple[Any, ...]]) -> None:
-        rows = iter(values)
-        while some := list(itertools.islice(rows, _AT_ONCE)):
-            try:
-                self._tables.execute("BEGIN")
-                self._tables.executemany(statement, some)
-                self._tables.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                raise DataError(
-                    "source: the folder of temporary files must have room for what the source lists and the index "
-                    f"holds, some 800 MB a million documents: {error}; make room, or set TMPDIR to another folder"
-                ) from None
+        return [name for name in names if not self._tables.rows(query, (_bytes(name),))]
 
     def _number(self, query: str) -> int:
-        return int(self._tables.execute(query).fetchone()[0])
+        return int(self._tables.rows(query)[0][0])
 
 
 def _remove_left() -> None:

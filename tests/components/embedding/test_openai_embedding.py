@@ -16,7 +16,7 @@ import ragloom.providers.openai_client
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
@@ -421,7 +421,7 @@ def test_headers_env_is_sent_and_in_nothing_that_is_shown_or_saved(monkeypatch: 
 
 
 def test_query_model_embeds_questions_and_nothing_else(tmp_path: Path) -> None:
-    cache = VectorCache(tmp_path, max_bytes=10**7)
+    cache = EmbeddingCache(tmp_path, max_bytes=10**7)
     with OpenAIServer() as server:
         made = compatible(server, model="passages", query_model="questions", query_prefix="q: ")
         made.use_cache(cache, {"model": "passages", "query_model": "questions"})

@@ -1,12 +1,12 @@
-"""Vectors that were made before, on disk, for all experiments. Knows no embedding: only who made a vector of what text.
+"""On-disk cache of embedding vectors, shared by all experiments.
 
     <path>/vectors.sqlite           the entries; SQLite, so that several processes read and write at once
-    <path>/vectors.damaged.sqlite   a file that was damaged and set aside; `cache verify` takes back what it still holds
+    <path>/vectors.damaged.sqlite   a damaged file that was set aside; `cache verify` recovers what it still holds
     <path>/vectors.lock             held while the file is opened or set aside
 
-An entry's key is the whole identity of what made the vector (see `Embedding.use_cache`) and the SHA-256 of exactly
-the text that was sent; the text itself is not stored. Each entry carries a checksum over all of it: what is damaged
-is a counted miss, never a wrong vector.
+An entry's key is the whole identity of what computed the vector (see `Embedding.use_cache`) and the SHA-256 of exactly
+the text that was sent; the text itself is not stored. Each entry carries a checksum over all of it: a damaged entry is
+a counted miss, never a wrong vector.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _bypassed: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_cache_
 
 @contextmanager
 def bypassed() -> Iterator[None]:
-    """Makes every vector anew inside the block and stores none, so that a latency is the model's own.
+    """Compute every vector inside the block and store none, so that a latency is the model's own.
 
     It belongs to the context (thread or task) that opened it and to what that context starts.
     """
@@ -35,10 +35,10 @@ def bypassed() -> Iterator[None]:
 
 
 def is_bypassed() -> bool:
-    """Says whether this context makes every vector anew."""
+    """Return whether this context computes every vector."""
     return _bypassed.get()
 
 
-def is_begun(folder: Path) -> bool:
-    """Says whether a folder holds a cache; asking makes none."""
+def has_cache(folder: Path) -> bool:
+    """Return whether a folder holds a cache; creates nothing."""
     return (folder / NAME).is_file()

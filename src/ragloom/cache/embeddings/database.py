@@ -1,4 +1,4 @@
-"""The file of the cache: opened, locked, found damaged, set aside. Knows its tables, not what they are for."""
+"""Database file of the embedding cache: opened, locked, and set aside if it is damaged."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from ragloom.cache.embeddings import NAME
+from ragloom.core import sqlite
 from ragloom.errors import ConfigError
 
 DAMAGED_NAME, LOCK_NAME = "vectors.damaged.sqlite", "vectors.lock"
 PAGE_BYTES = 4096
 
-_PATIENCE = 30.0  # seconds that a call waits for another process's transaction; each takes milliseconds
-_MOST_LOG_BYTES = 64 << 20  # what the write-ahead log is cut back to
-# Only for a file that is begun: setting it again writes, and would wait for whoever writes.
-_BEGUN_WITH = {"page_size": PAGE_BYTES, "auto_vacuum": "INCREMENTAL"}
-_SETTINGS = {
-    "journal_mode": "WAL",
-    "synchronous": "NORMAL",  # a killed process loses nothing; a power cut may lose the last entries
-    "secure_delete": "ON",  # deleted means deleted
-    "cell_size_check": "ON",
-    "journal_size_limit": _MOST_LOG_BYTES,
-}
+_CREATION: dict[str, str | int] = {"page_size": PAGE_BYTES, "auto_vacuum": "INCREMENTAL"}
 _TABLES = {
     "models": "CREATE TABLE models (id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, "
     "dimensions INTEGER NOT NULL, name TEXT NOT NULL, described TEXT NOT NULL, hits INTEGER NOT NULL DEFAULT 0)",
@@ -37,38 +28,22 @@ _TABLES = {
     "entries": "CREATE TABLE entries (model INTEGER NOT NULL, text BLOB NOT NULL, pack INTEGER NOT NULL, "
     "place INTEGER NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID",
 }
-# Every other code of SQLite says that the file is not, or not any more, what was written.
-_NOT_NOW = {
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
-# The module cannot decode the message of an error that repeats a damaged schema.
-FAILURES = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What any statement on a damaged file may raise."""
 _inherited: list[sqlite3.Connection] = []  # a parent's connections, which SQLite forbids a forked child to close
 
 
-class Damaged(Exception):
+class CacheDamaged(Exception):
     """The file was damaged; it was set aside, and the next call begins a new one."""
 
 
-class Unavailable(Exception):
+class CacheUnavailable(Exception):
     """The file cannot be read or written now: locked for too long, disk full, not writable."""
 
 
-class CacheFile:
-    """One process's way to the file; safe to be used by several threads, and in a forked child.
+class CacheDatabase:
+    """One process's access to the file. Safe for several threads, and in a forked child.
 
     Args:
-        folder: made when it is not there.
+        folder: created if missing.
 
     Raises:
         ConfigError: it cannot be written.
@@ -81,141 +56,119 @@ class CacheFile:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
         self._process = os.getpid()
-        self._lost = self._checked = False
+        self._set_aside = self._checked = False
         try:
-            with self._alone():
+            with self._locked():
                 pass
         except OSError as error:
             raise ConfigError(
-                f"cache: cache.path={str(folder)!r} must be a folder that can be written ({error.strerror or error}); "
-                "set cache.path to another, or cache.enabled=false"
+                f"cache: cache.path={str(folder)!r} cannot be written: {error.strerror or error}; set cache.path to "
+                "another folder, or cache.enabled=false"
             ) from None
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Runs the block on one state of the file; what it writes is there wholly or not at all.
+        """Run the block on one state of the file; what it writes is stored completely or not at all.
 
         Raises:
-            Damaged, Unavailable: nothing of the block was written.
+            CacheDamaged, CacheUnavailable: nothing of the block was written.
         """
-        with self._using, self._told():
-            connection = self._current()
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self.connection() as connection, sqlite.transaction(connection, write=write):
+            yield connection
 
     @contextmanager
-    def plain(self) -> Iterator[sqlite3.Connection]:
-        """Runs the block without a transaction: for what SQLite does in none.
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Run the block outside of a transaction, for statements that SQLite allows in none.
 
         Raises:
-            Damaged, Unavailable: as `transaction`.
+            CacheDamaged, CacheUnavailable: as `transaction`.
         """
-        with self._using, self._told():
-            yield self._current()
+        with self._using:
+            try:
+                yield self._connected()
+            except sqlite3.ProgrammingError:
+                raise  # a bug of ours
+            except sqlite.FAILURES as error:
+                if not self._is_damage(error):
+                    raise CacheUnavailable(str(error)) from error
+                self._move_aside()
+                raise CacheDamaged(str(error)) from error
+            except OSError as error:  # of the folder or its lock
+                raise CacheUnavailable(str(error)) from error
 
     def is_open(self) -> bool:
-        """Says whether this process has the file open, and it is still the one of its name."""
+        """Return whether this process has the file open, and it is still the one of its name."""
         with self._using:
-            self._leave_the_parents()
-            return self._connection is not None and self._opened == _stamp(self.path)
+            self._drop_inherited()
+            return self._connection is not None and self._opened == _file_id(self.path)
 
-    def lost(self) -> bool:
-        """Says whether a damaged file was set aside by this process since it was last asked."""
-        lost, self._lost = self._lost, False
-        return lost
+    def was_set_aside(self) -> bool:
+        """Return whether this process set a damaged file aside since the last call."""
+        set_aside, self._set_aside = self._set_aside, False
+        return set_aside
 
     def close(self) -> None:
-        """Lets go of the file; a later call opens it again."""
+        """Close the file; a later call opens it again."""
         with self._using:
-            self._leave_the_parents()
-            if self._connection is not None:
-                self._let_go()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Says of an error whether the file is damaged, and sets a damaged one aside."""
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # a bug of ours
-        except FAILURES as error:
-            if not self._is_damage(error):
-                raise Unavailable(str(error)) from error
-            self._set_aside()
-            raise Damaged(str(error)) from error
-        except OSError as error:  # of the folder or its lock
-            raise Unavailable(str(error)) from error
+            self._drop_inherited()
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with suppress(sqlite3.Error):  # a damaged file cannot be closed in order, and holds nothing of ours
+                    connection.close()
 
     def _is_damage(self, error: Exception) -> bool:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # without one: text that is not UTF-8
+        code = sqlite.error_code(error)
         if code == sqlite3.SQLITE_READONLY:  # also a damaged header can say so
             return os.access(self.path, os.W_OK)
         if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and code != sqlite3.SQLITE_IOERR_SHORT_READ:
             return not self._is_sound()  # a damaged page number leads beyond any disk
-        return code & 0xFF not in _NOT_NOW or code == sqlite3.SQLITE_IOERR_SHORT_READ
+        return sqlite.is_damage(error)
 
     def _is_sound(self) -> bool:
-        """Checks the file's structure, which reads all of it: once for each time that it is opened."""
+        """Check the file's structure, which reads all of it: once for each time that it is opened."""
         if self._connection is None or self._checked:
             return True
         self._checked = True
         try:
             return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except FAILURES:
+        except sqlite.FAILURES:
             return False
 
-    def _current(self) -> sqlite3.Connection:
-        self._leave_the_parents()
-        if self._connection is not None and self._opened != _stamp(self.path):
-            self._let_go()  # another process set the file aside, or somebody deleted it
-        if self._connection is None:
-            self._open()
+    def _connected(self) -> sqlite3.Connection:
+        if not self.is_open():
+            self.close()  # another process set the file aside, or somebody deleted it
+            self._connection, self._checked = self._open(), False
         assert self._connection is not None
         return self._connection
 
-    def _leave_the_parents(self) -> None:
+    def _drop_inherited(self) -> None:
         if self._process != os.getpid():
             if self._connection is not None:
                 _inherited.append(self._connection)
             self._connection, self._process = None, os.getpid()
 
-    def _open(self) -> None:
-        with self._alone():
-            begun = not self.path.exists() or not self.path.stat().st_size
-            if begun:
+    def _open(self) -> sqlite3.Connection:
+        with self._locked():
+            empty = not self.path.exists() or not self.path.stat().st_size
+            if empty:
                 _remove_logs(self.path)
-            connection = sqlite3.connect(
-                self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            self._opened = _stamp(self.path)
             try:
-                for name, value in ((_BEGUN_WITH if begun else {}) | _SETTINGS).items():
-                    connection.execute(f"PRAGMA {name}={value}")
+                connection = sqlite.connect_shared(self.path, _CREATION if empty else None)
+            finally:
+                self._opened = _file_id(self.path)  # also of a damaged file, by which it is set aside
+            try:
                 _prepare_tables(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._checked = connection, False
+            return connection
 
-    def _let_go(self) -> None:
-        connection, self._connection, self._opened = self._connection, None, None
-        assert connection is not None
-        with suppress(sqlite3.Error):  # a damaged file cannot be closed in order; nothing of ours is in it any more
-            connection.close()
-
-    def _set_aside(self) -> None:
-        """Moves the damaged file away, unless another process has done so already."""
-        opened, self._lost = self._opened, True
-        if self._connection is not None:
-            self._let_go()
-        with self._alone():
-            if opened == _stamp(self.path):
+    def _move_aside(self) -> None:
+        """Move the damaged file away, unless another process has done so already."""
+        self._set_aside = True
+        self.close()
+        with self._locked():
+            if self._opened == _file_id(self.path):
                 aside = self.folder / DAMAGED_NAME
                 _remove_logs(aside)
                 self.path.replace(aside)
@@ -225,36 +178,34 @@ class CacheFile:
                 _remove_logs(self.path)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Holds the lock in which the file is opened or moved, so that nobody opens a half-moved one."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock under which the file is opened or moved, so that nobody opens a half-moved one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / LOCK_NAME, timeout=_PATIENCE):
+        with FileLock(self.folder / LOCK_NAME, timeout=sqlite.BUSY_SECONDS):
             yield
 
 
 def _prepare_tables(connection: sqlite3.Connection) -> None:
-    """Makes the tables that are missing; refuses any that are not as they were made.
+    """Create the missing tables; refuse a table with another definition.
 
     A file can be sound to SQLite and yet mean something else: `PRIMARY KEY` with one bit flipped is the name of a type.
     """
-    connection.execute("BEGIN")
-    there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    if not there.items() <= _TABLES.items():
-        connection.execute("ROLLBACK")
-        raise sqlite3.DatabaseError("its tables are not as they were made")
-    for name, statement in _TABLES.items():
-        if name not in there:
-            connection.execute(statement)
-    connection.execute("COMMIT")
+    with sqlite.transaction(connection, write=False):
+        existing = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        if not existing.items() <= _TABLES.items():
+            raise sqlite3.DatabaseError("its tables have another definition")
+        for name, statement in _TABLES.items():
+            if name not in existing:
+                connection.execute(statement)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Tells one file from another of the same name."""
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """Return device and inode, which tell one file from another of the same name; None if there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _remove_logs(path: Path) -> None:

@@ -1,22 +1,24 @@
-"""What a person does with a cache: look at it, verify it, prune it, have texts forgotten. Knows no embedding."""
+"""Maintenance of a cache: report, verify, prune, and forget texts."""
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ragloom.cache.embeddings import queries as stored
-from ragloom.cache.embeddings.database import DAMAGED_NAME, Damaged, Unavailable
-from ragloom.cache.embeddings.embedding_cache import VectorCache
-from ragloom.cache.embeddings.queries import Model
-from ragloom.cache.embeddings.recovery import taken_back
+from ragloom.cache.embeddings import queries
+from ragloom.cache.embeddings.database import DAMAGED_NAME, CacheDamaged, CacheUnavailable
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
+from ragloom.cache.embeddings.queries import CachedModel
+from ragloom.cache.embeddings.recovery import recover
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, ServiceError, nearest
 
@@ -27,14 +29,14 @@ _FREED = 4096  # free pages given back to the file system at once
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What is kept of one model.
+    """Contents of one model's part.
 
     Attributes:
         id: the first 12 hexadecimal digits of its identity.
         name: as the embedding names it.
         made_by: all that decides its vectors.
         bytes: of its vectors, with their keys and checksums.
-        hits: vectors that were not made again, since the file was begun.
+        hits: vectors that were not computed again, since the file was begun.
         last_used: to the hour; None = never.
     """
 
@@ -49,12 +51,12 @@ class ModelReport:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a cache holds.
+class CacheReport:
+    """Contents of a cache.
 
     Attributes:
         bytes: of the file and its log.
-        set_aside_bytes: of a damaged file from which `verify` takes back what it can; 0 = there is none.
+        set_aside_bytes: of a damaged file from which `verify` can recover entries; 0 without one.
     """
 
     path: str
@@ -65,23 +67,23 @@ class Report:
 
     @property
     def entries(self) -> int:
-        """The vectors kept."""
+        """The cached vectors."""
         return sum(model.entries for model in self.models)
 
     @property
     def hits(self) -> int:
-        """Vectors that were not made again."""
+        """Vectors that were not computed again."""
         return sum(model.hits for model in self.models)
 
 
-@dataclass
-class Verified:
-    """What a verification found.
+@dataclass(frozen=True)
+class CacheVerification:
+    """Result of a verification.
 
     Attributes:
-        entries: that are right, those that were taken back included.
-        damaged: that were not, and were removed (a part of the file that cannot be read at all counts as one).
-        taken_back: from a damaged file that was set aside.
+        entries: that are right, recovered ones included.
+        damaged: that were removed; a part of the file that cannot be read counts as one.
+        taken_back: recovered from a damaged file that was set aside.
     """
 
     entries: int = 0
@@ -90,208 +92,177 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """What was removed, and the bytes by which the file became smaller."""
+class PruneResult:
+    """Number of entries removed, and the bytes by which the file became smaller."""
 
     entries: int
     bytes: int
 
 
-def report(cache: VectorCache) -> Report:
-    """Counts what is there, by model.
+def report(cache: EmbeddingCache) -> CacheReport:
+    """Count the entries, by model.
 
     Raises:
         ServiceError: the file cannot be read now, or is damaged.
     """
-    with _explained(cache), cache.file.transaction(write=False) as tables:
-        models = [_model_report(tables, model) for model in stored.models(tables)]
-    return Report(
-        path=str(cache.file.folder),
-        bytes=_size(cache.file.path),
+    with _explained(cache), cache.database.transaction(write=False) as tables:
+        models = [_model_report(tables, model) for model in queries.models(tables)]
+    return CacheReport(
+        path=str(cache.database.folder),
+        bytes=_size(cache.database.path),
         max_bytes=cache.max_bytes,
-        set_aside_bytes=_size(cache.file.folder / DAMAGED_NAME),
+        set_aside_bytes=_size(cache.database.folder / DAMAGED_NAME),
         models=[model for model in models if model.entries],
     )
 
 
-def verify(cache: VectorCache) -> Verified:
-    """Checks every entry, removes those that are damaged, and takes back what a damaged file still holds.
+def verify(cache: EmbeddingCache) -> CacheVerification:
+    """Check every entry, remove damaged ones, and recover the entries of a file that was set aside.
 
     Raises:
         ServiceError: the file cannot be read or written now.
     """
-    result = Verified()
     with _explained(cache):
         try:
-            with cache.file.plain() as tables:
+            with cache.database.connection() as tables:
                 if tables.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                     raise sqlite3.DatabaseError("the file's structure")  # by which it is set aside
-            _check_packs(cache, result)
-            _check_entries(cache, result)
-        except Damaged:
-            result = Verified()
-        back, lost = taken_back(cache)
-    cache.file.lost()  # it is told here
-    return Verified(result.entries + back, result.damaged + lost, back)
+            entries, damaged = _check_entries(cache)
+        except CacheDamaged:
+            entries = damaged = 0
+        recovered, lost = recover(cache)
+    cache.database.was_set_aside()  # reported here, so no later look-up counts it
+    return CacheVerification(entries + recovered, damaged + lost, recovered)
 
 
 def prune(
-    cache: VectorCache,
+    cache: EmbeddingCache,
     *,
     max_bytes: int | None = None,
     unused_seconds: float | None = None,
     model: str | None = None,
-) -> Pruned:
-    """Removes vectors and gives their room back to the file system.
+) -> PruneResult:
+    """Remove entries and give their space back to the file system.
 
     Args:
-        max_bytes: leave at most as much, removing the least recently used first; 0 = nothing.
-        unused_seconds: remove what was not used for as long.
-        model: remove one model's, by id, beginning of an id, or name; with `unused_seconds` only its unused ones.
+        max_bytes: size to leave, removing the least recently used entries first; 0 removes all.
+        unused_seconds: remove entries that were not used for as long.
+        model: remove one model's entries, by id, beginning of an id, or name; with `unused_seconds` only unused ones.
 
     Raises:
-        DataError: there is no such model.
+        DataError: no model has this id or name.
         ServiceError: the file cannot be written now, or is damaged.
     """
-    removed, before = 0, _size(cache.file.path)
+    removed, before = 0, _size(cache.database.path)
     with _explained(cache):
         if model is not None or unused_seconds is not None:
-            with cache.file.transaction(write=False) as tables:
+            with cache.database.transaction(write=False) as tables:
                 packs = _selected(tables, model, unused_seconds)
-            for some in stored.batched(packs, _SLICE):
-                with cache.file.transaction(write=True) as tables:
-                    removed += stored.remove_packs(tables, some)
+            for some in queries.batched(packs, _SLICE):
+                with cache.database.transaction(write=True) as tables:
+                    removed += queries.remove_packs(tables, some)
         while max_bytes is not None:
-            with cache.file.transaction(write=True) as tables:
-                packs = stored.least_used(tables, stored.bytes_in_use(tables) - max_bytes)[:_SLICE]
-                removed += stored.remove_packs(tables, packs)
+            with cache.database.transaction(write=True) as tables:
+                packs = queries.least_used(tables, queries.bytes_in_use(tables) - max_bytes)[:_SLICE]
+                removed += queries.remove_packs(tables, packs)
             if not packs:
                 break
-        _give_back(cache)
-    return Pruned(removed, max(0, before - _size(cache.file.path)))
+        _shrink_file(cache)
+    return PruneResult(removed, max(0, before - _size(cache.database.path)))
 
 
-def forget(cache: VectorCache, texts: Iterable[str]) -> int:
-    """Removes the vectors of texts, whichever model made them, and overwrites them in the file.
+def forget(cache: EmbeddingCache, texts: Iterable[str]) -> int:
+    """Remove the vectors of texts, of all models, and overwrite them in the file.
 
     Args:
-        texts: SHA-256 of each text as it was sent, 64 hexadecimal digits: what a store keeps beside its chunks.
+        texts: SHA-256 of each text as it was sent, 64 hexadecimal digits: as a store keeps it with each chunk.
 
     Returns:
         the vectors removed.
 
     Raises:
-        ServiceError: the file cannot be written now; texts that were not forgotten are still there.
+        ServiceError: the file cannot be written now; some of the texts are still there.
     """
-    keys = [bytes.fromhex(text) for text in texts]
     removed = 0
     with _explained(cache):
-        taken_back(cache)  # what was set aside is not searched
-        for some in stored.batched(keys, _SLICE):
-            with cache.file.transaction(write=True) as tables:
-                removed += stored.forget(tables, some)
+        recover(cache)  # what was set aside is not searched
+        for keys in queries.batched((bytes.fromhex(text) for text in texts), _SLICE):
+            with cache.database.transaction(write=True) as tables:
+                removed += sum(queries.forget(tables, model.rows, keys) for model in queries.models(tables))
         if removed:
             _empty_log(cache)  # it holds older states of what was overwritten
     return removed
 
 
-def _model_report(tables: sqlite3.Connection, model: Model) -> ModelReport:
+def _model_report(tables: sqlite3.Connection, model: CachedModel) -> ModelReport:
     (entries,) = tables.execute("SELECT count(*) FROM entries WHERE model = ?", (model.number,)).fetchone()
     (used,) = tables.execute("SELECT max(CAST(used AS INTEGER)) FROM packs WHERE model = ?", (model.number,)).fetchone()
     return ModelReport(
         id=_id(model),
         name=model.name,
-        made_by=_made_by(model),
-        dimensions=model.layout.dimensions,
+        made_by=_description(model),
+        dimensions=model.rows.dimensions,
         entries=entries,
-        bytes=entries * model.layout.size,
+        bytes=entries * model.rows.size,
         hits=model.hits,
         last_used=datetime.fromtimestamp(used, UTC) if used and 0 < used < _LATEST else None,
     )
 
 
-def _made_by(model: Model) -> dict[str, Any]:
+def _description(model: CachedModel) -> dict[str, Any]:
     try:
-        told = json.loads(model.described)
+        described = json.loads(model.described)
     except ValueError:
-        told = None  # it is for people only: the identity, which is not damaged, decides
-    return told if isinstance(told, dict) else {"damaged": model.described}
+        described = None  # it is for people only: the identity, which is not damaged, decides
+    return described if isinstance(described, dict) else {"damaged": model.described}
 
 
-def _id(model: Model) -> str:
-    return model.layout.identity.hex()[:12]
+def _id(model: CachedModel) -> str:
+    return model.rows.identity.hex()[:12]
 
 
-def _check_packs(cache: VectorCache, result: Verified) -> None:
-    """Checks every row of every pack that an entry names."""
-    last = -1
-    while True:
-        with cache.file.transaction(write=False) as tables:
-            packs = tables.execute(
-                "SELECT id, model, content FROM packs JOIN contents USING (id) WHERE id > ? ORDER BY id LIMIT 64",
-                (last,),
-            ).fetchall()
-            models = {model.number: model for model in stored.models(tables)}
-            wrong: dict[int, list[bytes]] = {}
-            for pack, number, content in packs:
-                if number in models:
-                    layout = models[number].layout
-                    keys = [key for _, key in layout.keys(content)]
-                    here = [place for place in stored.places(tables, number, keys) if place[1] == pack]
-                    bad = [key for key, _, place in here if layout.row(content, place, key) is None]
-                    result.entries += len(here) - len(bad)
-                    wrong.setdefault(number, []).extend(bad)
-        if not packs:
-            return
-        last = packs[-1][0]
-        with cache.file.transaction(write=True) as tables:
-            for number, keys in wrong.items():
-                result.damaged += stored.forget_of(tables, number, models[number].layout, keys)
-
-
-def _check_entries(cache: VectorCache, result: Verified) -> None:
-    """Removes entries that lead to no row of theirs; looks for them only when there are more entries than rows."""
-    with cache.file.transaction(write=False) as tables:
-        (there,) = tables.execute("SELECT count(*) FROM entries").fetchone()
-        if there <= result.entries:
-            return
-        models = {model.number: model for model in stored.models(tables)}
-        wrong: dict[Any, list[bytes]] = {}
-        for some in stored.batched(tables.execute("SELECT model, text, pack, place FROM entries"), _SLICE):
-            by_model: dict[Any, list[tuple[bytes, Any, Any]]] = {}
-            for number, key, pack, place in some:
-                by_model.setdefault(number, []).append((key, pack, place))
-            for number, here in by_model.items():
-                proven = stored.read(tables, models[number].layout, here)[0] if number in models else {}
-                wrong.setdefault(number, []).extend(key for key, _, _ in here if key not in proven)
-    with cache.file.transaction(write=True) as tables:
-        for number, keys in wrong.items():
-            result.damaged += stored.remove_entries(tables, number, keys)
+def _check_entries(cache: EmbeddingCache) -> tuple[int, int]:
+    """Remove the entries that lead to no sound row; return the number of sound entries, and of those removed."""
+    with cache.database.transaction(write=False) as tables:
+        models = {model.number: model.rows for model in queries.models(tables)}
+        tables.execute("CREATE TEMP TABLE sound (model, text, PRIMARY KEY (model, text)) WITHOUT ROWID")
+        for number, pack, content in tables.execute("SELECT model, id, content FROM packs JOIN contents USING (id)"):
+            rows = models[number].rows(content) if number in models else ()
+            tables.executemany(
+                "INSERT INTO sound SELECT model, text FROM entries WHERE (model, text, pack, place) = (?, ?, ?, ?)",
+                [(number, key, pack, place) for place, key, vector in rows if vector is not None],
+            )
+        (entries,) = tables.execute("SELECT count(*) FROM sound").fetchone()
+        wrong = tables.execute("SELECT model, text FROM entries EXCEPT SELECT model, text FROM sound").fetchall()
+        tables.execute("DROP TABLE sound")
+    damaged = 0
+    for number, group in groupby(wrong, key=lambda record: record[0]):
+        for keys in queries.batched((text for _, text in group), _SLICE):
+            with cache.database.transaction(write=True) as tables:
+                damaged += (
+                    queries.forget(tables, models[number], keys)
+                    if number in models
+                    else queries.remove_entries(tables, number, keys)
+                )
+    return entries, damaged
 
 
 def _selected(tables: sqlite3.Connection, model: str | None, unused_seconds: float | None) -> list[int]:
-    """Lists the packs that are to be removed."""
-    chosen = None
-    if model is not None:
-        models = stored.models(tables)
-        chosen = [item.number for item in models if model == item.name or (model and _id(item).startswith(model))]
-        if not chosen:
-            known = [name for item in models for name in (_id(item), item.name)]
-            raise DataError(
-                f"cache: --model={model} must be the id or name of a model in the cache{nearest(model, known)}"
-            )
-    before = time.time() - (unused_seconds or 0)
-    rows = tables.execute("SELECT id, model, CAST(used AS INTEGER) FROM packs ORDER BY id")
-    return [
-        pack
-        for pack, number, used in rows
-        if (chosen is None or number in chosen) and (unused_seconds is None or (used or 0) < before)
-    ]
+    """List the packs to be removed."""
+    models = queries.models(tables)
+    chosen = {item.number for item in models if model == item.name or (model and _id(item).startswith(model))}
+    if model is not None and not chosen:
+        known = [name for item in models for name in (_id(item), item.name)]
+        raise DataError(f"cache: --model={model} must be the id or name of a model in the cache{nearest(model, known)}")
+    before = math.inf if unused_seconds is None else time.time() - unused_seconds
+    packs = tables.execute(
+        "SELECT id, model FROM packs WHERE coalesce(CAST(used AS INTEGER), 0) < ? ORDER BY id", (before,)
+    )
+    return [pack for pack, number in packs if model is None or number in chosen]
 
 
-def _give_back(cache: VectorCache) -> None:
-    """Makes the file as small as what it holds."""
-    with cache.file.plain() as tables:
+def _shrink_file(cache: EmbeddingCache) -> None:
+    with cache.database.connection() as tables:
         free, before = 1, 0
         while free and free != before:
             before = free
@@ -300,27 +271,27 @@ def _give_back(cache: VectorCache) -> None:
     _empty_log(cache)
 
 
-def _empty_log(cache: VectorCache) -> None:
-    with cache.file.plain() as tables:
+def _empty_log(cache: EmbeddingCache) -> None:
+    with cache.database.connection() as tables:
         tables.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _size(path: Path) -> int:
-    """Bytes of a database's files; 0 when there is none."""
+    """Return the bytes of a database's files; 0 if they are missing."""
     return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
 
 
 @contextmanager
-def _explained(cache: VectorCache) -> Iterator[None]:
+def _explained(cache: EmbeddingCache) -> Iterator[None]:
     try:
         yield
-    except Damaged as error:
+    except CacheDamaged as error:
         raise ServiceError(
-            f"cache: {cache.file.path} must be a sound SQLite file ({error}); it was set aside: run "
-            f"{program('cache')} verify, which takes back what can be read"
+            f"cache: {cache.database.path} was damaged ({error}) and set aside; run {program('cache')} verify, which "
+            "recovers what can be read"
         ) from None
-    except Unavailable as error:
+    except CacheUnavailable as error:
         raise ServiceError(
-            f"cache: {cache.file.path} must be free to be read and written ({error}); see which program holds it and "
+            f"cache: {cache.database.path} cannot be read or written now ({error}); see which program holds it and "
             "whether the disk is full, then try again"
         ) from None

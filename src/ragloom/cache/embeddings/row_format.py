@@ -1,15 +1,15 @@
-"""The layout of what is stored: rows that prove themselves, several to a pack. Knows no file.
+"""Byte layout of cached vectors: rows with a checksum, several to a pack.
 
-A row is the SHA-256 of a text, its vector as little-endian float32, and a checksum keyed by the identity of what made
-the vector. A row in the wrong place, of another model or with one bit changed is not proven. Rows that were written
-together lie in packs: SQLite stores a vector of 1,536 numbers alone in a third more space, and one pack's time of last
-use serves all its rows.
+A row is the SHA-256 of a text, its vector as little-endian float32, and a checksum keyed by the identity of the model:
+a row in the wrong place, of another model or with one changed bit fails it. Rows that are written together share a
+pack. One row per record would need a third more space for vectors of 1,536 numbers, or pages so large that every new
+entry writes several times as much; the time of last use is also kept per pack.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,22 +18,21 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float32]
 
 PACK_BYTES = 1 << 16
-"""What a pack holds at most, one row aside: reading one row reads its pack."""
-_KEY, _CHECK = 32, 16
-_FORGOTTEN = bytes(_KEY)
+"""Size limit of a pack, though it holds at least one row; reading one row reads its pack."""
+_KEY, _CHECKSUM = 32, 16
 
 
 def key_of(text: str) -> bytes:
-    """Names a text: SHA-256 of its UTF-8, 32 bytes."""
+    """Return the key of a text: SHA-256 of its UTF-8, 32 bytes."""
     return hashlib.sha256(text.encode("utf-8")).digest()
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How one model's rows are written and read.
+class RowFormat:
+    """Writes and reads the rows of one model.
 
     Attributes:
-        identity: of what makes the vectors, 32 bytes.
+        identity: of all that decides the vectors, 32 bytes.
         dimensions: of each vector.
     """
 
@@ -43,45 +42,46 @@ class Layout:
     @property
     def size(self) -> int:
         """Bytes of a row."""
-        return _KEY + 4 * self.dimensions + _CHECK
+        return _KEY + 4 * self.dimensions + _CHECKSUM
 
     def packs(self, keys: Sequence[bytes], vectors: npt.NDArray[np.float32]) -> Iterator[tuple[Sequence[bytes], bytes]]:
-        """Yields the keys and the content of each pack."""
+        """Yield the keys and the content of each pack; `vectors` is `[n, dimensions] float32`."""
         step = max(1, PACK_BYTES // self.size)
         exact = np.ascontiguousarray(vectors, dtype="<f4")
         for first in range(0, len(keys), step):
-            here = keys[first : first + step]
-            yield here, b"".join(self._row(key, exact[first + at].tobytes()) for at, key in enumerate(here))
+            pack = keys[first : first + step]
+            rows = (key + vector.tobytes() for key, vector in zip(pack, exact[first : first + step], strict=True))
+            yield pack, b"".join(row + self._checksum(row) for row in rows)
 
-    def row(self, content: object, place: object, key: bytes) -> Vector | None:
-        """Reads a row; None when it is not there, is not the key's, or is damaged."""
+    def vector(self, content: object, place: object, key: bytes) -> Vector | None:
+        """Read the vector of a key from its place in a pack; None if the row is missing, damaged or another key's."""
         if not isinstance(content, bytes) or not isinstance(place, int) or place < 0:
             return None
         row = content[place * self.size : (place + 1) * self.size]
-        if len(row) != self.size or row[:_KEY] != key or row[-_CHECK:] != self._check(row[:-_CHECK]):
+        if len(row) != self.size or row[:_KEY] != key or row[-_CHECKSUM:] != self._checksum(row[:-_CHECKSUM]):
             return None
         return np.frombuffer(row, dtype="<f4", count=self.dimensions, offset=_KEY)
 
     def keys(self, content: object) -> Iterator[tuple[int, bytes]]:
-        """Yields place and key of each row of a pack that was not forgotten, damaged or not."""
+        """Yield place and key of each row that was not removed."""
         if isinstance(content, bytes):
             for place in range(len(content) // self.size):
                 key = content[place * self.size : place * self.size + _KEY]
-                if key != _FORGOTTEN:
+                if any(key):
                     yield place, key
 
-    def without(self, content: object, places: Iterable[object], keys: Collection[bytes]) -> bytes:
-        """Overwrites the rows of keys with zeros, and damaged rows; another key's sound row stays, and all places."""
-        written = bytearray(content) if isinstance(content, bytes) else bytearray()
-        for place in places:
-            if isinstance(place, int) and 0 <= place < len(written) // self.size:
-                key = bytes(written[place * self.size : place * self.size + _KEY])
-                if key in keys or self.row(content, place, key) is None:
-                    written[place * self.size : (place + 1) * self.size] = bytes(self.size)
-        return bytes(written)
+    def rows(self, content: object) -> Iterator[tuple[int, bytes, Vector | None]]:
+        """Yield place, key and vector of each row that was not removed; a damaged row has no vector."""
+        return ((place, key, self.vector(content, place, key)) for place, key in self.keys(content))
 
-    def _row(self, key: bytes, vector: bytes) -> bytes:
-        return key + vector + self._check(key + vector)
+    def without(self, content: object, keys: Collection[bytes]) -> bytes:
+        """Overwrite the rows of keys, and damaged rows, with zeros; all others keep their place."""
+        kept = bytearray(len(content) if isinstance(content, bytes) else 0)
+        for place, key, vector in self.rows(content):
+            if vector is not None and key not in keys:
+                at = slice(place * self.size, (place + 1) * self.size)
+                kept[at] = content[at]  # type: ignore[index]
+        return bytes(kept)
 
-    def _check(self, content: bytes) -> bytes:
-        return hashlib.blake2b(content, digest_size=_CHECK, key=self.identity).digest()
+    def _checksum(self, row: bytes) -> bytes:
+        return hashlib.blake2b(row, digest_size=_CHECKSUM, key=self.identity).digest()

@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.core.records import sha256
+from ragloom.core.sqlite import connect_shared, failures_as
 from ragloom.errors import ServiceError
 
-_BUSY_SECONDS = 60
-_TABLES = """
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = OFF;
-    CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, digest TEXT) WITHOUT ROWID;
-"""
+_TABLE = "CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, digest TEXT) WITHOUT ROWID"
 
 
 @dataclass
@@ -40,8 +36,8 @@ class Counts:
 class Items:
     """Values by name in a file; safe to be used by several threads, and by several processes.
 
-    Each write is a transaction of its own: a process that is killed loses none that was written. (A power cut may:
-    nothing is synced, since everything can be made anew.)
+    Each write is a transaction of its own: a process that is killed loses none that was written. (A power cut may
+    lose the last ones, since everything can be made anew.)
 
     Args:
         path: the file, opened when it is used; None keeps nothing but in memory.
@@ -86,22 +82,13 @@ class Items:
             self._opened = None
 
     def _rows(self, statement: str, *values: str) -> list[Any]:
-        with self._using:
-            try:
-                if self._opened is None:
-                    self._opened = self._open()
-                return self._opened.execute(statement, values).fetchall()
-            except sqlite3.Error as error:
-                raise ServiceError(
-                    f"config: {self._path} must be a file of stages that can be read and written ({error}); remove "
-                    "its folder: what it held is made anew"
-                ) from error
-
-    def _open(self) -> sqlite3.Connection:
         assert self._path is not None
-        tables = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
-        tables.executescript(_TABLES)
-        return tables
+        problem = f"config: the stage results {self._path} cannot be read or written"
+        with self._using, failures_as(ServiceError, problem, "remove its folder: what it held is computed again"):
+            if self._opened is None:
+                self._opened = connect_shared(self._path)
+                self._opened.execute(_TABLE)
+            return self._opened.execute(statement, values).fetchall()
 
 
 @dataclass

@@ -1,13 +1,13 @@
-"""`indexes.py`: what is in a store, and its upkeep: list, show, compare, delete, rebuild, promote, prune."""
+"""`indexes.py`: list, show, compare, delete, rebuild, promote and prune indexes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ragloom.cli.console import guarded, parsed, silenced_stdout
+from ragloom.cli.console import parse_verb, run_program, stdout_to_stderr
 from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import program
 
@@ -25,15 +25,15 @@ _VERBS = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """Describes the arguments: `--help` is their documentation."""
-    made = argparse.ArgumentParser(
+def _parser() -> argparse.ArgumentParser:
+    """Return the argument parser; `--help` is its documentation."""
+    parser = argparse.ArgumentParser(
         prog=program("indexes"),
         description="List, show, compare, delete, rebuild, promote and prune the indexes of a vector store.",
         epilog=f"Overrides choose the store: {program('indexes')} list vector_store.path=/data/lancedb. "
         "With vector_store.tenant, everything concerns that tenant only.",
     )
-    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, names, text in _VERBS:
         sub = verbs.add_parser(verb, help=text, description=text)
         for name in names:
@@ -54,24 +54,22 @@ def parser() -> argparse.ArgumentParser:
                 "embedding=hashing'; commas sweep; may be given several times (default: the config without further "
                 "overrides)",
             )
-    return made
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns the exit status."""
-    return guarded(lambda: _run(sys.argv[1:] if argv is None else argv))
+    """Run the program; returns the exit status."""
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
-    # Argparse takes the overrides of a verb only in one row; whatever else is no option is an override too.
-    options, further = _parsed_known(argv)
-    options.overrides += further
+    options = parse_verb(_parser(), argv)
     config = config_of(options, options.overrides)
-    with silenced_stdout():
+    with stdout_to_stderr():
         from ragloom.assembly import Assembly
         from ragloom.cli.indexes.options import Request
     with Assembly(config) as assembly:
-        with silenced_stdout():
+        with stdout_to_stderr():
             database = assembly.database
         as_json = options.json or config.tree["output"] == "json"
         return _verb(options.verb)(Request(options, config, database, as_json))
@@ -90,19 +88,3 @@ def _verb(name: str) -> Callable[[Request], int]:
         "prune": prune.prune,
     }
     return verbs[name]
-
-
-def _parsed_known(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Parses arguments whose options may stand among the overrides."""
-    made = parser()
-    further: list[str] = []
-
-    def parse(arguments: Sequence[str]) -> argparse.Namespace:
-        options, rest = made.parse_known_args(arguments)
-        unknown = [item for item in rest if item.startswith("-")]
-        if unknown:
-            made.error(f"unrecognized arguments: {' '.join(unknown)}")
-        further.extend(rest)
-        return options
-
-    return parsed(parse, argv), further

@@ -1,4 +1,4 @@
-"""`indexes.py delete`, `rebuild` and `promote`: what is done to one index."""
+"""`indexes.py delete`, `rebuild` and `promote`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ragloom.cli.console import FAILED, OK, print_json, silenced_stdout
+from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
 from ragloom.cli.indexes.render import as_json, names_of
-from ragloom.cli.progress import shown_steps
+from ragloom.cli.progress import terminal_steps
 from ragloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def delete(request: Request) -> int:
-    """Deletes an index, also one that is damaged or was never committed.
+    """Delete an index, also one that is damaged or was never committed.
 
     Raises:
         ConfigError: an alias names it, and `--with-aliases` was not given.
-        DataError: there is none of that name.
+        DataError: no index has this name.
     """
     from ragloom.components.vector_store.protocols import IndexMissing
 
     name = request.options.index
     if not request.database.has(name):
-        request.named(name)
+        request.find(name)
     names, size = names_of(name, request.aliases), "of unknown size"
     with suppress(DataError, StopIteration):  # this index or another is damaged, or it was never committed: it can go
         size = next(f"{info.documents} documents, {info.chunks} chunks" for info in request.infos if info.name == name)
@@ -35,25 +35,25 @@ def delete(request: Request) -> int:
             f"index: {name} must not be deleted while aliases name it ({', '.join(names)}); promote another index to "
             "them first, or add --with-aliases: queries with these aliases then fail"
         )
-    going = f"{name} ({size}{'; with its aliases ' + ', '.join(names) if names else ''})"
-    if not request.is_sure(f"delete {going}?", f"{name} was not deleted"):
+    summary = f"{name} ({size}{'; with its aliases ' + ', '.join(names) if names else ''})"
+    if not request.confirm(f"delete {summary}?", f"{name} was not deleted"):
         return FAILED
     try:
-        with silenced_stdout():
+        with stdout_to_stderr():
             request.database.delete(name)
     except IndexMissing:
-        raise DataError(f"index: {name} was deleted by somebody else meanwhile") from None
+        raise DataError(f"index: {name} was deleted by another process in the meantime") from None
     if request.as_json:
         print_json({"deleted": [name], "aliases": names})
     else:
-        sys.stdout.write(f"deleted {going}\n")
+        sys.stdout.write(f"deleted {summary}\n")
     return OK
 
 
 def rebuild(request: Request) -> int:
-    """Builds an index anew from what it holds."""
-    before = request.of_source(request.options.index)
-    with silenced_stdout(), shown_steps(f"rebuilding {before.name}"):
+    """Rebuild an index from its stored documents and vectors."""
+    before = request.find_of_source(request.options.index)
+    with stdout_to_stderr(), terminal_steps(f"rebuilding {before.name}"):
         after = request.database.rebuild(before.name)
     if request.as_json:
         print_json(as_json(after, request.aliases))
@@ -67,10 +67,10 @@ def rebuild(request: Request) -> int:
 
 
 def promote(request: Request) -> int:
-    """Points an alias at an index."""
-    name, alias = request.of_source(request.options.index).name, request.options.alias
+    """Point an alias at an index."""
+    name, alias = request.find_of_source(request.options.index).name, request.options.alias
     before = request.aliases.get(alias)
-    with silenced_stdout():
+    with stdout_to_stderr():
         request.database.promote(name, alias)
     if request.as_json:
         print_json({"alias": alias, "index": name, "before": before})

@@ -1,4 +1,4 @@
-"""What a verb of `indexes.py` is given, and the question that the verbs that remove something ask."""
+"""Arguments of the verbs of `indexes.py`, and the confirmation before a deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ragloom.cli.console import silenced_stdout
+from ragloom.cli.console import stdout_to_stderr
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """A verb with its arguments, on a store.
+    """Arguments of one verb, with its store.
 
     Attributes:
         options: parsed arguments.
-        config: that chose the store.
-        database: the store.
-        as_json: print JSON instead of text for people.
+        config: of the store.
+        database: the opened store.
+        as_json: print JSON instead of text.
     """
 
     options: argparse.Namespace
@@ -35,49 +35,49 @@ class Request:
 
     @cached_property
     def infos(self) -> list[IndexInfo]:
-        """The committed indexes of the store."""
-        with silenced_stdout():
+        """Committed indexes of the store."""
+        with stdout_to_stderr():
             return self.database.indexes()
 
     @property
     def aliases(self) -> dict[str, str]:
-        """The index that each alias names, read anew at each use."""
-        with silenced_stdout():
+        """Alias -> index name, read at each use."""
+        with stdout_to_stderr():
             return self.database.aliases()
 
     @property
     def tenant(self) -> str | None:
-        """The tenant that everything concerns."""
+        """Tenant of the command; None without tenants."""
         tenant: str | None = self.config.values("vector_store").get("tenant")
         return tenant
 
-    def named(self, name: str) -> IndexInfo:
-        """Finds an index by its name.
+    def find(self, name: str) -> IndexInfo:
+        """Return the index of a name.
 
         Raises:
-            DataError: there is none of that name; says which is near.
+            DataError: no index has this name; names the nearest one.
         """
         for info in self.infos:
             if info.name == name:
                 return info
         if not self.infos:
             raise DataError(
-                f"index: {name} must be the name of an index; there is none yet: {program('ingest')} builds one"
+                f"index: {name} must be the name of an index; the store is empty: {program('ingest')} builds one"
             )
         known = nearest(name, (info.name for info in self.infos))
         raise DataError(f"index: {name} must be the name of an index{known}")
 
-    def of_source(self, name: str) -> IndexInfo:
-        """Finds an index by its name; where the command chooses a source, it must be the index's.
+    def find_of_source(self, name: str) -> IndexInfo:
+        """Return the index of a name; a source in the overrides must be that of the index.
 
         Raises:
-            DataError: there is none of that name.
-            ConfigError: the command's source is another corpus, or lies elsewhere.
+            DataError: no index has this name.
+            ConfigError: the overrides choose another corpus, or another root.
         """
         from ragloom.components.vector_store.index_identity import demand_root
         from ragloom.config.config import build
 
-        info = self.named(name)
+        info = self.find(name)
         if any(item.startswith(("source=", "source.")) for item in self.options.overrides):
             source = build(self.config, "source")
             if source.name != info.source:
@@ -88,12 +88,12 @@ class Request:
             demand_root(name, source.name, info.root, source.root)
         return info
 
-    def is_sure(self, question: str, otherwise: str) -> bool:
-        """Asks a person, unless `--yes` answers; says on standard error when nothing will be done.
+    def confirm(self, question: str, otherwise: str) -> bool:
+        """Ask for confirmation, unless `--yes` is set; prints to standard error if nothing is done.
 
         Args:
-            question: what would be done.
-            otherwise: what was not done then.
+            question: of the prompt.
+            otherwise: message without confirmation.
         """
         if self.options.yes:
             return True

@@ -1,4 +1,4 @@
-"""`indexes.py prune`: removes the indexes that no given config and no alias names."""
+"""`indexes.py prune`: delete the indexes that neither a config nor an alias names."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import FAILED, OK, print_json, silenced_stdout
-from ragloom.cli.indexes.render import names_of, print_table
+from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
+from ragloom.cli.indexes.render import names_of, print_indexes
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
@@ -21,43 +21,43 @@ _NO_KEEP = "the config of this command"
 
 
 def prune(request: Request) -> int:
-    """Removes indexes, after showing and asking.
+    """Delete unnamed indexes, after a confirmation.
 
     Raises:
-        ConfigError: a `--keep` is no list of overrides, chooses another store, or is too large a sweep to be sure of.
-        DataError: no given config has an index there, so that nothing is known to be worth keeping.
+        ConfigError: a `--keep` is no list of overrides, chooses another store, or is too large a sweep.
+        DataError: no config names an existing index, so that all would be deleted.
     """
     wanted = _wanted(request)
     infos, aliases = request.infos, request.aliases
-    there = {info.name for info in infos}
-    if infos and not there & set(wanted):
+    names = {info.name for info in infos}
+    if infos and not names & set(wanted):
         raise DataError(
             f"prune: at least one given config must have an index there; none has ({', '.join(wanted)}), and all "
             f"{len(infos)} would go: check the overrides, or remove indexes one by one with {program('indexes')} delete"
         )
-    going = [info for info in infos if info.name not in wanted and not names_of(info.name, aliases)]
+    unnamed = [info for info in infos if info.name not in wanted and not names_of(info.name, aliases)]
     if not request.as_json:
-        _print_plan(wanted, there, going, infos)
-    count = f"{len(going)} index{'es' if len(going) != 1 else ''}"
-    if going and not request.is_sure(f"delete {count}?", f"{count} not deleted"):
+        _print_plan(wanted, names, unnamed, infos)
+    count = f"{len(unnamed)} index{'es' if len(unnamed) != 1 else ''}"
+    if unnamed and not request.confirm(f"delete {count}?", f"{count} not deleted"):
         if request.as_json:
-            _print_json(request, going, [])
+            _print_json(request, unnamed, [])
         return FAILED
-    _remove(request, going)
+    _remove(request, unnamed)
     return OK
 
 
-def _remove(request: Request, going: list[IndexInfo]) -> None:
-    """Removes indexes; one that cannot be removed now does not keep the others."""
-    aliases = request.aliases  # a person may have taken long to answer
+def _remove(request: Request, unnamed: list[IndexInfo]) -> None:
+    """Delete indexes; a failure does not stop the others."""
+    aliases = request.aliases  # the confirmation may have taken long
     problems: list[str] = []
     deleted: list[str] = []
-    for info in going:
+    for info in unnamed:
         if names := names_of(info.name, aliases):
             problems.append(f"prune: {info.name} was kept: alias {names[0]} names it now")
             continue
         try:
-            with silenced_stdout():
+            with stdout_to_stderr():
                 request.database.delete(info.name)
         except RagloomError as error:
             problems += error.problems
@@ -67,20 +67,20 @@ def _remove(request: Request, going: list[IndexInfo]) -> None:
             sys.stdout.write(f"deleted {info.name}\n")
             sys.stdout.flush()
     if request.as_json:
-        _print_json(request, going, deleted)
+        _print_json(request, unnamed, deleted)
     if problems:
         raise ServiceError(*problems)
 
 
 def _wanted(request: Request) -> dict[str, str]:
-    """Returns the indexes that the given configs name: index -> the overrides that name it."""
+    """Return the indexes that the configs name: index -> overrides of the config."""
     from ragloom.assembly import Assembly
     from ragloom.config.config import load
     from ragloom.config.hydra_compose import demand_countable
 
     if not request.options.keep:
         return {Assembly(request.config).index_name: _NO_KEEP}
-    found: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for text in request.options.keep:
         try:
             own = shlex.split(text)
@@ -93,13 +93,13 @@ def _wanted(request: Request) -> dict[str, str]:
             sweep=True,
             project=request.config.project,
         ):
-            _demand_same_store(text, request.config, config)
-            found.setdefault(Assembly(config).index_name, text)
-    return found
+            _require_same_store(text, request.config, config)
+            wanted.setdefault(Assembly(config).index_name, text)
+    return wanted
 
 
-def _demand_same_store(text: str, ours: Config, theirs: Config) -> None:
-    """Refuses a config whose index lies elsewhere: every index here would seem to be one that nobody names."""
+def _require_same_store(text: str, ours: Config, theirs: Config) -> None:
+    """Require the store of the command: in another store, every index would look unnamed."""
     from ragloom.config.fingerprint import difference
 
     differs = difference({"vector_store": _place(ours)}, {"vector_store": _place(theirs)})
@@ -111,7 +111,7 @@ def _demand_same_store(text: str, ours: Config, theirs: Config) -> None:
 
 
 def _place(config: Config) -> dict[str, Any]:
-    """Returns what says where indexes live: the option, its keys that do not shape an index, and the tenant."""
+    """Return what identifies the store: option, tenant, and keys that do not shape an index."""
     from ragloom.config.fingerprint import describe
 
     builder, values = config.builder("vector_store"), config.values("vector_store")
@@ -120,18 +120,18 @@ def _place(config: Config) -> dict[str, Any]:
     return {"option": shaping["builder"], "tenant": values.get("tenant"), **where}
 
 
-def _print_plan(wanted: dict[str, str], there: set[str], going: list[IndexInfo], infos: list[IndexInfo]) -> None:
+def _print_plan(wanted: dict[str, str], names: set[str], unnamed: list[IndexInfo], infos: list[IndexInfo]) -> None:
     for name, text in wanted.items():
-        if name not in there:
+        if name not in names:
             sys.stdout.write(f"not there: {name} ({redact(text)})\n")
-    if going:
+    if unnamed:
         sys.stdout.write(f"of {len(infos)} indexes these go:\n")
-        print_table(going, {})
+        print_indexes(unnamed, {})
     else:
         sys.stdout.write(f"nothing to prune: all {len(infos)} indexes are named by a given config or an alias\n")
 
 
-def _print_json(request: Request, going: list[IndexInfo], deleted: list[str]) -> None:
-    leaving = {info.name for info in going}
+def _print_json(request: Request, unnamed: list[IndexInfo], deleted: list[str]) -> None:
+    leaving = {info.name for info in unnamed}
     kept = [info.name for info in request.infos if info.name not in leaving]
-    print_json({"kept": kept, "unnamed": [info.name for info in going], "deleted": deleted})
+    print_json({"kept": kept, "unnamed": [info.name for info in unnamed], "deleted": deleted})

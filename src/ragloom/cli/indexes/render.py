@@ -1,4 +1,4 @@
-"""`indexes.py list`, `show` and `compare`: how indexes are shown."""
+"""`indexes.py list`, `show` and `compare`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import OK, console, print_json
-from ragloom.cli.tables import Column, print_fitted
+from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def list_all(request: Request) -> int:
-    """Lists all indexes."""
+    """List all indexes."""
     aliases = request.aliases
     if request.as_json:
         print_json([as_json(info, aliases) for info in request.infos])
     elif request.infos:
-        print_table(request.infos, aliases)
+        print_indexes(request.infos, aliases)
     else:
         of_tenant = f" of tenant {request.tenant}" if request.tenant is not None else ""
         sys.stdout.write(f"no indexes{of_tenant} yet; {program('ingest')} builds one\n")
@@ -29,8 +29,8 @@ def list_all(request: Request) -> int:
 
 
 def show(request: Request) -> int:
-    """Shows one index with everything that shaped it."""
-    info, aliases = request.named(request.options.index), request.aliases
+    """Show one index with the settings that shape it."""
+    info, aliases = request.find(request.options.index), request.aliases
     if request.as_json:
         print_json(as_json(info, aliases))
         return OK
@@ -57,10 +57,10 @@ def show(request: Request) -> int:
 
 
 def compare(request: Request) -> int:
-    """Shows in which keys two indexes differ."""
+    """Show the keys in which two indexes differ."""
     from ragloom.config.fingerprint import difference
 
-    info, other = request.of_source(request.options.index), request.of_source(request.options.other)
+    info, other = request.find_of_source(request.options.index), request.find_of_source(request.options.other)
     differs = difference(info.description, other.description)
     if request.as_json:
         print_json({"indexes": [info.name, other.name], "differs": differs})
@@ -76,15 +76,15 @@ def compare(request: Request) -> int:
 
 
 def as_json(info: IndexInfo, aliases: Mapping[str, str]) -> dict[str, Any]:
-    """Shows an index as the one object that programs read."""
+    """Return an index as one JSON object."""
     from dataclasses import asdict
 
     shown = {**asdict(info), "committed_at": info.committed_at.isoformat(), "notes": list(info.notes)}
     return {**shown, "aliases": names_of(info.name, aliases)}
 
 
-def print_table(infos: Iterable[IndexInfo], aliases: Mapping[str, str]) -> None:
-    """Prints a row for each index; columns that would be empty in every row are left out."""
+def print_indexes(infos: Iterable[IndexInfo], aliases: Mapping[str, str]) -> None:
+    """Print one row for each index; empty columns are left out."""
     infos = list(infos)
     deleted = any(info.deleted_chunks for info in infos)
     names = [", ".join(names_of(info.name, aliases)) for info in infos]
@@ -101,14 +101,14 @@ def print_table(infos: Iterable[IndexInfo], aliases: Mapping[str, str]) -> None:
     columns.append(Column("last ingest (UTC)", ended, number=True, rank=3))
     if any(names):
         columns.append(Column("aliases", names, whole=True))
-    print_fitted(console(), columns, "; indexes show NAME has them")
+    print_columns(console(), columns, "; indexes show NAME has them")
     if deleted:
         rebuild = f"{program('indexes')} rebuild NAME"
         console().print(f"deleted: chunks that still count in BM25 statistics; {rebuild} ends that")
 
 
 def in_words(description: dict[str, Any]) -> str:
-    """Says what shaped an index in a few words: `fixed 256/32, multilingual, hashing 1024`."""
+    """Describe an index in a few words: `fixed 256/32, multilingual, hashing 1024`."""
     parts = []
     for group in ("chunking", "analyzer", "embedding"):
         keys = description.get(group, {})
@@ -124,10 +124,10 @@ def in_words(description: dict[str, Any]) -> str:
 
 
 def megabytes(info: IndexInfo) -> str:
-    """Says an index's size in MB; `~` marks an estimate."""
+    """Format the size of an index in MB; `~` marks an estimate."""
     return f"{'~' if info.bytes_estimated else ''}{info.bytes / 1e6:.2f}"
 
 
 def names_of(index: str, aliases: Mapping[str, str]) -> list[str]:
-    """Lists the aliases that name an index."""
+    """Return the aliases of an index."""
     return sorted(alias for alias, name in aliases.items() if name == index)

@@ -21,7 +21,7 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from pydantic import BaseModel, Field, PrivateAttr
 
 from ragloom.cache.embeddings import is_bypassed
-from ragloom.cache.embeddings.embedding_cache import ModelCache, VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache, ModelCache
 from ragloom.cache.embeddings.row_format import Vector
 from ragloom.components.embedding.batch import Call
 from ragloom.components.embedding.events import told
@@ -143,7 +143,7 @@ class Embedding(BaseEmbedding):
         """Return what decides the vectors and is in no config key: the server's address, a model's exact revision."""
         return {}
 
-    def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
+    def use_cache(self, cache: EmbeddingCache, description: Mapping[str, Any]) -> None:
         """Has vectors looked up before they are made.
 
         Args:
@@ -152,7 +152,7 @@ class Embedding(BaseEmbedding):
                 but for the keys that only decide what text is sent; nothing in it is a secret.
         """
         told = {key: value for key, value in description.items() if key not in _IN_THE_TEXT}
-        self.cache = cache.of({**told, **self.origin()}, dimensions=self.dimensions, name=self.model_name)
+        self.cache = cache.for_model({**told, **self.origin()}, dimensions=self.dimensions, name=self.model_name)
 
     def document_text(self, text: str, metadata: Mapping[str, Any]) -> str:
         """Compose what is sent for a document or chunk: prefix, embedded metadata, an empty line, the text."""
@@ -381,7 +381,7 @@ class Embedding(BaseEmbedding):
         )
         record_made(len(texts), sum(counts or ()))
         if self.cache is not None and not is_bypassed():
-            record_unavailable(not self.cache.keep(texts, vectors))
+            record_unavailable(not self.cache.store(texts, vectors))
 
     def _none(self) -> Vectors:
         return np.zeros((0, self.dimensions), dtype=np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragloom.cache.embeddings import is_bypassed
-from ragloom.cache.embeddings.embedding_cache import Found, ModelCache
+from ragloom.cache.embeddings.embedding_cache import CacheLookup, ModelCache
 from ragloom.cache.embeddings.row_format import Vector
 
 
@@ -31,7 +31,7 @@ class Call:
         first: dict[str, int] = {}
         for place, text in enumerate(asked):
             first.setdefault(text, place)
-        self.found: Found | None = None if cache is None or is_bypassed() else cache.find(list(first))
+        self.found: CacheLookup | None = None if cache is None or is_bypassed() else cache.look_up(list(first))
         self._known: dict[str, Vector] = {} if self.found is None else dict(self.found.vectors)
         self.reused = {text: place for text, place in first.items() if text in self._known}
         self.places = [place for text, place in first.items() if text not in self._known]

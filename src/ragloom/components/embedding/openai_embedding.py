@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from ragloom.cache.embeddings.embedding_cache import VectorCache
+from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.errors import ServiceError
@@ -92,7 +92,7 @@ class OpenAIEmbedding(Embedding):
         """What embeds questions: this, or the provider's own model for them."""
         return self._asker or self
 
-    def use_cache(self, cache: VectorCache, description: Mapping[str, Any]) -> None:
+    def use_cache(self, cache: EmbeddingCache, description: Mapping[str, Any]) -> None:
         """Has vectors looked up before they are made, those of questions by the model that makes them."""
         super().use_cache(cache, description)
         if self._asker is not None:

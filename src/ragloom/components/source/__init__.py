@@ -1,7 +1,7 @@
 """Builders of the `source` group: the documents of a corpus.
 
-A source lists entries, reads one entry's bytes and parses them into a LlamaIndex `Document`, whose text is normalized
-here and nowhere else. What cannot be read is named with its reason and never stops the rest.
+A source lists entries, reads the bytes of an entry and parses them into a LlamaIndex `Document` with normalized text.
+Unreadable documents are reported with a reason and never stop the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +22,11 @@ Megabytes = Annotated[float, Field(gt=0)]
 """A size above zero, in units of 1,000,000 bytes."""
 
 Moved = Annotated[bool, OPERATIONAL, Added(False)]
-"""Whether an index that was filled from another root takes this one."""
+"""Whether an index filled from another root accepts this one."""
 
 
 def _pattern_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """Patterns can match a path relative to the folder."""
+    """Require patterns of paths relative to the folder."""
     for key in ("include", "exclude"):
         for pattern in values[key]:
             parts = pattern.split("/")
@@ -46,7 +46,7 @@ def _file_name_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _name_problems(values: Mapping[str, Any], name_of: Callable[[Path], str]) -> Iterator[str]:
-    """A corpus has a name, without touching a file."""
+    """Require a name for the corpus, without file access."""
     path = Path(values["path"]).expanduser()
     if values["name"] is None and not name_of(path):
         yield f"source: name=null must be set: path={str(path)!r} has no name"
@@ -89,7 +89,7 @@ def folder(
     """Build the source of all readable files below a folder.
 
     Raises:
-        ConfigError: a pattern is no relative path pattern, or the folder has no name and none is set.
+        ConfigError: a pattern is not relative, or the folder has no name and none is set.
     """
     from ragloom.components.source.file_source import FolderSource
 

@@ -20,7 +20,7 @@ from ragloom.errors import DataError
 ListedItem = Entry | Unreadable | Skipped
 
 _MAX_REASON = 400
-"""Characters."""
+"""Characters of a reason."""
 STILL_WRITTEN = "it is being written to: it changed each time it was read; the next ingest reads it again"
 
 
@@ -40,7 +40,7 @@ class SourceDocument(Document):
     """LlamaIndex document with the warnings of its reader.
 
     Attributes:
-        warnings: what is doubtful or missing, one plain sentence each; no part of text, metadata or hashes.
+        warnings: doubtful or missing content, one sentence each; not part of text, metadata or hashes.
     """
 
     warnings: list[str] = Field(default_factory=list, exclude=True)
@@ -61,10 +61,10 @@ class Source(BaseReader):
 
     Attributes:
         name: stable name of the corpus; part of the index's identity.
-        root: identity of the place the documents come from, such as a resolved absolute path.
-        on_unreadable: `report` goes on past what cannot be read, `stop` does not; ingestion obeys it.
-        verify: whether content is read also where size and modification time are unchanged; ingestion obeys it.
-        moved: whether an index of the same name that was filled from another root takes this one; ingestion obeys it.
+        root: identity of the location of the documents, such as a resolved absolute path.
+        on_unreadable: `report` continues after unreadable documents, `stop` does not; applied by ingestion.
+        verify: whether content is read despite unchanged size and modification time; applied by ingestion.
+        moved: whether an index of this name, filled from another root, accepts this one; applied by ingestion.
     """
 
     moved: bool = False
@@ -90,7 +90,7 @@ class Source(BaseReader):
         """Read the content of an entry.
 
         Raises:
-            CannotRead: it vanished, may not be read, or is no regular file.
+            CannotRead: it was deleted, is not a regular file, or permission is missing.
         """
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Source(BaseReader):
         """Turn the bytes of `entry` into a document with normalized text.
 
         Raises:
-            CannotRead: the bytes are damaged, encrypted, empty, or not what they are named.
+            CannotRead: the bytes are damaged, encrypted, empty, or of another type than the name says.
         """
 
     def key_location(self, location: str) -> str:
@@ -147,8 +147,8 @@ def read_regular_file(path: Path, limit: int, entry: Entry) -> bytes:
     Does not hang on a FIFO in its place.
 
     Raises:
-        FileChanged: it is not as it was listed, or changed while it was read (see `file_age`).
-        CannotRead: it is no regular file, has more than `limit` bytes, or the system refuses.
+        FileChanged: it changed after it was listed, or during the read (see `file_age`).
+        CannotRead: it is no regular file, has more than `limit` bytes, or the system denies access.
     """
     content, before, after = _read(path, limit, 0, None)
     listed = (entry.size, after[1] if entry.mtime_ns is None else entry.mtime_ns)
@@ -161,7 +161,7 @@ def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
     """Read a part of a regular file; the file may grow.
 
     Raises:
-        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system refuses.
+        CannotRead: it is no regular file, the part has more than `limit` bytes, or the system denies access.
     """
     return _read(path, limit, offset, size)[0]
 
@@ -169,7 +169,7 @@ def read_file_part(path: Path, limit: int, *, offset: int, size: int) -> bytes:
 def _read(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
     """Read bytes, with size and modification time before and after."""
     try:
-        # Without O_NONBLOCK opening a FIFO waits for a writer, for ever.
+        # Without O_NONBLOCK, opening a FIFO waits forever for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
             before = os.fstat(descriptor)
@@ -177,7 +177,7 @@ def _read(path: Path, limit: int, offset: int, size: int | None) -> tuple[bytes,
                 raise CannotRead(f"it is {kind}, not a file")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 file.seek(offset)
-                length = size if size is not None else before.st_size or limit  # what /proc shows has no size
+                length = size if size is not None else before.st_size or limit  # files in /proc have no size
                 content = file.read(min(length, limit) + (size is None or size > limit))
             after = os.fstat(descriptor)
         finally:
@@ -220,7 +220,7 @@ def printable_path(path: str | Path) -> str:
 def path_identity(path: str | Path) -> str:
     """Escape a path unambiguously: different paths give different names.
 
-    A backslash of a name's own is doubled where it is no separator, since `printable_path` writes escapes with one.
+    Backslashes in names are doubled, since `printable_path` writes escapes with them.
     """
     name = os.fspath(path)
     return printable_path(name if os.sep == "\\" else name.replace("\\", "\\\\"))

@@ -1,7 +1,7 @@
 """Ordered listing of a folder tree: patterns, hidden files, links, name collisions.
 
-Symbolic links are followed, to files and to folders, inside the root or outside. A link to a folder that encloses it
-is a loop and reported; a folder that links reach a second time is skipped, so that a listing always ends.
+Symbolic links to files and folders are followed, inside and outside the root. A link to an enclosing folder is
+reported as a loop; a folder reached by a second link is skipped. So every listing ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ListingRules:
     Attributes:
         include, exclude: patterns of relative paths; a file needs one of `include` and none of `exclude`.
         max_bytes: larger files are skipped.
-        no_reader: says why a file of this name is not read; None where it is.
+        no_reader: explains why a file is not read; None with a reader.
     """
 
     include: list[str]
@@ -255,4 +255,4 @@ def _is_folder(child: os.DirEntry[str]) -> bool:
     try:
         return child.is_dir()
     except OSError:
-        return False  # a broken or looping link: what is wrong with it is said where it is listed as a file
+        return False  # a broken or looping link: reported when it is listed as a file

@@ -1,8 +1,8 @@
 """Detection of the encoding of text files, and strict decoding.
 
-The order is: byte order mark, strict UTF-8, the encoding that the document declares, then CP949 (with EUC-KR) where it
-is clearly Korean, then the most plausible of all encodings that fit every byte, which is reported as a guess. Every
-attempt is strict: a byte that fits no encoding makes the document unreadable, and is never dropped (TRAPS 35).
+The order: byte order mark, declared encoding, strict UTF-8, CP949 (with EUC-KR) for clearly Korean text, then the most
+plausible encoding that fits every byte, reported as a guess. Every attempt is strict: a byte that fits no encoding
+makes the document unreadable, and is never dropped (TRAPS 35).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_ENCODING_ALIASES = {  # what browsers take these names for (WHATWG Encoding Standard)
+_ENCODING_ALIASES = {  # meaning of these names in browsers (WHATWG Encoding Standard)
     "euc-kr": "cp949",
     "euc_kr": "cp949",
     "ks_c_5601-1987": "cp949",
@@ -41,29 +41,29 @@ _ENCODING_ALIASES = {  # what browsers take these names for (WHATWG Encoding Sta
     "shift-jis": "cp932",
 }
 _REFUSED_ENCODINGS = frozenset(["punycode", "idna", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"])
-"""What Python calls an encoding and no browser does; decoding punycode takes the square of a text's length."""
+"""Python codecs unknown to browsers; decoding punycode takes quadratic time."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _CP949_PAIR = re.compile(rb"[\xb0-\xc8][\xa1-\xfe]")
 _MIN_HANGUL = 4
-"""Hangul syllables from which on their frequencies prove something."""
+"""Hangul syllables needed for meaningful frequencies."""
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _SAMPLE = 200_000
-"""Bytes that statistics look at; decoding always takes all."""
+"""Bytes used for statistics; decoding always uses all."""
 
 
 def decode_text(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
     """Decode a text file.
 
     Args:
-        declared: the encoding that the document itself names (HTML's meta charset).
-        warnings: gets a sentence where the encoding is a guess.
+        declared: the encoding named by the document itself (HTML's meta charset).
+        warnings: gets a sentence if the encoding is a guess.
 
     Returns:
         The text without a byte order mark, and the encoding used: `utf-8`, `utf-16-le`, `utf-16-be`, `cp949`,
-        `latin-1`, `cp1252` or, where it is declared or clear, another of Python's names.
+        `latin-1`, `cp1252` or, if declared or clear, another of Python's names.
 
     Raises:
-        CannotRead: the bytes are no text, or fit no encoding.
+        CannotRead: the bytes are not text, or fit no encoding.
     """
     text, encoding = _decode_by_mark(content) or _decode_without_mark(
         content, declared, [] if warnings is None else warnings
@@ -128,9 +128,9 @@ def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
             return None
         text = content.decode(name)
     except (LookupError, UnicodeError, ValueError):
-        return None  # a wrong declaration: detection goes on, and the encoding found is in the metadata
+        return None  # a wrong declaration: detection continues, and its result is in the metadata
     if not isinstance(text, str) or name.startswith(("utf-16", "utf-32")):
-        return None  # these would have a mark or NULs; a declaration that can be read cannot be true
+        return None  # these would have a mark or NULs: a readable declaration is wrong
     if not content.isascii():  # ISO-2022-JP and the like are
         try:  # a stale declaration: other encodings are hardly ever valid UTF-8 by chance
             return content.decode("utf-8"), "utf-8"
@@ -154,7 +154,7 @@ def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
     """Decode unmistakably Korean text.
 
     Returns:
-        The text, or None; and where it is clearly Korean but damaged the first wrong byte.
+        The text, or None; and the first wrong byte of clearly Korean but damaged text.
     """
     try:
         text = content.decode("cp949")
@@ -163,7 +163,7 @@ def _decode_korean(content: bytes) -> tuple[str | None, int | None]:
         high = _count_high_bytes(around)
         pairs = 2 * len(_CP949_PAIR.findall(around))
         return None, error.start if high >= 40 and pairs > 0.8 * high else None
-    # In Chinese (GBK) read as CP949 any syllable is as frequent as another.
+    # In Chinese (GBK) read as CP949, all syllables are equally frequent.
     count, frequent = frequent_hangul(text)
     return (text if count >= _MIN_HANGUL and frequent >= 0.6 else None), None
 
@@ -175,16 +175,16 @@ def _decode_most_plausible(content: bytes, warnings: list[str]) -> tuple[str, st
     for encoding in (*ENCODINGS, western):
         with contextlib.suppress(UnicodeError):  # the encoding is not this one
             text = content.decode(encoding)
-            if text.encode(encoding) == content:  # no program writes a character's second code
+            if text.encode(encoding) == content:  # no program writes the alternative code of a character
                 readings.append((plausibility(text, encoding), encoding, text))
-    readings.sort(key=lambda reading: reading[0], reverse=True)  # stable: Korean first where all else is equal
+    readings.sort(key=lambda reading: reading[0], reverse=True)  # stable: Korean first among equals
     best = readings[0] if readings else (0.0, "", "")
     other = readings[1][0] if len(readings) > 1 else 0.0
     high = _count_high_bytes(content)
-    # On a few bytes charset-normalizer takes German for Central European or Mac.
+    # With few bytes, charset-normalizer mistakes German for Central European or Mac.
     if (best[0] < 0.7 or best[0] - other < 0.1) and high >= 64 and high > 0.25 * len(content):
         guess = from_bytes(content[: _SAMPLE // 4]).best()
-        with contextlib.suppress(UnicodeDecodeError):  # it saw the beginning; the rest refutes it
+        with contextlib.suppress(UnicodeDecodeError):  # valid at the beginning only
             if guess is not None:
                 best = best[0], guess.encoding, content.decode(guess.encoding)
     score, encoding, text = best

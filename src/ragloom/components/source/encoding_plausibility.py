@@ -1,7 +1,7 @@
 """Plausibility of a decoded text, by its characters and their neighbours.
 
-Bytes of one encoding are often valid in another. Read wrongly they give signs in places where nobody writes them:
-an inverted exclamation mark behind a digit, a capital behind a small letter, a Chinese character within a Latin word.
+Bytes of one encoding are often valid in another. The wrong one gives characters in unlikely places: an inverted
+exclamation mark behind a digit, a capital behind a small letter, a Chinese character within a Latin word.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 _SAMPLE = 5_000
-"""Characters outside ASCII that are looked at."""
+"""Non-ASCII characters used for the score."""
 _NON_ASCII = re.compile(r"[^\0-\x7f]")
 # Frequent characters: nine of ten in Korean, six of ten in Chinese texts. From KorQuAD, translated programs.
 # fmt: off
@@ -42,7 +42,7 @@ _RAISED = frozenset("²³¹ºª")
 _FREE = frozenset("–—…•·’©®™†‡¶\u00a0\u00ad")
 
 Scorer = Callable[[str, str, str], float]
-"""Scores a character between the one before and the one behind it, from 0 (wrong) to 1 (as in any text)."""
+"""Scores a character between its neighbours from 0 (wrong) to 1 (common)."""
 
 
 def plausibility(text: str, encoding: str) -> float:
@@ -191,4 +191,4 @@ _SCORERS: dict[str, Scorer] = {
     "cp1252": _score_western,
 }
 ENCODINGS = tuple(name for name in _SCORERS if name not in ("latin-1", "cp1252"))
-"""Encodings that are tried in addition to a Western one."""
+"""Encodings tried in addition to a Western one."""

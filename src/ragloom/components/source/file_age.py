@@ -1,9 +1,9 @@
 """Handling of files under change: minimum age before a read.
 
-A file may be half written, and equal sizes and times before and after a read do not show it: a writer rests between
-two writes, and a clock of files ticks every few milliseconds (every two seconds on FAT). A file that changed within
-the last `WINDOW_NS` is therefore read after a pause. Its time may then be trusted: whatever changes the file later
-gives it another time. A time in the future proves nothing, as with Git's "racy" entries.
+Equal sizes and times before and after a read do not prove that a file is complete: writers pause between writes, and
+file clocks tick every few milliseconds (every two seconds on FAT). A file changed within the last `WINDOW_NS` is
+therefore read after a pause. Its time is then reliable: any later change gives another time. A time in the future
+proves nothing, as with Git's "racy" entries.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 WINDOW_NS = 2_000_000_000
 """Nanoseconds: the coarsest clock of a common file system (FAT)."""
 STILL_NS = WINDOW_NS // 2
-"""Nanoseconds: what changed within this time after the pause is still being written; what is older is read, and its
-time is not trusted before it is as old as `WINDOW_NS`."""
+"""Nanoseconds: a file changed within this time after the pause is still being written. An older one is read; its time
+is unreliable until it is as old as `WINDOW_NS`."""
 
-# Tests set these two: none waits, and none depends on the speed of a machine.
+# Set by tests, so that they neither wait nor depend on the speed of a machine.
 now_ns = time.time_ns
 sleep = time.sleep
 
@@ -44,7 +44,7 @@ def stat_after_pause(path: Path) -> os.stat_result:
     """Return the status of a file, after a pause if recently changed.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: the file is inaccessible.
     """
     status = path.stat()
     if is_recent(status.st_mtime_ns):

@@ -28,8 +28,8 @@ from ragloom.errors import DataError
 SAMPLE_ROOT = "ragloom:sample"
 """Identity of the sample: the same wherever Ragloom is installed."""
 _MAX_GROWTH = 4
-"""How many times the largest file's bytes a text may have characters: a PDF, DOCX, CSV or JSON can say more than it
-is long, and everything behind the source is bounded by what comes from it."""
+"""Characters of a text per byte of `max_bytes`: a PDF, DOCX, CSV or JSON can unpack to more text than its own length,
+and all later stages depend on this bound."""
 
 
 class FolderSource(Source):
@@ -74,7 +74,7 @@ class FolderSource(Source):
         try:
             status = Path(entry.location).stat()
         except OSError:
-            return entry  # reading it says why
+            return entry  # reading it reports the reason
         return replace(entry, size=status.st_size, mtime_ns=trusted_mtime(status.st_mtime_ns))
 
     def parse(self, entry: Entry, content: bytes) -> Document:

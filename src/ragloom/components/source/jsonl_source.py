@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -31,21 +30,22 @@ from ragloom.components.source.base import (
 from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
 from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
 from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import ScratchTables
 from ragloom.core.text_normalization import normalize_text
 from ragloom.errors import DataError
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAX_ID = 4096
-"""Characters of an id, as of a path: it stands in each of the document's chunks."""
+"""Characters of an id, repeated in each chunk; the limit of a path."""
 _MAX_DEPTH = 100
-"""Levels of metadata: what reads it later is recursive, here and in every store."""
+"""Levels of metadata; later readers of it are recursive, here and in every store."""
 _MAX_VALUES = 1_000_000
 """Values in a line: as objects they take some thirty times their bytes."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LOOKUP_BATCH = 256
-"""Lines whose ids are looked up together."""
+"""Lines per lookup of ids."""
 _READ_SIZE = 1 << 16
-"""Bytes read at a time from a line that is too long."""
+"""Bytes per read of an oversized line."""
 
 
 class _LineIds:
@@ -55,34 +55,17 @@ class _LineIds:
     """
 
     def __init__(self) -> None:
-        # Without a name SQLite keeps a database in a file of its own that nobody else sees, and removes it.
-        self._lines = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._lines.execute("PRAGMA journal_mode = OFF")
-        self._lines.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._lines.execute("BEGIN")
+        schema = "CREATE TABLE lines (id BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID"
+        self._tables = ScratchTables(schema, "the ids of the corpus, about 40 MB per million")
+        self.close = self._tables.close
 
     def add(self, ids: list[tuple[str, int]]) -> dict[int, int]:
-        """Add ids with their lines; return the first line of repeated ids.
-
-        Raises:
-            DataError: the disk of the temporary folder is full.
-        """
+        """Add ids with their lines; return the first line of repeated ids."""
         keys = [(hashlib.blake2b(id.encode(), digest_size=16).digest(), line) for id, line in ids]
-        try:
-            new = self._lines.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", keys).rowcount
-        except sqlite3.OperationalError as error:
-            raise DataError(
-                "source: the folder of temporary files is too small for the ids of the corpus, 40 MB per million: "
-                f"{error}; free space, or set TMPDIR to another folder"
-            ) from None
-        if new == len(keys):
+        if self._tables.insert("INSERT OR IGNORE INTO lines VALUES (?, ?)", keys) == len(keys):
             return {}
-        firsts = (self._lines.execute("SELECT line FROM seen WHERE id = ?", (key,)).fetchone()[0] for key, _ in keys)
+        firsts = [self._tables.rows("SELECT line FROM lines WHERE id = ?", (key,))[0][0] for key, _ in keys]
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._lines.close()
 
 
 @dataclass(frozen=True)
@@ -244,7 +227,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
         if is_nested_deeper(text, MAX_DEPTH):
             raise CannotRead(f"the line is nested too deeply: more than {MAX_DEPTH} levels")
         record = _DECODER.decode(text)
-        if b"\\u" in line:  # nothing else makes half of a character
+        if b"\\u" in line:  # the only source of lone surrogates
             json.dumps(record, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise CannotRead(f"the line is not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}") from None
@@ -252,9 +235,9 @@ def _parse_object(line: bytes) -> dict[str, Any]:
         raise CannotRead("the line has a lone surrogate (such as \\ud800), not a character") from None
     except json.JSONDecodeError as error:
         raise CannotRead(f"the line is not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:  # the caller's own calls leave no room for ours
+    except RecursionError:  # too little stack left by the callers
         raise CannotRead("the line is nested too deeply") from None
-    except ValueError as error:  # of the hooks below, and of integers over Python's 4,300 digits
+    except ValueError as error:  # from the hooks below, and for integers over Python's 4,300 digits
         raise CannotRead(f"the line is not readable JSON: {error}") from None
     if not isinstance(record, dict):
         raise CannotRead(f"the line is {_json_type(record)}; it must be an object")

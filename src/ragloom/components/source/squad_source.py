@@ -33,7 +33,7 @@ class SquadSource(Source):
 
     def entries(self) -> Iterator[ListedItem]:
         """List the documents in file order; see `Source.entries`."""
-        # Before it is read: what changes it later gives it another time. What is no file, reading it says.
+        # Taken before the read, since later changes give another time. A missing file is reported by the read.
         mtime_ns = trusted_mtime(stat_after_pause(self._path).st_mtime_ns) if self._path.is_file() else None
         documents = self._documents()
         for id, document in documents.items():

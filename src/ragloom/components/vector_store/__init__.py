@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ragloom.components.vector_store.weaviate_config import (
-    Batch,
+    BatchSettings,
     IndexSettings,
-    Timeouts,
+    TimeoutSettings,
     address_rule,
     embedded_rule,
     immutable,
@@ -62,22 +62,22 @@ def weaviate(
     grpc_port: Annotated[Port, OPERATIONAL],
     api_key_env: Annotated[Name, OPERATIONAL],
     headers_env: Annotated[Name | None, OPERATIONAL],
-    timeouts: Annotated[Timeouts, OPERATIONAL],
+    timeouts: Annotated[TimeoutSettings, OPERATIONAL],
     consistency_level: Annotated[Consistency, OPERATIONAL],
     tenant: Annotated[Name | None, Shapes(is_set)],
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
-    batch: Annotated[Batch, OPERATIONAL],
+    batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(immutable)],
 ) -> "Database":
     """Builds the database of a Weaviate server, a cluster or Weaviate Cloud; connects when it is first used."""
 
     def connect() -> "Connection":
         from ragloom.components.vector_store.weaviate_store.connection import connect
-        from ragloom.components.vector_store.weaviate_store.settings import Settings
+        from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 
         return connect(
-            Settings(
+            ServerSettings(
                 url=url,
                 grpc_host=grpc_host,
                 grpc_port=grpc_port,
@@ -117,11 +117,11 @@ def weaviate_embedded(
     binary_path: Annotated[Name | None, OPERATIONAL],
     http_port: Annotated[AnyPort, OPERATIONAL],
     grpc_port: Annotated[AnyPort, OPERATIONAL],
-    timeouts: Annotated[Timeouts, OPERATIONAL],
+    timeouts: Annotated[TimeoutSettings, OPERATIONAL],
     tenant: Annotated[Name | None, Shapes(is_set)],
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
-    batch: Annotated[Batch, OPERATIONAL],
+    batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(immutable)],
 ) -> "Database":
     """Builds the database of a Weaviate server that is started, or found running, on a folder when it is first used."""
@@ -130,9 +130,9 @@ def weaviate_embedded(
         from ragloom.components.vector_store.weaviate_store.embedded.executable import find
 
         binary = find(version, binary_path)  # first: the next module needs what Windows has not
-        from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
+        from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
 
-        return Embedded(path, version, binary, http_port, grpc_port).connect(timeouts)
+        return EmbeddedServer(path, version, binary, http_port, grpc_port).connect(timeouts)
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 

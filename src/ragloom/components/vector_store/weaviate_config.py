@@ -1,4 +1,4 @@
-"""The rules of the Weaviate options' keys that are more than a number's range, shared by both. Knows no engine.
+"""Rules for keys of the Weaviate options, beyond ranges of numbers.
 
 A nested mapping is a `TypedDict`: `config` checks each of its entries by name.
 """
@@ -15,29 +15,29 @@ from typing_extensions import TypedDict
 
 from ragloom.config.builder_keys import Positive
 
-Span = Annotated[float, Field(gt=0, le=86_400)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """Seconds, up to a day."""
 
 
-class Timeouts(TypedDict):
-    """Seconds after which something has failed."""
+class TimeoutSettings(TypedDict):
+    """Time-outs in seconds."""
 
-    connect: Span
-    query: Span
-    insert: Span
+    connect: Seconds
+    query: Seconds
+    insert: Seconds
     retry: Annotated[float, Field(ge=0, le=86_400)]
-    indexing: Span
+    indexing: Seconds
 
 
-class Batch(TypedDict):
-    """What one write request holds at most."""
+class BatchSettings(TypedDict):
+    """Limits of one write request."""
 
     objects: Annotated[int, Field(gt=0, le=10_000)]
     megabytes: Annotated[float, Field(gt=0, le=100)]
 
 
 class IndexSettings(TypedDict):
-    """How a collection is kept and searched: Weaviate's own settings."""
+    """Storage and search of a collection, as Weaviate's own settings."""
 
     type: Literal["hnsw", "flat", "dynamic"]
     distance: Literal["cosine", "dot", "l2-squared"]
@@ -55,12 +55,12 @@ _IMMUTABLE = ("type", "distance", "quantization", "shards")
 
 
 def immutable(index: IndexSettings) -> dict[str, Any]:
-    """Returns the settings that a collection cannot change later: they are part of the index's name."""
+    """Return the unchangeable settings, part of the index's name."""
     return {key: index[key] for key in _IMMUTABLE}  # type: ignore[literal-required]
 
 
 def is_set(value: object) -> bool:
-    """Says whether a key has a value: with a tenant the collections are others, whichever tenant it is."""
+    """Check whether a key has a value: any tenant counts alike."""
     return value is not None
 
 
@@ -71,7 +71,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-(rc|beta|alpha)\.\d+)?")
 
 
 def name_rule(values: Mapping[str, Any]) -> list[str]:
-    """Prefix and tenant have the form that Weaviate takes."""
+    """Check the form of prefix and tenant."""
     problems = []
     if not _PREFIX.fullmatch(values["collection_prefix"]):
         problems.append(
@@ -87,7 +87,7 @@ def name_rule(values: Mapping[str, Any]) -> list[str]:
 
 
 def index_rule(values: Mapping[str, Any]) -> list[str]:
-    """Settings of the index fit each other."""
+    """Check combinations of index settings."""
     index, problems = values["index"], []
     if index["ef"] == 0:
         problems.append("vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)")
@@ -105,7 +105,7 @@ def index_rule(values: Mapping[str, Any]) -> list[str]:
 
 
 def address_rule(values: Mapping[str, Any]) -> list[str]:
-    """Address, ports and names of environment variables are such."""
+    """Check address, ports and names of environment variables."""
     problems = []
     parts = urlsplit(values["url"])
     try:
@@ -114,13 +114,13 @@ def address_rule(values: Mapping[str, Any]) -> list[str]:
         port = 0
     if "@" in parts.netloc or parts.query:
         problems.append(
-            "vector_store: vector_store.url must not carry a password or a query; put the key into an environment "
+            "vector_store: vector_store.url must not hold a password or a query; put the key into an environment "
             "variable and its name into vector_store.api_key_env"
         )
     elif parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path not in ("", "/"):
         problems.append(
             f"vector_store: vector_store.url={values['url']!r} must be an address like http://localhost:8080, "
-            "without a path; add or drop what is not so"
+            "without a path; correct it"
         )
     elif values["grpc_host"] in (None, parts.hostname) and values["grpc_port"] == port:
         problems.append(
@@ -130,14 +130,14 @@ def address_rule(values: Mapping[str, Any]) -> list[str]:
     for key, example in (("api_key_env", "WEAVIATE_API_KEY"), ("headers_env", "WEAVIATE_HEADERS")):
         if values[key] is not None and not _VARIABLE.fullmatch(values[key]):
             problems.append(
-                f"vector_store: vector_store.{key} must be the name of an environment variable, never what it holds; "
+                f"vector_store: vector_store.{key} must be the name of an environment variable, never its value; "
                 f"set vector_store.{key}={example}, for example"
             )
     return problems
 
 
 def embedded_rule(values: Mapping[str, Any]) -> list[str]:
-    """Version, ports and index suit a single node."""
+    """Check version, ports and index of a single node."""
     problems = []
     if not _VERSION.fullmatch(values["version"]):
         problems.append(

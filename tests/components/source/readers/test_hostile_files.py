@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 import unicodedata
@@ -25,6 +24,7 @@ from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
 from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
+from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import Cut, Job, Readers
 from ragloom.process_pool.pool import ProcessPool
@@ -384,15 +384,8 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     ]
 
 
-def test_a_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = sqlite3.connect
-
-    def connect_to_small_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
-        connection.execute("PRAGMA max_page_count = 3")
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", connect_to_small_disk)
-    lines = "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000))
-    with pytest.raises(DataError, match="temporary"):
-        listed(jsonl(tmp_path, lines))
+def test_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 3)
+    source = jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000)))
+    with pytest.raises(DataError, match="no room for the ids of the corpus"):
+        listed(source)

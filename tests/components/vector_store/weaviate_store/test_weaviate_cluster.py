@@ -1,4 +1,4 @@
-"""Three nodes, replication factor 3, QUORUM: one node dies and comes back, and nothing is lost."""
+"""Three nodes, replication factor 3, QUORUM: loss and return of a node."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The Weaviate options' keys: what is wrong with them, what of them names an index, and the compose file's defaults."""
+"""Keys of the Weaviate options: rules, index names, and the compose file's defaults."""
 
 import importlib
 from pathlib import Path
@@ -11,12 +11,11 @@ from made import defaults
 from places import ROOT
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.weaviate_store.embedded import executable
-from ragloom.components.vector_store.weaviate_store.settings import Settings, api_key, headers
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
 from ragloom.config.config import load
 from ragloom.errors import ConfigError
 
-ROOT = ROOT
-SETTINGS = Settings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, 1, 1, 1, 0)
+SETTINGS = ServerSettings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, 1, 1, 1, 0)
 
 
 def problems(option: str, *overrides: str) -> list[str]:
@@ -59,13 +58,13 @@ def fingerprint(option: str, *overrides: str) -> str:
     ],
 )
 def test_wrong_nested_key_is_named_with_its_value_and_rule(override: str, line: str) -> None:
-    (told,) = problems("weaviate", override)
-    assert line in told
+    (lines,) = problems("weaviate", override)
+    assert line in lines
 
 
 def test_embedded_server_has_the_same_rules() -> None:
-    told = problems("weaviate_embedded", "index.shards=0", "timeouts.query=-1", "batch.objects=x", "http_port=70000")
-    assert len(told) == 4
+    lines = problems("weaviate_embedded", "index.shards=0", "timeouts.query=-1", "batch.objects=x", "http_port=70000")
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize(
@@ -101,14 +100,14 @@ def test_added_or_removed_nested_key_is_named(override: str, line: str) -> None:
     ],
 )
 def test_wrong_address_is_named(override: str, line: str) -> None:
-    (told,) = problems("weaviate", override)
-    assert line in told
+    (lines,) = problems("weaviate", override)
+    assert line in lines
 
 
 def test_password_in_the_address_is_refused_and_not_repeated() -> None:
-    told = "\n".join(problems("weaviate", "url=http://me:planted-secret@localhost:8080"))
-    assert "planted-secret" not in told
-    assert "must not hold a secret" in told
+    lines = "\n".join(problems("weaviate", "url=http://me:planted-secret@localhost:8080"))
+    assert "planted-secret" not in lines
+    assert "must not hold a secret" in lines
 
 
 @pytest.mark.slow
@@ -170,20 +169,23 @@ def test_where_a_server_is_leaves_the_name(override: str) -> None:
 def test_cloud_has_its_grpc_api_where_the_official_client_finds_it(url: str, grpc_host: str) -> None:
     helpers = importlib.import_module("weaviate.connect.helpers")
     official = vars(helpers)["__parse_weaviate_cloud_cluster_url"](url)[1]
-    found = Settings(url, None, 50051, "K", None, 1, 1, 1, 0).grpc_address
-    assert found == (official, 443) == (grpc_host, 443)
+    address = ServerSettings(url, None, 50051, "K", None, 1, 1, 1, 0).grpc_address
+    assert address == (official, 443) == (grpc_host, 443)
 
 
 def test_other_addresses_have_their_grpc_api_on_the_same_host_and_the_given_port() -> None:
-    assert Settings("https://db.example:8443", None, 7, "K", None, 1, 1, 1, 0).grpc_address == ("db.example", 7)
-    assert Settings("https://db.example", "grpc.example", 7, "K", None, 1, 1, 1, 0).grpc_address == ("grpc.example", 7)
+    assert ServerSettings("https://db.example:8443", None, 7, "K", None, 1, 1, 1, 0).grpc_address == ("db.example", 7)
+    assert ServerSettings("https://db.example", "grpc.example", 7, "K", None, 1, 1, 1, 0).grpc_address == (
+        "grpc.example",
+        7,
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "trusts"), [("http://localhost:1", False), ("http://127.0.0.1:1", False), ("http://db:1", True)]
 )
 def test_proxies_and_certificates_of_the_environment_are_for_other_machines(url: str, trusts: bool) -> None:
-    assert Settings(url, None, 7, "K", None, 1, 1, 1, 0).trusts_environment is trusts
+    assert ServerSettings(url, None, 7, "K", None, 1, 1, 1, 0).trusts_environment is trusts
 
 
 def test_key_is_read_from_the_environment_and_absent_means_anonymous(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,11 +203,11 @@ def test_key_is_read_from_the_environment_and_absent_means_anonymous(monkeypatch
     ("held", "rule"),
     [
         (None, "is not set"),
-        ("planted", "holds no JSON"),
+        ("planted", "not JSON"),
         ('["planted"]', "JSON object"),
         ('{"X": 1}', "JSON object"),
-        ('{"a b": "planted"}', "header 'a b' is none"),
-        ('{"X-Y": "planted\\nline"}', "header 'X-Y' is none"),
+        ('{"a b": "planted"}', "correct header 'a b'"),
+        ('{"X-Y": "planted\\nline"}', "correct header 'X-Y'"),
     ],
 )
 def test_wrong_headers_are_named_without_their_values(
@@ -216,20 +218,20 @@ def test_wrong_headers_are_named_without_their_values(
     else:
         monkeypatch.setenv("WEAVIATE_HEADERS", held)
     with pytest.raises(ConfigError, match=rule) as caught:
-        headers(Settings("http://x", None, 1, "K", "WEAVIATE_HEADERS", 1, 1, 1, 0))
+        extra_headers(ServerSettings("http://x", None, 1, "K", "WEAVIATE_HEADERS", 1, 1, 1, 0))
     assert "planted" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_missing_executable_is_told_with_where_it_was_looked_for_and_how_to_get_it(
+def test_missing_executable_is_reported_with_where_it_was_searched_and_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ConfigError) as caught:
         executable.find("1.39.0", None)
-    told = str(caught.value)
-    assert str(tmp_path / "weaviate-v1.39.0-") in told
-    assert "ensure_weaviate_binary_exists" in told
+    lines = str(caught.value)
+    assert str(tmp_path / "weaviate-v1.39.0-") in lines
+    assert "ensure_weaviate_binary_exists" in lines
     with pytest.raises(ConfigError, match="vector_store.binary_path=.*must be Weaviate's executable or its folder"):
         executable.find("1.39.0", str(tmp_path / "nothing"))
 
@@ -241,9 +243,10 @@ def test_executable_is_found_by_the_official_clients_own_name(tmp_path: Path, mo
     options = EmbeddedOptions(version="1.39.0", binary_path=str(tmp_path), persistence_data_path=str(tmp_path / "data"))
     official = EmbeddedV4(options)
     monkeypatch.setattr("urllib.request.urlretrieve", lambda *_: pytest.fail("nothing may be fetched"))
-    (tmp_path / executable._official_name("1.39.0")).touch(0o755)
-    official.ensure_weaviate_binary_exists()
-    assert executable.find("1.39.0", None) == official._weaviate_binary_path
+    file = tmp_path / executable.official_name("1.39.0")
+    file.touch(0o755)
+    official.ensure_weaviate_binary_exists()  # finds it
+    assert executable.find("1.39.0", None) == file
 
 
 def test_executable_may_be_named_itself_or_by_its_folder(tmp_path: Path) -> None:
@@ -252,15 +255,15 @@ def test_executable_may_be_named_itself_or_by_its_folder(tmp_path: Path) -> None
     assert executable.find("1.39.0", str(tmp_path)) == tmp_path / "weaviate"
 
 
-def test_windows_is_told_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_is_reported_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Windows")
     with pytest.raises(ConfigError, match="must run on Linux or macOS.*Docker.*lancedb"):
         executable.find("1.39.0", None)
 
 
 def compose() -> dict[str, Any]:
-    told: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
-    return told["services"]["weaviate"]
+    lines: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    return lines["services"]["weaviate"]
 
 
 def test_compose_starts_what_the_default_config_finds() -> None:

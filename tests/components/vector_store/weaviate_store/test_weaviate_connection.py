@@ -1,6 +1,6 @@
-"""Connecting to a Weaviate server and calling it: what is wrong is told in one line, in bounded time, without secrets.
+"""Connection to a Weaviate server: one-line errors, in bounded time, without secrets.
 
-Against real servers; only what a real one cannot be made to show (an old version, another program) is a plain HTTP server.
+Against real servers; an old version and another program are a plain HTTP server.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from weaviate.classes.query import Filter
 from places import ROOT
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
-from ragloom.components.vector_store.weaviate_store.settings import Settings
-from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
+from ragloom.components.vector_store.weaviate_store.server_check import MIN_VERSION, check_http
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.errors import ConfigError, DataError, ServiceError
 from weaviate_servers import Address, Server
+from weaviate_tools import error_line
 
 pytestmark = pytest.mark.weaviate
 
@@ -45,7 +47,7 @@ WITH_KEYS = {
     "AUTHORIZATION_ADMINLIST_USERS": "writer",
     "AUTHORIZATION_ADMINLIST_READONLY_USERS": "reader",
 }
-BASE = Settings(
+BASE = ServerSettings(
     url="http://127.0.0.1:1",
     grpc_host=None,
     grpc_port=2,
@@ -59,25 +61,15 @@ BASE = Settings(
 SCHEMA = {"properties": [{"name": "text", "dataType": ["text"]}]}
 
 
-def settings(address: Address, **changed: Any) -> Settings:
+def settings(address: Address, **changed: Any) -> ServerSettings:
     return dataclasses.replace(BASE, **{"url": address.url, "grpc_port": address.grpc_port, **changed})
-
-
-def told(function: Callable[[], object], kind: type[RagloomError] = ServiceError) -> str:
-    """Returns the one line of the error that a function raises."""
-    with pytest.raises(kind) as caught:
-        function()
-    (line,) = caught.value.problems
-    assert "\n" not in line
-    assert line.startswith("vector_store: ")
-    return line
 
 
 @pytest.fixture
 def connection(weaviate_server: Address) -> Iterator[Connection]:
-    made = connect(settings(weaviate_server))
-    yield made
-    made.close()
+    connection = connect(settings(weaviate_server))
+    yield connection
+    connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +79,7 @@ def keyed(weaviate_executable: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers each path with what the server's `answers` say, 404 otherwise."""
+    """HTTP server with fixed answers by path, 404 otherwise."""
 
     def do_GET(self) -> None:
         self.server.seen.append(dict(self.headers))  # type: ignore[attr-defined]
@@ -125,24 +117,24 @@ def test_connection_tells_the_servers_version_and_address(connection: Connection
     assert connection.call("listing", connection.client.collections.list_all) is not None
 
 
-def test_server_that_is_not_there_is_told_at_once() -> None:
-    line = told(lambda: connect(BASE))
+def test_server_that_is_not_there_is_reported_at_once() -> None:
+    line = error_line(lambda: connect(BASE))
     assert line == (
         "vector_store: no Weaviate answers at http://127.0.0.1:1 ([Errno 111] Connection refused); "
         "start it (docker compose up -d), or set vector_store.url"
     )
 
 
-def test_host_that_does_not_exist_is_told() -> None:
-    assert "no Weaviate answers at http://nowhere.invalid (" in told(
+def test_host_that_does_not_exist_is_reported() -> None:
+    assert "no Weaviate answers at http://nowhere.invalid (" in error_line(
         lambda: connect(dataclasses.replace(BASE, url="http://nowhere.invalid"))
     )
 
 
-def test_server_that_says_nothing_is_told_with_the_time_waited() -> None:
+def test_server_that_says_nothing_is_reported_with_the_time_waited() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}", 1)
-        line = told(lambda: connect(settings(address, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(address, connect_seconds=1.0)))
     assert "did not answer within vector_store.timeouts.connect=1 s" in line
 
 
@@ -161,57 +153,65 @@ def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_pa
         server.kill()
 
 
-def test_server_that_never_gets_ready_is_told() -> None:
+def test_server_that_never_gets_ready_is_reported() -> None:
     with http({"/v1/meta": meta("1.39.0"), "/v1/.well-known/ready": (503, "")}) as (address, _):
-        line = told(lambda: connect(settings(address, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(address, connect_seconds=1.0)))
     assert "is not ready (503) after vector_store.timeouts.connect=1 s; wait for it" in line
 
 
-@pytest.mark.parametrize("version", ["1.29.8", "0.9.0"])
-def test_server_that_is_too_old_is_told_with_its_version(version: str) -> None:
+@pytest.mark.parametrize("version", ["1.30.0", "1.30", "2.0.0-rc.1"])
+def test_oldest_and_newer_servers_are_accepted(version: str) -> None:
     with http({"/v1/meta": meta(version), "/v1/.well-known/ready": (200, "")}) as (address, _):
-        line = told(lambda: connect(settings(address)))
+        assert check_http(settings(address), None, {}, frozenset()) >= MIN_VERSION
+
+
+@pytest.mark.parametrize("version", ["1.29.8", "0.9.0"])
+def test_server_that_is_too_old_is_reported_with_its_version(version: str) -> None:
+    with http({"/v1/meta": meta(version), "/v1/.well-known/ready": (200, "")}) as (address, _):
+        line = error_line(lambda: connect(settings(address)))
     assert f"must be Weaviate 1.30 or newer, and is {version}; update the server" in line
 
 
 @pytest.mark.parametrize(
     "answers", [{}, {"/v1/meta": (200, "<html>login</html>")}, {"/v1/meta": (200, "[1]")}, {"/v1/meta": (301, "")}]
 )
-def test_other_program_on_that_port_is_told(answers: dict[str, tuple[int, str]]) -> None:
+def test_other_program_on_that_port_is_reported(answers: dict[str, tuple[int, str]]) -> None:
     with http(answers) as (address, _):
-        line = told(lambda: connect(settings(address)), ConfigError)
-    assert "must be a Weaviate server, and what answers there" in line
+        line = error_line(lambda: connect(settings(address)), ConfigError)
+    assert "must be a Weaviate server, and another program answers" in line
 
 
-def test_blocked_grpc_port_is_told_with_host_and_port(weaviate_server: Address) -> None:
-    line = told(lambda: connect(settings(weaviate_server, grpc_port=9, connect_seconds=1.0)))
+def test_blocked_grpc_port_is_reported_with_host_and_port(weaviate_server: Address) -> None:
+    line = error_line(lambda: connect(settings(weaviate_server, grpc_port=9, connect_seconds=1.0)))
     assert f"{weaviate_server.url} answers over HTTP, but not over gRPC at 127.0.0.1:9 (" in line
     assert "open that port, or set vector_store.grpc_port" in line
 
 
-def test_grpc_port_that_swallows_everything_is_told(weaviate_server: Address) -> None:
+def test_grpc_port_that_swallows_everything_is_reported(weaviate_server: Address) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        line = told(lambda: connect(settings(weaviate_server, grpc_port=port, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(weaviate_server, grpc_port=port, connect_seconds=1.0)))
     assert f"not over gRPC at 127.0.0.1:{port}" in line
 
 
-def test_https_to_a_server_without_tls_is_told(weaviate_server: Address) -> None:
+def test_https_to_a_server_without_tls_is_reported(weaviate_server: Address) -> None:
     secure = weaviate_server.url.replace("http:", "https:")
-    line = told(lambda: connect(settings(weaviate_server, url=secure)), ConfigError)
-    assert f"must speak TLS, and the server there does not; set vector_store.url={weaviate_server.url}" in line
+    line = error_line(lambda: connect(settings(weaviate_server, url=secure)), ConfigError)
+    assert f"must be a TLS server, and it speaks plain HTTP; set vector_store.url={weaviate_server.url}" in line
 
 
 def test_server_with_the_environment_of_the_compose_file_works(weaviate_process: Callable[..., Server]) -> None:
-    told = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     of_the_container = {"PERSISTENCE_DATA_PATH", "CLUSTER_HOSTNAME"}
     env = {
-        key: value for key, value in told["services"]["weaviate"]["environment"].items() if key not in of_the_container
+        key: value
+        for key, value in compose["services"]["weaviate"]["environment"].items()
+        if key not in of_the_container
     }
-    made = connect(settings(weaviate_process(**env).address))
-    made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
-    made.call("writing", lambda: CALLS["insert_many"](made))
-    made.close()
+    connection = connect(settings(weaviate_process(**env).address))
+    connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
+    connection.call("writing", lambda: CALLS["insert_many"](connection))
+    connection.close()
 
 
 # --- TLS ---
@@ -219,7 +219,7 @@ def test_server_with_the_environment_of_the_compose_file_works(weaviate_process:
 
 @pytest.fixture(scope="module")
 def tls(weaviate_executable: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """A server that speaks TLS by a certificate of its own for this machine's name, which is not a loopback one."""
+    """A TLS server with its own certificate for this machine's name."""
     folder = tmp_path_factory.mktemp("tls")
     certificate = certify(folder)
     server = Server(
@@ -247,7 +247,7 @@ def certify(folder: Path) -> Path:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ragloom test")])
     now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName(socket.gethostname()), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
+    connection = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -259,21 +259,21 @@ def certify(folder: Path) -> Path:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "cert.pem").write_bytes(connection.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return folder / "cert.pem"
 
 
-def test_http_to_a_server_with_tls_is_told(tls: tuple[Server, Path]) -> None:
-    line = told(lambda: connect(settings(tls[0].address)), ConfigError)
-    assert "must begin with https://, the server there speaks TLS" in line
+def test_http_to_a_server_with_tls_is_reported(tls: tuple[Server, Path]) -> None:
+    line = error_line(lambda: connect(settings(tls[0].address)), ConfigError)
+    assert "must begin with https://, the server speaks TLS" in line
 
 
-def test_certificate_that_is_not_trusted_is_told(tls: tuple[Server, Path]) -> None:
+def test_certificate_that_is_not_trusted_is_reported(tls: tuple[Server, Path]) -> None:
     secure = tls[0].address.url.replace("http:", "https:")
-    line = told(lambda: connect(settings(tls[0].address, url=secure)))
+    line = error_line(lambda: connect(settings(tls[0].address, url=secure)))
     assert "has a certificate that is not trusted (self-signed certificate)" in line
 
 
@@ -284,12 +284,12 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
         socket.create_connection((socket.gethostname(), server.http_port), 2).close()
     except OSError as error:
         pytest.skip(f"this machine cannot be reached by its name: {error}")
-    secure = Settings(
+    secure = ServerSettings(
         f"https://{socket.gethostname()}:{server.http_port}", None, server.grpc_port, "NO_KEY", None, 20, 10, 10, 0
     )
     code = (
         "from ragloom.components.vector_store.weaviate_store.connection import connect\n"
-        "from ragloom.components.vector_store.weaviate_store.settings import Settings\n"
+        "from ragloom.components.vector_store.weaviate_store.settings import ServerSettings\n"
         f"made = connect({secure!r})\n"
         "print(made.call('searching', made.client.is_ready)); made.close()"
     )
@@ -301,13 +301,13 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
 # --- keys ---
 
 
-def test_server_that_wants_a_key_is_told(keyed: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_wants_a_key_is_reported(keyed: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEAVIATE_API_KEY", raising=False)
-    line = told(lambda: connect(settings(keyed)), ConfigError)
+    line = error_line(lambda: connect(settings(keyed)), ConfigError)
     assert line == f"vector_store: {keyed.url} wants a key (401); export WEAVIATE_API_KEY=..."
 
 
-def test_wrong_key_is_told_and_shown_nowhere(
+def test_wrong_key_is_reported_and_shown_nowhere(
     keyed: Address,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -315,8 +315,8 @@ def test_wrong_key_is_told_and_shown_nowhere(
 ) -> None:
     monkeypatch.setenv("MY_VARIABLE", "planted-wrong-key")
     with caplog.at_level(logging.DEBUG):
-        line = told(lambda: connect(settings(keyed, api_key_env="MY_VARIABLE")), ConfigError)
-    assert line == f"vector_store: {keyed.url} refuses the key in MY_VARIABLE (401); set it anew"
+        line = error_line(lambda: connect(settings(keyed, api_key_env="MY_VARIABLE")), ConfigError)
+    assert line == f"vector_store: {keyed.url} refuses the key in MY_VARIABLE (401); correct its value"
     written = capfd.readouterr()
     assert "planted" not in caplog.text + written.out + written.err
 
@@ -326,35 +326,39 @@ def test_right_key_works_and_is_in_no_representation(
 ) -> None:
     monkeypatch.setenv("WEAVIATE_API_KEY", KEY)
     with caplog.at_level(logging.DEBUG):
-        made = connect(settings(keyed))
-        assert made.call("listing", made.client.collections.list_all) == {}
-        shown = [repr(made), str(made), made.where]
-        shown.append(told(lambda: made.call("searching", lambda: made.client.collections.get("No").query.bm25("x"))))
-        made.close()
+        connection = connect(settings(keyed))
+        assert connection.call("listing", connection.client.collections.list_all) == {}
+        shown = [repr(connection), str(connection), connection.where]
+        shown.append(
+            error_line(
+                lambda: connection.call("searching", lambda: connection.client.collections.get("No").query.bm25("x"))
+            )
+        )
+        connection.close()
     assert KEY not in "".join(shown) + caplog.text
 
 
 def test_key_that_a_server_repeats_is_masked(keyed: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAIN", KEY)
-    made = connect(settings(keyed, api_key_env="PLAIN"))
+    connection = connect(settings(keyed, api_key_env="PLAIN"))
 
     def fail() -> None:
         raise CallFailed("UNKNOWN", f"no such user:\n{KEY}")
 
-    line = told(lambda: made.call("counting", fail))
-    made.close()
+    line = error_line(lambda: connection.call("counting", fail))
+    connection.close()
     assert KEY not in line
     assert "failed while counting: no such user: ***; look at the server's log" in line
 
 
-def test_key_without_the_right_to_write_is_told_by_the_first_write(
+def test_key_without_the_right_to_write_is_reported_by_the_first_write(
     keyed: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEAVIATE_API_KEY", READ_KEY)
-    made = connect(settings(keyed))
-    create = lambda: made.client.collections.create_from_dict({"class": "Denied", **SCHEMA})  # noqa: E731
-    line = told(lambda: made.call("creating a collection", create), ConfigError)
-    made.close()
+    connection = connect(settings(keyed))
+    create = lambda: connection.client.collections.create_from_dict({"class": "Denied", **SCHEMA})  # noqa: E731
+    line = error_line(lambda: connection.call("creating a collection", create), ConfigError)
+    connection.close()
     assert "failed while creating a collection: the key lacks a right (403: " in line
     assert READ_KEY not in line
 
@@ -362,7 +366,7 @@ def test_key_without_the_right_to_write_is_told_by_the_first_write(
 def test_further_headers_are_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MORE", '{"X-Planted": "planted-value"}')
     with http({"/v1/meta": meta("1.29.0"), "/v1/.well-known/ready": (200, "")}) as (address, seen):
-        line = told(lambda: connect(settings(address, headers_env="MORE")))
+        line = error_line(lambda: connect(settings(address, headers_env="MORE")))
     assert all(item["X-Planted"] == "planted-value" for item in seen)
     assert "planted-value" not in line
 
@@ -370,110 +374,105 @@ def test_further_headers_are_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPa
 # --- calling ---
 
 
-def test_permanent_failure_is_told_at_once_with_what_was_done(connection: Connection, prefix: str) -> None:
+def test_permanent_failure_is_reported_at_once_with_what_was_done(weaviate_server: Address, prefix: str) -> None:
     begun = time.monotonic()
-    patient = Connection(
-        connection.client,
-        connection._parameters,
-        connection.rest,
-        connection.version,
-        dataclasses.replace(connection._settings, retry_seconds=600.0),
-        frozenset(),
-        lambda: None,
-    )
-    line = told(lambda: patient.call("searching", lambda: connection.client.collections.get("No").query.bm25("x")))
+    patient = connect(settings(weaviate_server, retry_seconds=600.0))
+    line = error_line(lambda: patient.call("searching", lambda: patient.client.collections.get("No").query.bm25("x")))
     assert "failed while searching: could not find class No in schema" in line
     wrong = {"class": f"{prefix} with blanks"}
-    line = told(
-        lambda: patient.call("creating", lambda: connection.client.collections.create_from_dict(wrong)), DataError
+    line = error_line(
+        lambda: patient.call("creating", lambda: patient.client.collections.create_from_dict(wrong)), DataError
     )
     assert re.search(r"failed while creating: 422: .* is not a valid class name", line)
+    patient.close()
     assert time.monotonic() - begun < 60
 
 
 CALLS: dict[str, Callable[[Connection], Any]] = {
-    "search": lambda made: made.client.collections.get("Here").query.fetch_objects(limit=1),
-    "insert_many": lambda made: made.client.collections.get("Here").data.insert_many([{"text": "x"}]),
-    "delete_many": lambda made: made.client.collections.get("Here").data.delete_many(
+    "search": lambda connection: connection.client.collections.get("Here").query.fetch_objects(limit=1),
+    "insert_many": lambda connection: connection.client.collections.get("Here").data.insert_many([{"text": "x"}]),
+    "delete_many": lambda connection: connection.client.collections.get("Here").data.delete_many(
         where=Filter.by_property("text").equal("x")
     ),
-    "aggregate": lambda made: made.client.collections.get("Here").aggregate.over_all(),
-    "tenants": lambda made: made.client.collections.get("Here").tenants.get(),
-    "schema": lambda made: made.client.collections.list_all(),
+    "aggregate": lambda connection: connection.client.collections.get("Here").aggregate.over_all(),
+    "tenants": lambda connection: connection.client.collections.get("Here").tenants.get(),
+    "schema": lambda connection: connection.client.collections.list_all(),
 }
 
 
 def test_server_that_was_killed_ends_every_call_in_bounded_time(weaviate_process: Callable[..., Server]) -> None:
     """The client itself repeats a search for 31 s, and a batch of 100 objects for 34 minutes."""
     server = weaviate_process()
-    made = connect(settings(server.address, retry_seconds=1.0))
-    made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
+    connection = connect(settings(server.address, retry_seconds=1.0))
+    connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
     server.kill()
     for name, call in CALLS.items():
         begun = time.monotonic()
-        line = told(lambda name=name, call=call: made.call(name, lambda: call(made)))  # type: ignore[misc]
+        line = error_line(lambda name=name, call=call: connection.call(name, lambda: call(connection)))  # type: ignore[misc]
         assert time.monotonic() - begun < 15, name
         assert re.search(rf"failed while {name}: .*Connection refused.* \(tried [2-9] times in [\d.]+ s, ", line), line
         assert "vector_store.timeouts.retry=1)" in line
-        once = told(lambda name=name, call=call: made.call(name, lambda: call(made), retry=False))  # type: ignore[misc]
+        once = error_line(lambda name=name, call=call: connection.call(name, lambda: call(connection), retry=False))  # type: ignore[misc]
         assert "(tried once)" in once
-    made.close()
+    connection.close()
 
 
 def test_server_that_comes_back_in_time_lets_the_call_succeed(weaviate_process: Callable[..., Server]) -> None:
     server = weaviate_process()
-    made = connect(settings(server.address, retry_seconds=120.0))
-    made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
-    made.call("writing", lambda: CALLS["insert_many"](made))
+    connection = connect(settings(server.address, retry_seconds=120.0))
+    connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
+    connection.call("writing", lambda: CALLS["insert_many"](connection))
     server.kill()
     threading.Timer(1.0, server.restart).start()
-    assert len(made.call("searching", lambda: CALLS["search"](made)).objects) == 1
-    made.close()
+    assert len(connection.call("searching", lambda: CALLS["search"](connection)).objects) == 1
+    connection.close()
 
 
-def test_server_that_hangs_is_told_with_the_time_outs(weaviate_process: Callable[..., Server]) -> None:
+def test_server_that_hangs_is_reported_with_the_time_outs(weaviate_process: Callable[..., Server]) -> None:
     server = weaviate_process()
-    made = connect(settings(server.address, query_seconds=1.0, insert_seconds=1.0, retry_seconds=0.0))
-    made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
+    connection = connect(settings(server.address, query_seconds=1.0, insert_seconds=1.0, retry_seconds=0.0))
+    connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
     server.pause()
     for name in ("search", "insert_many", "schema"):
-        line = told(lambda name=name: made.call(name, lambda: CALLS[name](made)))  # type: ignore[misc]
+        line = error_line(lambda name=name: connection.call(name, lambda: CALLS[name](connection)))  # type: ignore[misc]
         assert f"failed while {name}: no answer in time (vector_store.timeouts.query=1 s, " in line
         assert "(tried 1 time in " in line
     server.resume()
-    assert made.call("searching", lambda: CALLS["search"](made)) is not None
-    made.close()
+    assert connection.call("searching", lambda: CALLS["search"](connection)) is not None
+    connection.close()
 
 
-def test_request_over_the_servers_limit_is_told_with_the_key_that_lowers_it(
+def test_request_over_the_servers_limit_is_reported_with_the_key_that_lowers_it(
     weaviate_process: Callable[..., Server],
 ) -> None:
     server = weaviate_process(GRPC_MAX_MESSAGE_SIZE="100000")
-    made = connect(settings(server.address, retry_seconds=600.0))
-    here = made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
-    line = told(
-        lambda: made.call("writing 1 object", lambda: here.data.insert_many([{"text": "x" * 200_000}])), DataError
+    connection = connect(settings(server.address, retry_seconds=600.0))
+    here = connection.call(
+        "creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA})
+    )
+    line = error_line(
+        lambda: connection.call("writing 1 object", lambda: here.data.insert_many([{"text": "x" * 200_000}])), DataError
     )
     assert "the request is too large for it" in line
     assert "lower vector_store.batch.megabytes" in line
-    made.close()
+    connection.close()
 
 
-def test_server_that_takes_no_writes_is_told_and_can_be_read(weaviate_process: Callable[..., Server]) -> None:
+def test_server_that_takes_no_writes_is_reported_and_can_be_read(weaviate_process: Callable[..., Server]) -> None:
     server = weaviate_process()
-    made = connect(settings(server.address))
-    made.call("creating", lambda: made.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
-    made.call("writing", lambda: CALLS["insert_many"](made))
-    made.close()
+    connection = connect(settings(server.address))
+    connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
+    connection.call("writing", lambda: CALLS["insert_many"](connection))
+    connection.close()
     server.env["OPERATIONAL_MODE"] = "ReadOnly"
     server.restart()
-    made = connect(settings(server.address, retry_seconds=600.0))
-    assert len(made.call("searching", lambda: CALLS["search"](made)).objects) == 1
+    connection = connect(settings(server.address, retry_seconds=600.0))
+    assert len(connection.call("searching", lambda: CALLS["search"](connection)).objects) == 1
     for name in ("insert_many", "delete_many"):
-        line = told(lambda name=name: made.call(name, lambda: CALLS[name](made)))  # type: ignore[misc]
+        line = error_line(lambda name=name: connection.call(name, lambda: CALLS[name](connection)))  # type: ignore[misc]
         assert f"failed while {name}: it takes no writes: read-only mode is enabled" in line
         assert "DISK_USE_READONLY_PERCENTAGE" in line
-    made.close()
+    connection.close()
 
 
 def test_error_of_our_own_keeps_its_traceback(connection: Connection) -> None:
@@ -501,9 +500,9 @@ def record(function):
 socket.socket.connect = record(connect)
 socket.getaddrinfo = (lambda real: lambda host, *a, **k: (asked.add((host, a[0])), real(host, *a, **k))[1])(socket.getaddrinfo)
 from ragloom.components.vector_store.weaviate_store.connection import connect
-from ragloom.components.vector_store.weaviate_store.settings import Settings
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 assert list(warnings.filters) == before, warnings.filters
-made = connect(Settings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, 10, 10, 10, 0))
+made = connect(ServerSettings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, 10, 10, 10, 0))
 made.call("listing", made.client.collections.list_all)
 print(sorted({{address[1] for address in asked}}), {{address[0] for address in asked}})
 """
@@ -515,8 +514,8 @@ print(sorted({{address[1] for address in asked}}), {{address[0] for address in a
 def test_refused_objects_are_not_printed_by_the_client(
     connection: Connection, prefix: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = {"class": f"{prefix}_X", "properties": [{"name": "number", "dataType": ["int"]}]}
-    here = connection.call("creating", lambda: connection.client.collections.create_from_dict(made))
+    schema = {"class": f"{prefix}_X", "properties": [{"name": "number", "dataType": ["int"]}]}
+    here = connection.call("creating", lambda: connection.client.collections.create_from_dict(schema))
     answer = connection.call("writing", lambda: here.data.insert_many([{"number": 1}, {"number": "private text"}]))
     assert len(answer.errors) == 1
     written = capfd.readouterr()

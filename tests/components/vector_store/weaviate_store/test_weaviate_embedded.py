@@ -1,4 +1,4 @@
-"""The embedded server: started once, shared, and ended with the last program that uses it, however that ends."""
+"""The embedded server: start, sharing, and end with its last user."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ import pytest
 from made import defaults
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.embedded.process import demand_free
-from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
-from ragloom.components.vector_store.weaviate_store.embedded.supervisor import started
-from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
+from ragloom.components.vector_store.weaviate_store.embedded.supervisor import start_time
+from ragloom.errors import ConfigError, ServiceError
 from weaviate_servers import Server
+from weaviate_tools import error_line
 
 pytestmark = pytest.mark.weaviate
 TIMEOUTS: Any = {"connect": 90.0, "query": 10.0, "insert": 10.0, "retry": 2.0, "indexing": 10.0}
 VERSION: str = defaults("vector_store", "weaviate_embedded")["version"]
 SCHEMA = {"class": "Here", "properties": [{"name": "text", "dataType": ["text"]}]}
 
-# A program that uses the server of a folder: says so, and ends as it is told to.
+# A program that uses the server of a folder, prints `ready`, and ends as its last argument says.
 USER = """
 import os, signal, sys, time
 from pathlib import Path
-from ragloom.components.vector_store.weaviate_store.embedded.server import Embedded
+from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
 path, version, binary, timeouts, how = sys.argv[1], sys.argv[2], Path(sys.argv[3]), eval(sys.argv[4]), sys.argv[5]
-made = Embedded(path, version, binary, 0, 0).connect(timeouts)
+made = EmbeddedServer(path, version, binary, 0, 0).connect(timeouts)
 if "write" in how:
     made.client.collections.get("Here").data.insert_many([{"text": str(number)} for number in range(100)])
 print("ready", flush=True)
@@ -56,21 +57,23 @@ if how == "close":
 def embedded(
     weaviate_executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Connection]]:
-    """Connects to the embedded server of a folder; whatever runs there afterwards is ended."""
+    """Connect to the embedded server of a folder; end it after the test."""
     monkeypatch.setenv("GOMAXPROCS", "2")
-    made: list[Connection] = []
+    connections: list[Connection] = []
 
     def start(**changed: Any) -> Connection:
         keys = {"path": str(tmp_path / "store"), "version": VERSION, "http_port": 0, "grpc_port": 0} | changed
         timeouts = keys.pop("timeouts", TIMEOUTS)
         binary = keys.pop("binary", weaviate_executable)
-        made.append(
-            Embedded(keys["path"], keys["version"], binary, keys["http_port"], keys["grpc_port"]).connect(timeouts)
+        connections.append(
+            EmbeddedServer(keys["path"], keys["version"], binary, keys["http_port"], keys["grpc_port"]).connect(
+                timeouts
+            )
         )
-        return made[-1]
+        return connections[-1]
 
     yield start
-    for connection in made:
+    for connection in connections:
         connection.close()
     if (state := state_of(tmp_path)) is not None:
         end(state["supervisor"], state["supervisor_started"])
@@ -79,7 +82,7 @@ def embedded(
 
 @pytest.fixture
 def user(weaviate_executable: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts another program that uses the folder, and waits until it does."""
+    """Start another program and wait until it uses the folder."""
     running: list[subprocess.Popen[str]] = []
 
     def start(how: str, *, wait: bool = True) -> subprocess.Popen[str]:
@@ -115,8 +118,8 @@ def state_of(tmp_path: Path) -> dict[str, Any] | None:
 
 
 def end(process: int, since: str | None) -> None:
-    """Ends a process if it is still the same one."""
-    if since is not None and started(process) == since:
+    """End a process if it is still the same one."""
+    if since is not None and start_time(process) == since:
         os.kill(process, signal.SIGKILL)
 
 
@@ -128,16 +131,7 @@ def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def gone(state: dict[str, Any]) -> bool:
-    return started(state["process"]) != state["started"]
-
-
-def told(function: Callable[[], object], kind: type[RagloomError] = ServiceError) -> str:
-    with pytest.raises(kind) as caught:
-        function()
-    (line,) = caught.value.problems
-    assert "\n" not in line
-    assert line.startswith("vector_store: ")
-    return line
+    return start_time(state["process"]) != state["started"]
 
 
 def count(connection: Connection) -> int:
@@ -243,7 +237,7 @@ def test_forked_child_that_ends_leaves_the_server_to_its_parent(user: Callable[[
     assert written == "{}\n", errors
 
 
-def test_server_killed_while_it_writes_is_started_anew_on_its_data(
+def test_server_killed_while_it_writes_is_started_again_on_its_data(
     embedded: Callable[..., Connection], user: Callable[[str], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     first = embedded()
@@ -252,7 +246,7 @@ def test_server_killed_while_it_writes_is_started_anew_on_its_data(
     state = state_of(tmp_path)
     assert state is not None
     os.kill(state["process"], signal.SIGKILL)
-    line = told(lambda: first.call("listing", first.client.collections.list_all))
+    line = error_line(lambda: first.call("listing", first.client.collections.list_all))
     assert f"(log: {tmp_path / 'store' / 'server.log'})" in line
     first.close()
     assert count(embedded()) == 100
@@ -283,28 +277,28 @@ def test_state_whose_numbers_belong_to_other_processes_is_not_believed(
     assert state_of(tmp_path) != left
 
 
-def test_server_without_a_supervisor_is_ended_and_started_anew(
+def test_server_without_a_supervisor_is_ended_and_started_again(
     embedded: Callable[..., Connection], weaviate_process: Callable[..., Server], tmp_path: Path
 ) -> None:
     """Where the kernel does not end it (macOS), a server may be left alone; the next program replaces it."""
     alone = weaviate_process()
     left = {"version": VERSION, "http_port": alone.http_port, "grpc_port": alone.grpc_port, "key": "k"}
-    left |= {"status": "running", "process": alone.pid, "started": started(alone.pid)}
+    left |= {"status": "running", "process": alone.pid, "started": start_time(alone.pid)}
     left |= {"supervisor": os.getpid(), "supervisor_started": "1"}
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "server.json").write_text(json.dumps(left))
-    made = embedded()
-    assert f":{alone.http_port}" not in made.where
+    connection = embedded()
+    assert f":{alone.http_port}" not in connection.where
     assert alone.process is not None
     assert alone.process.poll() is not None
 
 
-def test_folder_that_another_server_has_open_is_told_with_its_process(
+def test_folder_that_another_server_has_open_is_reported_with_its_process(
     embedded: Callable[..., Connection], tmp_path: Path, weaviate_executable: Path
 ) -> None:
     """Weaviate itself waits there for ever without a log line (TRAPS 42)."""
     with Server(tmp_path / "store") as other:
-        line = told(lambda: embedded(timeouts={**TIMEOUTS, "connect": 5.0}))
+        line = error_line(lambda: embedded(timeouts={**TIMEOUTS, "connect": 5.0}))
         assert f"vector_store.path={tmp_path / 'store'} is in use by process {other.pid} (weaviate" in line
         assert "end it, or choose another folder" in line
         with pytest.raises(ServiceError):
@@ -317,15 +311,17 @@ def test_server_is_reached_with_its_key_only_and_the_key_is_the_owners(
 ) -> None:
     import httpx
 
-    made = embedded()
+    connection = embedded()
     state = state_of(tmp_path)
     assert state is not None
     assert (tmp_path / "store" / "server.json").stat().st_mode & 0o077 == 0
     url = f"http://127.0.0.1:{state['http_port']}/v1/schema"
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, headers={"Authorization": f"Bearer {state['key']}"}).status_code == 200
-    line = told(lambda: made.call("searching", lambda: made.client.collections.get("No").query.bm25("x")))
-    assert state["key"] not in line + repr(made)
+    line = error_line(
+        lambda: connection.call("searching", lambda: connection.client.collections.get("No").query.bm25("x"))
+    )
+    assert state["key"] not in line + repr(connection)
     command = Path(f"/proc/{state['process']}/cmdline")
     assert not command.exists() or state["key"] not in command.read_text()
 
@@ -345,12 +341,12 @@ def test_secrets_of_the_program_are_not_handed_to_the_server(
     assert f"PERSISTENCE_DATA_PATH={tmp_path / 'store' / 'data'}" in environment.read_text()
 
 
-def test_taken_port_is_told_with_its_key(embedded: Callable[..., Connection]) -> None:
+def test_taken_port_is_reported_with_its_key(embedded: Callable[..., Connection]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for key in ("http_port", "grpc_port"):
-            line = told(lambda key=key: embedded(**{key: port}), ConfigError)  # type: ignore[misc]
-            assert f"vector_store.{key}={port} must be free, and a program listens there" in line
+            line = error_line(lambda key=key: embedded(**{key: port}), ConfigError)  # type: ignore[misc]
+            assert f"vector_store.{key}={port} is already in use" in line
 
 
 def test_given_ports_are_used(embedded: Callable[..., Connection]) -> None:
@@ -359,39 +355,41 @@ def test_given_ports_are_used(embedded: Callable[..., Connection]) -> None:
     assert f"http://127.0.0.1:{port} " in embedded(http_port=port).where
 
 
-def test_executable_that_cannot_run_is_told_with_its_reason(
+def test_executable_that_cannot_run_is_reported_with_its_reason(
     embedded: Callable[..., Connection], tmp_path: Path
 ) -> None:
     broken = tmp_path / "weaviate"
     broken.write_text("no program")
     broken.chmod(0o755)
-    assert "did not start ([Errno 8] Exec format error" in told(lambda: embedded(binary=broken))
+    assert "did not start ([Errno 8] Exec format error" in error_line(lambda: embedded(binary=broken))
     broken.write_text("#!/bin/sh\necho 'planted: no such library' >&2\nexit 3\n")
-    line = told(lambda: embedded(binary=broken))
+    line = error_line(lambda: embedded(binary=broken))
     assert "did not start (it ended with code 3): planted: no such library; see " in line
     assert str(tmp_path / "store" / "server.log") in line
 
 
-def test_executable_that_never_listens_is_told_and_ended(embedded: Callable[..., Connection], tmp_path: Path) -> None:
+def test_executable_that_never_listens_is_reported_and_ended(
+    embedded: Callable[..., Connection], tmp_path: Path
+) -> None:
     silent = tmp_path / "weaviate"
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
     silent.chmod(0o755)
-    line = told(lambda: embedded(binary=silent, timeouts={**TIMEOUTS, "connect": 3.0}))
+    line = error_line(lambda: embedded(binary=silent, timeouts={**TIMEOUTS, "connect": 3.0}))
     assert "was not ready within vector_store.timeouts.connect" in line
     wait_until(lambda: state_of(tmp_path) is None)
 
 
-def test_other_version_than_the_executables_is_told(embedded: Callable[..., Connection]) -> None:
-    line = told(lambda: embedded(version="1.31.0"), ConfigError)
+def test_other_version_than_the_executables_is_reported(embedded: Callable[..., Connection]) -> None:
+    line = error_line(lambda: embedded(version="1.31.0"), ConfigError)
     assert "vector_store.version=1.31.0 must be the executable's, which is 1." in line
 
 
-def test_other_version_than_the_running_servers_is_told(embedded: Callable[..., Connection]) -> None:
+def test_other_version_than_the_running_servers_is_reported(embedded: Callable[..., Connection]) -> None:
     embedded()
-    line = told(lambda: embedded(version="1.31.0"), ConfigError)
+    line = error_line(lambda: embedded(version="1.31.0"), ConfigError)
     assert f"vector_store.version=1.31.0 must be {VERSION} while another program uses the server" in line
 
 
-def test_folder_that_cannot_be_written_is_told(embedded: Callable[..., Connection], tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_reported(embedded: Callable[..., Connection], tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
-    assert f"vector_store.path={tmp_path / 'store'} must be a folder that can be written" in told(embedded)
+    assert f"vector_store.path={tmp_path / 'store'} must be a writable folder" in error_line(embedded)

@@ -1,6 +1,6 @@
-"""A server that fails: what the user is told, and that one more ingest ends as if nothing had happened.
+"""Failing servers: errors for the user, and a complete index after one more ingest.
 
-Against real servers of the test's own, which are killed, paused, filled and restarted.
+Against private servers, which are killed, paused, filled and restarted.
 """
 
 import os
@@ -30,7 +30,7 @@ QUICK = {"retry": 1.0, "connect": 2.0, "query": 2.0, "insert": 3.0}
 
 
 def demand_equal(database: WeaviateDatabase, target: dict[str, Cut]) -> None:
-    """Holds an index against one that was never disturbed: texts, vectors, documents, and BM25 once rebuilt."""
+    """Compare an index with an undisturbed one, BM25 after a rebuild."""
     index = database.open("corpus-1")
     chunks = {chunk.id: chunk for item in target.values() for chunk in item.chunks}
     found = contents(index)
@@ -145,7 +145,7 @@ def test_server_that_does_not_answer_is_a_time_out_and_not_a_hang(weaviate_proce
     database.close()
 
 
-def test_full_disk_is_told_and_what_was_committed_stays(weaviate_process: Start) -> None:
+def test_full_disk_is_reported_and_what_was_committed_stays(weaviate_process: Start) -> None:
     """A server whose disk is full makes its shards read-only; here they are made so by hand."""
     server = weaviate_process()
     database = weaviate_database(server.address, "Fault", timeouts=QUICK)

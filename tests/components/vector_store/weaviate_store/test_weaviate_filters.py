@@ -1,4 +1,4 @@
-"""Metadata and filters on a real Weaviate server: the answers are LlamaIndex's own, and LanceDB's."""
+"""Metadata and filters on a real server, against LlamaIndex and LanceDB."""
 
 import json
 import random
@@ -36,7 +36,7 @@ from metadata_rows import (
 from ragloom.components.vector_store import filter_tree
 from ragloom.components.vector_store.metadata_columns import column
 from ragloom.components.vector_store.weaviate_store.filters import (
-    LONGEST_HAYSTACK,
+    MAX_IN_TEXT,
     NOTHING,
     all_of,
     columns_of,
@@ -104,8 +104,8 @@ def test_metadata_becomes_a_token_its_elements_and_its_lower_case(metadata: Any,
 
 
 def test_kinds_are_those_of_metadata_properties_only() -> None:
-    made = {**columns_of({"부서": "A", "tags": ["x"]}), "document": "d", "terms": "x", "bucket": 1}
-    assert kinds_of([made, {}, columns_of({"n": 1})]) == {
+    properties = {**columns_of({"부서": "A", "tags": ["x"]}), "document": "d", "terms": "x", "bucket": 1}
+    assert kinds_of([properties, {}, columns_of({"n": 1})]) == {
         "e_tags": "text[]",
         "i__bd80__c11c_": "text",
         "m__bd80__c11c_": "text",
@@ -147,14 +147,14 @@ def test_old_server_is_named_when_a_filter_needs_not() -> None:
 
 
 def test_text_too_long_to_be_looked_into_is_refused() -> None:
-    item = MetadataFilter(key="a", operator=FilterOperator.IN, value="x" * (LONGEST_HAYSTACK + 1))
-    with pytest.raises(DataError, match="must have at most 256 characters on Weaviate and has 257"):
+    item = MetadataFilter(key="a", operator=FilterOperator.IN, value="x" * (MAX_IN_TEXT + 1))
+    with pytest.raises(DataError, match="has 257 characters .*; the limit on Weaviate is 256"):
         where(grouped(item), ["m_a"], NEW)
 
 
 @dataclass
 class Objects:
-    """Objects in a collection of the server, one for each row of metadata, in the row's place."""
+    """Objects on the server, one for each row of metadata, in order."""
 
     client: weaviate.WeaviateClient
     name: str
@@ -168,27 +168,26 @@ class Objects:
         return [item.name for item in self.collection.config.get(simple=True).properties]
 
     def add(self, stored: Sequence[dict[str, Any]], first: int = 0) -> None:
-        """Stores rows as an ingest does: properties that are new are created before."""
-        objects = [columns_of(row) for row in stored]
-        there = set(self.columns)
+        """Store rows as an ingest does, with new properties first."""
+        objects, columns = [columns_of(row) for row in stored], set(self.columns)
         for name, kind in kinds_of(objects).items():
-            if name not in there:
+            if name not in columns:
                 self.collection.config.add_property(_property(name, kind))
         items = [
-            DataObject(properties=item, uuid=uuid.UUID(int=place), vector=[1.0, place])
-            for place, item in enumerate(objects, start=first + 1)
+            DataObject(properties=item, uuid=uuid.UUID(int=position), vector=[1.0, position])
+            for position, item in enumerate(objects, start=first + 1)
         ]
         for start in range(0, len(items), 100):
             done = self.collection.data.insert_many(items[start : start + 100])
             assert not done.has_errors, done.errors
 
     def passing(self, item: Item, columns: Sequence[str]) -> list[int]:
-        """Returns the places of the rows that pass."""
-        found = where(grouped(item), columns, NEW)
-        return [] if found is NOTHING else self.found(found)
+        """Return the positions of the rows in a filter."""
+        condition = where(grouped(item), columns, NEW)
+        return [] if condition is NOTHING else self.matches(condition)
 
-    def found(self, found: Any) -> list[int]:
-        answer = self.collection.query.fetch_objects(filters=found, limit=10_000, return_properties=[])
+    def matches(self, condition: Any) -> list[int]:
+        answer = self.collection.query.fetch_objects(filters=condition, limit=10_000, return_properties=[])
         return sorted(item.uuid.int - 1 for item in answer.objects)
 
 
@@ -204,14 +203,13 @@ def _property(name: str, kind: str = "text") -> Property:
 
 @pytest.fixture(scope="module")
 def client(weaviate_server: Address) -> Iterator[weaviate.WeaviateClient]:
-    place = weaviate_server
     connected = weaviate.connect_to_custom(
-        http_host=place.host,
-        http_port=place.http_port,
-        http_secure=place.url.startswith("https"),
-        grpc_host=place.host,
-        grpc_port=place.grpc_port,
-        grpc_secure=place.url.startswith("https"),
+        http_host=weaviate_server.host,
+        http_port=weaviate_server.http_port,
+        http_secure=weaviate_server.url.startswith("https"),
+        grpc_host=weaviate_server.host,
+        grpc_port=weaviate_server.grpc_port,
+        grpc_secure=weaviate_server.url.startswith("https"),
     )
     with connected:
         yield connected
@@ -230,20 +228,20 @@ def _objects(client: weaviate.WeaviateClient, *properties: str) -> Objects:
 
 @pytest.fixture(scope="module")
 def shelf(client: weaviate.WeaviateClient) -> Iterator[Any]:
-    """Makes collections; they are removed at the end."""
-    made: list[Objects] = []
+    """Create collections; remove them at the end."""
+    shelf: list[Objects] = []
 
     def make(*properties: str) -> Objects:
-        made.append(_objects(client, *properties))
-        return made[-1]
+        shelf.append(_objects(client, *properties))
+        return shelf[-1]
 
     yield make
-    for item in made:
+    for item in shelf:
         client.collections.delete(item.name)
 
 
 def _made_up(count: int) -> list[dict[str, Any]]:
-    """Makes rows of metadata of all kinds, the same each time."""
+    """Generate rows of metadata of all kinds, the same each time."""
     seed = random.Random(4)
 
     def scalar() -> Any:
@@ -253,28 +251,28 @@ def _made_up(count: int) -> list[dict[str, Any]]:
         some = [scalar() for _ in range(seed.randrange(4))]
         return seed.choice([scalar(), scalar(), scalar(), some, [some], {seed.choice(TEXTS): some}])
 
-    made = [{key: value() for key in seed.sample(KEYS, seed.randrange(len(KEYS)))} for _ in range(count)]
-    return json.loads(json.dumps(made))
+    made_up = [{key: value() for key in seed.sample(KEYS, seed.randrange(len(KEYS)))} for _ in range(count)]
+    return json.loads(json.dumps(made_up))
 
 
 @pytest.fixture(scope="module")
 def both(shelf: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], Objects, list[str], Any]:
-    """The same rows on the server, where the second half brings new keys, and in LanceDB."""
+    """The same rows on the server, in two batches, and in LanceDB."""
     stored = _made_up(160)
     stored[:80] = [{key: row[key] for key in row if key in KEYS[:8]} for row in stored[:80]]
-    there = shelf()
-    there.add(stored[:80])
-    there.add(stored[80:], first=80)
-    return stored, there, there.columns, lance_table(tmp_path_factory.mktemp("lance"), stored)
+    objects = shelf()
+    objects.add(stored[:80])
+    objects.add(stored[80:], first=80)
+    return stored, objects, objects.columns, lance_table(tmp_path_factory.mktemp("lance"), stored)
 
 
 @pytest.mark.weaviate
 @settings(max_examples=300, deadline=None)
 @given(item=filters | leaves)
 def test_both_stores_pass_what_the_reference_passes(both: Any, item: Item) -> None:
-    stored, there, columns, table = both
+    stored, objects, columns, table = both
     expected = matching(item, stored)
-    assert there.passing(item, columns) == expected
+    assert objects.passing(item, columns) == expected
     assert passing_on_lance(table, item) == expected
 
 
@@ -285,14 +283,14 @@ def test_any_metadata_passes_any_filter_as_in_the_reference(
     client: weaviate.WeaviateClient, stored: list[dict[str, Any]], items: list[Item]
 ) -> None:
     stored = json.loads(json.dumps(stored))
-    there = _objects(client)
+    objects = _objects(client)
     try:
-        there.add(stored)
-        columns = there.columns
+        objects.add(stored)
+        columns = objects.columns
         for item in items:
-            assert there.passing(item, columns) == matching(item, stored), item
+            assert objects.passing(item, columns) == matching(item, stored), item
     finally:
-        client.collections.delete(there.name)
+        client.collections.delete(objects.name)
 
 
 @pytest.fixture(scope="module")
@@ -317,9 +315,9 @@ def one_key(shelf: Any) -> tuple[list[dict[str, Any]], Objects, list[str]]:
     lists += [["\0"], ["\x01"], ["\0", "a"], ["*?"], ["a "], [True], [float("nan")], [1, float("nan")], [2**53 + 1]]
     dicts = [{}, {"a": 1}, {"": 2}, {"*?": 1}, {"a": 1, "b": 2}]
     stored = [{"a": value} for value in [*TEXTS, *INTEGERS, *FLOATS, True, False, None, *lists, *dicts]]
-    there = shelf()
-    there.add(stored)
-    return stored, there, there.columns
+    objects = shelf()
+    objects.add(stored)
+    return stored, objects, objects.columns
 
 
 SOUGHT = [
@@ -343,117 +341,115 @@ SOUGHT += [["*?", "a "], ["\0"], ["\x01"], ["\0", "b"], [float("nan")], [2**53 +
 @pytest.mark.weaviate
 @pytest.mark.parametrize("operator", list(FilterOperator), ids=lambda operator: operator.name)
 def test_every_operator_on_one_key_passes_what_the_reference_passes(one_key: Any, operator: FilterOperator) -> None:
-    stored, there, columns = one_key
+    stored, objects, columns = one_key
     for value, condition in product(SOUGHT, (FilterCondition.AND, FilterCondition.NOT)):
         item = MetadataFilters(filters=[MetadataFilter(key="a", operator=operator, value=value)], condition=condition)
-        assert there.passing(item, columns) == matching(item, stored), item
+        assert objects.passing(item, columns) == matching(item, stored), item
 
 
 @pytest.mark.weaviate
 def test_objects_stored_before_a_key_was_known_count_as_missing(shelf: Any) -> None:
     """Weaviate 1.39: `is_none(True)` finds no object that was stored before its property was created."""
     stored: list[dict[str, Any]] = [{"a": 1}, {}, {"b": "x"}, {"a": 2, "b": ""}]
-    there = shelf()
-    there.add(stored[:2])
-    there.add(stored[2:], first=2)
-    assert there.found(Filter.by_property("m_b").is_none(True)) == [], "mended: `Missing` may use is_none(True)"
+    objects = shelf()
+    objects.add(stored[:2])
+    objects.add(stored[2:], first=2)
+    assert objects.matches(Filter.by_property("m_b").is_none(True)) == [], "mended: `Missing` may use is_none(True)"
     for operator, value in [("is_empty", None), ("nin", "xy"), ("nin", ["x"]), ("!=", "x")]:
         item = MetadataFilter(key="b", operator=FilterOperator(operator), value=value)
-        assert there.passing(item, there.columns) == matching(item, stored), operator
+        assert objects.passing(item, objects.columns) == matching(item, stored), operator
 
 
 @pytest.mark.weaviate
-def test_texts_that_differ_in_blanks_only_are_told_apart_also_when_deleting(shelf: Any) -> None:
+def test_texts_that_differ_in_blanks_only_are_distinguished_also_when_deleting(shelf: Any) -> None:
     """TRAPS 39: `field` tokenization trims, so that deleting 'a' took 'a ' and ' a' with it."""
     ids = ["a", "a ", " a", "\ta", "a\n", "", " ", "\x85", "a*", "*", "?", "report.pdf", "annual-report.pdf", "부서"]
-    there = shelf("document", "content_hash")
-    items = [{"document": wrapped(id), "content_hash": wrapped(f"{place % 2}")} for place, id in enumerate(ids)]
-    made = [
-        DataObject(properties=item, uuid=uuid.UUID(int=place), vector=[1.0, 0.0])
-        for place, item in enumerate(items, start=1)
+    objects = shelf("document", "content_hash")
+    items = [{"document": wrapped(id), "content_hash": wrapped(f"{position % 2}")} for position, id in enumerate(ids)]
+    data = [
+        DataObject(properties=item, uuid=uuid.UUID(int=position), vector=[1.0, 0.0])
+        for position, item in enumerate(items, start=1)
     ]
-    assert not there.collection.data.insert_many(made).has_errors
-    for place, id in enumerate(ids):
-        assert there.found(one_of("document", [id])) == [place], id
-        assert there.found(none_of("document", [id])) == [other for other in range(len(ids)) if other != place]
-        assert there.found(one_of("document", [id]) & none_of("content_hash", [f"{place % 2}", "x"])) == []
+    assert not objects.collection.data.insert_many(data).has_errors
+    for position, id in enumerate(ids):
+        assert objects.matches(one_of("document", [id])) == [position], id
+        assert objects.matches(none_of("document", [id])) == [other for other in range(len(ids)) if other != position]
+        assert objects.matches(one_of("document", [id]) & none_of("content_hash", [f"{position % 2}", "x"])) == []
     for count, id in enumerate(ids, start=1):
-        assert there.collection.data.delete_many(one_of("document", [id])).successful == 1
-        assert there.found(None) == list(range(count, len(ids)))
+        assert objects.collection.data.delete_many(one_of("document", [id])).successful == 1
+        assert objects.matches(None) == list(range(count, len(ids)))
 
 
 @pytest.mark.weaviate
 def test_long_texts_and_long_keys_are_stored_and_found(shelf: Any) -> None:
     keys = ["부" * 37, "부" * 38, "부" * 39, "k" * 228, "k" * 229, "k" * 5000, "K" * 5000]
     long = [f"{n} " + "한x " * 40_000 for n in range(3)]  # 200 KB of UTF-8 each, the same but for the first letter
-    stored: list[dict[str, Any]] = [dict.fromkeys(keys, place) for place in range(2)]
+    stored: list[dict[str, Any]] = [dict.fromkeys(keys, position) for position in range(2)]
     stored += [{"long": text, "tags": [text, "x"]} for text in long]
-    there = shelf()
-    there.add(stored)
-    assert max(map(len, there.columns)) == 230
-    columns = there.columns
+    objects = shelf()
+    objects.add(stored)
+    assert max(map(len, objects.columns)) == 230
+    columns = objects.columns
     for key in keys:
-        assert there.passing(MetadataFilter(key=key, value=1), columns) == [1]
-    for place, text in enumerate(long, start=2):
+        assert objects.passing(MetadataFilter(key=key, value=1), columns) == [1]
+    for position, text in enumerate(long, start=2):
         for operator, value in [
             ("==", text),
             ("<=", text),
             ("in", [text, "y"]),
             ("nin", [text]),
-            ("text_match", f"{place - 2} 한x 한x"),
-            ("text_match_insensitive", f"{place - 2} 한X 한x"),
+            ("text_match", f"{position - 2} 한x 한x"),
+            ("text_match_insensitive", f"{position - 2} 한X 한x"),
         ]:
             item = MetadataFilter(key="long", operator=FilterOperator(operator), value=value)
-            assert there.passing(item, columns) == matching(item, stored), (place, operator)
-        assert there.passing(MetadataFilter(key="tags", operator=FilterOperator.CONTAINS, value=text), columns) == [
-            place
+            assert objects.passing(item, columns) == matching(item, stored), (position, operator)
+        assert objects.passing(MetadataFilter(key="tags", operator=FilterOperator.CONTAINS, value=text), columns) == [
+            position
         ]
 
 
 @pytest.mark.weaviate
-@pytest.mark.parametrize(
-    "text", ["x" * LONGEST_HAYSTACK, ("제5조 (목적) * 이 규정은 a > b ? c " * 20)[:LONGEST_HAYSTACK]]
-)
+@pytest.mark.parametrize("text", ["x" * MAX_IN_TEXT, ("제5조 (목적) * 이 규정은 a > b ? c " * 20)[:MAX_IN_TEXT]])
 def test_longest_text_that_metadata_may_be_a_part_of(shelf: Any, text: str) -> None:
     stored = [
         {"a": value} for value in (text, text[:-1], text[3:90], text + "x", "", "이 규정은", "nowhere", 5, [text])
     ]
-    there = shelf()
-    there.add(stored)
+    objects = shelf()
+    objects.add(stored)
     for operator in (FilterOperator.IN, FilterOperator.NIN):
         item = MetadataFilter(key="a", operator=operator, value=text)
-        assert there.passing(item, there.columns) == matching(item, stored)
+        assert objects.passing(item, objects.columns) == matching(item, stored)
 
 
 @pytest.mark.weaviate
 def test_deepest_allowed_filter_is_answered(shelf: Any) -> None:
     stored: list[dict[str, Any]] = [{"a": 1}, {"a": 2}, {"a": "x"}, {}]
-    there = shelf()
-    there.add(stored)
+    objects = shelf()
+    objects.add(stored)
     item = nested(MetadataFilter(key="a", value=1), filter_tree.MAX_DEPTH)
-    assert there.passing(item, there.columns) == matching(item, stored)
+    assert objects.passing(item, objects.columns) == matching(item, stored)
     deep: Item = MetadataFilter(key="a", operator=FilterOperator.TEXT_MATCH, value="x")
     for level in range(filter_tree.MAX_DEPTH + 1):  # and, or by turns: nothing can be flattened
         other = MetadataFilter(key="a", operator=FilterOperator.NE, value=level)
         condition = FilterCondition.AND if level % 2 else FilterCondition.OR
         deep = MetadataFilters(filters=[deep, other], condition=condition)
-    assert there.passing(deep, there.columns) == matching(deep, stored)
+    assert objects.passing(deep, objects.columns) == matching(deep, stored)
     with pytest.raises(DataError, match="nested more than 16 deep"):
-        where(MetadataFilters(filters=[deep]), there.columns, NEW)
+        where(MetadataFilters(filters=[deep]), objects.columns, NEW)
 
 
 @pytest.mark.weaviate
 def test_filters_of_thousands_of_values_are_answered(shelf: Any) -> None:
     stored = [{"a": n} for n in range(50)]
-    there = shelf()
-    there.add(stored)
+    objects = shelf()
+    objects.add(stored)
     for operator in (FilterOperator.IN, FilterOperator.NIN):
         item = MetadataFilter(key="a", operator=operator, value=list(range(25, 5000)))
-        assert there.passing(item, there.columns) == matching(item, stored)
+        assert objects.passing(item, objects.columns) == matching(item, stored)
 
 
 def test_columns_of_reserved_looking_keys_are_no_property_of_ours() -> None:
     ours = {"document", "content_hash", "bucket", "terms", "text", "about", "id", "vector"}
-    made = columns_of({key: ["x"] for key in [*KEYS, *ours]} | {f"{key}2": "x" for key in ours})
-    assert not ours & set(made)
+    columns = columns_of({key: ["x"] for key in [*KEYS, *ours]} | {f"{key}2": "x" for key in ours})
+    assert not ours & set(columns)
     assert len({column(key) for key in KEYS}) == len(KEYS)

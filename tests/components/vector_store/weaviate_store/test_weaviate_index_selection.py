@@ -1,4 +1,4 @@
-"""On a real Weaviate server: which index answers, and what f425178 wrote there, sent again from a recording."""
+"""Choice of the index on a real server, also of old recorded ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.weaviate
 
 
 class OnServer(Shop):
-    """The two folders of the same last name, with their indexes on a server."""
+    """Two folders of the same last name, with indexes on a server."""
 
     def __init__(self, root: Path, server: list[str]) -> None:
         super().__init__(root)

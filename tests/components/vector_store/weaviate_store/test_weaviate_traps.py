@@ -1,4 +1,4 @@
-"""What the published integration and the server itself do wrong (TRAPS 1-7, 39-43): none of it happens here.
+"""Traps of the published integration and of the server (TRAPS 1-7, 39-43).
 
 Against a real server. Metadata filters have their own file, and so have connection and embedded server.
 """
@@ -42,15 +42,8 @@ from weaviate_tools import weaviate_database
 pytestmark = pytest.mark.weaviate
 
 
-@pytest.fixture
-def place(weaviate_server: Address, prefix: str) -> Iterator[WeaviateDatabase]:
-    database = weaviate_database(weaviate_server, prefix)
-    yield database
-    database.close()
-
-
 def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_document_is_not_committed(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRAPS 1: the published integration returned 10 ids when 5 of 10 objects were stored."""
     original = server_writer.chunk_object
@@ -61,75 +54,67 @@ def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_do
             made.vector = [1.0, 2.0]  # the others have 16 dimensions
         return made
 
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [cut("good.md", "some text")])
         monkeypatch.setattr(server_writer, "chunk_object", spoiled)
         with pytest.raises(DataError, match=r"refused chunk \[0:9\] of 'bad\.md'.*vector") as caught:
             write(writing, [cut("fine.md", "more text"), cut("bad.md", "more text")])
         assert "\n" not in str(caught.value)
     monkeypatch.undo()
-    with writer(place) as writing:
+    with writer(database) as writing:
         assert [row.id for row in writing.manifest()] == ["good.md"]
         assert writing.recover().chunks == 1  # of fine.md, whose manifest row was never written
         write(writing, [cut("fine.md", "more text")])
         assert writing.commit({}).chunks == 2
-    assert set(contents(place.open("corpus-1"))) == {
+    assert set(contents(database.open("corpus-1"))) == {
         chunk.id for item in (cut("good.md", "some text"), cut("fine.md", "more text")) for chunk in item.chunks
     }
 
 
 def test_an_object_that_is_taken_and_not_kept_is_an_error(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, databases: Callable[..., WeaviateDatabase]
 ) -> None:
     """TRAPS 1: what the server has accepted is confirmed by id (a server that forgets cannot be had for real)."""
     from weaviate.collections.classes.batch import BatchObjectReturn
 
-    database = weaviate_database(_address(place), place.options.prefix, timeouts={"retry": 0.5})
+    database = databases(timeouts={"retry": 0.5})
     with writer(database) as writing:
-        collection = writing._place.chunks  # type: ignore[attr-defined]
+        collection = writing.pair.chunks  # type: ignore[attr-defined]
         empty = BatchObjectReturn(_all_responses=[], elapsed_seconds=0.0, errors={}, uuids={}, has_errors=False)
         monkeypatch.setattr(collection.data, "insert_many", lambda objects: empty)
         with pytest.raises(ServiceError, match=r"did not store chunk \[0:4\] of 'a\.md' .* does not hold them"):
             write(writing, [cut("a.md", "text")])
-    database.close()
 
 
-def _address(place: WeaviateDatabase) -> Address:
-    from urllib.parse import urlsplit
-
-    connection = place.connection.client._connection
-    return Address(place.connection.where, urlsplit(f"//{connection._connection_params._grpc_target}").port or 0)
-
-
-def test_document_of_12_000_chunks_is_stored_read_replaced_and_deleted_whole(place: WeaviateDatabase) -> None:
+def test_document_of_12_000_chunks_is_stored_read_replaced_and_deleted_whole(database: WeaviateDatabase) -> None:
     """TRAPS 2: of 12,000 matches 2,000 stayed, and nothing was said."""
     long, short = cut("long.md", "word " * 12_000, 1), cut("other.md", "word " * 300, 1)
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [long, short])
         assert writing.commit({}).chunks == 12_300
         assert len(writing.vectors_of(["long.md"])) == 1  # all chunks have one text
-    with writer(place) as writing:
+    with writer(database) as writing:
         replaced = cut("long.md", "term " * 11_000, 1)
         write(writing, [replaced])
         info = writing.commit({})
         assert (info.chunks, info.deleted_chunks) == (11_300, 12_000)
         assert writing.delete(["long.md"]) == 1
         assert writing.commit({}).chunks == 300
-    assert {hit.chunk.document for hit in place.open("corpus-1").lexical("word term", 500)} == {"other.md"}
+    assert {hit.chunk.document for hit in database.open("corpus-1").lexical("word term", 500)} == {"other.md"}
 
 
-def test_weights_zero_and_one_are_the_pure_arms_with_their_raw_scores(place: WeaviateDatabase) -> None:
+def test_weights_zero_and_one_are_the_pure_arms_with_their_raw_scores(database: WeaviateDatabase) -> None:
     """TRAPS 3: alpha 0 became 0.5, and every query was hybrid with normalised scores."""
     embedding = LetterEmbedding()
     documents = {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n)), n=n) for n in range(20)}
     dimensions = len(embedding.get_text_embedding("a"))
-    with place.writer("corpus-1", dimensions=dimensions, description={}, root="/") as writing:
+    with database.writer("corpus-1", dimensions=dimensions, description={}, root="/") as writing:
         chunks = [chunk for item in documents.values() for chunk in item.chunks]
         made = np.array(embedding.get_text_embedding_batch([chunk.text for chunk in chunks]), dtype=np.float32)
         hashes = [sha256(chunk.text) for chunk in chunks]
         writing.write([item.row for item in documents.values()], chunks, made, hashes)
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     query = QueryBundle("w1 w2 w7")
     dense = index.dense(embedding.get_query_embedding(query.query_str), 10)
     lexical = index.lexical(query.query_str, 10)
@@ -168,13 +153,13 @@ KEYS = {
 }
 
 
-def test_user_keys_that_are_reserved_lose_nothing(place: WeaviateDatabase) -> None:
+def test_user_keys_that_are_reserved_lose_nothing(database: WeaviateDatabase) -> None:
     """TRAPS 4: a key `text` replaced the chunk's text, ids were overwritten; 39: 2**53 + 1 was rounded."""
     item = cut("a.md", "the text itself", 12, **KEYS)
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [item])
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     (hit,) = index.lexical("itself", 5)
     assert hit.chunk == item.chunks[0]
     assert index.document("a.md").metadata == KEYS
@@ -187,28 +172,27 @@ def test_user_keys_that_are_reserved_lose_nothing(place: WeaviateDatabase) -> No
     assert index.lexical("text", 5, off_by_one) == []
 
 
-def test_property_whose_type_changes_loses_no_document(place: WeaviateDatabase) -> None:
+def test_property_whose_type_changes_loses_no_document(database: WeaviateDatabase) -> None:
     """TRAPS 4: the type of a key's first value was every value's type, and other objects were lost."""
     values = ["2024-01-01", 7, 7.5, True, ["a", "b"], [1, 2], {"k": 1}, "6ba7b810-9dad-11d1-80b4-00c04fd430c8", None]
-    with writer(place) as writing:
+    with writer(database) as writing:
         for number, value in enumerate(values):
             write(writing, [cut(f"{number}.md", "text", 12, key=value)])
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     found = {hit.chunk.document: hit.chunk.metadata["key"] for hit in index.lexical("text", 50)}
     assert found == {f"{number}.md": value for number, value in enumerate(values)}
 
 
-def test_korean_words_match_whatever_particle_follows(weaviate_server: Address, prefix: str) -> None:
+def test_korean_words_match_whatever_particle_follows(databases: Callable[..., WeaviateDatabase]) -> None:
     """TRAPS 6: with Weaviate's own tokenization 계약서를 does not match 계약서."""
-    place = weaviate_database(weaviate_server, prefix, analyzer=multilingual())
-    with writer(place) as writing:
+    database = databases(analyzer=multilingual())
+    with writer(database) as writing:
         write(writing, [cut("계약.md", "근로 계약서를 두 부 작성한다"), cut("휴가.md", "연차 휴가는 스무 날이다")])
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     assert [hit.chunk.document for hit in index.lexical("계약서", 5)] == ["계약.md"]
     assert [hit.chunk.document for hit in index.lexical("the of 휴가", 5)] == ["휴가.md"]  # no stop words either
-    place.close()
 
 
 def test_deleted_chunks_count_in_the_statistics_until_the_index_is_rebuilt(
@@ -218,114 +202,117 @@ def test_deleted_chunks_count_in_the_statistics_until_the_index_is_rebuilt(
     server = weaviate_process()
     documents = {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n)), n=n) for n in range(60)}
     kept = {id: item for id, item in documents.items() if int(id[:-3]) % 3}
-    place = weaviate_database(server.address, "Drift")
-    with writer(place) as writing:
+    database = weaviate_database(server.address, "Drift")
+    with writer(database) as writing:
         write(writing, documents.values())
         writing.commit({})
-    place.close()
+    database.close()
     server.stop()  # what is in memory goes to disk, where it is not corrected by what is deleted later
     server.restart()
-    place = weaviate_database(server.address, "Drift")
-    with writer(place) as writing:
+    database = weaviate_database(server.address, "Drift")
+    with writer(database) as writing:
         writing.delete([id for id in documents if id not in kept])
         info = writing.commit({})
     assert info.deleted_chunks == sum(len(item.chunks) for id, item in documents.items() if id not in kept)
     brute, questions = BruteForce(kept), [f"w{n} w{n + 1}" for n in range(1, 12)]
-    drifted = place.open("corpus-1")
+    drifted = database.open("corpus-1")
     scores = [[hit.score for hit in drifted.lexical(question, 10)] for question in questions]
     true = [[score for *_, score in brute.lexical(question, 10)] for question in questions]
     assert not np.allclose(np.concatenate(scores), np.concatenate(true), rtol=1e-3)
     before, document = contents(drifted), drifted.document("1.md")
-    rebuilt = place.rebuild("corpus-1")
+    rebuilt = database.rebuild("corpus-1")
     assert (rebuilt.deleted_chunks, rebuilt.chunks, rebuilt.documents) == (0, info.chunks, info.documents)
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     for question in questions:
         assert_same_ranking(ranking(index.lexical(question, 10)), brute.lexical(question, 10))
     assert contents(index) == before
     assert index.document("1.md") == document
-    assert [label.generation for label in place._labels()] == [2, 2]
-    place.close()
+    assert [label.generation for label in database.catalog.labels()] == [2, 2]
+    database.close()
 
 
 def test_killed_rebuild_leaves_the_index_and_the_next_one_succeeds(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ragloom.components.vector_store.weaviate_store.collections import Place
+    from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [cut(f"{n}.md", sentence(random.Random(n))) for n in range(5)])
         writing.commit({})
-    before = contents(place.open("corpus-1"))
+    before = contents(database.open("corpus-1"))
     with monkeypatch.context() as patched:
-        patched.setattr(Place, "put_documents", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(CollectionPair, "put_documents", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            place.rebuild("corpus-1")
-    assert contents(place.open("corpus-1")) == before
-    place.rebuild("corpus-1")
-    assert contents(place.open("corpus-1")) == before
-    assert [label.generation for label in place._labels()] == [2, 2]
+            database.rebuild("corpus-1")
+    assert contents(database.open("corpus-1")) == before
+    database.rebuild("corpus-1")
+    assert contents(database.open("corpus-1")) == before
+    assert [label.generation for label in database.catalog.labels()] == [2, 2]
 
 
-def test_schema_that_was_changed_by_somebody_is_an_error_that_says_in_what(place: WeaviateDatabase) -> None:
-    with writer(place) as writing:
+def test_schema_that_was_changed_by_somebody_is_an_error_that_says_in_what(
+    database: WeaviateDatabase, databases: Callable[..., WeaviateDatabase]
+) -> None:
+    with writer(database) as writing:
         write(writing, [cut("a.md", "text")])
         writing.commit({})
-    other = weaviate_database(_address(place), place.options.prefix, index={"distance": "dot", "bm25_b": 0.5})
+    other = databases(index={"distance": "dot", "bm25_b": 0.5})
     with pytest.raises(DataError, match=r"distance is cosine and must be dot; delete the index"), writer(other):
         pass
-    other.close()
 
 
-def test_mutable_settings_are_changed_in_place_and_told(place: WeaviateDatabase) -> None:
-    with writer(place) as writing:
+def test_mutable_settings_are_changed_in_place_and_reported(
+    database: WeaviateDatabase, databases: Callable[..., WeaviateDatabase]
+) -> None:
+    with writer(database) as writing:
         write(writing, [cut("a.md", "text")])
         assert writing.commit({}).notes == ()
-    other = weaviate_database(_address(place), place.options.prefix, index={"bm25_b": 0.5})
+    other = databases(index={"bm25_b": 0.5})
     with writer(other) as writing:
         write(writing, [cut("b.md", "text")])
         assert writing.commit({}).notes == ("vector_store.index.bm25_b was 0.75 on the server and is now 0.5",)
     with writer(other) as writing:
         assert writing.commit({}).notes == ()
-    other.close()
 
 
-def test_several_shards_tell_that_bm25_is_per_shard(weaviate_server: Address, prefix: str) -> None:
+def test_several_shards_tell_that_bm25_is_per_shard(databases: Callable[..., WeaviateDatabase]) -> None:
     """TRAPS 40."""
-    place = weaviate_database(weaviate_server, prefix, index={"shards": 3})
-    with writer(place) as writing:
+    database = databases(index={"shards": 3})
+    with writer(database) as writing:
         write(writing, [cut(f"{n}.md", "some text") for n in range(20)])
         (note,) = writing.commit({}).notes
     assert "3 shards: BM25 statistics are per shard" in note
-    assert len(place.open("corpus-1").lexical("text", 50)) == 20
-    place.close()
+    assert len(database.open("corpus-1").lexical("text", 50)) == 20
 
 
-def test_collections_of_others_are_never_listed_or_touched(place: WeaviateDatabase) -> None:
-    foreign = [f"{place.options.prefix}_Mine", f"{place.options.prefix}2_corpus_1_Chunks1"]
-    client = place.connection.client
+def test_collections_of_others_are_never_listed_or_touched(database: WeaviateDatabase) -> None:
+    foreign = [f"{database.options.prefix}_Mine", f"{database.options.prefix}2_corpus_1_Chunks1"]
+    client = database.connection.client
     for name, description in zip(foreign, ("not JSON", '{"ragloom": 1, "of": "another program"}'), strict=True):
         client.collections.create(name, description=description)
-    assert place.indexes() == []
-    with writer(place) as writing:
+    assert database.indexes() == []
+    with writer(database) as writing:
         write(writing, [cut("a.md", "text")])
         writing.commit({})
-    assert [info.name for info in place.indexes()] == ["corpus-1"]
-    place.delete("corpus-1")
+    assert [info.name for info in database.indexes()] == ["corpus-1"]
+    database.delete("corpus-1")
     with pytest.raises(IndexMissing):
-        place.delete("Mine")
-    ours = [name for name in client.collections.list_all() if name.startswith(place.options.prefix)]
+        database.delete("Mine")
+    ours = [name for name in client.collections.list_all() if name.startswith(database.options.prefix)]
     assert sorted(ours) == sorted(foreign)
     for name in foreign:
         client.collections.delete(name)
 
 
-def test_tenants_never_see_each_other(weaviate_server: Address, prefix: str) -> None:
+def test_tenants_never_see_each_other(
+    databases: Callable[..., WeaviateDatabase], weaviate_server: Address, prefix: str
+) -> None:
     """TRAPS 5: no multi-tenancy."""
-    without = weaviate_database(weaviate_server, prefix)
+    without = databases()
     with writer(without) as writing:
         write(writing, [cut("w.md", "text without tenant")])
         writing.commit({})
-    acme, other = (weaviate_database(weaviate_server, prefix, tenant=name) for name in ("acme", "other"))
+    acme, other = (databases(tenant=name) for name in ("acme", "other"))
     assert acme.indexes() == []
     with writer(acme, root="/acme") as writing:
         write(writing, [cut("a.md", "acme text"), cut("shared.md", "acme text")])
@@ -348,35 +335,33 @@ def test_tenants_never_see_each_other(weaviate_server: Address, prefix: str) -> 
     assert [hit.chunk.document for hit in without.open("corpus-1").lexical("text", 9)] == ["w.md"]
     without.delete("corpus-1")
     assert weaviate_server.collections(prefix) == []
-    for place in (acme, other, without):
-        place.close()
 
 
 def test_reader_sees_each_document_in_one_version_while_it_is_replaced(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the commit both versions are on the server; a query keeps the committed one only, and never none."""
-    from ragloom.components.vector_store.weaviate_store.collections import Place
+    from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [cut("a.md", "word old one"), cut("b.md", "word other")])
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     seen: list[list[str]] = []
 
     def look(name: str) -> None:
-        original = getattr(Place, name)
+        original = getattr(CollectionPair, name)
 
-        def spying(self: Place, *arguments: object) -> object:
+        def spying(self: CollectionPair, *arguments: object) -> object:
             result = original(self, *arguments)
             seen.append(sorted(hit.chunk.text for hit in index.lexical("word", 9)))
             return result
 
-        monkeypatch.setattr(Place, name, spying)
+        monkeypatch.setattr(CollectionPair, name, spying)
 
     for name in ("put_chunks", "put_documents", "delete_chunks", "delete_documents"):
         look(name)
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [cut("a.md", "word new one"), cut("c.md", "word more")])
         writing.delete(["b.md"])
         writing.commit({})
@@ -385,79 +370,77 @@ def test_reader_sees_each_document_in_one_version_while_it_is_replaced(
 
 
 def test_reader_trusts_the_state_only_as_long_as_the_writer_waits(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that knows a quiet state asks nothing; the writer that starts waits until it asks again."""
-    from ragloom.components.vector_store.weaviate_store.collections import Place
+    from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 
-    with writer(place) as writing:
+    with writer(database) as writing:
         write(writing, [cut("a.md", "word")])
         writing.commit({})
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     asked: list[float] = []
-    original = Place.state
-    monkeypatch.setattr(Place, "state", lambda self: asked.append(time.monotonic()) or original(self))
+    original = CollectionPair.state
+    monkeypatch.setattr(CollectionPair, "state", lambda self: asked.append(time.monotonic()) or original(self))
     # After a commit nothing is written, so that no query needs to look into the manifest.
-    monkeypatch.setattr(Place, "manifest_objects", lambda *_: pytest.fail("the manifest was asked"))
+    monkeypatch.setattr(CollectionPair, "manifest_objects", lambda *_: pytest.fail("the manifest was asked"))
     until = time.monotonic() + 1.2
     while time.monotonic() < until:
         assert len(index.lexical("word", 3)) == 1
     assert 1 <= len(asked) <= 4
 
 
-def test_second_writer_is_told_who_writes_and_since_when_and_takes_over_from_the_dead(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+def test_second_writer_is_reported_who_writes_and_since_when_and_takes_over_from_the_dead(
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch, databases: Callable[..., WeaviateDatabase]
 ) -> None:
     """TRAPS 43: creating a collection goes through the cluster's consensus, so that only one can."""
     monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 3.0)
-    other = weaviate_database(_address(place), place.options.prefix)
-    with writer(place) as first:
+    other = databases()
+    with writer(database) as first:
         with pytest.raises(ServiceError, match=r"being written by process \d+ on \S+ since \d{4}-"), writer(other):
             pass
-        first._lease._stop.set()  # type: ignore[attr-defined]  # as if its machine had died
+        first.lease.abandon()  # type: ignore[attr-defined]  # as if its machine had died
         with writer(other) as second:
             write(second, [cut("b.md", "text")])
-            with pytest.raises(ServiceError, match="has lost the right to write index corpus-1"):
+            with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost"):
                 write(first, [cut("a.md", "text")])
-            with pytest.raises(ServiceError, match="has lost the right"):
+            with pytest.raises(ServiceError, match="write lease .* was lost"):
                 first.commit({})
             second.commit({})
-    assert list(contents(place.open("corpus-1"))) == [cut("b.md", "text").chunks[0].id]
-    assert [label for label in place._labels() if label.holder] == []
-    other.close()
+    assert list(contents(database.open("corpus-1"))) == [cut("b.md", "text").chunks[0].id]
+    assert [label for label in database.catalog.labels() if label.holder] == []
 
 
 def test_writer_that_is_overtaken_while_it_looks_for_leftovers_removes_none_of_them(
-    place: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
+    database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch, databases: Callable[..., WeaviateDatabase]
 ) -> None:
     """What it found left over has been completed since, under the same ids."""
     monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 2.0)
     left = cut("a.md", "text")
-    with writer(place) as killed:
+    with writer(database) as killed:
         killed.append(left.chunks, vectors(["text"]), [sha256("text")])
-    other = weaviate_database(_address(place), place.options.prefix)
-    with writer(place) as first:
-        held, scan, looks = first._lease, first._place.scan, iter([False, True])  # type: ignore[attr-defined]
+    other = databases()
+    with writer(database) as first:
+        scan, looks = first.pair.scan, iter([False, True])  # type: ignore[attr-defined]
 
         def slow(*arguments: Any, **named: Any) -> Iterator[Any]:
             yield from scan(*arguments, **named)
             if next(looks):
-                held._stop.set()  # as if its machine had slept
+                first.lease.abandon()  # type: ignore[attr-defined]  # as if its machine had slept
                 with writer(other) as second:
                     write(second, [left])
                     second.commit({})
 
-        monkeypatch.setattr(first._place, "scan", slow)  # type: ignore[attr-defined]
-        with pytest.raises(ServiceError, match="has lost the right to write index corpus-1"):
+        monkeypatch.setattr(first.pair, "scan", slow)  # type: ignore[attr-defined]
+        with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost"):
             first.recover()
-    assert list(contents(place.open("corpus-1"))) == [left.chunks[0].id]
-    other.close()
+    assert list(contents(database.open("corpus-1"))) == [left.chunks[0].id]
 
 
-def test_discarded_chunks_are_told_as_deleted_since_bm25_counts_them(place: WeaviateDatabase) -> None:
+def test_discarded_chunks_are_reported_as_deleted_since_bm25_counts_them(database: WeaviateDatabase) -> None:
     """TRAPS 40."""
     item = cut("a.md", "text")
-    with writer(place) as writing:
+    with writer(database) as writing:
         writing.append(item.chunks, vectors(["text"]), [sha256("text")])
         writing.discard([(item.row.manifest.id, item.row.manifest.content_hash)])
         write(writing, [cut("b.md", "text")])
@@ -470,32 +453,32 @@ def test_stored_is_searchable_when_commit_returns_also_with_asynchronous_indexin
 ) -> None:
     """TRAPS 42: with ASYNC_INDEXING what is stored is not searchable yet."""
     server = weaviate_process(ASYNC_INDEXING="true", ASYNC_INDEXING_STALE_TIMEOUT="100ms")
-    place = weaviate_database(server.address, "Late", index={"type": "hnsw"})
-    with writer(place) as writing:
+    database = weaviate_database(server.address, "Late", index={"type": "hnsw"})
+    with writer(database) as writing:
         write(writing, [cut("a.md", " ".join(f"w{n}" for n in range(3000)), 1)])
         assert writing.commit({}).notes == ()
-        queued = writing._place.queued()  # type: ignore[attr-defined]
+        queued = writing.pair.queued()  # type: ignore[attr-defined]
     assert queued == 0
-    assert len(place.open("corpus-1").dense(vectors(["w5"])[0].tolist(), 2000)) == 2000
+    assert len(database.open("corpus-1").dense(vectors(["w5"])[0].tolist(), 2000)) == 2000
     hasty = weaviate_database(server.address, "Hasty", index={"type": "hnsw"}, timeouts={"indexing": 0.001})
     with writer(hasty) as writing:
         write(writing, [cut("a.md", " ".join(f"w{n}" for n in range(6000)), 1)])
         info = writing.commit({})
     assert info.notes == () or "vectors were still in the server's queue" in info.notes[0]
-    place.close()
+    database.close()
     hasty.close()
 
 
-def test_vectors_come_back_bit_by_bit_and_zeros_have_no_direction(place: WeaviateDatabase) -> None:
+def test_vectors_come_back_bit_by_bit_and_zeros_have_no_direction(database: WeaviateDatabase) -> None:
     item = cut("a.md", "one two three", 1)
     made = np.array([[3.0, *[1e-7] * (DIMENSIONS - 1)], [0.0] * DIMENSIONS, [-2.5] * DIMENSIONS], dtype=np.float32)
-    with writer(place) as writing:
+    with writer(database) as writing:
         writing.write([item.row], item.chunks, made, ["a", "b", "c"])
         writing.commit({})
         kept = writing.vectors_of(["a.md"])
     for name, row in zip("abc", made, strict=True):
         np.testing.assert_array_equal(kept["a.md", name], row)
-    index = place.open("corpus-1")
+    index = database.open("corpus-1")
     assert [hit.chunk.text.strip() for hit in index.dense([1.0] * DIMENSIONS, 9)] == ["one", "three"]
     stored = index.vectors([chunk.id for chunk in item.chunks])
     assert [stored[chunk.id] for chunk in item.chunks] == made.tolist()

@@ -24,11 +24,11 @@ def csv_text(text: str, warnings: list[str], *, tabs: bool = False) -> str:
 
     Blank cells are left out.
 
-    Lines above the header and below the table stay as they are, and so does a row with more cells than the table has:
-    which column its values belong to is not known.
+    Lines above the header and below the table stay as they are, as do rows with more cells than the table: the columns
+    of their values are unknown.
 
     Args:
-        warnings: gets a sentence for each kind of line that is no row of the table.
+        warnings: gets a sentence for each kind of line outside the table.
         tabs: whether the file's name says that tabs separate cells.
 
     Raises:

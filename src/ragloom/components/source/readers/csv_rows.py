@@ -12,10 +12,10 @@ from typing import NamedTuple
 _DELIMITERS = ",;\t|"
 _SNIFFED_ROWS = 50
 _SEP = re.compile(r'"?sep=(\\t|[^\n"])"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
-"""Excel's line that names the delimiter."""
+"""Excel's line with the delimiter."""
 _MOST_OPEN, _MOST_WRONG = 20, 1_000
-"""Quotes without an end (each makes the rest of the file be read once more), and wrong ones: then lines are rows."""
-# The limit is the process's own and guards nothing here: files are bounded by max_file_mb.
+"""Unclosed quotes (each costs another read of the rest of the file) and wrong ones; beyond them, lines are rows."""
+# A process-wide limit, not needed here: files are bounded by max_file_mb.
 csv.field_size_limit(2**31 - 1)
 
 
@@ -82,7 +82,7 @@ def _parse_literally(line: str, delimiter: str) -> list[str]:
 def _detect_delimiter(text: str) -> str:
     """Detect the delimiter by the uniformity, then the number of cells.
 
-    Where both are equal, a comma within numbers (`1,5`) is no delimiter.
+    If both are equal, a comma within numbers (`1,5`) is not a delimiter.
     """
     beginning = text.split("\n", 4 * _SNIFFED_ROWS)[: 4 * _SNIFFED_ROWS]
     best, best_score = "", (0.0, 1, 0)

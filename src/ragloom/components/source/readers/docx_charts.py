@@ -10,7 +10,7 @@ from ragloom.components.source.readers.docx_xml import attribute, child, local_n
 from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 
 _MAX_CELLS = 100_000
-"""Series times categories: both are cheap to write down, and their product could be any number."""
+"""Series times categories: a small file can have a huge product."""
 _CATEGORIES, _VALUES = ("cat", "xVal"), ("val", "yVal", "bubbleSize")
 
 

@@ -14,7 +14,7 @@ from ragloom.components.source.readers.docx_package import Package, UnpackBudget
 from ragloom.components.source.readers.reader_interface import run_reader
 
 _MAX_DEPTH = 3
-"""Documents in documents that are read."""
+"""Levels of embedded documents that are read."""
 
 
 class EmbeddedDocuments:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ragloom.components.source.readers import formula_text
 
 _MAX_DEPTH = 50
-"""Formulas in each other; what is deeper is shown as it is written."""
+"""Nested formulas; deeper ones are shown as written."""
 _SWITCH = re.compile(r"\\([abdfilorsx])((?:\s*\\(?:[lrb]c\\.|[a-z]{2}\d*|[a-z]c\S?))*)\s*\(", re.IGNORECASE)
 _SHOWN = re.compile(r"[^\\(),;]+")
 _CIRCLES = frozenset("○◯⭕O0")
@@ -22,7 +22,7 @@ def eq_text(code: str) -> str:
 def _terms(code: str, at: int, depth: int) -> tuple[str, int]:
     """Render up to the end of an argument; return that position."""
     terms: list[str] = []
-    level = 0  # of brackets that are text
+    level = 0  # of literal brackets
     while at < len(code):
         if (switch := _SWITCH.match(code, at)) and depth < _MAX_DEPTH:
             arguments, at = _arguments(code, switch.end(), depth + 1)

@@ -10,14 +10,14 @@ from ragloom.components.source.readers.docx_symbol_fonts import symbol_character
 from ragloom.components.source.readers.docx_xml import attribute, child, int_value, is_on, local_name
 
 _RUNNING_NUMBERS = frozenset(["AUTONUM", "AUTONUMLGL", "AUTONUMOUT", "LISTNUM"])
-"""Numbers that Word counts each time it opens a file."""
+"""Numbers computed by Word on opening a file."""
 
 
 class FieldStack:
     """Stack of the fields open at a position.
 
     Args:
-        lost: collects the names of fields whose result is not stored.
+        lost: collects the names of fields without a stored result.
 
     Attributes:
         formula: whether the field that ended last shows a formula.
@@ -26,9 +26,9 @@ class FieldStack:
     def __init__(self, lost: set[str]) -> None:
         self._lost = lost
         self.formula = False
-        self._ends: dict[Any, bool] = {}  # begin of a field that has an end, whether it has a result
+        self._ends: dict[Any, bool] = {}  # begin of a complete field: whether it has a result
         self._open: list[Any] = []
-        self._code: list[list[str]] = []  # instructions of the open fields whose code is being passed
+        self._code: list[list[str]] = []  # codes of the open fields
 
     def prepare(self, root: Any) -> None:
         """Find fields with an end; others would hide all further text."""

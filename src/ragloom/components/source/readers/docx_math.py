@@ -14,10 +14,10 @@ from ragloom.components.source.readers.docx_xml import attribute, child, is_on, 
 
 _SKIPPED = frozenset(["del", "moveFrom", "rPr", "ctrlPr", "pPr"])
 _INVISIBLE = str.maketrans({"\u2061": "", "\u2062": " ", "\u2063": " ", "\u2064": " ", "\u200b": ""})
-"""Signs that only say how neighbours belong together."""
+"""Signs that only group their neighbours."""
 
 _MAX_LENGTH = 10_000
-"""Characters of a formula that is rendered; the terms of a longer one are shown in a row."""
+"""Characters of a rendered formula; the terms of a longer one are shown in a row."""
 
 Parts = list[tuple[str, str]]
 """Names and texts of an element's children."""

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 
 _MOST_REPEATED = 30
-"""Times that a letter stands in one number (aaa...); further numbers are decimal, so that no list grows to any size."""
+"""Repetitions of a letter in one number (aaa...); further numbers are decimal, to bound their length."""
 _ROMAN = list(
     zip(
         (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
@@ -41,7 +41,7 @@ Numeral = Callable[[int], str]
 def numeral(value: int, format: str) -> str | None:
     """Format a number from 0; None for an unknown format.
 
-    Numbers that a format has no sign for are decimal, as in Word.
+    Numbers without a sign in the format are decimal, as in Word.
     """
     if format in ("none", "bullet"):
         return ""
@@ -100,7 +100,7 @@ def _counting(digits: str, units: str, *, one: bool = False, zero: str = "") -> 
     """Count in East Asian style, with units up to ten thousand.
 
     Args:
-        digits: nought to nine.
+        digits: zero to nine.
         units: ten, hundred, thousand, ten thousand.
         one: whether a one before a unit is written.
         zero: the sign for a gap between digits, as in 一百零一.

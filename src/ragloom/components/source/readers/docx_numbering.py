@@ -1,6 +1,6 @@
 """Automatic numbers of Word paragraphs and headings (ECMA-376 Part 1, 17.9).
 
-Lists of one definition (`abstractNum`) count together; a start that one list sets holds where that list is first used.
+Lists of one definition (`abstractNum`) share a count; the start of a list applies at its first use.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ragloom.components.source.readers.docx_xml import attribute, child, int_val
 
 _DEPTHS = 9
 _MAX_LINKS = 5
-"""List definitions that only name a style whose list they are."""
+"""Definitions that refer to a style for their list."""
 _LONGEST = 200
-"""Characters of a level's text, which stands before each of its paragraphs."""
+"""Characters of the text of a level, repeated before each paragraph."""
 _MEANINGFUL_BULLET = re.compile(r"[☐☑☒✓✔✗✘※]|\w{2}|[^\W_oOㅇㅁ]")
-"""Bullets that say something: boxes, ticks, a reference mark, a word, a number (not letters that look like bullets)."""
+"""Meaningful bullets: boxes, ticks, reference marks, words, numbers (not letters used as bullets)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Numbering:
     Args:
         root: the numbering part.
         style: resolves a style by its id.
-        unknown: collects the formats that numbers could not be written in.
+        unknown: collects unsupported number formats.
     """
 
     def __init__(self, root: Any | None, style: Callable[[str | None], Style], unknown: set[str]) -> None:
@@ -85,12 +85,12 @@ class Numbering:
 
         Args:
             id: the list; None or `0` for none.
-            depth: of the paragraph itself, from 0; None where the style decides.
-            style: of the paragraph; a level that is linked to it comes before the depth that the style names.
-            story: body, notes and text boxes count apart.
+            depth: of the paragraph itself, from 0; None if the style decides.
+            style: of the paragraph; a level linked to it precedes the depth in the style.
+            story: body, notes and text boxes count separately.
 
         Returns:
-            What stands before it; None where nothing does.
+            Its label; None without one.
         """
         if id is None or (numbered_list := self._list(id)) is None:
             return None
@@ -109,7 +109,7 @@ class Numbering:
     def _count(self, id: str, numbered_list: _NumberedList, depth: int, story: str) -> list[int | None]:
         """Count a paragraph; unused levels above it stand at their start.
 
-        A list's own start (`startOverride`) holds where the list is first used, and wherever the level begins again.
+        The start of a list (`startOverride`) applies at its first use, and at each restart of the level.
         """
         counts = self._counts.setdefault((story, numbered_list.definition), [None] * _DEPTHS)
         first = (story, id) not in self._started
@@ -182,7 +182,7 @@ class Numbering:
 def _read_level(element: Any | None) -> _Level:
     """Read a level; a missing one shows nothing."""
     format = child(element, "numFmt")
-    if format is None and element is not None:  # a format of newer versions of Word has an older one behind it
+    if format is None and element is not None:  # newer versions of Word write a newer format before an older one
         format = element.find("{*}AlternateContent/{*}Choice/{*}numFmt")
     text, restart, run = child(element, "lvlText"), child(element, "lvlRestart"), child(element, "rPr")
     return _Level(

@@ -21,11 +21,11 @@ from ragloom.components.source.base import CannotRead
 MAX_XML_BYTES = 100_000_000
 """Unpacked XML of one document; a 10 MB file can unpack to 10 GB (a zip bomb)."""
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError, struct.error)
-"""What `zipfile` raises for archives that lost bytes; for some it seeks to a negative place (ValueError)."""
+"""Errors of `zipfile` for truncated archives; for some it seeks to a negative position (ValueError)."""
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What the Open Packaging Conventions allow."""
+"""Compression types of the Open Packaging Conventions."""
 _DOCTYPE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
-"""Declares entities, which can name other files and grow to any size; ECMA-376 forbids it."""
+"""A declaration of entities, able to include files and to grow to any size; ECMA-376 forbids it."""
 _DECLARES = "it is a damaged DOCX: its XML has a document type declaration, not allowed in DOCX"
 
 
@@ -40,7 +40,7 @@ class UnpackBudget:
         """Take bytes.
 
         Raises:
-            CannotRead: there are none left.
+            CannotRead: the limit is exceeded.
         """
         self.left -= size
         if self.left < 0:
@@ -54,7 +54,7 @@ def explain_damage() -> Iterator[None]:
         yield
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
-            raise MemoryError from None  # lxml 6.1 calls it an error of the document
+            raise MemoryError from None  # lxml 6.1 reports it as an error of the document
         if "depth" in error.msg:
             raise CannotRead(
                 "its XML is nested more than 2,048 levels deep, the limit of the parser (libxml2)"
@@ -62,7 +62,7 @@ def explain_damage() -> Iterator[None]:
         raise CannotRead(f"it is a damaged DOCX: its XML is wrong ({error.msg})") from None
     except NotImplementedError as error:
         raise CannotRead(f"its ZIP compression is not supported: {error}") from None
-    except RuntimeError:  # what zipfile raises for an encrypted member
+    except RuntimeError:  # raised by zipfile for an encrypted member
         raise CannotRead("it is encrypted and needs a password") from None
     except _DAMAGE as error:
         detail = error.args[0] if error.args else "it ends too early"
@@ -75,7 +75,7 @@ class Relationship:
 
     Attributes:
         kind: last word of the relation's type, such as `footnotes`.
-        target: the part's name in the archive; an address where it is external.
+        target: name of the part in the archive; an address if external.
     """
 
     kind: str
@@ -113,7 +113,7 @@ class Package:
     def read(self, part: str) -> bytes:
         """Unpack a part."""
         if self._zip.getinfo(part).compress_type not in _PACKED:
-            # zipfile unpacks these others without a bound, whatever size `read` gets (CPython 3.11).
+            # zipfile ignores the size limit of `read` for other types (CPython 3.11).
             raise CannotRead("it is a damaged DOCX: its ZIP compression is not allowed in DOCX")
         with self._zip.open(part) as packed:
             content = packed.read(max(0, self.budget.left) + 1)

@@ -1,7 +1,7 @@
 """Reader of DOCX files: headings, lists, tables and notes as Markdown.
 
-Read from the XML itself (ECMA-376, Part 1: WordprocessingML): the text as Word shows it with all changes accepted,
-with the numbers that Word counts. Of pictures only charts and diagrams are read; headers, footers and comments are not.
+Read from the XML itself (ECMA-376 Part 1, WordprocessingML): the text as shown by Word with all changes accepted and
+automatic numbers. Charts and diagrams are read; pictures, headers, footers and comments are not.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None =
     """Render a Word document as markdown.
 
     Args:
-        warnings: gets one sentence for each kind of content that is doubtful or missing.
-        budget: of the document that this one is embedded in.
+        warnings: gets a sentence for each kind of doubtful or missing content.
+        budget: of the enclosing document.
 
     Raises:
-        CannotRead: the file is damaged, encrypted, no Word document, or unpacks to too much.
+        CannotRead: the file is damaged, encrypted, too large unpacked, or not a Word document.
     """
     with explain_damage():
         package = Package(content, budget or UnpackBudget())
@@ -114,12 +114,12 @@ class _DocxWalk:
         self._open: list[tuple[Any, int]] = []  # paragraphs and their headings' levels: text boxes nest them
         self._stories = ["body"]
         self._lists: list[bool] = []  # whether each open list is numbered
-        self._joined: set[Any] = set()  # paragraphs that go on in the next one
-        self._continued: set[Any] = set()  # paragraphs that go on from the one before
+        self._joined: set[Any] = set()  # paragraphs continued in the next one
+        self._continued: set[Any] = set()  # paragraphs continued from the previous one
         self._shift = 0
         self._layout: set[Any] = set()
-        self._formula = False  # whether a formula stands right before
-        self._ahead = ""  # what the next paragraph begins with
+        self._formula = False  # whether the last text was a formula
+        self._ahead = ""  # label of the next paragraph
 
     def text(self, body: Any) -> str:
         """Render body and notes."""
@@ -291,7 +291,7 @@ class _DocxWalk:
         self._formula = False
         if paragraph in self._continued:
             return
-        # A note's own number is already there; a text box ends what its paragraph said so far.
+        # A text box ends the text of its paragraph so far.
         if self._open:
             self._out.end_block()
         *chain, last = paragraph_chain(paragraph)

@@ -9,7 +9,7 @@ from typing import Any
 from ragloom.components.source.readers.docx_xml import attribute, child, int_value, is_on
 
 _MAX_CHAIN = 20
-"""Styles based on styles: Word allows no loops, damaged files have them."""
+"""Length of a chain of base styles: damaged files have loops."""
 
 
 def font_of(properties: Any | None) -> str | None:
@@ -25,10 +25,10 @@ class Style:
     Attributes:
         level: of a heading, from 1; 0 for other paragraphs.
         title: whether it is the document's title.
-        number: the list (`numId`); None where the style has none, `0` where it removes one.
-        depth: of the list, from 0; None where it does not say.
-        names: ids of the style and of those it is based on, nearest first.
-        hidden: whether it hides text; None where it does not say.
+        number: the list (`numId`); None without one, `0` to remove one.
+        depth: of the list, from 0; None if unset.
+        names: ids of the style and its base styles, nearest first.
+        hidden: whether it hides text; None if unset.
         font: for Latin and symbol characters.
     """
 

@@ -1,8 +1,7 @@
 """Unicode characters of the symbol fonts Symbol, Wingdings and Webdings.
 
-These fonts have signs where others have letters; files name them by codes 20 to FF, or F020 to F0FF (private use).
-The tables follow Unicode's own mapping of the fonts; where it gives a rare character for a common sign (boxes, ticks,
-arrows, circled numbers), the common one stands here.
+Files use the codes 20 to FF, or F020 to F0FF (private use). The tables follow Unicode's mapping of these fonts, with
+common characters in place of rare ones for boxes, ticks, arrows and circled numbers.
 """
 
 from __future__ import annotations

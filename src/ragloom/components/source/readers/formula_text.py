@@ -1,8 +1,7 @@
 """Formulas as one line of text: fractions, powers, roots, matrices.
 
-No form can be read as another number.
-
-The forms are those of UnicodeMath and LaTeX that people type: `1/2`, `(a+b)/(2c)`, `10^3`, `x_1`, `√2`, `√[3](x)`.
+No form can be read as another number. The forms follow UnicodeMath and LaTeX: `1/2`, `(a+b)/(2c)`, `10^3`, `x_1`,
+`√2`, `√[3](x)`.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ import re
 from collections.abc import Iterable
 
 _ATOM = re.compile(r"[+\-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+|\w|\w′+)%?|[^\W\d_]{2,}|[+\-−±*]", re.UNICODE)
-"""A number, a letter or a word: what needs no brackets as a part of something larger."""
+"""A number, letter or word: needs no brackets within a larger term."""
 _CLOSED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|√\w|√\([^()]*\)")
 TIMES = "\u2062"
-"""Invisible times: a product whose sign is not shown; `join_terms` writes `·` where the factors would fuse."""
+"""Invisible multiplication sign; `join_terms` writes `·` between factors that would fuse."""
 _RAISED = frozenset("′″‴⁗'°*†‡∗∘")
-"""Signs that stand raised by themselves: `x′`, `90°`."""
+"""Raised signs: `x′`, `90°`."""
 _COMBINING = {
     "¯": "\u0304", "‾": "\u0304", "_": "\u0304", "ˉ": "\u0304", "^": "\u0302", "ˆ": "\u0302", "~": "\u0303",
     "˜": "\u0303", "→": "\u20d7", "⃗": "\u20d7", "˙": "\u0307", ".": "\u0307", "¨": "\u0308", "ˇ": "\u030c",
 }  # fmt: skip
 _STRETCHED = frozenset("⏞⏟︷︸⎴⎵⏜⏝")
-"""Brackets over or under a term; the label beyond them says what they mean."""
+"""Brackets over or under a term, explained by the label beyond them."""
 _TAIL = re.compile(r"[/^_√][+\-−]?[\w.,]+$")
-"""An operand that a following letter would seem to belong to: `x^2` before `y`."""
+"""An operand that would absorb a following letter: `x^2` before `y`."""
 _BINARY = re.compile(r"(?<=[\w)\]}])[+\-−±∓·×⋅*/=<>≤≥≠,]")
 
 

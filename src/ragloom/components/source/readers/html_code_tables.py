@@ -21,7 +21,7 @@ _CODE = re.compile(r"(?:^|[\s_-])(?:code|blob|hljs|highlight|source|sourcecode|l
 _BREAKS = frozenset(["br", "div", "li", "p", "tr", "pre"])
 _CELLS = ("td", "th")
 _MAX_TEXT = 200_000
-"""Characters of a cell that are looked at for line numbers."""
+"""Characters of a cell searched for line numbers."""
 
 
 def is_line_number(element: Any, *, in_code: bool) -> bool:
@@ -37,8 +37,8 @@ def code_listing_cells(table: Any) -> tuple[set[int], set[int]]:
     """Find the code of a table.
 
     Returns:
-        The `mem_id` of every cell that holds line numbers, and of the elements that are code without being `<pre>`;
-        none where the table is no code listing.
+        The `mem_id` of every cell with line numbers, and of code elements other than `<pre>`; both empty for a table
+        without code.
     """
     rows = list(_rows(table))
     pairs = [pair for cells in rows for pair in itertools.pairwise(cells) if _numbers_of(*pair)]

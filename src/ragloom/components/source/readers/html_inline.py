@@ -16,7 +16,7 @@ _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|r
 _SIGNS = re.compile(r"[^\w\s]+")
 _TEX = re.compile(r"\{\\(?:display|text|script)style\s*(.*)\}", re.DOTALL)
 _MAX_LEVELS = 10
-"""Levels of raised and lowered text that are marked; what is deeper is added as it stands."""
+"""Marked levels of raised and lowered text; deeper text is added unchanged."""
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
 
 
@@ -24,14 +24,14 @@ class InlineWriter:
     """Writer of inline text in front of a Markdown writer.
 
     Args:
-        out: where the text goes.
+        out: receives the text.
     """
 
     def __init__(self, out: MarkdownWriter) -> None:
         self._out = out
         self._open: list[tuple[Any, str]] = []  # mark, the character before it
         self._levels = 0  # of raised and lowered text
-        self._guard = ""  # what must not follow directly: `digit` or `word`
+        self._guard = ""  # must not follow directly: `digit` or `word`
 
     def add(self, text: str, *, kept_lines: bool = False) -> None:
         """Add text; its line ends are kept on demand."""

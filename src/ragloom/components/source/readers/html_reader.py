@@ -1,9 +1,8 @@
 """Reader of HTML files: visible text as Markdown.
 
-Headings, lists, tables and code keep their structure.
-
-The page is parsed as browsers parse it (Lexbor, WHATWG HTML), and what a browser shows is kept: no scripts, styles,
-hidden elements, link targets or alternative texts. A walk over events, not a recursion, so that nesting costs nothing.
+Headings, lists, tables and code keep their structure. The page is parsed like in a browser (Lexbor, WHATWG HTML), and
+only visible content is kept: no scripts, styles, hidden elements, link targets or alternative texts. The walk uses a
+stack instead of recursion, so that nesting has no limit.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ _BLOCKS = frozenset([
 ])
 # fmt: on
 _SPACED = frozenset(["button", "label", "output", "meter", "progress", "text", "select", "input"])
-"""Elements that a browser sets apart from the text around them, within the line; `text` is SVG's."""
+"""Inline elements separated from the text around them by browsers; `text` is SVG's."""
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset(["ul", "ol", "menu", "dir"])
 _CODE = frozenset(["pre", "listing", "xmp", "plaintext"])
 _TABLES = frozenset(["table", "tbody", "thead", "tfoot", "tr", "colgroup"])
 _KEPT_LINES = re.compile(r"(?:^|;)\s*white-space(?:-collapse)?\s*:\s*(?:pre|break-spaces)", re.IGNORECASE)
 _MAX_FRAMES = 4
-"""Levels of pages within pages (`iframe srcdoc`) that are read."""
+"""Levels of nested pages (`iframe srcdoc`) that are read."""
 _CHARSET = re.compile(
     rb"""<meta[^>]{0,500}?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]{0,200}?encoding=["']([\w.:-]+)""", re.I
 )
@@ -78,7 +77,7 @@ def html_text(html: str) -> tuple[str, str | None]:
         titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
         title = " ".join(next(titles, "").split())
         text = _HtmlWalk().text(page)
-    except SelectolaxError as error:  # Lexbor reads any text; it fails only where it gets no memory
+    except SelectolaxError as error:  # Lexbor parses any text; it fails only without memory
         raise MemoryError from error
     if not text and page.css_first("frameset") is not None:
         raise CannotRead("it has no text: it is a frameset of other files")
@@ -114,7 +113,7 @@ class _HtmlWalk:
 
     def __init__(self) -> None:
         self._out = MarkdownWriter()
-        self._layout: set[int] = set()  # tables that arrange a page
+        self._layout: set[int] = set()  # layout tables
         self._gutters: set[int] = set()  # cells with line numbers
         self._listings: set[int] = set()  # tables and cells that are code
         self._lists = OpenLists()
@@ -155,7 +154,7 @@ class _HtmlWalk:
     def _survey(self, root: Any) -> None:
         """Find layout tables and code listings; layout cells become blocks.
 
-        A table arranges a page where it holds tables, headings or code of several lines.
+        A layout table contains tables, headings or code of several lines.
         """
         climbed: set[int] = set()
         for inner in root.css("table,h1,h2,h3,h4,h5,h6,pre"):
@@ -163,7 +162,7 @@ class _HtmlWalk:
             if code and (outer is None or outer.mem_id not in climbed) and _is_one_line(inner):
                 continue
             if code:
-                climbed.add(inner.mem_id)  # code within it says nothing more
+                climbed.add(inner.mem_id)  # code within it adds no information
             while outer is not None and outer.mem_id not in climbed:
                 climbed.add(outer.mem_id)
                 if outer.tag == "table":

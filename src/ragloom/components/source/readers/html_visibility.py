@@ -16,7 +16,7 @@ _HOSTS = frozenset([
     "nav", "p", "section", "span",
 ])
 # fmt: on
-"""Elements that may have a shadow tree, besides those whose name has a hyphen (DOM Standard)."""
+"""Elements with a possible shadow tree, besides names with a hyphen (DOM Standard)."""
 _INVISIBLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE)
 _MATH_CLASS = re.compile(r"(?:^|[\s_-])(?:math|latex|tex|katex|mathjax|formula|equation)", re.IGNORECASE)
 

@@ -14,7 +14,7 @@ from ragloom.components.source.readers.text_limit import GrowthLimit
 from ragloom.core.text_normalization import normalize_text
 
 MAX_DEPTH = 500
-"""Levels of lists and objects in each other. The limit is ours: that of Python's parser differs between versions."""
+"""Levels of nested lists and objects; the limit of Python's parser differs between versions."""
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -32,7 +32,7 @@ class _Members(list[tuple[str, Any]]):
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_Members, parse_int=_Number, parse_float=_Number, parse_constant=_Number
-)  # NaN and Infinity, which many programs write, are numbers as well
+)  # NaN and Infinity, written by many programs, are numbers as well
 
 
 def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
@@ -45,10 +45,10 @@ def json_text(text: str, warnings: list[str]) -> str:
 
     Items of the outermost list become paragraphs.
 
-    A file of several values, such as JSON Lines, is read like a list of them; lines that are no JSON are left out.
+    A file of several values, such as JSON Lines, is read like a list; invalid lines are skipped.
 
     Args:
-        warnings: gets a sentence where lines are left out.
+        warnings: gets a sentence about skipped lines.
 
     Raises:
         CannotRead: it is not JSON, with line and column, or is nested too deeply.
@@ -57,7 +57,7 @@ def json_text(text: str, warnings: list[str]) -> str:
         raise CannotRead(f"its JSON is nested too deeply: more than {MAX_DEPTH} levels")
     try:
         values = list(_parse_values(text, warnings))
-    except RecursionError:  # the caller's own calls leave no room for ours
+    except RecursionError:  # too little stack left by the callers
         raise CannotRead("its JSON is nested too deeply for the present call stack") from None
     except ValueError as error:
         raise CannotRead(f"it is not JSON: {error}") from None
@@ -112,7 +112,7 @@ def _error_position(error: json.JSONDecodeError) -> str:
 
 def _render_lines(value: Any, room: GrowthLimit) -> Iterator[str]:
     stack = [iter([("", value)])]
-    while stack:  # not recursive: nesting is the file's choice; and no path is made before it is needed
+    while stack:  # not recursive, since files choose the nesting; paths are built on demand
         for path, value in stack[-1]:
             if isinstance(value, list) and value:
                 stack.append(_children(path, value))

@@ -1,7 +1,7 @@
 """Writer of Markdown text from the events of a document walk.
 
-Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column only arrange
-text and become paragraphs. Text that would read as a heading, a fence or a table row by accident is escaped.
+Tables become `| a | b |` rows with a separator line below the first; tables of one row or one column become
+paragraphs. Text that looks like a heading, fence or table row by accident is escaped.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import re
 from bisect import bisect_left
 
 _MAX_SPANNED = 100_000
-"""Cells that spans may add to one table: `rowspan` times `colspan` in a small file could be any number."""
+"""Cells added by spans to one table: `rowspan` times `colspan` is unbounded in a small file."""
 _MAX_INDENT = 20
-"""Levels of lists that are indented further: with each level a small file could grow by so many blanks an item."""
+"""Indented levels of lists: each level adds blanks to each item, unbounded in a small file."""
 _REPEATED = 200
-"""Characters up to which a cell over several rows is repeated in each, so that a row is understood alone."""
+"""Characters up to which a cell spanning rows is repeated in each row."""
 _ACCIDENTAL = re.compile(r"^(?=#{1,6}(?:\s|$)|```|~~~|\|)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 _WORDLESS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\uaa60-\uaa7f"
-"""Scripts that write no blanks between words (Thai, Lao, Tibetan, Burmese, Khmer): a U+200B is their word border."""
+"""Scripts without blanks between words (Thai, Lao, Tibetan, Burmese, Khmer): U+200B is their word border."""
 _WIDTHLESS = re.compile(
     f"[\u00ad\u2060\ufeff]|(?<![{_WORDLESS}])\u200b|\u200b(?![{_WORDLESS}])|(?<=[!-~])[\u200c-\u200f]+(?=[!-~])"
 )
-"""Signs without width that only say where a line may break or how signs join: in an identifier they would split it."""
+"""Zero-width signs for line breaks and joining: they would split an identifier."""
 
 
 class MarkdownTable:
@@ -44,7 +44,7 @@ class MarkdownTable:
         A column span leaves its further cells blank; a row span repeats a short text below.
 
         Args:
-            continued: the cell is the lower part of the one above it (how DOCX says a row span).
+            continued: the cell continues the one above it (row span in DOCX).
         """
         if not self.rows:
             self.rows.append([])
@@ -88,7 +88,7 @@ class MarkdownTable:
         """Render the rows without blank rows and columns."""
         self._fill()
         used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
-        # Short rows stay short: padding them all to the longest would let a small file grow to any size.
+        # Short rows stay short: padding to the longest row is unbounded in a small file.
         rows = [[row[column] for column in used[: bisect_left(used, len(row))]] for row in self.rows if any(row)]
         if not rows:
             return []

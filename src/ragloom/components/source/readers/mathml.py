@@ -1,6 +1,6 @@
 """MathML elements of an HTML page as a line of text.
 
-What a browser shows is read: the presentation elements of MathML Core and MathML 3. Annotations are left out.
+Presentation elements of MathML Core and MathML 3 are read, annotations are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ragloom.components.source.readers import formula_text
 
 _MAX_DEPTH = 100
-"""Levels of nested formulas that are rendered; below them their text is taken as it stands."""
+"""Rendered levels of nested formulas; deeper ones are plain text."""
 _INVISIBLE = {"\u2063": ",", "\u2064": " "}
 """Invisible separator and plus."""
 _APPLIED = re.compile("\u2061(?=[(\\[])")

@@ -26,7 +26,7 @@ _TEXTLESS = (
     pdfium.FPDF_ANNOT_UNKNOWN,
     pdfium.FPDF_ANNOT_LINK,
     pdfium.FPDF_ANNOT_POPUP,
-    pdfium.FPDF_ANNOT_TEXT,  # a note that is shown when it is opened
+    pdfium.FPDF_ANNOT_TEXT,  # a note visible after opening
     pdfium.FPDF_ANNOT_HIGHLIGHT,
     pdfium.FPDF_ANNOT_UNDERLINE,
     pdfium.FPDF_ANNOT_STRIKEOUT,
@@ -51,8 +51,8 @@ class AnnotationText(NamedTuple):
 def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, number: int) -> None:
     """Insert the visible texts of annotations among a page's glyphs.
 
-    A value is shown by its appearance, which may be formatted, or older than the value: what differs from the value
-    in more than blanks is what a viewer shows.
+    The appearance of a value may be formatted, or older than the value. If it differs in more than blanks, it replaces
+    the value, as in a viewer.
     """
     annotations = (_read_annotation(page, at, document.formenv) for at in range(pdfium.FPDFPage_GetAnnotCount(page)))
     notes = [note for note in annotations if note is not None]
@@ -152,7 +152,7 @@ def _insert(glyphs: Glyphs, notes: list[AnnotationText]) -> None:
         on_line = (middle > note.bottom - 1) & (middle < note.top + 1)
         centre = (note.left + note.right) / 2
         before, after = on_line & (right < centre), on_line & (left > centre)
-        if (on_line & (left >= note.left) & (right <= note.right)).any():  # a note over text: none of its line
+        if (on_line & (left >= note.left) & (right <= note.right)).any():  # over text: on a separate line
             before = after = np.zeros_like(before)
         if before.any():
             place = int(at[np.flatnonzero(before)[np.argmax(right[before])]]) + 1

@@ -1,7 +1,7 @@
 """Fallback font of PDFium for missing East Asian fonts.
 
-PDFium drops text objects whose box has no width. On a machine without a font for Chinese, Japanese or Korean that is
-all vertical writing in fonts that are not embedded, and each character that is drawn by itself (TRAPS 47).
+PDFium drops text objects without width. On a machine without Chinese, Japanese or Korean fonts, these are all vertical
+text in fonts not embedded, and all characters drawn individually (TRAPS 47).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 _HANDLE = 0x5241474C
-"""Stands for the fallback font where PDFium has an address."""
+"""Handle of the fallback font, in place of an address of PDFium."""
 _UNITS = 1000
 _CALLBACKS: list[Any] = []
-"""PDFium's functions and those in their place: both have to stay alive as long as PDFium."""
+"""Original and replacement functions; both must live as long as PDFium."""
 
 
 def install() -> None:

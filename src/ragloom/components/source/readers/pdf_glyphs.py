@@ -1,7 +1,7 @@
 """Glyphs of a PDF page, their boxes, and their text.
 
-PDFium's own text of a page's area drops the line breaks that it generated, and fuses neighbouring cells (TRAPS 47).
-Here the breaks are kept, and the boxes say where one is missing or wrong.
+PDFium's text of a page area drops generated line breaks and fuses neighbouring cells (TRAPS 47). Here the breaks are
+kept, and the boxes show missing or wrong ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import pypdfium2.raw as pdfium
 Array = np.ndarray[Any, Any]
 
 HYPHEN = "\x02"
-"""Stands in the text for a hyphen at the end of a line, whose line break PDFium drops."""
+"""Mark for a hyphen at the end of a line; PDFium drops the line break."""
 MAP_CHECKS = 50
-"""Glyphs of a page that are checked for a mapping to Unicode: each check is a call."""
+"""Glyphs per page checked for a Unicode mapping; each check is a call."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 _WORD_GAP = 0.5
-"""Gap between two glyphs that are not of one word, in heights of the smaller one."""
+"""Gap between glyphs of different words, in heights of the smaller one."""
 _TOUCHING = 0.12
-"""Gap between two glyphs without a blank between them, in heights of the smaller one."""
+"""Gap between glyphs without a blank, in heights of the smaller one."""
 _OVERLAP = 0.35
-"""Overlap of two glyphs that stand one after the other (kerning, the bar of a fraction), in the same unit."""
+"""Overlap of consecutive glyphs (kerning, fraction bars), in the same unit."""
 _LETTERS_AND_MORE = [chr(code) for block in ((0xFB1D, 0xFE00), (0xFE70, 0xFEFD)) for code in range(*block)]
 _IN_ORDER = frozenset(
     word for word in (unicodedata.normalize("NFKC", c).strip() for c in _LETTERS_AND_MORE) if word[1:]
@@ -53,7 +53,7 @@ class Glyphs:
     Attributes:
         codes: code points, [n] uint32; 0 = left out.
         boxes: left, top, right, bottom in page units, [n, 4] float32.
-        before: text to be put before a glyph, by its index; n = the end.
+        before: texts inserted before a glyph, by its index; n = the end.
     """
 
     def __init__(self, textpage: Any) -> None:
@@ -91,16 +91,16 @@ class Glyphs:
     def drop_outside(self, area: tuple[float, float, float, float]) -> None:
         """Remove glyphs outside the page area (left, bottom, right, top)."""
         left, bottom, right, top = area
-        if right <= left or top <= bottom:  # wrong in the file: viewers show a page of the usual size
+        if right <= left or top <= bottom:  # wrong in the file: viewers use a default page size
             return
         boxes = self.boxes
         outside = (boxes[:, 2] < left) | (boxes[:, 0] > right) | (boxes[:, 1] < bottom) | (boxes[:, 3] > top)
-        self.codes[outside & (self.codes > 32)] = 0  # a generated line end has the box of nothing
+        self.codes[outside & (self.codes > 32)] = 0  # a generated line end has an empty box
 
     def unmapped(self) -> float:
         """Estimate the share of glyphs without a Unicode mapping, by sample.
 
-        Of such a glyph PDFium gives the code in its font, which often is the character all the same.
+        PDFium returns their code in the font, often equal to the character.
         """
         visible = self.visible
         sample = visible[:: 1 + len(visible) // MAP_CHECKS]
@@ -121,7 +121,7 @@ class Glyphs:
     def order_right_to_left(self) -> None:
         """Restore the logical order of right-to-left words, ligatures and marks.
 
-        PDFium reverses lines: the letters of a ligature with them, and some words (ActualText) not at all.
+        PDFium reverses lines including the letters of ligatures, but not some words (ActualText).
         """
         codes, boxes = self.codes, self.boxes
         rtl = (codes >= 0x590) & (codes < 0x900)
@@ -172,7 +172,7 @@ def _codes(textpage: Any, address: int | None, n: int) -> Array:
     At once if its text has one for each glyph, otherwise one by one.
     """
     text = textpage.get_text_range() if n else ""
-    if len(text) != n:  # it lacks glyphs, or has characters of two halves
+    if len(text) != n:  # missing glyphs, or surrogate pairs
         return np.fromiter(map(_CODE, repeat(address), range(n)), np.uint32, n)
     return np.frombuffer(text.replace("\ufffe", HYPHEN).encode("utf-32-le", "surrogatepass"), np.uint32).copy()
 
@@ -228,9 +228,9 @@ class _GlyphPairs:
     Attributes:
         level: whether the two are on one line.
         ahead: gap from the right side of the first to the left side of the second.
-        fused: nothing stands between them, and they are apart.
-        torn: a generated line end stands between them, and they are neighbours on one line.
-        shifted: digits that touch, of which one is raised or lowered, as in a power.
+        fused: adjacent without a blank, despite a gap.
+        torn: neighbours on one line, despite a generated line end.
+        shifted: touching digits, one of them raised or lowered, as in a power.
     """
 
     def __init__(self, glyphs: Glyphs, at: Array) -> None:

@@ -26,7 +26,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""
 _BOXES = f"{UNTICKED}{TICKED} \t\n"
 _MOST_NAMED = 10
-"""Pages that a warning names."""
+"""Page numbers listed in a warning."""
 _CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
 
 
@@ -39,7 +39,7 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     Raises:
         CannotRead: the file is encrypted, damaged, no PDF, or has no text layer.
     """
-    if b"%PDF-" not in content[:1024]:  # viewers accept that many bytes before the header
+    if b"%PDF-" not in content[:1024]:  # viewers accept 1,024 bytes before the header
         type = content_type(content)
         raise CannotRead(f"its name says PDF, but it is {type or 'not a PDF'}")
     with _ONE_AT_A_TIME:
@@ -53,8 +53,8 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
 
 
 def _pages(content: bytes, warnings: list[str]) -> list[str]:
-    # pypdfium2 5.15 takes the last error of PDFium for that of a document without pages, which sets none: without this
-    # it would be "encrypted" where an older document was. (Loading nothing sets "damaged".)
+    # pypdfium2 5.15 reports PDFium's last error for a document without pages, which sets none: it would be "encrypted"
+    # after an encrypted one. Loading nothing sets "damaged".
     pdfium.FPDF_LoadMemDocument64(b"", 0, None)
     try:
         document = pypdfium2.PdfDocument(content)
@@ -132,8 +132,8 @@ def _page_list(numbers: list[int]) -> str:
 def rejoin_words(pages: list[str]) -> list[str]:
     """Rejoin words split at line ends, with or without hyphen.
 
-    Which it is, `Ef-fects` or `hormone-blocking`, is read from the document itself: how the word is written elsewhere,
-    and whether both halves are words of it.
+    Whether it is `Ef-fects` or `hormone-blocking` depends on the document: the spelling elsewhere, and whether both
+    halves are words.
     """
     if not any(HYPHEN in page for page in pages):
         return pages
@@ -157,8 +157,7 @@ def rejoin_words(pages: list[str]) -> list[str]:
 def _replace_cuts(page: str, join: Callable[[str, str], str]) -> str:
     """Replace each split word by the joined halves.
 
-    The left half is walked back to from the cut: a pattern that begins with a word is tried at each of its letters,
-    which takes the square of a word's length.
+    The left half is found backwards from the cut: a pattern starting with a word would take quadratic time.
     """
     parts, end = [], 0
     for cut in _CUT.finditer(page):

@@ -9,7 +9,7 @@ from ragloom.components.source.base import CannotRead
 from ragloom.core.records import FORMAT_KEY
 
 ENCODING_KEY = "encoding"
-"""Document metadata key: the encoding that a text file was decoded with."""
+"""Document metadata key: encoding of a text file."""
 
 Reader = Callable[[bytes, dict[str, Any], list[str]], str]
 """Turns a file's bytes into normalized text; adds to the metadata and the warnings; raises `CannotRead`."""

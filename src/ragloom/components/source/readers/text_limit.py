@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragloom.components.source.base import CannotRead
 
 _MAX_GROWTH = 50
-"""How many times as long as the file its text may be, over `_ANY_GROWTH`: names are repeated with each value."""
+"""Length of a text relative to its file, above `_ANY_GROWTH`: names are repeated with each value."""
 _ANY_GROWTH = 10_000_000  # characters
 
 
@@ -14,7 +14,7 @@ class GrowthLimit:
 
     Args:
         text: of the file.
-        what: what makes it longer, for the error.
+        what: cause of the growth, for the error.
     """
 
     def __init__(self, text: str, what: str) -> None:
@@ -22,10 +22,10 @@ class GrowthLimit:
         self._what = what
 
     def take(self, characters: int) -> None:
-        """Take so many.
+        """Use up characters.
 
         Raises:
-            CannotRead: there are none left.
+            CannotRead: the limit is exceeded.
         """
         self._left -= characters
         if self._left < 0:

@@ -1,8 +1,8 @@
-"""Weaviate, as a server, a cluster, a cloud or embedded: one index is two collections, chunks and documents.
+"""Weaviate as server, cluster, cloud or embedded: two collections per index.
 
-weaviate-client 4.23.1 switches on all warnings of the whole program when it is imported (`simplefilter`), and prints
-whole objects when some of a batch are refused. It is imported here, before any module of this package: the filters are
-put back, and it is told to be silent unless somebody asks it to speak (`WEAVIATE_LOG_LEVEL`).
+weaviate-client 4.23.1 switches on all warnings of the whole program on import (`simplefilter`), and prints whole
+objects when some of a batch are refused. It is imported here, before any module of this package: the filters are
+restored, and its logger is silent unless `WEAVIATE_LOG_LEVEL` is set.
 """
 
 import logging

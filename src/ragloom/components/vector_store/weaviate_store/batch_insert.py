@@ -1,4 +1,4 @@
-"""Stores objects so that none is lost without a word: bounded batches, every result checked, every id confirmed."""
+"""Complete inserts: bounded batches, every result checked, every id confirmed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ragloom.components.vector_store.weaviate_store.batch_sizing import Pace
+from weaviate.exceptions import WeaviateInsertManyAllFailedError
+
+from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
 from ragloom.components.vector_store.weaviate_store.errors import (
     WHEN_READ_ONLY,
     OutcomeUnknown,
@@ -21,7 +22,7 @@ from ragloom.components.vector_store.weaviate_store.errors import (
     is_transient,
     one_line,
 )
-from ragloom.components.vector_store.weaviate_store.write_repair import Settle, present
+from ragloom.components.vector_store.weaviate_store.write_repair import Repair, stored_ids
 from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
 
@@ -32,87 +33,71 @@ if TYPE_CHECKING:
     from ragloom.components.vector_store.weaviate_store.connection import Connection
 
 Describe = Callable[["DataObject[Any, Any]"], str]
-Batch = list["DataObject[Any, Any]"]
-_AT_ONCE = 2
+_Objects = list["DataObject[Any, Any]"]
+_WRITE_THREADS = 2
 """Batches in flight: one is packed here while the server works on the other."""
-_FIRST_PAUSE, _LAST_PAUSE = 0.2, 5.0  # seconds
-_LOOKS = 3
-"""How often a replica is asked for what was taken, before it counts as missing."""
+_FIRST_DELAY, _MAX_DELAY = 0.2, 5.0  # seconds
+_CONFIRM_READS = 3
+"""Reads of a replica before an accepted object counts as missing."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request may hold, and how long to keep on trying.
-
-    Attributes:
-        objects, bytes: of one batch; an object larger than `bytes` goes alone.
-        retry_seconds: without any object stored, for the objects of one batch.
-        pace: how many objects the server was seen to take in time.
-    """
-
-    objects: int
-    bytes: int
-    retry_seconds: float
-    pace: Pace = field(compare=False)
-
-
-def store(
+def insert(
     connection: Connection,
     collection: Collection[Any, Any],
     objects: Sequence[DataObject[Any, Any]],
-    limits: Limits,
+    limits: BatchLimits,
     describe: Describe,
-    settle: Settle,
+    repair: Repair,
 ) -> None:
-    """Stores objects, replacing those of the same id, and confirms that every one is there.
+    """Insert objects, replacing those of the same id, and confirm each.
 
     Args:
         connection: to the server.
-        collection: with tenant and consistency level set.
-        objects: with ids of their own, each once.
+        collection: with tenant and consistency level.
+        objects: with distinct ids.
         limits: of a batch.
-        describe: names an object to a person: document and span.
-        settle: is asked what has to be sent again, when it is not known what became of a write.
+        describe: names an object in messages: document and span.
+        repair: repairs objects of a write with unknown outcome, and returns those to send again.
 
     Raises:
-        DataError: the server refuses an object for good; names it with the server's reason.
-        ServiceError: it could not be stored in time, or is not there afterwards.
+        DataError: the server refuses an object permanently; names the object and the reason.
+        ServiceError: no progress within `retry_seconds`.
     """
-    source = _Source(objects, limits)
-    sending = _Sending(connection, collection, limits, describe, settle)
+    queue = _BatchQueue(objects, limits)
+    sender = _BatchSender(connection, collection, limits, describe, repair)
 
     def work() -> None:
-        while batch := source.take():
+        while batch := queue.next_batch():
             try:
-                sending.put(batch)
+                sender.insert(batch)
             except BaseException:
-                source.clear()
+                queue.clear()
                 raise
 
-    if len(objects) <= limits.pace.size:
+    if len(objects) <= limits.sizer.size:
         work()
         return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="weaviate-write") as pool:
-        for future in [pool.submit(work) for _ in range(_AT_ONCE)]:
+    with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
+        for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
             future.result()
 
 
-class _Source:
-    """Objects, taken batch by batch; each batch is as large as the pace allows when it is taken."""
+class _BatchQueue:
+    """Queue of objects, taken in batches of the current size. Thread-safe."""
 
-    def __init__(self, objects: Sequence[DataObject[Any, Any]], limits: Limits) -> None:
+    def __init__(self, objects: Sequence[DataObject[Any, Any]], limits: BatchLimits) -> None:
         self._objects = deque(objects)
         self._limits = limits
         self._lock = Lock()
 
-    def take(self) -> Batch:
-        """Returns the next batch; an empty one at the end."""
-        batch: Batch = []
+    def next_batch(self) -> _Objects:
+        """Remove and return the next batch; empty at the end."""
+        batch: _Objects = []
         size = 0
         with self._lock:
-            while self._objects and len(batch) < self._limits.pace.size:
+            while self._objects and len(batch) < self._limits.sizer.size:
                 weight = _weight(self._objects[0])
                 if batch and size + weight > self._limits.bytes:
                     break
@@ -121,122 +106,122 @@ class _Source:
         return batch
 
     def clear(self) -> None:
-        """Has nothing more taken."""
+        """Drop all remaining objects."""
         with self._lock:
             self._objects.clear()
 
 
-class _Sending:
-    """Sends batches; what has an unknown outcome is settled, and sent again in halves."""
+class _BatchSender:
+    """Sender of batches: repairs unknown outcomes, then sends halves again."""
 
     def __init__(
         self,
         connection: Connection,
         collection: Collection[Any, Any],
-        limits: Limits,
+        limits: BatchLimits,
         describe: Describe,
-        settle: Settle,
+        repair: Repair,
     ) -> None:
         self._connection = connection
         self._collection = collection
         self._limits = limits
         self._describe = describe
-        self._settle = settle
+        self._repair = repair
 
-    def put(self, batch: Batch) -> None:
-        """Stores a batch and confirms it.
+    def insert(self, batch: _Objects) -> None:
+        """Insert a batch and confirm it.
 
         Raises:
-            DataError: the server refuses an object for good.
-            ServiceError: for `retry_seconds` none of the objects could be stored.
+            DataError: the server refuses an object permanently.
+            ServiceError: none of the objects could be stored for `retry_seconds`.
         """
-        parts, pause, attempts = deque([batch]), _FIRST_PAUSE, 0
-        until = time.monotonic() + self._limits.retry_seconds
+        parts, delay, attempts = deque([batch]), _FIRST_DELAY, 0
+        deadline = time.monotonic() + self._limits.retry_seconds
         while parts:
             part = parts.popleft()
             attempts += 1
-            unsure, reason = self._sent(part)
+            unsure, reason = self._attempt(part)
             if len(unsure) < len(part):
-                until, pause = time.monotonic() + self._limits.retry_seconds, _FIRST_PAUSE
+                deadline, delay = time.monotonic() + self._limits.retry_seconds, _FIRST_DELAY
             if not unsure:
                 continue
-            if time.monotonic() + pause > until:
-                raise self._gave_up(unsure, len(part), attempts, reason)
-            _log.warning("%s; what it may have stored of %d objects is settled first", reason, len(unsure))
-            time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, _LAST_PAUSE)
-            again = list(self._settle(unsure, reason))
+            if time.monotonic() + delay > deadline:
+                raise self._exhausted(unsure, len(part), attempts, reason)
+            _log.warning("%s; repairing the write of %d objects first", reason, len(unsure))
+            time.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(2 * delay, _MAX_DELAY)
+            retry = list(self._repair(unsure, reason))
             half = max(1, len(part) // 2)
-            parts.extendleft(reversed([again[start : start + half] for start in range(0, len(again), half)]))
+            parts.extendleft(reversed([retry[start : start + half] for start in range(0, len(retry), half)]))
 
-    def _gave_up(self, unsure: Batch, size: int, attempts: int, reason: RagloomError) -> ServiceError:
-        what = f"{self._describe(unsure[0])}{_and_others(len(unsure))}"
+    def _exhausted(self, unsure: _Objects, size: int, attempts: int, reason: RagloomError) -> ServiceError:
+        name = f"{self._describe(unsure[0])}{_and_others(len(unsure))}"
         tried = f"{attempts} attempt{'s' if attempts > 1 else ''}, the last with {size} object{'s' if size > 1 else ''}"
         return ServiceError(
-            f"vector_store: {self._connection.where} did not store {what} in {tried} "
+            f"vector_store: {self._connection.where} did not store {name} in {tried} "
             f"(vector_store.timeouts.retry={self._limits.retry_seconds:g} s): "
             f"{str(reason).removeprefix('vector_store: ')}; lower vector_store.batch.objects={self._limits.objects}, "
             "or raise vector_store.timeouts.insert, and run the same command again"
         )
 
-    def _sent(self, part: Batch) -> tuple[Batch, RagloomError]:
-        """Sends objects once; returns those of which it is not known whether they are stored and indexed, and why."""
-        began = time.monotonic()
+    def _attempt(self, part: _Objects) -> tuple[_Objects, RagloomError]:
+        """Send objects once; return those with unknown state, and the reason."""
+        start = time.monotonic()
         try:
-            refused = self._refused(part)
+            refused = self._send(part)
         except OutcomeUnknown as error:
-            self._limits.pace.failed(len(part))
+            self._limits.sizer.failed(len(part))
             return part, error
-        self._limits.pace.succeeded(len(part), time.monotonic() - began, self._connection.insert_seconds)
-        for at, reason in refused.items():
+        self._limits.sizer.succeeded(len(part), time.monotonic() - start, self._connection.insert_seconds)
+        for position, reason in refused.items():
             if not is_transient(reason):
-                raise self._refusal(part[at], len(refused), reason)
-        if refused:  # the server has stored an object, perhaps, and failed to index it
-            return [part[at] for at in sorted(refused)], ServiceError(one_line(redact(next(iter(refused.values())))))
+                raise self._refusal(part[position], len(refused), reason)
+        if refused:  # the server has perhaps stored an object, and failed to index it
+            reason = one_line(redact(next(iter(refused.values()))))
+            return [part[position] for position in sorted(refused)], ServiceError(reason)
         return self._missing(part)
 
-    def _missing(self, part: Batch) -> tuple[Batch, RagloomError]:
-        """Asks for the ids of what was stored; what is missing may be on its way to this replica."""
-        missing, pause = part, _FIRST_PAUSE
-        for look in range(_LOOKS):
-            there = present(self._connection, self._collection, [item.uuid for item in missing])  # type: ignore[misc]
-            missing = [item for item in missing if item.uuid not in there]
+    def _missing(self, part: _Objects) -> tuple[_Objects, RagloomError]:
+        """Confirm stored ids; a replica may receive one later."""
+        missing, delay = part, _FIRST_DELAY
+        for read in range(1, _CONFIRM_READS + 1):
+            stored = stored_ids(self._connection, self._collection, [item.uuid for item in missing])  # type: ignore[misc]
+            missing = [item for item in missing if item.uuid not in stored]
             if not missing:
                 break
-            if look < _LOOKS - 1:
-                time.sleep(pause)
-                pause *= 2
-        return missing, ServiceError("it took the objects and does not hold them; look at the server's log")
+            if read < _CONFIRM_READS:
+                time.sleep(delay)
+                delay *= 2
+        return missing, ServiceError("it accepted the objects and does not hold them; look at the server's log")
 
     def _refusal(self, item: DataObject[Any, Any], count: int, reason: str) -> RagloomError:
-        said = one_line(redact(reason))
-        text = f"vector_store: {self._connection.where} refused {self._describe(item)}{_and_others(count)}: {said}"
-        return ServiceError(f"{text}; {WHEN_READ_ONLY}") if is_read_only(said) else DataError(text)
+        reason = one_line(redact(reason))
+        text = f"vector_store: {self._connection.where} refused {self._describe(item)}{_and_others(count)}: {reason}"
+        return ServiceError(f"{text}; {WHEN_READ_ONLY}") if is_read_only(reason) else DataError(text)
 
-    def _refused(self, pending: Batch) -> dict[int, str]:
-        """Sends objects, in halves where they are too large together; returns place -> reason of those not taken."""
-        from weaviate.exceptions import WeaviateInsertManyAllFailedError
+    def _send(self, objects: _Objects) -> dict[int, str]:
+        """Send objects, in halves if too large; return position -> refusal."""
 
-        def insert() -> dict[int, str]:
+        def insert_many() -> dict[int, str]:
             try:
-                answer = self._collection.data.insert_many(pending)
+                result = self._collection.data.insert_many(objects)
             except WeaviateInsertManyAllFailedError as error:
-                return dict.fromkeys(range(len(pending)), str(error).rpartition("set of all errors: ")[2])
-            return {at: error.message for at, error in answer.errors.items()}
+                return dict.fromkeys(range(len(objects)), str(error).rpartition("set of all errors: ")[2])
+            return {position: error.message for position, error in result.errors.items()}
 
         try:
-            return self._connection.write(f"writing {len(pending)} objects", insert)
+            return self._connection.write(f"writing {len(objects)} objects", insert_many)
         except TooLarge as error:
-            if len(pending) == 1:
-                raise TooLarge(f"{error} ({self._describe(pending[0])})") from None
-        half = len(pending) // 2
-        first = self._refused(pending[:half])
-        second = self._refused(pending[half:])
-        return first | {half + at: reason for at, reason in second.items()}
+            if len(objects) == 1:
+                raise TooLarge(f"{error} ({self._describe(objects[0])})") from None
+        half = len(objects) // 2
+        first = self._send(objects[:half])
+        second = self._send(objects[half:])
+        return first | {half + position: reason for position, reason in second.items()}
 
 
 def _weight(item: DataObject[Any, Any]) -> int:
-    """Estimates an object's bytes in a request, from above for text of any language."""
+    """Estimate an object's bytes in a request, from above."""
     properties = item.properties or {}
     texts = sum(_bytes(value) for value in properties.values())
     return 200 + texts + (4 * len(item.vector) if isinstance(item.vector, list) else 0)

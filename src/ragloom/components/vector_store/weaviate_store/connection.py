@@ -1,7 +1,7 @@
-"""The connection to a Weaviate server: made and checked, and the one place where calls are made and tried again.
+"""Connection to a Weaviate server: connect and check, then call with retries.
 
-`connect` asks the server itself before it hands the address to the client, so that each thing that may be wrong is told
-as what it is: no server, another program, TLS, the key, the version, the gRPC port.
+`connect` checks the server before the client connects, so that each problem has its own message: no server, another
+program, TLS, the key, the version, the gRPC port.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from weaviate.exceptions import WeaviateInvalidInputError
 from ragloom.components.vector_store.weaviate_store.errors import (
     BUGS,
     FAILURES,
-    Failure,
+    CallFailure,
     OutcomeUnknown,
     TooMany,
     failure_of,
 )
-from ragloom.components.vector_store.weaviate_store.grpc_channel import Parameters
-from ragloom.components.vector_store.weaviate_store.rest_reads import Rest
-from ragloom.components.vector_store.weaviate_store.server_check import ask, check_grpc
-from ragloom.components.vector_store.weaviate_store.settings import Settings, api_key, headers
+from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelParameters
+from ragloom.components.vector_store.weaviate_store.rest_reads import RestReader
+from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
 from ragloom.errors import DataError, RagloomError
 
 T = TypeVar("T")
 
-MOST_RESULTS = 10_000
-"""Results of one search, and objects that one deletion takes, unless the server's QUERY_MAXIMUM_RESULTS says less."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds between two attempts: half of it is random
+MAX_RESULTS = 10_000
+"""Default of the server's QUERY_MAXIMUM_RESULTS: results of one search, objects of one deletion."""
+_FIRST_DELAY, _MAX_DELAY = 0.2, 5.0  # seconds between two attempts: half of it is random
 _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
-    # gRPC waits up to 2 minutes before it looks again for a server that was gone.
+    # By default gRPC waits up to 2 minutes before it tries a lost server again.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # Channels to one address would share that wait.
+    # Channels to one address would share that delay.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
@@ -52,29 +52,29 @@ _log = logging.getLogger(__name__)
 
 
 class Connection:
-    """A server that answered, and how to call it. Safe to be used by several threads.
+    """Checked connection to a server, with retries. Thread-safe.
 
     Attributes:
-        insert_seconds: how long one write is waited for.
-        most_results: of one search, as far as the server has told.
+        insert_seconds: time-out of one write.
+        most_results: limit of one search, as far as it is known.
 
     Args:
         client: connected.
         parameters: of the client.
-        rest: of the same server, for what the client cannot ask for.
+        rest: of the same server, for reads that the client does not offer.
         version: of the server.
-        settings: it was reached by.
+        settings: address and time-outs.
         secrets: texts that no message may show.
-        on_close: called when the connection is closed, however often that is done.
+        on_close: called by each `close`.
     """
 
     def __init__(
         self,
         client: WeaviateClient,
-        parameters: Parameters,
-        rest: Rest,
+        parameters: ChannelParameters,
+        rest: RestReader,
         version: tuple[int, int, int],
-        settings: Settings,
+        settings: ServerSettings,
         secrets: frozenset[str],
         on_close: Callable[[], None],
     ) -> None:
@@ -83,7 +83,7 @@ class Connection:
         self.version = version
         self.where = settings.where
         self.insert_seconds = settings.insert_seconds
-        self.most_results = MOST_RESULTS
+        self.most_results = MAX_RESULTS
         self._settings = settings
         self._parameters = parameters
         self._secrets = secrets
@@ -93,74 +93,74 @@ class Connection:
         return f"Connection({self.where}, Weaviate {'.'.join(map(str, self.version))})"
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the connection."""
         self.client.close()
         self.rest.close()
         self._on_close()
 
-    def call(self, doing: str, function: Callable[[], T], *, retry: bool = True) -> T:
-        """Runs one read; a transient failure is tried again until `retry_seconds` have passed.
+    def call(self, operation: str, function: Callable[[], T], *, retry: bool = True) -> T:
+        """Run a read; retry transient failures for `retry_seconds`.
 
         Args:
-            doing: such as `counting`, for messages.
-            function: may be run several times.
-            retry: False = once, as for a write that is followed by a newer one.
+            operation: such as `counting`, for messages.
+            function: may run several times.
+            retry: False = one attempt, as for a write that a newer one follows.
 
         Raises:
-            RagloomError: what the server said, how often and how long it was tried.
+            RagloomError: reason, attempts and seconds.
         """
-        return self._tried(doing, function, lambda failure: retry)
+        return self._retried(operation, function, lambda failure: retry)
 
-    def limited(self, doing: str, limit: int, function: Callable[[int], T]) -> T:
-        """Runs one search for as many results as the server gives [46]."""
+    def limited(self, operation: str, limit: int, function: Callable[[int], T]) -> T:
+        """Run a search for as many results as the server allows [46]."""
         while True:
             most = self.most_results
             try:
-                return self.call(doing, partial(function, min(limit, most)))
+                return self.call(operation, partial(function, min(limit, most)))
             except TooMany:
                 if self.most_results == most:
                     raise
 
-    def write(self, doing: str, function: Callable[[], T]) -> T:
-        """Runs one write, repeated only where it was surely not executed [45].
+    def write(self, operation: str, function: Callable[[], T]) -> T:
+        """Run a write; retry only where it was surely not executed [45].
 
         Raises:
-            OutcomeUnknown: it may have been executed, and may still be.
+            OutcomeUnknown: the write may have been executed, and may still be.
             RagloomError: as `call`.
         """
-        return self._tried(doing, function, lambda failure: failure.not_executed)
+        return self._retried(operation, function, lambda failure: failure.not_executed)
 
-    def ensure(self, doing: str, function: Callable[[], object], is_done: Callable[[], bool]) -> None:
-        """Writes a state that can be read, and repeats only what is missing.
+    def ensure(self, operation: str, function: Callable[[], object], is_done: Callable[[], bool]) -> None:
+        """Run a write until its effect can be read.
 
         Args:
-            doing: such as `creating a collection`, for messages.
+            operation: such as `creating a collection`, for messages.
             function: writes.
-            is_done: reads whether the state is reached; must make its own calls.
+            is_done: reads whether the effect is there, by `call`.
 
         Raises:
-            RagloomError: what the server said; it did not reach the state within `retry_seconds`.
+            RagloomError: refusal of the server, or no effect within `retry_seconds`.
         """
-        until, pause = time.monotonic() + self._settings.retry_seconds, _FIRST_WAIT
+        deadline, delay = time.monotonic() + self._settings.retry_seconds, _FIRST_DELAY
         while True:
             try:
-                self.write(doing, function)
+                self.write(operation, function)
                 return
             except OutcomeUnknown as error:
                 problem = error
-            except (DataError, WeaviateInvalidInputError):  # `already exists`, as the server or the client says it:
-                if is_done():  # an earlier attempt of ours, or another writer's
+            except (DataError, WeaviateInvalidInputError):  # `already exists`, from the server or from the client:
+                if is_done():  # an earlier attempt, or another writer
                     return
                 raise
             if is_done():
                 return
-            if time.monotonic() + pause > until:
+            if time.monotonic() + delay > deadline:
                 raise problem
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_WAIT)
+            time.sleep(delay)
+            delay = min(2 * delay, _MAX_DELAY)
 
-    def _tried(self, doing: str, function: Callable[[], T], again: Callable[[Failure], bool]) -> T:
-        begun = time.monotonic()
+    def _retried(self, operation: str, function: Callable[[], T], may_retry: Callable[[CallFailure], bool]) -> T:
+        start = time.monotonic()
         attempts = 0
         while True:
             attempts += 1
@@ -170,27 +170,26 @@ class Connection:
                 raise
             except FAILURES as error:
                 failure = failure_of(error, self._secrets, self._timeouts())
-            longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempts - 1))
-            wait = random.uniform(longest / 2, longest)
-            passed = time.monotonic() - begun
-            text = f"vector_store: {self.where} failed while {doing}: {failure.reason}"
+            elapsed = time.monotonic() - start
+            text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
                 raise self._limited(failure.error(text))
-            if not again(failure):
+            if not may_retry(failure):
                 kind = failure.kind if failure.not_executed else OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
-            if passed + wait > self._settings.retry_seconds:
-                tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {passed:.1f} s"
+            delay = _delay(attempts)
+            if elapsed + delay > self._settings.retry_seconds:
+                tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {elapsed:.1f} s"
                 limit = f"vector_store.timeouts.retry={self._settings.retry_seconds:g}"
                 raise failure.kind(f"{text} ({tried}, {limit}); {failure.advice}")
-            _log.warning("%s; trying again in %.1f s", text, wait)
+            _log.warning("%s; trying again in %.1f s", text, delay)
             if failure.unreachable:
-                self._parameters.wait(wait)
+                self._parameters.wait(delay)
             else:
-                time.sleep(wait)
+                time.sleep(delay)
 
     def _limited(self, error: RagloomError) -> RagloomError:
-        """Remembers how many results the server gives at most."""
+        """Record the server's limit of results from its refusal."""
         if isinstance(error, TooMany):
             self.most_results = min(self.most_results, error.most)
         return error
@@ -203,27 +202,35 @@ class Connection:
         )
 
 
-def connect(settings: Settings, *, key: str | None = None, on_close: Callable[[], None] = lambda: None) -> Connection:
-    """Connects to a server and checks all that a run needs of it.
+def _delay(attempts: int) -> float:
+    """Draw the seconds before the next attempt: exponential backoff with jitter."""
+    longest = min(_MAX_DELAY, _FIRST_DELAY * 2.0 ** (attempts - 1))
+    return random.uniform(longest / 2, longest)
+
+
+def connect(
+    settings: ServerSettings, *, key: str | None = None, on_close: Callable[[], None] = lambda: None
+) -> Connection:
+    """Connect to a server and check everything a run needs.
 
     Args:
-        settings: how to reach it.
-        key: the API key; None = what the environment variable holds.
+        settings: address and time-outs.
+        key: API key; None = the value of the environment variable.
         on_close: called when the connection is closed.
 
     Raises:
-        ConfigError: the address, the key or the headers are wrong.
-        ServiceError: the server is not there, not ready, too old, or its gRPC API cannot be reached.
+        ConfigError: wrong address, key or headers.
+        ServiceError: the server is unreachable, not ready or too old, or its gRPC API is.
     """
     key = api_key(settings) if key is None else key
-    sent = headers(settings)
-    secrets = frozenset(text for text in (key, *sent.values()) if text)
-    version = ask(settings, key, sent, secrets)
+    headers = extra_headers(settings)
+    secrets = frozenset(text for text in (key, *headers.values()) if text)
+    version = check_http(settings, key, headers, secrets)
     parameters = _parameters(settings)
-    client = _client(settings, parameters, key, sent)
+    client = _client(settings, parameters, key, headers)
     try:
         client.connect()
-        check_grpc(settings, client, secrets)
+        check_grpc(settings, parameters, secrets)
     except FAILURES as error:
         client.close()
         failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.connect_seconds:g} s")
@@ -231,21 +238,26 @@ def connect(settings: Settings, *, key: str | None = None, on_close: Callable[[]
     except BaseException:
         client.close()
         raise
-    return Connection(client, parameters, Rest(settings, key, sent), version, settings, secrets, on_close)
+    return Connection(client, parameters, RestReader(settings, key, headers), version, settings, secrets, on_close)
 
 
-def _parameters(settings: Settings) -> Parameters:
+def _parameters(settings: ServerSettings) -> ChannelParameters:
     parts = urlsplit(settings.url)
     secure = parts.scheme == "https"
     host, port = settings.grpc_address
-    return Parameters(
+    return ChannelParameters(
         http=ProtocolParams(host=_bracketed(parts.hostname or ""), port=_port(parts), secure=secure),
         grpc=ProtocolParams(host=_bracketed(host), port=port, secure=secure),
     )
 
 
-def _client(settings: Settings, parameters: Parameters, key: str | None, headers: dict[str, str]) -> WeaviateClient:
-    """Makes the client without its own checks, which ask a package index for a newer client."""
+def _client(
+    settings: ServerSettings, parameters: ChannelParameters, key: str | None, headers: dict[str, str]
+) -> WeaviateClient:
+    """Build the client without its own checks.
+
+    These ask a package index for a newer client.
+    """
     return WeaviateClient(
         connection_params=parameters,
         auth_client_secret=Auth.api_key(key) if key else None,
@@ -254,7 +266,7 @@ def _client(settings: Settings, parameters: Parameters, key: str | None, headers
             timeout=Timeout(
                 init=settings.connect_seconds, query=settings.query_seconds, insert=settings.insert_seconds
             ),
-            # Empty proxies: otherwise the client sends everything through the environment's, whatever NO_PROXY says.
+            # Empty proxies: otherwise the client uses the environment's for everything, whatever NO_PROXY says.
             proxies=Proxies(),
             trust_env=settings.trusts_environment,
             grpc_config=GrpcConfig(
@@ -270,7 +282,7 @@ def _port(parts: SplitResult) -> int:
 
 
 def _bracketed(host: str) -> str:
-    """The host as it stands in an address: an IPv6 one in brackets."""
+    """Format a host for an address: IPv6 in brackets."""
     try:
         return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
     except ValueError:

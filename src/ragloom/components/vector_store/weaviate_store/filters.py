@@ -1,16 +1,16 @@
-"""Metadata as Weaviate properties, and filters over them as Weaviate's own. Knows no collection and no connection.
+"""Metadata as Weaviate properties, and filters over them as Weaviate's own.
 
-A metadata column (`metadata.column`) is a text property that holds the value's token, and beside it, where needed:
-`e_...`, the tokens of a list's elements or of a dict's keys, and `i_...`, a text in lower case.
+A metadata column (`metadata_columns.column`) is a text property with the value's token, plus, where needed: `e_...`,
+the tokens of a list's elements or of a dict's keys, and `i_...`, a text in lower case.
 
 Weaviate compares the UTF-8 bytes of a `field`-tokenized text, trims its blanks, and has no escape for the wildcards `*`
-and `?` of `Like`, which crosses no line break. So every text is *spelled*: character by character, such that equality,
-order and being a part of are kept, nothing is trimmed, and no wildcard or line break is left. See `_SPELLING`.
+and `?` of `Like`, which crosses no line break. So every text is *spelled*, character by character, such that equality,
+order and substrings are preserved, nothing is trimmed, and no wildcard or line break is left. See `_SPELLING`.
 
-Two more things that the server does (1.39), and that are minded here:
+Two more properties of the server (1.39):
 
-* `is_none(True)` finds no object that was stored before the property was created; what is not `is_none(False)` does.
-* A filter on a property that the schema lacks is an error, and so is one on an empty list of values.
+* `is_none(True)` misses objects stored before the property was created; the negation of `is_none(False)` does not.
+* A filter on a property outside the schema is an error, and so is one on an empty list of values.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
     from weaviate.collections.classes.filters import _Filters
 
 ELEMENTS, LOWERED = "e_", "i_"
-"""Begin the names of the properties that stand beside a column's."""
+"""Prefixes of a column's further properties: elements of a list, text in lower case."""
 NOT_SINCE = (1, 33)
-"""The first server that knows `Not`."""
-LONGEST_HAYSTACK = 256
-"""Characters of a text that `in` may look for metadata in: Weaviate is asked for each of its parts."""
+"""First server version with `Not`."""
+MAX_IN_TEXT = 256
+"""Maximum characters of the text of an `in` filter: the filter lists each of its substrings."""
 
 Where: TypeAlias = "_Filters | Literal[Constant.NOTHING] | None"
-"""A filter for a query; None when everything passes; `NOTHING` when nothing can, so that no query need be sent."""
+"""Filter of a query; None = everything passes, `NOTHING` = no object can pass, so that no query is needed."""
 
-_TERMINATOR = "\x01"  # below every first character, so that a shorter text stays the lesser; no blank: never trimmed
+_TERMINATOR = "\x01"  # below every first character, so that a shorter text sorts first; not a blank: never trimmed
 _SPELLING = {
     **{chr(n): "\x03" + "\x01\x02"[n // 2] + "\x01\x02"[n % 2] for n in range(4)},
     "\t": "\t\x01",
@@ -67,104 +67,104 @@ _SPELLING = {
     ">": ">\x01",
     "?": ">\x02",
 }
-"""Characters that are spelled by two or three; all others stand for themselves.
+"""Characters spelled by two or three others; all others stand for themselves.
 
-The spellings are ordered as the characters are, none begins another, and what follows their first character, \\x01 or
-\\x02, is the first character of none: a part of a spelled text that is spelled itself begins where a character does.
+The spellings have the order of the characters, none is a prefix of another, and their further characters, \\x01 and
+\\x02, are the first character of none: a spelled substring of a spelled text begins where a character does.
 """
 _TABLE = str.maketrans(_SPELLING)
 _SPELLED = re.compile(f"[{re.escape(''.join(_SPELLING))}]")
 
 
 def wrapped(text: str) -> str:
-    """Spells a text such that the server tells it from every other one, its blanks included."""
-    return _stored(TEXT + text)
+    """Spell a text without any loss in the server's comparisons."""
+    return _terminated(TEXT + text)
 
 
 def columns_of(metadata: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    """Turns metadata into properties; a key whose value is None has none."""
-    made: dict[str, str | list[str]] = {}
+    """Convert metadata to properties; a key with value None has none."""
+    columns: dict[str, str | list[str]] = {}
     for key, value in metadata.items():
         if value is None:
             continue
         name = column(key)
-        made[name] = _stored(token(value))
+        columns[name] = _terminated(token(value))
         if isinstance(value, str):
-            made[_beside(name, LOWERED)] = wrapped(value.lower())
+            columns[_further(name, LOWERED)] = wrapped(value.lower())
         elif isinstance(value, list | dict) and value:
-            made[_beside(name, ELEMENTS)] = [_stored(item) for item in elements(value)]
-    return made
+            columns[_further(name, ELEMENTS)] = [_terminated(item) for item in elements(value)]
+    return columns
 
 
 def kinds_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Returns which of some objects' properties are made of metadata: name -> `text` or `text[]`."""
+    """Return the metadata properties of some objects: name -> `text` or `text[]`."""
     names = {name for row in rows for name in row if name.startswith((PREFIX, ELEMENTS, LOWERED))}
     return {name: "text[]" if name.startswith(ELEMENTS) else "text" for name in sorted(names)}
 
 
 def where(filters: MetadataFilters | None, columns: Collection[str], version: tuple[int, ...]) -> Where:
-    """Translates filters.
+    """Translate filters.
 
     Args:
         filters: nested groups included; None or an empty group passes everything.
-        columns: the collection's properties; a key without one is missing in every object.
+        columns: the collection's properties; every object lacks a key without a property.
         version: of the server.
 
     Raises:
-        DataError: filters nested too deep, that the server is too old for, or that look into too long a text.
+        DataError: filters nested too deep, unsupported by an old server, or with too long a text for `in`.
     """
-    tree = _within(predicate(filters, columns), frozenset(columns))
+    tree = _resolved(predicate(filters, columns), frozenset(columns))
     if isinstance(tree, Constant):
         return NOTHING if tree is NOTHING else None
     return _filter(tree, version)
 
 
 def one_of(name: str, texts: Sequence[str]) -> _Filters:
-    """Passes objects whose `wrapped` property is one of some texts (at least one)."""
+    """Pass objects with a `wrapped` property among some texts (at least one)."""
     return Filter.by_property(name).contains_any([wrapped(text) for text in texts])
 
 
 def none_of(name: str, texts: Sequence[str]) -> _Filters:
-    """Passes objects whose `wrapped` property is missing or none of some texts (at least one)."""
+    """Pass objects with a `wrapped` property outside some texts, or missing."""
     return _no(name, [wrapped(text) for text in texts])
 
 
 def all_of(*parts: Where) -> Where:
-    """Joins filters by `and`."""
+    """Combine filters by `and`."""
     if any(part is NOTHING for part in parts):
         return NOTHING
-    left = [part for part in parts if part is not None and part is not NOTHING]
-    return Filter.all_of(left) if len(left) > 1 else left[0] if left else None
+    limits = [part for part in parts if part is not None and part is not NOTHING]
+    return Filter.all_of(limits) if len(limits) > 1 else limits[0] if limits else None
 
 
 def _spelled(text: str) -> str:
     return text.translate(_TABLE) if _SPELLED.search(text) else text
 
 
-def _stored(text: str) -> str:
+def _terminated(text: str) -> str:
     return _spelled(text) + _TERMINATOR
 
 
-def _beside(name: str, prefix: str) -> str:
+def _further(name: str, prefix: str) -> str:
     return prefix + name.removeprefix(PREFIX)
 
 
-def _within(part: Predicate, columns: frozenset[str]) -> Predicate:
-    """Settles tests on properties that the collection lacks: no object has what they look for."""
+def _resolved(part: Predicate, columns: frozenset[str]) -> Predicate:
+    """Resolve tests on properties outside the schema: no object passes them."""
     if isinstance(part, Constant):
         return part
     if isinstance(part, Every):
-        return every(_within(item, columns) for item in part.parts)
+        return every(_resolved(item, columns) for item in part.parts)
     if isinstance(part, Some):
-        return some(_within(item, columns) for item in part.parts)
+        return some(_resolved(item, columns) for item in part.parts)
     if isinstance(part, Not):
-        return negated(_within(part.test, columns))
-    beside = {HoldsElement: ELEMENTS, HoldsTextInAnyCase: LOWERED}.get(type(part))
-    return NOTHING if beside and _beside(part.column, beside) not in columns else part
+        return negated(_resolved(part.test, columns))
+    prefix = {HoldsElement: ELEMENTS, HoldsTextInAnyCase: LOWERED}.get(type(part))
+    return NOTHING if prefix and _further(part.column, prefix) not in columns else part
 
 
 def _filter(part: Predicate, version: tuple[int, ...]) -> _Filters:
-    """Translates a tree that holds no constant."""
+    """Translate a tree without constants."""
     match part:
         case Every(parts):
             return Filter.all_of([_filter(item, version) for item in parts])
@@ -175,30 +175,30 @@ def _filter(part: Predicate, version: tuple[int, ...]) -> _Filters:
         case Not(Missing(name)):
             return Filter.by_property(name).is_none(False)
         case Not(OneOf(name, tokens)):
-            return _no(name, [_stored(item) for item in tokens])
+            return _no(name, [_terminated(item) for item in tokens])
         case Not(HoldsElement(name, value)):
-            return _no(_beside(name, ELEMENTS), [_stored(token(value, sought=True))])
+            return _no(_further(name, ELEMENTS), [_terminated(token(value, sought=True))])
         case Not(test):
             return _not(_filter(test, version), version)
         case OneOf(name, tokens):
-            return Filter.by_property(name).contains_any([_stored(item) for item in tokens])
+            return Filter.by_property(name).contains_any([_terminated(item) for item in tokens])
         case Range(name, low, high):
             token_of = Filter.by_property(name)
-            return token_of.greater_or_equal(_stored(low)) & token_of.less_than(_stored(high))
+            return token_of.greater_or_equal(_terminated(low)) & token_of.less_than(_terminated(high))
         case HoldsText(name, text):
             return Filter.by_property(name).like(f"{TEXT}*{_spelled(text)}*")
         case HoldsTextInAnyCase(name, text):
-            return Filter.by_property(_beside(name, LOWERED)).like(f"{TEXT}*{_spelled(text)}*")
+            return Filter.by_property(_further(name, LOWERED)).like(f"{TEXT}*{_spelled(text)}*")
         case PartOf(name, text):
-            return Filter.by_property(name).contains_any([wrapped(item) for item in _parts_of(text)])
+            return Filter.by_property(name).contains_any([wrapped(item) for item in _substrings(text)])
         case HoldsElement(name, value):
-            return Filter.by_property(_beside(name, ELEMENTS)).equal(_stored(token(value, sought=True)))
+            return Filter.by_property(_further(name, ELEMENTS)).equal(_terminated(token(value, sought=True)))
         case Constant():
-            raise AssertionError("a constant is settled before")
+            raise AssertionError("constants are resolved before")
 
 
 def _no(name: str, stored: Sequence[str]) -> _Filters:
-    """Passes objects whose property is missing or holds none of these; on any server, unlike `Not`."""
+    """Pass objects without any of these values; on any server, unlike `Not`."""
     unequal = [Filter.by_property(name).not_equal(text) for text in stored]
     return Filter.all_of(unequal) if len(unequal) > 1 else unequal[0]
 
@@ -206,20 +206,20 @@ def _no(name: str, stored: Sequence[str]) -> _Filters:
 def _not(filter: _Filters, version: tuple[int, ...]) -> _Filters:
     if version[:2] < NOT_SINCE:
         raise DataError(
-            "vector_store: this metadata filter asks for what does not match (is_empty, nin or `not` with other than "
-            f"equality) and needs Weaviate {'.'.join(map(str, NOT_SINCE))} or newer; the server is "
-            f"{'.'.join(map(str, version))}: update it, or say what must match instead"
+            "vector_store: this metadata filter is negative (is_empty, nin or `not` with other than equality) and "
+            f"needs Weaviate {'.'.join(map(str, NOT_SINCE))} or newer; the server is {'.'.join(map(str, version))}: "
+            "update it, or filter for what must match"
         )
     return Filter.not_(filter)
 
 
-def _parts_of(text: str) -> set[str]:
-    """Returns all parts of a text, the empty one included."""
-    if len(text) > LONGEST_HAYSTACK:
+def _substrings(text: str) -> set[str]:
+    """Return all substrings of a text, the empty one included."""
+    if len(text) > MAX_IN_TEXT:
         raise DataError(
-            f"vector_store: the text of an `in` or `nin` filter must have at most {LONGEST_HAYSTACK} characters on "
-            f"Weaviate and has {len(text)} ({text!r:.60}): it passes metadata that is a part of this text; to name "
-            "whole values, give a list"
+            f"vector_store: the text of an `in` or `nin` filter has {len(text)} characters ({text!r:.60}); the limit "
+            f"on Weaviate is {MAX_IN_TEXT}, since it passes metadata with a part of this text; for whole values, use a "
+            "list"
         )
     ends = range(len(text) + 1)
     return {text[start:end] for start in ends for end in ends[start:]}

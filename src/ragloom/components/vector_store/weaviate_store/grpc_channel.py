@@ -1,8 +1,8 @@
-"""The gRPC channel that the client is given: each call is made once, and fails with its status. Knows no collection.
+"""gRPC channel of the client: single attempts with the status of failures.
 
-weaviate-client 4.23.1 repeats a call that is UNAVAILABLE by itself (a search for 31 s, a batch for up to 34 minutes,
-each with its full time-out) and hides the status of the others. Here a failure leaves as `CallFailed`, which the client
-neither repeats nor translates; when to try again is decided in one place, `connection`.
+weaviate-client 4.23.1 repeats an UNAVAILABLE call by itself (a search for 31 s, a batch for up to 34 minutes, each with
+its full time-out) and hides the status of other failures. Here a failure leaves as `CallFailed`, which the client
+neither repeats nor translates; `connection` decides about retries.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import grpc
 from pydantic import PrivateAttr
 from weaviate.connect import ConnectionParams
 
-_SETTLE_SECONDS = 0.2  # a server that refuses calls on an open channel is not asked more often
+_MIN_DELAY_SECONDS = 0.2  # between calls to a server that refuses them on an open channel
+_SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING)
 
 
 class CallFailed(Exception):
-    """A gRPC call failed.
+    """Failed gRPC call.
 
     Attributes:
         code: name of the status, such as `UNAVAILABLE`.
-        details: what the server or the channel said.
+        details: text of the server or of the channel.
     """
 
     def __init__(self, code: str, details: str) -> None:
@@ -32,32 +33,44 @@ class CallFailed(Exception):
         self.details = details
 
 
-class _Once(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Turns a call's failure into an exception that the client lets through."""
+class _SingleAttempt(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Interceptor for failures: raises `CallFailed` past the client."""
 
     def intercept_unary_unary(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:
-        """Makes the call."""
+        """Make the call."""
         call = continuation(client_call_details, request)
         error = call.exception()
         if isinstance(error, grpc.Call):
             raise CallFailed(error.code().name, str(error.details() or "")) from None
-        return (
-            call  # where `error` is what the client's own code raised, it is raised anew by whoever asks for the result
-        )
+        return call  # an error of the client's own code is raised by `call.result()`
 
 
-class Parameters(ConnectionParams):
-    """The client's own parameters, of which it makes its channel."""
+class ChannelParameters(ConnectionParams):
+    """Connection parameters of the client, with our interceptor on its gRPC channel.
+
+    weaviate-client 4.23.1 has no public hook for interceptors: `_grpc_channel` is the only place where it creates the
+    channel. `test_server_that_was_killed_ends_every_call_in_bounded_time` fails when it stops calling this method.
+    """
 
     _channel: grpc.Channel | None = PrivateAttr(default=None)
 
     def _grpc_channel(self, *args: Any, **kwargs: Any) -> grpc.Channel:
         self._channel = super()._grpc_channel(*args, **kwargs)
-        return grpc.intercept_channel(self._channel, _Once())
+        return self._intercepted()
+
+    def check_health(self, seconds: float) -> None:
+        """Call the standard health check (`grpc.health.v1`) of the server.
+
+        Raises:
+            CallFailed: no answer within so many seconds, or the server is not serving.
+        """
+        response = self._intercepted().unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=seconds)
+        if response != _SERVING:
+            raise CallFailed("NOT_SERVING", "the health check did not answer SERVING")
 
     def wait(self, seconds: float) -> None:
-        """Waits until the channel is connected again, not longer; between calls nobody else works on that."""
-        until = time.monotonic() + seconds
+        """Wait at most so many seconds for the channel to reconnect."""
+        deadline = time.monotonic() + seconds
         ready = grpc.channel_ready_future(self._channel)
         try:
             ready.result(timeout=seconds)
@@ -65,4 +78,7 @@ class Parameters(ConnectionParams):
             return
         finally:
             ready.cancel()
-        time.sleep(min(_SETTLE_SECONDS, max(0.0, until - time.monotonic())))
+        time.sleep(min(_MIN_DELAY_SECONDS, max(0.0, deadline - time.monotonic())))
+
+    def _intercepted(self) -> grpc.Channel:
+        return grpc.intercept_channel(self._channel, _SingleAttempt())

@@ -1,4 +1,4 @@
-"""The `Index` of a Weaviate server: its searches, documents and vectors. Knows places and their search."""
+"""Index on a Weaviate server: its searches, documents and vectors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from ragloom.components.vector_store.protocols import Analyzer, ManifestRow, StoredDocument
 from ragloom.components.vector_store.search_results import Row, Scope
-from ragloom.components.vector_store.weaviate_store.bulk_reads import vectors_of
-from ragloom.components.vector_store.weaviate_store.collections import Place
+from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
-from ragloom.components.vector_store.weaviate_store.index_state import State
-from ragloom.components.vector_store.weaviate_store.search import ChunkSearch
+from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
 from ragloom.core.records import Chunk, Hit
 from ragloom.errors import DataError
 
@@ -24,27 +23,26 @@ if TYPE_CHECKING:
 
 
 class WeaviateIndex:
-    """The `Index` of a Weaviate server: of each document, the version that the manifest names.
+    """`Index` of a Weaviate server, with committed versions of documents only.
 
     Args:
-        place: the generation to read.
+        pair: collections of the index.
         analyzer: turns questions into terms.
-        asked: when the state was asked for (`time.monotonic`).
+        read_at: time of the state's read (`time.monotonic`).
         state: of the newest commit.
     """
 
-    def __init__(self, place: Place, analyzer: Analyzer, asked: float, state: State) -> None:
-        self.place = place
-        self.analyzer = analyzer
-        self.info = info_of(place, state)
-        self.search = ChunkSearch(place, analyzer, (asked, state))
+    def __init__(self, pair: CollectionPair, analyzer: Analyzer, read_at: float, state: IndexState) -> None:
+        self.pair = pair
+        self.info = info_of(pair, state)
+        self.search = WeaviateSearch(pair, analyzer, (read_at, state))
 
     @cached_property
     def store(self) -> WeaviateVectorStore:
         """The same index as a read-only LlamaIndex vector store."""
         from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
 
-        return WeaviateVectorStore.reading(self)
+        return WeaviateVectorStore.reading(self.search, self.info.name)
 
     def dense(
         self,
@@ -54,7 +52,7 @@ class WeaviateIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k nearest chunks; exact with a flat index, approximate with `hnsw`.
+        """Return the k nearest chunks; exact (`flat`) or approximate (`hnsw`).
 
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
@@ -69,37 +67,37 @@ class WeaviateIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
+        """Return the k chunks of highest BM25 score, none without terms."""
         return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
         """
-        found = self.place.document(id)
-        if found is None:
+        document = self.pair.document(id)
+        if document is None:
             raise DataError(f"vector_store: index {self.info.name} holds no document {id!r}; ingest it first")
-        return found
+        return document
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
         return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the stored vectors by chunk id."""
         return self.search.vectors(chunk_ids)
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
-        yield from self.place.manifest()
+        """Yield a row for each document, in no order."""
+        yield from self.pair.manifest()
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
-        return vectors_of(self.place, document_ids, sent)
+        """Return stored vectors by (document, sent_hash); `sent`: only these hashes."""
+        return self.pair.vectors_of(document_ids, sent)
 
 
 def _hits(rows: list[Row]) -> list[Hit]:

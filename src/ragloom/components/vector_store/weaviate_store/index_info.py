@@ -1,28 +1,25 @@
-"""What is told of an index on a server. Knows places and states."""
+"""Description of an index for people: info, notes and estimated size."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ragloom.components.vector_store.protocols import IndexInfo
+from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
+from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.core.records import canonical_json
-
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.weaviate_store.collections import Place
-    from ragloom.components.vector_store.weaviate_store.index_state import State
 
 _SAMPLE = 100
 _OVERHEAD = 200  # bytes: ids, hashes and the entries of the inverted indexes
 
 
-def info_of(place: Place, state: State) -> IndexInfo:
-    """Tells what an index is as its newest commit left it."""
-    label = place.label
+def info_of(pair: CollectionPair, state: IndexState) -> IndexInfo:
+    """Build the info of an index at its newest commit."""
+    label = pair.label
     return IndexInfo(
         name=label.index,
-        source=label.index.rpartition("-")[0] or label.index,
+        source=label.source,
         root=state.root,
         description=state.description,
         documents=state.documents,
@@ -38,10 +35,10 @@ def info_of(place: Place, state: State) -> IndexInfo:
     )
 
 
-def notes_on(place: Place) -> list[str]:
-    """Tells what a person should know about how an index is kept."""
-    shards = place.options.index["shards"]
-    if shards > 1 and place.options.tenant is None:
+def notes_on(pair: CollectionPair) -> list[str]:
+    """List notes for people on the options of an index."""
+    shards = pair.options.index["shards"]
+    if shards > 1 and pair.options.tenant is None:
         return [
             f"the index has {shards} shards: BM25 statistics are per shard, so that scores and rankings differ from "
             "those of one shard (vector_store.index.shards)"
@@ -49,11 +46,11 @@ def notes_on(place: Place) -> list[str]:
     return []
 
 
-def estimated_bytes(place: Place, chunks: int) -> int:
-    """Estimates what an index takes on disk, from the texts of a sample: the server does not tell."""
-    sample = [found.row.chunk for found in islice(place.scan(None), _SAMPLE)]
+def estimated_bytes(pair: CollectionPair, chunks: int) -> int:
+    """Estimate the size on disk from a sample of texts."""
+    sample = [stored.row.chunk for stored in islice(pair.scan(None), _SAMPLE)]
     if not sample:
         return 0
     # A chunk's text is stored three times: in the chunk, in its document, and as its search terms.
     texts = sum(3 * len(chunk.text.encode()) + len(canonical_json(chunk.metadata)) for chunk in sample) / len(sample)
-    return int(chunks * (4 * place.label.dimensions + texts + _OVERHEAD))
+    return int(chunks * (4 * pair.label.dimensions + texts + _OVERHEAD))

@@ -1,32 +1,35 @@
-"""What an index's documents collection knows of the index as a whole: one object, written last. Knows objects.
+"""State of an index as a whole: one object, written last.
 
-While a writer is at work (or was killed at it) the state says so, and only then a query has to ask which version of
-each document is committed.
+While a writer works (or after one was killed) the state names its lease, and only then a query has to read the
+committed version of each document.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ragloom.core.records import canonical_json
 
 FRESH_SECONDS = 0.5
-"""How long a reader trusts the state it has read. A writer announces itself and waits as long before it changes
-anything, so that a reader that has not heard of it cannot have seen anything of it."""
+"""How long a reader trusts the state after reading it.
+
+A writer announces itself and waits as long before its first change, so that a reader with an older state cannot have
+seen any of it.
+"""
 
 
 @dataclass(frozen=True)
-class State:
-    """The state of an index (of a tenant).
+class IndexState:
+    """State of an index (of a tenant).
 
     Attributes:
         version: of the newest commit; 0 before the first.
-        writing: the lease under which somebody writes, or was killed while writing; None when everything is committed.
-        root: identity of the place the corpus was read from.
-        documents, chunks: as the newest commit counted them.
-        deleted_chunks: since the collections were made.
+        writing: token of the lease of a running or killed writer; None when everything is committed.
+        root: identity of the corpus's location.
+        documents, chunks: counts of the newest commit.
+        deleted_chunks: since the collections were created.
         committed_at: ISO 8601, UTC; empty before the first commit.
         description, summary: as in `IndexInfo`.
         bytes: estimated at the newest commit.
@@ -43,11 +46,20 @@ class State:
     summary: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
 
+    def plus(self, *, documents: int = 0, chunks: int = 0, deleted_chunks: int = 0) -> IndexState:
+        """Return the state with changed counts."""
+        return replace(
+            self,
+            documents=self.documents + documents,
+            chunks=self.chunks + chunks,
+            deleted_chunks=self.deleted_chunks + deleted_chunks,
+        )
+
     def to_json(self) -> str:
-        """Serialises the state."""
+        """Serialize the state."""
         return canonical_json(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> State:
-        """Reads what `to_json` wrote."""
+    def from_json(cls, text: str) -> IndexState:
+        """Parse the text of `to_json`."""
         return cls(**json.loads(text))

@@ -1,7 +1,8 @@
-"""Chunks and documents as Weaviate objects, and back. Knows no connection."""
+"""Conversion between chunks, documents and Weaviate objects."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Sequence
@@ -23,23 +24,23 @@ if TYPE_CHECKING:
     from weaviate.collections.classes.internal import Object
 
 BUCKETS = 4096
-"""Chunks are spread over so many buckets by a hash of their id, so that any set of them can be read in parts."""
+"""Number of buckets of chunks, by a hash of their id: any set of chunks can be read in parts."""
 ABOUT = "about"
-"""The property that holds, as JSON, all of a chunk but its text."""
+"""Property with a chunk as JSON, without its text."""
 READ = ["text", ABOUT]
-"""The properties that a chunk is read from."""
+"""Properties for reading a chunk."""
 _NAMESPACE = uuid.UUID("3d0f9c1e-8c55-5b0e-a7c9-4b7b1a0de2f4")
 STATE_ID = uuid.uuid5(_NAMESPACE, "state")
-"""Of the object that holds an index's state; no document's id, since those are hashed with a prefix."""
+"""Id of the object with an index's state; never a document's id, since those are hashed with a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A chunk as it was stored.
+class StoredChunk:
+    """Chunk with the hash of its embedded text.
 
     Attributes:
         row: without a score.
-        sent_hash: of exactly the text that was embedded.
+        sent_hash: of exactly the embedded text.
     """
 
     row: Row
@@ -47,23 +48,24 @@ class Stored:
 
 
 def chunk_uuid(id: str) -> uuid.UUID:
-    """Returns a chunk's object id: its own where it is a UUID in canonical form, else a UUIDv5 of it."""
-    try:
-        found = uuid.UUID(id)
-    except ValueError:
-        found = None
-    return found if found is not None and str(found) == id else uuid.uuid5(_NAMESPACE, f"chunk:{id}")
+    """Return a chunk's object id: its own UUID, or a UUIDv5."""
+    with contextlib.suppress(ValueError):
+        if str(canonical := uuid.UUID(id)) == id:
+            return canonical
+    return uuid.uuid5(_NAMESPACE, f"chunk:{id}")
 
 
 def document_uuid(id: str) -> uuid.UUID:
-    """Returns the id of a document's manifest object."""
+    """Return the id of a document's manifest object."""
     return uuid.uuid5(_NAMESPACE, f"document:{id}")
 
 
 def chunk_object(
     chunk: Chunk, terms: Sequence[str], vector: np.ndarray, sent_hash: str, node: str | None
 ) -> DataObject[dict[str, Any], None]:
-    """Makes the object of a chunk; a vector of zeros has no direction and is left out, so that nothing finds it.
+    """Build the object of a chunk.
+
+    A vector of zeros has no direction and is left out, so that no search finds it.
 
     Raises:
         DataError: metadata that JSON cannot hold, or half a surrogate pair.
@@ -77,7 +79,7 @@ def chunk_object(
         "bucket": int(sha256(chunk.id)[:8], 16) % BUCKETS,
         "terms": " ".join(terms),
         "text": chunk.text,
-        "about": json.dumps(about),
+        ABOUT: json.dumps(about),
     }
     _check(properties, chunk.document)
     return DataObject(
@@ -87,58 +89,58 @@ def chunk_object(
     )
 
 
-def stored_chunk(found: Object[Any, Any], *, score: float = 0.0, dimensions: int | None = None) -> Stored:
-    """Reads the object of a chunk.
+def stored_chunk(item: Object[Any, Any], *, score: float = 0.0, dimensions: int | None = None) -> StoredChunk:
+    """Parse the object of a chunk.
 
     Args:
-        found: with the properties `READ`.
-        score: of the search that found it.
-        dimensions: the object was asked for with its vector.
+        item: with the properties `READ`.
+        score: of the search.
+        dimensions: of the index, if the object was read with its vector.
     """
-    properties = found.properties
-    id, document, content_hash, start, end, kept, sent_hash, node = json.loads(str(properties["about"]))
+    properties = item.properties
+    id, document, content_hash, start, end, metadata, sent_hash, node = json.loads(str(properties[ABOUT]))
     text = properties.get("text") or ""
-    chunk = Chunk(id, document, content_hash, start, end, str(text), kept)
-    vector = None if dimensions is None else vector_of(found, dimensions)
-    return Stored(Row(chunk, node, score, vector), sent_hash)
+    chunk = Chunk(id, document, content_hash, start, end, str(text), metadata)
+    vector = None if dimensions is None else vector_of(item, dimensions)
+    return StoredChunk(Row(chunk, node, score, vector), sent_hash)
 
 
-def copied(found: Object[Any, Any]) -> DataObject[dict[str, Any], None]:
-    """Copies an object that was read with all its properties and its vector; empty properties are left out."""
-    properties = {name: value for name, value in found.properties.items() if value is not None}
-    vector: Any = found.vector.get("default")
-    return DataObject(properties=properties, uuid=found.uuid, vector=vector or None)
+def copied_object(item: Object[Any, Any]) -> DataObject[dict[str, Any], None]:
+    """Copy an object with all properties and its vector, without empty properties."""
+    properties = {name: value for name, value in item.properties.items() if value is not None}
+    vector: Any = item.vector.get("default")
+    return DataObject(properties=properties, uuid=item.uuid, vector=vector or None)
 
 
-def named(about: str) -> str:
-    """Names a chunk to a person by what its property `about` says."""
+def chunk_name(about: str) -> str:
+    """Format the name of a chunk for messages from its property `about`."""
     _, document, _, start, end, *_ = json.loads(about)
     return f"chunk [{start}:{end}] of {document!r}"
 
 
-def vector_of(found: Object[Any, Any], dimensions: int) -> list[float]:
-    """Returns an object's vector; zeros where it was stored without one."""
-    vector: Any = found.vector.get("default")
-    return vector if vector else [0.0] * dimensions
+def vector_of(item: Object[Any, Any], dimensions: int) -> list[float]:
+    """Return an object's vector; zeros if it has none."""
+    vector: Any = item.vector.get("default")
+    return vector or [0.0] * dimensions
 
 
 def document_object(document: StoredDocumentRow) -> DataObject[dict[str, Any], None]:
-    """Makes the manifest object of a document: writing it is what commits the document."""
-    kept = metadata_columns.to_json(document.metadata, document.manifest.id)
-    properties = {**_manifest_properties(document.manifest), "text": full_text(document.text), "metadata": kept}
+    """Build a document's manifest object; writing it commits the document."""
+    metadata = metadata_columns.to_json(document.metadata, document.manifest.id)
+    properties = {**_manifest_properties(document.manifest), "text": full_text(document.text), "metadata": metadata}
     _check(properties, document.manifest.id)
     return DataObject(properties=properties, uuid=document_uuid(document.manifest.id))
 
 
-def touched_object(row: ManifestRow, there: Object[Any, Any]) -> DataObject[dict[str, Any], None]:
-    """Makes the manifest object of a document whose text stays as it is."""
-    kept = {name: there.properties[name] for name in ("text", "metadata")}
-    return DataObject(properties={**_manifest_properties(row), **kept}, uuid=document_uuid(row.id))
+def touched_object(row: ManifestRow, stored: Object[Any, Any]) -> DataObject[dict[str, Any], None]:
+    """Build the manifest object of a document with unchanged text."""
+    unchanged = {name: stored.properties[name] for name in ("text", "metadata")}
+    return DataObject(properties={**_manifest_properties(row), **unchanged}, uuid=document_uuid(row.id))
 
 
-def manifest_row(found: Object[Any, Any]) -> ManifestRow:
-    """Reads the row of a manifest object."""
-    return ManifestRow(**json.loads(str(found.properties["row"])))
+def manifest_row(item: Object[Any, Any]) -> ManifestRow:
+    """Parse the row of a manifest object."""
+    return ManifestRow(**json.loads(str(item.properties["row"])))
 
 
 def _check(properties: dict[str, Any], document: str) -> None:

@@ -1,7 +1,7 @@
-"""Copies an index into new collections, so that its BM25 statistics count no deleted chunk. Knows databases and places.
+"""Rebuild of an index, without deleted chunks in BM25 statistics.
 
-The new generation becomes the index by its state, which is written last; a crash before that leaves the old one as it
-was, and the next rebuild removes the half copy. Nothing is embedded: vectors are copied.
+The new generation becomes the index by its state, which is written last; a crash before that leaves the old one
+unchanged, and the next rebuild removes the incomplete copy. Nothing is embedded: vectors are copied.
 """
 
 from __future__ import annotations
@@ -11,86 +11,79 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weaviate.classes.data import DataObject
 
 from ragloom.components.vector_store.protocols import IndexInfo
-from ragloom.components.vector_store.weaviate_store.collections import Place
+from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
+from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
+from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
-from ragloom.components.vector_store.weaviate_store.index_state import State
-from ragloom.components.vector_store.weaviate_store.object_mapping import STATE_ID, copied
+from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.object_mapping import STATE_ID, copied_object
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_repair import refuse
-from ragloom.components.vector_store.weaviate_store.write_verification import Sample, confirm, wait_until_indexed
+from ragloom.components.vector_store.weaviate_store.write_repair import no_repair
+from ragloom.components.vector_store.weaviate_store.write_verification import ChunkSample, confirm, wait_until_indexed
 from ragloom.core.maintenance_steps import step
 from ragloom.core.suggested_commands import command
 from ragloom.errors import RagloomError, ServiceError
 
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
-
-_AT_ONCE = {CHUNKS: 1_000, DOCUMENTS: 50}
-"""Objects that are held in memory together; a document brings its whole text."""
-_ATTEMPTS = 9
-"""Copies that are made at most: the largest batch, 10,000 objects, has been halved to a few dozen then."""
+_BATCH_OBJECTS = {CHUNKS: 1_000, DOCUMENTS: 50}
+"""Objects in memory at a time; a document has its whole text."""
+_MAX_COPIES = 9
+"""Attempts at a copy: by then the largest batch, 10,000 objects, has been halved to a few dozen."""
 
 _log = logging.getLogger(__name__)
 
 
-def rebuild(database: WeaviateDatabase, place: Place, state: State) -> IndexInfo:
-    """Copies a committed generation into the next one, moves aliases, and removes the old one.
+def rebuild(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> IndexInfo:
+    """Copy a committed generation, move its aliases, and remove it.
 
-    A copy of which a write has an unknown outcome is discarded, and made again with smaller batches: repairing it would
-    leave deleted chunks in the statistics.
+    A copy with a write of unknown outcome is discarded, and started again with smaller batches: a repair would leave
+    deleted chunks in the statistics.
 
     Raises:
-        LostToSearch: a chunk of the copy is stored and no search finds it; the old generation stays.
-        ServiceError: somebody writes the index, an interrupted ingest has left it half done, or no copy was answered in
-            time.
+        LostToSearch: no search finds a stored chunk of the copy; the old generation stays.
+        ServiceError: another process writes the index, an interrupted ingest left it incomplete, or no copy was
+            answered in time.
     """
-    lease = database.lease(place)
-    lease.acquire()
-    try:
-        current = place.state() or state
+    with catalog.lease(pair.label) as lease:
+        current = pair.state() or state
         if current.writing is not None:
             raise ServiceError(
-                f"vector_store: index {place.label.index} was left half done by an interrupted ingest; ingest again, "
-                "then rebuild"
+                f"vector_store: index {pair.label.index} is incomplete after an interrupted ingest; ingest again, then "
+                "rebuild"
             )
-        target = _copied(database, place, current)
+        copy = _copy(catalog, pair, current)
         lease.demand_held()
         rebuilt = replace(
             current, version=current.version + 1, deleted_chunks=0, committed_at=datetime.now(UTC).isoformat()
         )
-        target.put_state(rebuilt)
-        for alias, name in database.aliases().items():
-            if name == place.label.index:
-                database.point(alias, target)
-        place.drop()
-    finally:
-        lease.release()
-    return info_of(target, rebuilt)
+        copy.put_state(rebuilt)
+        AliasTable(catalog).move(pair.label.index, copy)
+        pair.drop()
+    return info_of(copy, rebuilt)
 
 
-def _copied(database: WeaviateDatabase, place: Place, state: State) -> Place:
-    """Makes the next generation; after a write with unknown outcome once more, with batches of half the size."""
-    limits = place.options.limits
-    for attempt in range(1, _ATTEMPTS + 1):
-        target, size = database.next_generation(place), limits.pace.size
+def _copy(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> CollectionPair:
+    """Copy to the next generation; retry unknown outcomes in smaller batches."""
+    limits = pair.options.limits
+    for attempt in range(1, _MAX_COPIES + 1):
+        target, size = catalog.next_generation(pair), limits.sizer.size
         try:
-            _fill(place, target, state)
+            _fill(pair, target, state)
         except OutcomeUnknown as error:
             target.drop()
-            if attempt == _ATTEMPTS or not limits.retry_seconds:
+            if attempt == _MAX_COPIES or not limits.retry_seconds:
                 raise ServiceError(
-                    f"{error}; the copy was discarded and index {place.label.index} is as it was: lower "
+                    f"{error}; the copy was discarded and index {pair.label.index} is unchanged: lower "
                     f"vector_store.batch.objects={limits.objects} or raise vector_store.timeouts.insert, and rebuild "
                     "again"
                 ) from None
-            limits.pace.failed(max(2, size))
-            _log.warning("%s; the copy is discarded and made again with %d objects a batch", error, limits.pace.size)
+            limits.sizer.failed(max(2, size))
+            _log.warning("%s; copying again with %d objects a batch", error, limits.sizer.size)
         except RagloomError:
             target.drop()
             raise
@@ -99,29 +92,29 @@ def _copied(database: WeaviateDatabase, place: Place, state: State) -> Place:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fill(place: Place, target: Place, state: State) -> None:
-    """Copies everything into a new generation, counts, and looks for a sample of the chunks."""
+def _fill(pair: CollectionPair, target: CollectionPair, state: IndexState) -> None:
+    """Copy all objects into a new generation, count and verify them."""
     step(f"copying {state.documents} documents and {state.chunks} chunks")
     target.create()
-    target.add_columns(place.metadata_columns())
-    sample = Sample(f"{place.label.index} {state.version}")
-    copied = {part: _copy(place, target, part, sample) for part in (CHUNKS, DOCUMENTS)}
+    target.add_columns(pair.metadata_columns())
+    sample = ChunkSample(f"{pair.label.index} {state.version}")
+    copied = {part: _copy_part(pair, target, part, sample) for part in (CHUNKS, DOCUMENTS)}
     if (copied[DOCUMENTS], copied[CHUNKS]) != (state.documents, state.chunks):
         raise ServiceError(
-            f"vector_store: index {place.label.index} should hold {state.documents} documents and {state.chunks} "
-            f"chunks, and {copied[DOCUMENTS]} and {copied[CHUNKS]} could be read; ingest again, then rebuild"
+            f"vector_store: index {pair.label.index} has {copied[DOCUMENTS]} readable documents and {copied[CHUNKS]} "
+            f"chunks, and must have {state.documents} and {state.chunks}; ingest again, then rebuild"
         )
     if not wait_until_indexed(target):
-        confirm(target, sample.ids, f"run {command('indexes', ['rebuild', place.label.index])} again")
+        confirm(target, sample.ids, f"run {command('indexes', ['rebuild', pair.label.index])} again")
 
 
-def _copy(place: Place, target: Place, part: str, sample: Sample) -> int:
-    """Copies a collection's objects, the state aside; returns how many."""
-    objects = (copied(found) for found in place.objects(part, _AT_ONCE[part]) if found.uuid != STATE_ID)
+def _copy_part(pair: CollectionPair, target: CollectionPair, part: str, sample: ChunkSample) -> int:
+    """Copy the objects of a collection, without the state; return their number."""
+    objects = (copied_object(item) for item in pair.objects(part, _BATCH_OBJECTS[part]) if item.uuid != STATE_ID)
     count = 0
-    for batch in _batches(objects, _AT_ONCE[part]):
+    for batch in _batches(objects, _BATCH_OBJECTS[part]):
         if part == CHUNKS:
-            target.put_chunks(batch, refuse)
+            target.put_chunks(batch, no_repair)
             sample.add((item.uuid, "", "") for item in batch)  # type: ignore[misc]
         else:
             target.put_documents(batch, {})

@@ -1,5 +1,7 @@
-"""Reads single objects over the REST API at a consistency level. The client reads objects only by search, and a search
-answers from one replica, which may have been away. Knows settings."""
+"""Single-object access over the REST API, at a consistency level.
+
+The client reads objects by search only, and a search answers from one replica, which may have missed writes.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +10,22 @@ from uuid import UUID
 
 import httpx
 
-from ragloom.components.vector_store.weaviate_store.settings import Settings
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, request_headers
 
 
-class Rest:
-    """The REST API of a server.
+class RestReader:
+    """HTTP client for the REST API of a server.
 
     Args:
-        settings: how it is reached.
-        key: the API key; None for anonymous access.
-        headers: sent with each request.
+        settings: address and time-outs.
+        key: API key; None for anonymous access.
+        headers: further headers of each request.
     """
 
-    def __init__(self, settings: Settings, key: str | None, headers: dict[str, str]) -> None:
-        sent = {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+    def __init__(self, settings: ServerSettings, key: str | None, headers: dict[str, str]) -> None:
         self._http = httpx.Client(
             base_url=f"{settings.url.rstrip('/')}/v1",
-            headers=sent,
+            headers=request_headers(key, headers),
             timeout=settings.query_seconds,
             trust_env=settings.trusts_environment,
         )
@@ -32,19 +33,22 @@ class Rest:
     def properties(
         self, collection: str, id: UUID, *, tenant: str | None, consistency_level: str
     ) -> dict[str, Any] | None:
-        """Returns an object's properties as that many replicas have them; None where there is none.
+        """Read the properties of an object at a consistency level.
+
+        Returns:
+            None for a missing object.
 
         Raises:
-            httpx.HTTPError: there was no answer, or an error.
+            httpx.HTTPError: the request failed.
         """
-        asked = {"consistency_level": consistency_level, **({"tenant": tenant} if tenant is not None else {})}
-        answer = self._http.get(f"/objects/{collection}/{id}", params=asked)
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        query = {"consistency_level": consistency_level, **({"tenant": tenant} if tenant is not None else {})}
+        response = self._http.get(f"/objects/{collection}/{id}", params=query)
+        if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()["properties"]
-        return found
+        response.raise_for_status()
+        properties: dict[str, Any] = response.json()["properties"]
+        return properties
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the HTTP connections."""
         self._http.close()

@@ -1,7 +1,7 @@
-"""The collections that an index is made of: their names, their schema, and how an existing one differs.
+"""Collections of an index: names, labels, schemas and comparison with existing ones.
 
-An index is two collections of one generation: `chunks` with the vectors, `documents` with the manifest and the texts. A
-collection's description says, as JSON, what it belongs to; a collection without such a description is not ours.
+An index is two collections of one generation: `chunks` with the vectors, `documents` with the manifest and the texts.
+The description of a collection is its label, as JSON; a collection without a label is not ours.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from weaviate.exceptions import UnexpectedStatusCodeError
+
+from ragloom.components.vector_store.index_identity import Identity
 from ragloom.core.records import sha256
 from ragloom.errors import DataError
 
 CHUNKS, DOCUMENTS, LEASE = "Chunks", "Documents", "Lease"
-"""What a collection is for."""
+"""Parts of an index: purposes of its collections."""
 _MARK = "ragloom"
-_GONE = 404  # HTTP status of a collection that is not there
-_READABLE = 40  # characters of an index's name that are kept in a collection's
+_NOT_FOUND = 404  # HTTP status of a missing collection
+_READABLE = 40  # characters of an index's name in a collection's name
 
 
 @dataclass(frozen=True)
-class Label:
-    """What a collection says of itself in its description.
+class CollectionLabel:
+    """Purpose of a collection, stored in its description.
 
     Attributes:
         prefix: `vector_store.collection_prefix`.
         index: name of the index.
         part: `CHUNKS`, `DOCUMENTS` or `LEASE`.
-        generation: from 1; a rebuilt index is the next one. Of a lease: how often it was taken over.
-        kind: `identity.INGEST` or `identity.STORE`.
+        generation: from 1; a rebuilt index is the next one. Of a lease: number of takeovers.
+        kind: `index_identity.INGEST` or `index_identity.STORE`.
         dimensions: of the vectors.
         code_version: of the store that created it.
-        tenants: the collection is divided into tenants; an index with and one without are two.
-        tenant: of a lease, what it is held for.
-        holder: of a lease, who holds it.
+        tenants: the collection is divided into tenants; an index with tenants and one without are two.
+        tenant: of a lease.
+        holder: of a lease.
     """
 
     prefix: str
@@ -52,67 +55,74 @@ class Label:
 
     @property
     def collection(self) -> str:
-        """The collection's name: legal for any index name, and different for different ones."""
+        """Name of the collection: legal for any index name, and distinct."""
         readable = re.sub(r"[^A-Za-z0-9]+", "_", self.index)[:_READABLE].strip("_")
         digest = sha256(f"{self.index}\0{self.tenants}\0{self.tenant or ''}")[:12]
         return f"{self.prefix}_{readable}_{digest}_{self.part}{self.generation}"
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Identity of the collection across its generations."""
+        return self.prefix, self.index, self.part, self.tenants, self.tenant
+
+    @property
+    def source(self) -> str:
+        """Name of the corpus."""
+        return self.index.rpartition("-")[0] or self.index
+
+    def identity(self, root: str = "") -> Identity:
+        """Build the identity of the index, with the root of its documents."""
+        return Identity(self.index, self.source, root, self.kind, self.dimensions, self.code_version)
+
     def description(self) -> str:
-        """The collection's description."""
+        """Serialize the label for the collection's description."""
         return json.dumps({_MARK: 1, **asdict(self)})
 
 
-def read_label(collections: Any, name: str) -> Label | None:
-    """Read what a collection says of itself; None where there is none, also if it is removed meanwhile."""
-    from weaviate.exceptions import UnexpectedStatusCodeError
-
+def read_label(collections: Any, name: str) -> CollectionLabel | None:
+    """Read a collection's label; None for a missing or unlabelled collection."""
     if not collections.exists(name):
         return None
     try:
         return label_of(collections.get(name).config.get(simple=True).description)
     except UnexpectedStatusCodeError as error:
-        if error.status_code == _GONE:
+        if error.status_code == _NOT_FOUND:
             return None
         raise
 
 
-def label_of(description: str | None) -> Label | None:
-    """Reads a collection's description; None for collections that are not ours."""
+def label_of(description: str | None) -> CollectionLabel | None:
+    """Parse a collection's description; None for collections of other programs."""
     if not description or f'"{_MARK}"' not in description:
         return None
     try:
-        told = json.loads(description)
+        values = json.loads(description)
     except ValueError:
         return None
-    if not isinstance(told, dict) or told.pop(_MARK, None) != 1 or told.keys() != Label.__dataclass_fields__.keys():
+    if not isinstance(values, dict) or values.pop(_MARK, None) != 1:
         return None
-    return Label(**told)
+    return CollectionLabel(**values) if values.keys() == CollectionLabel.__dataclass_fields__.keys() else None
 
 
 def _hidden(name: str) -> dict[str, Any]:
     return {"name": name, "dataType": ["text"], "indexFilterable": False, "indexSearchable": False}
 
 
-def _equality(name: str, kind: str = "text") -> dict[str, Any]:
+def _equality(name: str) -> dict[str, Any]:
     return {
         "name": name,
-        "dataType": [kind],
+        "dataType": ["text"],
         "tokenization": "field",
         "indexFilterable": True,
         "indexSearchable": False,
     }
 
 
-def metadata_property(name: str, kind: str) -> dict[str, Any]:
-    """Describes the property of a metadata column: compared by equality and order, never searched."""
-    return _equality(name, kind)
-
-
-def chunks_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Describes the chunks' collection, as Weaviate's schema API takes it.
+def chunks_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the schema of the chunks collection for Weaviate's schema API.
 
     Args:
-        label: what it belongs to.
+        label: of the collection.
         index: `vector_store.index`.
     """
     return {
@@ -136,8 +146,8 @@ def chunks_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def documents_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Describes the documents' collection: nothing in it is searched, objects are fetched by id."""
+def documents_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the schema of the documents collection, without vectors and search."""
     return {
         **_common(label, index),
         "vectorIndexType": "hnsw",
@@ -151,8 +161,8 @@ def documents_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def lease_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Describes a lease: a collection whose creation only one of several can win, with one object, the heartbeat."""
+def lease_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the schema of a lease: one object, the heartbeat."""
     return {
         **_common(label, index),
         "vectorIndexType": "hnsw",
@@ -161,9 +171,9 @@ def lease_schema(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _common(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
+def _common(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
     tenants = label.tenants and label.part != LEASE
-    made: dict[str, Any] = {
+    schema: dict[str, Any] = {
         "class": label.collection,
         "description": label.description(),
         "vectorizer": "none",
@@ -176,12 +186,12 @@ def _common(label: Label, index: Mapping[str, Any]) -> dict[str, Any]:
         "replicationConfig": {"factor": index["replication"], "asyncEnabled": index["replication"] > 1},
     }
     if not tenants:
-        made["shardingConfig"] = {"desiredCount": index["shards"] if label.part == CHUNKS else 1}
-    return made
+        schema["shardingConfig"] = {"desiredCount": index["shards"] if label.part == CHUNKS else 1}
+    return schema
 
 
 def _vector_index(index: Mapping[str, Any]) -> dict[str, Any]:
-    """Describes the vector index; without quantisation also where the server's default is one."""
+    """Build the vector index; without quantization also against the server's default."""
     quantization = index["quantization"]
     quantized: dict[str, Any] = (
         {"skipDefaultQuantization": True} if quantization == "none" else {quantization: {"enabled": True}}
@@ -199,68 +209,73 @@ def _vector_index(index: Mapping[str, Any]) -> dict[str, Any]:
     return graph if index["type"] == "hnsw" else flat
 
 
-def demand_schema(name: str, wanted: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    """Refuses a collection whose schema is another one than asked for; mutable settings aside.
+def demand_schema(name: str, wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
+    """Refuse a collection with another schema; mutable settings may differ.
 
     Args:
-        name: the index.
-        wanted: as `chunks_schema` or `documents_schema` made it.
-        there: as the server tells it.
+        name: of the index.
+        wanted: from `chunks_schema` or `documents_schema`.
+        actual: from the server.
 
     Raises:
         DataError: names every difference.
     """
-    differs = [
-        f"{what} is {there_is} and must be {must_be}"
-        for what, there_is, must_be in _compared(wanted, there)
-        if there_is != must_be
+    differences = [
+        f"{key} is {value} and must be {required}"
+        for key, value, required in _compared(wanted, actual)
+        if value != required
     ]
-    if differs:
+    if differences:
         raise DataError(
-            f"vector_store: collection {wanted['class']} of index {name} has another schema: {'; '.join(differs)}; "
+            f"vector_store: collection {wanted['class']} of index {name} has another schema: {'; '.join(differences)}; "
             "delete the index and ingest again, or choose another vector_store.collection_prefix"
         )
 
 
-def _compared(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    inverted, asked = there["invertedIndexConfig"], wanted["invertedIndexConfig"]
+def _compared(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """List the immutable settings as (key, value on the server, required value)."""
     rows = [
-        ("vectorizer", there.get("vectorizer"), "none"),
-        ("vectorIndexType", there.get("vectorIndexType"), wanted["vectorIndexType"]),
-        ("indexNullState", inverted.get("indexNullState"), asked["indexNullState"]),
-        ("stopwords.preset", (inverted.get("stopwords") or {}).get("preset"), asked["stopwords"]["preset"]),
-        (
-            "multiTenancyConfig.enabled",
-            (there.get("multiTenancyConfig") or {}).get("enabled", False),
-            wanted["multiTenancyConfig"]["enabled"],
-        ),
-        ("replicationConfig.factor", there["replicationConfig"]["factor"], wanted["replicationConfig"]["factor"]),
+        (key, _at(actual, key), _at(wanted, key))
+        for key in (
+            "vectorizer",
+            "vectorIndexType",
+            "invertedIndexConfig.indexNullState",
+            "invertedIndexConfig.stopwords.preset",
+            "replicationConfig.factor",
+            *(["shardingConfig.desiredCount"] if "shardingConfig" in wanted else []),
+        )
     ]
-    if "shardingConfig" in wanted:
-        shards = (there.get("shardingConfig") or {}).get("desiredCount")
-        rows.append(("shardingConfig.desiredCount", shards, wanted["shardingConfig"]["desiredCount"]))
-    rows += _compared_vectors(wanted["vectorIndexConfig"], there.get("vectorIndexConfig") or {})
-    stored = {item["name"]: item for item in there["properties"]}
+    tenants = "multiTenancyConfig.enabled"
+    rows.append((tenants, bool(_at(actual, tenants)), _at(wanted, tenants)))
+    rows += _compared_vectors(wanted["vectorIndexConfig"], actual.get("vectorIndexConfig") or {})
+    stored = {item["name"]: item for item in actual["properties"]}
     for item in wanted["properties"]:
-        found = stored.get(item["name"])
-        if found is None:
-            rows.append((f"property {item['name']}", "missing", "there"))
+        name = item["name"]
+        if name not in stored:
+            rows.append((f"property {name}", "missing", "present"))
             continue
-        for key in ("dataType", "tokenization", "indexFilterable", "indexSearchable"):
-            if key in item:
-                rows.append((f"{key} of property {item['name']}", found.get(key), item[key]))
+        for key in [key for key in item if key != "name"]:
+            rows.append((f"{key} of property {name}", stored[name].get(key), item[key]))
     return rows
 
 
-def _compared_vectors(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def _compared_vectors(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     rows: list[tuple[str, Any, Any]] = []
     for key, value in wanted.items():
         if key in ("hnsw", "flat"):
-            rows += _compared_vectors(value, there.get(key) or {})
+            rows += _compared_vectors(value, actual.get(key) or {})
         elif key == "distance":
-            rows.append((key, there.get("distance", there.get("distanceMetric")), value))
+            rows.append((key, actual.get("distance", actual.get("distanceMetric")), value))
         elif key in ("efConstruction", "maxConnections", "skip"):
-            rows.append((key, there.get(key), value))
+            rows.append((key, actual.get(key), value))
         elif key in ("rq", "bq", "sq"):
-            rows.append((f"{key}.enabled", (there.get(key) or {}).get("enabled", False), True))
+            rows.append((f"{key}.enabled", (actual.get(key) or {}).get("enabled", False), True))
     return rows
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    """Return the value of a dotted path, None if missing."""
+    value: Any = config
+    for key in path.split("."):
+        value = (value or {}).get(key)
+    return value

@@ -1,4 +1,4 @@
-"""How a Weaviate server is reached: address, time-outs, and what the environment holds for it. Connects to nothing."""
+"""Address, time-outs and credentials of a Weaviate server."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a server is reached.
+class ServerSettings:
+    """Address and time-outs of a server.
 
     Attributes:
         url: of the REST API, `http(s)://host[:port]`.
         grpc_host: None = the url's host; of Weaviate Cloud, its gRPC host.
         grpc_port: Weaviate Cloud's is always 443.
-        api_key_env: name of the environment variable that holds the key; anonymous when it is not set.
-        headers_env: name of a variable that holds a JSON object of further headers; None for none.
-        connect_seconds: how long a server that is starting is waited for, and one that says nothing.
-        query_seconds, insert_seconds: how long one request is waited for.
-        retry_seconds: how long a call is tried in total; an attempt that has begun is waited for.
+        api_key_env: name of the environment variable with the API key; anonymous access when it is not set.
+        headers_env: name of the environment variable with further headers, a JSON object; None for none.
+        connect_seconds: limit for a server that is starting or silent.
+        query_seconds, insert_seconds: limit for one request.
+        retry_seconds: total limit for the attempts of a call; an attempt in progress is not cut off.
         name: of the server in messages; None = its address.
     """
 
@@ -44,7 +44,7 @@ class Settings:
 
     @property
     def where(self) -> str:
-        """The server as messages name it: unless it has a name, its address without user and password."""
+        """Name of the server in messages, without user and password."""
         if self.name is not None:
             return self.name
         parts = urlsplit(self.url)
@@ -52,7 +52,7 @@ class Settings:
 
     @property
     def trusts_environment(self) -> bool:
-        """Says whether proxies and certificates that environment variables name apply: never on this machine."""
+        """Whether proxies and certificates from environment variables apply: never on this machine."""
         host = urlsplit(self.url).hostname or ""
         try:
             return not ipaddress.ip_address(host).is_loopback
@@ -70,26 +70,26 @@ class Settings:
         return self.grpc_host or host, self.grpc_port
 
 
-def api_key(settings: Settings) -> str | None:
-    """Reads the API key; None for anonymous access.
+def api_key(settings: ServerSettings) -> str | None:
+    """Read the API key; None for anonymous access.
 
     Raises:
-        ConfigError: the variable holds what cannot be sent as a key. The value is never shown.
+        ConfigError: the value cannot be sent as a key; the message does not show it.
     """
     key = os.environ.get(settings.api_key_env, "").strip()
     if key and (not (key.isascii() and key.isprintable()) or " " in key):
         raise ConfigError(
             f"vector_store: the environment variable {settings.api_key_env} must hold a key of printable ASCII "
-            "letters; set it anew"
+            "letters; correct its value"
         )
     return key or None
 
 
-def headers(settings: Settings) -> dict[str, str]:
-    """Reads the further headers; messages never show their values.
+def extra_headers(settings: ServerSettings) -> dict[str, str]:
+    """Read the further HTTP headers; messages never show their values.
 
     Raises:
-        ConfigError: the variable is not set, or holds something else than texts by header.
+        ConfigError: the variable is not set, or does not hold a JSON object of header names and texts.
     """
     name = settings.headers_env
     if name is None:
@@ -98,12 +98,17 @@ def headers(settings: Settings) -> dict[str, str]:
     if not os.environ.get(name, "").strip():
         raise ConfigError(f"{rule}; it is not set: set it, or vector_store.headers_env=null")
     try:
-        told = json.loads(os.environ[name])
+        headers = json.loads(os.environ[name])
     except ValueError:
-        raise ConfigError(f"{rule}; it holds no JSON") from None
-    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        raise ConfigError(f"{rule}; its value is not JSON: correct it") from None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         raise ConfigError(f'{rule}; write {{"X-Name": "value"}}')
-    for header, value in told.items():
+    for header, value in headers.items():
         if not _HEADER.fullmatch(header) or not (value.isascii() and value.isprintable()):
-            raise ConfigError(f"{rule} of printable ASCII letters; header {header[:40]!r} is none")
-    return told
+            raise ConfigError(f"{rule} of printable ASCII letters; correct header {header[:40]!r}")
+    return headers
+
+
+def request_headers(key: str | None, headers: dict[str, str]) -> dict[str, str]:
+    """Build the headers of an HTTP request, with authorization for a key."""
+    return {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}

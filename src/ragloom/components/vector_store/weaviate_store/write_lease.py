@@ -1,9 +1,9 @@
-"""Lets one writer at a time change an index on a server, wherever the others run. Knows schema and connection.
+"""Write lease of an index: one writer at a time, everywhere.
 
-A lease is a collection: creating one goes through the cluster's consensus (Raft), which lets only one of several create
-it. Its description names the holder, its one object is a counter that the holder advances. Whoever finds a lease whose
-counter stands still (or whose holder is a dead process of the same machine) takes the next generation, which again only
-one can; the old holder then finds that its lease is gone and stops before its next change.
+A lease is a collection: creating one goes through the cluster's consensus (Raft), which lets only one of several
+writers create it. Its description names the holder, its one object is a counter, the heartbeat of the holder. When the
+counter stands still (or the holder is a dead process of the same machine), a writer takes the next generation of the
+lease, which again only one can; the old holder then finds its lease gone and stops before its next change.
 """
 
 from __future__ import annotations
@@ -26,89 +26,103 @@ from weaviate.classes.data import DataObject
 
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
-from ragloom.components.vector_store.weaviate_store.schema import Label, label_of, lease_schema, read_label
+from ragloom.components.vector_store.weaviate_store.schema import CollectionLabel, label_of, lease_schema, read_label
 from ragloom.errors import RagloomError, ServiceError
 
-BEAT_SECONDS = 1.0
-"""How often a holder shows that it is alive."""
+HEARTBEAT_SECONDS = 1.0
+"""Period of the heartbeat."""
 EXPIRY_SECONDS = 15.0
-"""A holder that has not been heard of for so long has lost its lease."""
-_LOOK_SECONDS = 0.2
-_BEAT = UUID(int=1)
+"""A holder without a heartbeat for so long has lost its lease."""
+_POLL_SECONDS = 0.2
+_HEARTBEAT_ID = UUID(int=1)
 
 
-class Lease:
-    """The right to write one index (of one tenant), from `acquire` to `release`."""
+class WriteLease:
+    """Right to write one index (of one tenant), from `acquire` to `release`.
 
-    def __init__(self, connection: Connection, label: Label, index: dict[str, Any]) -> None:
+    Args:
+        connection: to the server.
+        label: of the lease, without generation and holder.
+        index: `vector_store.index`.
+    """
+
+    def __init__(self, connection: Connection, label: CollectionLabel, index: dict[str, Any]) -> None:
         self._connection = connection
         self._label = label
         self._index = index
         self.token = secrets.token_hex(8)
         self._stop = threading.Event()
-        self._beating: threading.Thread | None = None
-        self._lost: str | None = None
-        self._heard = 0.0
+        self._heartbeat: threading.Thread | None = None
+        self._loss: str | None = None
+        self._last_heartbeat = 0.0
+
+    def __enter__(self) -> WriteLease:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
     def acquire(self) -> None:
-        """Takes the lease.
+        """Take the lease.
 
         Raises:
-            ServiceError: somebody holds it; says who, where and since when.
+            ServiceError: another writer holds it; names process, machine and start.
         """
-        standing = self._standing()
-        if standing is not None:
-            self._demand_dead(standing)
-        generation = standing.generation + 1 if standing is not None else 1
+        current = self._current()
+        if current is not None:
+            self._demand_expired(current)
+        generation = current.generation + 1 if current is not None else 1
         self._label = replace(self._label, generation=generation, holder=self._holder())
         try:
             self._create()
         except RagloomError:
-            winner = self._standing()
+            winner = self._current()
             if winner is None or winner.generation < generation:
                 raise
             if winner.holder is None or winner.holder["token"] != self.token:
                 raise ServiceError(_held(winner)) from None
-        if standing is not None:
-            self._drop(standing.collection)
-        self._heard = time.monotonic()
-        with contextlib.suppress(OutcomeUnknown):  # the next beat comes in a second, with another number
-            self._beat(0)
-        self._beating = threading.Thread(target=self._keep, name="weaviate-lease", daemon=True)
-        self._beating.start()
+        if current is not None:
+            self._drop(current.collection)
+        self._last_heartbeat = time.monotonic()
+        with contextlib.suppress(OutcomeUnknown):  # the next heartbeat follows in a second, with another number
+            self._write_heartbeat(0)
+        self._heartbeat = threading.Thread(target=self._keep, name="weaviate-lease", daemon=True)
+        self._heartbeat.start()
 
     def demand_held(self) -> None:
-        """Refuses to go on when somebody else has taken the lease; asks the server.
+        """Ask the server whether the lease is still held.
 
         Raises:
             ServiceError: the lease is lost.
         """
-        if self._lost is None and not self._is_ours(self._label.collection):
-            self._lost = "its lease was removed"
+        if self._loss is None and not self._is_ours():
+            self._loss = "it was removed"
         following = replace(self._label, generation=self._label.generation + 1)
-        if self._lost is None and self._told(following.collection) is not None:
-            self._lost = "another one took it over"
-        if self._lost is not None:
+        if self._loss is None and self._read(following.collection) is not None:
+            self._loss = "another writer took it over"
+        if self._loss is not None:
             raise ServiceError(
-                f"vector_store: this process has lost the right to write index {self._label.index} ({self._lost}); "
-                "what it had committed stays; ingest again"
+                f"vector_store: the write lease on index {self._label.index} was lost ({self._loss}); committed "
+                "documents stay: ingest again"
             )
 
     def release(self) -> None:
-        """Lets go of the lease, if it is still this one's."""
-        self._stop.set()
-        if self._beating is not None:
-            self._beating.join()
-            self._beating = None
-            if self._is_ours(self._label.collection):
-                self._drop(self._label.collection)
+        """Stop the heartbeat and remove the lease, if it is still ours."""
+        if self.abandon() and self._is_ours():
+            self._drop(self._label.collection)
 
-    def abandon(self) -> None:
-        """Stops the heartbeat without asking the server, which cannot be reached; the lease expires."""
+    def abandon(self) -> bool:
+        """Stop the heartbeat without the server: the lease expires.
+
+        Returns:
+            whether there was a heartbeat.
+        """
         self._stop.set()
-        if self._beating is not None:
-            self._beating.join()
-            self._beating = None
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            heartbeat.join()
+        return heartbeat is not None
 
     def _holder(self) -> dict[str, Any]:
         return {
@@ -119,97 +133,86 @@ class Lease:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _standing(self) -> Label | None:
-        """Returns the newest lease of this index and tenant."""
-        found = [
-            label
-            for label in labels(self._connection)
-            if (label.prefix, label.part, label.index, label.tenants, label.tenant)
-            == (self._label.prefix, self._label.part, self._label.index, self._label.tenants, self._label.tenant)
-        ]
-        return max(found, key=lambda label: label.generation, default=None)
+    def _current(self) -> CollectionLabel | None:
+        """Find the newest lease of this index and tenant."""
+        leases = [label for label in read_labels(self._connection) if label.key == self._label.key]
+        return max(leases, key=lambda label: label.generation, default=None)
 
-    def _told(self, collection: str) -> Label | None:
-        """Returns what a collection says of itself; None when there is none."""
+    def _read(self, collection: str) -> CollectionLabel | None:
         read = partial(read_label, self._connection.client.collections, collection)
-        return self._connection.call("checking the index's lease", read)
+        return self._connection.call("checking the write lease", read)
 
-    def _is_ours(self, collection: str) -> bool:
-        label = self._told(collection)
+    def _is_ours(self) -> bool:
+        label = self._read(self._label.collection)
         return label is not None and label.holder is not None and label.holder["token"] == self.token
 
     def _create(self) -> None:
-        made = lease_schema(self._label, self._index)
-        self._connection.ensure(
-            "taking the index's lease",
-            lambda: self._connection.client.collections.create_from_dict(made),
-            lambda: self._is_ours(self._label.collection),
-        )
+        schema = lease_schema(self._label, self._index)
+        create = partial(self._connection.client.collections.create_from_dict, schema)
+        self._connection.ensure("taking the write lease", create, self._is_ours)
 
     def _drop(self, name: str) -> None:
-        self._connection.ensure(
-            "letting go of the index's lease",
-            lambda: self._connection.client.collections.delete(name),
-            lambda: self._told(name) is None,
-        )
+        delete = partial(self._connection.client.collections.delete, name)
+        self._connection.ensure("releasing the write lease", delete, lambda: self._read(name) is None)
 
-    def _demand_dead(self, standing: Label) -> None:
-        """Waits until a holder that may be dead has been silent for as long as a lease lives."""
-        holder = standing.holder or {}
-        if holder.get("host") == socket.gethostname() and not _alive(holder):
+    def _demand_expired(self, current: CollectionLabel) -> None:
+        """Refuse a lease with a heartbeat within its lifetime."""
+        holder = current.holder or {}
+        if holder.get("host") == socket.gethostname() and not _is_alive(holder):
             return
-        before = self._counter(standing)
-        until = time.monotonic() + EXPIRY_SECONDS
-        while time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
-            if self._counter(standing) != before:
-                raise ServiceError(_held(standing))
+        before = self._counter(current)
+        deadline = time.monotonic() + EXPIRY_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            if self._counter(current) != before:
+                raise ServiceError(_held(current))
 
-    def _counter(self, standing: Label) -> int | None:
-        collection = self._connection.client.collections.get(standing.collection)
-        found = self._connection.call(
-            "reading the index's lease", lambda: collection.query.fetch_object_by_id(_BEAT, return_properties=["beat"])
-        )
-        return None if found is None else int(str(found.properties["beat"]))
+    def _counter(self, lease: CollectionLabel) -> int | None:
+        collection = self._connection.client.collections.get(lease.collection)
+        read = partial(collection.query.fetch_object_by_id, _HEARTBEAT_ID, return_properties=["beat"])
+        item = self._connection.call("reading the write lease", read)
+        return None if item is None else int(str(item.properties["beat"]))
 
-    def _beat(self, number: int) -> None:
+    def _write_heartbeat(self, number: int) -> None:
         collection = self._connection.client.collections.get(self._label.collection)
-        item = DataObject(properties={"beat": str(number)}, uuid=_BEAT)
-        self._connection.call("keeping the index's lease", partial(collection.data.insert_many, [item]), retry=False)
-        self._heard = time.monotonic()
+        item = DataObject(properties={"beat": str(number)}, uuid=_HEARTBEAT_ID)
+        self._connection.call("renewing the write lease", partial(collection.data.insert_many, [item]), retry=False)
+        self._last_heartbeat = time.monotonic()
 
     def _keep(self) -> None:
-        """Advances the counter until the end; a beat that fails is made up for by the next, within the lease's life.
+        """Advance the counter until the end.
+
+        The next heartbeat makes up for a failed one. No number is sent twice: the first attempt may have been stored.
 
         No number is sent twice: the first attempt may have been stored.
         """
         for number in itertools.count(1):
-            if self._stop.wait(BEAT_SECONDS):
+            if self._stop.wait(HEARTBEAT_SECONDS):
                 return
             try:
-                self._beat(number)
+                self._write_heartbeat(number)
             except RagloomError as error:
-                if time.monotonic() - self._heard > EXPIRY_SECONDS:
-                    self._lost = f"it could not be kept: {error}"
+                if time.monotonic() - self._last_heartbeat > EXPIRY_SECONDS:
+                    self._loss = f"it could not be renewed: {error}"
                     return
 
 
-def labels(connection: Connection) -> list[Label]:
-    """Lists what all collections of ours say of themselves."""
-    found = connection.call("listing collections", lambda: connection.client.collections.list_all(simple=True))
-    return [label for label in (label_of(config.description) for config in found.values()) if label is not None]
+def read_labels(connection: Connection) -> list[CollectionLabel]:
+    """Read the labels of all our collections."""
+    configs = connection.call("listing collections", lambda: connection.client.collections.list_all(simple=True))
+    return [label for config in configs.values() if (label := label_of(config.description)) is not None]
 
 
-def _held(standing: Label) -> str:
-    holder = standing.holder or {}
+def _held(lease: CollectionLabel) -> str:
+    holder = lease.holder or {}
     return (
-        f"vector_store: index {standing.index} is being written by process {holder.get('process')} on "
+        f"vector_store: index {lease.index} is being written by process {holder.get('process')} on "
         f"{holder.get('host')} since {holder.get('since')}; wait for it to end (after a crash: {EXPIRY_SECONDS:g} s)"
     )
 
 
-def _alive(holder: dict[str, Any]) -> bool:
-    """Says whether a process of this machine is still the one that took the lease."""
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Check whether a process of this machine is still the holder."""
     process = int(holder["process"])
     try:
         os.kill(process, 0)
@@ -217,12 +220,12 @@ def _alive(holder: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         return True
-    started = _started(process)
-    return started is None or holder.get("started") is None or started == holder["started"]
+    start = _started(process)
+    return start is None or holder.get("started") is None or start == holder["started"]
 
 
 def _started(process: int) -> str | None:
-    """Returns when a process was started, in the kernel's own words; None where that is not told."""
+    """Read a process's start time in clock ticks; None if unknown."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

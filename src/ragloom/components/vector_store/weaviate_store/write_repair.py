@@ -1,8 +1,8 @@
-"""Settlement of writes with unknown outcome, before anything is sent again [45].
+"""Repair of writes with unknown outcome, before anything is sent again [45].
 
-A write that a deadline cut off goes on at the server for a while: it stores all its objects, and indexes none of their
-vectors. The same object sent again is skipped as unchanged, and stays unfindable. Only an object that is not there is
-stored and indexed.
+A write that a deadline cut off continues on the server for a while: it stores all its objects, and indexes none of
+their vectors. The same object sent again is skipped as unchanged, and stays unsearchable. Only an object that is not
+stored is both stored and indexed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from ragloom.components.vector_store.weaviate_store.connection import Connection
 
 Objects = Sequence["DataObject[Any, Any]"]
-Settle = Callable[[Objects, RagloomError], Objects]
-"""Settles objects of unknown outcome; returns those to be sent again."""
-_LOOK_SECONDS = 0.1
-_STILL = 4
-"""Answers in a row that must be the same, before a write that was cut off counts as over."""
-_DELETIONS_AT_ONCE = 4
+Repair = Callable[[Objects, RagloomError], Objects]
+"""Repairs objects of unknown outcome; returns the objects to send again."""
+_POLL_SECONDS = 0.1
+_EQUAL_READS = 4
+"""Equal answers in a row after which a write that was cut off counts as over."""
+_DELETE_THREADS = 4
 
 
-def refuse(objects: Objects, error: RagloomError) -> Objects:
-    """Settles nothing: the collection as a whole is discarded.
+def no_repair(objects: Objects, error: RagloomError) -> Objects:
+    """Raise instead of repairing: the caller discards the collection.
 
     Raises:
         OutcomeUnknown: always.
@@ -44,18 +44,18 @@ def refuse(objects: Objects, error: RagloomError) -> Objects:
     raise OutcomeUnknown(str(error))
 
 
-def present(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> set[UUID]:
-    """Returns which of these ids are stored."""
-    found = by_ids(connection, collection, "confirming what was stored", ids, properties=[])
-    return {item.uuid for item in found}
+def stored_ids(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> set[UUID]:
+    """Return the stored ones of these ids."""
+    objects = by_ids(connection, collection, "confirming what was stored", ids, properties=[])
+    return {item.uuid for item in objects}
 
 
-class Removal:
-    """Settlement of chunks by several threads: deleted, confirmed gone, then inserted as new ones.
+class ChunkRepair:
+    """Repair of chunks: delete, confirm the deletion, insert as new ones. Thread-safe.
 
     Attributes:
-        suspects: ids of all objects that were settled; each has to be found by a search before it counts as stored.
-        removed: stored objects that were deleted; BM25 statistics keep counting them [40].
+        suspects: ids of all repaired objects; each has to be found by a search before it counts as stored.
+        removed: number of deleted objects; BM25 statistics keep counting them [40].
     """
 
     def __init__(self, connection: Connection, collection: Collection[Any, Any]) -> None:
@@ -66,67 +66,69 @@ class Removal:
         self.removed = 0
 
     def __call__(self, objects: Objects, error: RagloomError) -> Objects:
-        """Settles chunks; all of them have to be inserted again."""
+        """Delete chunks; return all of them, to be inserted again."""
         ids: list[UUID] = [item.uuid for item in objects]  # type: ignore[misc]
-        self.suspects.update(ids)
-        gone = remove(self._connection, self._collection, ids)
+        removed = remove(self._connection, self._collection, ids)
         with self._lock:
-            self.removed += gone
+            self.suspects.update(ids)
+            self.removed += removed
         return objects
 
 
 def remove(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> int:
-    """Deletes objects by id and confirms it, also while a write goes on.
+    """Delete objects by id and confirm it, also while a write continues.
 
     Returns:
-        how many were stored.
+        the number of objects that were stored.
 
     Raises:
-        ServiceError: they come back as often as they are deleted.
+        ServiceError: the objects come back after each deletion.
     """
     removed: set[UUID] = set()
-    for _ in range(_STILL):
-        there = settled(connection, collection, ids)
-        if not there:
+    for _ in range(_EQUAL_READS):
+        stored = stable_ids(connection, collection, ids)
+        if not stored:
             return len(removed)
-        removed |= there
-        delete(connection, collection, sorted(there))
-    there = settled(connection, collection, ids)
-    if there:
+        removed |= stored
+        delete(connection, collection, sorted(stored))
+    stored = stable_ids(connection, collection, ids)
+    if stored:
         raise ServiceError(
-            f"vector_store: {connection.where} still holds {len(there)} of {len(ids)} objects that were deleted; run "
-            "the same command again, and look at the server's log"
+            f"vector_store: {connection.where} still holds {len(stored)} of {len(ids)} deleted objects; run the same "
+            "command again, and look at the server's log"
         )
     return len(removed)
 
 
-def settled(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> set[UUID]:
-    """Returns which ids are stored, once that has stopped changing."""
-    found = present(connection, collection, ids)
-    same = 1
-    while same < _STILL:
-        time.sleep(_LOOK_SECONDS)
-        now = present(connection, collection, ids)
-        same = same + 1 if now == found else 1
-        found = now
-        if len(found) == len(ids):  # all: nothing more can come
+def stable_ids(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> set[UUID]:
+    """Return the stored ones of these ids, once the answer is stable."""
+    stored = stored_ids(connection, collection, ids)
+    equal_reads = 1
+    while equal_reads < _EQUAL_READS:
+        time.sleep(_POLL_SECONDS)
+        previous, stored = stored, stored_ids(connection, collection, ids)
+        equal_reads = equal_reads + 1 if stored == previous else 1
+        if len(stored) == len(ids):  # all: nothing more can come
             break
-    return found
+    return stored
 
 
 def delete(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> None:
-    """Deletes objects one by one: partly stored ones are in no filter's index."""
+    """Delete objects one by one.
 
-    def one(id: UUID) -> None:
+    No filter finds objects stored in part.
+    """
+
+    def delete_one(id: UUID) -> None:
         call = partial(collection.data.delete_by_id, id)
-        connection.ensure("deleting an object", call, lambda: not present(connection, collection, [id]))
+        connection.ensure("deleting an object", call, lambda: not stored_ids(connection, collection, [id]))
 
-    with ThreadPoolExecutor(_DELETIONS_AT_ONCE, thread_name_prefix="weaviate-delete") as pool:
-        list(pool.map(one, ids))
+    with ThreadPoolExecutor(_DELETE_THREADS, thread_name_prefix="weaviate-delete") as pool:
+        list(pool.map(delete_one, ids))
 
 
 def unequal(connection: Connection, collection: Collection[Any, Any], objects: Objects) -> Objects:
-    """Returns those objects that are not stored as they should be."""
+    """Return missing objects and those stored with other properties."""
     names = sorted({name for item in objects for name in item.properties or {}})
     ids: list[UUID] = [item.uuid for item in objects]  # type: ignore[misc]
     stored = {
@@ -136,5 +138,5 @@ def unequal(connection: Connection, collection: Collection[Any, Any], objects: O
     return [item for item in objects if not _equal(item.properties or {}, stored.get(item.uuid))]
 
 
-def _equal(wanted: Any, stored: Any) -> bool:
-    return stored is not None and all((stored.get(name) or "") == value for name, value in wanted.items())
+def _equal(expected: Any, stored: Any) -> bool:
+    return stored is not None and all((stored.get(name) or "") == value for name, value in expected.items())

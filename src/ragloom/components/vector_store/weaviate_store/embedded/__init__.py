@@ -1,1 +1,1 @@
-"""A Weaviate server on a local folder, started on demand."""
+"""Weaviate server on a local folder, started on demand."""

@@ -1,4 +1,4 @@
-"""Finds the embedded server's executable; never fetches it. Starts nothing."""
+"""Location of the embedded server's executable; it is never downloaded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ragloom.errors import ConfigError
 
 
 def find(version: str, binary_path: str | None) -> Path:
-    """Returns the executable of a version.
+    """Find the executable of a version.
 
     Args:
         version: such as `1.39.0`.
-        binary_path: the executable, or a folder that holds it; None = the official client's cache folder.
+        binary_path: the executable, or its folder; None = the official client's cache folder.
 
     Raises:
-        ConfigError: there is none; says where it was looked for, and how to get it.
+        ConfigError: no executable; names the searched paths and the command to get it.
     """
     if platform.system() == "Windows":
         raise ConfigError(
@@ -26,8 +26,9 @@ def find(version: str, binary_path: str | None) -> Path:
             "Windows; run it with Docker and set vector_store=weaviate, or set vector_store=lancedb"
         )
     path = _cache() if binary_path is None else Path(binary_path).expanduser()
-    tried = [path / _official_name(version), path / "weaviate"] if path.is_dir() or binary_path is None else [path]
-    for candidate in tried:
+    is_folder = binary_path is None or path.is_dir()
+    candidates = [path / official_name(version), path / "weaviate"] if is_folder else [path]
+    for candidate in candidates:
         if candidate.is_file():
             if not os.access(candidate, os.X_OK):
                 raise ConfigError(
@@ -38,25 +39,29 @@ def find(version: str, binary_path: str | None) -> Path:
     if binary_path is not None:
         raise ConfigError(
             f"vector_store: vector_store.binary_path={binary_path} must be Weaviate's executable or its folder, and "
-            f"there is no {' or '.join(map(str, tried))}; set vector_store.binary_path=null for the official client's"
+            f"{' or '.join(map(str, candidates))} does not exist; correct it, or set vector_store.binary_path=null for "
+            "the official client's"
         )
     raise ConfigError(
-        f"vector_store: vector_store=weaviate_embedded must find the executable of Weaviate {version} at {tried[0]}; "
-        f"fetch it there with the official client: python -c {_fetch(version)!r} (or set vector_store.binary_path)"
+        f"vector_store: vector_store=weaviate_embedded needs the executable of Weaviate {version} at {candidates[0]}; "
+        f"download it with the official client: python -c {_download(version)!r} (or set vector_store.binary_path)"
     )
 
 
 def _cache() -> Path:
-    """The official client's default `binary_path`: bare `$XDG_CACHE_HOME`, or a folder of its own (TRAPS 7)."""
+    """Return the official client's default `binary_path` (TRAPS 7)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache" / "weaviate-embedded")
 
 
-def _official_name(version: str) -> str:
-    """The official client's name for it, which it uses without any download."""
+def official_name(version: str) -> str:
+    """Return the official client's file name for a version.
+
+    The client downloads nothing if this file exists.
+    """
     tag = f"v{version}"
     return f"weaviate-{tag}-{hashlib.sha256(tag.encode()).hexdigest()}"
 
 
-def _fetch(version: str) -> str:
+def _download(version: str) -> str:
     options = f'EmbeddedOptions(version="{version}")'
     return f"from weaviate.embedded import *; EmbeddedV4({options}).ensure_weaviate_binary_exists()"

@@ -1,4 +1,4 @@
-"""What an embedded server is started with: its environment, its ports, and what stands in the way. Starts nothing."""
+"""Process of an embedded server: environment, ports, locks and end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, END_SECONDS, locked, started
+from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, END_SECONDS, start_time, try_lock
 from ragloom.errors import ConfigError, ServiceError
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 _ENDING_SECONDS = 3.0
-_PORTS = range(20_000, 32_000)  # below those that the kernel gives to clients
+_PORTS = range(20_000, 32_000)  # below the kernel's range for clients
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "TZ", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG")
-_NODE = "ragloom"  # stays the same: shards belong to a node of that name
+_NODE = "ragloom"  # constant: shards belong to a node of that name
 
 
 def environment(folder: Path, ports: list[int], key: str) -> dict[str, str]:
-    """Sets the server up: reached only with the key, since gRPC and the cluster's port listen on all addresses."""
-    _, grpc, gossip, data, raft, rpc = ports
+    """Build the server's environment: access with the key only."""
+    _, grpc, gossip, data, raft, rpc = ports  # gRPC and the cluster's port listen on all addresses
     return {
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         "PERSISTENCE_DATA_PATH": str(folder / DATA),
@@ -60,72 +60,75 @@ def environment(folder: Path, ports: list[int], key: str) -> dict[str, str]:
 
 
 def free_ports(http: int, grpc: int) -> list[int]:
-    """Returns the ports of HTTP, gRPC, gossip, data (one above gossip) and Raft, which nobody listens on."""
+    """Return six free ports: HTTP, gRPC, gossip, data, Raft, Raft's RPC."""
     for key, port in zip(("http_port", "grpc_port"), (http, grpc), strict=True):
         if port and not is_free(port):
             raise ConfigError(
-                f"vector_store: vector_store.{key}={port} must be free, and a program listens there; "
-                f"set vector_store.{key}=0 to have one found"
+                f"vector_store: port {port} is already in use (vector_store.{key}={port}); "
+                f"set vector_store.{key}=0 for a free port, or end the program that listens there"
             )
     for _ in range(100):
         first = random.randrange(_PORTS.start, _PORTS.stop)
-        ports = [*(port or first + at for at, port in enumerate((http, grpc))), *range(first + 2, first + 6)]
+        ports = [http or first, grpc or first + 1, *range(first + 2, first + 6)]
         if len(set(ports)) == len(ports) and all(map(is_free, range(first, first + 6))):
             return ports
-    raise ServiceError("vector_store: there are no free ports for an embedded server; end what listens on them")
+    raise ServiceError(
+        f"vector_store: no 6 free ports in a row between {_PORTS.start} and {_PORTS.stop} for an embedded server; end "
+        "programs that listen on them"
+    )
 
 
 def demand_free(folder: Path) -> None:
-    """Refuses a folder whose files another server has open: ours would wait for it without a word.
+    """Refuse a folder in use by another server.
 
     Raises:
-        ServiceError: names the process where the system tells it.
+        ServiceError: names the process where the system reports it.
     """
     database = folder / DATA / "raft" / "raft.db"
     if not database.exists():
         return
     file = os.open(database, os.O_RDWR)
     try:
-        # A server that was killed just now holds its files until the last of its threads has ended.
+        # A killed server holds its files until the last of its threads has ended.
         if not wait_locked(file, fcntl.LOCK_EX, time.monotonic() + _ENDING_SECONDS):
             raise ServiceError(
-                f"vector_store: vector_store.path={folder} is in use by {holder(file)}, which is no server "
-                "of ours; end it, or choose another folder"
+                f"vector_store: vector_store.path={folder} is in use by {holder(file)}, which Ragloom did not start; "
+                "end it, or choose another folder"
             )
     finally:
         os.close(file)
 
 
-def wait_locked(file: int, how: int, until: float) -> bool:
-    """Waits for a lock until a moment has come."""
-    while not locked(file, how):
-        if time.monotonic() > until:
+def wait_locked(file: int, kind: int, deadline: float) -> bool:
+    """Wait for a lock until a deadline."""
+    while not try_lock(file, kind):
+        if time.monotonic() > deadline:
             return False
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return True
 
 
 def is_alive(state: dict[str, Any], which: str) -> bool:
-    """Says whether a process of a state is still the one that was started (numbers are used again)."""
-    since = started(int(state[which])) if which in state else None
-    return since is not None and since == state[f"{which}_started" if which == "supervisor" else "started"]
+    """Check whether a process of a state still runs (numbers are reused)."""
+    start = start_time(int(state[which])) if which in state else None
+    return start is not None and start == state["supervisor_started" if which == "supervisor" else "started"]
 
 
 def end(process: int) -> None:
-    """Ends a server that has lost its supervisor."""
-    since = started(process)
-    for how, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, 5.0)):
-        until = time.monotonic() + seconds
-        while started(process) == since and time.monotonic() < until:
+    """End a server without a supervisor."""
+    start = start_time(process)
+    for number, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, 5.0)):
+        deadline = time.monotonic() + seconds
+        while start_time(process) == start and time.monotonic() < deadline:
             try:
-                os.kill(process, how)
+                os.kill(process, number)
             except ProcessLookupError:
                 return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def holder(file: int) -> str:
-    """Names the process that has locked a file, as far as the system tells."""
+    """Name the process with a file's lock, if the system reports it."""
     inode = os.fstat(file).st_ino
     try:
         lines = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
@@ -142,14 +145,14 @@ def holder(file: int) -> str:
 
 
 def listens(port: int) -> bool:
-    """Says whether a program listens on a port of this machine."""
+    """Check whether a program listens on a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_free(port: int) -> bool:
-    """Says whether a program could listen on a port, on all addresses."""
+    """Check whether a program could listen on a port, on all addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

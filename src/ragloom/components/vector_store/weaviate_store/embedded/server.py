@@ -1,8 +1,8 @@
-"""A Weaviate server on a local folder that runs while programs of ours use it. Knows the process, no collection.
+"""Weaviate server on a local folder, shared by programs of ours.
 
 The first program starts the server (through `supervisor`), the next ones find it by the state file and share it, the
-last one to end, or to crash, ends it. A folder that another program's server has open is told with that program:
-Weaviate itself would wait for it without a word (TRAPS 42).
+last one to end, or to crash, ends it. A folder that another program's server uses is an error that names the program:
+Weaviate itself would wait without a message (TRAPS 42).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ragloom.components.vector_store.weaviate_config import Timeouts
+from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
 from ragloom.components.vector_store.weaviate_store.embedded import supervisor
 from ragloom.components.vector_store.weaviate_store.embedded.process import (
-    LOOK_SECONDS,
+    POLL_SECONDS,
     demand_free,
     end,
     environment,
@@ -33,21 +33,21 @@ from ragloom.components.vector_store.weaviate_store.embedded.process import (
     listens,
     wait_locked,
 )
-from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, LOG, START, STATE, USERS, locked
+from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, LOG, START, STATE, USERS, try_lock
 from ragloom.components.vector_store.weaviate_store.errors import one_line
-from ragloom.components.vector_store.weaviate_store.settings import Settings
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 from ragloom.errors import ConfigError, ServiceError
 
-_NOTICE_SECONDS = 3.0  # within which the supervisor sees that it has no user left: it looks every 0.1 s
-_STARTS = 3  # a free port may be taken between our look and the server's
+_NOTICE_SECONDS = 3.0  # limit for the supervisor to notice its last user's end: it polls every 0.1 s
+_STARTS = 3  # a free port may be taken between our check and the server's
 
 
-class Embedded:
-    """The server of one folder.
+class EmbeddedServer:
+    """Server of one folder.
 
     Args:
-        path: the folder.
-        version: the server must have.
+        path: of the folder.
+        version: required of the server.
         binary: the executable.
         http_port, grpc_port: 0 = a free one.
     """
@@ -60,58 +60,60 @@ class Embedded:
         self._users: int | None = None
         self._program = os.getpid()
 
-    def connect(self, timeouts: Timeouts) -> Connection:
-        """Connects to the folder's server, which is started unless it runs; closing the connection lets go of it.
+    def connect(self, timeouts: TimeoutSettings) -> Connection:
+        """Connect to the folder's server, starting it if needed.
+
+        Closing the connection releases the server.
 
         Raises:
-            ConfigError: the server has another version, or a port that was asked for is taken.
-            ServiceError: it does not start, or another program has the folder.
+            ConfigError: the server has another version, or a configured port is in use.
+            ServiceError: the server does not start, or another program uses the folder.
         """
         try:
             (self.folder / DATA).mkdir(parents=True, exist_ok=True)
-            until = time.monotonic() + timeouts["connect"]
-            self._join(until)
+            deadline = time.monotonic() + timeouts["connect"]
+            self._join(deadline)
             atexit.register(self.release)
-            with self._one_at_a_time(until):
-                state = self._running(until) or self._start(until)
-            return self._connected(state, timeouts, until)
+            with self._exclusive(deadline):
+                state = self._running(deadline) or self._start(deadline)
+            return self._connected(state, timeouts, deadline)
         except OSError as error:
             self.release()
             raise ServiceError(
-                f"vector_store: vector_store.path={self.folder} must be a folder that can be written "
-                f"({error.strerror}); free space or rights, or choose another"
+                f"vector_store: vector_store.path={self.folder} must be a writable folder ({error.strerror}); free "
+                "space, change its rights, or choose another"
             ) from None
         except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
-        """Lets go of the server; when nobody else uses it, waits until it has ended."""
+        """Release the server; wait for its end if nobody else uses it."""
         if self._users is None or self._program != os.getpid():
-            return  # nothing to let go of, or a forked child: the lock is its parent's
+            return  # not a user, or a forked child: the lock is its parent's
         atexit.unregister(self.release)
         fcntl.flock(self._users, fcntl.LOCK_UN)  # closing is not enough where a forked child has the file, too
-        alone = locked(self._users, fcntl.LOCK_EX)
+        alone = try_lock(self._users, fcntl.LOCK_EX)
         os.close(self._users)
         self._users = None
-        noticed = time.monotonic() + _NOTICE_SECONDS
-        ended = time.monotonic() + 1.5 * supervisor.END_SECONDS
-        while (state := self._state()) is not None and time.monotonic() < ended:
+        notice_deadline = time.monotonic() + _NOTICE_SECONDS
+        end_deadline = time.monotonic() + 1.5 * supervisor.END_SECONDS
+        while (state := self._state()) is not None and time.monotonic() < end_deadline:
             if not is_alive(state, "process") and not is_alive(state, "supervisor"):
-                return  # what a crash left
-            if state["status"] != "ending" and (not alone or time.monotonic() > noticed):
-                return  # somebody else uses it
-            time.sleep(LOOK_SECONDS)
+                return  # left over from a crash
+            if state["status"] != "ending" and (not alone or time.monotonic() > notice_deadline):
+                return  # another program uses it
+            time.sleep(POLL_SECONDS)
 
-    def _join(self, until: float) -> None:
-        """Becomes one of the server's users, which keeps it running; waits for one that is being ended."""
+    def _join(self, deadline: float) -> None:
+        """Become a user of the server; wait for one in its end."""
         file = os.open(self.folder / USERS, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not wait_locked(file, fcntl.LOCK_SH, until):
+            if not wait_locked(file, fcntl.LOCK_SH, deadline):
                 process = (self._state() or {}).get("supervisor")
                 raise ServiceError(
-                    f"vector_store: the server of vector_store.path={self.folder} is still being ended by process "
-                    f"{process}; wait for it, or see {self.folder / LOG}"
+                    f"vector_store: process {process} is still ending the server of vector_store.path={self.folder}; "
+                    f"wait for it, or see {self.folder / LOG}"
                 )
         except BaseException:
             os.close(file)
@@ -119,11 +121,11 @@ class Embedded:
         self._users, self._program = file, os.getpid()
 
     @contextmanager
-    def _one_at_a_time(self, until: float) -> Iterator[None]:
-        """Lets one program look for the server and start it."""
+    def _exclusive(self, deadline: float) -> Iterator[None]:
+        """Let one program at a time find or start the server."""
         file = os.open(self.folder / START, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not wait_locked(file, fcntl.LOCK_EX, until):
+            if not wait_locked(file, fcntl.LOCK_EX, deadline):
                 raise ServiceError(
                     f"vector_store: another program is still starting the server of vector_store.path={self.folder}; "
                     f"wait for it, raise vector_store.timeouts.connect, or see {self.folder / LOG}"
@@ -132,16 +134,16 @@ class Embedded:
         finally:
             os.close(file)
 
-    def _running(self, until: float) -> dict[str, Any] | None:
-        """Returns the state of the server that runs; None where there is none, or there was one that nobody ends."""
+    def _running(self, deadline: float) -> dict[str, Any] | None:
+        """Return the state of the running server; None without one."""
         state = self._state()
         if self._users is None or state is None or not is_alive(state, "process"):
             return None
         if not is_alive(state, "supervisor"):
-            alone = locked(self._users, fcntl.LOCK_EX)
+            alone = try_lock(self._users, fcntl.LOCK_EX)
             if alone:
                 end(state["process"])
-            wait_locked(self._users, fcntl.LOCK_SH, until)  # a lock that could not be changed is lost
+            wait_locked(self._users, fcntl.LOCK_SH, deadline)  # a failed change of the lock loses it
             if alone:
                 return None
         if state["version"] != self._version:
@@ -149,20 +151,20 @@ class Embedded:
                 f"vector_store: vector_store.version={self._version} must be {state['version']} while another program "
                 f"uses the server of {self.folder}; wait for it to end, or set vector_store.version={state['version']}"
             )
-        return self._listening(until)
+        return self._listening(deadline)
 
-    def _start(self, until: float) -> dict[str, Any]:
-        """Starts the server, on other ports when these are taken meanwhile."""
+    def _start(self, deadline: float) -> dict[str, Any]:
+        """Start the server, on other ports when these are taken meanwhile."""
         for _ in range(_STARTS):
             demand_free(self.folder)
             ports = free_ports(*self._ports)
             self._launch(ports)
-            state = self._listening(until)
+            state = self._listening(deadline)
             if state is not None:
                 return state
         raise ServiceError(
             f"vector_store: the embedded server did not start: its ports were taken {_STARTS} times, the last time "
-            f"{ports[0]} to {ports[-1]}; end what takes them, and see {self.folder / LOG}"
+            f"{ports[0]} to {ports[-1]}; end the programs on them, and see {self.folder / LOG}"
         )
 
     def _launch(self, ports: list[int]) -> None:
@@ -170,27 +172,29 @@ class Embedded:
         if (self.folder / LOG).exists():
             (self.folder / LOG).replace(self.folder / f"{LOG}.1")
         key = secrets.token_urlsafe(24)
-        told = {
+        job = {
             "command": [str(self._binary), "--host", "127.0.0.1", "--port", str(ports[0]), "--scheme", "http"],
             "env": environment(self.folder, ports, key),
             "state": {"version": self._version, "http_port": ports[0], "grpc_port": ports[1], "key": key},
         }
         with (self.folder / LOG).open("ab") as log:
-            done = subprocess.run(
-                # -I and -S: nothing but the standard library is looked at.
+            completed = subprocess.run(
+                # -I and -S: the standard library only.
                 [sys.executable, "-I", "-S", supervisor.__file__, str(self.folder)],
-                input=json.dumps(told).encode(),
+                input=json.dumps(job).encode(),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 check=False,
             )
-        if done.returncode != 0:
-            raise ServiceError(f"vector_store: the embedded server was not started: {self._said()}")
+        if completed.returncode != 0:
+            raise ServiceError(
+                f"vector_store: the embedded server was not started: {self._last_error()}; see {self.folder / LOG}"
+            )
 
-    def _listening(self, until: float) -> dict[str, Any] | None:
-        """Waits until the server listens; None when one of its ports is taken."""
-        while time.monotonic() < until:
+    def _listening(self, deadline: float) -> dict[str, Any] | None:
+        """Wait until the server listens; None for a port conflict."""
+        while time.monotonic() < deadline:
             state = self._state()
             if state is not None and state["status"] == "running":
                 if listens(state["http_port"]) and listens(state["grpc_port"]):
@@ -199,45 +203,45 @@ class Embedded:
                 if "address already in use" in self._log():
                     return None
                 raise ServiceError(
-                    f"vector_store: the embedded server did not start ({state['reason']}): {self._said()}; "
+                    f"vector_store: the embedded server did not start ({state['reason']}): {self._last_error()}; "
                     f"see {self.folder / LOG}"
                 )
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise ServiceError(
             f"vector_store: the embedded server on {self.folder} was not ready within vector_store.timeouts.connect; "
             f"raise it, or see {self.folder / LOG}"
         )
 
-    def _connected(self, state: dict[str, Any], timeouts: Timeouts, until: float) -> Connection:
+    def _connected(self, state: dict[str, Any], timeouts: TimeoutSettings, deadline: float) -> Connection:
         url = f"http://127.0.0.1:{state['http_port']}"
-        settings = Settings(
+        settings = ServerSettings(
             url=url,
             grpc_host=None,
             grpc_port=state["grpc_port"],
             api_key_env="",
             headers_env=None,
-            connect_seconds=max(1.0, until - time.monotonic()),
+            connect_seconds=max(1.0, deadline - time.monotonic()),
             query_seconds=timeouts["query"],
             insert_seconds=timeouts["insert"],
             retry_seconds=timeouts["retry"],
             name=f"embedded Weaviate at {url} (log: {self.folder / LOG})",
         )
         connection = connect(settings, key=state["key"], on_close=self.release)
-        told = ".".join(map(str, connection.version))
-        if told != self._version.partition("-")[0]:
+        version = ".".join(map(str, connection.version))
+        if version != self._version.partition("-")[0]:
             connection.close()
             raise ConfigError(
-                f"vector_store: vector_store.version={self._version} must be the executable's, which is {told}; "
-                f"set vector_store.version={told}, or vector_store.binary_path to another executable"
+                f"vector_store: vector_store.version={self._version} must be the executable's, which is {version}; "
+                f"set vector_store.version={version}, or vector_store.binary_path to another executable"
             )
         return connection
 
     def _state(self) -> dict[str, Any] | None:
         try:
-            told = json.loads((self.folder / STATE).read_text(encoding="utf-8"))
+            state = json.loads((self.folder / STATE).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return told if isinstance(told, dict) and "status" in told else None
+        return state if isinstance(state, dict) and "status" in state else None
 
     def _log(self) -> str:
         try:
@@ -245,13 +249,16 @@ class Embedded:
         except FileNotFoundError:
             return ""
 
-    def _said(self) -> str:
-        """Finds the newest serious message in the log, which is JSON line by line but for panics."""
+    def _last_error(self) -> str:
+        """Find the newest serious message in the log.
+
+        The log is JSON line by line, except for panics.
+        """
         for line in reversed(self._log().splitlines()):
             try:
-                told = json.loads(line)
+                entry = json.loads(line)
             except ValueError:
                 return one_line(line)
-            if isinstance(told, dict) and told.get("level") in ("error", "fatal", "panic"):
-                return one_line(f"{told.get('msg', '')} {told.get('error', '')}".strip())
-        return "it said nothing"
+            if isinstance(entry, dict) and entry.get("level") in ("error", "fatal", "panic"):
+                return one_line(f"{entry.get('msg', '')} {entry.get('error', '')}".strip())
+        return "the log holds no error"

@@ -1,8 +1,9 @@
-"""Keeps an embedded server as long as a program uses it, then ends it. A process of its own; imports nothing of ours.
+"""Supervisor of an embedded server: ends it after its last user.
 
-Every program that uses the server holds a shared lock on `users.lock`, which the kernel lets go of when the program
-ends, however it ends. The supervisor ends the server when it gets that lock for itself, and keeps it until the server
-is gone, so that nobody comes in meanwhile. On Linux the kernel ends the server if the supervisor itself is killed.
+It is a separate process and imports nothing of ours. Every program that uses the server holds a shared lock on
+`users.lock`, which the kernel releases when the program ends, however it ends. The supervisor ends the server when it
+gets that lock exclusively, and keeps it until the server is gone, so that no program joins meanwhile. On Linux the
+kernel ends the server if the supervisor itself is killed.
 
 Usage: supervisor.py FOLDER < {"command": [...], "env": {...}, "state": {...}}
 """
@@ -23,36 +24,36 @@ from pathlib import Path
 from typing import Any
 
 STATE, USERS, START, LOG, DATA = "server.json", "users.lock", "start.lock", "server.log", "data"
-"""What is in an embedded server's folder."""
-_LOOK_SECONDS = 0.1
+"""Files in an embedded server's folder."""
+_POLL_SECONDS = 0.1
 END_SECONDS = 30.0
-"""How long a server may take to end before it is killed."""
+"""Limit for a server's end before it is killed."""
 _SET_PDEATHSIG = 1  # prctl(2)
 
 
-def started(process: int) -> str | None:
-    """Returns when a process was started, in the system's own words; None when there is none, or it has ended."""
+def start_time(process: int) -> str | None:
+    """Read a process's start time, as the system's text; None once ended."""
     if platform.system() == "Linux":
         try:
             fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
-    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or None
+    ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return ps.stdout.strip() or None
 
 
-def locked(file: int, how: int) -> bool:
-    """Takes a lock if nobody stands in the way."""
+def try_lock(file: int, kind: int) -> bool:
+    """Take a lock unless another process holds it."""
     try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Replaces the state in one step; only its owner may read it, since a key is in it."""
+    """Replace the state file atomically; its key is for the owner only."""
     new = folder / f"{STATE}.new"
     new.unlink(missing_ok=True)
     new.touch(0o600, exist_ok=False)
@@ -61,20 +62,20 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Starts the server, and ends when it has ended."""
+    """Start the server, and wait for its end."""
     folder = Path(sys.argv[1])
-    told = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     if os.fork():
-        os._exit(0)  # the program that started us waits for no one
+        os._exit(0)  # the program that started us does not wait
     os.setsid()
-    state = {**told["state"], "supervisor": os.getpid(), "supervisor_started": started(os.getpid())}
+    state = {**job["state"], "supervisor": os.getpid(), "supervisor_started": start_time(os.getpid())}
     ending: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ending.append(number))
     with (folder / LOG).open("ab") as log, (folder / USERS).open("ab") as users:
         try:
             server = subprocess.Popen(
-                told["command"],
-                env=told["env"],
+                job["command"],
+                env=job["env"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -84,10 +85,10 @@ def main() -> None:
         except OSError as error:
             write_state(folder, {**state, "status": "failed", "reason": str(error)})
             return
-        state |= {"process": server.pid, "started": started(server.pid), "status": "running"}
+        state |= {"process": server.pid, "started": start_time(server.pid), "status": "running"}
         write_state(folder, state)
-        while server.poll() is None and not ending and not locked(users.fileno(), fcntl.LOCK_EX):
-            time.sleep(_LOOK_SECONDS)
+        while server.poll() is None and not ending and not try_lock(users.fileno(), fcntl.LOCK_EX):
+            time.sleep(_POLL_SECONDS)
         if server.poll() is not None:
             write_state(folder, {**state, "status": "failed", "reason": f"it ended with code {server.returncode}"})
             return

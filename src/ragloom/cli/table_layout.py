@@ -1,4 +1,4 @@
-"""Tables of one line a row that fit the screen: columns are left out by rank, and no word is broken."""
+"""Tables that fit the screen: one line for each row; columns are left out by rank."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Column:
         return max(map(cell_len, [self.name, *self.cells]))
 
 
-def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
+def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
     """Choose the columns that fit a width, and shorten the widest texts if the others are too wide as well.
 
     Returns:
@@ -61,12 +61,12 @@ def fitted(columns: Sequence[Column], width: int) -> tuple[list[Column], list[st
     return shown, left_out
 
 
-def print_fitted(screen: Console, columns: Sequence[Column], elsewhere: str = "") -> None:
+def print_columns(screen: Console, columns: Sequence[Column], elsewhere: str = "") -> None:
     """Print a table within the screen's width; a last line names the columns left out, and where they are."""
     from rich.markup import escape
     from rich.table import Table
 
-    shown, left_out = fitted(columns, screen.width)
+    shown, left_out = fit_columns(columns, screen.width)
     table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="bold")
     for column in shown:
         table.add_column(escape(column.name), justify="right" if column.number else "left", no_wrap=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from ragloom.cli.tables import Column, fitted, print_fitted
+from ragloom.cli.table_layout import Column, fit_columns, print_columns
 
 TEXTS = st.text(st.sampled_from("ab 한글漢é-_."), min_size=1, max_size=30)
 
@@ -26,13 +26,13 @@ def tables(draw: st.DrawFn) -> list[Column]:
 
 def printed(columns: list[Column], width: int) -> list[str]:
     out = io.StringIO()
-    print_fitted(Console(file=out, width=width, highlight=False), columns, "; the file has them")
+    print_columns(Console(file=out, width=width, highlight=False), columns, "; the file has them")
     return out.getvalue().splitlines()
 
 
 @given(tables(), st.integers(20, 120))
 def test_columns_of_the_highest_rank_are_left_out_first_and_named(columns: list[Column], width: int) -> None:
-    shown, left_out = fitted(columns, width)
+    shown, left_out = fit_columns(columns, width)
     assert [column.name for column in columns if column.name not in left_out] == [column.name for column in shown]
     ranks = {column.name: column.rank for column in columns}
     assert all(ranks[name] > 0 for name in left_out)
@@ -47,7 +47,7 @@ def test_columns_of_the_highest_rank_are_left_out_first_and_named(columns: list[
 
 @given(tables())
 def test_each_row_is_one_line_within_the_width(columns: list[Column]) -> None:
-    shown, left_out = fitted(columns, 80)
+    shown, left_out = fit_columns(columns, 80)
     lines = printed(columns, 80)
     rows = len(columns[0].cells)
     assert len(lines) >= 1 + rows

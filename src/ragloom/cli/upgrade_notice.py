@@ -1,4 +1,4 @@
-"""One line for an index that former versions of the code built: it answers, and how it is renewed."""
+"""Notice about an index built by former versions of the code, with the commands that replace it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ragloom.assembly import Assembly
 
 
-def renewal(assembly: Assembly, arguments: Sequence[str]) -> str | None:
-    """Words the line; None where this release's code built the index.
+def upgrade_notice(assembly: Assembly, arguments: Sequence[str]) -> str | None:
+    """Return the notice; None where this release's code built the index.
 
     Args:
         assembly: that has opened the index.
@@ -22,11 +22,11 @@ def renewal(assembly: Assembly, arguments: Sequence[str]) -> str | None:
     if (older := assembly.older) is None:
         return None
     versions = ", ".join(difference(older.description, assembly.description)).replace(" / ", " -> ")
-    given = [item for item in arguments if not item.startswith("vector_store.alias=")]
+    keys = [item for item in arguments if not item.startswith("vector_store.alias=")]
     aliases = [alias for alias, index in assembly.database.aliases().items() if index == older.name] or ["ALIAS"]
-    promoted = "; ".join(command("indexes", ["promote", assembly.index_name, alias, *given]) for alias in aliases)
+    promotions = "; ".join(command("indexes", ["promote", assembly.index_name, alias, *keys]) for alias in aliases)
     return (
         f"index {older.name} was built by former versions of the code ({versions}) and still answers; its successor: "
-        f"{command('ingest', [*given, 'dry_run=true'])} (what it costs; cached texts cost nothing); "
-        f"{command('ingest', given)}; {promoted} (where an alias is used); {command('indexes', ['prune', *given])}"
+        f"{command('ingest', [*keys, 'dry_run=true'])} (what it costs; cached texts cost nothing); "
+        f"{command('ingest', keys)}; {promotions} (where an alias is used); {command('indexes', ['prune', *keys])}"
     )

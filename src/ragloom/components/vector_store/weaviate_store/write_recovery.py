@@ -1,0 +1,38 @@
+"""Recovery of an index after an interrupted run: incomplete documents are removed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ragloom.components.vector_store.protocols import Recovered
+from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
+from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
+
+_BATCH_IDS = 2_000
+"""Chunks to delete between two checks of the lease."""
+
+
+def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
+    """Remove chunks without a manifest row, and documents without all their chunks.
+
+    Raises:
+        ServiceError: another writer took the lease.
+    """
+    stored: Counter[tuple[str, str]] = Counter()
+    for item in pair.scan(None, with_texts=False):
+        stored[item.row.chunk.document, item.row.chunk.content_hash] += 1
+    incomplete = {row.id for row in pair.manifest() if stored.pop((row.id, row.content_hash), 0) != row.chunks}
+    chunks = 0
+    if stored or incomplete:
+        # By their ids: no filter finds what a killed server has stored in part.
+        leftovers = [
+            item.row.chunk.id
+            for item in pair.scan(None, with_texts=False)
+            if (item.row.chunk.document, item.row.chunk.content_hash) in stored or item.row.chunk.document in incomplete
+        ]
+        # The scan took time: another writer may have taken over and completed the leftovers, under the same ids.
+        for start in range(0, len(leftovers), _BATCH_IDS):
+            lease.demand_held()
+            chunks += pair.delete_chunk_ids(leftovers[start : start + _BATCH_IDS])
+    lease.demand_held()
+    return Recovered(chunks, pair.delete_documents(sorted(incomplete)))

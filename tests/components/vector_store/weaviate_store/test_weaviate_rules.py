@@ -1,0 +1,675 @@
+"""Rules of the Weaviate store without a server: retries, batches, repair, verification, counts, lease.
+
+Thresholds, delays and counts are held to numbers: a wrong sign in any of them fails here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from weaviate.classes.data import DataObject
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateConnectionError, WeaviateTimeoutError
+
+from ragloom.components.vector_store.search_results import Row
+from ragloom.components.vector_store.weaviate_store import (
+    batch_insert,
+    collection_pair,
+    write_lease,
+    write_repair,
+    write_verification,
+)
+from ragloom.components.vector_store.weaviate_store import connection as connections
+from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
+from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
+from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
+from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
+from ragloom.components.vector_store.weaviate_store.connection import Connection
+from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany, failure_of
+from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
+from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, notes_on
+from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
+from ragloom.components.vector_store.weaviate_store.write_repair import ChunkRepair, remove, stable_ids
+from ragloom.components.vector_store.weaviate_store.write_verification import draw_stored, wait_until_indexed
+from ragloom.core.records import Chunk
+from ragloom.errors import DataError, ServiceError
+from weaviate_tools import FakeClock
+
+SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, 1.0, 1.0, 1.0, 30.0)
+
+
+# --- failures and retries ---
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "not_executed"),
+    [
+        (CallFailed("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused"), True),
+        (CallFailed("UNAVAILABLE", "DNS resolution failed for nowhere: name resolution"), True),
+        (CallFailed("UNAVAILABLE", "Socket closed"), False),
+        (CallFailed("UNAVAILABLE", "recvmsg:Connection reset by peer"), False),
+        (CallFailed("UNAVAILABLE", "GOAWAY received"), False),
+        (CallFailed("DEADLINE_EXCEEDED", "Deadline Exceeded"), False),
+        (CallFailed("CANCELLED", "context canceled"), False),
+        (CallFailed("UNKNOWN", "put object: dial tcp 10.0.0.2:7001: connect: connection refused"), False),
+        (httpx.ConnectError("refused"), True),
+        (httpx.ConnectTimeout("no answer"), True),
+        (httpx.PoolTimeout("no connection free"), True),
+        (caused(WeaviateConnectionError("x"), httpx.ConnectError("refused")), True),
+        (httpx.ReadTimeout("no answer"), False),
+        (httpx.WriteTimeout("half of it was sent"), False),
+        (httpx.ReadError("reset"), False),
+        (httpx.RemoteProtocolError("Server disconnected without sending a response."), False),
+        (caused(WeaviateTimeoutError("x"), httpx.ReadTimeout("no answer")), False),
+    ],
+)
+def test_failure_tells_whether_a_write_was_surely_not_executed(error: Exception, not_executed: bool) -> None:
+    failure = failure_of(error, [], "t=1")
+    assert failure.transient
+    assert failure.not_executed is not_executed
+
+
+class Calls:
+    """Fails with each of these errors, then returns its name."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.count = 0
+
+    def __call__(self) -> str:
+        self.count += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The time of all modules that wait."""
+    clock = FakeClock()
+    for module in (connections, batch_insert, collection_pair, write_repair, write_verification):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def unconnected(clock: FakeClock) -> Connection:
+    return Connection(None, None, None, (1, 39, 0), SETTINGS, frozenset(), lambda: None)  # type: ignore[arg-type]
+
+
+REFUSED, TIMED_OUT = httpx.ConnectError("connection refused"), httpx.ReadTimeout("no answer")
+
+
+def test_write_is_repeated_only_where_it_was_surely_not_executed(unconnected: Connection) -> None:
+    unsent = Calls(REFUSED, REFUSED)
+    assert unconnected.write("writing", unsent) == "done"
+    assert unsent.count == 3
+    unknown = Calls(TIMED_OUT)
+    with pytest.raises(OutcomeUnknown, match="failed while writing: no answer in time"):
+        unconnected.write("writing", unknown)
+    assert unknown.count == 1
+    read = Calls(TIMED_OUT, REFUSED, TIMED_OUT)
+    assert unconnected.call("reading", read) == "done"
+
+
+def test_state_that_a_lost_answer_has_reached_is_not_written_again(unconnected: Connection) -> None:
+    create = Calls(TIMED_OUT)
+    unconnected.ensure("creating", create, lambda: True)
+    assert create.count == 1
+    create = Calls(TIMED_OUT)
+    unconnected.ensure("creating", create, lambda: False)
+    assert create.count == 2
+
+
+def test_state_that_is_there_already_is_reached_and_a_refusal_stays_one(unconnected: Connection) -> None:
+    exists = CallFailed("ALREADY_EXISTS", "class name already exists")
+    unconnected.ensure("creating", Calls(exists), lambda: True)
+    with pytest.raises(DataError, match="already exists"):
+        unconnected.ensure("creating", Calls(exists), lambda: False)
+
+
+def test_write_that_stays_unknown_ends_within_the_retry_limit(unconnected: Connection, clock: FakeClock) -> None:
+    with pytest.raises(OutcomeUnknown):
+        unconnected.ensure("creating", Calls(*[TIMED_OUT] * 100), lambda: False)
+    assert clock.delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5])  # one more would end after 30 s
+
+
+def test_retries_of_a_read_back_off_to_5_seconds_and_end_within_the_limit(
+    unconnected: Connection, clock: FakeClock
+) -> None:
+    with pytest.raises(ServiceError, match=r"tried \d+ times in 2[5-9]\.\d s, vector_store\.timeouts\.retry=30"):
+        unconnected.call("reading", Calls(*[TIMED_OUT] * 100))
+    longest = [0.2, 0.4, 0.8, 1.6, 3.2, *[5.0] * 20]
+    assert all(limit / 2 <= delay <= limit for delay, limit in zip(clock.delays, longest, strict=False))
+    assert 25 < sum(clock.delays) <= 30
+
+
+def test_limit_of_results_is_learned_from_the_servers_refusal(unconnected: Connection) -> None:
+    refusal = (
+        "query maximum results exceeded: limit '2000' exceeds the configured value for QUERY_MAXIMUM_RESULTS '100'."
+    )
+    seen: list[int] = []
+
+    def search(limit: int) -> str:
+        seen.append(limit)
+        if limit > 100:
+            raise CallFailed("UNKNOWN", refusal)
+        return "done"
+
+    assert unconnected.limited("searching", 2_000, search) == "done"
+    assert seen == [2_000, 100]
+    assert unconnected.most_results == 100
+    with pytest.raises(TooMany, match="raise QUERY_MAXIMUM_RESULTS"):
+        unconnected.call("searching", lambda: search(101))
+
+
+@pytest.mark.parametrize(("status", "gone"), [(404, True), (500, False)])
+def test_collection_that_is_removed_while_it_is_looked_at_is_not_there(status: int, gone: bool) -> None:
+    """The lease of a run that ends: `exists` said yes, and the schema was gone before it was read."""
+
+    class Collections:
+        def exists(self, name: str) -> bool:
+            return True
+
+        def get(self, name: str) -> Any:
+            raise UnexpectedStatusCodeError("could not be retrieved", httpx.Response(status))
+
+    if gone:
+        assert read_label(Collections(), "Gone") is None
+    else:
+        with pytest.raises(UnexpectedStatusCodeError):
+            read_label(Collections(), "Gone")
+
+
+# --- batches ---
+
+
+class Objects:
+    """Collection in memory with the client's methods; a test plants failures.
+
+    Attributes:
+        stored: ids of the stored objects.
+        sizes: objects of each insert.
+        refuse: reason of a refusal by position, for the objects of one insert.
+        hidden: number of reads that do not see the stored objects yet.
+        answers: ids for the next reads, instead of the stored ones.
+    """
+
+    def __init__(self) -> None:
+        self.stored: set[UUID] = set()
+        self.sizes: list[int] = []
+        self.limits: list[int] = []
+        self.refuse: Callable[[int], dict[int, str]] = lambda size: {}
+        self.hidden = 0
+        self.answers: list[set[int]] = []
+        self.data = self.query = self
+
+    def insert_many(self, objects: Sequence[Any]) -> Any:
+        self.sizes.append(len(objects))
+        refused = self.refuse(len(objects))
+        self.stored |= {item.uuid for position, item in enumerate(objects) if position not in refused}
+        return SimpleNamespace(errors={at: SimpleNamespace(message=reason) for at, reason in refused.items()})
+
+    def fetch_objects_by_ids(self, ids: Sequence[UUID], *, limit: int, **_: Any) -> Any:
+        self.limits.append(limit)
+        stored = {UUID(int=number) for number in self.answers.pop(0)} if self.answers else self.stored
+        if self.hidden:
+            self.hidden -= 1
+            stored = set()
+        return SimpleNamespace(objects=[SimpleNamespace(uuid=id) for id in ids if id in stored])
+
+    def delete_by_id(self, id: UUID) -> None:
+        self.stored.discard(id)
+
+
+class Direct:
+    """Connection that only runs what it gets."""
+
+    where, insert_seconds, most_results, version = "server", 60.0, 10_000, (1, 39, 0)
+
+    def call(self, operation: str, function: Callable[[], Any], *, retry: bool = True) -> Any:
+        return function()
+
+    def write(self, operation: str, function: Callable[[], Any]) -> Any:
+        return function()
+
+    def ensure(self, operation: str, function: Callable[[], Any], is_done: Callable[[], bool]) -> None:
+        function()
+
+    def limited(self, operation: str, limit: int, function: Callable[[int], Any]) -> Any:
+        return function(min(limit, self.most_results))
+
+
+def made_up(count: int, text: str = "x", vector: list[float] | None = None) -> list[DataObject[Any, Any]]:
+    return [DataObject(properties={"text": text}, uuid=UUID(int=n), vector=vector) for n in range(1, count + 1)]
+
+
+def insert(
+    collection: Objects, objects: list[Any], *, size: int = 100, bytes: int = 10**9, retry: float = 30.0
+) -> tuple[BatchSizer, list[int]]:
+    """Insert objects; return the sizer and the sizes of all repairs."""
+    sizer, repairs = BatchSizer(size), list[int]()
+
+    def repair(objects: Sequence[Any], error: Exception) -> Sequence[Any]:
+        repairs.append(len(objects))
+        return objects
+
+    limits = BatchLimits(size, bytes, retry, sizer)
+    batch_insert.insert(Direct(), collection, objects, limits, lambda item: f"object {item.uuid.int}", repair)  # type: ignore[arg-type]
+    return sizer, repairs
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [made_up(8, "x" * 1_000), made_up(8, "한" * 250), made_up(8, "", [0.5] * 250)],
+    ids=["ascii", "korean", "vector"],
+)
+def test_batch_is_closed_before_it_exceeds_its_bytes(objects: list[Any]) -> None:
+    collection = Objects()
+    insert(collection, objects, bytes=3_600)  # 200 for the object, 1,000 for what it holds
+    assert collection.sizes == [3, 3, 2]
+    collection = Objects()
+    insert(collection, objects, bytes=3_599)
+    assert collection.sizes == [2, 2, 2, 2]
+    collection = Objects()
+    insert(collection, objects, bytes=10)
+    assert collection.sizes == [1] * 8
+
+
+def test_batches_grow_while_the_server_is_quick_and_are_halved_for_good_after_one_that_was_too_slow() -> None:
+    sizer = BatchSizer(500)
+    first = sizer.size
+    assert first < 500
+    sizer.succeeded(first, 0.01, 60.0)
+    assert sizer.size == 2 * first
+    for _ in range(10):
+        sizer.succeeded(sizer.size, 0.01, 60.0)
+    assert sizer.size == 500
+    sizer.succeeded(500, 31.0, 60.0)  # over half of the time-out
+    assert sizer.size == 250
+    sizer.succeeded(250, 20.0, 60.0)
+    assert sizer.size == 250
+    sizer.failed(250)
+    assert sizer.size == 125
+    sizer.succeeded(125, 0.01, 60.0)
+    assert sizer.size == 125  # what was too much once is not tried again
+    for _ in range(20):
+        sizer.failed(sizer.size)
+    assert sizer.size == 1
+    assert BatchSizer(7).size == 7
+
+
+def test_batch_sizes_change_at_a_half_and_a_sixteenth_of_the_time_out() -> None:
+    for seconds, size in ((31.0, 32), (30.0, 64), (3.75, 64), (3.74, 128)):
+        sizer = BatchSizer(500)
+        sizer.succeeded(64, seconds, 60.0)
+        assert sizer.size == size, seconds
+    single = BatchSizer(1)
+    single.succeeded(1, 59.0, 60.0)
+    single.failed(1)
+    assert single.size == 1
+
+
+def unknown(times: int) -> Callable[[int], dict[int, str]]:
+    """Refuse to answer so many inserts."""
+    left = [times]
+
+    def refuse(size: int) -> dict[int, str]:
+        if left[0]:
+            left[0] -= 1
+            raise OutcomeUnknown("vector_store: no answer in time")
+        return {}
+
+    return refuse
+
+
+def test_batch_of_unknown_outcome_is_repaired_and_sent_again_in_halves(clock: FakeClock) -> None:
+    collection = Objects()
+    collection.refuse = unknown(2)
+    sizer, repairs = insert(collection, made_up(9))
+    assert collection.sizes == [9, 4, 2, 2, 4, 1]
+    assert repairs == [9, 4]
+    assert sizer.size == 2
+    assert 0.1 <= clock.delays[0] <= 0.2 <= 2 * clock.delays[1] <= 0.8
+
+
+def test_batch_without_any_progress_ends_within_the_retry_limit(clock: FakeClock) -> None:
+    collection = Objects()
+    collection.refuse = unknown(1_000)
+    with pytest.raises(ServiceError, match=r"object 1 .*retry=30 s.* lower vector_store\.batch\.objects=100") as caught:
+        insert(collection, made_up(2))
+    assert f"{len(collection.sizes)} attempts, the last with 1 object " in str(caught.value)
+    longest = [0.2, 0.4, 0.8, 1.6, 3.2, *[5.0] * 20]
+    assert all(limit / 2 <= delay <= limit for delay, limit in zip(clock.delays, longest, strict=False))
+    assert 20 < sum(clock.delays) <= 30
+
+
+def test_each_stored_object_of_a_batch_renews_the_retry_limit(clock: FakeClock) -> None:
+    collection = Objects()
+    collection.refuse = lambda size: dict.fromkeys(range(1, size), "connection refused")
+    insert(collection, made_up(40), retry=1.0)
+    assert len(collection.stored) == 40
+    assert sum(clock.delays) > 1.0
+    assert max(clock.delays) <= 0.2
+
+
+@pytest.mark.parametrize(("hidden", "sizes", "delays"), [(0, [1], 0), (2, [1], 2), (3, [1, 1], 3)])
+def test_accepted_object_is_read_3_times_before_it_counts_as_missing(
+    hidden: int, sizes: list[int], delays: int, clock: FakeClock
+) -> None:
+    collection = Objects()
+    collection.hidden = hidden
+    insert(collection, made_up(1))
+    assert collection.sizes == sizes
+    assert clock.delays[:2] == pytest.approx([0.2, 0.4][:delays])
+    assert len(clock.delays) == delays
+
+
+def test_permanent_refusal_names_the_object_and_is_not_sent_again() -> None:
+    collection = Objects()
+    collection.refuse = lambda size: {1: "vector lengths differ"}
+    with pytest.raises(DataError, match="server refused object 2: vector lengths differ"):
+        insert(collection, made_up(3))
+    assert collection.sizes == [3]
+
+
+def test_page_that_is_too_large_is_read_in_quarters() -> None:
+    collection = Objects()
+    collection.stored = {item.uuid for item in made_up(3_000)}  # type: ignore[misc]
+    fetch = collection.fetch_objects_by_ids
+
+    def limited(ids: Sequence[UUID], *, limit: int, **keys: Any) -> Any:
+        if limit > 600:
+            collection.limits.append(limit)
+            raise TooLarge("message too large")
+        return fetch(ids, limit=limit, **keys)
+
+    collection.fetch_objects_by_ids = limited  # type: ignore[method-assign]
+    ids = sorted(collection.stored)
+    objects = by_ids(Direct(), collection, "reading", ids, properties=None)  # type: ignore[arg-type]
+    assert [item.uuid for item in objects] == ids
+    assert collection.limits == [2_000, 500, 500, 500, 500, 500, 500]
+
+
+# --- repair ---
+
+
+def test_write_counts_as_over_after_4_equal_reads(clock: FakeClock) -> None:
+    collection, ids = Objects(), [UUID(int=number) for number in (1, 2, 3)]
+    collection.answers = [{1}, {1}, {1}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2, 3}]
+    assert stable_ids(Direct(), collection, ids) == set(ids[:2])  # type: ignore[arg-type]
+    assert clock.delays == [0.1] * 6
+    collection.answers = [{1, 2, 3}, {1, 2, 3}, {1}]
+    assert stable_ids(Direct(), collection, ids) == set(ids)  # type: ignore[arg-type]
+    assert collection.answers == [{1}]  # all: nothing more can come
+
+
+def test_removed_objects_are_counted_once_and_confirmed_gone(clock: FakeClock) -> None:
+    collection, ids = Objects(), [UUID(int=number) for number in (1, 2, 3)]
+    collection.stored = set(ids[:2])
+    assert remove(Direct(), collection, ids) == 2  # type: ignore[arg-type]
+    assert collection.stored == set()
+    collection.stored, collection.delete_by_id = {ids[0]}, lambda id: None  # type: ignore[method-assign]
+    with pytest.raises(ServiceError, match="still holds 1 of 3 deleted objects"):
+        remove(Direct(), collection, ids)  # type: ignore[arg-type]
+
+
+def test_deleted_chunks_of_batches_repaired_at_the_same_time_are_all_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = threading.Barrier(2, timeout=30)
+
+    def remove(connection: Any, collection: Any, ids: Any) -> int:
+        together.wait()
+        return 5
+
+    monkeypatch.setattr(write_repair, "remove", remove)
+    removal = ChunkRepair(None, None)  # type: ignore[arg-type]
+    threads = [threading.Thread(target=removal, args=([], ServiceError("no answer"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert removal.removed == 10
+
+
+# --- verification ---
+
+
+def test_older_chunks_are_drawn_around_5_points_and_filled_up_from_the_first() -> None:
+    requests: list[tuple[bool, int]] = []
+
+    def neighbors(start: UUID | None, count: int) -> list[UUID]:
+        requests.append((start is None, count))
+        return [UUID(int=len(requests) * 1_000 + n) for n in range(count)]
+
+    pair: Any = SimpleNamespace(neighbors=neighbors)
+    assert len(set(draw_stored(pair, 52, "seed"))) == 52
+    assert requests == [(False, 11)] * 5
+    requests.clear()
+    assert len(set(draw_stored(pair, 50, "seed"))) == 50
+    assert requests == [(False, 10)] * 5
+    requests.clear()
+    pair.neighbors = lambda start, count: requests.append((start is None, count)) or []
+    assert draw_stored(pair, 50, "seed") == []
+    assert requests == [*[(False, 10)] * 5, (True, 50)]
+
+
+def test_vector_queue_is_awaited_until_its_limit(clock: FakeClock) -> None:
+    queue = [5, 3, 0, 7]
+    pair: Any = SimpleNamespace(options=SimpleNamespace(indexing_seconds=2.0), queued=lambda: queue.pop(0))
+    assert (wait_until_indexed(pair), queue, clock.delays) == (0, [7], [0.5, 0.5])
+    pair.queued = lambda: 7
+    assert wait_until_indexed(pair) == 7
+    assert sum(clock.delays) - 1.0 == 2.5  # the first poll after 2 s
+
+
+OWN = UUID(int=1)
+
+
+def hits(*distances: float, vector: list[float] | None = None) -> list[Any]:
+    """Return hits of other objects."""
+    return [
+        SimpleNamespace(uuid=UUID(int=100 + n), metadata=SimpleNamespace(distance=distance), vector={"default": vector})
+        for n, distance in enumerate(distances)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("distance", "found", "is_missed"),
+    [
+        ("cosine", [SimpleNamespace(uuid=OWN)], False),
+        ("cosine", [], True),
+        ("cosine", hits(*[0.0] * 20), False),  # as many as the server allows, all as near as the chunk itself
+        ("cosine", hits(*[0.0] * 19), True),
+        ("cosine", hits(*[0.0] * 19, 0.9e-6), False),
+        ("cosine", hits(*[0.0] * 19, 1.1e-6), True),
+        ("cosine", hits(*[0.5] * 20), True),
+        ("dot", hits(-4 - 5e-6), False),  # longer vectors are nearer to it than itself
+        ("dot", hits(-4 - 3e-6), True),
+        ("dot", hits(-3.9), True),
+        ("cosine", hits(*[0.5] * 10, vector=[2.0, 0.0]), False),  # the nearest ones are equal
+        ("cosine", hits(*[0.5] * 9, vector=[2.0, 0.0]), True),
+        ("cosine", hits(*[0.5] * 10, vector=[2.0, 0.1]), True),
+    ],
+)
+def test_chunk_is_missed_unless_its_vector_finds_it_or_equals(distance: str, found: list[Any], is_missed: bool) -> None:
+    connection = Direct()
+    connection.most_results = 20
+    query = SimpleNamespace(near_vector=lambda vector, limit, **_: SimpleNamespace(objects=found[:limit]))
+    pair: Any = SimpleNamespace(
+        connection=connection,
+        chunks=SimpleNamespace(query=query),
+        options=SimpleNamespace(index={"type": "hnsw", "distance": distance}),
+    )
+    item = SimpleNamespace(uuid=OWN, vector={"default": [2.0, 0.0]})
+    pool: Any = SimpleNamespace(map=map)
+    assert bool(write_verification.missed_by_search(pair, [item], pool)) is is_missed
+
+
+# --- counts, notes and versions ---
+
+INDEX = {"shards": 1, "bm25_k1": 1.2}
+
+
+def pair_of(connection: Any, tenant: str | None = None, retry: float = 30.0, **index: Any) -> CollectionPair:
+    """Build a pair without a server."""
+    limits = BatchLimits(100, 10**9, retry, BatchSizer(100))
+    options = IndexOptions("Test", tenant, "ONE", INDEX | index, limits, 1.0, 1)
+    label = CollectionLabel("Test", "corpus-1", CHUNKS, 1, "ingest", 384, 1, tenant is not None)
+    return CollectionPair(connection, options, label)
+
+
+def test_counts_of_a_state_change_by_their_differences() -> None:
+    state = IndexState(documents=10, chunks=100, deleted_chunks=1).plus(documents=-1, chunks=-7, deleted_chunks=7)
+    assert (state.documents, state.chunks, state.deleted_chunks) == (9, 93, 8)
+
+
+def test_size_is_estimated_from_vectors_texts_and_a_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = pair_of(Direct())
+    chunk = Chunk("id", "a.md", "hash", 0, 2, "한글", {})
+    monkeypatch.setattr(pair, "scan", lambda _: iter([SimpleNamespace(row=Row(chunk, None, 0.0, None))] * 3))
+    assert estimated_bytes(pair, 1_000) == 1_000 * (4 * 384 + (3 * 6 + len("{}")) + 200)
+    monkeypatch.setattr(pair, "scan", lambda _: iter([]))
+    assert estimated_bytes(pair, 1_000) == 0
+
+
+def test_note_on_shards_is_for_several_without_a_tenant() -> None:
+    assert notes_on(pair_of(Direct())) == []
+    (note,) = notes_on(pair_of(Direct(), shards=2))
+    assert "2 shards" in note
+    assert notes_on(pair_of(Direct(), tenant="acme", shards=2)) == []
+
+
+def test_count_of_documents_leaves_the_state_aside() -> None:
+    pair = pair_of(Direct())
+    over_all: Any = lambda *, total_count: SimpleNamespace(total_count=5)  # noqa: E731
+    pair.chunks = pair.documents = SimpleNamespace(aggregate=SimpleNamespace(over_all=over_all))  # type: ignore[assignment]
+    assert (pair.count(CHUNKS), pair.count(DOCUMENTS)) == (5, 4)
+
+
+@pytest.mark.parametrize(("tenant", "queued"), [(None, 7), ("acme", 4), ("other", 0)])
+def test_vector_queue_of_a_tenant_is_its_own_shards(tenant: str | None, queued: int) -> None:
+    shards = [SimpleNamespace(name="x", vector_queue_length=3), SimpleNamespace(name="acme", vector_queue_length=4)]
+    connection: Any = Direct()
+    nodes = [SimpleNamespace(shards=shards[:1]), SimpleNamespace(shards=shards[1:]), SimpleNamespace(shards=None)]
+    connection.client = SimpleNamespace(cluster=SimpleNamespace(nodes=lambda **_: nodes))
+    assert pair_of(connection, tenant).queued() == queued
+
+
+@pytest.mark.parametrize(("unanswered", "retry"), [(3, 30.0), (1_000, 1.0)])
+def test_deletion_without_an_answer_is_repeated_within_the_retry_limit(
+    unanswered: int, retry: float, clock: FakeClock
+) -> None:
+    pair = pair_of(Direct(), retry=retry)
+    answers = [*[None] * unanswered, 5, 2, 0]
+
+    def delete_many(where: Any) -> Any:
+        matches = answers.pop(0)
+        if matches is None:
+            raise OutcomeUnknown("vector_store: no answer in time")
+        return SimpleNamespace(failed=0, matches=matches)
+
+    pair.chunks = SimpleNamespace(  # type: ignore[assignment]
+        aggregate=SimpleNamespace(over_all=lambda **_: SimpleNamespace(total_count=7)),
+        data=SimpleNamespace(delete_many=delete_many),
+    )
+    if unanswered == 3:
+        assert pair.delete_chunks(None) == 7  # type: ignore[arg-type]
+        assert answers == []
+    else:
+        with pytest.raises(OutcomeUnknown):
+            pair.delete_chunks(None)  # type: ignore[arg-type]
+        assert sum(clock.delays) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(("version", "supported"), [((1, 31, 9), False), ((1, 32, 0), True), ((2, 0, 0), True)])
+def test_aliases_need_weaviate_1_32(version: tuple[int, int, int], supported: bool) -> None:
+    connection: Any = Direct()
+    connection.version = version
+    table = AliasTable(SimpleNamespace(connection=connection))  # type: ignore[arg-type]
+    if supported:
+        table.demand_supported()
+    else:
+        with pytest.raises(ServiceError, match=r"must be Weaviate 1\.32 or newer .* and is 1\.31\.9; update"):
+            table.demand_supported()
+        assert table.read() == {}
+
+
+# --- lease ---
+
+
+class LeaseServer(Direct):
+    """Collections in memory, enough for a lease; heartbeats can fail."""
+
+    def __init__(self) -> None:
+        self.descriptions: dict[str, str] = {}
+        self.client: Any = SimpleNamespace(collections=self)
+        self.data = self.config = self
+        self.fails = False
+        self.heartbeats = 0
+
+    def call(self, operation: str, function: Callable[[], Any], *, retry: bool = True) -> Any:
+        if operation == "renewing the write lease":
+            self.heartbeats += 1
+            if self.fails:
+                raise ServiceError("vector_store: planted")
+        return function()
+
+    def list_all(self, *, simple: bool) -> dict[str, Any]:
+        return {name: SimpleNamespace(description=text) for name, text in self.descriptions.items()}
+
+    def exists(self, name: str) -> bool:
+        return name in self.descriptions
+
+    def create_from_dict(self, schema: dict[str, Any]) -> None:
+        self.descriptions[schema["class"]] = schema["description"]
+
+    def delete(self, name: str) -> None:
+        del self.descriptions[name]
+
+    def get(self, name: str | None = None, *, simple: bool = True) -> Any:
+        if name is None:
+            return SimpleNamespace(description=next(iter(self.descriptions.values())))
+        return self
+
+    def insert_many(self, objects: Sequence[Any]) -> None: ...
+
+
+@pytest.mark.parametrize(("expiry", "is_lost"), [(0.01, True), (60.0, False)])
+def test_lease_is_lost_once_its_heartbeat_fails_for_longer_than_it_lives(
+    expiry: float, is_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_lease, "HEARTBEAT_SECONDS", 0.005)
+    monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", expiry)
+    server, label = LeaseServer(), CollectionLabel("Test", "corpus-1", LEASE, 1, "ingest", 16, 1, False)
+    index = {"bm25_k1": 1.2, "bm25_b": 0.75, "replication": 1, "shards": 1}
+    with WriteLease(server, label, index) as lease:  # type: ignore[arg-type]
+        lease.demand_held()
+        server.fails, before = True, server.heartbeats
+        deadline = time.monotonic() + 30
+        while server.heartbeats < before + 20 and time.monotonic() < deadline:
+            if is_lost and not any(thread.name == "weaviate-lease" for thread in threading.enumerate()):
+                break
+            time.sleep(0.005)
+        if is_lost:
+            with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost .*could not be renewed"):
+                lease.demand_held()
+        else:
+            lease.demand_held()
+    assert server.descriptions == {}
