@@ -1,4 +1,4 @@
-"""What is refused before texts are embedded, and what is refused of what came back. Knows no model."""
+"""Checks of texts before they are embedded, and of the vectors returned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def demand_texts(texts: Sequence[str], over: Sequence[tuple[int, str]], name: Ca
     """Reject blank and overlong texts.
 
     Args:
-        over: place of each text over the limit, and what is wrong with it.
+        over: place of each text over the limit, and the problem.
         name: names the text of a place.
 
     Raises:
@@ -59,12 +59,12 @@ def demand_vectors(
 
 
 def unbroken(text: str) -> str:
-    """Replace halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
+    """Replace lone surrogates, which neither JSON nor a tokenizer accepts."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def name_of(node: BaseNode) -> str:
-    """Name a node by its document and its place there, where it has one."""
+    """Name a node by its document and span, or by its id."""
     start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
     if node.ref_doc_id is None or start is None:
         return f"node {node.node_id}"
