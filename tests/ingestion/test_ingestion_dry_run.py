@@ -140,7 +140,7 @@ def test_sentence_tokens_are_those_of_the_requests_that_cutting_makes(
         for entry in assembly.source.entries():
             assert isinstance(entry, Entry)
             document = assembly.source.parse(entry, assembly.source.read(entry))
-            asked.update(assembly.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)))
+            asked.update(assembly.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)))
         assert estimate.sentences.texts == len(asked) >= 50
         assert estimate.sentences.tokens == sum(map(server.count, asked))
 

@@ -15,7 +15,7 @@ _NEEDED = {
     "source": ("entries", "read", "parse"),
     "chunking": ("chunks", "spans"),
     "analyzer": ("terms",),
-    "embedding": ("prepared", "make_apart", "embed_documents", "count_tokens"),
+    "embedding": ("prepare", "embed_batch_tolerant", "embed_documents", "count_tokens"),
     "vector_store": ("indexes", "open", "writer", "delete", "aliases"),
     "retriever": ("retrieve", "aretrieve"),
     "reranker": ("postprocess_nodes",),

@@ -104,7 +104,7 @@ class Unmade:
             self.chunks.hit_tokens += tokens
         return {text: nothing for text, there in zip(texts, known, strict=True) if there}
 
-    def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
+    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
         """Counts a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
         return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})

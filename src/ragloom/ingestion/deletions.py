@@ -105,7 +105,7 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
             document = index.document(name)
         except DataError:
             continue  # as above
-        for text in run.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)):
+        for text in run.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)):
             asked.add(sha256(run.embedding.document_text(text, {})))
     return asked
 

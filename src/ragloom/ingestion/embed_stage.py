@@ -102,7 +102,7 @@ class Vectoriser:
             DataError: chunks are over the embedding's limit.
         """
         embedding = self._embedding
-        block.texts, counts = embedding.prepared(block.chunks)
+        block.texts, counts = embedding.prepare(block.chunks)
         block.hashes = [sha256(text) for text in block.texts]
         block.vectors = np.empty((len(block.chunks), embedding.dimensions), dtype=np.float32)
         block.missing = len(block.chunks)
@@ -252,7 +252,7 @@ class Vectoriser:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
             with until(self._end):
                 left = self._most() - len(self._refused)
-                apart = self._embedding.make_apart([text for _, text, _ in batch], counts, left)
+                apart = self._embedding.embed_batch_tolerant([text for _, text, _ in batch], counts, left)
             made.vectors, made.refused = apart.vectors, apart.refused
         except TooManyRefused as error:
             made.error = self._too_many(len(self._refused) + error.refused, error.says)

@@ -35,7 +35,9 @@ def questions_of(embedding: Embedding) -> Questions:
             counts = embedding.count_tokens(list(asked.values()))
             fits = [tokens <= embedding.max_tokens for tokens in counts]
             asked = {text: sent for (text, sent), fit in zip(asked.items(), fits, strict=True) if fit}
-        made = embedding.asker.embed_apart(list(asked.values()))  # a sentence may be bad where its chunk is not
+        made = embedding.query_embedding.embed_tolerant(
+            list(asked.values())
+        )  # a sentence may be bad where its chunk is not
         vectors = dict(zip(asked, made.vectors, strict=True))
         none = np.zeros(embedding.dimensions, dtype=np.float32)
         return np.array([vectors.get(text, none) for text in found], dtype=np.float32).reshape(len(texts), -1)

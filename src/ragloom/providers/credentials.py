@@ -21,7 +21,7 @@ _SHORTEST_WORD = 4  # characters of a part of a header that is masked by itself
 def link_problems(
     kind: str, base_url: str | None, api_key_env: str | None, headers_env: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Says what is wrong with an address or names of variables, without repeating what may be a secret."""
+    """Return what is wrong with an address or names of variables, without repeating what may be a secret."""
     problems = address_problems(kind, base_url)
     if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
         problems.append(
@@ -49,7 +49,7 @@ def _header_problems(kind: str, headers_env: Mapping[str, str]) -> list[str]:
 
 
 def body_problems(kind: str, extra_body: Mapping[str, Any], own: Mapping[str, str | None]) -> list[str]:
-    """Says what must not stand in the body of a request beside what is sent anyway.
+    """Return what must not stand in the body of a request beside what is sent anyway.
 
     Args:
         own: fields that are sent anyway -> the key that sets each; None: none does.
@@ -72,7 +72,7 @@ def body_problems(kind: str, extra_body: Mapping[str, Any], own: Mapping[str, st
 
 
 def read_key(kind: str, api_key_env: str | None) -> str | None:
-    """Reads a key from the environment.
+    """Read a key from the environment.
 
     Raises:
         ConfigError: the variable is not set, or holds what cannot be sent as a key. The value is never shown.
@@ -93,7 +93,7 @@ def read_key(kind: str, api_key_env: str | None) -> str | None:
 
 
 def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
-    """Reads headers from the environment.
+    """Read headers from the environment.
 
     Raises:
         ConfigError: a variable is not set, or holds what cannot be sent in a header. No value is shown.
@@ -116,7 +116,7 @@ def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
 
 
 def secrets_of(api_key_env: str | None, headers_env: Mapping[str, str]) -> list[str]:
-    """Lists what must show in no text: the key, each header's value, and the words of these; longest first."""
+    """List what must show in no text: the key, each header's value, and the words of these; longest first."""
     values = {os.environ.get(name, "").strip() for name in (api_key_env or "", *headers_env.values())}
     words = {word for value in values for word in value.split() if len(word) >= _SHORTEST_WORD} - {"Bearer", "Basic"}
     return sorted((values | words) - {""}, key=len, reverse=True)

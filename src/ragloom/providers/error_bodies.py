@@ -53,7 +53,7 @@ class ErrorBody(Exception):
 
 
 def error_in(data: Any, part: str) -> Any:
-    """Finds the error in an answer.
+    """Find the error in an answer.
 
     Args:
         data: the answer's JSON.
@@ -75,7 +75,7 @@ def error_in(data: Any, part: str) -> Any:
 
 
 def _error_instead(data: Mapping[str, Any]) -> Any:
-    """Finds the error where there is no result."""
+    """Find the error where there is no result."""
     found = next((name for name in _ERRORS if _says_something(data.get(name))), None)
     if found and isinstance(data[found], Mapping):
         return _with_status(data, data[found])
@@ -86,7 +86,7 @@ def _error_instead(data: Mapping[str, Any]) -> Any:
 
 
 def _with_status(data: Mapping[str, Any], error: Any) -> Any:
-    """Adds to an error what the answer around it says of its status."""
+    """Add to an error what the answer around it says of its status."""
     around = {name: data[name] for name in _STATUS if name in data}
     return {**around, **error} if isinstance(error, Mapping) else error
 
@@ -103,7 +103,7 @@ def _has_text(choice: Mapping[str, Any]) -> bool:
 
 
 def status_in(error: Any) -> int | None:
-    """Reads the HTTP status that an error names: as a number, in digits or in words."""
+    """Read the HTTP status that an error names: as a number, in digits or in words."""
     if isinstance(error, list):
         error = error[0] if error else None
     if not isinstance(error, Mapping):
@@ -128,12 +128,12 @@ def _status(value: Any) -> int | None:
 
 
 def names_in(error: Any) -> set[str]:
-    """Collects the names that an error gives itself, such as `insufficient_quota`."""
+    """Collect the names that an error gives itself, such as `insufficient_quota`."""
     return {str(error[name]) for name in _STATUS if error.get(name)} if isinstance(error, Mapping) else set()
 
 
 def words_of(error: Any) -> str:
-    """Finds the reason in a server's error; all of it, as JSON, where it is not in a known place."""
+    """Find the reason in a server's error; all of it, as JSON, where it is not in a known place."""
     if isinstance(error, str):
         return error
     if isinstance(error, list) and error and all(isinstance(item, Mapping | str) for item in error):

@@ -61,7 +61,7 @@ def _demand_result(data: object, cast_to: type, response: httpx.Response) -> Non
 
 
 def make_client(link: Link, of: type[Client]) -> Client:
-    """Makes a client that sends a server nothing but what is its own.
+    """Make a client that sends a server nothing but what is its own.
 
     Raises:
         ConfigError: the key, a header, or what the environment says of proxies and certificates cannot be used.
@@ -93,7 +93,7 @@ def make_client(link: Link, of: type[Client]) -> Client:
 
 
 def _headers(link: Link, url: str) -> dict[str, Any]:
-    """Composes the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
+    """Compose the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
     given = read_headers(link.kind, link.headers_env)
     headers: dict[str, Any] = {name.title() if name.lower() == "authorization" else name: given[name] for name in given}
     key = read_key(link.kind, link.api_key_env)
@@ -113,7 +113,7 @@ class Events(SSEDecoder):
         self._events, self._stray = 0, ""
 
     def decode(self, line: str) -> ServerSentEvent | None:
-        """Takes a line; returns the event that it completes."""
+        """Take a line; return the event that it completes."""
         if line.startswith("error:"):  # llama.cpp
             raise ErrorBody(_error(line.removeprefix("error:")))
         if not _FIELD.match(line):
@@ -127,7 +127,7 @@ class Events(SSEDecoder):
         return self._made(found.event, found.data)
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
-        """Yields the events, also the last one where the empty line after it is missing."""
+        """Yield the events, also the last one where the empty line after it is missing."""
         yield from super().iter_bytes(iterator)
         yield from self._rest()
 
@@ -155,7 +155,7 @@ class Events(SSEDecoder):
 
 
 def _error(data: str) -> Any:
-    """Reads an error that a server wrote as JSON or as text."""
+    """Read an error that a server wrote as JSON or as text."""
     try:
         read = json.loads(data)
     except ValueError:

@@ -84,13 +84,13 @@ class Provider:
         return self._usage
 
     def check_key(self) -> None:
-        """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
+        """Raise ConfigError now, before anything is read or paid, when the key or a header is missing."""
         if not SILENT.get():
             read_key(self.link.kind, self.link.api_key_env)
             read_headers(self.link.kind, self.link.headers_env)
 
     def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
-        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
+        """Ask for embeddings: one call of `/embeddings`, tried again as the policy says.
 
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.core.usage`) was charged with them already.
@@ -106,7 +106,7 @@ class Provider:
         return self._recorded(_expect(answer, "data", self.link))
 
     def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
-        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says.
+        """Ask for a whole reply: one call of `/chat/completions`, tried again as the policy says.
 
         Args:
             bound: of each request, which an open budget is charged with; what a reply does not use is the caller's to
@@ -125,7 +125,7 @@ class Provider:
         return self._recorded(_expect(answer, "choices", self.link))
 
     def stream(self, **request: Any) -> Iterator[ChatCompletionChunk]:
-        """Asks for a reply in pieces. What fails before its first word is tried again as the policy says.
+        """Ask for a reply in pieces. What fails before its first word is tried again as the policy says.
 
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
@@ -274,7 +274,7 @@ def _with_format(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expect(answer: Answer, part: str, link: Link) -> Answer:
-    """Refuses an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
+    """Reject an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
     from openai import BaseModel
 
     items = getattr(answer, part, None)
@@ -292,7 +292,7 @@ def _whole(value: object) -> int | None:
 
 
 def _charge_again(failure: Failure, tokens: int) -> None:
-    """Charges an open budget for the next request where the server may bill the one that failed as well."""
+    """Charge an open budget for the next request where the server may bill the one that failed as well."""
     if failure.maybe_done and tokens:
         charge(tokens)
 

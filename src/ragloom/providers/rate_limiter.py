@@ -45,7 +45,7 @@ class Limiter:
         self._tokens = 0
 
     def reserve(self, tokens: int) -> float:
-        """Takes a request in, and returns the seconds after which it may be sent.
+        """Take a request in, and return the seconds after which it may be sent.
 
         A request that alone is over the limit of tokens goes when a minute is free of others.
         """

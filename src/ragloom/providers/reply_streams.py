@@ -34,7 +34,7 @@ class Begun:
         yield from self._stream
 
     def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         self._stream.close()
 
 
@@ -47,7 +47,7 @@ class AsyncBegun:
 
     @classmethod
     async def begin(cls, stream: AsyncStream[ChatCompletionChunk]) -> AsyncBegun:
-        """Reads a stream as far as its first word."""
+        """Read a stream as far as its first word."""
         begun = cls(stream)
         try:
             while (piece := await anext(stream, None)) is not None:
@@ -66,12 +66,12 @@ class AsyncBegun:
             yield piece
 
     async def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         await self._stream.close()
 
 
 def _has_begun(piece: ChatCompletionChunk) -> bool:
-    """Whether a piece brings more than the name of the role: a word, of the reply or of its reasoning, or the end."""
+    """Return whether a piece brings text, reasoning or the end of the reply."""
     choices = getattr(piece, "choices", None)  # the client builds its objects unchecked
     if not isinstance(choices, list) or not choices:
         return False

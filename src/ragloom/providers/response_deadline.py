@@ -30,7 +30,7 @@ class Bounded(httpx.SyncByteStream):
             yield part
 
     def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         self._stream.close()
 
 
@@ -46,7 +46,7 @@ class AsyncBounded(httpx.AsyncByteStream):
             yield part
 
     async def aclose(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         await self._stream.aclose()
 
 
@@ -56,7 +56,7 @@ def _demand_time(end: float) -> None:
 
 
 def bound(client: Any, link: Link) -> None:
-    """Gives whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
+    """Return whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
 
     def end() -> float:
         return time.monotonic() + (link.timeout if ONCE.get() else link.deadline)

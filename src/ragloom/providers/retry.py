@@ -106,7 +106,7 @@ class Failure:
     says: str = ""
 
     def ended(self, how: str) -> RagloomError:
-        """Makes the error of a call that is not tried again."""
+        """Make the error of a call that is not tried again."""
         if self.suspect:
             return Unanswered(f"{self.error}; {how}", says=self.says, billed=self.maybe_done)
         return type(self.error)(f"{self.error}; {how}")
@@ -129,12 +129,12 @@ class Course:
         self._end += seconds
 
     def begin(self) -> float:
-        """Counts a request and returns its time limit in seconds."""
+        """Count a request and returns its time limit in seconds."""
         self._requests += 1
         return max(0.001, min(self._link.timeout, self._end - time.monotonic()))
 
     def wait_after(self, failure: Failure) -> float:
-        """Returns the seconds to wait before the next request.
+        """Return the seconds to wait before the next request.
 
         Raises:
             RagloomError: the failure, when it is permanent or attempts or time are used up.
@@ -164,7 +164,7 @@ def _report_retry(failure: Failure, link: Link) -> None:
 
 
 def failure_of(link: Link, error: Exception) -> Failure:
-    """Translates what the client raised into what a person can act on, without any key."""
+    """Translate what the client raised into what a person can act on, without any key."""
     import httpx
     import openai
 
@@ -189,7 +189,7 @@ def failure_of(link: Link, error: Exception) -> Failure:
 
 
 def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failure:
-    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is.
+    """Translate a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is.
 
     Args:
         status: that the answer has, or names in its body; None: it names none.
@@ -236,13 +236,13 @@ def _wrong_key(link: Link) -> str:
 
 
 def _asked_to_wait(status: int, headers: Any) -> float | None:
-    """Reads the seconds a server asks to wait; of a 429 also from OpenAI's headers on its rate limits."""
+    """Read the seconds a server asks to wait; of a 429 also from OpenAI's headers on its rate limits."""
     asked = _retry_after(headers)
     return _rate_limit_reset(headers) if asked is None and status == 429 else asked
 
 
 def _rate_limit_reset(headers: Any) -> float | None:
-    """Reads when the limit that was hit is whole again: the one with nothing remaining, else the later one."""
+    """Read when the limit that was hit is whole again: the one with nothing remaining, else the later one."""
     resets = {kind: _span(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")}
     known = {kind: seconds for kind, seconds in resets.items() if seconds is not None}
     hit = [seconds for kind, seconds in known.items() if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
@@ -250,7 +250,7 @@ def _rate_limit_reset(headers: Any) -> float | None:
 
 
 def _span(value: str | None) -> float | None:
-    """Reads a time span in seconds; None where there is none, or it is something else."""
+    """Read a time span in seconds; None where there is none, or it is something else."""
     text = (value or "").strip()
     if not _SPAN.fullmatch(text):
         return None
@@ -258,7 +258,7 @@ def _span(value: str | None) -> float | None:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Reads the seconds a server asks to wait: Retry-After-Ms, or Retry-After in seconds or as a date (RFC 9110)."""
+    """Read the seconds a server asks to wait: Retry-After-Ms, or Retry-After in seconds or as a date (RFC 9110)."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
@@ -278,7 +278,7 @@ def _excerpt(error: BaseException, link: Link) -> str:
 
 
 def masked(text: str, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every secret masked and no half of a character."""
+    """Shorten what a server or client said to one line, with every secret masked and no half of a character."""
     text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
     for secret in secrets_of(link.api_key_env, link.headers_env):
@@ -287,5 +287,5 @@ def masked(text: str, link: Link) -> str:
 
 
 def broken(failure: Failure) -> RagloomError:
-    """Makes the error of a stream that had begun: what came of it stands, but is not the whole reply."""
+    """Make the error of a stream that had begun: what came of it stands, but is not the whole reply."""
     return type(failure.error)(f"{failure.error}; the reply broke off and is incomplete")

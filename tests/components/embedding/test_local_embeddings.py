@@ -16,6 +16,7 @@ from llama_index.core.schema import TextNode
 
 import ragloom.components.embedding as builders
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
+from embedding_tools import embed_chunks
 from made import make
 from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import canonical_json, sha256
@@ -118,13 +119,13 @@ def test_fastembed_counts_its_own_tokens_and_refuses_longer_texts(folder: Path) 
     assert embedding.count_tokens(["", "apple", "a a a a a a a a"]) == [2, 3, 10]
     np.testing.assert_allclose(embedding.embed(["apple pear plum fig"]), means(["apple pear plum fig"]), rtol=1e-5)
     with pytest.raises(DataError, match=r"b.md, characters 3 to 12: 7 tokens .* at most 6; .*overlong=truncate"):
-        embedding.embed_chunks([chunk("fig"), chunk("a a a a a", 3, "b.md")])
+        embed_chunks(embedding, [chunk("fig"), chunk("a a a a a", 3, "b.md")])
     assert embedding.truncated == 0
 
 
 def test_fastembed_truncates_only_when_told_and_counts_it(folder: Path) -> None:
     embedding = fastembed(folder, max_length=6, overlong="truncate")
-    found = embedding.embed_chunks([chunk("apple pear plum fig the of"), chunk("fig")])
+    found = embed_chunks(embedding, [chunk("apple pear plum fig the of"), chunk("fig")])
     np.testing.assert_allclose(found, means(["apple pear plum fig", "fig"]), rtol=1e-5)
     assert embedding.truncated == 1
     embedding([TextNode(text="a a a a a"), TextNode(text="a a a a a a")])
@@ -182,7 +183,7 @@ def test_fastembed_folder_that_is_not_as_configured_is_an_error(
 def test_fastembed_output_is_bound_to_its_code_version(folder: Path) -> None:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     embedding = fastembed(folder, normalize=True, document_prefix="the ")
-    found = embedding.embed_chunks([chunk(text, heading="fig") for text in TEXTS])
+    found = embed_chunks(embedding, [chunk(text, heading="fig") for text in TEXTS])
     digest = sha256(canonical_json((np.round(found.astype(np.float64), 3) + 0.0).tolist()))
     assert json.loads(GOLDEN.read_text())["fastembed"] == {
         "code_version": builders.fastembed.code_version,
@@ -340,7 +341,7 @@ def test_huggingface_sets_length_revision_and_prefixes() -> None:
     embedding = huggingface(revision="abc", device="cpu", document_prefix="passage: ", query_prefix="query: ")
     model = embedding._model
     assert (model.name, model.revision, model.device, model.max_seq_length) == ("m", "abc", "cpu", 6)
-    np.testing.assert_allclose(np.linalg.norm(embedding.embed_chunks([chunk("text")]), axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(embed_chunks(embedding, [chunk("text")]), axis=1), 1)
     embedding.get_query_embedding("ask")
     assert model.seen == ["passage: text", "query: ask"]
 
@@ -349,9 +350,9 @@ def test_huggingface_sets_length_revision_and_prefixes() -> None:
 def test_huggingface_refuses_longer_texts_and_truncates_only_when_told() -> None:
     """TRAPS 38: the library cuts off silently."""
     with pytest.raises(DataError, match=r"a.md, characters 0 to 9: 7 tokens of m must be at most 6"):
-        huggingface().embed_chunks([chunk("a a a a a")])
+        embed_chunks(huggingface(), [chunk("a a a a a")])
     embedding = huggingface(overlong="truncate")
-    embedding.embed_chunks([chunk("a a a a a"), chunk("a")])
+    embed_chunks(embedding, [chunk("a a a a a"), chunk("a")])
     assert embedding.truncated == 1
 
 
@@ -373,7 +374,7 @@ def test_huggingface_can_be_sent_to_another_process() -> None:
 def test_huggingface_texts_are_bound_to_its_code_version() -> None:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     embedding = huggingface(max_length=99, document_prefix="passage: ")
-    embedding.embed_chunks([chunk(text, heading="H") for text in SAMPLES])
+    embed_chunks(embedding, [chunk(text, heading="H") for text in SAMPLES])
     found = {"code_version": builders.huggingface.code_version, "digest": sha256(canonical_json(embedding._model.seen))}
     assert json.loads(GOLDEN.read_text())["huggingface"] == found
 

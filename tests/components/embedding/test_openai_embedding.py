@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ragloom.components.embedding as builders
 import ragloom.providers.openai_client
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
+from embedding_tools import embed_chunks
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -205,7 +206,7 @@ def test_text_over_the_limit_is_refused_before_any_request() -> None:
         OpenAIServer() as server,
         pytest.raises(DataError, match=r"b.md, characters 5 to \d+: \d+ tokens of .* must be at most 20"),
     ):
-        openai(server, max_tokens=20).embed_chunks([chunk("fits"), chunk("무궁화 꽃이 " * 20, 5, "b.md")])
+        embed_chunks(openai(server, max_tokens=20), [chunk("fits"), chunk("무궁화 꽃이 " * 20, 5, "b.md")])
     assert server.requests == []
 
 
@@ -291,7 +292,7 @@ def test_server_that_ignores_the_asked_encoding_is_understood() -> None:
 def test_prefixes_and_headings_reach_the_server() -> None:
     with OpenAIServer() as server:
         embedding = compatible(server, document_prefix="passage: ", query_prefix="query: ")
-        embedding.embed_chunks([chunk("text", heading="A > B", path="x/y.pdf")])
+        embed_chunks(embedding, [chunk("text", heading="A > B", path="x/y.pdf")])
         embedding.get_query_embedding("ask")
     assert [request.body["input"] for request in server.requests] == [["passage: A > B\n\ntext"], ["query: ask"]]
 
@@ -364,7 +365,7 @@ def test_embedding_requests_are_bound_to_the_code_version(option: str, make_one:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     with OpenAIServer() as server:
         embedding = make_one(server)
-        embedding.embed_chunks([chunk(text, heading=f"H {at}", page=at) for at, text in enumerate(SAMPLES)])
+        embed_chunks(embedding, [chunk(text, heading=f"H {at}", page=at) for at, text in enumerate(SAMPLES)])
         embedding.get_query_embedding(SAMPLES[0])
     digest = sha256(canonical_json([request.body for request in server.requests]))
     found = {"code_version": getattr(builders, option).code_version, "digest": digest}

@@ -17,12 +17,12 @@ class Analyzer(ABC):
 
     @abstractmethod
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text in their order, with repetitions; none is empty or holds a blank."""
+        """Return the terms of a text in their order, with repetitions; none is empty or holds a blank."""
 
 
 class Whitespace(Analyzer):
     """Splits at white space (as `str.split` defines it) and changes nothing."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns what stands between blanks, unchanged."""
+        """Return what stands between blanks, unchanged."""
         return text.split()

@@ -23,7 +23,7 @@ _thread = threading.local()
 
 
 def _stem(words: list[str]) -> list[str]:
-    """Stems words with Snowball's English stemmer (Porter2, snowballstem.org/algorithms/english/stemmer.html)."""
+    """Stem words with Snowball's English stemmer (Porter2, snowballstem.org/algorithms/english/stemmer.html)."""
     # One stemmer a thread: PyStemmer's objects keep a cache and a C buffer that must not be shared.
     stemmer: Any = getattr(_thread, "stemmer", None)
     if stemmer is None:
@@ -39,5 +39,5 @@ class English(Analyzer):
         self._words = Multilingual()
 
     def terms(self, text: str) -> list[str]:
-        """Returns the stems of the words that are no stop words."""
+        """Return the stems of the words that are no stop words."""
         return _stem([word for word in self._words.terms(text) if word not in STOP_WORDS])

@@ -25,7 +25,7 @@ class Korean(Analyzer):
         self._kiwi = kiwipiepy.Kiwi()
 
     def terms(self, text: str) -> list[str]:
-        """Returns the content morphemes of a text, folded."""
+        """Return the content morphemes of a text, folded."""
         terms: list[str] = []
         # Kiwi is given the folded text, so that full-width and half-width, composed and decomposed read the same.
         for token in self._kiwi.tokenize(normalize(text)):

@@ -44,7 +44,7 @@ _PICTOGRAPHS = (range(0x2600, 0x27C0), range(0x2B00, 0x2C00), range(0x1F300, 0x1
 
 
 def _class_of(codes: Iterable[int], member: Callable[[str], bool]) -> str:
-    """Writes the characters that are members as the inside of a regular expression's `[...]`."""
+    """Write the characters that are members as the inside of a regular expression's `[...]`."""
     ranges: list[list[int]] = []
     for code in codes:
         if member(chr(code)):
@@ -87,7 +87,7 @@ _ALL = _Reader(0x20000)
 
 
 def normalize(text: str) -> str:
-    """Folds what readers take for the same text: compatibility forms (NFKC), case, invisible characters."""
+    """Fold what readers take for the same text: compatibility forms (NFKC), case, invisible characters."""
     if text.isascii():
         return text.lower()
     folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", text).casefold())
@@ -98,7 +98,7 @@ class Multilingual(Analyzer):
     """Words for scripts with blanks between words, overlapping bigrams for Hangul, Han and kana."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text, folded; see the module for what a term is."""
+        """Return the terms of a text, folded; see the module for what a term is."""
         text = normalize(text)
         if text.isascii():
             return _ascii_words(text)

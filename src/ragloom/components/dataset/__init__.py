@@ -20,7 +20,7 @@ MaxMissing = Annotated[Fraction, Added(0.1)]
 
 
 def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
-    """Builds the questions that come with Ragloom, over the documents that do."""
+    """Build the questions that come with Ragloom, over the documents that do."""
     from ragloom.components.dataset.jsonl_dataset import packaged
 
     return packaged(name, occurrence, max_missing)
@@ -34,7 +34,7 @@ def jsonl(
     occurrence: OccurrenceRule,
     max_missing: MaxMissing,
 ) -> "Dataset":
-    """Builds the dataset of a file in Ragloom's own form, one question a line.
+    """Build the dataset of a file in Ragloom's own form, one question a line.
 
     Raises:
         DataError: the file is missing, or lines of it are malformed; each is named.
@@ -55,7 +55,7 @@ def spans(
     occurrence: OccurrenceRule,
     max_missing: MaxMissing,
 ) -> "Dataset":
-    """Builds the dataset of a folder with a corpus and a table of questions with quotes.
+    """Build the dataset of a folder with a corpus and a table of questions with quotes.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -80,7 +80,7 @@ def beir(
     split: Name,
     group: Literal["document", "query"],
 ) -> "Dataset":
-    """Builds the dataset of a folder in BEIR's form.
+    """Build the dataset of a folder in BEIR's form.
 
     Raises:
         DataError: a file is missing or malformed, or the split has no questions.
@@ -100,7 +100,7 @@ def squad(
     max_missing: MaxMissing,
     max_file_mb: Annotated[float, Field(gt=0)],
 ) -> "Dataset":
-    """Builds the dataset of a file in the form of SQuAD 1, SQuAD 2 or KorQuAD.
+    """Build the dataset of a file in the form of SQuAD 1, SQuAD 2 or KorQuAD.
 
     Raises:
         DataError: the file is missing or malformed.

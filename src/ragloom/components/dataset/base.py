@@ -39,7 +39,7 @@ class Checked:
     problems: list[str]
 
     def digest(self) -> str:
-        """Hashes queries and gold as they were found: equal where stored texts are."""
+        """Hash queries and gold as they were found: equal where stored texts are."""
         return gold_digest(self.queries)
 
 
@@ -76,15 +76,15 @@ class Dataset:
             raise DataError(f"dataset: {self.name} must have a query; it has none")
 
     def queries(self) -> list[Query]:
-        """Returns the queries in the order of their file, with gold as the dataset says it."""
+        """Return the queries in the order of their file, with gold as the dataset says it."""
         return list(self._queries)
 
     def digest(self) -> str:
-        """Hashes queries, gold and the rule for repeated quotes to 64 hexadecimal digits, alike on every machine."""
+        """Hash queries, gold and the rule for repeated quotes to 64 hexadecimal digits, alike on every machine."""
         return gold_digest([*self._queries, Query("occurrence rule", self.occurrence)])
 
     def check(self, document_text: Callable[[str], str | None]) -> Checked:
-        """Finds each quote, and holds each range and each graded document, in what an index stores.
+        """Find each quote, and hold each range and each graded document, in what an index stores.
 
         Args:
             document_text: document id -> stored text; None where there is no such document. It is asked once for
@@ -126,7 +126,7 @@ class _Search:
         self._several: list[str] = []
 
     def look(self, document: str, text: str | None, spans: Sequence[tuple[int, int]]) -> None:
-        """Looks for a document's spans, each given by the numbers of query and span."""
+        """Look for a document's spans, each given by the numbers of query and span."""
         if text is None:
             self._missing.append(document)
             return
@@ -160,7 +160,7 @@ class _Search:
         return ordered if self._occurrence == "any" else ordered[: max(1, len(right))]
 
     def demand_all(self, dataset: str, max_missing: float) -> None:
-        """Raises if a document is missing, a range is outside its text, or too many quotes are not found."""
+        """Raise if a document is missing, a range is outside its text, or too many quotes are not found."""
         problems = []
         if self._missing:
             problems.append(
@@ -183,12 +183,12 @@ class _Search:
         demand_few(dataset, self._lost, given, max_missing)
 
     def found(self, at: int, query: Query) -> Query:
-        """Returns a query with those of its spans that were found."""
+        """Return a query with those of its spans that were found."""
         spans = [self._found[at, number] for number in range(len(query.spans)) if (at, number) in self._found]
         return replace(query, spans=tuple(spans))
 
     def problems(self) -> list[str]:
-        """Lists what was not as the dataset says, one line each."""
+        """List what was not as the dataset says, one line each."""
         rule = "each counts at its best single place" if self._occurrence == "any" else "each counts at its first place"
         kinds = (
             (self._lost, "is not found and left out", "are not found and left out"),
@@ -199,7 +199,7 @@ class _Search:
 
 
 def demand_few(dataset: str, missing: Sequence[str], given: int, max_missing: float) -> None:
-    """Raises if too many of the quotes given are missing: means over the rest would say little of the dataset."""
+    """Raise if too many of the quotes given are missing: means over the rest would say little of the dataset."""
     if len(missing) > max_missing * given:
         raise DataError(
             f"dataset: {dataset}: {counted(missing, 'quote')} of {given:,} are not in the documents; "
@@ -209,13 +209,13 @@ def demand_few(dataset: str, missing: Sequence[str], given: int, max_missing: fl
 
 
 def grouped(query: Query, group: Literal["document", "query"]) -> Query:
-    """Gives a query the group that statistics resample and split by: its first gold document, or itself."""
+    """Return a query the group that statistics resample and split by: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)
 
 
 def file_bytes(path: Path) -> bytes:
-    """Reads a file of a dataset.
+    """Read a file of a dataset.
 
     Raises:
         DataError: it is not there, or cannot be read.
@@ -227,7 +227,7 @@ def file_bytes(path: Path) -> bytes:
 
 
 def raised(problems: Sequence[str]) -> DataError:
-    """Makes the error of a file's malformed parts: the first of them, and how many more there are."""
+    """Make the error of a file's malformed parts: the first of them, and how many more there are."""
     more = [f"dataset: ... and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
     return DataError(*problems[:_SHOWN], *more)
 
@@ -247,7 +247,7 @@ def _unjudged(queries: Sequence[Query]) -> list[str]:
 
 
 def _occurrences(text: str, quote: str) -> list[Range]:
-    """Returns where a quote stands, overlapping places included; white space between its words may differ."""
+    """Return where a quote stands, overlapping places included; white space between its words may differ."""
     exact: list[Range] = []
     at = text.find(quote) if quote else -1
     while at >= 0:

@@ -16,7 +16,7 @@ _HEADER = ("query-id", "corpus-id", "score")
 
 
 def read(folder: Path, split: str, *, name: str, group: Literal["document", "query"]) -> Dataset:
-    """Reads the questions of a split: those that its qrels name, in the order of `queries.jsonl`.
+    """Read the questions of a split: those that its qrels name, in the order of `queries.jsonl`.
 
     Grades of 0 and less say that a document is not relevant, and are left out.
 

@@ -58,7 +58,7 @@ class _Line(_Strict):
 
 
 def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Reads a file.
+    """Read a file.
 
     Raises:
         DataError: it is missing, or lines are malformed; each is named with its number.
@@ -75,7 +75,7 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
 
 
 def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Reads the questions that come with Ragloom."""
+    """Read the questions that come with Ragloom."""
     place = Path(__file__).parent / "sample.jsonl"
     return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
 
@@ -111,7 +111,7 @@ def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
 
 
 def _nfc(document: str) -> str:
-    """Writes a document's id as sources do."""
+    """Write a document's id as sources do."""
     return unicodedata.normalize("NFC", document)
 
 

@@ -33,7 +33,7 @@ def read(
     occurrence: Occurrence,
     max_missing: float,
 ) -> Dataset:
-    """Reads a table; a question's id is the number of its row, from 1.
+    """Read a table; a question's id is the number of its row, from 1.
 
     Raises:
         DataError: a file is missing or malformed; each wrong row is named.
@@ -64,7 +64,7 @@ class _Documents:
         self._texts: dict[str, str] = {}
 
     def id(self, corpus: str) -> str:
-        """Returns the id that the source gives a document.
+        """Return the id that the source gives a document.
 
         Raises:
             DataError: there is no such file.
@@ -74,7 +74,7 @@ class _Documents:
         return _nfc(self._files[_nfc(corpus)].name)
 
     def text(self, corpus: str) -> str:
-        """Returns a document's text, with the line ends it has.
+        """Return a document's text, with the line ends it has.
 
         Raises:
             ValueError: it is not UTF-8.
@@ -113,7 +113,7 @@ def _query(number: int, row: Mapping[str, str], documents: _Documents) -> Query:
 
 
 def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
-    """Returns where the table says that a quote is, in the normalised text; nothing where it says none."""
+    """Return where the table says that a quote is, in the normalised text; nothing where it says none."""
     if not isinstance(reference["content"], str) or not reference["content"].strip():
         raise ValueError("a reference's content must be a text that is not blank")
     if "start_index" not in reference:

@@ -1,4 +1,4 @@
-"""Text becomes vectors: one builder per option of the conf group `embedding`. The classes are in the submodules."""
+"""Builders of the conf group `embedding`: texts become vectors."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +33,7 @@ _OPENAI_DIMENSIONS = {
     "text-embedding-ada-002": 1536,
 }
 
-# Fields of a request that are sent anyway, and the key that sets each.
+# Fields in every request, and the key that sets each.
 _OWN_FIELDS = {
     "model": "model",
     "input": None,
@@ -44,7 +44,7 @@ _OWN_FIELDS = {
 BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
 Concurrency = Annotated[int, Field(gt=0, le=256), OPERATIONAL]
-"""Requests in flight: each has a thread and a connection of its own."""
+"""Requests in flight: each has its own thread and connection."""
 Refused = Annotated[Fraction, OPERATIONAL, Added(0.01)]
 """Share of an ingest's texts at which the server may fail."""
 Rate = Annotated[Positive | None, OPERATIONAL]
@@ -52,13 +52,13 @@ Rate = Annotated[Positive | None, OPERATIONAL]
 
 
 def _server_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """The server's address and key are such, and a request's fields are set by one key each."""
+    """Require a valid address, key name and extra body."""
     yield from link_problems("embedding", values["base_url"], values["api_key_env"], values.get("headers_env"))
     yield from body_problems("embedding", values.get("extra_body") or {}, _OWN_FIELDS)
 
 
 def _batch_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """The longest text fits in a request."""
+    """Require that the longest text fits in a request."""
     if values["batch_tokens"] < values["max_tokens"]:
         yield (
             f"embedding: batch_tokens={values['batch_tokens']} must be at least max_tokens={values['max_tokens']}; "
@@ -67,7 +67,7 @@ def _batch_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """OpenAI's model has vectors of that length."""
+    """Require a vector length of OpenAI's model."""
     model, dimensions = values["model"], values["dimensions"]
     if (own := _OPENAI_DIMENSIONS.get(model)) is None:
         return
@@ -85,7 +85,7 @@ def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 @code_version(1)
 def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: BatchSize) -> "HashingEmbedding":
-    """Builds lexical vectors by feature hashing: no model, no download, no key."""
+    """Build lexical vectors by feature hashing: no model, no download, no key."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
 
     return HashingEmbedding(
@@ -118,7 +118,7 @@ def openai(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on OpenAI's API.
+    """Build an embedding on OpenAI's API.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
@@ -179,7 +179,9 @@ def openai_compatible(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
+    """Build an embedding on any server that speaks OpenAI's protocol.
+
+    Such as vLLM, Ollama, TEI, LM Studio, or a gateway.
 
     Raises:
         ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
@@ -234,7 +236,7 @@ def fastembed(
     threads: Annotated[Positive | None, OPERATIONAL],
     cache_dir: Annotated[Name | None, OPERATIONAL],
 ) -> "OnnxEmbedding":
-    """Builds an embedding on ONNX Runtime, from a model folder or a model of fastembed's list.
+    """Build an embedding on ONNX Runtime, from a folder or fastembed's list.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
@@ -272,7 +274,7 @@ def huggingface(
     device: Annotated[Name | None, OPERATIONAL],
     batch_size: BatchSize,
 ) -> "SentenceTransformerEmbedding":
-    """Builds an embedding on sentence-transformers.
+    """Build an embedding on sentence-transformers.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.

@@ -2,7 +2,7 @@
 
 
 def none() -> None:
-    """Builds no judge."""
+    """Build no judge."""
 
 
 none.writes_text = False  # type: ignore[attr-defined]

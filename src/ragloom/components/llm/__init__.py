@@ -86,7 +86,7 @@ def openai(
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
 ) -> "OpenAIChat":
-    """Builds an LLM on OpenAI's API.
+    """Build an LLM on OpenAI's API.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
@@ -135,7 +135,7 @@ def openai_compatible(
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
 ) -> "OpenAIChat":
-    """Builds an LLM on any server that speaks OpenAI's protocol (vLLM, Ollama, LM Studio, a gateway).
+    """Build an LLM on any server that speaks OpenAI's protocol (vLLM, Ollama, LM Studio, a gateway).
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
@@ -167,7 +167,7 @@ def openai_compatible(
 
 @code_version(2)
 def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
-    """Builds the LLM that needs no model: it answers with the passages' own best sentences, each cited."""
+    """Build the LLM that needs no model: it answers with the passages' own best sentences, each cited."""
     from ragloom.components.llm.extractive_llm import SentenceLLM
 
     return SentenceLLM(analyzer, max_sentences=max_sentences)

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def guarded(llm: Any, group: str) -> Any:
-    """Gives an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
+    """Return an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
     own = "ragloom.components.llm"
     if not isinstance(llm, LLM) or any(base.__module__.startswith(own) for base in type(llm).__mro__):
         return llm
@@ -36,7 +36,7 @@ def guarded(llm: Any, group: str) -> Any:
 
 
 class ForeignLLM(LLM):
-    """Asks another LLM, and has its attributes.
+    """Ask another LLM, and has its attributes.
 
     Args:
         llm: that is asked; it fires LlamaIndex's events itself.
@@ -63,7 +63,7 @@ class ForeignLLM(LLM):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's dumps."""
+        """Name the class in LlamaIndex's dumps."""
         return cls.__name__
 
     @property
@@ -89,7 +89,7 @@ class ForeignLLM(LLM):
         raise failed from None  # the client's exception may hold a request with its key
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Asks for a whole reply.
+        """Ask for a whole reply.
 
         Raises:
             ServiceError: the LLM failed.
@@ -113,7 +113,7 @@ class ForeignLLM(LLM):
             return await self._inner.acomplete(prompt, formatted, **kwargs)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_chat(messages, **kwargs)
 
@@ -128,7 +128,7 @@ class ForeignLLM(LLM):
         return pieces()  # type: ignore[return-value]
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_complete(prompt, formatted, **kwargs)
 

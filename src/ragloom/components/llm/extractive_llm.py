@@ -53,7 +53,7 @@ class Analyzer(Protocol):
     """What turns text into search terms."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text, in order, repetitions kept."""
+        """Return the terms of a text, in order, repetitions kept."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Sentence:
 
 
 class SentenceLLM(CustomLLM):
-    """Answers with the best sentences of the passages, each with its citation.
+    """Answer with the best sentences of the passages, each with its citation.
 
     Sentences are ranked by BM25 over all sentences of the passages, by the terms they share with the question, asking
     words aside. A sentence that shares none is never quoted; when none shares any, the reply is `NO_ANSWER`.
@@ -95,12 +95,12 @@ class SentenceLLM(CustomLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """Describes the model to LlamaIndex: it reads passages of any length."""
+        """Describe the model to LlamaIndex: it reads passages of any length."""
         return LLMMetadata(model_name="extractive", is_chat_model=True, context_window=1_000_000)
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answers the question block from the passage blocks.
+        """Answer the question block from the passage blocks.
 
         Raises:
             ConfigError: the messages hold no question block, so that there is nothing to extract from.
@@ -117,7 +117,7 @@ class SentenceLLM(CustomLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answers word by word."""
+        """Answer word by word."""
 
         def words() -> ChatResponseGen:
             text = ""
@@ -129,12 +129,12 @@ class SentenceLLM(CustomLLM):
         return words()
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answers as `chat`: there is nothing to wait for."""
+        """Answer as `chat`: there is nothing to wait for."""
         response: ChatResponse = self.chat(messages, **kwargs)
         return response
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        """Answers as `stream_chat`."""
+        """Answer as `stream_chat`."""
 
         async def parts() -> ChatResponseAsyncGen:
             for part in self.stream_chat(messages, **kwargs):
@@ -143,11 +143,11 @@ class SentenceLLM(CustomLLM):
         return parts()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Refuses: bare text has no passages."""
+        """Reject: bare text has no passages."""
         raise ConfigError("llm: llm=extractive must be asked with passages; for free text choose llm=openai")
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Refuses: bare text has no passages."""
+        """Reject: bare text has no passages."""
         raise ConfigError("llm: llm=extractive must be asked with passages; for free text choose llm=openai")
 
     def _answer(self, question: str, language: Language, passages: Sequence[PassageBlock]) -> str:
@@ -165,7 +165,7 @@ class SentenceLLM(CustomLLM):
         return f"{body}\n\n{quotes}"
 
     def _sentences(self, passage: PassageBlock) -> Iterator[_Sentence]:
-        """Yields the sentences that a passage holds in whole or in part, each completed from its document."""
+        """Yield the sentences that a passage holds in whole or in part, each completed from its document."""
         whole = passage.before + passage.passage + passage.after
         first, last = len(passage.before), len(passage.before) + len(passage.passage)
         offset = passage.start - first
@@ -194,7 +194,7 @@ def _length(sentence: _Sentence) -> int:
 
 
 def split_sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yields where sentences stand; rows and items whole, headings and heads of tables left out."""
+    """Yield where sentences stand; rows and items whole, headings and heads of tables left out."""
     lines, at = [], 0
     for line in text.splitlines(keepends=True):
         lines.append((at, at + len(line), line))
@@ -216,7 +216,7 @@ def split_sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _inside(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields where the sentences of a block stand."""
+    """Yield where the sentences of a block stand."""
     block = text[begin:end]
     # A line end inside a sentence is a blank to a reader; sentencex takes some for sentence ends.
     starts = [item["start_index"] for item in sentencex.get_sentence_boundaries("en", re.sub(r"\s", " ", block))]
@@ -231,7 +231,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _scored(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:
-    """Scores by BM25 the sentences that share a term with the question."""
+    """Score by BM25 the sentences that share a term with the question."""
     frequency = Counter(term for sentence in sentences for term in wanted & sentence.terms.keys())
     mean = sum(sentence.terms.total() for sentence in sentences) / max(1, len(sentences))
     for sentence in sentences:

@@ -82,7 +82,7 @@ class OpenAIChat(LLM):
     _provider: Provider = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Makes the provider; it reads the key when the first request is made."""
+        """Make the provider; it reads the key when the first request is made."""
         super().model_post_init(context)
         self._provider = Provider(
             Link(
@@ -99,7 +99,7 @@ class OpenAIChat(LLM):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's events and dumps."""
+        """Name the class in LlamaIndex's events and dumps."""
         return cls.__name__
 
     @property
@@ -120,7 +120,7 @@ class OpenAIChat(LLM):
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Asks for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
+        """Ask for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
 
         Raises:
             ServiceError: the server failed, or its reply holds no text.
@@ -136,7 +136,7 @@ class OpenAIChat(LLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yields the reply as it grows; each response holds all text so far, and the new piece as `delta`.
+        """Yield the reply as it grows; each response holds all text so far, and the new piece as `delta`.
 
         Raises:
             ServiceError: also after pieces were yielded, when the stream breaks off.
@@ -150,7 +150,7 @@ class OpenAIChat(LLM):
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Sends the prompt as one user message; raises as `chat`."""
+        """Send the prompt as one user message; raises as `chat`."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
         return _completion(self._asked(request))
 
@@ -162,7 +162,7 @@ class OpenAIChat(LLM):
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Sends the prompt as one user message; yields and raises as `stream_chat`."""
+        """Send the prompt as one user message; yields and raises as `stream_chat`."""
         pieces = self._growing(self._streamed(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) for piece in pieces)
 
@@ -185,7 +185,7 @@ class OpenAIChat(LLM):
         return self._whole(completion)
 
     def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
-        """Says what a request uses at most.
+        """Return what a request uses at most.
 
         Args:
             messages: their texts.
@@ -195,7 +195,7 @@ class OpenAIChat(LLM):
         return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
 
     def _bound(self, request: dict[str, Any]) -> Bound | None:
-        """Says what a request uses at most; None where nobody limits it."""
+        """Return what a request uses at most; None where nobody limits it."""
         if not has_budget():
             return None
         return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
@@ -217,7 +217,7 @@ class OpenAIChat(LLM):
             yield reply.response(None, delta=rest)
 
     def _ended(self, reply: Reply) -> str:
-        """Ends a stream; returns the text that was held back.
+        """End a stream; return the text that was held back.
 
         Raises:
             ServiceError: the stream has ended and the reply has not, or it holds no text.
@@ -232,7 +232,7 @@ class OpenAIChat(LLM):
         return rest
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Composes a request from the config and what this call overrides; a value of None is not sent."""
+        """Compose a request from the config and what this call overrides; a value of None is not sent."""
         settings = {
             "temperature": self.temperature,
             "seed": self.seed,
@@ -253,7 +253,7 @@ class OpenAIChat(LLM):
         return [ChatMessage(content=convert(prompt) if convert else prompt)]
 
     def _whole(self, completion: ChatCompletion) -> ChatResponse:
-        """Reads a reply.
+        """Read a reply.
 
         Raises:
             ServiceError: it has no choice or no text.
@@ -272,7 +272,7 @@ class OpenAIChat(LLM):
 
 
 def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
-    """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
+    """Add a piece; return the reply so far, or None where the piece brought neither text nor the end."""
     choices = getattr(chunk, "choices", None)
     if not choices:
         return None  # the report of usage comes in a separate piece
@@ -283,7 +283,7 @@ def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
 
 
 def sent_tokens(messages: Sequence[str]) -> int:
-    """Counts what messages are billed for, or a little more: by `cl100k_base`, which newer models undercut."""
+    """Count what messages are billed for, or a little more: by `cl100k_base`, which newer models undercut."""
     return sum(load(_TOKENIZER).counts(messages)) + _MESSAGE_TOKENS * (len(messages) + 1)
 
 
@@ -303,7 +303,7 @@ def _completion(response: ChatResponse) -> CompletionResponse:
 
 
 def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Puts what the system says ahead of the first message of the user."""
+    """Put what the system says ahead of the first message of the user."""
     said = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
     rest = [dict(message) for message in messages if message["role"] != "system"]
     first = next((message for message in rest if message["role"] == "user"), None)
@@ -316,7 +316,7 @@ def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _message(message: ChatMessage) -> dict[str, str]:
-    """Writes a message as the protocol has it.
+    """Write a message as the protocol has it.
 
     Raises:
         DataError: it holds something else than text.

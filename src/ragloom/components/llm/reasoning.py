@@ -35,7 +35,7 @@ class Separator:
         self._half = ""  # the first half of a surrogate pair
 
     def take(self, piece: str) -> str:
-        """Adds a piece; returns the text that it completes."""
+        """Add a piece; return the text that it completes."""
         piece = self._half + piece
         self._half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
         self._held += join_surrogates(piece[: len(piece) - len(self._half)])
@@ -56,7 +56,7 @@ class Separator:
         return new + self._flushed(ready)
 
     def end(self) -> str:
-        """Ends the reply; returns the text that was held back."""
+        """End the reply; return the text that was held back."""
         rest, self._held = self._held + join_surrogates(self._half), ""
         self._half = ""
         new = self._flushed(rest)
@@ -69,7 +69,7 @@ class Separator:
         return min(found, key=lambda match: match.start(), default=None)
 
     def _begun(self) -> int:
-        """Counts the characters at the end that may begin a tag."""
+        """Count the characters at the end that may begin a tag."""
         tags = (self._close,) if self._inside else (self._open, self._close)
         lengths = [
             length

@@ -37,7 +37,7 @@ class Reply:
         self._left_out: dict[str, None] = {}
 
     def take(self, choice: Any) -> str:
-        """Adds a choice, or a piece of one; returns the text that it completes."""
+        """Add a choice, or a piece of one; return the text that it completes."""
         # The client builds its objects unchecked, so that anything may be missing. A server that streams nothing
         # answers with a whole message where pieces are expected.
         said = _field(choice, "message") or _field(choice, "delta")
@@ -51,11 +51,11 @@ class Reply:
         return self._separator.take(text)
 
     def end(self) -> str:
-        """Ends the reply; returns the text that was held back."""
+        """End the reply; return the text that was held back."""
         return self._separator.end()
 
     def response(self, raw: Any, delta: str | None = None) -> ChatResponse:
-        """Shows what has come as LlamaIndex does: reasoning is a separate block, and no part of `content`."""
+        """Show what has come as LlamaIndex does: reasoning is a separate block, and no part of `content`."""
         reasoning = join_surrogates(self._apart) + self._separator.reasoning.strip()
         thought = [ThinkingBlock(content=reasoning)] if reasoning else []
         why: dict[str, Any] = {"finish_reason": self.finish_reason} if self.finish_reason else {}
@@ -74,7 +74,7 @@ class Reply:
         return self._separator.text
 
     def demand_text(self) -> None:
-        """Raises ServiceError when the reply holds no text; one without a finish reason is marked as such."""
+        """Raise ServiceError when the reply holds no text; one without a finish reason is marked as such."""
         if self.finish_reason is None:
             self.finish_reason = NOT_SAID
         if self.text.strip():
@@ -89,7 +89,7 @@ class Reply:
         )
 
     def _text_of(self, content: Any) -> str:
-        """Reads content that is text, or a list of parts as Mistral and gateways send it."""
+        """Read content that is text, or a list of parts as Mistral and gateways send it."""
         if isinstance(content, str):
             return content
         texts = [self._text_of_part(part) for part in content] if isinstance(content, list) else []
@@ -116,7 +116,7 @@ def _field(holder: Any, name: str) -> Any:
 
 
 def _words(value: Any) -> str:
-    """Joins all texts of a part, whose place differs between servers."""
+    """Join all texts of a part, whose place differs between servers."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

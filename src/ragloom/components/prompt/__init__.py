@@ -56,13 +56,13 @@ class Prompt:
     numbered: bool
 
     def language_for(self, question: str) -> "Language":
-        """Returns the language to answer in."""
+        """Return the language to answer in."""
         from ragloom.core.prompt_blocks import language_of
 
         return language_of(question) if self.language == "auto" else self.language
 
     def fill(self, question: str, nodes: "list[NodeWithScore]", around: "Around | None" = None) -> Prompted:
-        """Packs chunks in rank order while they fit the token budget; one that does not fit is left out whole.
+        """Pack chunks in rank order while they fit the token budget; one that does not fit is left out whole.
 
         Args:
             question: as it was asked.
@@ -130,7 +130,7 @@ def cited(
     instruction_en: Name,
     instruction_ko: Name,
 ) -> Prompt:
-    """Asks for an answer whose every claim cites a passage by number, with a verbatim quote that is checked."""
+    """Ask for an answer whose every claim cites a passage by number, with a verbatim quote that is checked."""
     return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=True)
 
 
@@ -143,7 +143,7 @@ def plain(
     instruction_en: Name,
     instruction_ko: Name,
 ) -> Prompt:
-    """Asks for an answer from the passages and for no citations."""
+    """Ask for an answer from the passages and for no citations."""
     return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=False)
 
 
