@@ -123,7 +123,7 @@ Predicate: TypeAlias = Constant | Test | Not | Every | Some
 
 
 def predicate(filters: MetadataFilters | None, columns: Collection[str]) -> Predicate:
-    """Translates filters.
+    """Translate filters.
 
     Args:
         filters: nested groups included; None or an empty group passes everything.
@@ -136,7 +136,7 @@ def predicate(filters: MetadataFilters | None, columns: Collection[str]) -> Pred
 
 
 def every(parts: Iterable[Predicate]) -> Predicate:
-    """Joins predicates by `and`: everything when there are none."""
+    """Join predicates by `and`: everything when there are none."""
     flat: list[Predicate] = []
     for part in parts:
         if part is NOTHING:
@@ -147,7 +147,7 @@ def every(parts: Iterable[Predicate]) -> Predicate:
 
 
 def some(parts: Iterable[Predicate]) -> Predicate:
-    """Joins predicates by `or`: nothing when there are none."""
+    """Join predicates by `or`: nothing when there are none."""
     flat: list[Predicate] = []
     for part in parts:
         if part is EVERYTHING:
@@ -158,7 +158,7 @@ def some(parts: Iterable[Predicate]) -> Predicate:
 
 
 def negated(part: Predicate) -> Predicate:
-    """Turns a predicate into the one that is true exactly where it is false."""
+    """Turn a predicate into the one that is true exactly where it is false."""
     if isinstance(part, Constant):
         return NOTHING if part is EVERYTHING else EVERYTHING
     if isinstance(part, Every):
@@ -187,7 +187,7 @@ def _group(filters: MetadataFilters, columns: frozenset[str], depth: int) -> Pre
 
 
 def _filter(item: MetadataFilter, columns: frozenset[str]) -> Predicate:
-    """Translates one filter."""
+    """Translate one filter."""
     name = column(item.key)
     for text in item.value if isinstance(item.value, list) else [item.value]:
         if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -205,7 +205,7 @@ def _equal(name: str, value: Any) -> Predicate:
 
 
 def _ordered(name: str, value: Any, *, above: bool, or_equal: bool) -> Predicate:
-    """Compares within one type: tokens of a type lie between its letter and the next."""
+    """Compare within one type: tokens of a type lie between its letter and the next."""
     if value is None or isinstance(value, dict) or value != value:
         return NOTHING
     if isinstance(value, list):
@@ -217,7 +217,7 @@ def _ordered(name: str, value: Any, *, above: bool, or_equal: bool) -> Predicate
 
 
 def _ordered_list(name: str, value: list[Any], *, above: bool, or_equal: bool) -> Predicate:
-    """Compares lists as Python does: by the first elements that differ, which must be of one type, else by length."""
+    """Compare lists as Python does: by the first elements that differ, which must be of one type, else by length."""
     parts, beginnings, same = [], [], LIST + END
     for item in value:
         beginnings.append(same)
@@ -291,12 +291,12 @@ def _range(name: str, low: str, high: str) -> Predicate:
 
 
 def _next(text: str) -> str:
-    """Returns the least text above one."""
+    """Return the least text above one."""
     return text + "\0"
 
 
 def _past(beginning: str) -> str:
-    """Returns the least text above all that begin so; the beginning ends in a letter or `END`."""
+    """Return the least text above all that begin so; the beginning ends in a letter or `END`."""
     return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 

@@ -49,7 +49,7 @@ def column(key: str) -> str:
 
 
 def to_json(metadata: dict[str, Any], where: str) -> str:
-    """Serialises metadata so that reading it back gives equal metadata.
+    """Serialise metadata so that reading it back gives equal metadata.
 
     Args:
         where: the document, for the message.
@@ -67,12 +67,12 @@ def to_json(metadata: dict[str, Any], where: str) -> str:
 
 
 def tokens(metadata: dict[str, Any]) -> dict[str, str]:
-    """Turns metadata into its columns: column name -> token; keys whose value is None have none."""
+    """Turn metadata into its columns: column name -> token; keys whose value is None have none."""
     return {column(key): token(value) for key, value in metadata.items() if value is not None}
 
 
 def token(value: Any, *, sought: bool = False) -> str:
-    """Returns the text that stands for a value: equal for equal values, in Python's order within a type.
+    """Return the text that stands for a value: equal for equal values, in Python's order within a type.
 
     Args:
         sought: the value is a filter's, not a document's: only NaN differs, so that it never equals itself.
@@ -95,12 +95,12 @@ def token(value: Any, *, sought: bool = False) -> str:
 
 
 def elements(value: list[Any] | dict[str, Any]) -> list[str]:
-    """Returns the tokens of a list's elements or of a dict's keys, each once."""
+    """Return the tokens of a list's elements or of a dict's keys, each once."""
     return list(dict.fromkeys(map(token, value)))
 
 
 def element(value: Any, *, sought: bool = False) -> str:
-    """Encodes a list's element so that no element holds the end mark and the order of lists is that of their text."""
+    """Encode a list's element so that no element holds the end mark and the order of lists is that of their text."""
     return token(value, sought=sought).replace("\x01", "\x01\x02").replace(END, "\x01\x01") + END
 
 
@@ -118,7 +118,7 @@ def _is_json(value: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _sortable(numerator: int, denominator: int) -> str:
-    """Encodes numerator / denominator (a power of 2) exactly, in the order of numbers: sign, exponent, mantissa.
+    """Encode numerator / denominator (a power of 2) exactly, in the order of numbers: sign, exponent, mantissa.
 
     The mantissa's bits after the leading one are hexadecimal digits without trailing zeros, so that a shorter one is
     the smaller; for negative numbers all digits are complemented and `g` (above `f`) ends them.

@@ -30,7 +30,7 @@ class Analyzer(Protocol):
     """What turns text into search terms, the same for index and query."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text in their order, repetitions included; none holds a blank."""
+        """Return the terms of a text in their order, repetitions included; none holds a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Questions(Protocol):
     """Makes query-like vectors of what is stored."""
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Makes a question of each chunk text, embedded as queries are.
+        """Make a question of each chunk text, embedded as queries are.
 
         Returns:
             `[len(texts), dimensions] float32`; zeros where a text gives no question.
@@ -160,7 +160,7 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
 
         Where the store searches approximately, `info.notes` say how, and what recall was measured.
 
@@ -180,28 +180,28 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; as `dense` otherwise."""
+        """Return the k chunks of highest BM25 score for the analysed query; as `dense` otherwise."""
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
         """
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of those chunks that the index holds, by chunk id."""
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
+        """Yield a row for each document, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
 
 
 class Writer(Protocol):
@@ -212,22 +212,22 @@ class Writer(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def recover(self) -> Recovered:
-        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        """Remove what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, uncommitted ones included, in no order."""
+        """Yield a row for each document, uncommitted ones included, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again.
+        """Return the stored vectors of documents by (document, sent_hash): equal text is not embedded again.
 
         Args:
             sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
         """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Stores chunks of documents that are not finished yet; queries keep seeing the documents' old versions.
+        """Store chunks of documents that are not finished yet; queries keep seeing the documents' old versions.
 
         Args:
             chunks: of any documents, a part of each or all.
@@ -236,7 +236,7 @@ class Writer(Protocol):
         """
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+        """Write the manifest rows of documents whose chunks were all appended, then removes their old chunks.
 
         Args:
             documents: each at most once.
@@ -246,7 +246,7 @@ class Writer(Protocol):
         """
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Removes what was appended of documents that will not be finished; old versions stay.
+        """Remove what was appended of documents that will not be finished; old versions stay.
 
         Args:
             documents: (id, content hash) of each.
@@ -259,7 +259,7 @@ class Writer(Protocol):
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: `append` and `finish` in one.
+        """Store whole documents: `append` and `finish` in one.
 
         Args:
             documents: each at most once.
@@ -269,13 +269,13 @@ class Writer(Protocol):
         """
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
-        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        """Record new sizes, times and hashes of documents whose text and chunks stay as they are."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; returns how many there were."""
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
-        """Makes everything written the state that queries read, in one atomic step that comes last.
+        """Make everything written the state that queries read, in one atomic step that comes last.
 
         Args:
             questions: asked where the store measures the recall of approximate search; None: it cannot.
@@ -286,17 +286,17 @@ class Database(Protocol):
     """A place that holds indexes."""
 
     def indexes(self) -> list[IndexInfo]:
-        """Lists the committed indexes by name."""
+        """List the committed indexes by name."""
 
     def open(self, name: str) -> Index:
-        """Opens the newest commit of an index.
+        """Open the newest commit of an index.
 
         Raises:
             IndexMissing: there is none.
         """
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> Writer:
-        """Returns the writer of an index, which is created when missing.
+        """Return the writer of an index, which is created when missing.
 
         Raises (here or when it is entered):
             ServiceError: somebody else writes it: who, and since when.
@@ -304,7 +304,7 @@ class Database(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Removes an index with all its versions.
+        """Remove an index with all its versions.
 
         Raises:
             IndexMissing: there is none.
@@ -312,7 +312,7 @@ class Database(Protocol):
         """
 
     def rebuild(self, name: str) -> IndexInfo:
-        """Builds an index anew from what it holds, without embedding: its answers are those of a fresh index.
+        """Build an index anew from what it holds, without embedding: its answers are those of a fresh index.
 
         Raises:
             IndexMissing: there is none.
@@ -323,7 +323,7 @@ class Database(Protocol):
         """Tells whether anything of an index is there, also if it was never committed or is damaged."""
 
     def relocate(self, name: str, root: str) -> None:
-        """Records that the documents of an index lie elsewhere now.
+        """Record that the documents of an index lie elsewhere now.
 
         Raises:
             IndexMissing: there is none.
@@ -339,7 +339,7 @@ class Database(Protocol):
         """
 
     def aliases(self) -> dict[str, str]:
-        """Returns the index that each alias points at."""
+        """Return the index that each alias points at."""
 
     def close(self) -> None:
         """Lets go of connections, and ends a server that was started for this database."""

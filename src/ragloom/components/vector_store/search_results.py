@@ -45,7 +45,7 @@ class Scope:
 def complete(
     fetch: Callable[[int], Sequence[Item]], k: int, raw: Callable[[Item], float], *, spare: int
 ) -> Sequence[Item]:
-    """Fetches beyond the cut until the last item is worse than the k-th, so that no tie at the cut is left to chance.
+    """Fetch beyond the cut until the last item is worse than the k-th, so that no tie at the cut is left to chance.
 
     Args:
         fetch: returns that many items, or all there are, best first.
@@ -69,7 +69,7 @@ def best(rows: Iterable[Row], k: int) -> list[Row]:
 
 
 def checked_vector(vector: Sequence[float], dimensions: int) -> np.ndarray:
-    """Returns a query's vector as `[dimensions] float32`.
+    """Return a query's vector as `[dimensions] float32`.
 
     Raises:
         DataError: it has other dimensions than the index, or is not finite.

@@ -27,7 +27,7 @@ class Aliases:
         self._base = base
 
     def read(self) -> dict[str, str]:
-        """Returns the index that each alias points at, by alias.
+        """Return the index that each alias points at, by alias.
 
         Raises:
             ServiceError: the file cannot be read.
@@ -50,7 +50,7 @@ class Aliases:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, str]]:
-        """Yields the aliases while nobody else changes them; `write` puts others in their place.
+        """Yield the aliases while nobody else changes them; `write` puts others in their place.
 
         Raises:
             ServiceError: somebody else does not finish, or the folder cannot be written.
@@ -72,7 +72,7 @@ class Aliases:
             lock.release()
 
     def write(self, aliases: Mapping[str, str]) -> None:
-        """Replaces the aliases in one atomic step; inside `changing` only."""
+        """Replace the aliases in one atomic step; inside `changing` only."""
         if dict(aliases) != self.read():
             with writing(self._base):
                 replace_file(self._base / _FILE, dict(aliases))

@@ -85,12 +85,12 @@ class Approximation:
     again: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Shows it as it is kept."""
+        """Show it as it is kept."""
         return {**asdict(self), "recall": {str(depth): share for depth, share in self.recall.items()}}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Approximation:
-        """Reads what `as_json` gave."""
+        """Read what `as_json` gave."""
         parameters = kept["parameters"]
         return cls(
             **{
@@ -143,13 +143,13 @@ def is_there(table: Any) -> bool:
 
 
 def drop(table: Any) -> None:
-    """Removes the approximate index, if there is one."""
+    """Remove the approximate index, if there is one."""
     if is_there(table):
         table.drop_index(VECTOR_INDEX)
 
 
 def build(table: Any, wanted: Wanted) -> Approximation:
-    """Builds the index anew and raises its parameters until recall is enough; the table is maintained otherwise.
+    """Build the index anew and raises its parameters until recall is enough; the table is maintained otherwise.
 
     What prevents it leaves search exact, with the reason: that is right in any case, and what an ingest has paid for
     is not to be lost over it.

@@ -41,7 +41,7 @@ class Probes:
 
 
 def probes(table: Any, questions: Questions) -> Probes:
-    """Makes questions of a sample of the stored chunks.
+    """Make questions of a sample of the stored chunks.
 
     Chunk ids are digests, so those below a bound are a random sample, and the same one as long as these chunks are
     there: the embedding cache knows most of the questions when an index is measured again.

@@ -13,7 +13,7 @@ from ragloom.components.vector_store.protocols import ManifestRow
 
 
 def manifest(documents: Any) -> Iterator[ManifestRow]:
-    """Yields a row for each document of a table, in no order."""
+    """Yield a row for each document of a table, in no order."""
     for batch in documents.search().select(MANIFEST_COLUMNS).to_batches():
         for row in batch.to_pylist():
             yield ManifestRow(**row)
@@ -22,7 +22,7 @@ def manifest(documents: Any) -> Iterator[ManifestRow]:
 def vectors_of(
     chunks: Any, document_ids: Sequence[str], sent: Collection[str] | None = None
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Returns the vectors of documents in a table of chunks, by (document, sent_hash); `sent`: only of these hashes."""
+    """Return the vectors of documents in a table of chunks, by (document, sent_hash); `sent`: only of these hashes."""
     found: dict[tuple[str, str], np.ndarray] = {}
     only = "" if sent is None else f" AND {one_of('sent_hash', sorted(sent))}"
     for some in batches(list(document_ids)):

@@ -68,7 +68,7 @@ def publish(
     retention: timedelta,
     said: dict[str, dict[str, Any]],
 ) -> Commit:
-    """Makes the newest state of the tables the one that queries read; the lock is held.
+    """Make the newest state of the tables the one that queries read; the lock is held.
 
     Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
     crash anywhere before the record leaves the commit before as it was.
@@ -136,7 +136,7 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
 
 
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
-    """Returns the commits that stay readable: the newest, and those replaced less than `retention` ago."""
+    """Return the commits that stay readable: the newest, and those replaced less than `retention` ago."""
     now = datetime.now(UTC)
     kept = [
         commit
@@ -147,7 +147,7 @@ def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
 
 
 def oldest_kept(kept: list[Commit], table: str) -> timedelta:
-    """Returns how old a version of a table may be so that none that a kept commit names is removed."""
+    """Return how old a version of a table may be so that none that a kept commit names is removed."""
     if len(kept) == 1:
         return timedelta(0)  # leaves the newest version, which is the one this commit names
     margin = 1.0  # between this reading of the clock and the engine's own
@@ -155,7 +155,7 @@ def oldest_kept(kept: list[Commit], table: str) -> timedelta:
 
 
 def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
-    """Describes an index of `size` bytes at a commit."""
+    """Describe an index of `size` bytes at a commit."""
     from ragloom.components.vector_store.lancedb_store.ann_index import Approximation
 
     notes = () if commit.dense is None else (Approximation.of(commit.dense).note,)

@@ -62,7 +62,7 @@ class LanceDatabase:
         self._aliases = Aliases(self.path)
 
     def indexes(self) -> list[IndexInfo]:
-        """Lists the committed indexes by name.
+        """List the committed indexes by name.
 
         Raises:
             ServiceError: the folder cannot be read.
@@ -76,7 +76,7 @@ class LanceDatabase:
         return found
 
     def open(self, name: str) -> LanceIndex:
-        """Opens the newest commit of an index.
+        """Open the newest commit of an index.
 
         Raises:
             IndexMissing: there is none.
@@ -89,13 +89,13 @@ class LanceDatabase:
         return LanceIndex(folder, identity, commits[-1], self.analyzer)
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> LanceWriter:
-        """Returns the writer of an index, which is created when it is entered and missing."""
+        """Return the writer of an index, which is created when it is entered and missing."""
         identity = Identity(name, name.rpartition("-")[0] or name, root, INGEST, dimensions, CODE_VERSION)
         folder = IndexFolder(self.path, name)
         return LanceWriter(folder, identity, description, self.analyzer, self._retention, self._dense)
 
     def delete(self, name: str) -> None:
-        """Removes an index with all its versions and aliases, also one that is damaged or was never committed.
+        """Remove an index with all its versions and aliases, also one that is damaged or was never committed.
 
         Raises:
             IndexMissing: there is none.
@@ -128,7 +128,7 @@ class LanceDatabase:
         return IndexFolder(self.path, name).path.exists()
 
     def relocate(self, name: str, root: str) -> None:
-        """Records that the documents of an index lie elsewhere now.
+        """Record that the documents of an index lie elsewhere now.
 
         Raises:
             IndexMissing: there is none.
@@ -153,14 +153,14 @@ class LanceDatabase:
             self._aliases.write({**aliases, alias: name})
 
     def aliases(self) -> dict[str, str]:
-        """Returns the index that each alias points at."""
+        """Return the index that each alias points at."""
         return self._aliases.read()
 
     def close(self) -> None:
-        """Does nothing: no connection outlives what it was opened for."""
+        """Do nothing: no connection outlives what it was opened for."""
 
     def _committed(self, folder: IndexFolder) -> tuple[Identity, list[Commit]]:
-        """Reads what an index is, and its commits.
+        """Read what an index is, and its commits.
 
         Raises:
             IndexMissing: there is none.
@@ -215,7 +215,7 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
 
         Exactly, or as the commit's `info.notes` say.
 
@@ -232,11 +232,11 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
+        """Return the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
         return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
@@ -251,22 +251,22 @@ class LanceIndex:
         return StoredDocument(row["id"], text, json.loads(row["metadata"]))
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
         return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of those chunks that the index holds, by chunk id."""
         return self.search.vectors(chunk_ids)
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
+        """Yield a row for each document, in no order."""
         with tables.engine(self.folder.path, "reading the manifest"):
             yield from bulk_reads.manifest(self._tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
         with tables.engine(self.folder.path, "reading vectors"):
             return bulk_reads.vectors_of(self._tables[CHUNKS], document_ids, sent)
 

@@ -19,7 +19,7 @@ class Seen:
         self._bits = bytearray()
 
     def update(self, ids: Iterable[str]) -> None:
-        """Adds ids."""
+        """Add ids."""
         self._bits = self._bits or bytearray(1 << (_BITS - 3))
         for id in ids:
             for place in _places(id):

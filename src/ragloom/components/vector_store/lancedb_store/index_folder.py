@@ -59,7 +59,7 @@ class IndexFolder:
         self.path = base / folder_name(name)
 
     def identity(self) -> Identity | None:
-        """Reads what the index is; None when there is none.
+        """Read what the index is; None when there is none.
 
         Raises:
             DataError: the file is damaged.
@@ -68,11 +68,11 @@ class IndexFolder:
         return None if found is None else self._parse(Identity, found)
 
     def commits(self) -> list[Commit]:
-        """Reads the commits whose versions are still kept, newest last; empty when there is none."""
+        """Read the commits whose versions are still kept, newest last; empty when there is none."""
         return [self._parse(Commit, item) for item in self._read("commits.json") or []]
 
     def create(self, identity: Identity) -> None:
-        """Makes the folder and says what it is.
+        """Make the folder and says what it is.
 
         Raises:
             ServiceError: it cannot be written.
@@ -82,12 +82,12 @@ class IndexFolder:
             replace_file(self.path / "index.json", asdict(identity))
 
     def record(self, commits: list[Commit]) -> None:
-        """Replaces the commits in one atomic step: the newest is what queries read from now on."""
+        """Replace the commits in one atomic step: the newest is what queries read from now on."""
         with writing(self.path):
             replace_file(self.path / "commits.json", [asdict(commit) for commit in commits])
 
     def size(self) -> int:
-        """Adds up the bytes of all files of the index."""
+        """Add up the bytes of all files of the index."""
         total = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
@@ -98,7 +98,7 @@ class IndexFolder:
         return total
 
     def remove(self) -> None:
-        """Removes the index in one step that is seen at once, then its files. The lock must be held."""
+        """Remove the index in one step that is seen at once, then its files. The lock must be held."""
         with writing(self.path):
             grave = self.base / f"{_DELETED}{uuid.uuid4().hex}"
             self.path.rename(grave)
@@ -107,7 +107,7 @@ class IndexFolder:
 
     @contextmanager
     def lock(self, wait: float = 0) -> Iterator[None]:
-        """Holds the index for writing.
+        """Hold the index for writing.
 
         Args:
             wait: seconds to wait for another writer.
@@ -167,7 +167,7 @@ class IndexFolder:
 
 
 def folders(base: Path) -> list[IndexFolder]:
-    """Lists the index folders of a database, by name.
+    """List the index folders of a database, by name.
 
     Raises:
         ServiceError: the database's folder cannot be listed.
@@ -194,7 +194,7 @@ def folders(base: Path) -> list[IndexFolder]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into an error that names the place."""
+    """Turn what the file system refuses into an error that names the place."""
     try:
         yield
     except OSError as error:
@@ -205,7 +205,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(file: Path, content: Any) -> None:
-    """Writes JSON so that readers and a crash see the old or the new file, never a part [14]; a lock is held."""
+    """Write JSON so that readers and a crash see the old or the new file, never a part [14]; a lock is held."""
     draft = file.with_name(f"{file.name}.new")
     with draft.open("w", encoding="utf-8") as stream:
         json.dump(content, stream, ensure_ascii=True, indent=1, default=str)

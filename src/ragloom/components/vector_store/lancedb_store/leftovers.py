@@ -21,7 +21,7 @@ class Leftovers:
 
 
 def leftovers(chunks: Any, documents: Any) -> Leftovers:
-    """Compares chunks with the manifest per (document, content_hash).
+    """Compare chunks with the manifest per (document, content_hash).
 
     A document is complete when as many chunks carry its manifest row's content hash as the row says. Chunks of no
     row or of another hash are left over; so are row and chunks of a document that is not complete. Memory grows with

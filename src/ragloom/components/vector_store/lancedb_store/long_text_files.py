@@ -17,7 +17,7 @@ _FOLDER = "texts"
 
 
 def put(index: Path, text_hash: str, text: FileBackedText) -> None:
-    """Keeps a text.
+    """Keep a text.
 
     Args:
         index: the index's folder.
@@ -32,7 +32,7 @@ def put(index: Path, text_hash: str, text: FileBackedText) -> None:
 
 
 def read(index: Path, text_hash: str) -> str:
-    """Reads a text.
+    """Read a text.
 
     Raises:
         OSError: it is not there, which `put` and `clean` do not let happen.
@@ -41,7 +41,7 @@ def read(index: Path, text_hash: str) -> str:
 
 
 def clean(index: Path, versions: Iterable[int]) -> None:
-    """Removes texts that no document has in any of these versions of the table of documents; the lock is held."""
+    """Remove texts that no document has in any of these versions of the table of documents; the lock is held."""
     folder = index / _FOLDER
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not there:

@@ -54,7 +54,7 @@ class ChunkSearch:
         self._parameters = parameters
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns the k rows of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k rows of highest cosine similarity; ties by (document, start), complete at the cut.
 
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
@@ -76,7 +76,7 @@ class ChunkSearch:
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns the k rows of highest BM25 score that hold a term of the query; as `dense` otherwise."""
+        """Return the k rows of highest BM25 score that hold a term of the query; as `dense` otherwise."""
         terms = self._analyzer.terms(query)
         if not terms:
             return []
@@ -88,7 +88,7 @@ class ChunkSearch:
         return self._best(fetch, k, "_score", lambda score: score)
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns all rows in scope, ordered by (document, start)."""
+        """Return all rows in scope, ordered by (document, start)."""
         found: list[Row] = []
         for part in _parts(scope):
             with engine(self._path, "reading", READING):
@@ -97,7 +97,7 @@ class ChunkSearch:
         return sorted(found, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that are there, by chunk id."""
+        """Return the vectors of those chunks that are there, by chunk id."""
         found: dict[str, list[float]] = {}
         for some in batches(list(dict.fromkeys(ids))):
             with engine(self._path, "reading vectors", READING):
@@ -106,12 +106,12 @@ class ChunkSearch:
         return found
 
     def count(self) -> int:
-        """Counts the rows."""
+        """Count the rows."""
         with engine(self._path, "counting", READING):
             return int(self._table.count_rows())
 
     def condition(self, scope: Scope) -> str | None:
-        """Translates a scope to SQL; None when it limits nothing."""
+        """Translate a scope to SQL; None when it limits nothing."""
         parts = [sql_filters.where(scope.filters, self._table.schema.names)]
         parts += [
             sql_filters.one_of(name, values)

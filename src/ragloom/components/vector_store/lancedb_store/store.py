@@ -56,7 +56,7 @@ class LanceDBVectorStore(NodeStore):
 
     @classmethod
     def reading(cls, index: LanceIndex) -> LanceDBVectorStore:
-        """Returns the store that reads what an opened index reads, and refuses to write."""
+        """Return the store that reads what an opened index reads, and refuses to write."""
         folder = index.folder
         store = cls(folder.base, folder.name, index.analyzer)
         store._index, store._read_only = index, True
@@ -82,7 +82,7 @@ class LanceDBVectorStore(NodeStore):
         return self._reading()
 
     def _text_search(self) -> ChunkSearch | None:
-        """Returns the newest state whose text index is right, which is made first where there is none."""
+        """Return the newest state whose text index is right, which is made first where there is none."""
         newest = self._search()
         if self._index is not None or newest is None:
             return newest
@@ -123,7 +123,7 @@ class LanceDBVectorStore(NodeStore):
                     self._table().delete(condition)
 
     def _drop(self) -> None:
-        """Removes the folder, old versions included."""
+        """Remove the folder, old versions included."""
         with self._folder.lock(_LOCK_SECONDS):
             if self._own() is not None:
                 self._folder.remove()
@@ -155,7 +155,7 @@ class LanceDBVectorStore(NodeStore):
             return tables.open_table(self.client, CHUNKS, version)
 
     def _own(self) -> Identity | None:
-        """Returns what there is of this name, unless an ingest made it."""
+        """Return what there is of this name, unless an ingest made it."""
         identity = self._folder.identity()
         if identity is not None:
             demand_same(identity, self._identity(identity.dimensions))

@@ -42,7 +42,7 @@ READING = (
 
 @contextmanager
 def engine(path: Path, doing: str, remedy: str = WRITING) -> Iterator[None]:
-    """Turns a failure of the engine into an error that names the place, the action and what to do.
+    """Turn a failure of the engine into an error that names the place, the action and what to do.
 
     LanceDB raises RuntimeError, ValueError, OSError and Arrow's errors for what goes wrong below it.
     """
@@ -58,7 +58,7 @@ def engine(path: Path, doing: str, remedy: str = WRITING) -> Iterator[None]:
 
 
 def connect(path: Path) -> Any:
-    """Connects to the folder of one index.
+    """Connect to the folder of one index.
 
     A table that is kept open does not see what other processes write [32]; here nobody keeps one: readers open a
     table at a version, the LlamaIndex store opens it anew each time, and a writer is alone.
@@ -68,7 +68,7 @@ def connect(path: Path) -> Any:
 
 
 def open_table(connection: Any, name: str, version: int | None = None) -> Any:
-    """Opens a table, at a version or at its newest state."""
+    """Open a table, at a version or at its newest state."""
     table = connection.open_table(name)
     if version is not None:
         table.checkout(version)
@@ -81,7 +81,7 @@ def is_there(path: Path, name: str) -> bool:
 
 
 def create(connection: Any, name: str, schema: pa.Schema) -> None:
-    """Creates an empty table, over what a killed creation left."""
+    """Create an empty table, over what a killed creation left."""
     path = Path(connection.uri)
     if not is_there(path, name):
         shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
@@ -96,7 +96,7 @@ def create(connection: Any, name: str, schema: pa.Schema) -> None:
 
 
 def chunk_schema(dimensions: int) -> pa.Schema:
-    """Returns the columns of the chunk table; those of metadata keys are added as they come."""
+    """Return the columns of the chunk table; those of metadata keys are added as they come."""
     ids = [pa.field(name, pa.utf8()) for name in ("id", "document", "content_hash")]
     span = [pa.field("start_char", pa.int64()), pa.field("end_char", pa.int64())]
     text = [pa.field(name, pa.utf8()) for name in ("text", "terms", "sent_hash", "metadata", "node")]
@@ -104,7 +104,7 @@ def chunk_schema(dimensions: int) -> pa.Schema:
 
 
 def document_schema() -> pa.Schema:
-    """Returns the columns of the document table: the manifest, the text and the metadata."""
+    """Return the columns of the document table: the manifest, the text and the metadata."""
     fields = [pa.field(name, _kind(name)) for name in MANIFEST_COLUMNS]
     return pa.schema([*fields, pa.field("text", pa.large_utf8()), pa.field("metadata", pa.utf8())])
 
@@ -116,7 +116,7 @@ def chunk_rows(
     sent_hashes: Sequence[str],
     nodes: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """Turns chunks into rows of the chunk table, a column for each metadata key included.
+    """Turn chunks into rows of the chunk table, a column for each metadata key included.
 
     Args:
         terms: search terms of each chunk, joined by blanks.
@@ -148,7 +148,7 @@ def chunk_rows(
 
 
 def document_rows(documents: Sequence[StoredDocumentRow]) -> pa.Table:
-    """Turns documents into rows of the document table; a text in a file is no part of them."""
+    """Turn documents into rows of the document table; a text in a file is no part of them."""
     arrays = _manifest_arrays([document.manifest for document in documents])
     texts = [document.text if isinstance(document.text, str) else None for document in documents]
     arrays["text"] = _texts(texts, [document.manifest for document in documents], pa.large_utf8())
@@ -157,12 +157,12 @@ def document_rows(documents: Sequence[StoredDocumentRow]) -> pa.Table:
 
 
 def manifest_rows(rows: Sequence[ManifestRow]) -> pa.Table:
-    """Turns manifest rows into what `merge_insert` updates: all columns but text and metadata."""
+    """Turn manifest rows into what `merge_insert` updates: all columns but text and metadata."""
     return pa.table(_manifest_arrays(rows))
 
 
 def add_missing_columns(table: Any, rows: pa.Table) -> None:
-    """Adds the metadata columns that rows bring and the table lacks; costs no rewrite of what is stored."""
+    """Add the metadata columns that rows bring and the table lacks; costs no rewrite of what is stored."""
     known = set(table.schema.names)
     missing = [field for field in rows.schema if field.name not in known]
     if missing:
@@ -170,7 +170,7 @@ def add_missing_columns(table: Any, rows: pa.Table) -> None:
 
 
 def replace(table: Any, condition: str, rows: pa.Table) -> None:
-    """Puts rows in place of those of equal id and of those that meet the condition, in one atomic step."""
+    """Put rows in place of those of equal id and of those that meet the condition, in one atomic step."""
     # A source without some of the table's columns would leave the old values of these in rows of equal id.
     for field in table.schema:
         if field.name not in rows.schema.names:
@@ -211,7 +211,7 @@ def settle(table: Any) -> None:
 
 
 def clean(table: Any, keep: timedelta) -> None:
-    """Removes the versions that are older, and what killed writers left; the newest version stays in any case.
+    """Remove the versions that are older, and what killed writers left; the newest version stays in any case.
 
     The lock must be held: files of a running write would be taken for a killed one's.
     """

@@ -86,7 +86,7 @@ class LanceWriter:
         self._open.close()
 
     def recover(self) -> Recovered:
-        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        """Remove what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
@@ -98,19 +98,19 @@ class LanceWriter:
         return Recovered(chunks, documents)
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, uncommitted ones included, in no order."""
+        """Yield a row for each document, uncommitted ones included, in no order."""
         with self._engine("reading the manifest"):
             yield from bulk_reads.manifest(self._tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
         with self._engine("reading vectors"):
             return bulk_reads.vectors_of(self._base[CHUNKS], document_ids, sent)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Stores chunks of documents that are not finished yet, by a plain append.
+        """Store chunks of documents that are not finished yet, by a plain append.
 
         Raises:
             DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
@@ -130,7 +130,7 @@ class LanceWriter:
             self._unfinished[chunk.document, chunk.content_hash] += 1
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+        """Write the manifest rows of documents whose chunks were all appended, then removes their old chunks.
 
         Raises:
             DataError: metadata or text that cannot be kept.
@@ -156,7 +156,7 @@ class LanceWriter:
         self._finished.update(names)
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Removes what was appended of documents that will not be finished; old versions stay."""
+        """Remove what was appended of documents that will not be finished; old versions stay."""
         with self._engine("writing"):
             begun = [sql_filters.version(*key) for key in documents if self._unfinished.pop(key, 0)]
             for some in tables.batches(begun):
@@ -170,14 +170,14 @@ class LanceWriter:
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: `append` and `finish` in one; all is checked before anything is written."""
+        """Store whole documents: `append` and `finish` in one; all is checked before anything is written."""
         check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
         tables.document_rows(documents)
         self.append(chunks, vectors, sent_hashes)
         self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
-        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        """Record new sizes, times and hashes of documents whose text and chunks stay as they are."""
         if not rows:
             return
         self.recover()
@@ -188,7 +188,7 @@ class LanceWriter:
             raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; returns how many there were."""
         self.recover()
         count = 0
         for some in tables.batches(list(document_ids)):
@@ -249,7 +249,7 @@ class LanceWriter:
             return connection, {name: tables.open_table(connection, name) for name in schemas}
 
     def _begin(self) -> None:
-        """Starts from the newest commit: whatever the tables hold beyond it has to be looked at."""
+        """Start from the newest commit: whatever the tables hold beyond it has to be looked at."""
         commits = self._folder.commits()
         versions = {name: table.version for name, table in self._tables.items()}
         self._recovered = bool(commits) and commits[-1].versions == versions
@@ -261,12 +261,12 @@ class LanceWriter:
         self._see_base()
 
     def _see_base(self) -> None:
-        """Fixes the state before this run's own writes: reading it does not slow down as the run writes."""
+        """Fix the state before this run's own writes: reading it does not slow down as the run writes."""
         versions = {name: table.version for name, table in self._tables.items()}
         self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
 
     def _known(self, ids: list[str]) -> dict[str, str | None]:
-        """Returns the documents that may be stored already, with their content hash; None where this run wrote them."""
+        """Return the documents that may be stored already, with their content hash; None where this run wrote them."""
         known: dict[str, str | None] = {}
         for some in tables.batches(ids):
             rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id", "content_hash"]).to_arrow()
@@ -274,7 +274,7 @@ class LanceWriter:
         return known | {id: None for id in ids if id in self._finished}
 
     def _remove_repeated(self, chunks: Sequence[Chunk]) -> None:
-        """Removes chunks that may be stored already, so that appending them does not store them twice."""
+        """Remove chunks that may be stored already, so that appending them does not store them twice."""
         known = self._known(list({chunk.document for chunk in chunks}))
         again = [
             chunk.id
@@ -298,7 +298,7 @@ class LanceWriter:
         self._demand(table.count_rows() - before, rows.num_rows)
 
     def _remove_old(self, versions: Mapping[str, str]) -> None:
-        """Removes all chunks of documents but those of the version that the manifest names."""
+        """Remove all chunks of documents but those of the version that the manifest names."""
         self._rebuild = True
         for some in tables.batches(list(versions)):
             old = (sql_filters.version(id, versions[id], other=True) for id in some)
@@ -314,7 +314,7 @@ class LanceWriter:
             merge.execute(rows.filter(~new))
 
     def _count(self) -> dict[str, int]:
-        """Counts both tables and holds the chunks against the manifest."""
+        """Count both tables and holds the chunks against the manifest."""
         with self._engine("counting"):
             rows = {name: table.count_rows() for name, table in self._tables.items()}
             expected = self._tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]
