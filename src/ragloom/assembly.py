@@ -75,7 +75,7 @@ class Assembly:
         return {group: self.described(group) for group in groups}
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describes a group's option as a version of its code describes it; None: this release's."""
+        """Describe a group's option as a version of its code describes it; None: this release's."""
         return fingerprint.describe(self.config.builder(group), self.config.values(group), version)
 
     @cached_property
@@ -164,7 +164,7 @@ class Assembly:
         return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
-        """Opens the committed index of this config, or the one that `vector_store.alias` names.
+        """Open the committed index of this config, or the one that `vector_store.alias` names.
 
         An index that former versions of the code built (`older`) is queried by those versions of analyzer, embedding
         and store: one with an alias always, another one with `or_older`, where this release's index is missing.
@@ -187,7 +187,7 @@ class Assembly:
                 self.__dict__.pop(group, None)
 
     def retriever(self, index: Index, *, top_k: int | None = None) -> BaseRetriever:
-        """Builds the retriever on an index.
+        """Build the retriever on an index.
 
         Args:
             index: opened.
@@ -205,7 +205,7 @@ class Assembly:
         streaming: bool = False,
         top_n: int | None = None,
     ) -> CitedQueryEngine:
-        """Builds the query engine on an index.
+        """Build the query engine on an index.
 
         Args:
             index: opened.
@@ -349,5 +349,5 @@ class Assembly:
         return not counts and getattr(self.config.builder(group), "writes_text", True)
 
     def _available(self, group: str) -> dict[str, Any]:
-        """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
+        """Build what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
         return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}

@@ -53,7 +53,7 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
 
 
 def require(module: str, *, extra: str, option: str) -> ModuleType:
-    """Imports a module that only an extra installs.
+    """Import a module that only an extra installs.
 
     Raises:
         ConfigError: the module is not installed; the text names the command that installs it.
@@ -70,6 +70,6 @@ def require(module: str, *, extra: str, option: str) -> ModuleType:
 
 
 def counted(names: Sequence[str], noun: str) -> str:
-    """Counts things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
+    """Count things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"

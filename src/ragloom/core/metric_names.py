@@ -68,7 +68,7 @@ class Need:
 
 
 def measure(name: str) -> Measure | None:
-    """Reads a name; None where it is none."""
+    """Read a name; None where it is none."""
     if name == OMEGA:
         return Measure(name, name, 0, budget=False)
     match = _NAME.fullmatch(name)
@@ -78,12 +78,12 @@ def measure(name: str) -> Measure | None:
 
 
 def judged(settings: Mapping[str, Any]) -> list[str]:
-    """Lists the metrics that a judge is asked for."""
+    """List the metrics that a judge is asked for."""
     return [name for name in settings["answers"] if name in JUDGED]
 
 
 def measures(names: Iterable[str]) -> list[Measure]:
-    """Reads names that `problems` has found right."""
+    """Read names that `problems` has found right."""
     found = [measure(name) for name in names]
     assert all(item is not None for item in found)
     return [item for item in found if item is not None]

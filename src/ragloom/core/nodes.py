@@ -52,7 +52,7 @@ def source_of(chunk: Chunk) -> RelatedNodeInfo:
 
 
 def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
-    """Turns a chunk into the LlamaIndex node that stands for it.
+    """Turn a chunk into the LlamaIndex node that stands for it.
 
     Args:
         source: `source_of(chunk)`, where the caller has it already from another chunk of the same document.
@@ -82,7 +82,7 @@ def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
 
 
 def to_chunk(node: BaseNode) -> Chunk:
-    """Turns a LlamaIndex node back into the chunk that it stands for.
+    """Turn a LlamaIndex node back into the chunk that it stands for.
 
     A node that another parser made has no span or no document: it then counts as the whole of its document, and a
     node without a document as a document of its own.
@@ -103,7 +103,7 @@ def to_chunk(node: BaseNode) -> Chunk:
 
 
 def _unvalidated(model: type[Model], fields: dict[str, Any], given: set[str]) -> Model:
-    """Makes a pydantic object of fields that are right by construction and complete.
+    """Make a pydantic object of fields that are right by construction and complete.
 
     Validating a node's thirteen takes longer than cutting its chunk, and pydantic's `model_construct`, which comes to
     this when every field is given, half as long. A test holds that such a node equals a validated one.

@@ -81,13 +81,13 @@ def has_failed(finish_reason: str | None) -> bool:
 
 
 def finish_reason_of(message: ChatMessage) -> str | None:
-    """Reads why a reply ended; None where its LLM does not say so."""
+    """Read why a reply ended; None where its LLM does not say so."""
     reason = message.additional_kwargs.get("finish_reason")
     return None if reason is None else str(reason)
 
 
 def reasoning_of(message: ChatMessage) -> str | None:
-    """Joins the reasoning that stands beside a reply's text; None without any."""
+    """Join the reasoning that stands beside a reply's text; None without any."""
     thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
     return "\n".join(thoughts) or None
 
@@ -99,7 +99,7 @@ class Shown:
         self._text = ""
 
     def piece(self, response: ChatResponse) -> str:
-        """Returns what a response adds."""
+        """Return what a response adds."""
         text, piece = response.message.content or "", response.delta or ""
         if self._text and not text.startswith(self._text):
             piece = f"\n\n{_ABOVE}\n\n{text}"

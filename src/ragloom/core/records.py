@@ -39,7 +39,7 @@ def sha256(content: bytes | str) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Serialises to JSON so that equal values give equal text: sorted keys, no blanks, no NaN."""
+    """Serialise to JSON so that equal values give equal text: sorted keys, no blanks, no NaN."""
     return _CANONICAL.encode(value)
 
 

@@ -64,7 +64,7 @@ def redact_override(override: str) -> str:
 
 
 def redact_tree(value: Any, key: str = "") -> Any:
-    """Copies a config with every secret-looking key's value masked, and every text redacted."""
+    """Copy a config with every secret-looking key's value masked, and every text redacted."""
     if isinstance(value, dict):
         shown = {name for name, item in value.items() if key == _HEADERS_KEY and names_a_variable(str(item))}
         return {name: redact_tree(item, "" if name in shown else str(name)) for name, item in value.items()}

@@ -25,7 +25,7 @@ _adding = threading.Lock()
 
 @contextmanager
 def collect() -> Iterator[Timings]:
-    """Yields a dict that fills with the stages timed within, also those of threads and tasks started within."""
+    """Yield a dict that fills with the stages timed within, also those of threads and tasks started within."""
     timings: Timings = {}
     token = _collections.set((*_collections.get(), timings))
     try:
@@ -36,7 +36,7 @@ def collect() -> Iterator[Timings]:
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Adds the milliseconds spent within to every open collection of this context, also when it fails."""
+    """Add the milliseconds spent within to every open collection of this context, also when it fails."""
     start = time.perf_counter()
     try:
         yield

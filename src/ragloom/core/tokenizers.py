@@ -70,10 +70,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def count(self, text: str) -> int:
-        """Counts the tokens of a text that stands alone."""
+        """Count the tokens of a text that stands alone."""
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Counts the tokens of each text on its own."""
+        """Count the tokens of each text on its own."""
         return [self.count(text) for text in texts]
 
     @abstractmethod
@@ -191,7 +191,7 @@ class _HuggingFace(Tokenizer):
 
 @lru_cache(maxsize=16)
 def load(name: str) -> Tokenizer:
-    """Loads a tokenizer, once per process.
+    """Load a tokenizer, once per process.
 
     Args:
         name: `cl100k_base`, `o200k_base` (tiktoken; no download), or the path of a Hugging Face `tokenizer.json` or
@@ -213,7 +213,7 @@ def load(name: str) -> Tokenizer:
 
 
 def smallest_limit(name: str) -> int:
-    """Gives the smallest chunk size, in tokens, that holds any single character; loads no table of tiktoken's.
+    """Give the smallest chunk size, in tokens, that holds any single character; loads no table of tiktoken's.
 
     Raises:
         ConfigError: as `load`.
@@ -222,7 +222,7 @@ def smallest_limit(name: str) -> int:
 
 
 def _characters_before(utf8: bytes, ends: Offsets, before: int) -> tuple[Offsets, Offsets]:
-    """Counts the characters that are complete, and those that are begun, before each of some bytes."""
+    """Count the characters that are complete, and those that are begun, before each of some bytes."""
     # A byte that continues a character is, as a signed number, less than -64.
     begins = np.frombuffer(utf8, dtype=np.int8) >= -64
     begun = np.empty_like(ends)
@@ -236,7 +236,7 @@ def _characters_before(utf8: bytes, ends: Offsets, before: int) -> tuple[Offsets
 
 
 def _whole(text: str) -> str:
-    """Replaces halves of characters, which have no UTF-8, so that offsets stay."""
+    """Replace halves of characters, which have no UTF-8, so that offsets stay."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -73,7 +73,7 @@ class Usage:
     cache: Lookups = field(default_factory=Lookups)
 
     def add(self, kind: Kind, model: str, input_tokens: int | None, output_tokens: int | None) -> None:
-        """Adds one answered request; None where the provider reported nothing."""
+        """Add one answered request; None where the provider reported nothing."""
         with _adding:
             tokens = self.models.setdefault((kind, model), Tokens())
             tokens.requests += 1
@@ -82,7 +82,7 @@ class Usage:
             tokens.unreported += input_tokens is None or (kind != "embedding" and output_tokens is None)
 
     def tokens(self, kind: Kind) -> Tokens:
-        """Sums the usage of one kind over its models."""
+        """Sum the usage of one kind over its models."""
         total = Tokens()
         for (of, _), tokens in self.models.items():
             if of == kind:
@@ -112,7 +112,7 @@ _collections: contextvars.ContextVar[tuple[Usage, ...]] = contextvars.ContextVar
 
 @contextmanager
 def collect_usage() -> Iterator[Usage]:
-    """Collects what is recorded inside the block, also by threads that run in a copy of its context."""
+    """Collect what is recorded inside the block, also by threads that run in a copy of its context."""
     usage = Usage()
     token = _collections.set((*_collections.get(), usage))
     try:
@@ -122,13 +122,13 @@ def collect_usage() -> Iterator[Usage]:
 
 
 def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: int | None) -> None:
-    """Records one answered request in every open collection of this context."""
+    """Record one answered request in every open collection of this context."""
     for usage in _collections.get():
         usage.add(kind, model, input_tokens, output_tokens)
 
 
 def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, tokens: int) -> None:
-    """Records what the cache gave for one call, in every open collection of this context.
+    """Record what the cache gave for one call, in every open collection of this context.
 
     Args:
         model: that would have been paid; None = nothing would have been.
@@ -144,7 +144,7 @@ def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, t
 
 
 def record_made(texts: int, tokens: int) -> None:
-    """Records texts that were embedded, in every open collection of this context."""
+    """Record texts that were embedded, in every open collection of this context."""
     for usage in _collections.get():
         with _adding:
             usage.cache.made += texts
@@ -152,14 +152,14 @@ def record_made(texts: int, tokens: int) -> None:
 
 
 def record_unavailable(times: int) -> None:
-    """Records that the cache's file could not be read or written, in every open collection of this context."""
+    """Record that the cache's file could not be read or written, in every open collection of this context."""
     for usage in _collections.get():
         with _adding:
             usage.cache.unavailable += times
 
 
 def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
-    """Shows a usage as tokens by kind, with its cost, and what the cache saved."""
+    """Show a usage as tokens by kind, with its cost, and what the cache saved."""
     embedding, llm = usage.tokens("embedding"), usage.tokens("llm")
     return {
         "embedding_tokens": embedding.input,
@@ -222,7 +222,7 @@ class Budget:
         return self._max_usd is not None or self._max_tokens is not None
 
     def charge(self, tokens: int, output: int = 0, model: str | None = None) -> None:
-        """Takes what a call that is about to be made may use.
+        """Take what a call that is about to be made may use.
 
         Args:
             tokens: that are sent.
@@ -243,7 +243,7 @@ class Budget:
             self._usd += usd
 
     def refund(self, tokens: int, output: int = 0, model: str | None = None) -> None:
-        """Gives back what a call was charged and is not billed: one that was refused, or the rest of a bound."""
+        """Give back what a call was charged and is not billed: one that was refused, or the rest of a bound."""
         with self._changing:
             self.tokens -= tokens + output
             self._usd -= self._cost(tokens, output, model)
@@ -291,7 +291,7 @@ _account: contextvars.ContextVar[list[Budget] | None] = contextvars.ContextVar("
 
 @contextmanager
 def accounted() -> Iterator[list[Budget]]:
-    """Lists the budgets that are opened inside the block: what was spent is known however the block ends."""
+    """List the budgets that are opened inside the block: what was spent is known however the block ends."""
     opened: list[Budget] = []
     token = _account.set(opened)
     try:
@@ -301,7 +301,7 @@ def accounted() -> Iterator[list[Budget]]:
 
 
 def open_budget() -> Budget | None:
-    """Returns the budget that calls of this context are charged to."""
+    """Return the budget that calls of this context are charged to."""
     return _budget.get()
 
 
@@ -322,7 +322,7 @@ def charge(tokens: int) -> None:
 
 
 def refund(tokens: int) -> None:
-    """Gives back to the open budget, if there is one, what a refused call was charged."""
+    """Give back to the open budget, if there is one, what a refused call was charged."""
     if (budget := _budget.get()) is not None:
         budget.refund(tokens)
 
@@ -349,7 +349,7 @@ class Bound:
             budget.charge(self.input, self.output, self.model)
 
     def settle(self, input: int | None = None, output: int | None = None) -> None:
-        """Gives back what was not used.
+        """Give back what was not used.
 
         Args:
             input, output: tokens as the provider reported them; None: it reported nothing, so that all may be billed.

@@ -120,7 +120,7 @@ def ingest(
 
 @contextmanager
 def _first(source: Source, database: Database, index_name: str) -> Iterator[bool]:
-    """Yields whether nothing is committed yet; a source without a document leaves no index behind then.
+    """Yield whether nothing is committed yet; a source without a document leaves no index behind then.
 
     Raises:
         NothingToIndex: the source lists no document, or the caller found that none can be read.
@@ -142,7 +142,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, summary: IngestSummary, stage: str) -> None:
-        """Notes the seconds since the stage before."""
+        """Note the seconds since the stage before."""
         now = time.perf_counter()
         summary.stages[stage] = now - self._last
         self._last = now

@@ -89,7 +89,7 @@ class Unmade:
         return None if self._rates == Rates() else self._last
 
     def in_place_of_its_embedding(self, chunking: SpanParser) -> SpanParser:
-        """Gives the chunking with this in place of its embedding, unless that costs nothing."""
+        """Give the chunking with this in place of its embedding, unless that costs nothing."""
         if getattr(chunking, "embedding", None) is None or self._embedding.cheap:
             return chunking
         return chunking.model_copy(update={"embedding": self})
@@ -105,12 +105,12 @@ class Unmade:
         return {text: nothing for text, there in zip(texts, known, strict=True) if there}
 
     def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
-        """Counts a request of chunks."""
+        """Count a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
         return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Gives the vectors that cutting asks for, if all of them are known; else all are made up from words."""
+        """Give the vectors that cutting asks for, if all of them are known; else all are made up from words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
         cache = self._embedding.cache
         found = {} if cache is None else cache.peek(whole)
@@ -169,7 +169,7 @@ class _SentTexts:
 
 
 def _stand_ins(texts: Sequence[str]) -> np.ndarray:
-    """Makes vectors of the words in texts, by which neighbours that share words are near: `[n, 256] float32`."""
+    """Make vectors of the words in texts, by which neighbours that share words are near: `[n, 256] float32`."""
     vectors = np.zeros((len(texts), _STAND_IN), dtype=np.float32)
     for row, text in enumerate(texts):
         for word in _WORD.findall(text.lower()):

@@ -35,7 +35,7 @@ class Deletions:
 
 
 def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Index]) -> None:
-    """Deletes documents that the source does not list, or says in the summary why they stay.
+    """Delete documents that the source does not list, or says in the summary why they stay.
 
     Args:
         run: that has listed the source completely and taken in what it holds.
@@ -77,7 +77,7 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
 
 
 def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
-    """Removes from the cache what was embedded of deleted documents, unless another document has the same text.
+    """Remove from the cache what was embedded of deleted documents, unless another document has the same text.
 
     It comes before they are deleted: a run that is killed in between forgets them again.
     """
@@ -111,7 +111,7 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
 
 
 def checked_root(source: Source, database: Database, index_name: str) -> str:
-    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+    """Hold that a corpus name stands for one place: an ingest would delete the other place's documents.
 
     Returns:
         the root that the index has until this ingest: another one than the source's only with `source.moved`.

@@ -225,22 +225,22 @@ class _Unwritten:
         self.documents = self.chunks = self.text_bytes = 0
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields what the last commit holds."""
+        """Yield what the last commit holds."""
         return self._index.manifest() if self._index is not None else iter(())
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns stored vectors, as the index does."""
+        """Return stored vectors, as the index does."""
         return self._index.vectors_of(document_ids, sent) if self._index is not None else {}
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Counts chunks."""
+        """Count chunks."""
         self.chunks += len(chunks)
         self.text_bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in chunks)
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Counts documents."""
+        """Count documents."""
         self.documents += len(documents)
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
@@ -250,7 +250,7 @@ class _Unwritten:
         """Nothing is recorded."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Deletes nothing."""
+        """Delete nothing."""
         return len(document_ids)
 
     def estimated_bytes(self, chunks: int, dimensions: int) -> int:

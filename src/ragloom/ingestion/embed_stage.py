@@ -96,7 +96,7 @@ class Vectoriser:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def take(self, block: Block) -> None:
-        """Looks up a block's vectors and has the others made.
+        """Look up a block's vectors and has the others made.
 
         Raises:
             DataError: chunks are over the embedding's limit.
@@ -145,7 +145,7 @@ class Vectoriser:
         self._pack(flush=True)
 
     def took(self, made: Made) -> list[tuple[Incoming, str]]:
-        """Fills in what came of a batch.
+        """Fill in what came of a batch.
 
         Returns:
             documents that will not be stored, each once, with the reason and the place of the text.
@@ -175,7 +175,7 @@ class Vectoriser:
         return failed
 
     def refuse(self, found: dict[str, str]) -> None:
-        """Takes in texts at which the server fails: hash of what was sent, or a name -> reason.
+        """Take in texts at which the server fails: hash of what was sent, or a name -> reason.
 
         Raises:
             ServiceError: there are too many.
@@ -203,13 +203,13 @@ class Vectoriser:
         )
 
     def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
-        """Gives up what is not made yet: documents that need it are left to the next ingest."""
+        """Give up what is not made yet: documents that need it are left to the next ingest."""
         self.stopped = str(error)
         self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
         self._pending, self._pending_tokens = [], 0
 
     def _give_up(self, hashes: list[str], reason: str) -> list[tuple[Incoming, Chunk]]:
-        """Waits no longer for vectors; returns documents that fail by it and had not failed before, and the chunk."""
+        """Wait no longer for vectors; returns documents that fail by it and had not failed before, and the chunk."""
         failed = []
         for sent in hashes:
             for block, at in self._waiting.pop(sent):
@@ -274,7 +274,7 @@ class _Flight:
         self._changed = threading.Condition()
 
     def enter(self, tokens: int) -> bool:
-        """Waits until a batch may begin; says whether it may at all."""
+        """Wait until a batch may begin; says whether it may at all."""
         with self._changed:
             while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
                 self._changed.wait()

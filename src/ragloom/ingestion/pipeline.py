@@ -45,7 +45,7 @@ class Cuts(Protocol):
     """What has documents that were cut before."""
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Yields each job with what came of it, in order, as `readers.run` does."""
+        """Yield each job with what came of it, in order, as `readers.run` does."""
 
 
 class Run:
@@ -99,7 +99,7 @@ class Run:
         self._progress(self._state)
 
     def list(self) -> None:
-        """Lists the source completely, and counts what has to be read.
+        """List the source completely, and counts what has to be read.
 
         Raises:
             DataError: the source cannot be listed, or something is unreadable and `source.on_unreadable=stop`.
@@ -130,7 +130,7 @@ class Run:
             self.tell()
 
     def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
-        """Takes in every document that is new or changed.
+        """Take in every document that is new or changed.
 
         Raises:
             DataError: a text is over the embedding's limit, or a document cannot be read and
@@ -161,7 +161,7 @@ class Run:
         self.tell()
 
     def _documents(self, readers: Readers) -> Iterator[Incoming]:
-        """Reads what is new or may have changed; yields what has to be stored."""
+        """Read what is new or may have changed; yields what has to be stored."""
         for job, found in self._found(readers):
             # A time that proves nothing is not kept: the next ingest reads the document again.
             entry = replace(job.entry, mtime_ns=None) if job.entry.id in self._racy else job.entry
@@ -191,7 +191,7 @@ class Run:
             self.tell()
 
     def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Reads until the budget is spent, by chunks or by what cutting asks for."""
+        """Read until the budget is spent, by chunks or by what cutting asks for."""
         try:
             for job, found in self._read(readers):
                 if self._vectors.stopped is not None:
@@ -201,7 +201,7 @@ class Run:
             self._spent(error)
 
     def _read(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Reads what changed a moment ago last, after one pause for all of it (see `source.settling`)."""
+        """Read what changed a moment ago last, after one pause for all of it (see `source.settling`)."""
         run = readers.run if self.cuts is None else partial(self.cuts.run, readers)
         for job, found in run(self._jobs()):
             if isinstance(found, Changing):
@@ -255,7 +255,7 @@ class Run:
         )
 
     def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
-        """Finds vectors in the index: of the versions before, and of documents of equal text."""
+        """Find vectors in the index: of the versions before, and of documents of equal text."""
         owners = {id(owner): owner for block in some for owner in block.owners}.values()
         names = {owner.row.id for owner in owners if owner.known}
         names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
@@ -266,7 +266,7 @@ class Run:
         return {sent: vector for (_, sent), vector in self.writer.vectors_of(sorted(names), hashes).items()}
 
     def _advance(self, *, wait: bool) -> None:
-        """Does what the stages have answered; with `wait`, something at least."""
+        """Do what the stages have answered; with `wait`, something at least."""
         self._release()
         if wait and not self._vectors.running and not self._storing.waiting:
             self._vectors.flush()
@@ -319,7 +319,7 @@ class Run:
             self._touched = []
 
     def _refused_or_unreadable(self, id: str, found: Unreadable) -> None:
-        """Takes in what cannot be read, and remembers where that is for the embedding."""
+        """Take in what cannot be read, and remembers where that is for the embedding."""
         if found.refused is not None:
             self.summary.refused += 1
             if found.reason:

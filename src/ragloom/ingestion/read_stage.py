@@ -105,16 +105,16 @@ class Cut:
         return self.content
 
     def close(self) -> None:
-        """Removes the text's file, if there is one."""
+        """Remove the text's file, if there is one."""
         if isinstance(self.content, FileBackedText):
             self.content.remove()
 
     def __len__(self) -> int:
-        """Counts the chunks."""
+        """Count the chunks."""
         return len(self.spans) // 2
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yields the chunks, equal to those that the chunking yields for the document."""
+        """Yield the chunks, equal to those that the chunking yields for the document."""
         text, inherited = self.text, self.metadata if self.inherits else {}
         spans = zip(self.spans[::2], self.spans[1::2], strict=True)
         slices = text.slices(spans) if isinstance(text, FileBackedText) else (text[start:end] for start, end in spans)
@@ -153,14 +153,14 @@ class Reading:
         self._chunking = _asking(chunking)
 
     def load(self) -> None:
-        """Imports and loads what reading needs, so that workers share it."""
+        """Import and loads what reading needs, so that workers share it."""
         from ragloom.components.source.readers.file_types import load_readers
 
         load_readers()
         list(self._chunking.spans("Ready."))
 
     def __call__(self, job: Job) -> Cut | Same | Unreadable:
-        """Does it all, or says why the document cannot be read."""
+        """Do it all, or says why the document cannot be read."""
         bytes_hash = None
         try:
             content = self._source.read(job.entry)
@@ -224,7 +224,7 @@ def refusal(says: str) -> str:
 
 
 def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
-    """Translates the config's `workers`; without a number of processes there is one per core that this process has."""
+    """Translate the config's `workers`; without a number of processes there is one per core that this process has."""
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0
@@ -267,11 +267,11 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """Ends all processes at once; what they were at is lost."""
+        """End all processes at once; what they were at is lost."""
         self._workers.close()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Yields each job with what came of it, in order; nothing is started before the first.
+        """Yield each job with what came of it, in order; nothing is started before the first.
 
         A document that hangs, kills its process or needs too much memory is `Unreadable`, as one that is damaged.
 
@@ -293,7 +293,7 @@ class AskingEmbedding(BaseEmbedding):
     document_prefix: str
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Counts each text's tokens, as the embedding does."""
+        """Count each text's tokens, as the embedding does."""
         counts: list[int] = call_parent(("count", texts))
         return counts
 
@@ -315,7 +315,7 @@ class AskingEmbedding(BaseEmbedding):
 
 
 def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
-    """Gives the function that answers `AskingEmbedding` in the process that has the embedding."""
+    """Give the function that answers `AskingEmbedding` in the process that has the embedding."""
     if embedding is None:
         return None
 
@@ -334,7 +334,7 @@ def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
 
 
 def _asking(chunking: SpanParser) -> SpanParser:
-    """Gives the chunking with its embedding left behind, unless it is as cheap as asking for it."""
+    """Give the chunking with its embedding left behind, unless it is as cheap as asking for it."""
     embedding = getattr(chunking, "embedding", None)
     if embedding is None or getattr(embedding, "cheap", False):
         return chunking

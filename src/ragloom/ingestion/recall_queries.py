@@ -26,7 +26,7 @@ _SHORTEST, _LONGEST = 12, 200
 
 
 def questions_of(embedding: Embedding) -> Questions:
-    """Returns what makes a question of each text and embeds it as a query."""
+    """Return what makes a question of each text and embeds it as a query."""
 
     def ask(texts: Sequence[str]) -> np.ndarray:
         found = [sentence(text) for text in texts]
@@ -44,7 +44,7 @@ def questions_of(embedding: Embedding) -> Questions:
 
 
 def sentence(text: str) -> str:
-    """Picks one sentence of a text, always the same, or the beginning of a long one; empty where there is none."""
+    """Pick one sentence of a text, always the same, or the beginning of a long one; empty where there is none."""
     from sentencex import segment
 
     sentences = [" ".join(part.split()) for part in segment("en", text[:_LOOKED_AT])]

@@ -12,7 +12,7 @@ KEY = "refused"
 
 
 def remembered(database: Database, index_name: str) -> Mapping[str, Mapping[str, str]]:
-    """Reads what the last commit of an index remembers: document id -> `bytes_hash` and `reason`."""
+    """Read what the last commit of an index remembers: document id -> `bytes_hash` and `reason`."""
     found = next((info.summary.get(KEY) for info in database.indexes() if info.name == index_name), None)
     return found or {}
 
@@ -31,7 +31,7 @@ class Refusals:
         self._asked: set[str] = set()
 
     def bytes_hash(self, id: str) -> str | None:
-        """Returns the hash of the bytes that are not tried again; notes that the document is read."""
+        """Return the hash of the bytes that are not tried again; notes that the document is read."""
         if id not in self._before:
             return None
         self._asked.add(id)
@@ -42,16 +42,16 @@ class Refusals:
         return not self._retry and id in self._before and self._before[id]["bytes_hash"] == bytes_hash
 
     def add(self, id: str, bytes_hash: str, reason: str) -> None:
-        """Takes in a document at which the embedding has failed."""
+        """Take in a document at which the embedding has failed."""
         self._now[id] = {"bytes_hash": bytes_hash, "reason": reason}
 
     def again(self, id: str) -> str:
-        """Keeps a document that was not tried again; returns why."""
+        """Keep a document that was not tried again; returns why."""
         self._now[id] = self._before[id]
         return f"{self._before[id]['reason']}; it has not changed since: retry_failed=true tries it again"
 
     def to_keep(self, *, complete: bool) -> dict[str, Any]:
-        """Returns what the commit's summary is to hold; nothing where there is nothing.
+        """Return what the commit's summary is to hold; nothing where there is nothing.
 
         Args:
             complete: a document that was not read has vanished, or has been stored since.

@@ -127,18 +127,18 @@ class IngestSummary:
         return data_frame([{"kind": kind, **asdict(item)} for kind, items in kinds.items() for item in items])
 
     def cannot_read(self, item: Unreadable) -> None:
-        """Counts what could not be read, and names it."""
+        """Count what could not be read, and names it."""
         self.unreadable_count += 1
         self.lost_count += item.stage != "source"
         _keep(self.unreadable, item)
 
     def skip(self, item: Skipped) -> None:
-        """Counts what was left out, and names it."""
+        """Count what was left out, and names it."""
         self.skipped_count += 1
         _keep(self.skipped, item)
 
     def warn(self, item: DocumentWarning) -> None:
-        """Counts a warning about a document that was read, and keeps it."""
+        """Count a warning about a document that was read, and keeps it."""
         self.warnings_count += 1
         _keep(self.warnings, item)
 

@@ -56,11 +56,11 @@ class Storing:
         self._items.put(item)
 
     def took(self, stored: Stored) -> None:
-        """Counts what was written."""
+        """Count what was written."""
         self.waiting -= len(stored.items)
 
     def close(self) -> None:
-        """Waits until what was put is written, unless something went wrong."""
+        """Wait until what was put is written, unless something went wrong."""
         self._items.put(None)
         self._thread.join()
 
@@ -80,7 +80,7 @@ class Storing:
             self._events.put(error)
 
     def _more(self, some: list[Block]) -> list[Item | None]:
-        """Adds blocks that are ready as well; returns the item after them, if one was taken."""
+        """Add blocks that are ready as well; returns the item after them, if one was taken."""
         while sum(len(block.chunks) for block in some) < MOST_TOGETHER:
             try:
                 item = self._items.get_nowait()

@@ -102,7 +102,7 @@ class CitedQueryEngine(BaseQueryEngine):
         return result
 
     def _write(self, bundle: QueryBundle, result: QueryResult, on_text: Callable[[str], None] | None) -> None:
-        """Fills in the answer."""
+        """Fill in the answer."""
         prompted = self._fill(bundle, result)
         if prompted is None:
             self._say_no_answer(result)
@@ -114,7 +114,7 @@ class CitedQueryEngine(BaseQueryEngine):
         self._verify(reply, prompted, result)
 
     def search(self, question: str | QueryBundle) -> QueryResult:
-        """Retrieves and reranks, and stops there."""
+        """Retrieve and reranks, and stops there."""
         bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
         with collect() as timings, collect_usage() as usage, timed("total"):
             result = self._search(bundle)
@@ -122,7 +122,7 @@ class CitedQueryEngine(BaseQueryEngine):
         return result
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        """Returns the chunks that would be given to the prompt's packing, best first."""
+        """Return the chunks that would be given to the prompt's packing, best first."""
         return self.search(query_bundle).nodes
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -232,7 +232,7 @@ class CitedQueryEngine(BaseQueryEngine):
 
     @staticmethod
     def _around(stored_text: Callable[[str], str | None], reach: int, chunk: Chunk) -> tuple[str, str]:
-        """Returns so many characters before and after a chunk; none where the document no longer reads as it did."""
+        """Return so many characters before and after a chunk; none where the document no longer reads as it did."""
         text = stored_text(chunk.document)
         if text is None or text[chunk.start : chunk.end] != chunk.text:
             return "", ""

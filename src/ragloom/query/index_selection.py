@@ -48,7 +48,7 @@ class Reader(Protocol):
 
 
 def sourced(reader: Reader, *, or_older: bool) -> Index:
-    """Opens the index of a config's source, or one that differs by code versions only.
+    """Open the index of a config's source, or one that differs by code versions only.
 
     Raises:
         IndexMissing: there is none, or it is empty.
@@ -67,7 +67,7 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Opens the index that an alias names, if a config analyses and embeds questions as it was built.
+    """Open the index that an alias names, if a config analyses and embeds questions as it was built.
 
     Raises:
         IndexMissing: it is empty.
@@ -101,13 +101,13 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
-    """Describes a config as the versions of the code would that built an index."""
+    """Describe a config as the versions of the code would that built an index."""
     versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Finds the newest index with documents that differs from a config's by code versions only."""
+    """Find the newest index with documents that differs from a config's by code versions only."""
     found = [
         info
         for info in reader.database.indexes()
@@ -120,7 +120,7 @@ def _older(reader: Reader) -> IndexInfo | None:
 
 
 def _as_built(reader: Reader, info: IndexInfo) -> Index:
-    """Opens an index with the versions of analyzer, embedding and store that built it.
+    """Open an index with the versions of analyzer, embedding and store that built it.
 
     Raises:
         IndexMissing: it is empty.
@@ -146,7 +146,7 @@ def _as_built(reader: Reader, info: IndexInfo) -> Index:
 
 
 def _filled(reader: Reader, name: str) -> Index:
-    """Opens an index.
+    """Open an index.
 
     Raises:
         IndexMissing: there is none of that name, or it holds no document.

@@ -29,7 +29,7 @@ class Count:
         self.value = 0
 
     def add(self, number: int) -> None:
-        """Adds a number."""
+        """Add a number."""
         with self._lock:
             self.value += number
 
@@ -78,5 +78,5 @@ def by_score(scores: Sequence[float]) -> Order:
 
 
 def passage(node: NodeWithScore) -> str:
-    """Gives what a model reads of a chunk: what is embedded of it, that is the heading path and the text."""
+    """Give what a model reads of a chunk: what is embedded of it, that is the heading path and the text."""
     return node.node.get_content(metadata_mode=MetadataMode.EMBED)

@@ -132,7 +132,7 @@ class PairModel:
 
 
 def load(model: str, max_length: int) -> PairModel:
-    """Loads a cross-encoder from a folder, or by fastembed's name for it (downloaded at the first use).
+    """Load a cross-encoder from a folder, or by fastembed's name for it (downloaded at the first use).
 
     Raises:
         ConfigError: there is no such folder or name, files are missing, or the extra is not installed.

@@ -82,7 +82,7 @@ class Listwise(Reranker):
         return {"malformed replies": self.malformed, "truncated passages": self.truncated}
 
     def asks(self, question: str, count: int) -> Iterator[tuple[list[str], int]]:
-        """Yields for each request about so many passages its texts without them, and the tokens they have at most."""
+        """Yield for each request about so many passages its texts without them, and the tokens they have at most."""
         end = count
         while count > 1 and end > 0:
             start = max(0, end - self.window_size)
@@ -134,7 +134,7 @@ class Listwise(Reranker):
         return order
 
     def _shown(self, text: str) -> str:
-        """Gives a passage in one line, cut to `passage_tokens`, its own `[1]` marks written `(1)` as RankLLM does."""
+        """Give a passage in one line, cut to `passage_tokens`, its own `[1]` marks written `(1)` as RankLLM does."""
         line = _NUMBER.sub(r"(\1)", " ".join(text.split()))
         cut = first_tokens(self._tokenizer, line, self.passage_tokens)
         if len(cut) < len(line):
@@ -148,7 +148,7 @@ class Listwise(Reranker):
 
 
 def ranking(reply: str, count: int) -> list[int] | None:
-    """Reads a reply such as `[2] > [1] > [3]`.
+    """Read a reply such as `[2] > [1] > [3]`.
 
     Args:
         reply: of the LLM; blanks around it do no harm.
@@ -168,7 +168,7 @@ def ranking(reply: str, count: int) -> list[int] | None:
 
 
 def first_tokens(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    """Returns the longest start of a text that has at most so many of its tokens, in whole characters."""
+    """Return the longest start of a text that has at most so many of its tokens, in whole characters."""
     before = 0
     for complete, _ in tokenizer.edges(text, fitting=tokens):
         here = len(complete) - 1  # boundaries are one more than tokens

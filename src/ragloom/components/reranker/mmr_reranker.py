@@ -21,7 +21,7 @@ class Vectors(Protocol):
     """What is needed of an index."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, list[float]]:
-        """Returns chunk id -> stored vector."""
+        """Return chunk id -> stored vector."""
 
 
 class Marginal(Reranker):

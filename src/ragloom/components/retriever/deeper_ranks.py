@@ -29,7 +29,7 @@ class Deep(Protocol):
         """Length of each arm's list in the configured search."""
 
     def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Returns the first k hits of each arm."""
+        """Return the first k hits of each arm."""
 
     def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
         """Fuses one list of each arm."""
@@ -49,12 +49,12 @@ class Below:
 
 
 def limit(depth: int, step: int) -> int:
-    """Returns the length of each arm's list after a step, from 1: one block more, then two, four and so on."""
+    """Return the length of each arm's list after a step, from 1: one block more, then two, four and so on."""
     return depth + BLOCK * ((1 << (step - 1)) - 1)
 
 
 def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Below:
-    """Reads one step below what is known.
+    """Read one step below what is known.
 
     Args:
         retriever: searches and fuses.
@@ -78,7 +78,7 @@ def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Be
 
 
 def _placed(candidates: Sequence[Candidate], lists: Sequence[list[Hit]]) -> list[Candidate]:
-    """Gives candidates their ranks in the arms' whole lists, not in a block."""
+    """Give candidates their ranks in the arms' whole lists, not in a block."""
     ranks = [{hit.chunk.id: rank for rank, hit in enumerate(hits, start=1)} for hits in lists]
     dense, bm25 = ranks[0], ranks[-1]  # one list where there is one arm
     return [

@@ -121,7 +121,7 @@ def _filter_problems(item: Mapping[Any, Any], path: str) -> list[str]:
 
 
 def metadata_filters(filters: Any) -> MetadataFilters | None:
-    """Turns the config form into LlamaIndex's filters; None when there is nothing to filter by.
+    """Turn the config form into LlamaIndex's filters; None when there is nothing to filter by.
 
     Raises:
         ConfigError: all problems, one line each.

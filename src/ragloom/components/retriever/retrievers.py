@@ -31,10 +31,10 @@ class Index(Protocol):
     """What a retriever needs of an index: complete lists, equal scores ordered by (document, start) at the cut."""
 
     def dense(self, vector: list[float], k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity among those that pass the filters."""
+        """Return the k chunks of highest cosine similarity among those that pass the filters."""
 
     def lexical(self, query: str, k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score among those that pass the filters."""
+        """Return the k chunks of highest BM25 score among those that pass the filters."""
 
 
 class Arm(ABC):
@@ -60,7 +60,7 @@ class Arm(ABC):
 
     @abstractmethod
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first.
+        """Return the hits for a query, best first.
 
         Args:
             query: text, with or without its vector.
@@ -74,7 +74,7 @@ class Arm(ABC):
     @staticmethod
     @abstractmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Turn this arm's hits, best first, into candidates that it alone has found."""
 
 
 class DenseArm(Arm):
@@ -92,7 +92,7 @@ class DenseArm(Arm):
         self._embedding = embedding
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first."""
+        """Return the hits for a query, best first."""
         vector = query.embedding
         if vector is None:
             with timed("embed_query"):
@@ -121,7 +121,7 @@ class DenseArm(Arm):
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Turn this arm's hits, best first, into candidates that it alone has found."""
         return [
             Candidate(hit.chunk, hit.score, dense_rank=rank, dense_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -132,13 +132,13 @@ class LexicalArm(Arm):
     """BM25 over the terms of the index's analyzer."""
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first."""
+        """Return the hits for a query, best first."""
         with timed("bm25"):
             return ordered(self._index.lexical(query.query_str, k or self._k, self._filters), self._min_score)
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Turn this arm's hits, best first, into candidates that it alone has found."""
         return [
             Candidate(hit.chunk, hit.score, bm25_rank=rank, bm25_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -158,11 +158,11 @@ class OneArm(BaseRetriever):
         return self._arm.k
 
     def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Returns the arm's first k hits."""
+        """Return the arm's first k hits."""
         return [self._arm.search(query, k)]
 
     def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
-        """Turns the arm's hits into candidates."""
+        """Turn the arm's hits into candidates."""
         return self._arm.candidates(lists[0])
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -198,7 +198,7 @@ class Hybrid(BaseRetriever):
         return arm.k
 
     def lists(self, query: QueryBundle, k: int | None = None) -> list[list[Hit]]:
-        """Returns the first k hits of both arms, dense first; an arm without weight has none."""
+        """Return the first k hits of both arms, dense first; an arm without weight has none."""
         if self._dense is None or self._bm25 is None:
             dense = self._dense.search(query, k) if self._dense else []
             return [dense, self._bm25.search(query, k) if self._bm25 else []]

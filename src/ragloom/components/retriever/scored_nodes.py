@@ -37,7 +37,7 @@ class Ranked(NodeWithScore):
 
 
 def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithScore]:
-    """Turns candidates, best first, into LlamaIndex's form.
+    """Turn candidates, best first, into LlamaIndex's form.
 
     Args:
         candidates: best first.

@@ -70,12 +70,12 @@ class Abstention:
 
 
 def unit_of(language: str) -> Unit:
-    """Returns what F1 counts in a language: characters for Korean (`ko`), otherwise words."""
+    """Return what F1 counts in a language: characters for Korean (`ko`), otherwise words."""
     return "characters" if language == "ko" else "words"
 
 
 def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores:
-    """Compares an answer with the right ones; each score is that of the nearest.
+    """Compare an answer with the right ones; each score is that of the nearest.
 
     Args:
         answer: as it was given; its `[1]` marks are not its words. The empty text for a question that failed.
@@ -110,7 +110,7 @@ def normal_answer(text: str, unit: Unit) -> str:
 def citation_scores(
     citations: Sequence[Passage | None], gold: Sequence[GoldSpan], grades: Iterable[str] = ()
 ) -> CitationScores:
-    """Holds what an answer cites against the gold spans or, without any, against the graded documents.
+    """Hold what an answer cites against the gold spans or, without any, against the graded documents.
 
     Args:
         citations: where each verified quote stands; None for one that could not be verified, which is never right.
@@ -137,7 +137,7 @@ def citation_scores(
 
 
 def abstention(outcomes: Iterable[tuple[bool, bool]]) -> Abstention:
-    """Counts questions, each as (whether the corpus answers it, whether the system abstained).
+    """Count questions, each as (whether the corpus answers it, whether the system abstained).
 
     A question that failed has not been answered: it counts as abstained where there is an answer, and as invented
     where there is none, so that failing never wins. Give it as (answerable, answerable).

@@ -108,7 +108,7 @@ def judge(messages: Messages, ask: Callable[[Messages], str]) -> Verdict:
 
 
 def verdict(reply: str) -> Verdict:
-    """Reads a reply of exactly the form that was asked for; blanks around it do no harm."""
+    """Read a reply of exactly the form that was asked for; blanks around it do no harm."""
     try:
         found: Any = json.loads(reply, object_pairs_hook=_once)
     except (ValueError, RecursionError):
@@ -122,7 +122,7 @@ def verdict(reply: str) -> Verdict:
 
 
 def judged(verdicts: Iterable[Verdict]) -> Judged:
-    """Counts verdicts."""
+    """Count verdicts."""
     said = [item.passed for item in verdicts]
     return Judged(said.count(True), said.count(False), said.count(None))
 

@@ -29,7 +29,7 @@ def wrong_measure(name: str) -> str | None:
 
 
 def cutoff(measure: str) -> int:
-    """Returns the k of a measure such as `nDCG@10`.
+    """Return the k of a measure such as `nDCG@10`.
 
     Raises:
         ValueError: it is none.

@@ -93,7 +93,7 @@ def precision_omega(passages: Iterable[Passage], gold: Sequence[GoldSpan], conve
 
 
 def covered(passages: Iterable[Passage]) -> dict[str, list[Range]]:
-    """Returns the union of what passages hold: document -> sorted, disjoint ranges."""
+    """Return the union of what passages hold: document -> sorted, disjoint ranges."""
     found: dict[str, list[Range]] = defaultdict(list)
     for name, start, end in passages:
         found[name].append((start, end))
@@ -101,7 +101,7 @@ def covered(passages: Iterable[Passage]) -> dict[str, list[Range]]:
 
 
 def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Passage:
-    """Moves a chunk to where its text first occurs in its document, as Chroma's evaluation finds chunks.
+    """Move a chunk to where its text first occurs in its document, as Chroma's evaluation finds chunks.
 
     In a document that repeats itself this is another place than the chunk was cut from; use it for
     `convention="chroma"` alone.
@@ -113,7 +113,7 @@ def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Pass
 def within_budget(
     passages: Sequence[Passage], texts: Sequence[str], *, budget: int, tokenizer: Tokenizer
 ) -> list[Passage]:
-    """Takes passages in order while their tokens fit, and cuts the one that crosses the budget there.
+    """Take passages in order while their tokens fit, and cuts the one that crosses the budget there.
 
     Each chunk is counted as it stands alone, as a prompt holds it, so that what two share costs twice.
 
@@ -140,7 +140,7 @@ def within_budget(
 
 
 def _characters(text: str, tokens: int, tokenizer: Tokenizer) -> int:
-    """Counts the characters that are complete in the first tokens of a text."""
+    """Count the characters that are complete in the first tokens of a text."""
     before = 0
     for complete, _ in tokenizer.edges(text):
         if tokens - before < len(complete):

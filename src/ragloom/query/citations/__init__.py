@@ -35,7 +35,7 @@ class Cited:
 
 
 def verify(reply: str, supplied: Sequence[Chunk], stored_text: Callable[[str], str | None]) -> Cited:
-    """Reads a reply's citations and checks each.
+    """Read a reply's citations and checks each.
 
     Args:
         reply: the LLM's whole text.
@@ -52,7 +52,7 @@ def verify(reply: str, supplied: Sequence[Chunk], stored_text: Callable[[str], s
 
 
 def locate(quote: str, chunk: Chunk, text: str | None) -> tuple[int, int] | None:
-    """Finds a quote inside a chunk's span of its stored document, or across a border of the span.
+    """Find a quote inside a chunk's span of its stored document, or across a border of the span.
 
     A full stop or comma at the quote's end may be the reply's own.
 

@@ -88,7 +88,7 @@ class Line:
 
 
 def read(reply: str, holds: Holds = lambda number, quote: False) -> tuple[str, list[Pair]]:
-    """Splits a reply into answer and citations; a number without a quote has the quote "".
+    """Split a reply into answer and citations; a number without a quote has the quote "".
 
     Args:
         reply: the LLM's whole text.
@@ -109,7 +109,7 @@ def read(reply: str, holds: Holds = lambda number, quote: False) -> tuple[str, l
 
 
 def _unquoted(answer: str, pairs: list[Pair]) -> list[Pair]:
-    """Lists the numbers without a quote; numbers inside quoted words are the document's own and cite nothing."""
+    """List the numbers without a quote; numbers inside quoted words are the document's own and cite nothing."""
     claims = answer
     for _, quote in sorted(pairs, key=lambda pair: len(pair[1]), reverse=True):
         claims = words_of(quote).sub(" ", claims)
@@ -210,7 +210,7 @@ class _Lines:
 
 
 def clean(quote: str) -> str:
-    """Takes off what models put around quoted words: blanks, emphasis, marks of omission."""
+    """Take off what models put around quoted words: blanks, emphasis, marks of omission."""
     return re.sub(r"^(?:\.{3}|…|\[(?:\.{3}|…)\])|(?:\.{3}|…|\[(?:\.{3}|…)\])$", "", quote.strip(" \t*_`")).strip()
 
 
@@ -232,7 +232,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
-    """Joins a quote that goes on over several lines."""
+    """Join a quote that goes on over several lines."""
     joined: list[str] = []
     at = 0
     while at < len(lines):
