@@ -1,4 +1,4 @@
-"""What an index is from its creation on, whatever store holds it. Knows no engine."""
+"""Identity of an index, fixed at its creation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INGEST, STORE = "ingest", "store"
 
 @dataclass(frozen=True)
 class Identity:
-    """What an index is from its creation on.
+    """Identity of an index, fixed at its creation.
 
     Attributes:
         name, source, root, dimensions: as in `IndexInfo`.
@@ -30,7 +30,7 @@ class Identity:
 
 
 def demand_same(there: Identity, asked: Identity) -> None:
-    """Refuses to write an index that is another one than was asked for.
+    """Refuse to write an index with another identity.
 
     Raises:
         ConfigError: the corpus of that name lies elsewhere.
@@ -72,7 +72,7 @@ def demand_root(index: str, source: str, there: str, asked: str) -> None:
 
 
 def outdated(there: Identity, code_version: int) -> str:
-    """Says that another version of the code wrote an index."""
+    """Return the message for an index of another code version."""
     return (
         f"vector_store: index {there.name} was written by version {there.code_version} of this store, and this release "
         f"reads version {code_version}; {command('ingest')} builds its successor (cached texts cost nothing); then "

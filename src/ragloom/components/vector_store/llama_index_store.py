@@ -1,4 +1,4 @@
-"""The LlamaIndex side of every store: nodes to chunks and back, modes, checks, async twins. Knows no engine.
+"""Base of LlamaIndex vector stores: node conversion, modes, checks, async methods.
 
 Each store's own class says how it searches, stores and removes; everything that LlamaIndex sees is here. Hybrid search
 is the retriever's.
@@ -37,7 +37,7 @@ _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
 class Search(Protocol):
-    """What reads one state of a store's chunks."""
+    """Reader of one state of the chunks of a store."""
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope) -> list[Row]:
         """Return the k rows nearest to a vector."""
@@ -70,7 +70,7 @@ class Batch:
 
 
 class NodeStore(BasePydanticVectorStore):
-    """Nodes with cosine search, BM25, all metadata filters, and deletion by exact document id.
+    """LlamaIndex vector store with cosine search, BM25 and all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
     the old one [33]; a node without a document counts as a document of its own id.
@@ -124,7 +124,7 @@ class NodeStore(BasePydanticVectorStore):
         """Remove the nodes of these ids that pass the filters.
 
         Raises:
-            ConfigError: neither is given; `clear` removes everything.
+            ConfigError: both arguments are missing; `clear` removes everything.
         """
         if node_ids is None and (filters is None or not filters.filters):
             raise ConfigError("vector_store: delete_nodes must be given node_ids or filters; clear() removes all nodes")
@@ -142,7 +142,10 @@ class NodeStore(BasePydanticVectorStore):
         return search.count() if search else 0
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Return the nodes of these ids that pass the filters, ordered by (document, start), without embeddings."""
+        """Return nodes by ids and filters, ordered by (document, start).
+
+        They come without embeddings.
+        """
         search = self._search()
         return [_node(row) for row in search.rows(Scope(filters, ids=node_ids))] if search else []
 
@@ -215,12 +218,15 @@ class NodeStore(BasePydanticVectorStore):
         """Return what reads the newest state; None before the first `add`."""
 
     def _text_search(self) -> Search | None:
-        """Return what reads the newest state by BM25; None before the first `add`."""
+        """Return the BM25 reader of the newest state; None before the first `add`."""
         return self._search()
 
     @abstractmethod
     def _store(self, batch: Batch, document: str | None) -> None:
-        """Store a batch over nodes of the same ids, and over all other nodes of a document where one is named."""
+        """Store a batch, replacing nodes of the same ids.
+
+        Where a document is named, all its other nodes are replaced as well.
+        """
 
     @abstractmethod
     def _remove(self, scope: Scope) -> None:
@@ -238,7 +244,7 @@ class NodeStore(BasePydanticVectorStore):
             )
 
     def _batch(self, nodes: Sequence[BaseNode]) -> Batch:
-        """Turn nodes into what is stored, and refuses those that would never be found."""
+        """Convert nodes to rows, and refuse unsearchable ones."""
         chunks, vectors = [to_chunk(node) for node in nodes], _vectors(nodes)
         check_chunks(chunks, vectors, vectors.shape[1])
         return Batch(
@@ -266,9 +272,12 @@ def _vectors(nodes: Sequence[BaseNode]) -> np.ndarray:
 
 
 def _beyond(node: BaseNode, chunk: Chunk) -> str | None:
-    """Return the JSON of a node that is more than its chunk (templates, relationships, another class), else None."""
-    told = to_node(chunk)
-    if type(node) is type(told) and node.model_dump(exclude={"embedding"}) == told.model_dump(exclude={"embedding"}):
+    """Return the JSON of a node that carries more than its chunk.
+
+    Templates, relationships and other classes do; None otherwise.
+    """
+    plain = to_node(chunk)
+    if type(node) is type(plain) and node.model_dump(exclude={"embedding"}) == plain.model_dump(exclude={"embedding"}):
         return None
     kept = doc_to_json(node)
     kept["__data__"]["embedding"] = None

@@ -1,4 +1,4 @@
-"""The aliases of a LanceDB folder: names that point at an index, in one small file. Knows files, not the engine."""
+"""Aliases of a LanceDB folder: names of indexes, in one small file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCK_SECONDS = 30.0
 
 
 class Aliases:
-    """The aliases of a database; the file is there as soon as one was made.
+    """Aliases of a database, in a file created with the first alias.
 
     Args:
         base: the database's folder.
@@ -50,7 +50,7 @@ class Aliases:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, str]]:
-        """Yield the aliases while nobody else changes them; `write` puts others in their place.
+        """Lock the aliases and yield them; `write` replaces them.
 
         Raises:
             ServiceError: somebody else does not finish, or the folder cannot be written.

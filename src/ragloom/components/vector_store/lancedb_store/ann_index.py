@@ -1,4 +1,4 @@
-"""Whether a commit is searched approximately, and with which parameters: decided by measuring. Knows tables.
+"""Approximate nearest-neighbor index: whether a commit uses one, and its parameters, by measurement.
 
 The index is IVF_SQ with large partitions. Searching all of them is exact search over vectors of a quarter the size,
 held in memory and scored anew by the stored ones, so that the ladder of parameters ends where nothing but quantisation
@@ -45,7 +45,7 @@ Plan = Literal["none", "keep", "build"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What dense search of an index is to be.
+    """Requirements on dense search of an index.
 
     Attributes:
         threshold: rows from which it is approximate.
@@ -60,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Approximation:
-    """What was measured, and what came of it; kept with the commit.
+    """Measurements of an approximate index and their outcome; stored with the commit.
 
     Attributes:
         kind: of the index.
@@ -102,7 +102,7 @@ class Approximation:
 
     @property
     def note(self) -> str:
-        """Says to a person how dense search is made, in one sentence."""
+        """Describe in one sentence how dense search works."""
         if self.parameters is None:
             return f"dense search is exact, and slow with this many chunks: {self.reason}"
         nprobes = min(self.parameters.nprobes, self.partitions)
@@ -115,7 +115,7 @@ class Approximation:
 
 
 def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: bool) -> Plan:
-    """Says what has to be done for the commit of a table.
+    """Plan the maintenance of dense search for a commit.
 
     Measuring costs some questions' embedding (those that the cache does not know) and a pass over the vectors, so what
     was measured holds until a tenth more rows have come. Where rows were deleted the index is built anew as the text
@@ -138,7 +138,7 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
 
 
 def is_there(table: Any) -> bool:
-    """Says whether the table has an approximate index."""
+    """Return whether the table has an approximate index."""
     return any(index.name == VECTOR_INDEX for index in table.list_indices())
 
 
@@ -149,7 +149,9 @@ def drop(table: Any) -> None:
 
 
 def build(table: Any, wanted: Wanted) -> Approximation:
-    """Build the index anew and raises its parameters until recall is enough; the table is maintained otherwise.
+    """Rebuild the index and raise its parameters until recall suffices.
+
+    Otherwise the table is only maintained.
 
     What prevents it leaves search exact, with the reason: that is right in any case, and what an ingest has paid for
     is not to be lost over it.

@@ -1,4 +1,4 @@
-"""How much of exact search an approximate index finds, measured with query-like vectors. Knows tables, no commit.
+"""Recall of an approximate index against exact search, by query-like vectors.
 
 Recall on stored vectors flatters: what gave .997 on them gave .788 on questions [32]. So questions are made of single
 sentences of stored chunks, embedded as queries are, and each one's own chunk counts neither for the exact nor for the
@@ -66,7 +66,7 @@ def probes(table: Any, questions: Questions) -> Probes:
 
 
 def exact(table: Any, asked: Probes, depth: int = max(DEPTHS)) -> np.ndarray:
-    """Scores every stored vector against every question, in one pass: a search each would read the table each time.
+    """Score every stored vector against every question, in one pass.
 
     Returns:
         `[n, depth] float32`: the highest cosine similarities, best first; minus infinity where there are fewer.
@@ -89,7 +89,7 @@ def exact(table: Any, asked: Probes, depth: int = max(DEPTHS)) -> np.ndarray:
 def recall(
     table: Any, asked: Probes, best: np.ndarray, parameters: Parameters, least: float
 ) -> tuple[dict[int, float], bool]:
-    """Measures the share of exact search's lists that an approximate index finds, searched as queries are.
+    """Measure the share of exact results that an approximate index finds.
 
     A row counts as found when it scores as much as the last one of the exact list: of rows of equal text any will do.
 

@@ -1,4 +1,4 @@
-"""What an ingest reads of an index: what it knows of each document, and the vectors of documents. Changes nothing."""
+"""Bulk reads of an ingest: manifest rows and stored vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def manifest(documents: Any) -> Iterator[ManifestRow]:
 def vectors_of(
     chunks: Any, document_ids: Sequence[str], sent: Collection[str] | None = None
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Return the vectors of documents in a table of chunks, by (document, sent_hash); `sent`: only of these hashes."""
+    """Return the stored vectors of documents by (document, sent_hash).
+
+    `sent` limits them to these hashes.
+    """
     found: dict[tuple[str, str], np.ndarray] = {}
     only = "" if sent is None else f" AND {one_of('sent_hash', sorted(sent))}"
     for some in batches(list(document_ids)):

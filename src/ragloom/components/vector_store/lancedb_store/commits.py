@@ -1,4 +1,4 @@
-"""The states of an index that queries may read, and how a state becomes one. Knows the engine's tables."""
+"""Commits: the states of an index that queries may read."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a commit has to bring up to date beside what the engine does of itself.
+    """Maintenance that a commit requires.
 
     Attributes:
-        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        rebuild_terms: rebuild the text index, also when nothing was written since the last commit.
         deleted: rows may have been deleted since.
         dense: what dense search is to be; None: exact, whatever it was.
     """
@@ -68,7 +68,7 @@ def publish(
     retention: timedelta,
     said: dict[str, dict[str, Any]],
 ) -> Commit:
-    """Make the newest state of the tables the one that queries read; the lock is held.
+    """Publish the newest state of the tables as a commit; requires the lock.
 
     Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
     crash anywhere before the record leaves the commit before as it was.
@@ -136,7 +136,7 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
 
 
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
-    """Return the commits that stay readable: the newest, and those replaced less than `retention` ago."""
+    """Return the readable commits: the newest, and those recently replaced."""
     now = datetime.now(UTC)
     kept = [
         commit
@@ -147,7 +147,7 @@ def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
 
 
 def oldest_kept(kept: list[Commit], table: str) -> timedelta:
-    """Return how old a version of a table may be so that none that a kept commit names is removed."""
+    """Return the age up to which versions of a table are removable."""
     if len(kept) == 1:
         return timedelta(0)  # leaves the newest version, which is the one this commit names
     margin = 1.0  # between this reading of the clock and the engine's own

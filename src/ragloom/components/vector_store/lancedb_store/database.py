@@ -1,4 +1,4 @@
-"""Indexes in a LanceDB folder: found, opened, removed, rebuilt, promoted. Knows what the parts beside it do."""
+"""Database of indexes in a LanceDB folder: list, open, delete, rebuild, promote."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LanceDatabase:
         """Open the newest commit of an index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             DataError: it is damaged, or another version of the code wrote it.
         """
         folder = IndexFolder(self.path, name)
@@ -89,16 +89,21 @@ class LanceDatabase:
         return LanceIndex(folder, identity, commits[-1], self.analyzer)
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> LanceWriter:
-        """Return the writer of an index, which is created when it is entered and missing."""
+        """Return the writer of an index.
+
+        The index is created when the writer is entered and it does not exist.
+        """
         identity = Identity(name, name.rpartition("-")[0] or name, root, INGEST, dimensions, CODE_VERSION)
         folder = IndexFolder(self.path, name)
         return LanceWriter(folder, identity, description, self.analyzer, self._retention, self._dense)
 
     def delete(self, name: str) -> None:
-        """Remove an index with all its versions and aliases, also one that is damaged or was never committed.
+        """Delete an index with all its versions and aliases.
+
+        It may be damaged or never committed.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it, or its files cannot be removed.
         """
         folder = IndexFolder(self.path, name)
@@ -111,10 +116,10 @@ class LanceDatabase:
             folder.remove()
 
     def rebuild(self, name: str) -> IndexInfo:
-        """Compacts an index and builds its text index anew, as a new commit; nothing is embedded.
+        """Compact an index and rebuild its text index, without embedding.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it, or an interrupted ingest has left it half done.
         """
         folder = IndexFolder(self.path, name)
@@ -124,14 +129,14 @@ class LanceDatabase:
             return writer.rebuild()
 
     def has(self, name: str) -> bool:
-        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+        """Return whether any file of an index exists, committed or not."""
         return IndexFolder(self.path, name).path.exists()
 
     def relocate(self, name: str, root: str) -> None:
         """Record that the documents of an index lie elsewhere now.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
         folder = IndexFolder(self.path, name)
@@ -140,7 +145,7 @@ class LanceDatabase:
             folder.create(replace(identity, root=root))
 
     def promote(self, name: str, alias: str) -> None:
-        """Points an alias at an index, in one atomic step; the alias is created when missing.
+        """Point an alias at an index, atomically; create it when missing.
 
         Raises:
             IndexMissing: there is no index of that name.
@@ -163,7 +168,7 @@ class LanceDatabase:
         """Read what an index is, and its commits.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
         """
         identity, commits = folder.identity(), folder.commits()
         if identity is None or identity.kind != INGEST or not commits:
@@ -172,7 +177,7 @@ class LanceDatabase:
 
 
 class LanceIndex:
-    """The `Index` that reads one commit; it sees nothing of what is written later."""
+    """Reader of one commit, isolated from later writes."""
 
     def __init__(self, folder: IndexFolder, identity: Identity, commit: Commit, analyzer: Analyzer) -> None:
         self.folder = folder
@@ -215,7 +220,9 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Return the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Exactly, or as the commit's `info.notes` say.
 
@@ -232,7 +239,10 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Return the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
+        """Return the k chunks of highest BM25 score.
+
+        A query without terms has no results.
+        """
         return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
@@ -255,7 +265,7 @@ class LanceIndex:
         return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Return the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of the given chunks, by chunk id."""
         return self.search.vectors(chunk_ids)
 
     def manifest(self) -> Iterator[ManifestRow]:
@@ -266,7 +276,10 @@ class LanceIndex:
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        `sent` limits them to these hashes.
+        """
         with tables.engine(self.folder.path, "reading vectors"):
             return bulk_reads.vectors_of(self._tables[CHUNKS], document_ids, sent)
 

@@ -1,4 +1,4 @@
-"""The folder of one index: its identity, its commits, its lock, its size. Knows files, not the engine.
+"""Folder of one index: identity, commits, lock and size.
 
     <path>/<index>/index.json      what the index is, written once when it is created
     <path>/<index>/commits.json    which table versions queries read, newest last; replaced atomically at each commit
@@ -38,7 +38,10 @@ _DELETED = ".deleted-"
 
 
 def folder_name(name: str) -> str:
-    """Names the folder of an index: its own name where every file system can hold it, else a slug and a hash."""
+    """Return the folder name of an index: its name, or slug and hash.
+
+    Only names that every file system can hold are used as they are.
+    """
     if _SLUG.fullmatch(name) and not name.endswith("."):
         return name
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
@@ -59,7 +62,7 @@ class IndexFolder:
         self.path = base / folder_name(name)
 
     def identity(self) -> Identity | None:
-        """Read what the index is; None when there is none.
+        """Read the identity of the index; None without one.
 
         Raises:
             DataError: the file is damaged.
@@ -68,7 +71,7 @@ class IndexFolder:
         return None if found is None else self._parse(Identity, found)
 
     def commits(self) -> list[Commit]:
-        """Read the commits whose versions are still kept, newest last; empty when there is none."""
+        """Read the readable commits, newest last; empty without one."""
         return [self._parse(Commit, item) for item in self._read("commits.json") or []]
 
     def create(self, identity: Identity) -> None:
@@ -82,7 +85,7 @@ class IndexFolder:
             replace_file(self.path / "index.json", asdict(identity))
 
     def record(self, commits: list[Commit]) -> None:
-        """Replace the commits in one atomic step: the newest is what queries read from now on."""
+        """Replace the commits atomically; queries read the newest from now on."""
         with writing(self.path):
             replace_file(self.path / "commits.json", [asdict(commit) for commit in commits])
 
@@ -98,7 +101,7 @@ class IndexFolder:
         return total
 
     def remove(self) -> None:
-        """Remove the index in one step that is seen at once, then its files. The lock must be held."""
+        """Remove the index: first its visibility, then its files; requires the lock."""
         with writing(self.path):
             grave = self.base / f"{_DELETED}{uuid.uuid4().hex}"
             self.path.rename(grave)
@@ -141,7 +144,7 @@ class IndexFolder:
             lock.release()
 
     def damaged(self, what: object) -> DataError:
-        """Says that the index is damaged and what to do."""
+        """Return the error of a damaged index."""
         return DataError(
             f"vector_store: index {self.name} in {self.path} is damaged ({_first_line(what)}); "
             "delete the index and ingest again"
@@ -194,7 +197,7 @@ def folders(base: Path) -> list[IndexFolder]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that names the place."""
+    """Turn file system errors into a `ServiceError` with the path."""
     try:
         yield
     except OSError as error:
@@ -205,7 +208,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(file: Path, content: Any) -> None:
-    """Write JSON so that readers and a crash see the old or the new file, never a part [14]; a lock is held."""
+    """Write JSON atomically and durably [14]; requires the lock."""
     draft = file.with_name(f"{file.name}.new")
     with draft.open("w", encoding="utf-8") as stream:
         json.dump(content, stream, ensure_ascii=True, indent=1, default=str)

@@ -1,4 +1,4 @@
-"""Finds what an interrupted run left: chunks and manifest rows that do not belong together. Changes nothing."""
+"""Leftovers of an interrupted run: chunks and manifest rows that do not match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Long texts of documents: a file each, named by its hash. The engine would hold such a text several times in memory.
+"""Files of long document texts, named by their hash.
+
+The engine would hold such a text several times in memory.
 
 A file is there before the manifest row that needs it, and stays until no commit that is kept has such a row.
 """
@@ -41,7 +43,7 @@ def read(index: Path, text_hash: str) -> str:
 
 
 def clean(index: Path, versions: Iterable[int]) -> None:
-    """Remove texts that no document has in any of these versions of the table of documents; the lock is held."""
+    """Remove texts unused in all given versions; requires the lock."""
     folder = index / _FOLDER
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not there:

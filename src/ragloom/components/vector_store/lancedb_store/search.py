@@ -1,4 +1,4 @@
-"""Searches in a chunk table: cosine and BM25, complete and in one order. Knows LanceDB, not who asks.
+"""Searches in a chunk table: cosine and BM25, with complete ties.
 
 Dense search is exact unless it is given parameters of an approximate index; these score what they find by the stored
 vectors, so that the same row has the same score, equal rows stand in the same order, and ties are completed as well.
@@ -54,7 +54,9 @@ class ChunkSearch:
         self._parameters = parameters
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Return the k rows of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k rows of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
@@ -76,7 +78,7 @@ class ChunkSearch:
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Return the k rows of highest BM25 score that hold a term of the query; as `dense` otherwise."""
+        """Return the k rows of highest BM25 score, ordered as `dense`."""
         terms = self._analyzer.terms(query)
         if not terms:
             return []
@@ -136,12 +138,15 @@ class ChunkSearch:
 
 
 def _any_of(terms: list[str]) -> MatchQuery:
-    """Asks for any of the terms; nothing in them is syntax, and one that comes twice counts twice."""
+    """Build a query for any of the terms.
+
+    Nothing in them is syntax, and a term that occurs twice counts twice.
+    """
     return MatchQuery(" ".join(terms), "terms")  # type: ignore[call-arg]  # its other fields have defaults
 
 
 def _parts(scope: Scope) -> Iterator[Scope]:
-    """Cuts a scope of many ids into scopes that one statement may name."""
+    """Split a scope of many ids into scopes of one statement each."""
     if scope.ids is None:
         yield scope
         return

@@ -1,4 +1,4 @@
-"""A LlamaIndex vector store on LanceDB: on its own in any LlamaIndex program, or reading a committed index.
+"""LlamaIndex vector store on LanceDB.
 
 On its own it reads the newest state at once. Its text index is brought up to date before the first text search after
 a write (a rebuild: BM25 is wrong in between [32]), which takes seconds for 100,000s of nodes. Ragloom's own ingest does
@@ -31,7 +31,7 @@ _RETENTION = timedelta(hours=1)
 
 
 class LanceDBVectorStore(NodeStore):
-    """Nodes in a LanceDB folder: exact cosine search, BM25, all metadata filters, deletion by exact document id.
+    """LlamaIndex vector store in a LanceDB folder: cosine, BM25, all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
     the old one [33]; `replace` is one atomic step; a node without a document counts as a document of its own id.
@@ -56,7 +56,7 @@ class LanceDBVectorStore(NodeStore):
 
     @classmethod
     def reading(cls, index: LanceIndex) -> LanceDBVectorStore:
-        """Return the store that reads what an opened index reads, and refuses to write."""
+        """Return a read-only store on the state of an opened index."""
         folder = index.folder
         store = cls(folder.base, folder.name, index.analyzer)
         store._index, store._read_only = index, True
@@ -82,7 +82,10 @@ class LanceDBVectorStore(NodeStore):
         return self._reading()
 
     def _text_search(self) -> ChunkSearch | None:
-        """Return the newest state whose text index is right, which is made first where there is none."""
+        """Return the newest state with an up-to-date text index.
+
+        The index is built if necessary.
+        """
         newest = self._search()
         if self._index is not None or newest is None:
             return newest
