@@ -279,10 +279,10 @@ def _beyond(node: BaseNode, chunk: Chunk) -> str | None:
     plain = to_node(chunk)
     if type(node) is type(plain) and node.model_dump(exclude={"embedding"}) == plain.model_dump(exclude={"embedding"}):
         return None
-    kept = doc_to_json(node)
-    kept["__data__"]["embedding"] = None
+    fields = doc_to_json(node)
+    fields["__data__"]["embedding"] = None
     try:
-        return json.dumps(kept)
+        return json.dumps(fields)
     except (TypeError, ValueError) as error:
         metadata_columns.to_json(chunk.metadata, chunk.document)  # names the key, where it is the metadata
         raise DataError(f"vector_store: node {node.node_id} cannot be kept as JSON ({error})") from None

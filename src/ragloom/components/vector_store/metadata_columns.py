@@ -44,7 +44,7 @@ def column(key: str) -> str:
     >>> column("page label"), column("부서")
     ('m_page_20_label', 'm__bd80__c11c_')
     """
-    name = PREFIX + re.sub(r"[^a-z0-9]", lambda found: f"_{ord(found[0]):x}_", key)
+    name = PREFIX + re.sub(r"[^a-z0-9]", lambda match: f"_{ord(match[0]):x}_", key)
     return name if len(name) <= LONGEST_NAME else f"{PREFIX}_{sha256(name)}"
 
 

@@ -35,7 +35,7 @@ class Aliases:
         """
         file = self._base / _FILE
         try:
-            found = json.loads(file.read_bytes())
+            content = json.loads(file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
@@ -43,10 +43,10 @@ class Aliases:
                 f"vector_store: {file} cannot be read ({error.strerror}); check its permissions"
             ) from None
         except ValueError:
-            found = None
-        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+            content = None
+        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
             raise DataError(f"vector_store: {file} is damaged; delete it, and promote the indexes again")
-        return dict(sorted(found.items()))
+        return dict(sorted(content.items()))
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, str]]:

@@ -89,14 +89,14 @@ class Approximation:
         return {**asdict(self), "recall": {str(depth): share for depth, share in self.recall.items()}}
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Approximation:
+    def of(cls, record: Mapping[str, Any]) -> Approximation:
         """Read what `as_json` gave."""
-        parameters = kept["parameters"]
+        parameters = record["parameters"]
         return cls(
             **{
-                **kept,
+                **record,
                 "parameters": None if parameters is None else Parameters(**parameters),
-                "recall": {int(depth): share for depth, share in kept["recall"].items()},
+                "recall": {int(depth): share for depth, share in record["recall"].items()},
             }
         )
 
@@ -163,11 +163,11 @@ def build(table: Any, wanted: Wanted) -> Approximation:
         return replace(stays, reason="there was no embedding to measure recall with; the next ingest does", again=True)
     step("asking questions to measure recall")
     try:
-        asked = probes(table, wanted.questions)
+        queries = probes(table, wanted.questions)
     except RagloomError as error:
         reason = f"recall could not be measured ({error}); the next ingest tries again"
         return replace(stays, reason=reason, again=True)
-    stays = replace(stays, questions=len(asked.chunks))
+    stays = replace(stays, questions=len(queries.chunks))
     if stays.questions < FEWEST:
         return replace(stays, reason=f"the chunks gave {stays.questions} questions to measure recall, under {FEWEST}")
     step(f"building the vector index of {rows} chunks")
@@ -177,26 +177,26 @@ def build(table: Any, wanted: Wanted) -> Approximation:
     except RuntimeError as error:  # such as when no vector has a direction
         return replace(stays, reason=f"the engine built no index ({str(error).splitlines()[0][:200]})")
     tables.settle(table)
-    return _climbed(table, stays, asked)
+    return _climbed(table, stays, queries)
 
 
-def _climbed(table: Any, stays: Approximation, asked: Probes) -> Approximation:
+def _climbed(table: Any, stays: Approximation, queries: Probes) -> Approximation:
     step("searching exactly, to measure recall")
-    best = exact(table, asked)
-    found = stays
+    best = exact(table, queries)
+    result = stays
     for parameters in _rungs(stays.partitions):
         step(f"measuring recall with {parameters.nprobes} of {stays.partitions} partitions")
-        shares, enough = recall(table, asked, best, parameters, stays.wanted)
-        found = replace(stays, recall=shares)
+        shares, enough = recall(table, queries, best, parameters, stays.wanted)
+        result = replace(stays, recall=shares)
         if enough:
-            return replace(found, parameters=parameters)
+            return replace(result, parameters=parameters)
     drop(table)
     tables.settle(table)
     reason = (
         f"no parameters of {KIND} reached vector_store.min_ann_recall={stays.wanted:g} (the last gave about "
-        f"{_in_words(found.recall)}, measured with {stays.questions} questions)"
+        f"{_in_words(result.recall)}, measured with {stays.questions} questions)"
     )
-    return replace(found, reason=reason)
+    return replace(result, reason=reason)
 
 
 def _rungs(partitions: int) -> Iterator[Parameters]:

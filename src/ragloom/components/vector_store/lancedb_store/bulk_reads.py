@@ -26,7 +26,7 @@ def vectors_of(
 
     `sent` limits them to these hashes.
     """
-    found: dict[tuple[str, str], np.ndarray] = {}
+    result: dict[tuple[str, str], np.ndarray] = {}
     only = "" if sent is None else f" AND {one_of('sent_hash', sorted(sent))}"
     for some in batches(list(document_ids)):
         search = chunks.search().where(f"{one_of('document', some)}{only}")
@@ -35,5 +35,5 @@ def vectors_of(
             continue  # of nothing NumPy does not know how long a row is
         vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
         names = zip(rows["document"].to_pylist(), rows["sent_hash"].to_pylist(), strict=True)
-        found |= dict(zip(names, vectors, strict=True))
-    return found
+        result |= dict(zip(names, vectors, strict=True))
+    return result

@@ -66,7 +66,7 @@ def publish(
     *,
     upkeep: Upkeep,
     retention: timedelta,
-    said: dict[str, dict[str, Any]],
+    record: dict[str, dict[str, Any]],
 ) -> Commit:
     """Publish the newest state of the tables as a commit; requires the lock.
 
@@ -97,15 +97,17 @@ def publish(
         rows=count(),
         committed_at=datetime.now(UTC).isoformat(),
         dense=None if (dense := done[CHUNKS][1]) is None else dense.as_json(),
-        **said,
+        **record,
     )
-    kept = kept_commits([*before, commit], retention)
-    folder.record(kept)
+    readable = kept_commits([*before, commit], retention)
+    folder.record(readable)
     step("removing old versions")
     with tables.engine(folder.path, "removing old versions"):
         for name, table in opened.items():
-            tables.clean(table, oldest_kept(kept, name))
-        long_text_files.clean(folder.path, [item.versions[DOCUMENTS] for item in kept if DOCUMENTS in item.versions])
+            tables.clean(table, oldest_kept(readable, name))
+        long_text_files.clean(
+            folder.path, [item.versions[DOCUMENTS] for item in readable if DOCUMENTS in item.versions]
+        )
     return commit
 
 
@@ -127,12 +129,12 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
     if not unchanged or upkeep.rebuild_terms:
         step(f"{'building the text index' if upkeep.rebuild_terms else 'compacting'} ({name})")
         tables.maintain(table, rebuild_terms=upkeep.rebuild_terms)
-    found = before if plan == "keep" else None
+    dense = before if plan == "keep" else None
     if plan == "build" and wanted is not None:
-        found = ann_index.build(table, wanted)
+        dense = ann_index.build(table, wanted)
     if table.version != version:
-        return begun, found
-    return (last.since[name] if last else 0.0), found
+        return begun, dense
+    return (last.since[name] if last else 0.0), dense
 
 
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
@@ -146,12 +148,12 @@ def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
     return [*kept, commits[-1]]
 
 
-def oldest_kept(kept: list[Commit], table: str) -> timedelta:
+def oldest_kept(commits: list[Commit], table: str) -> timedelta:
     """Return the age up to which versions of a table are removable."""
-    if len(kept) == 1:
+    if len(commits) == 1:
         return timedelta(0)  # leaves the newest version, which is the one this commit names
     margin = 1.0  # between this reading of the clock and the engine's own
-    return timedelta(seconds=time.time() - min(commit.since[table] for commit in kept) + margin)
+    return timedelta(seconds=time.time() - min(commit.since[table] for commit in commits) + margin)
 
 
 def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:

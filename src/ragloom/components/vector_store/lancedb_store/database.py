@@ -68,12 +68,12 @@ class LanceDatabase:
             ServiceError: the folder cannot be read.
             DataError: an index is damaged; the text names its folder.
         """
-        found = []
+        infos = []
         for folder in folders(self.path):
             identity, commits = folder.identity(), folder.commits()
             if identity is not None and identity.kind == INGEST and commits:
-                found.append(info_of(identity, commits[-1], folder.size()))
-        return found
+                infos.append(info_of(identity, commits[-1], folder.size()))
+        return infos
 
     def open(self, name: str) -> LanceIndex:
         """Open the newest commit of an index.

@@ -67,8 +67,8 @@ class IndexFolder:
         Raises:
             DataError: the file is damaged.
         """
-        found = self._read("index.json")
-        return None if found is None else self._parse(Identity, found)
+        record = self._read("index.json")
+        return None if record is None else self._parse(Identity, record)
 
     def commits(self) -> list[Commit]:
         """Read the readable commits, newest last; empty without one."""
@@ -162,9 +162,9 @@ class IndexFolder:
         except ValueError as error:
             raise self.damaged(f"{file}: {error}") from None
 
-    def _parse(self, record: Any, found: Any) -> Any:
+    def _parse(self, record: Any, fields: Any) -> Any:
         try:
-            return record(**found)
+            return record(**fields)
         except TypeError as error:
             raise self.damaged(error) from None
 
@@ -184,15 +184,15 @@ def folders(base: Path) -> list[IndexFolder]:
             f"vector_store: vector_store.path={base} cannot be listed ({error.strerror}); "
             "name a folder that you may read"
         ) from None
-    found = []
+    result = []
     for path in paths:
         folder = IndexFolder(base, path.name)
         folder.path = path
         identity = folder.identity()
         if identity is not None:
             folder.name = identity.name
-            found.append(folder)
-    return sorted(found, key=lambda folder: folder.name)
+            result.append(folder)
+    return sorted(result, key=lambda folder: folder.name)
 
 
 @contextmanager
@@ -225,8 +225,8 @@ def replace_file(file: Path, content: Any) -> None:
 
 def _describe(holder: Path) -> str:
     try:
-        found = json.loads(holder.read_bytes())
-        return f"process {found['pid']} on {found['host']} since {found['since']}"
+        record = json.loads(holder.read_bytes())
+        return f"process {record['pid']} on {record['host']} since {record['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process (it has not said which)"
 

@@ -45,14 +45,14 @@ def read(index: Path, text_hash: str) -> str:
 def clean(index: Path, versions: Iterable[int]) -> None:
     """Remove texts unused in all given versions; requires the lock."""
     folder = index / _FOLDER
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if not there:
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not names:
         return
     connection, used = tables.connect(index), set()
     for version in versions:
         documents = tables.open_table(connection, DOCUMENTS, version)
-        for some in tables.batches(sorted(there)):
+        for some in tables.batches(sorted(names)):
             rows = documents.search().where(one_of("text_hash", some)).select(["text_hash"]).to_arrow()
             used.update(rows["text_hash"].to_pylist())
-    for name in there - used:
+    for name in names - used:
         (folder / name).unlink(missing_ok=True)

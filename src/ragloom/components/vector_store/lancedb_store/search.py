@@ -70,9 +70,9 @@ class ChunkSearch:
 
         def fetch(limit: int) -> Any:
             if parameters is not None:
-                found = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
-                if found.num_rows == limit:
-                    return found  # fewer: the partitions that were searched do not hold so many
+                result = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
+                if result.num_rows == limit:
+                    return result  # fewer: the partitions that were searched do not hold so many
             return self._run(nearest(self._table, query, limit, None), scope, with_vectors, "_distance")
 
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
@@ -91,21 +91,21 @@ class ChunkSearch:
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
-        found: list[Row] = []
+        rows: list[Row] = []
         for part in _parts(scope):
             with engine(self._path, "reading", READING):
                 table = self._run(self._table.search(), part, with_vectors)
-            found += [_row(item, 0.0) for item in table.to_pylist()]
-        return sorted(found, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
+            rows += [_row(item, 0.0) for item in table.to_pylist()]
+        return sorted(rows, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
         """Return the vectors of those chunks that are there, by chunk id."""
-        found: dict[str, list[float]] = {}
+        vectors: dict[str, list[float]] = {}
         for some in batches(list(dict.fromkeys(ids))):
             with engine(self._path, "reading vectors", READING):
                 rows = self._table.search().where(sql_filters.one_of("id", some)).select(["id", "vector"]).to_arrow()
-            found |= dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
-        return found
+            vectors |= dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
+        return vectors
 
     def count(self) -> int:
         """Count the rows."""

@@ -100,12 +100,12 @@ class LanceDBVectorStore(NodeStore):
         rows = tables.chunk_rows(batch.chunks, terms, batch.vectors, [""] * len(batch.chunks), batch.nodes)
         dimensions = batch.vectors.shape[1]
         with self._folder.lock(_LOCK_SECONDS):
-            asked = self._identity(dimensions)
-            there = self._folder.identity()
-            if there is None:
-                self._folder.create(asked)
+            identity = self._identity(dimensions)
+            stored = self._folder.identity()
+            if stored is None:
+                self._folder.create(identity)
             else:
-                demand_same(there, asked)
+                demand_same(stored, identity)
             with tables.engine(self._folder.path, "writing"):
                 tables.create(self.client, CHUNKS, tables.chunk_schema(dimensions))
                 table = self._table()
@@ -145,7 +145,7 @@ class LanceDBVectorStore(NodeStore):
                 count,
                 upkeep=Upkeep(rebuild_terms=True),
                 retention=_RETENTION,
-                said={"description": {}, "summary": {}},
+                record={"description": {}, "summary": {}},
             )
 
     def _reading(self, version: int | None = None) -> ChunkSearch:

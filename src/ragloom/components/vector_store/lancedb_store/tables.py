@@ -90,11 +90,11 @@ def create(connection: Any, name: str, schema: pa.Schema) -> None:
         shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
         connection.create_table(name, schema=schema)
     table = connection.open_table(name)
-    there = {index.name for index in table.list_indices()}
+    names = {index.name for index in table.list_indices()}
     for column in ("id", "document"):
-        if column in schema.names and f"{column}_idx" not in there:
+        if column in schema.names and f"{column}_idx" not in names:
             table.create_index(column, config=BTree(), replace=True)
-    if "terms" in schema.names and TERMS_INDEX not in there:
+    if "terms" in schema.names and TERMS_INDEX not in names:
         table.create_index("terms", config=terms_index(), replace=True)
 
 

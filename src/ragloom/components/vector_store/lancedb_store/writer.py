@@ -72,11 +72,11 @@ class LanceWriter:
     def __enter__(self) -> LanceWriter:
         with ExitStack() as stack:
             stack.enter_context(self._folder.lock())
-            there = self._folder.identity()
-            if there is None:
+            stored = self._folder.identity()
+            if stored is None:
                 self._folder.create(self._identity)
             else:
-                demand_same(there, self._identity)
+                demand_same(stored, self._identity)
             self._connection, self._tables = self._opened_tables()
             self._begin()
             self._open = stack.pop_all()
@@ -93,9 +93,9 @@ class LanceWriter:
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
-            found = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
-            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in found.chunks)
-            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in found.documents)
+            rows = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in rows.chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in rows.documents)
             self._see_base()
         self._recovered = True
         return Recovered(chunks, documents)
@@ -240,7 +240,7 @@ class LanceWriter:
             self._count,
             upkeep=upkeep,
             retention=self._retention,
-            said={"description": self._description, "summary": summary},
+            record={"description": self._description, "summary": summary},
         )
         self._begin()
         return info_of(self._identity, commit, self._folder.size())
