@@ -1,4 +1,4 @@
-"""Selection of the index that queries read: a config's own, an older one, or an alias's; never another corpus's."""
+"""Selection of the index for queries: current, older, or by alias."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Reader(Protocol):
         """Group -> everything of its option that shapes the index."""
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describe a group's option as a version of its code does; None: this release's."""
+        """Describe the option of a group, at a code version."""
 
     def read_by(self, versions: dict[str, int]) -> None:
         """Use former versions of analyzer, embedding and store, by group."""
 
 
 def sourced(reader: Reader, *, or_older: bool) -> Index:
-    """Open the index of a config's source, or one that differs by code versions only.
+    """Open the index of a config, or one of older code versions.
 
     Raises:
-        IndexMissing: there is none, or it is empty.
+        IndexMissing: no such index exists, or it is empty.
         ConfigError: its documents lie elsewhere than the source's.
     """
     try:
@@ -67,7 +67,7 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Open the index that an alias names, if a config analyses and embeds questions as it was built.
+    """Open the index of an alias if the config can query it.
 
     Raises:
         IndexMissing: it is empty.
@@ -101,14 +101,14 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
-    """Describe a config as the versions of the code would that built an index."""
+    """Describe a config with the code versions of an existing index."""
     versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Find the newest index with documents that differs from a config's by code versions only."""
-    found = [
+    """Find the newest filled index that differs by code versions only."""
+    infos = [
         info
         for info in reader.database.indexes()
         if (info.source, info.root) == (reader.source.name, reader.source.root)
@@ -116,11 +116,11 @@ def _older(reader: Reader) -> IndexInfo | None:
         and info.documents
         and info.description == _described_as(reader, info)
     ]
-    return max(found, key=lambda info: info.committed_at, default=None)
+    return max(infos, key=lambda info: info.committed_at, default=None)
 
 
 def _as_built(reader: Reader, info: IndexInfo) -> Index:
-    """Open an index with the versions of analyzer, embedding and store that built it.
+    """Open an index with the code versions that built it.
 
     Raises:
         IndexMissing: it is empty.
@@ -149,7 +149,7 @@ def _filled(reader: Reader, name: str) -> Index:
     """Open an index.
 
     Raises:
-        IndexMissing: there is none of that name, or it holds no document.
+        IndexMissing: no index of that name exists, or it holds no document.
     """
     try:
         index = reader.database.open(name)
@@ -161,7 +161,7 @@ def _filled(reader: Reader, name: str) -> Index:
 
 
 def _missing(reader: Reader) -> list[str]:
-    """Explains a missing index: what is asked for, and the nearest there is with the keys that differ."""
+    """Explain a missing index: the wanted name, and the nearest with its differences."""
     lines = [f"index: {reader.index_name} is not in {reader.config.choices.get('vector_store')} yet"]
     nearest: tuple[int, str, list[str]] | None = None
     for info in reader.database.indexes():

@@ -1,4 +1,4 @@
-"""The `reranker` group: how candidates are re-ordered before the prompt. Knows no retriever and no prompt."""
+"""The `reranker` group: how candidates are reordered before the prompt."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""The `retriever` group: how candidates are found in an index. Knows neither the store nor what comes after it."""
+"""The `retriever` group: how candidates are found in an index."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial

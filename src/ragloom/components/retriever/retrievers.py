@@ -1,4 +1,4 @@
-"""The retrievers: which arms of an index are asked, and how their lists become one. Knows two methods of an index.
+"""Retrievers: dense, BM25, and hybrid with fused lists.
 
 Stages timed (`ragloom.core.timing`): `embed_query`, `dense`, `bm25`, `fuse`. The arms run side by side, so that their
 times overlap.
@@ -28,13 +28,16 @@ Fusion = Callable[[Sequence[Hit], Sequence[Hit]], list[Candidate]]
 
 
 class Index(Protocol):
-    """What a retriever needs of an index: complete lists, equal scores ordered by (document, start) at the cut."""
+    """Index interface of retrievers.
+
+    Lists are complete, with equal scores ordered by (document, start) at the cut.
+    """
 
     def dense(self, vector: list[float], k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Return the k chunks of highest cosine similarity among those that pass the filters."""
+        """Return the k filtered chunks of highest cosine similarity."""
 
     def lexical(self, query: str, k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Return the k chunks of highest BM25 score among those that pass the filters."""
+        """Return the k filtered chunks of highest BM25 score."""
 
 
 class Arm(ABC):
@@ -74,11 +77,14 @@ class Arm(ABC):
     @staticmethod
     @abstractmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turn this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
 
 
 class DenseArm(Arm):
-    """Nearest neighbours by cosine similarity; `embedding` makes the query's vector unless the query brings one."""
+    """Dense retriever by cosine similarity.
+
+    `embedding` makes the vector of the query unless the query brings one.
+    """
 
     def __init__(
         self,
@@ -121,7 +127,7 @@ class DenseArm(Arm):
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turn this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
         return [
             Candidate(hit.chunk, hit.score, dense_rank=rank, dense_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -138,7 +144,7 @@ class LexicalArm(Arm):
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turn this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
         return [
             Candidate(hit.chunk, hit.score, bm25_rank=rank, bm25_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -175,7 +181,7 @@ class OneArm(BaseRetriever):
 
 
 class Hybrid(BaseRetriever):
-    """A LlamaIndex retriever that asks both arms at once and fuses their lists.
+    """Hybrid retriever: both arms at once, with fused lists.
 
     Args:
         dense, bm25: the arms; None where its weight is 0, so that it is not asked at all.
@@ -198,7 +204,10 @@ class Hybrid(BaseRetriever):
         return arm.k
 
     def lists(self, query: QueryBundle, k: int | None = None) -> list[list[Hit]]:
-        """Return the first k hits of both arms, dense first; an arm without weight has none."""
+        """Return the first k hits of both arms, dense first.
+
+        An arm without weight has none.
+        """
         if self._dense is None or self._bm25 is None:
             dense = self._dense.search(query, k) if self._dense else []
             return [dense, self._bm25.search(query, k) if self._bm25 else []]
