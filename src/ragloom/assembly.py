@@ -1,4 +1,4 @@
-"""One validated config to ready pipelines. Knows every interface, and no option.
+"""Assembly: one validated config to ready pipelines.
 
 Parts are built when they are first needed: an ingest builds no LLM, and `indexes` no embedding.
 """
@@ -36,7 +36,7 @@ _GIVEN = ("index", "group")  # what builders ask for that is no part of an assem
 
 
 class Assembly:
-    """The parts of one experiment; with `with`, what they hold open is let go of at the end.
+    """Parts of one experiment; a context manager that closes them.
 
     Attributes:
         older: the opened index, where former versions of the code built it; None: this release's code did.
@@ -60,7 +60,10 @@ class Assembly:
                 raise
 
     def close(self) -> None:
-        """Lets go of store and cache, and ends a server that was started for the store; a later use opens them anew."""
+        """Close store and cache, and end a server started for the store.
+
+        A later use opens them again.
+        """
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
@@ -70,12 +73,12 @@ class Assembly:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What shapes the index, in words: group -> builder, code version and keys."""
+        """Description of the index: group -> builder, code version and keys."""
         groups = [group for group in fingerprint.SHAPING_GROUPS if not self.config.is_neutral(group)]
         return {group: self.described(group) for group in groups}
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describe a group's option as a version of its code describes it; None: this release's."""
+        """Describe the option of a group, at a code version."""
         return fingerprint.describe(self.config.builder(group), self.config.values(group), version)
 
     @cached_property
@@ -107,21 +110,21 @@ class Assembly:
 
     @cached_property
     def analyzer(self) -> Any:
-        """What turns text into search terms."""
+        """Converter of text to search terms."""
         return built(self.config, "analyzer", self._versions.get("analyzer"))
 
     @cached_property
     def embedding(self) -> Any:
-        """What makes vectors, or finds them in the cache."""
+        """Embedding with its cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
-        there = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
-        if there and self._keeps(embedding):
+        writable = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
+        if writable and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
 
     @property
     def keeps_vectors(self) -> bool:
-        """Whether a run keeps vectors in the cache, so that a text that comes again is paid once."""
+        """Whether a run stores vectors in the cache."""
         return self._keeps(self.embedding)
 
     def _keeps(self, embedding: Any) -> bool:
@@ -137,7 +140,7 @@ class Assembly:
 
     @cached_property
     def chunking(self) -> Any:
-        """What cuts documents."""
+        """Chunker."""
         return built(self.config, "chunking", **self._available("chunking"))
 
     @cached_property
@@ -149,7 +152,7 @@ class Assembly:
 
     @cached_property
     def llm(self) -> Any:
-        """What writes the answer."""
+        """LLM that writes answers."""
         return built(self.config, "llm", **self._available("llm"))
 
     @cached_property
@@ -164,13 +167,13 @@ class Assembly:
         return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
-        """Open the committed index of this config, or the one that `vector_store.alias` names.
+        """Open the index of this config, or the one of `vector_store.alias`.
 
         An index that former versions of the code built (`older`) is queried by those versions of analyzer, embedding
         and store: one with an alias always, another one with `or_older`, where this release's index is missing.
 
         Raises:
-            IndexMissing: there is none, or it is empty; the text names the nearest index there is.
+            IndexMissing: no such index exists, or it is empty; the text names the nearest one.
             ConfigError: its documents lie elsewhere, there is no such alias, or queries of this config cannot read the
                 index that it names.
         """
@@ -179,7 +182,7 @@ class Assembly:
         return sourced(self, or_older=or_older) if self.alias is None else promoted(self, self.alias)
 
     def read_by(self, versions: dict[str, int]) -> None:
-        """Has analyzer, embedding and store built by former versions of their code, by group."""
+        """Use former code versions of analyzer, embedding and store, by group."""
         if versions != self._versions:
             self.close()
             self._versions = versions
@@ -232,10 +235,10 @@ class Assembly:
         stop: Callable[[], bool] = lambda: False,
         cuts: Cuts | None = None,
     ) -> IngestSummary:
-        """Brings the index in step with its source.
+        """Sync the index with its source.
 
         Args:
-            progress: is told how far it is.
+            progress: receives progress updates.
             stop: asked before each document whether to end early.
             cuts: has documents that were cut before; None: every document that may have changed is read.
         """
@@ -257,7 +260,7 @@ class Assembly:
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
-        """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
+        """Estimate `ingest` without a key, a call or a write (`dry_run=true`)."""
         from ragloom.ingestion.dry_run import rehearse
         from ragloom.providers.openai_client import sending_nothing
 
@@ -276,13 +279,13 @@ class Assembly:
             )
 
     def ingestion_pipeline(self) -> IngestionPipeline:
-        """Hands out a plain LlamaIndex pipeline of exactly the stages that `ingest` runs, for whoever wants one."""
+        """Build a plain LlamaIndex pipeline of the stages of `ingest`."""
         from llama_index.core.ingestion import IngestionPipeline
 
         return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
 
     def _limits(self) -> Limits:
-        """What an ingest may use, spend and delete.
+        """Limits of an ingest.
 
         Raises:
             ConfigError: dollars are limited, and what the model costs is not known.
@@ -301,8 +304,8 @@ class Assembly:
             tree["retry_failed"],
         )
 
-    def budget(self, *asked: Any) -> Budget:
-        """What one run may cost: its embedding, and the LLMs that it asks.
+    def budget(self, *llms: Any) -> Budget:
+        """Budget of one run: its embedding and its LLMs.
 
         Raises:
             ConfigError: dollars are limited, and what a model costs is not known; or anything is limited, and an LLM is
@@ -312,7 +315,7 @@ class Assembly:
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)
-        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, asked)]
+        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, llms)]
         if limited and uncounted:
             raise ConfigError(
                 *(
@@ -324,7 +327,7 @@ class Assembly:
             )
         if settings["max_usd"] is None:
             return Budget(**settings, price=price)
-        paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
+        paid = {llm.model: "output: DOLLARS" for llm in llms if getattr(llm, "paid", False)}
         if getattr(self.embedding, "paid", False):
             models = {self.embedding.model_name, getattr(self.embedding, "asker", self.embedding).model_name}
             paid |= dict.fromkeys(sorted(models), "output: 0")
@@ -341,7 +344,7 @@ class Assembly:
         return Budget(**settings, price=price, prices=self.prices)
 
     def _is_uncounted(self, group: str, asked: Sequence[Any]) -> bool:
-        """Says whether an LLM is asked whose calls no budget sees, and which may cost something."""
+        """Return whether an LLM may cost something that no budget sees."""
         llm = self.__dict__.get(group)
         if llm is None or all(llm is not item for item in asked):
             return False
@@ -349,5 +352,5 @@ class Assembly:
         return not counts and getattr(self.config.builder(group), "writes_text", True)
 
     def _available(self, group: str) -> dict[str, Any]:
-        """Build what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
+        """Build what the builder of a group needs, by parameter name."""
         return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}

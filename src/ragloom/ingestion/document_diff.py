@@ -1,4 +1,4 @@
-"""What the source lists beside what the index holds: on disk, so that memory does not grow with the corpus.
+"""Difference between the source and the index, on disk.
 
 It lives for one ingest, in a temporary folder: what must outlive it is the manifest in the store.
 """
@@ -91,7 +91,7 @@ class Ledger:
         self._tables.insert("INSERT INTO listed (id, location, size, mtime_ns, start) VALUES (?, ?, ?, ?, ?)", values)
 
     def hide(self, location: str) -> None:
-        """Take in where something could not be read: a document of that place is not known to have vanished."""
+        """Record an unreadable place: its documents are not known to have vanished."""
         parts = unicodedata.normalize("NFC", location).split("/")
         values = ((_bytes("/".join(parts[at:])),) for at in range(len(parts)))
         self._tables.insert("INSERT OR IGNORE INTO hidden VALUES (?)", values)
@@ -123,7 +123,7 @@ class Ledger:
         return int(documents), int(size)
 
     def changes(self, *, verify: bool) -> Iterator[tuple[Entry, ManifestRow | None]]:
-        """Yield documents that are new or may have changed, in the source's order, with what the index holds of them.
+        """Yield new and changed documents in source order, with their stored state.
 
         Args:
             verify: size and modification time are no proof that a document has not changed.
@@ -131,7 +131,7 @@ class Ledger:
         return self._listed_where(_IS_NEW, verify=verify)
 
     def postpone(self, id: str) -> None:
-        """Note a document that is to be read later, since its file changed a moment ago."""
+        """Postpone a document whose file changed a moment ago."""
         self._tables.insert("INSERT OR IGNORE INTO late VALUES (?)", [(_bytes(id),)])
 
     def postponed(self) -> Iterator[tuple[Entry, ManifestRow | None]]:
@@ -153,16 +153,16 @@ class Ledger:
                 last = number
 
     def holding(self, text_hashes: Sequence[str]) -> list[str]:
-        """Return a document that held each of some texts, for each text that one held."""
+        """Return for each text a document that held it, if any."""
         query = "SELECT id FROM held WHERE text_hash = ? LIMIT 1"
         return [_text(id) for text_hash in text_hashes for (id,) in self._tables.rows(query, (text_hash,))]
 
     def gone(self) -> int:
-        """Count documents that the index holds and the source does not list, nor may hide."""
+        """Count indexed documents that the source neither lists nor may hide."""
         return self._number(f"SELECT count(*) FROM held WHERE {_GONE}")
 
     def staying(self, *, without_gone: bool) -> Staying:
-        """Count what the index held and holds on to: what was not written anew, and not deleted.
+        """Count documents that are neither rewritten nor deleted.
 
         Args:
             without_gone: the gone are deleted.
@@ -173,7 +173,7 @@ class Ledger:
         return Staying(int(documents), int(chunks))
 
     def moved(self) -> int:
-        """Count those of the gone whose text is in a document that came new."""
+        """Count vanished documents whose text is in a new document."""
         gone = f"SELECT text_hash, count(*) AS times FROM held WHERE {_GONE} GROUP BY text_hash"
         came = (
             "SELECT text_hash, count(*) AS times FROM written WHERE id NOT IN (SELECT id FROM held) GROUP BY text_hash"
@@ -192,7 +192,7 @@ class Ledger:
             last = some[-1]
 
     def unshared(self, names: Sequence[str]) -> list[str]:
-        """Return those of the gone documents whose text no document has that stays."""
+        """Return vanished documents whose text no remaining document has."""
         query = (
             "SELECT 1 FROM held AS mine WHERE mine.id = ? AND ("
             "EXISTS (SELECT 1 FROM written WHERE written.text_hash = mine.text_hash) OR EXISTS ("
@@ -206,7 +206,7 @@ class Ledger:
 
 
 def _remove_left() -> None:
-    """Remove folders whose process was killed, with the texts in them: the kernel let go of their locks."""
+    """Remove folders of killed processes, found by their free locks."""
     for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, Timeout):  # somebody else's, or removed by another at this moment
             if time.time() - folder.stat().st_mtime > _YOUNG:

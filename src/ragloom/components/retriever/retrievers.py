@@ -229,9 +229,9 @@ class Hybrid(BaseRetriever):
         _demand_text(query_bundle)
         arms = [arm for arm in (self._dense, self._bm25) if arm is not None]
         # Both are awaited before either's error is raised: no search runs on unobserved.
-        found = await asyncio.gather(*(arm.asearch(query_bundle) for arm in arms), return_exceptions=True)
+        results = await asyncio.gather(*(arm.asearch(query_bundle) for arm in arms), return_exceptions=True)
         lists: list[list[Hit]] = []
-        for result in found:
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
             lists.append(result)

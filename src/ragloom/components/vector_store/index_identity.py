@@ -44,7 +44,7 @@ def demand_same(stored: Identity, expected: Identity) -> None:
     demand_root(stored.name, expected.source, stored.root, expected.root)
     if stored.dimensions != expected.dimensions:
         raise DataError(
-            f"vector_store: index {stored.name} has {stored.dimensions} dimensions, "
+            f"vector_store: index {stored.name} has {stored.dimensions} dimensions and "
             f"the embedding {expected.dimensions}; use the embedding that built it, or delete the index"
         )
     if stored.code_version != expected.code_version:

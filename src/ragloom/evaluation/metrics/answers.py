@@ -160,11 +160,11 @@ def _parts(text: str, unit: Unit) -> list[str]:
     return [character for word in text.split() for character in word] if unit == "characters" else text.split()
 
 
-def _f1(given: list[str], wanted: list[str]) -> float:
-    if not given or not wanted:  # as the official script of SQuAD 2: both empty agree
-        return float(given == wanted)
-    same = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * same / (len(given) + len(wanted))
+def _f1(answer: list[str], wanted: list[str]) -> float:
+    if not answer or not wanted:  # as the official script of SQuAD 2: both empty agree
+        return float(answer == wanted)
+    same = sum((Counter(answer) & Counter(wanted)).values())
+    return 2 * same / (len(answer) + len(wanted))
 
 
 def _shares(quote: Passage, span: GoldSpan) -> bool:

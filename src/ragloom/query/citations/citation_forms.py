@@ -195,9 +195,9 @@ class _Lines:
                 yield Line(self._held(_numbers(match["marks"]), match["words"]), None)
 
     def _all(self, form: re.Pattern[str], text: str) -> Line | None:
-        found = list(form.finditer(text))
-        pairs = [pair for match in found for pair in self._paired(_numbers(match["marks"]), match["quotes"])]
-        return Line(pairs, _rest(text, [match.span("quotes") for match in found])) if found else None
+        matches = list(form.finditer(text))
+        pairs = [pair for match in matches for pair in self._paired(_numbers(match["marks"]), match["quotes"])]
+        return Line(pairs, _rest(text, [match.span("quotes") for match in matches])) if matches else None
 
     def _paired(self, numbers: list[int], quotes: str) -> list[Pair]:
         """Pair each quote with the numbers of passages that contain it.
@@ -224,11 +224,11 @@ def clean(quote: str) -> str:
 
 def _rest(text: str, spans: list[tuple[int, int]], begin: str = "") -> str | None:
     """Leaves spans out of a line; None where no words remain."""
-    kept, at = begin, 0
+    remaining, at = begin, 0
     for start, end in spans:
-        kept, at = kept + ("" if begin else text[at:start]), end
-    kept = re.sub(r"\([ \t]{0,3}\)|[ \t:]{1,3}(?=[.,;])", "", kept + text[at:]).rstrip(" \t*_(")
-    return None if _NOTHING.fullmatch(kept) else kept
+        remaining, at = remaining + ("" if begin else text[at:start]), end
+    remaining = re.sub(r"\([ \t]{0,3}\)|[ \t:]{1,3}(?=[.,;])", "", remaining + text[at:]).rstrip(" \t*_(")
+    return None if _NOTHING.fullmatch(remaining) else remaining
 
 
 def _numbers(text: str) -> list[int]:
