@@ -111,8 +111,8 @@ class Assembly:
     def embedding(self) -> Any:
         """The embedding, with its cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
-        there = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
-        if there and self._keeps(embedding):
+        writable = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
+        if writable and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
 
@@ -297,7 +297,7 @@ class Assembly:
             tree["retry_failed"],
         )
 
-    def budget(self, *asked: Any) -> Budget:
+    def budget(self, *llms: Any) -> Budget:
         """Budget of one run: its embedding, and the LLMs that it calls.
 
         Raises:
@@ -308,7 +308,7 @@ class Assembly:
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)
-        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, asked)]
+        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, llms)]
         if limited and uncounted:
             raise ConfigError(
                 *(
@@ -320,9 +320,9 @@ class Assembly:
             )
         if settings["max_usd"] is None:
             return Budget(**settings, price=price)
-        paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
+        paid = {llm.model: "output: DOLLARS" for llm in llms if getattr(llm, "paid", False)}
         if getattr(self.embedding, "paid", False):
-            models = {self.embedding.model_name, getattr(self.embedding, "asker", self.embedding).model_name}
+            models = {self.embedding.model_name, getattr(self.embedding, "query_embedding", self.embedding).model_name}
             paid |= dict.fromkeys(sorted(models), "output: 0")
             price = max(self.prices.get(model, {}).get("input", 0.0) for model in models)
         unknown = [

@@ -1,4 +1,4 @@
-"""Selection of the index that queries read: a config's own, an older one, or an alias's; never another corpus's."""
+"""Selection of the index for queries: current, older, or by alias."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Reader(Protocol):
         """Group -> everything of its option that shapes the index."""
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describe a group's option as a version of its code does; None: this release's."""
+        """Describe the option of a group, at a code version."""
 
     def read_by(self, versions: dict[str, int]) -> None:
         """Use former versions of analyzer, embedding and store, by group."""
