@@ -1,4 +1,4 @@
-"""Datasets in Ragloom's own form, one JSON object a line; the questions that come with Ragloom are one. Knows no other.
+"""Datasets in Ragloom's own form: one JSON object a line.
 
 The form is explained in `conf/dataset/jsonl.yaml`.
 """
@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, raised
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, malformed
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.errors import nearest
 
 Group = Literal["own", "document", "query"]
-"""What a question's group is: its own field (where it has none its first gold document), that document, or itself."""
+"""Group of a question: its own field (by default its first gold document), that document, or itself."""
 _EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warranty.md", "quote": "five years"}]}'
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
@@ -70,12 +70,12 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
         except ValidationError as error:
             wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
     if wrong:
-        raise raised(wrong)
+        raise malformed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
 def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Read the questions that come with Ragloom."""
+    """Read Ragloom's sample questions."""
     place = Path(__file__).parent / "sample.jsonl"
     return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
 
@@ -105,7 +105,7 @@ def _query(line: _Line, group: Group) -> Query:
 
 
 def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
-    """Name the key that was probably meant, or all of them with a line as an example."""
+    """Name the nearest key, and show a line as an example."""
     meant = nearest(key, form.model_fields)
     return f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
 

@@ -1,4 +1,4 @@
-"""The texts that an embedding sends (prefix, embedded metadata), and their token limit."""
+"""Texts for an embedding: prefix, embedded metadata, and their token limit."""
 
 from __future__ import annotations
 

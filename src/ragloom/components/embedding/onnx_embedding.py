@@ -1,4 +1,4 @@
-"""Vectors from ONNX Runtime: a model folder, or a model of fastembed's list.
+"""Vectors from ONNX Runtime: a model folder, or fastembed's list.
 
 A folder is run without fastembed: fastembed 0.9.1 takes the maximum length from tokenizer_config.json, cuts longer
 texts without a word, and needs a registration per process for a model that is not in its list.
@@ -106,7 +106,7 @@ class OnnxEmbedding(Embedding):
         return _unit(vectors) if self.normalize else vectors
 
     def origin(self) -> dict[str, str]:
-        """Return a named model's files and fastembed's version; a folder is described elsewhere."""
+        """Return a named model's files and fastembed's version."""
         return self._model.origin()
 
 
@@ -254,7 +254,7 @@ def _check_length(folder: Path, max_length: int) -> None:
 
 
 def _padding_number(folder: Path, tokenizer: Any) -> int:
-    """Look up the padding token; it is masked out, so any number serves."""
+    """Look up the padding token, which is masked out anyway."""
     number = _json(folder / "config.json").get("pad_token_id")
     for token in ("[PAD]", "<pad>"):
         number = tokenizer.token_to_id(token) if number is None else number
@@ -262,7 +262,7 @@ def _padding_number(folder: Path, tokenizer: Any) -> int:
 
 
 def _pooled(output: npt.NDArray[Any], mask: npt.NDArray[np.int64], pooling: Pooling) -> Vectors:
-    """Pool token vectors `[n, tokens, dim]` to `[n, dim] float32`; pooled ones stay."""
+    """Pool token vectors: `[n, tokens, dim]` or pooled to `[n, dim] float32`."""
     pooled: npt.NDArray[Any]
     if output.ndim == 2:
         pooled = output

@@ -1,4 +1,4 @@
-"""The `prompt` group: question and chunks to chat messages, packed to a token budget. Knows no LLM."""
+"""Builders of the conf group `prompt`: chat messages within a token budget."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Prompted:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Turns a question and its chunks into messages.
+    """Template of the messages for a question and its chunks.
 
     Attributes:
         instructions: language -> system text.
@@ -62,10 +62,10 @@ class Prompt:
         return language_of(question) if self.language == "auto" else self.language
 
     def fill(self, question: str, nodes: "list[NodeWithScore]", around: "Around | None" = None) -> Prompted:
-        """Pack chunks in rank order while they fit the token budget; one that does not fit is left out whole.
+        """Pack chunks in rank order into the token budget; skip overlong ones.
 
         Args:
-            question: as it was asked.
+            question: as entered.
             nodes: best first.
             around: what stands around a chunk in its document, for an LLM that completes sentences by it.
 
@@ -110,7 +110,7 @@ class Prompt:
         if nodes and not supplied:
             raise ConfigError(
                 f"prompt: prompt.max_context_tokens={self.max_context_tokens} must hold at least one chunk; the "
-                f"shortest found has {shortest} tokens with its number and place; raise it"
+                f"shortest one has {shortest} tokens with its number and place; raise it"
             )
         ask = f"{LABELS[language]}: {question}"
         blocks.append(QuestionBlock(text=ask, question=question, language=language))
@@ -130,7 +130,7 @@ def cited(
     instruction_en: Name,
     instruction_ko: Name,
 ) -> Prompt:
-    """Ask for an answer whose every claim cites a passage by number, with a verbatim quote that is checked."""
+    """Ask for an answer with citation and verbatim quote per claim."""
     return _prompt(language, max_context_tokens, tokenizer, instruction_en, instruction_ko, numbered=True)
 
 
