@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import pytest
 import yaml
-from ragloom.comparison.labels import labels
 
 from places import CONF
 from ragloom.assembly import Assembly
@@ -32,6 +31,7 @@ from ragloom.config.builder_keys import (
 )
 from ragloom.config.config import Config, load
 from ragloom.config.labels import label_of, varying
+from ragloom.config.labels import run_labels as labels
 from ragloom.config.settings import COMPONENTS, TOP_LEVEL
 from ragloom.evaluation import runner
 from ragloom.evaluation.cached_queries import all_described

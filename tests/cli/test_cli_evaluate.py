@@ -337,7 +337,7 @@ def test_latency_is_a_pass_of_its_own_that_states_its_n(place: Path) -> None:
 def test_explain_names_the_keys_in_which_the_nearest_stage_differs(place: Path) -> None:
     evaluated(place)
     done = evaluate(place, "explain=true", "retriever.top_k=7")
-    assert "index: there already" in done.stdout
+    assert "index: cached" in done.stdout
     assert "rankings: new; the nearest differs in reranker.top_n: 7 / 10; retriever.top_k: 7 / 10" in done.stdout
 
 

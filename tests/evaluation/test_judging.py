@@ -334,7 +334,7 @@ def test_what_is_judged_by_whom() -> None:
         (["answers=true", "judge=openai", "judge.temperature=1.0"], "judge.temperature=1.0 must be 0"),
         (
             ["answers=true", "judge=openai", "judge.context_window=4096"],
-            "prompt.max_context_tokens=6000 must be at most 2560, what judge.context_window=4096 leaves beside",
+            "prompt.max_context_tokens=6000 must be at most 2560, what judge.context_window=4096 leaves after",
         ),
         (["answers=true", "judge=openai", "judge.max_tokens=2000000"], "lower judge.max_tokens"),
     ],

@@ -11,7 +11,7 @@ from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
 from ragloom.assembly import Assembly
-from ragloom.cache.stages import Stages
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.embedding.hashing_embedding import HashingEmbedding
 from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.config.config import load
@@ -546,8 +546,8 @@ def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
     corpus.write("long.txt", f"{KO} {EN} " * 40)
     monkeypatch.setattr(file_backed_text, "LONG", 1000)
     made = corpus.assembly()
-    kept, unit = cache_chunks(made, Stages(tmp_path / "stages"))
-    assert unit.counts.made == 2
+    kept, unit = cache_chunks(made, StageCache(tmp_path / "stages"))
+    assert unit.counts.computed == 2
     assert counts(made.ingest(cuts=kept)) == (3, 0, 0, 0)
     kept.close()
     assert made.open().document("long.txt").text.startswith(KO)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ragloom.config.project_file import ProjectFile
 
 
-class Sweep(Protocol):
-    """What a program does with all jobs of a multirun together."""
+class MultirunProgram(Protocol):
+    """The jobs of a multirun together."""
 
     def task(self) -> Callable[[Config], int]:
-        """Gives what runs one job, picklable: launchers run jobs in processes of their own. None of it raises."""
+        """Return what runs one job, picklable, as launchers run jobs in other processes; it raises nothing."""
 
     def finish(self) -> int:
-        """Ends the sweep, whatever processes its jobs ran in; returns the exit status."""
+        """End the sweep and return the exit status."""
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     argv: list[str],
     task: Callable[[Config], int],
     *,
-    sweeping: Callable[[Sequence[Config]], Sweep | int] | None = None,
+    sweeping: Callable[[Sequence[Config]], MultirunProgram | int] | None = None,
 ) -> int:
     """Check the arguments, then hand them to Hydra.
 
@@ -67,7 +67,7 @@ def run(
     if options.cfg:
         return _run_hydra(options, argv, project, lambda _: OK)
     require_inputs(verb, options.overrides, configs)
-    sweep: Sweep | None = None
+    sweep: MultirunProgram | None = None
     if sweeping is not None and options.multirun:
         begun = sweeping(configs)
         if isinstance(begun, int):
@@ -149,7 +149,7 @@ def _without_project(argv: list[str]) -> list[str]:
 
 
 def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
-    """Puts overrides behind the flags: Hydra 1.3 refuses those behind a flag that is between them."""
+    """Put overrides behind the flags: Hydra 1.3 refuses overrides on both sides of a flag."""
     flags = list(argv)
     for text in reversed(overrides):
         del flags[len(flags) - 1 - flags[::-1].index(text)]
@@ -157,7 +157,7 @@ def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
 
 
 def _refuse(arguments: Any) -> None:
-    """Refuses Hydra's flags that would run another config than the one that was checked."""
+    """Refuse Hydra's flags that would run another config than the one that was checked."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(arguments, flag) is not None:
             name = flag.replace("_", "-")

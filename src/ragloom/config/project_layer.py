@@ -99,7 +99,7 @@ def _layer(conf: ConfFolder, project: ProjectFile, group: str, dataset: str | No
 
 
 def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: str | None) -> list[str]:
-    """Name a source with each dataset beside which the file's keys hold: not with one that brings its own source."""
+    """Name a source with each dataset with which the file's keys hold: not with one that brings its own source."""
     return [
         f"{name}-{source}"
         for name in conf.options("dataset")
@@ -108,7 +108,7 @@ def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: s
 
 
 def _detach_source(conf: ConfFolder, dataset: str) -> None:
-    """Let a file's own source stand beside its own dataset; an experiment with that dataset brings the dataset's."""
+    """Let a file's own source go with its own dataset; an experiment with that dataset brings the dataset's."""
     source = brings_source(conf, dataset)
     if source is None:
         return

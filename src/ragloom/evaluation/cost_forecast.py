@@ -23,7 +23,7 @@ from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ragloom.cache.stages import Stages
+    from ragloom.cache.stages.stage_cache import StageCache
     from ragloom.components.vector_store.protocols import Index
     from ragloom.config.config import Config
     from ragloom.evaluation.runner import Trial
@@ -80,7 +80,7 @@ class CostForecast:
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _trials: int = 0
 
-    def add(self, trial: Trial, stages: Stages, index: Index | None, place: str, chunks: int | None) -> None:
+    def add(self, trial: Trial, stages: StageCache, index: Index | None, place: str, chunks: int | None) -> None:
         """Add the requests of a trial that it does not share with earlier trials.
 
         Args:
@@ -187,7 +187,7 @@ class CostForecast:
             most = llm.bound([message.content or "" for message in prompt.fill(text, []).messages])
             self._count("answers", llm.model, 1, most.input + passages, most.output)
 
-    def _verdicts(self, trial: Trial, stages: Stages, known: dict[str, Answer], answer_key: str) -> None:
+    def _verdicts(self, trial: Trial, stages: StageCache, known: dict[str, Answer], answer_key: str) -> None:
         names = judged(trial.config.tree["metrics"])
         judge = trial.assembly.judge
         if not names or not self._paid("judge", trial, judge):

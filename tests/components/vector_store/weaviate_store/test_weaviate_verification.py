@@ -219,10 +219,10 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
         never_found(patched, lost.id)
         with pytest.raises(LostToSearch) as caught, writer(database) as writing:
             sync(writing, target)
-        said = str(caught.value)
-        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in said
-        assert "run the same ingest command again" in said
-        assert "\n" not in said
+        message = str(caught.value)
+        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in message
+        assert "run the same ingest command again" in message
+        assert "\n" not in message
     with writer(database) as writing:
         sync(writing, target)
     assert set(contents(database.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
@@ -415,10 +415,10 @@ def test_node_that_stays_lost_is_kept_since_it_has_no_other_source(
         never_found(patched, nodes[0].node_id)
         with pytest.raises(LostToSearch) as caught:
             store.add([new])
-    said = str(caught.value)
-    assert "is stored and not found by search after 2 rewrites" in said
-    assert "delete_nodes() and add() them again" in said
-    assert "ingest" not in said
+    message = str(caught.value)
+    assert "is stored and not found by search after 2 rewrites" in message
+    assert "delete_nodes() and add() them again" in message
+    assert "ingest" not in message
     assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in (*nodes, new)}
     store.delete_nodes([nodes[0].node_id])
     store.add(nodes[:1])
