@@ -25,8 +25,10 @@ from provider_calls import (
 )
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.error_bodies import error_in, status_in, words_of
+from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.openai_client import Provider
-from ragloom.providers.retry import Link, RequestRefused, Unanswered
+from ragloom.providers.request_context import single_attempt
+from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.usefixtures("api_key", "waits")
 
@@ -298,7 +300,7 @@ def test_stream_that_is_left_while_it_opens_lets_its_connection_go() -> None:
 def test_answer_that_trickles_in_without_end_has_failed(call: Call, limits: dict[str, float], in_once: bool) -> None:
     with (
         OpenAIServer([Fault(trickle=0.05)] * 9) as server,
-        ragloom.providers.openai_client.once() if in_once else nullcontext(),
+        single_attempt() if in_once else nullcontext(),
         pytest.raises(Unanswered, match="did not answer"),
     ):
         call(provider_of(server, **limits))

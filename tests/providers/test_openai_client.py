@@ -20,8 +20,9 @@ from provider_calls import KEY, Call, aembed, chat, embed, every_call, every_str
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.credentials import link_problems
+from ragloom.providers.failed_batch import RequestRefused
 from ragloom.providers.openai_client import Provider, ProviderUsage
-from ragloom.providers.retry import Attempts, RequestFailure, RequestRefused
+from ragloom.providers.retry import Attempts, RequestFailure
 
 pytestmark = pytest.mark.usefixtures("api_key")
 

@@ -19,15 +19,18 @@ from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
 from ragloom.providers.reply_streams import AsyncStartedStream, StartedStream
-from ragloom.providers.request_context import END, ONCE, SILENT, RequestCancelled, once, sending_nothing, until
+from ragloom.providers.request_context import (
+    END,
+    ONCE,
+    SILENT,
+    RequestCancelled,
+)
 from ragloom.providers.retry import Attempts, Link, RequestFailure, broken, failure_of, masked
 
 if TYPE_CHECKING:
     import openai
     from openai.types import CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
-
-__all__ = ["Provider", "ProviderUsage", "RequestCancelled", "once", "sending_nothing", "until"]
 
 Answer = TypeVar("Answer")
 

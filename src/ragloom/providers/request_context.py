@@ -13,7 +13,7 @@ SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_
 
 
 @contextmanager
-def sending_nothing() -> Iterator[None]:
+def no_requests() -> Iterator[None]:
     """Forbid requests inside the block; no key is needed.
 
     A request is a bug, and raises RuntimeError. The setting belongs to the context (thread or task) that opened it and
@@ -34,7 +34,7 @@ class RequestCancelled(ServiceError):
 
 
 @contextmanager
-def until(end: threading.Event) -> Iterator[None]:
+def cancelled_by(end: threading.Event) -> Iterator[None]:
     """Cancel waiting calls inside the block when an event is set.
 
     A request already sent is waited for: it is paid for.
@@ -50,7 +50,7 @@ ONCE: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_on
 
 
 @contextmanager
-def once() -> Iterator[None]:
+def single_attempt() -> Iterator[None]:
     """Try calls inside the block once, if texts may be at fault.
 
     Other failures (the server has no time, or is unreachable) are retried as usual.

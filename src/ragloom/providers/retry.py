@@ -26,7 +26,7 @@ from ragloom.core.redaction import MASK, redact
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.credentials import secrets_of
 from ragloom.providers.error_bodies import ErrorBody, names_in, status_in, words_of
-from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.server_address import AZURE_EXAMPLES, is_azure, resolved
 
@@ -35,16 +35,6 @@ _SAME_REASON = 30.0  # seconds in which retries for the same reason are logged o
 _reported: dict[str, float] = {}
 _reporting = threading.Lock()
 
-__all__ = [
-    "Attempts",
-    "BatchFailed",
-    "Link",
-    "RequestFailure",
-    "RequestRefused",
-    "TooManyRefused",
-    "Unanswered",
-    "failure_of",
-]
 
 # Back-off before request n + 1: half to the whole of 0.5 s, 1 s, 2 s, ... up to 30 s. The random part keeps clients
 # that failed together from returning together.
