@@ -64,10 +64,6 @@ def _reply_rule(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _pair(tags: list[str] | None) -> tuple[str, str] | None:
-    return (tags[0], tags[1]) if tags else None
-
-
 @code_version(1)
 @checked_by(_server_rule, _reply_rule)
 def openai(
@@ -90,24 +86,10 @@ def openai(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals()
     from ragloom.components.llm.openai_llm import OpenAIChat
 
-    llm = OpenAIChat(
-        group=group,
-        model=model,
-        temperature=temperature,
-        seed=seed,
-        max_tokens=max_tokens,
-        max_tokens_name="max_completion_tokens",
-        context_window=context_window,
-        stream_usage=True,
-        reasoning_tags=_pair(reasoning_tags),
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-    )
+    llm = OpenAIChat(max_tokens_name="max_completion_tokens", stream_usage=True, **values)
     llm.provider.check_key()
     return llm
 
@@ -141,27 +123,10 @@ def openai_compatible(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals() | {"headers_env": headers_env or {}, "extra_body": extra_body or {}}
     from ragloom.components.llm.openai_llm import OpenAIChat
 
-    llm = OpenAIChat(
-        group=group,
-        model=model,
-        temperature=temperature,
-        seed=seed,
-        max_tokens=max_tokens,
-        max_tokens_name=max_tokens_field,
-        context_window=context_window,
-        stream_usage=stream_usage,
-        system_role=system_role,
-        reasoning_tags=_pair(reasoning_tags),
-        extra_body=extra_body or {},
-        base_url=base_url,
-        api_key_env=api_key_env,
-        headers_env=headers_env or {},
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-    )
+    llm = OpenAIChat(max_tokens_name=values.pop("max_tokens_field"), **values)
     llm.provider.check_key()
     return llm
 

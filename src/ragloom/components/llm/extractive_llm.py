@@ -151,8 +151,8 @@ class SentenceLLM(CustomLLM):
 
     def _answer(self, question: str, language: Language, passages: Sequence[PassageBlock]) -> str:
         wanted = set(self._analyzer.terms(_ASKING.sub(" ", question)))
-        sentences = _merged(sentence for passage in passages for sentence in self._sentences(passage))
-        ranked = sorted(_scored(sentences, wanted), key=lambda item: -item[0])  # stable: passage order breaks ties
+        sentences = _merge(sentence for passage in passages for sentence in self._sentences(passage))
+        ranked = sorted(_scores(sentences, wanted), key=lambda item: -item[0])  # stable: passage order breaks ties
         if not ranked:
             return NO_ANSWER[language]
         chosen: dict[str, _Sentence] = {}
@@ -180,7 +180,7 @@ def _no_passages() -> ConfigError:
     return ConfigError("llm: llm=extractive must receive passages; for free text choose llm=openai")
 
 
-def _merged(sentences: Iterable[_Sentence]) -> list[_Sentence]:
+def _merge(sentences: Iterable[_Sentence]) -> list[_Sentence]:
     """Merge overlapping sentences of passages: the longer one stays."""
     merged: list[_Sentence] = []
     for sentence in sentences:
@@ -233,7 +233,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start + len(words) - len(words.lstrip()), start + len(words.rstrip())
 
 
-def _scored(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:
+def _scores(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:
     """Score by BM25 the sentences that share a term with the question."""
     frequency = Counter(term for sentence in sentences for term in wanted & sentence.terms.keys())
     mean = sum(sentence.terms.total() for sentence in sentences) / max(1, len(sentences))

@@ -141,12 +141,12 @@ class OpenAIChat(LLM):
         Raises:
             ServiceError: also after pieces were yielded, when the stream breaks off.
         """
-        return self._growing(self._streamed(messages, kwargs))
+        return self._stream_responses(self._stream_request(messages, kwargs))
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `stream_chat`, without blocking the event loop."""
-        return self._agrowing(self._streamed(messages, kwargs))
+        return self._astream_responses(self._stream_request(messages, kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -163,26 +163,26 @@ class OpenAIChat(LLM):
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Send the prompt as one user message; yields and raises as `stream_chat`."""
-        pieces = self._growing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        pieces = self._stream_responses(self._stream_request(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) for piece in pieces)
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """As `stream_complete`, without blocking the event loop."""
-        pieces = self._agrowing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        pieces = self._astream_responses(self._stream_request(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) async for piece in pieces)
 
     def _reply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
         completion = self._provider.chat(bound=bound, **request)
         _settle(bound, completion)
-        return self._whole(completion)
+        return self._read(completion)
 
     async def _areply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
         completion = await self._provider.achat(bound=bound, **request)
         _settle(bound, completion)
-        return self._whole(completion)
+        return self._read(completion)
 
     def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
         """Return the upper bound of a request's tokens.
@@ -200,23 +200,23 @@ class OpenAIChat(LLM):
             return None
         return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
 
-    def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
+    def _stream_responses(self, request: dict[str, Any]) -> ChatResponseGen:
         reply = Reply(self._provider.link, self.reasoning_tags)
         for chunk in self._provider.stream(**request):
-            if response := _taken(reply, chunk):
+            if response := _add_piece(reply, chunk):
                 yield response
-        if rest := self._ended(reply):
+        if rest := self._finish(reply):
             yield reply.response(None, delta=rest)
 
-    async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
+    async def _astream_responses(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
         reply = Reply(self._provider.link, self.reasoning_tags)
         async for chunk in self._provider.astream(**request):
-            if response := _taken(reply, chunk):
+            if response := _add_piece(reply, chunk):
                 yield response
-        if rest := self._ended(reply):
+        if rest := self._finish(reply):
             yield reply.response(None, delta=rest)
 
-    def _ended(self, reply: Reply) -> str:
+    def _finish(self, reply: Reply) -> str:
         """End a stream; return the text that was held back.
 
         Raises:
@@ -244,7 +244,7 @@ class OpenAIChat(LLM):
         written = [_message(message) for message in messages]
         return {"model": self.model, "messages": written if self.system_role else _without_system(written), **sent}
 
-    def _streamed(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _stream_request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
         options = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
         return options | self._request(messages, kwargs)
 
@@ -252,7 +252,7 @@ class OpenAIChat(LLM):
         convert = None if formatted else self.completion_to_prompt
         return [ChatMessage(content=convert(prompt) if convert else prompt)]
 
-    def _whole(self, completion: ChatCompletion) -> ChatResponse:
+    def _read(self, completion: ChatCompletion) -> ChatResponse:
         """Read a reply.
 
         Raises:
@@ -271,7 +271,7 @@ class OpenAIChat(LLM):
         return reply.response(completion)
 
 
-def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
+def _add_piece(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
     """Add a piece; return the reply if it has new text or ends."""
     choices = getattr(chunk, "choices", None)
     if not choices:

@@ -22,7 +22,7 @@ LABELS = {"en": "Question", "ko": "질문"}
 
 
 @dataclass(frozen=True)
-class Prompted:
+class FilledPrompt:
     """A prompt ready to send.
 
     Attributes:
@@ -61,7 +61,7 @@ class Prompt:
 
         return language_of(question) if self.language == "auto" else self.language
 
-    def fill(self, question: str, nodes: "list[NodeWithScore]", around: "Around | None" = None) -> Prompted:
+    def fill(self, question: str, nodes: "list[NodeWithScore]", around: "Around | None" = None) -> FilledPrompt:
         """Pack chunks in rank order into the token budget; skip overlong ones.
 
         Args:
@@ -118,7 +118,7 @@ class Prompt:
             ChatMessage(role=MessageRole.SYSTEM, content=self.instructions[language]),
             ChatMessage(role=MessageRole.USER, blocks=blocks),
         ]
-        return Prompted(messages, supplied, passages, language)
+        return FilledPrompt(messages, supplied, passages, language)
 
 
 @code_version(1)
