@@ -75,7 +75,7 @@ def error_in(data: Any, part: str) -> Any:
 
 
 def _error_instead(data: Mapping[str, Any]) -> Any:
-    """Find the error where there is no result."""
+    """Find the error of an answer without a result."""
     field = next((name for name in _ERRORS if _says_something(data.get(name))), None)
     if field and isinstance(data[field], Mapping):
         return _with_status(data, data[field])

@@ -234,7 +234,7 @@ class Provider:
         self._demand_allowed()
         loop = asyncio.get_running_loop()
         with self._lock:
-            # A client's connections belong to the loop that opened them; those of closed loops are let go.
+            # A client's connections belong to the loop that opened them; those of closed loops are dropped.
             self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
             if loop not in self._async_clients:
                 from ragloom.providers.http_client import AsyncClient, make_client

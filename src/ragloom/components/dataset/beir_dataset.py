@@ -21,7 +21,7 @@ def read(folder: Path, split: str, *, name: str, group: Literal["document", "que
     Grades of 0 and less mean a document without relevance, and are left out.
 
     Raises:
-        DataError: a file is missing or malformed, there is no such split, or its qrels name an unknown question.
+        DataError: a file is missing or malformed, the split is unknown, or its qrels name an unknown question.
     """
     grades = _grades(folder, split)
     texts = dict(_texts(folder / "queries.jsonl"))

@@ -22,11 +22,11 @@ _EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warr
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Gold(_Strict):
+class _GoldField(_StrictModel):
     document: _Text
     quote: _Text | None = None
     range: tuple[Annotated[int, Field(ge=0)], int] | None = None
@@ -40,11 +40,11 @@ class _Gold(_Strict):
         return self
 
 
-class _Line(_Strict):
+class _QuestionLine(_StrictModel):
     id: _Text
     question: _Text
     answers: list[_Text] = []
-    gold: list[_Gold] = []
+    gold: list[_GoldField] = []
     documents: dict[_Text, Annotated[int, Field(ge=1)]] = {}
     answerable: bool | None = None
     tags: dict[_Text, str] = {}
@@ -66,7 +66,7 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
     queries, wrong = [], []
     for number, line in _lines(path):
         try:
-            queries.append(_query(_Line.model_validate_json(line), group))
+            queries.append(_query(_QuestionLine.model_validate_json(line), group))
         except ValidationError as error:
             wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
     if wrong:
@@ -87,7 +87,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _query(line: _Line, group: Group) -> Query:
+def _query(line: _QuestionLine, group: Group) -> Query:
     spans = [
         GoldSpan(_nfc(item.document), (item.range,) if item.range else (), quote=item.quote or "") for item in line.gold
     ]
@@ -119,7 +119,7 @@ def _reasons(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         place = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            yield _unknown_key(place, str(item["loc"][-1]), _Gold if item["loc"][0] == "gold" else _Line)
+            yield _unknown_key(place, str(item["loc"][-1]), _GoldField if item["loc"][0] == "gold" else _QuestionLine)
             continue
         message: Any = item["msg"].removeprefix("Value error, ")
         yield f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -67,7 +67,7 @@ class _Documents:
         """Return a document's id in the source.
 
         Raises:
-            DataError: there is no such file.
+            ValueError: no file of the corpus has this name.
         """
         if _nfc(corpus) not in self._files:
             raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")

@@ -171,7 +171,7 @@ def openai_compatible(
     Such as vLLM, Ollama, TEI, LM Studio, or a gateway.
 
     Raises:
-        ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
+        ConfigError: keys contradict each other, the API key is not in the environment, or the tokenizer is unknown.
     """
     values = locals() | {"headers_env": headers_env or {}, "extra_body": extra_body or {}}
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding

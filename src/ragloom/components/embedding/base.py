@@ -87,7 +87,7 @@ class Embedding(TextEmbedding):
 
         Args:
             texts: distinct, none blank.
-            counts: tokens of each; None where there is no limit.
+            counts: tokens of each; None without a limit.
 
         Returns:
             `[n, dimensions] float32`, in the order of the texts.

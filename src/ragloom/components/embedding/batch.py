@@ -16,7 +16,7 @@ class EmbeddingCall:
 
     Args:
         texts: the texts, in the caller's order.
-        counts: tokens of each; None where there is no limit.
+        counts: tokens of each; None without a limit.
         cache: of vectors; None = no cache.
 
     Attributes:

@@ -57,7 +57,7 @@ class TextEmbedding(BaseEmbedding):
         """Compose the texts of chunks: prefix, embedded metadata, text.
 
         Returns:
-            the texts, and the tokens of each (None where there is no limit).
+            the texts, and the tokens of each (None without a limit).
 
         Raises:
             DataError: chunks are over the limit; each is named by document and span.

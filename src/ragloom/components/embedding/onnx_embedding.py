@@ -30,7 +30,7 @@ _OPTION = "embedding=fastembed"
 _SORTED_BATCHES = 64
 
 
-class _Model(Protocol):
+class _TextModel(Protocol):
     tokenizer: Any  # tokenizers.Tokenizer, cutting and padding nothing
 
     def run(self, texts: list[str]) -> Vectors:
@@ -58,7 +58,7 @@ class OnnxEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     threads: int | None
     cache_dir: str | None
-    _model: _Model = PrivateAttr()
+    _model: _TextModel = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Load the model.
@@ -71,9 +71,9 @@ class OnnxEmbedding(Embedding):
         self.embed_batch_size = MAX_GROUP
         folder = Path(self.model_name).expanduser()
         if folder.is_dir():
-            self._model = _Folder(folder, int(self.max_tokens or 0), self.pooling, self.threads)
+            self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
-            self._model = _Named(self)
+            self._model = _ListedModel(self)
         width = self._vectors(["a"], None).shape[1]
         if width != self.dimensions:
             raise ConfigError(
@@ -110,7 +110,7 @@ class OnnxEmbedding(Embedding):
         return self._model.origin()
 
 
-class _Folder:
+class _FolderModel:
     """A model folder: `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`."""
 
     def __init__(self, folder: Path, max_length: int, pooling: Pooling, threads: int | None) -> None:
@@ -139,7 +139,7 @@ class _Folder:
         return {}
 
 
-class _Named:
+class _ListedModel:
     """A model of fastembed's list, downloaded at first use."""
 
     def __init__(self, settings: OnnxEmbedding) -> None:

@@ -102,7 +102,7 @@ class SentenceLLM(CustomLLM):
         """Answer the question block from the passage blocks.
 
         Raises:
-            ConfigError: the messages hold no question block, so that there is nothing to extract from.
+            ConfigError: the messages hold no question block, the source of any answer.
         """
         blocks = [block for message in messages for block in message.blocks]
         question = next((block for block in blocks if isinstance(block, QuestionBlock)), None)
@@ -128,7 +128,7 @@ class SentenceLLM(CustomLLM):
         return words()
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer as `chat`: there is nothing to wait for."""
+        """Answer as `chat`, without waiting."""
         response: ChatResponse = self.chat(messages, **kwargs)
         return response
 
