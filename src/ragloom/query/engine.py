@@ -21,7 +21,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from ragloom.components.prompt import FilledPrompt, Prompt
+from ragloom.components.prompt.base import FilledPrompt, Prompt
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
