@@ -203,7 +203,10 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Reques
     if status == 401:
         return RequestFailure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
     if status == 403:
-        return RequestFailure(ConfigError(f"{link.kind}: {link.place} denied access (403: {says})"), transient=False)
+        return RequestFailure(
+            ConfigError(f"{link.kind}: {link.place} denied access (403: {says}); check the key's rights"),
+            transient=False,
+        )
     if status == 404:
         azure = f"; an address of Azure's is {AZURE_EXAMPLES}" if is_azure(resolved(link.base_url)) else ""
         return RequestFailure(
@@ -215,7 +218,7 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Reques
         )
     if status == 429 and "insufficient_quota" in names_in(error):
         return RequestFailure(
-            ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False
+            ServiceError(f"{link.kind}: the account's quota is used up (429: {says}); raise it there"), transient=False
         )
     what = f"{status}: {says}" if status else says
     text = f"{link.kind}: {link.place} refused the request ({what})"
