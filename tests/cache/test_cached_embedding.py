@@ -478,7 +478,7 @@ def test_truncated_texts_are_counted_also_when_they_are_found(tmp_path: Path) ->
         assert embedding.truncated == 1
 
 
-def test_bypass_makes_every_vector_anew_and_keeps_none(tmp_path: Path) -> None:
+def test_bypass_makes_every_vector_again_and_keeps_none(tmp_path: Path) -> None:
     embedding = counting(tmp_path)
     embedding.get_query_embedding("ask")
     embedding.embed(["a"])

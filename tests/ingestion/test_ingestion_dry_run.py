@@ -161,10 +161,10 @@ def test_program_needs_no_key_prints_what_it_would_cost_and_keeps_nothing(corpus
         assert "at least 120 seconds" in done.stdout
         assert "(an estimate)" in done.stdout
         assert "nothing was written" in done.stdout
-        told = summary_of(corpus_run(corpus, server, "output=json", "embedding.model=my-own"))
-        assert told["dry_run"] is True
-        assert told["cost_usd"] is None
-        assert told["tokens"] == tokens
+        record = summary_of(corpus_run(corpus, server, "output=json", "embedding.model=my-own"))
+        assert record["dry_run"] is True
+        assert record["cost_usd"] is None
+        assert record["tokens"] == tokens
         assert "unknown price" in corpus_run(corpus, server, "embedding.model=my-own").stdout
 
 
@@ -215,7 +215,7 @@ def test_nightly_run_asks_for_the_changed_texts_and_nothing_else(
         assert not server.requests
 
 
-def test_usage_is_what_the_provider_reported_beside_what_was_counted(
+def test_usage_is_what_the_provider_reported_with_what_was_counted(
     corpus: PaidCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with counting_server() as server:

@@ -26,7 +26,7 @@ CHUNKS = [chunk("en.md", 7, EN), chunk("ko.md", 0, KO)]
 
 
 class Scripted(MockLLM):
-    """Replies what it is told to."""
+    """Replies what it is scripted to."""
 
     reply: str = ""
 

@@ -43,7 +43,7 @@ class PaidCorpus:
             self.write(number, f"Passage number {number} is about subject {number * 7}.")
 
     def write(self, number: int, text: str) -> None:
-        """Writes a document, under a heading of its own."""
+        """Writes a document, under its own heading."""
         (self.folder / f"{number:03}.md").write_text(f"# Part {number}\n\n{text}\n", encoding="utf-8")
 
     def overrides(self, server: OpenAIServer, *further: str) -> list[str]:
