@@ -255,9 +255,9 @@ class Assembly:
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
         """Estimate what `ingest` would do and cost, without requests and writes."""
         from ragloom.ingestion.dry_run import rehearse
-        from ragloom.providers.openai_client import sending_nothing
+        from ragloom.providers.request_context import no_requests
 
-        with sending_nothing():
+        with no_requests():
             return rehearse(
                 self.source,
                 self.chunking,
