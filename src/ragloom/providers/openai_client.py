@@ -25,7 +25,7 @@ from ragloom.providers.request_context import (
     SILENT,
     RequestCancelled,
 )
-from ragloom.providers.retry import Attempts, Link, RequestFailure, broken, failure_of, masked
+from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
 if TYPE_CHECKING:
     import openai
@@ -147,7 +147,7 @@ class Provider:
             opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
@@ -169,7 +169,7 @@ class Provider:
             await opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
@@ -287,7 +287,7 @@ def _expect(answer: Answer, part: str, link: Link) -> Answer:
         text = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
         raise ServiceError(
             f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API? "
-            f"It answered: {masked(text, link)}"
+            f"It answered: {mask_secrets(text, link)}"
         )
     return answer
 
