@@ -182,19 +182,12 @@ class Provider:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
                 _sleep(held)
-            if bound is not None:
-                bound.take()
-            limit = attempts.begin()
-            self._add(ProviderUsage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = attempts.wait_after(failure)
-            _charge_again(failure, tokens)
-            _sleep(wait)
+            _sleep(_wait_after(failure, attempts, tokens, bound))
 
     async def _acall(
         self,
@@ -207,19 +200,19 @@ class Provider:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
                 await _asleep(held)
-            if bound is not None:
-                bound.take()
-            limit = attempts.begin()
-            self._add(ProviderUsage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = attempts.wait_after(failure)
-            _charge_again(failure, tokens)
-            await _asleep(wait)
+            await _asleep(_wait_after(failure, attempts, tokens, bound))
+
+    def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
+        """Charge and count a request; return its time limit in seconds."""
+        if bound is not None:
+            bound.take()
+        self._add(ProviderUsage(requests=1))
+        return attempts.begin()
 
     def _sync_client(self) -> openai.OpenAI:
         self._demand_allowed()
@@ -296,10 +289,14 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _charge_again(failure: RequestFailure, tokens: int) -> None:
-    """Charge an open budget again if the failed request may be billed."""
+def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound: Bound | None) -> float:
+    """Return the wait before the next request; charge again what may be billed."""
+    if bound is not None and not failure.maybe_done:
+        bound.settle(0, 0)
+    wait = attempts.wait_after(failure)
     if failure.maybe_done and tokens:
         charge(tokens)
+    return wait
 
 
 def _sleep(seconds: float) -> None:
