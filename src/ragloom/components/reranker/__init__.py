@@ -26,9 +26,9 @@ def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
 @code_version(1)
 def none(*, top_n: Positive) -> "BaseNodePostprocessor":
     """Build the stage that keeps the retriever's order and cuts to `top_n`."""
-    from ragloom.components.reranker.passthrough_reranker import Cut
+    from ragloom.components.reranker.passthrough_reranker import PassthroughReranker
 
-    return Cut(top_n=top_n)
+    return PassthroughReranker(top_n=top_n)
 
 
 none.keeps_order = True  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from ragloom.components.reranker.base import Order, Reranker
 
 
-class Cut(Reranker):
+class PassthroughReranker(Reranker):
     """Reranker that keeps order and scores, and cuts to `top_n`.
 
     It needs no query.
