@@ -20,7 +20,7 @@ from ragloom.core.records import Entry
 from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cache_chunks
-from ragloom.ingestion import IngestSummary, State, batches
+from ragloom.ingestion import IngestState, IngestSummary, batches
 from ragloom.ingestion.document_diff import DocumentDiff
 from store_tools import contents
 
@@ -435,7 +435,7 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
 
 
 def test_progress_is_told(corpus: Corpus) -> None:
-    record: list[State] = []
+    record: list[IngestState] = []
     corpus.assembly().ingest(lambda state: record.append(replace(state)))
     assert list(dict.fromkeys(state.stage for state in record)) == [
         "listing",
