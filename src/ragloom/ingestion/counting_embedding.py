@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass
-class ZeroVectors:
+class FakeVectors:
     """Stand-ins: `[n, ...] float32`; nothing is refused."""
 
     vectors: np.ndarray
@@ -106,22 +106,22 @@ class Unmade:
             self.chunks.hit_tokens += tokens
         return {text: nothing for text, hit in zip(texts, known, strict=True) if hit}
 
-    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> ZeroVectors:
+    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> FakeVectors:
         """Count a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
-        return ZeroVectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
+        return FakeVectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
 
-    def embed_documents(self, texts: Sequence[str]) -> ZeroVectors:
+    def embed_documents(self, texts: Sequence[str]) -> FakeVectors:
         """Return cached vectors if all are known, else vectors of words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
         cache = self._embedding.cache
         vectors = {} if cache is None else cache.peek(whole)
         self._ask_for_sentences([text for text in whole if text not in vectors], whole)
         if len(vectors) == len(whole):
-            return ZeroVectors(np.stack([vectors[text] for text in whole]), {})
+            return FakeVectors(np.stack([vectors[text] for text in whole]), {})
         with self._changing:
             self.guessed += len(whole)
-        return ZeroVectors(_stand_ins(texts), {})
+        return FakeVectors(_stand_ins(texts), {})
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
         made = self._sent.among(new) if self._keeps else set()
