@@ -57,7 +57,7 @@ class Assembly:
                 raise
 
     def close(self) -> None:
-        """Close store and cache, and end a server that was started for the store; a later use opens them again."""
+        """Close store, its server and the cache; a later use opens them again."""
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
@@ -118,7 +118,7 @@ class Assembly:
 
     @property
     def keeps_vectors(self) -> bool:
-        """Whether a run writes vectors to the cache, so that a text is paid once."""
+        """Whether a run writes vectors to the cache."""
         return self._keeps(self.embedding)
 
     def _keeps(self, embedding: Any) -> bool:
@@ -253,11 +253,11 @@ class Assembly:
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
-        """Estimate what `ingest` would do and cost; needs no key, sends and writes nothing (`dry_run=true`)."""
+        """Estimate what `ingest` would do and cost, without requests and writes."""
         from ragloom.ingestion.dry_run import rehearse
-        from ragloom.providers.openai_client import sending_nothing
+        from ragloom.providers.request_context import no_requests
 
-        with sending_nothing():
+        with no_requests():
             return rehearse(
                 self.source,
                 self.chunking,

@@ -40,7 +40,7 @@ from ragloom.evaluation.run_report import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
-    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.dataset.base import CheckedQueries, Dataset
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.ingestion import IngestSummary
@@ -169,7 +169,7 @@ class Trial:
         with closing(chunks), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, chunks)
 
-    def _check_gold(self, index: Index) -> Checked:
+    def _check_gold(self, index: Index) -> CheckedQueries:
         def text(document: str) -> str | None:
             try:
                 return index.document(document).text
