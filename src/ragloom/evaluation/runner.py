@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.assembly import Assembly
-from ragloom.cache.stages import Stages, Unit
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS
+from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load as load_tokenizer
-from ragloom.core.usage import BudgetSpent, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.cached_queries import ANSWER_CODE, RANKING_CODE, CachedQueries
@@ -30,6 +31,7 @@ from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.index_sync import IndexContent, index_content, index_json, sync_index, unreadable_problems
 from ragloom.evaluation.judging import AnswerJudge, judge_json
+from ragloom.evaluation.latency import latency_passes
 from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.requirements import kinds_of_gold, require_measurable, require_reranking
@@ -38,7 +40,7 @@ from ragloom.evaluation.run_report import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
-    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.dataset.base import CheckedQueries, Dataset
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.ingestion import IngestSummary
@@ -66,14 +68,18 @@ class Trial:
     """
 
     def __init__(
-        self, config: Config, stages: Stages, callbacks: EvaluationCallbacks, stop: Callable[[], bool] = lambda: False
+        self,
+        config: Config,
+        stages: StageCache,
+        callbacks: EvaluationCallbacks,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config = config
         self.assembly = Assembly(config)
         self._stages = stages
         self._callbacks = callbacks
         self._stop = stop
-        self._units: list[Unit] = []
+        self._units: list[CachedStage] = []
         self._unreadable: list[list[str]] = []
 
     def __enter__(self) -> Trial:
@@ -163,7 +169,7 @@ class Trial:
         with closing(chunks), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, chunks)
 
-    def _check_gold(self, index: Index) -> Checked:
+    def _check_gold(self, index: Index) -> CheckedQueries:
         def text(document: str) -> str | None:
             try:
                 return index.document(document).text
@@ -198,7 +204,7 @@ class Trial:
 
     def _rank(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
         with (
-            self._stages.unit("rankings", cached.ranking_key()) as unit,
+            self._stages.open("rankings", cached.ranking_key()) as unit,
             self._callbacks.querying("questions") as progress,
         ):
             rank = functools.partial(cached.rank, unit)
@@ -210,7 +216,7 @@ class Trial:
         self, cached: CachedQueries, queries: Sequence[Query], ranked: Sequence[QueryOutcome]
     ) -> list[QueryOutcome]:
         rankings = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
-        with self._stages.unit("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
+        with self._stages.open("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
             outcomes = run_queries(
                 queries,
                 lambda query: cached.answer(unit, query, rankings[query.id]),
@@ -223,7 +229,7 @@ class Trial:
     def _judge(
         self, judge: AnswerJudge, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]
     ) -> list[QueryOutcome]:
-        with self._stages.unit("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
+        with self._stages.open("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
             judged = map_concurrently(
                 list(zip(queries, outcomes, strict=True)),
                 lambda pair: judge.judge(unit, *pair),
@@ -247,19 +253,9 @@ class Trial:
         return ScoredRun(queries, outcomes, scores, ranked, self.assembly.prices, below)
 
     def _latency(self, cached: CachedQueries, queries: Sequence[Query]) -> dict[str, Any] | None:
-        from ragloom.evaluation.latency import latency
-
-        settings, texts = self.config.tree["latency"], [query.text for query in queries]
-        total = settings["questions"]
-        if not total:
-            return None
-        answering = self.config.tree["answers"]
-        passes = []
-        for concurrency in settings["concurrency"]:
-            self._callbacks.note(f"timing {total} questions, {concurrency} at the same time")
-            run = functools.partial(cached.timings, answering=answering)
-            passes.append(latency(run, texts, concurrency=concurrency, total=total))
-        return {**passes[0], "further": passes[1:]}
+        run = functools.partial(cached.timings, answering=self.config.tree["answers"])
+        texts = [query.text for query in queries]
+        return latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
 
     def codes(self) -> dict[str, int | None]:
         """Return the code versions of rankings, answers and scores; None without answers."""
@@ -321,7 +317,7 @@ class Trial:
         return EvaluationResult(name, folder, files["metrics.json"], latency, self._units, scored.errors(), problems)
 
 
-def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: None) -> Stages:
+def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: None) -> StageCache:
     """Open the stage cache of a config (`stages`; null keeps nothing).
 
     Args:
@@ -329,7 +325,7 @@ def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: No
         waiting: receives a line while another process computes the same stage.
     """
     folder = config.tree["stages"]
-    return Stages(None if folder is None else Path(folder).expanduser(), waiting)
+    return StageCache(None if folder is None else Path(folder).expanduser(), waiting)
 
 
 def evaluate(

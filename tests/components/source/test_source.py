@@ -34,7 +34,7 @@ def made_files(root: Path) -> None:
 
 
 def made_source(option: str, root: Path) -> Source:
-    """Build a source of each option, with files of its own."""
+    """Build a source of each option, with its own files."""
     if option == "folder":
         made_files(root)
         return folder(root)
