@@ -7,6 +7,7 @@ import asyncio
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,17 +38,25 @@ PLAIN = {
     "analyzer": ("", "object()", "give it a method terms"),
     "source": ("", "None", "source.base.Source"),
     "llm": ("", "'text'", "llama_index.core.llms.LLM"),
+    "dataset": ("", "[]", "dataset.base.Dataset"),
+}
+ON_AN_INDEX = {
+    "retriever": ("", "object()", "base_retriever.BaseRetriever"),
+    "reranker": ("", "object()", "types.BaseNodePostprocessor"),
+    "prompt": ("", "'Answer:'", "ragloom.components.prompt.Prompt"),
 }
 
 
-def extension(place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str) -> Assembly:
+def extension(
+    place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str, *overrides: str
+) -> Assembly:
     """Chooses an option of a package of one's own."""
-    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef plain():\n    return {made}\n\n\nplain.code_version = 1\n")
+    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef mine():\n    return {made}\n\n\nmine.code_version = 1\n")
     (place / "conf" / group).mkdir(parents=True)
-    (place / "conf" / group / "plain.yaml").write_text("_target_: my_plain.plain\n")
+    (place / "conf" / group / "mine.yaml").write_text("_target_: my_plain.mine\n")
     monkeypatch.syspath_prepend(str(place))
     monkeypatch.delitem(__import__("sys").modules, "my_plain", raising=False)
-    (config,) = load([f"{group}=plain", "extensions=[my_plain]"], extra_dir=str(place / "conf"))
+    (config,) = load([f"{group}=mine", "extensions=[my_plain]", *overrides], extra_dir=str(place / "conf"))
     return Assembly(config)
 
 
@@ -58,8 +67,20 @@ def test_plain_object_that_is_not_enough_says_what_to_do(
     imports, made, how = PLAIN[group]
     assembly = extension(tmp_path, monkeypatch, group, imports, made)
     what = "database" if group == "vector_store" else group
-    with pytest.raises(ConfigError, match=rf"^{group}: {group}=plain must build what has .* and builds .*{how}"):
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
         getattr(assembly, what)
+
+
+@pytest.mark.parametrize("group", ON_AN_INDEX)
+def test_part_of_a_query_engine_that_is_not_enough_says_what_to_do(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports, made, how = ON_AN_INDEX[group]
+    overrides = ["reranker.top_n=3"] if group == "retriever" else []
+    assembly = extension(tmp_path, monkeypatch, group, imports, made, *overrides)
+    index: Any = SimpleNamespace(document=None)
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
+        assembly.query_engine(index)
 
 
 class Failing(MockLLM):

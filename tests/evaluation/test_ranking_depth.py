@@ -16,7 +16,7 @@ from llama_index.core.llms import MockLLM
 from components.reranker.test_reranker import save_model, save_tokenizer
 from made import defaults
 from ragloom.assembly import Assembly
-from ragloom.cache.stages import Stages
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.retriever import deeper_ranks
 from ragloom.config.config import Config, load
 from ragloom.core.records import sha256
@@ -106,7 +106,7 @@ def measured(config: Config, names: list[str], stages: Path | None) -> tuple[dic
     """Evaluates; returns question -> metric -> score, and question -> ids of the ranking."""
     metrics = {**config.tree["metrics"], "spans": names, "documents": names}
     with Trial(
-        Config({**config.tree, "metrics": metrics}, config.choices), Stages(stages), EvaluationCallbacks()
+        Config({**config.tree, "metrics": metrics}, config.choices), StageCache(stages), EvaluationCallbacks()
     ) as trial:
         trial.assembly.__dict__["llm"] = RankingLLM()
         report = trial.run()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ragloom.assembly import Assembly
-    from ragloom.cache.stages import Unit
+    from ragloom.cache.stages.stage_items import CachedStage
     from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 
@@ -81,7 +81,7 @@ class TerminalCallbacks(EvaluationCallbacks):
     def trial_done(self, label: str, result: EvaluationResult) -> None:
         """Show the cache hits and misses of a trial, if asked to."""
         for unit in result.stages if self._explain else ():
-            console(stderr=True).print(f"{label}: {unit.explained}", markup=False, soft_wrap=True)
+            console(stderr=True).print(f"{label}: {unit.explanation}", markup=False, soft_wrap=True)
 
     def trial_failed(self, label: str, error: Exception) -> None:
         """Show an error; an unexpected one with its traceback."""
@@ -112,7 +112,7 @@ def print_result(screen: Console, result: EvaluationResult, *, explain: bool) ->
     screen.print(table, soft_wrap=True)
     if explain:
         for unit in result.stages:
-            screen.print(escape(unit.explained), soft_wrap=True)
+            screen.print(escape(unit.explanation), soft_wrap=True)
     for problem in result.problems:
         screen.print(f"[yellow]dataset:[/] {escape(redact(problem))}")
     for query, error in result.errors[:_MOST_LISTED]:
@@ -171,8 +171,8 @@ def _latency(measured: dict[str, Any]) -> str:
     return f"ms {values} (n {measured['n']}, {measured['concurrency']} at a time{errors})"
 
 
-def _stage(unit: Unit) -> str:
-    if not unit.counts.made:
+def _stage(unit: CachedStage) -> str:
+    if not unit.counts.computed:
         return f"{unit.kind} from the cache"
-    found = f" ({unit.counts.hits} of {unit.counts.hits + unit.counts.made} found)" if unit.counts.hits else ""
-    return f"{unit.kind} made{found}"
+    cached = f" ({unit.counts.hits} of {unit.counts.hits + unit.counts.computed} cached)" if unit.counts.hits else ""
+    return f"{unit.kind} computed{cached}"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages import Unit
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import TARGET, needs_of
 from ragloom.core.metric_names import Need
@@ -83,7 +83,7 @@ class CachedQueries:
             "llm": {**described(self._assembly.config, "llm"), "server": tree["llm"].get("base_url")},
         }
 
-    def rank(self, unit: Unit, query: Query) -> QueryOutcome:
+    def rank(self, unit: CachedStage, query: Query) -> QueryOutcome:
         """Return the ranking of a query: cached, computed, or extended."""
         timings: dict[str, float] = {}
 
@@ -97,14 +97,14 @@ class CachedQueries:
                 ranking = ranking_from(value)
             return ranking_json(self._deepening.extended(query.text, ranking))
 
-        value = unit.grown(sha256(query.text), grow)
+        value = unit.update(sha256(query.text), grow)
         return QueryOutcome(self._deepening.cut(ranking_from(value)), timings_ms=timings)
 
     def suffices(self, value: dict[str, Any]) -> bool:
         """Check whether a cached ranking is deep enough."""
         return self._deepening.suffices(ranking_from(value))
 
-    def answer(self, unit: Unit, query: Query, ranked: QueryOutcome) -> QueryOutcome:
+    def answer(self, unit: CachedStage, query: Query, ranked: QueryOutcome) -> QueryOutcome:
         """Return the answer to a query, cached or computed; after an error the outcome is unchanged."""
         if ranked.error is not None:
             return ranked
@@ -118,7 +118,7 @@ class CachedQueries:
                 raise ServiceError(f"llm: {ending_note(result.finish_reason)}; it counts as failed")
             return answer_json(answer_of(result))
 
-        value = unit.item(sha256(query.text), make)
+        value = unit.get_or_compute(sha256(query.text), make)
         return QueryOutcome(ranked.ranking, answer_from(value), timings_ms=timings)
 
     def timings(self, question: str, *, answering: bool) -> dict[str, float]:

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages import Stages, Unit
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.components.source import file_age
 from ragloom.components.source.base import CannotRead
 from ragloom.config.builder_keys import needs_of
@@ -45,14 +46,14 @@ def chunk_key(assembly: Assembly) -> dict[str, Any]:
     }
 
 
-def cache_chunks(assembly: Assembly, stages: Stages) -> tuple[CachedChunks, Unit]:
+def cache_chunks(assembly: Assembly, stages: StageCache) -> tuple[CachedChunks, CachedStage]:
     """Chunk all documents of a source that are not cached, for several indexes.
 
     Other processes that need the same chunks wait. A chunking that needs an embedding chunks during the ingest, within
     its budget, and caches the chunks then.
     """
     key = chunk_key(assembly)
-    with stages.unit("chunks", key) as unit:
+    with stages.open("chunks", key) as unit:
         chunks = CachedChunks(unit, assembly.source)
         if key["embedding"] is None:
             with Readers(assembly.source, assembly.chunking, bounds_of(assembly.config.tree["workers"])) as readers:
@@ -78,7 +79,7 @@ class CachedChunks:
         empty: ids of documents without chunks.
     """
 
-    def __init__(self, unit: Unit, source: Source) -> None:
+    def __init__(self, unit: CachedStage, source: Source) -> None:
         self.counts = True
         self.unreadable: list[Unreadable] = []
         self.empty: list[str] = []
@@ -104,7 +105,7 @@ class CachedChunks:
     def text(self, entry: Entry) -> str | None:
         """Return the text of a document; None where it is unreadable."""
         name = self._name(Job(entry))
-        value = None if name is None else self._unit.there(name)
+        value = None if name is None else self._unit.peek(name)
         if value is not None:
             return str(value["content"])
         try:  # too long for the cache
@@ -119,7 +120,7 @@ class CachedChunks:
         def cache_misses() -> Iterator[Job]:
             for job in jobs:
                 name = self._name(job)
-                hit = name is not None and self._unit.there(name) is not None
+                hit = name is not None and self._unit.peek(name) is not None
                 waiting.append((job, name, hit))
                 if not hit:
                     yield job
@@ -140,7 +141,7 @@ class CachedChunks:
         """Yield the cache hits at the head of the queue."""
         while waiting and waiting[0][2]:
             job, name, _ = waiting.popleft()
-            value = (self._unit.found if self.counts else self._unit.there)(name or "")
+            value = (self._unit.get if self.counts else self._unit.peek)(name or "")
             if value is None:
                 raise ServiceError(
                     f"config: stages: the cached chunks of {job.entry.id} were removed during the run; run again"

@@ -23,7 +23,7 @@ from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ragloom.cache.stages import Stages
+    from ragloom.cache.stages.stage_cache import StageCache
     from ragloom.components.vector_store.protocols import Index
     from ragloom.config.config import Config
     from ragloom.evaluation.runner import Trial
@@ -80,7 +80,7 @@ class CostForecast:
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _trials: int = 0
 
-    def add(self, trial: Trial, stages: Stages, index: Index | None, place: str, chunks: int | None) -> None:
+    def add(self, trial: Trial, stages: StageCache, index: Index | None, place: str, chunks: int | None) -> None:
         """Add the requests of a trial that it does not share with earlier trials.
 
         Args:
@@ -146,14 +146,17 @@ class CostForecast:
         if not self._paid("embedding", trial, embedding):
             return
         sent = [embedding.query_prefix + text for text in embedded]
-        if embedding.asker.cache is not None:
-            known = embedding.asker.cache.contains(sent)
+        if embedding.query_embedding.cache is not None:
+            known = embedding.query_embedding.cache.contains(sent)
             sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
         sent += [embedding.query_prefix + text for text in todo.timing] * needed.count("embedding")
         self._count(
-            "questions", embedding.asker.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0
+            "questions",
+            embedding.query_embedding.model_name,
+            len(sent),
+            sum(embedding.count_tokens(sent)) if sent else 0,
         )
 
     def _reranking(self, trial: Trial, todo: _TrialQueries) -> None:
@@ -184,7 +187,7 @@ class CostForecast:
             most = llm.bound([message.content or "" for message in prompt.fill(text, []).messages])
             self._count("answers", llm.model, 1, most.input + passages, most.output)
 
-    def _verdicts(self, trial: Trial, stages: Stages, known: dict[str, Answer], answer_key: str) -> None:
+    def _verdicts(self, trial: Trial, stages: StageCache, known: dict[str, Answer], answer_key: str) -> None:
         names = judged(trial.config.tree["metrics"])
         judge = trial.assembly.judge
         if not names or not self._paid("judge", trial, judge):

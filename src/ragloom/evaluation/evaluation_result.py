@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages import Unit
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import DataError
@@ -34,7 +34,7 @@ class EvaluationResult:
     folder: Path
     metrics: dict[str, Any]
     latency: dict[str, Any] | None
-    stages: list[Unit]
+    stages: list[CachedStage]
     errors: list[tuple[str, str]]
     problems: list[str]
 
@@ -73,15 +73,15 @@ class EvaluationResult:
         }
 
 
-def stage_json(unit: Unit) -> dict[str, Any]:
+def stage_json(unit: CachedStage) -> dict[str, Any]:
     """Return cache hits, computed items and seconds of a stage."""
     return {
         "stage": unit.kind,
         "key": sha256(canonical_json(unit.key))[:12],
         "hit": unit.hit,
         "hits": unit.counts.hits,
-        "made": unit.counts.made,
+        "made": unit.counts.computed,
         "damaged": unit.counts.damaged,
         "seconds": round(unit.seconds, 3),
-        "differs": list(unit.differs),
+        "differs": list(unit.differences),
     }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages import Stages, Unit
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
@@ -82,12 +83,12 @@ class SyncedIndex:
     """
 
     index: Index
-    unit: Unit
+    unit: CachedStage
     build: dict[str, Any]
     unreadable: list[list[str]]
 
 
-def sync_index(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSummary]) -> SyncedIndex:
+def sync_index(assembly: Assembly, stages: StageCache, ingest: Callable[[], IngestSummary]) -> SyncedIndex:
     """Open the index, after an ingest unless the source listing is that of the last commit.
 
     Args:
@@ -100,13 +101,13 @@ def sync_index(assembly: Assembly, stages: Stages, ingest: Callable[[], IngestSu
             of an unreadable one, or vanished documents were not deleted.
         BudgetSpent: the ingest stopped before a call that would have exceeded the budget.
     """
-    with stages.unit("index", index_key(assembly)) as unit:
-        known = unit.there(_COMMIT)
+    with stages.open("index", index_key(assembly)) as unit:
+        known = unit.peek(_COMMIT)
         index = _as_listed(assembly, known)
         if known is not None and index is not None:
             unit.counts.hits += 1
             return SyncedIndex(index, unit, known["took"], known.get("unreadable", []))
-        unit.known = False  # the cached record is of another commit
+        unit.existed = False  # the cached record is of another commit
         summary = ingest()
         _require_complete(summary)
         index = assembly.open()
@@ -161,16 +162,16 @@ def index_key(assembly: Assembly) -> dict[str, Any]:
     }
 
 
-def synced_index(assembly: Assembly, stages: Stages) -> Index | None:
+def synced_index(assembly: Assembly, stages: StageCache) -> Index | None:
     """Open the index if it needs no ingest; None otherwise."""
     key = index_key(assembly)
     if not stages.count("index", key):
         return None
-    with stages.unit("index", key) as unit:
-        return _as_listed(assembly, unit.there(_COMMIT))
+    with stages.open("index", key) as unit:
+        return _as_listed(assembly, unit.peek(_COMMIT))
 
 
-def unreadable_when_synced(assembly: Assembly, stages: Stages) -> list[list[str]]:
+def unreadable_when_synced(assembly: Assembly, stages: StageCache) -> list[list[str]]:
     """Return [location, reason] of the documents that were unreadable at the last sync."""
     known = stages.values("index", index_key(assembly), [_COMMIT]).get(_COMMIT) or {}
     return list(known.get("unreadable", []))

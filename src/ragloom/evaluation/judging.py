@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages import Unit
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.core.gold import Query
 from ragloom.core.prompt_blocks import ending_note, finish_reason_of, has_failed
 from ragloom.core.records import canonical_json, sha256
@@ -54,7 +54,7 @@ class AnswerJudge:
         """
         return {"code": VERDICT_CODE, "judge": judge_json(self.assembly.config)}
 
-    def judge(self, unit: Unit, query: Query, outcome: QueryOutcome) -> QueryOutcome:
+    def judge(self, unit: CachedStage, query: Query, outcome: QueryOutcome) -> QueryOutcome:
         """Add the verdicts on the answer to a query.
 
         A failed request gives no verdict and is not cached: the next run repeats it. A malformed reply is cached as any
@@ -73,11 +73,11 @@ class AnswerJudge:
                 verdicts[name], used[name] = self._verdict(unit, request)
         return replace(outcome, verdicts=verdicts, judging=used)
 
-    def _verdict(self, unit: Unit, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
+    def _verdict(self, unit: CachedStage, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
         used: dict[str, Any] = {}
 
         def ask(messages: Messages) -> str:
-            value = unit.item(item_name(messages), lambda: self._reply(messages))
+            value = unit.get_or_compute(item_name(messages), lambda: self._reply(messages))
             used.update(value["usage"])
             return str(value["reply"])
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragloom.assembly import Assembly
-    from ragloom.cache.stages import Stages, Unit
+    from ragloom.cache.stages.stage_cache import StageCache
+    from ragloom.cache.stages.stage_items import CachedStage
 
 
 class GoldMissing(DataError):
     """Missing gold in documents that all trials share: each of them would fail."""
 
 
-def shared_problems(assembly: Assembly, stages: Stages) -> tuple[list[str], list[Unit]]:
+def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], list[CachedStage]]:
     """Read the documents of the source, and check the gold in them.
 
     Documents are chunked as by the first trial, and cached: nothing is read twice.

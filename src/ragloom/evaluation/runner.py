@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.assembly import Assembly
-from ragloom.cache.stages import Stages, Unit
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS
@@ -38,7 +39,7 @@ from ragloom.evaluation.run_report import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
-    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.dataset.base import CheckedQueries, Dataset
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.ingestion import IngestSummary
@@ -66,14 +67,18 @@ class Trial:
     """
 
     def __init__(
-        self, config: Config, stages: Stages, callbacks: EvaluationCallbacks, stop: Callable[[], bool] = lambda: False
+        self,
+        config: Config,
+        stages: StageCache,
+        callbacks: EvaluationCallbacks,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config = config
         self.assembly = Assembly(config)
         self._stages = stages
         self._callbacks = callbacks
         self._stop = stop
-        self._units: list[Unit] = []
+        self._units: list[CachedStage] = []
         self._unreadable: list[list[str]] = []
 
     def __enter__(self) -> Trial:
@@ -163,7 +168,7 @@ class Trial:
         with closing(chunks), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, chunks)
 
-    def _check_gold(self, index: Index) -> Checked:
+    def _check_gold(self, index: Index) -> CheckedQueries:
         def text(document: str) -> str | None:
             try:
                 return index.document(document).text
@@ -198,7 +203,7 @@ class Trial:
 
     def _rank(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
         with (
-            self._stages.unit("rankings", cached.ranking_key()) as unit,
+            self._stages.open("rankings", cached.ranking_key()) as unit,
             self._callbacks.querying("questions") as progress,
         ):
             rank = functools.partial(cached.rank, unit)
@@ -210,7 +215,7 @@ class Trial:
         self, cached: CachedQueries, queries: Sequence[Query], ranked: Sequence[QueryOutcome]
     ) -> list[QueryOutcome]:
         rankings = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
-        with self._stages.unit("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
+        with self._stages.open("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
             outcomes = run_queries(
                 queries,
                 lambda query: cached.answer(unit, query, rankings[query.id]),
@@ -223,7 +228,7 @@ class Trial:
     def _judge(
         self, judge: AnswerJudge, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]
     ) -> list[QueryOutcome]:
-        with self._stages.unit("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
+        with self._stages.open("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
             judged = map_concurrently(
                 list(zip(queries, outcomes, strict=True)),
                 lambda pair: judge.judge(unit, *pair),
@@ -321,7 +326,7 @@ class Trial:
         return EvaluationResult(name, folder, files["metrics.json"], latency, self._units, scored.errors(), problems)
 
 
-def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: None) -> Stages:
+def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: None) -> StageCache:
     """Open the stage cache of a config (`stages`; null keeps nothing).
 
     Args:
@@ -329,7 +334,7 @@ def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: No
         waiting: receives a line while another process computes the same stage.
     """
     folder = config.tree["stages"]
-    return Stages(None if folder is None else Path(folder).expanduser(), waiting)
+    return StageCache(None if folder is None else Path(folder).expanduser(), waiting)
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""Chunks on their way from reading to the store: blocks of bounded size, cut across documents. Knows no stage."""
+"""Batches of chunks on their way to the store, cut across documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_CHUNKS = 512
 MOST_BYTES = 4_000_000
 """A block is closed when it has so many chunks, or so much text."""
 _EACH = 1000
-"""Bytes that a chunk takes beside its text and its vector."""
+"""Bytes of a chunk in addition to its text and vector."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +46,7 @@ class Incoming:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Some chunks in order: the end of one document, whole documents, the beginning of another.
+    """Batch of consecutive chunks: end of one document, whole documents, start of another.
 
     Attributes:
         chunks: of `owners`, one each.
@@ -68,7 +68,7 @@ class Block:
 
 
 def blocks(documents: Iterable[Incoming], dimensions: int) -> Iterator[Block]:
-    """Cuts a stream of documents into blocks; a document's chunks are made only as they are needed."""
+    """Split a stream of documents into batches, making chunks on demand."""
     block = Block()
     for document in documents:
         for chunk in document.cut.chunks():

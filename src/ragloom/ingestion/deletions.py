@@ -1,4 +1,4 @@
-"""Deletes what the source no longer has, if that is known, and if it is not suspiciously much."""
+"""Deletions: documents that vanished from the source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deletions:
 
 
 def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Index]) -> None:
-    """Deletes documents that the source does not list, or says in the summary why they stay.
+    """Delete unlisted documents, or record why they stay.
 
     Args:
         run: that has listed the source completely and taken in what it holds.
@@ -60,7 +60,7 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
     if run.hiding is not None:
         return (
             f"{gone} indexed documents were not found, but {run.hiding.location} could not be read and they may be "
-            "there; mend it, or exclude it by source.exclude"
+            "there; fix it, or exclude it by source.exclude"
         )
     held = run.ledger.held()
     if not run.ledger.listed():
@@ -77,7 +77,9 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
 
 
 def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
-    """Removes from the cache what was embedded of deleted documents, unless another document has the same text.
+    """Remove cache entries of deleted documents.
+
+    Entries of texts that another document shares stay.
 
     It comes before they are deleted: a run that is killed in between forgets them again.
     """
@@ -99,19 +101,21 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
         index = committed()
     except IndexMissing:
         return set()  # a first ingest was interrupted: the text of what it wrote is not known any more
-    asked = set()
+    seen = set()
     for name in names:
         try:
             document = index.document(name)
         except DataError:
             continue  # as above
-        for text in run.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)):
-            asked.add(sha256(run.embedding.document_text(text, {})))
-    return asked
+        for text in run.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)):
+            seen.add(sha256(run.embedding.document_text(text, {})))
+    return seen
 
 
 def checked_root(source: Source, database: Database, index_name: str) -> str:
-    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+    """Require that a corpus name stands for one place.
+
+    Otherwise an ingest would delete the documents of the other place.
 
     Returns:
         the root that the index has until this ingest: another one than the source's only with `source.moved`.

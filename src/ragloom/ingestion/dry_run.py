@@ -1,4 +1,4 @@
-"""The dry run: an ingest whose embedding makes nothing and whose writer writes nothing. Knows no option.
+"""Dry run: an ingest that embeds and writes nothing.
 
 It is the real run, stage by stage, so that what it counts is what an ingest does: the same documents are read in
 worker processes, the same chunks packed into the same requests. What an interrupted ingest left uncommitted is not
@@ -42,7 +42,7 @@ _ROW_BYTES = 200
 
 @dataclass
 class Estimate:
-    """What an ingest would do and ask for.
+    """Estimate of an ingest: documents, chunks, requests, cost.
 
     Attributes:
         summary: documents by what would become of them, what cannot be read, why nothing would be deleted.
@@ -81,7 +81,7 @@ class Estimate:
 
     @property
     def basis(self) -> str | None:
-        """Why the number of chunks is an estimate; None where it is exact."""
+        """Reason why the number of chunks is an estimate; None when exact."""
         if not self.guessed:
             return None
         return (
@@ -94,7 +94,9 @@ class Estimate:
         return 0.0 if self.model is None else cost_usd([(self.model, tokens, 0)], self.prices)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for the texts of chunks and one for those that cutting needs: texts, tokens, cost.
+        """Return rows of texts, tokens and cost.
+
+        One row for chunks, one for texts that cutting needs.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -155,7 +157,7 @@ def rehearse(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Estimate:
-    """Says what an ingest would do.
+    """Estimate an ingest without embedding or writing.
 
     Args:
         source, chunking, embedding, database, index_name, limits, progress, stop: as `ragloom.ingestion.ingest` has
@@ -225,22 +227,22 @@ class _Unwritten:
         self.documents = self.chunks = self.text_bytes = 0
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields what the last commit holds."""
+        """Yield what the last commit holds."""
         return self._index.manifest() if self._index is not None else iter(())
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns stored vectors, as the index does."""
+        """Return stored vectors, as the index does."""
         return self._index.vectors_of(document_ids, sent) if self._index is not None else {}
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Counts chunks."""
+        """Count chunks."""
         self.chunks += len(chunks)
         self.text_bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in chunks)
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Counts documents."""
+        """Count documents."""
         self.documents += len(documents)
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
@@ -250,11 +252,11 @@ class _Unwritten:
         """Nothing is recorded."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Deletes nothing."""
+        """Delete nothing."""
         return len(document_ids)
 
     def estimated_bytes(self, chunks: int, dimensions: int) -> int:
-        """Estimates the whole index: as its chunks are now, where there are more of them than new ones."""
+        """Estimate the whole index from the chunks of new and stored documents."""
         if self._index is not None and self._index.info.chunks > self.chunks:
             return int(self._index.info.bytes / self._index.info.chunks * chunks)
         text = self.text_bytes / self.chunks if self.chunks else 0

@@ -1,4 +1,4 @@
-"""A first ingest that finds nothing: an error with its reason, and no index."""
+"""Empty first ingest: an error with its reason, and no index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NothingToIndex(DataError):
 
 
 def demand_document(source: Source) -> None:
-    """Refuses a source that lists no document; lists no further than the first.
+    """Refuse a source that lists no document, after its first one.
 
     Raises:
         NothingToIndex: says what there is instead.
@@ -35,7 +35,7 @@ def demand_document(source: Source) -> None:
 
 
 def demand_something(run: Run, source: Source) -> None:
-    """Refuses a first ingest of which every document turned out to be unreadable.
+    """Refuse a first ingest of unreadable documents only.
 
     Raises:
         NothingToIndex: names the first ones.

@@ -1,4 +1,4 @@
-"""What an ingest may use, spend and delete. Knows no stage."""
+"""Limits of an ingest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an ingest may use and do.
+    """Limits of an ingest: use, spending, deletions.
 
     Attributes:
         workers: processes that read, and what a document may take there.

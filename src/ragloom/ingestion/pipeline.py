@@ -1,4 +1,4 @@
-"""One pass over a source: lists it, then has what is new or changed flow through the stages, in bounded memory.
+"""Ingestion pipeline: list the source, pass changes through the stages.
 
 This thread decides everything; reading is done by worker processes, embedding and writing by threads that only answer.
 """
@@ -42,10 +42,10 @@ SPENT = "what was completed is committed, and the same command goes on from ther
 
 
 class Cuts(Protocol):
-    """What has documents that were cut before."""
+    """Chunk cache: supplies documents that were cut before."""
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Yields each job with what came of it, in order, as `readers.run` does."""
+        """Yield each job with its result in order, as `readers.run` does."""
 
 
 class Run:
@@ -99,7 +99,7 @@ class Run:
         self._progress(self._state)
 
     def list(self) -> None:
-        """Lists the source completely, and counts what has to be read.
+        """List the source completely, and counts what has to be read.
 
         Raises:
             DataError: the source cannot be listed, or something is unreadable and `source.on_unreadable=stop`.
@@ -130,7 +130,7 @@ class Run:
             self.tell()
 
     def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
-        """Takes in every document that is new or changed.
+        """Take in every document that is new or changed.
 
         Raises:
             DataError: a text is over the embedding's limit, or a document cannot be read and
@@ -161,54 +161,57 @@ class Run:
         self.tell()
 
     def _documents(self, readers: Readers) -> Iterator[Incoming]:
-        """Reads what is new or may have changed; yields what has to be stored."""
-        for job, found in self._found(readers):
+        """Read new and changed documents; yield those to store."""
+        for job, itemt in self._found(readers):
             # A time that proves nothing is not kept: the next ingest reads the document again.
             entry = replace(job.entry, mtime_ns=None) if job.entry.id in self._racy else job.entry
             row = self._reading.pop(entry.id)
             self._state.read += 1
             self._state.bytes_read += entry.size
-            if isinstance(found, Cut) and self.refusals.knows(entry.id, found.bytes_hash):
-                found.close()
-                found = Unreadable(printable_path(entry.location), "", stage="embedding", refused=found.bytes_hash)
-            if isinstance(found, Unreadable):
-                if found.refused is not None and found.reason:
-                    self._vectors.refuse({found.refused: found.reason})
-                self._refused_or_unreadable(job.entry.id, found)
-            elif isinstance(found, Same):
+            if isinstance(itemt, Cut) and self.refusals.knows(entry.id, itemt.bytes_hash):
+                itemt.close()
+                itemt = Unreadable(printable_path(entry.location), "", stage="embedding", refused=itemt.bytes_hash)
+            if isinstance(itemt, Unreadable):
+                if itemt.refused is not None and itemt.reason:
+                    self._vectors.refuse({itemt.refused: itemt.reason})
+                self._refused_or_unreadable(job.entry.id, itemt)
+            elif isinstance(itemt, Same):
                 assert row is not None
                 self.summary.unchanged += 1
-                new = replace(row, size=entry.size, mtime_ns=entry.mtime_ns, bytes_hash=found.bytes_hash)
+                new = replace(row, size=entry.size, mtime_ns=entry.mtime_ns, bytes_hash=itemt.bytes_hash)
                 self._touched.append(new)
                 if len(self._touched) >= TOUCHED_AT_ONCE:
                     self._touch()
             else:
-                self.summary.oversized += found.oversized
-                self._state.chunks += len(found)
-                for warning in found.warnings:
+                self.summary.oversized += itemt.oversized
+                self._state.chunks += len(itemt)
+                for warning in itemt.warnings:
                     self.summary.warn(DocumentWarning(printable_path(entry.location), warning))
-                yield _incoming(entry, found, row)
+                yield _incoming(entry, itemt, row)
             self.tell()
 
     def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Reads until the budget is spent, by chunks or by what cutting asks for."""
+        """Read until the budget is spent, by chunks or by cutting."""
         try:
-            for job, found in self._read(readers):
+            for job, result in self._read(readers):
                 if self._vectors.stopped is not None:
                     return
-                yield job, found
+                yield job, result
         except BudgetSpent as error:
             self._spent(error)
 
     def _read(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Reads what changed a moment ago last, after one pause for all of it (see `source.settling`)."""
+        """Read recently changed documents last, after one common pause.
+
+        See `source.file_age`.
+        """
         run = readers.run if self.cuts is None else partial(self.cuts.run, readers)
-        for job, found in run(self._jobs()):
-            if isinstance(found, Changing):
+        for job, result in run(self._jobs()):
+            if isinstance(result, Changing):
                 del self._reading[job.entry.id]
                 self._postpone(job.entry, file_age.now_ns())
             else:
-                yield job, found
+                yield job, result
         if self._youngest is not None and self.summary.stopped is None:
             file_age.pause(self._youngest)
             yield from run(self._postponed())
@@ -255,7 +258,7 @@ class Run:
         )
 
     def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
-        """Finds vectors in the index: of the versions before, and of documents of equal text."""
+        """Look up vectors in the index: former versions, and documents of equal text."""
         owners = {id(owner): owner for block in some for owner in block.owners}.values()
         names = {owner.row.id for owner in owners if owner.known}
         names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
@@ -266,7 +269,7 @@ class Run:
         return {sent: vector for (_, sent), vector in self.writer.vectors_of(sorted(names), hashes).items()}
 
     def _advance(self, *, wait: bool) -> None:
-        """Does what the stages have answered; with `wait`, something at least."""
+        """Do what the stages have answered; with `wait`, something at least."""
         self._release()
         if wait and not self._vectors.running and not self._storing.waiting:
             self._vectors.flush()
@@ -282,10 +285,10 @@ class Run:
         if isinstance(event, Made):
             for document, reason in self._vectors.took(event):
                 row = document.row
-                found = Unreadable(
+                item = Unreadable(
                     printable_path(document.location), refusal(reason), stage="embedding", refused=row.bytes_hash
                 )
-                self._refused_or_unreadable(row.id, found)
+                self._refused_or_unreadable(row.id, item)
             if self._vectors.stopped is not None:
                 self._spent(self._vectors.stopped)
         elif isinstance(event, Stored):
@@ -319,7 +322,7 @@ class Run:
             self._touched = []
 
     def _refused_or_unreadable(self, id: str, found: Unreadable) -> None:
-        """Takes in what cannot be read, and remembers where that is for the embedding."""
+        """Record an unreadable document, with its place for the embedding."""
         if found.refused is not None:
             self.summary.refused += 1
             if found.reason:
@@ -332,7 +335,7 @@ class Run:
         self.summary.cannot_read(item)
         if self.source.on_unreadable == "stop":
             raise DataError(
-                f"source: {item.location}: {item.reason}; mend or exclude it, or set source.on_unreadable=report"
+                f"source: {item.location}: {item.reason}; fix or exclude it, or set source.on_unreadable=report"
             )
 
 

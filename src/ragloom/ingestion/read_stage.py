@@ -1,4 +1,4 @@
-"""One document from its bytes to its spans: what a worker process does. Knows no store and no option.
+"""Read stage: one document from bytes to spans, in a worker process.
 
 A document crosses the process boundary as its text once, in UTF-8, and its chunks as numbers: LlamaIndex nodes of
 the same chunks took 31 MB for each MB of text. A long text stays behind in a file.
@@ -51,7 +51,7 @@ class Job:
     """A document that is to be read.
 
     Attributes:
-        bytes_hash, content_hash: of the version that is stored; None where there is none.
+        bytes_hash, content_hash: of the stored version; None without one.
         refused: hash of the bytes at a text of which the embedding failed before, and which are not tried again.
     """
 
@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """A document whose stored version is right: its bytes are the same, or its text and metadata."""
+    """Unchanged document: same bytes, or same text and metadata."""
 
     bytes_hash: str
 
@@ -105,16 +105,16 @@ class Cut:
         return self.content
 
     def close(self) -> None:
-        """Removes the text's file, if there is one."""
+        """Remove the text's file, if there is one."""
         if isinstance(self.content, FileBackedText):
             self.content.remove()
 
     def __len__(self) -> int:
-        """Counts the chunks."""
+        """Count the chunks."""
         return len(self.spans) // 2
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yields the chunks, equal to those that the chunking yields for the document."""
+        """Yield the chunks of the document, as the chunking makes them."""
         text, inherited = self.text, self.metadata if self.inherits else {}
         spans = zip(self.spans[::2], self.spans[1::2], strict=True)
         slices = text.slices(spans) if isinstance(text, FileBackedText) else (text[start:end] for start, end in spans)
@@ -138,7 +138,9 @@ class Cut:
 
 
 class Reading:
-    """Reads, parses and cuts one document. Picklable: it is what each worker has.
+    """Reader of one document: read, parse, cut.
+
+    It is picklable: each worker has one.
 
     Args:
         source: whose documents these are.
@@ -153,14 +155,14 @@ class Reading:
         self._chunking = _asking(chunking)
 
     def load(self) -> None:
-        """Imports and loads what reading needs, so that workers share it."""
+        """Import and loads what reading needs, so that workers share it."""
         from ragloom.components.source.readers.file_types import load_readers
 
         load_readers()
         list(self._chunking.spans("Ready."))
 
     def __call__(self, job: Job) -> Cut | Same | Unreadable:
-        """Does it all, or says why the document cannot be read."""
+        """Do it all, or says why the document cannot be read."""
         bytes_hash = None
         try:
             content = self._source.read(job.entry)
@@ -219,12 +221,15 @@ class Reading:
 
 
 def refusal(says: str) -> str:
-    """Says why a document is not indexed of which the embedding's server refuses a text."""
+    """Format the reason for a document with a rejected text."""
     return f"the embedding's server refuses a text of it ({says})"
 
 
 def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
-    """Translates the config's `workers`; without a number of processes there is one per core that this process has."""
+    """Convert the config's `workers` to pool limits.
+
+    Without a number of processes there is one per available core.
+    """
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0
@@ -267,11 +272,11 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """Ends all processes at once; what they were at is lost."""
+        """End all processes at once; what they were at is lost."""
         self._workers.close()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Yields each job with what came of it, in order; nothing is started before the first.
+        """Yield each job with its result in order; starts on first use.
 
         A document that hangs, kills its process or needs too much memory is `Unreadable`, as one that is damaged.
 
@@ -287,13 +292,13 @@ class Readers:
 
 
 class AskingEmbedding(BaseEmbedding):
-    """Stands in a worker for an embedding of the process that runs the workers."""
+    """Proxy in a worker for the embedding of the parent process."""
 
     max_tokens: int | None
     document_prefix: str
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Counts each text's tokens, as the embedding does."""
+        """Count each text's tokens, as the embedding does."""
         counts: list[int] = call_parent(("count", texts))
         return counts
 
@@ -315,7 +320,7 @@ class AskingEmbedding(BaseEmbedding):
 
 
 def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
-    """Gives the function that answers `AskingEmbedding` in the process that has the embedding."""
+    """Return the parent's handler for `AskingEmbedding`."""
     if embedding is None:
         return None
 
@@ -324,9 +329,9 @@ def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
         if what == "count":
             return embedding.count_tokens(texts)  # type: ignore[attr-defined]
         if hasattr(embedding, "embed_documents"):  # ours: it tells a text that is refused by itself from a failure
-            made = embedding.embed_documents(texts)
-            refusals: list[str] = list(made.refused.values())
-            return refusals[0] if refusals else made.vectors.astype(np.float64)
+            result = embedding.embed_documents(texts)
+            refusals: list[str] = list(result.refused.values())
+            return refusals[0] if refusals else result.vectors.astype(np.float64)
         with finished_before_exit():  # nobody knows whether it is native code
             return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
 
@@ -334,7 +339,7 @@ def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
 
 
 def _asking(chunking: SpanParser) -> SpanParser:
-    """Gives the chunking with its embedding left behind, unless it is as cheap as asking for it."""
+    """Return the chunking with a proxy embedding, unless its own is cheap."""
     embedding = getattr(chunking, "embedding", None)
     if embedding is None or getattr(embedding, "cheap", False):
         return chunking

@@ -1,6 +1,6 @@
-"""The writing stage: blocks whose vectors are there go into the store, in order, beside reading and embedding.
+"""Write stage: store batches with vectors, in order, on one thread.
 
-One thread of its own is the only one that changes the index until it is closed.
+One separate thread is the only one that changes the index until it is closed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Item = Block | list[ManifestRow]
 
 @dataclass(slots=True, eq=False)
 class Stored:
-    """What the store holds now: blocks in order, or rows that were touched."""
+    """Rows written: batches in order, or updated manifest rows."""
 
     items: list[Item]
 
 
 class Storing:
-    """Writes what it is given.
+    """Writer thread of an ingest.
 
     Args:
         writer: entered and recovered.
@@ -56,11 +56,11 @@ class Storing:
         self._items.put(item)
 
     def took(self, stored: Stored) -> None:
-        """Counts what was written."""
+        """Count what was written."""
         self.waiting -= len(stored.items)
 
     def close(self) -> None:
-        """Waits until what was put is written, unless something went wrong."""
+        """Wait until what was put is written, unless something went wrong."""
         self._items.put(None)
         self._thread.join()
 
@@ -80,7 +80,7 @@ class Storing:
             self._events.put(error)
 
     def _more(self, some: list[Block]) -> list[Item | None]:
-        """Adds blocks that are ready as well; returns the item after them, if one was taken."""
+        """Add batches that are ready; return the item after them, if any."""
         while sum(len(block.chunks) for block in some) < MOST_TOGETHER:
             try:
                 item = self._items.get_nowait()
@@ -92,11 +92,11 @@ class Storing:
         return []
 
     def _write(self, some: list[Block]) -> None:
-        kept = [(block, np.array([owner.failed is None for owner in block.owners], dtype=bool)) for block in some]
-        chunks = [chunk for block, mask in kept for chunk, keep in zip(block.chunks, mask, strict=True) if keep]
-        hashes = [sent for block, mask in kept for sent, keep in zip(block.hashes, mask, strict=True) if keep]
+        batches = [(block, np.array([owner.failed is None for owner in block.owners], dtype=bool)) for block in some]
+        chunks = [chunk for block, mask in batches for chunk, keep in zip(block.chunks, mask, strict=True) if keep]
+        hashes = [sent for block, mask in batches for sent, keep in zip(block.hashes, mask, strict=True) if keep]
         if chunks:
-            self._writer.append(chunks, np.concatenate([block.vectors[mask] for block, mask in kept]), hashes)
+            self._writer.append(chunks, np.concatenate([block.vectors[mask] for block, mask in batches]), hashes)
         complete = [document for block in some for document in block.complete]
         self._writer.finish([document.stored_row for document in complete if document.failed is None])
         self._writer.discard([_key(document) for document in complete if document.failed is not None])

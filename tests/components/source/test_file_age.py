@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.cache.stages import Stages
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.source import base, file_age
 from ragloom.config.config import load
 from ragloom.core.records import Changing, Entry, Unreadable
@@ -205,9 +205,9 @@ def test_documents_that_an_evaluation_cuts_are_read_after_the_pause(corpus: Corp
     corpus.write("a.txt", "The first half", at=NOW)
     corpus.write("b.txt", "Another text.", at=NOW)
     clock.meanwhile = lambda: corpus.write("a.txt", "The first half, and the second.", at=NOW + SECOND // 10)
-    kept, unit = cache_chunks(corpus.assembly(), Stages(corpus.root / "stages"))
+    kept, unit = cache_chunks(corpus.assembly(), StageCache(corpus.root / "stages"))
     kept.close()
-    assert (unit.counts.made, kept.unreadable, clock.slept) == (2, [], [2.0])
+    assert (unit.counts.computed, kept.unreadable, clock.slept) == (2, [], [2.0])
     entries = {entry.id: entry for entry in corpus.assembly().source.entries() if isinstance(entry, Entry)}
     assert kept.text(entries["a.txt"]) == "The first half, and the second."
 

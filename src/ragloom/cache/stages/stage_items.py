@@ -1,10 +1,11 @@
-"""The items of one key: found or made, counted, kept one by one. Knows no stage and no folder."""
+"""Items of one cached stage: looked up or computed, counted, and stored one by one."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,35 +20,28 @@ _TABLE = "CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, d
 
 
 @dataclass
-class Counts:
-    """What a unit gave.
-
-    Attributes:
-        hits: items that were there.
-        made: items that were made.
-        damaged: items that could not be believed.
-    """
+class StageCounts:
+    """Cache hits, computed items and damaged items of a stage."""
 
     hits: int = 0
-    made: int = 0
+    computed: int = 0
     damaged: int = 0
 
 
-class Items:
-    """Values by name in a file; safe to be used by several threads, and by several processes.
+class StageItems:
+    """Values by name in a file. Safe for several threads and several processes.
 
-    Each write is a transaction of its own: a process that is killed loses none that was written. (A power cut may
-    lose the last ones, since everything can be made anew.)
+    Each write is a transaction: a killed process loses none. A power cut may lose the last ones.
 
     Args:
-        path: the file, opened when it is used; None keeps nothing but in memory.
+        path: the file, opened when it is used; None stores in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._using = threading.Lock()
         self._memory: dict[str, Any] = {}
-        self._opened: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = None
 
     def __len__(self) -> int:
         if self._path is None:
@@ -55,7 +49,7 @@ class Items:
         return int(self._rows("SELECT count(*) FROM items")[0][0])
 
     def read(self, name: str) -> tuple[Any | None, bool]:
-        """Returns a value, or None where there is none; and whether there was one that is damaged."""
+        """Return a value, or None if it is missing or damaged; and whether it is damaged."""
         if self._path is None:
             return self._memory.get(name), False
         rows = self._rows("SELECT value, digest FROM items WHERE name = ?", name)
@@ -67,7 +61,7 @@ class Items:
         return json.loads(value), False
 
     def write(self, name: str, value: Any) -> None:
-        """Keeps a value of plain values; it takes the place of one that is there."""
+        """Store a value of plain values, in place of an earlier one."""
         if self._path is None:
             self._memory[name] = value
             return
@@ -75,130 +69,139 @@ class Items:
         self._rows("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", name, text, sha256(f"{name}:{text}"))
 
     def close(self) -> None:
-        """Lets go of the file; a later use opens it anew."""
+        """Close the file; a later use opens it again."""
         with self._using:
-            if self._opened is not None:
-                self._opened.close()
-            self._opened = None
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
     def _rows(self, statement: str, *values: str) -> list[Any]:
         assert self._path is not None
         problem = f"config: the stage results {self._path} cannot be read or written"
-        with self._using, failures_as(ServiceError, problem, "remove its folder: what it held is computed again"):
-            if self._opened is None:
-                self._opened = connect_shared(self._path)
-                self._opened.execute(_TABLE)
-            return self._opened.execute(statement, values).fetchall()
+        with self._using, failures_as(ServiceError, problem, "remove its folder: its items are computed again"):
+            if self._connection is None:
+                self._connection = connect_shared(self._path)
+                self._connection.execute(_TABLE)
+            return self._connection.execute(statement, values).fetchall()
 
 
 @dataclass
-class _Making:
-    """Who makes an item, and how many hold it or wait for it."""
+class _ItemLock:
+    """Lock of an item, and the number of threads that hold it or wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     callers: int = 0
 
 
 @dataclass
-class Unit:
-    """All items of one key, held by this process alone while it is entered. Safe to be used by several threads.
+class CachedStage:
+    """All items of one key, open in this process alone. Safe for several threads.
 
     Attributes:
         kind: of stage.
         key: what decides the values.
-        items: what is there.
-        known: whether something was there before.
-        differs: on a miss, the keys in which the nearest unit differs (this one / that one); empty where there is none.
-        seconds: that it was entered for; of one that was entered within it, too.
+        items: the stored values.
+        existed: whether items were stored before.
+        differences: on a miss, the keys in which the nearest stage differs (this one / that one).
+        seconds: for which it was open; time in a stage that was opened inside it counts for both.
     """
 
     kind: str
     key: Mapping[str, Any]
-    items: Items
-    known: bool = False
-    differs: Sequence[str] = ()
-    counts: Counts = field(default_factory=Counts)
+    items: StageItems
+    existed: bool = False
+    differences: Sequence[str] = ()
+    counts: StageCounts = field(default_factory=StageCounts)
     seconds: float = 0.0
     _counting: threading.Lock = field(default_factory=threading.Lock)
-    _making: dict[str, _Making] = field(default_factory=dict)
+    _locks: dict[str, _ItemLock] = field(default_factory=dict)
 
-    def item(self, name: str, make: Callable[[], Any]) -> Any:
-        """Gives an item's value, which is made where it is not there; what raises is not kept.
+    @contextmanager
+    def timed(self) -> Iterator[CachedStage]:
+        """Measure `seconds` while the block runs."""
+        began = time.perf_counter()
+        try:
+            yield self
+        finally:
+            self.seconds = time.perf_counter() - began
 
-        Of threads that ask at the same time one makes it, and the others wait for it; where it fails, the next tries.
+    def get_or_compute(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return an item's value, computed if it is missing; after an error nothing is stored.
+
+        Of several threads that need the same item one computes it and the others wait; if it fails, the next one tries.
 
         Args:
             name: what the item is, such as the digest of a question.
-            make: makes its value, of plain values.
+            compute: returns its value, of plain values.
         """
-        return self.grown(name, lambda value: make() if value is None else None)
+        return self.update(name, lambda value: compute() if value is None else None)
 
-    def grown(self, name: str, grow: Callable[[Any | None], Any | None]) -> Any:
-        """Gives an item's value after `grow`; counts and locks as `item`.
+    def update(self, name: str, change: Callable[[Any | None], Any | None]) -> Any:
+        """Return an item's value after `change`; counts and locks as `get_or_compute`.
 
         Args:
             name: of the item.
-            grow: is given the value, None where it is not there; returns what takes its place, None to keep it.
+            change: maps the value, None if it is missing, to the new one; None leaves it as it is.
         """
-        with self._alone(name):
-            before = self.there(name)
-            after = grow(before)
+        with self._locked(name):
+            before = self.peek(name)
+            after = change(before)
             if after is None:
                 with self._counting:
                     self.counts.hits += 1
                 return before
-            value = json.loads(json.dumps(after))  # as it will be read again
+            value = json.loads(json.dumps(after))  # as a later read returns it
             self.put(name, value)
             return value
 
-    def there(self, name: str) -> Any | None:
-        """Gives an item's value without counting it as found; None when it is not there, or damaged."""
+    def peek(self, name: str) -> Any | None:
+        """Return an item's value without counting a hit; None if it is missing or damaged."""
         value, damaged = self.items.read(name)
         if damaged:
             with self._counting:
                 self.counts.damaged += 1
         return value
 
-    def found(self, name: str) -> Any | None:
-        """Gives an item's value and counts it as found; None when it is not there, or damaged."""
-        value = self.there(name)
+    def get(self, name: str) -> Any | None:
+        """Return an item's value and count a hit; None if it is missing or damaged."""
+        value = self.peek(name)
         if value is not None:
             with self._counting:
                 self.counts.hits += 1
         return value
 
     def put(self, name: str, value: Any) -> None:
-        """Keeps a value that was made; it takes the place of one that is there."""
+        """Store a computed value, in place of an earlier one."""
         self.items.write(name, value)
         with self._counting:
-            self.counts.made += 1
+            self.counts.computed += 1
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Holds an item against other threads; nothing stays of one that nobody asks for any more."""
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold an item's lock, which exists for as long as a thread holds it or waits for it."""
         with self._counting:
-            making = self._making.setdefault(name, _Making())
-            making.callers += 1
+            item = self._locks.setdefault(name, _ItemLock())
+            item.callers += 1
         try:
-            with making.lock:
+            with item.lock:
                 yield
         finally:
             with self._counting:
-                making.callers -= 1
-                if not making.callers:
-                    del self._making[name]
+                item.callers -= 1
+                if not item.callers:
+                    del self._locks[name]
 
     @property
     def hit(self) -> bool:
-        """Whether nothing had to be made."""
-        return self.known and not self.counts.made
+        """Whether nothing had to be computed."""
+        return self.existed and not self.counts.computed
 
     @property
-    def explained(self) -> str:
-        """Says in one line whether it was there, and on a miss in what the nearest differs."""
-        if self.known:
-            added = f", but for {self.counts.made} of its items" if self.counts.made else ""
-            return f"{self.kind}: there already{added}"
-        if not self.differs:
+    def explanation(self) -> str:
+        """One line: whether the stage was cached, and on a miss in what the nearest differs."""
+        if self.existed:
+            added = f", but for {self.counts.computed} of its items" if self.counts.computed else ""
+            return f"{self.kind}: cached{added}"
+        if not self.differences:
             return f"{self.kind}: new, and the first of its kind"
-        return f"{self.kind}: new; the nearest differs in " + "; ".join(self.differs)
+        return f"{self.kind}: new; the nearest differs in " + "; ".join(self.differences)

@@ -1,4 +1,4 @@
-"""The reranker that keeps the order: a stage like any other. Knows no model."""
+"""Reranker that keeps the retriever's order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ragloom.components.reranker.base import Order, Reranker
 
 
 class Cut(Reranker):
-    """Keeps the retriever's order and scores, and cuts to `top_n`; it needs no query."""
+    """Reranker that keeps order and scores, and cuts to `top_n`.
+
+    It needs no query.
+    """
 
     @classmethod
     def class_name(cls) -> str:

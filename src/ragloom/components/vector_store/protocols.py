@@ -1,4 +1,4 @@
-"""What every vector store offers: databases, indexes, writers and their records. Knows no engine.
+"""Interfaces of vector stores: databases, indexes, writers and their records.
 
 A *database* is a place that holds indexes. A *writer* changes one index, an *index* is opened for reading. Every store
 promises that a query sees each document in one committed version, never in two and never in none while it is replaced.
@@ -27,10 +27,10 @@ class IndexMissing(DataError):
 
 
 class Analyzer(Protocol):
-    """What turns text into search terms, the same for index and query."""
+    """Converter of text to search terms, for index and query."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text in their order, repetitions included; none holds a blank."""
+        """Return the terms of a text in order, with repetitions, without blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,12 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """What the index knows about one document without its text: enough to tell whether the source has changed.
+    """Manifest row of a document: everything but its text.
 
     Attributes:
         id: document id.
         size: bytes of the file or record.
-        mtime_ns: modification time in nanoseconds; None where there is none.
+        mtime_ns: modification time in nanoseconds; None if unknown.
         bytes_hash, text_hash, metadata_hash: of the bytes, of the parsed text, of the metadata.
         content_hash: `records.document_hash` of text and metadata, as the chunks carry it.
         chunks: how many the document was cut into.
@@ -98,7 +98,7 @@ class ManifestRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as the index keeps it: offsets of chunks refer to this text."""
+    """Stored document; chunk offsets refer to its text."""
 
     id: str
     text: str
@@ -107,7 +107,7 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocumentRow:
-    """A document to be written: its manifest row with its text (which may be in a file) and metadata."""
+    """Document to write: manifest row, text (or its file) and metadata."""
 
     manifest: ManifestRow
     text: str | FileBackedText
@@ -116,7 +116,7 @@ class StoredDocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What an interrupted run had left and `Writer.recover` removed.
+    """Counts of rows that `Writer.recover` removed.
 
     Attributes:
         chunks: chunks without a manifest row of their document and content hash, or of an incomplete document.
@@ -134,7 +134,7 @@ class Questions(Protocol):
     """Makes query-like vectors of what is stored."""
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Makes a question of each chunk text, embedded as queries are.
+        """Make a question of each chunk text, embedded as queries are.
 
         Returns:
             `[len(texts), dimensions] float32`; zeros where a text gives no question.
@@ -142,7 +142,7 @@ class Questions(Protocol):
 
 
 class Index(Protocol):
-    """An index at the commit that was the newest when it was opened. Safe to use from several threads."""
+    """Read access to the newest commit at opening time; thread-safe."""
 
     @property
     def info(self) -> IndexInfo:
@@ -160,7 +160,9 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Where the store searches approximately, `info.notes` say how, and what recall was measured.
 
@@ -180,54 +182,65 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; as `dense` otherwise."""
+        """Return the k chunks of highest BM25 score, ordered as `dense`."""
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
         """
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of the given chunks, by chunk id."""
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
+        """Yield a row for each document, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        `sent` limits them to these hashes.
+        """
 
 
 class Writer(Protocol):
-    """The only one that changes an index while it is entered (`with`). Nothing is seen by queries until `commit`."""
+    """Exclusive writer of an index.
+
+    Queries see nothing of its writes before `commit`.
+    """
 
     def __enter__(self) -> Writer: ...
 
     def __exit__(self, *exception: object) -> None: ...
 
     def recover(self) -> Recovered:
-        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        """Remove unfinished documents of an interrupted run.
+
+        Finished documents stay. Without any it is cheap.
+        """
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, uncommitted ones included, in no order."""
+        """Yield a row for each document, uncommitted ones included, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again.
+        """Return the stored vectors of documents by (document, sent_hash).
 
         Args:
             sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
         """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Stores chunks of documents that are not finished yet; queries keep seeing the documents' old versions.
+        """Append chunks of unfinished documents.
+
+        Queries keep seeing the old versions of the documents.
 
         Args:
             chunks: of any documents, a part of each or all.
@@ -236,7 +249,7 @@ class Writer(Protocol):
         """
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+        """Write manifest rows of complete documents, then remove old chunks.
 
         Args:
             documents: each at most once.
@@ -246,7 +259,7 @@ class Writer(Protocol):
         """
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Removes what was appended of documents that will not be finished; old versions stay.
+        """Remove appended chunks of abandoned documents; old versions stay.
 
         Args:
             documents: (id, content hash) of each.
@@ -259,7 +272,7 @@ class Writer(Protocol):
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: `append` and `finish` in one.
+        """Store whole documents: `append` and `finish` in one.
 
         Args:
             documents: each at most once.
@@ -269,13 +282,13 @@ class Writer(Protocol):
         """
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
-        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        """Update sizes, times and hashes of unchanged documents."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; returns how many there were."""
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
-        """Makes everything written the state that queries read, in one atomic step that comes last.
+        """Commit everything written, in one atomic last step.
 
         Args:
             questions: asked where the store measures the recall of approximate search; None: it cannot.
@@ -286,17 +299,17 @@ class Database(Protocol):
     """A place that holds indexes."""
 
     def indexes(self) -> list[IndexInfo]:
-        """Lists the committed indexes by name."""
+        """List the committed indexes by name."""
 
     def open(self, name: str) -> Index:
-        """Opens the newest commit of an index.
+        """Open the newest commit of an index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
         """
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> Writer:
-        """Returns the writer of an index, which is created when missing.
+        """Return the writer of an index, which is created when missing.
 
         Raises (here or when it is entered):
             ServiceError: somebody else writes it: who, and since when.
@@ -304,34 +317,36 @@ class Database(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Removes an index with all its versions.
+        """Remove an index with all its versions.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def rebuild(self, name: str) -> IndexInfo:
-        """Builds an index anew from what it holds, without embedding: its answers are those of a fresh index.
+        """Rebuild an index from its stored data, without embedding.
+
+        Its answers are those of a fresh index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def has(self, name: str) -> bool:
-        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+        """Return whether anything of an index exists, committed or not."""
 
     def relocate(self, name: str, root: str) -> None:
-        """Records that the documents of an index lie elsewhere now.
+        """Record that the documents of an index lie elsewhere now.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def promote(self, name: str, alias: str) -> None:
-        """Points an alias at an index, in one atomic step; the alias is created when missing.
+        """Point an alias at an index, atomically; create it when missing.
 
         Raises:
             IndexMissing: there is no index of that name.
@@ -339,7 +354,7 @@ class Database(Protocol):
         """
 
     def aliases(self) -> dict[str, str]:
-        """Returns the index that each alias points at."""
+        """Return the index that each alias points at."""
 
     def close(self) -> None:
-        """Lets go of connections, and ends a server that was started for this database."""
+        """Close connections, and end a server started for this database."""

@@ -100,7 +100,7 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
     assert searched == [chunk.id for chunk in chunks["b.md"]]
 
 
-@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["with a lost one", "with none"])
+@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["with a lost one", "without a lost one"])
 def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_with_lost_ones_only(
     lost: dict[Any, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""A LlamaIndex vector store on LanceDB: on its own in any LlamaIndex program, or reading a committed index.
+"""LlamaIndex vector store on LanceDB.
 
 On its own it reads the newest state at once. Its text index is brought up to date before the first text search after
 a write (a rebuild: BM25 is wrong in between [32]), which takes seconds for 100,000s of nodes. Ragloom's own ingest does
@@ -31,7 +31,7 @@ _RETENTION = timedelta(hours=1)
 
 
 class LanceDBVectorStore(NodeStore):
-    """Nodes in a LanceDB folder: exact cosine search, BM25, all metadata filters, deletion by exact document id.
+    """LlamaIndex vector store in a LanceDB folder: cosine, BM25, all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
     the old one [33]; `replace` is one atomic step; a node without a document counts as a document of its own id.
@@ -56,7 +56,7 @@ class LanceDBVectorStore(NodeStore):
 
     @classmethod
     def reading(cls, index: LanceIndex) -> LanceDBVectorStore:
-        """Returns the store that reads what an opened index reads, and refuses to write."""
+        """Return a read-only store on the state of an opened index."""
         folder = index.folder
         store = cls(folder.base, folder.name, index.analyzer)
         store._index, store._read_only = index, True
@@ -82,7 +82,10 @@ class LanceDBVectorStore(NodeStore):
         return self._reading()
 
     def _text_search(self) -> ChunkSearch | None:
-        """Returns the newest state whose text index is right, which is made first where there is none."""
+        """Return the newest state with an up-to-date text index.
+
+        The index is built if necessary.
+        """
         newest = self._search()
         if self._index is not None or newest is None:
             return newest
@@ -97,12 +100,12 @@ class LanceDBVectorStore(NodeStore):
         rows = tables.chunk_rows(batch.chunks, terms, batch.vectors, [""] * len(batch.chunks), batch.nodes)
         dimensions = batch.vectors.shape[1]
         with self._folder.lock(_LOCK_SECONDS):
-            asked = self._identity(dimensions)
-            there = self._folder.identity()
-            if there is None:
-                self._folder.create(asked)
+            identity = self._identity(dimensions)
+            stored = self._folder.identity()
+            if stored is None:
+                self._folder.create(identity)
             else:
-                demand_same(there, asked)
+                demand_same(stored, identity)
             with tables.engine(self._folder.path, "writing"):
                 tables.create(self.client, CHUNKS, tables.chunk_schema(dimensions))
                 table = self._table()
@@ -123,7 +126,7 @@ class LanceDBVectorStore(NodeStore):
                     self._table().delete(condition)
 
     def _drop(self) -> None:
-        """Removes the folder, old versions included."""
+        """Remove the folder, old versions included."""
         with self._folder.lock(_LOCK_SECONDS):
             if self._own() is not None:
                 self._folder.remove()
@@ -142,7 +145,7 @@ class LanceDBVectorStore(NodeStore):
                 count,
                 upkeep=Upkeep(rebuild_terms=True),
                 retention=_RETENTION,
-                said={"description": {}, "summary": {}},
+                record={"description": {}, "summary": {}},
             )
 
     def _reading(self, version: int | None = None) -> ChunkSearch:
@@ -155,7 +158,7 @@ class LanceDBVectorStore(NodeStore):
             return tables.open_table(self.client, CHUNKS, version)
 
     def _own(self) -> Identity | None:
-        """Returns what there is of this name, unless an ingest made it."""
+        """Return what there is of this name, unless an ingest made it."""
         identity = self._folder.identity()
         if identity is not None:
             demand_same(identity, self._identity(identity.dimensions))
