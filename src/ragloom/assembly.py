@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
     from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
-    from ragloom.core.usage import Budget
+    from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
     from ragloom.ingestion.pipeline import Cuts
@@ -283,7 +283,7 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and the price of the model is unknown.
         """
-        from ragloom.core.usage import open_budget
+        from ragloom.core.budget import open_budget
         from ragloom.ingestion import Deletions, Limits
         from ragloom.ingestion.read_stage import bounds_of
 
@@ -304,7 +304,7 @@ class Assembly:
             ConfigError: dollars are limited, and the price of a model is unknown; or anything is limited, and an LLM
                 does not count what it costs.
         """
-        from ragloom.core.usage import Budget
+        from ragloom.core.budget import Budget
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)

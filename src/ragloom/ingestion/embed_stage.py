@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import sha256
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ServiceError
 from ragloom.ingestion.batches import Block, Incoming
 from ragloom.providers.failed_batch import TooManyRefused

@@ -16,8 +16,8 @@ from openai.types import CreateEmbeddingResponse
 from ragloom.errors import ConfigError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.error_bodies import ErrorBody, error_in
-from ragloom.providers.response_deadline import bound
-from ragloom.providers.retry import Link, masked
+from ragloom.providers.response_deadline import limit_answers
+from ragloom.providers.retry import Link, mask_secrets
 from ragloom.providers.server_address import is_openai, resolved, split_query, wants_api_key_header
 
 Answer = TypeVar("Answer")
@@ -79,12 +79,12 @@ def make_client(link: Link, of: type[Client]) -> Client:
             default_headers=headers,
         )
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-        reason = f"{type(error).__name__}: {masked(str(error), link)}"
+        reason = f"{type(error).__name__}: {mask_secrets(str(error), link)}"
     else:
         if not is_openai(url):  # OPENAI_ORG_ID and the like are for OpenAI alone
             client.organization = client.project = None
             client._custom_headers = headers
-        bound(client._client, link)
+        limit_answers(client._client, link)
         return client
     raise ConfigError(
         f"{link.kind}: no client for {link.place} can be made ({reason}); look at the address, and at the environment "

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragloom.core.usage import Bound, charge, record
+from ragloom.core.budget import Bound, charge
+from ragloom.core.usage import record
 from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
@@ -25,7 +26,7 @@ from ragloom.providers.request_context import (
     SILENT,
     RequestCancelled,
 )
-from ragloom.providers.retry import Attempts, Link, RequestFailure, broken, failure_of, masked
+from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
 if TYPE_CHECKING:
     import openai
@@ -147,7 +148,7 @@ class Provider:
             opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
@@ -169,7 +170,7 @@ class Provider:
             await opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
@@ -182,19 +183,12 @@ class Provider:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
                 _sleep(held)
-            if bound is not None:
-                bound.take()
-            limit = attempts.begin()
-            self._add(ProviderUsage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = attempts.wait_after(failure)
-            _charge_again(failure, tokens)
-            _sleep(wait)
+            _sleep(_wait_after(failure, attempts, tokens, bound))
 
     async def _acall(
         self,
@@ -207,19 +201,19 @@ class Provider:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
                 await _asleep(held)
-            if bound is not None:
-                bound.take()
-            limit = attempts.begin()
-            self._add(ProviderUsage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = attempts.wait_after(failure)
-            _charge_again(failure, tokens)
-            await _asleep(wait)
+            await _asleep(_wait_after(failure, attempts, tokens, bound))
+
+    def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
+        """Charge and count a request; return its time limit in seconds."""
+        if bound is not None:
+            bound.take()
+        self._add(ProviderUsage(requests=1))
+        return attempts.begin()
 
     def _sync_client(self) -> openai.OpenAI:
         self._demand_allowed()
@@ -287,7 +281,7 @@ def _expect(answer: Answer, part: str, link: Link) -> Answer:
         text = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
         raise ServiceError(
             f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API? "
-            f"It answered: {masked(text, link)}"
+            f"It answered: {mask_secrets(text, link)}"
         )
     return answer
 
@@ -296,10 +290,14 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _charge_again(failure: RequestFailure, tokens: int) -> None:
-    """Charge an open budget again if the failed request may be billed."""
+def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound: Bound | None) -> float:
+    """Return the wait before the next request; charge again what may be billed."""
+    if bound is not None and not failure.maybe_done:
+        bound.settle(0, 0)
+    wait = attempts.wait_after(failure)
     if failure.maybe_done and tokens:
         charge(tokens)
+    return wait
 
 
 def _sleep(seconds: float) -> None:

@@ -55,7 +55,7 @@ def _demand_time(end: float) -> None:
         raise httpx.ReadTimeout("the answer did not end")
 
 
-def bound(client: Any, link: Link) -> None:
+def limit_answers(client: Any, link: Link) -> None:
     """Limit whole answers by the deadline, or the time-out under `once`."""
 
     def end() -> float:

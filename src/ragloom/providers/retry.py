@@ -199,7 +199,7 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Reques
         status: of the answer, or named in its body; None without one.
         error: the server's own.
     """
-    says = masked(words_of(error), link)
+    says = mask_secrets(words_of(error), link)
     if status == 401:
         return RequestFailure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
     if status == 403:
@@ -283,10 +283,10 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def _excerpt(error: BaseException, link: Link) -> str:
-    return masked(str(error) or type(error).__name__, link)
+    return mask_secrets(str(error) or type(error).__name__, link)
 
 
-def masked(text: str, link: Link) -> str:
+def mask_secrets(text: str, link: Link) -> str:
     """Shorten a text to one line, secrets and lone surrogates masked."""
     text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
@@ -295,6 +295,6 @@ def masked(text: str, link: Link) -> str:
     return redact(text)[:_EXCERPT]
 
 
-def broken(failure: RequestFailure) -> RagloomError:
+def broken_stream(failure: RequestFailure) -> RagloomError:
     """Make the error of a stream broken off after its start."""
     return type(failure.error)(f"{failure.error}; the reply broke off and is incomplete")

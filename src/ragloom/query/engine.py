@@ -34,7 +34,7 @@ from ragloom.query.citations.abstention import abstains
 from ragloom.query.query_result import QueryResult
 
 
-class StoredDocument(Protocol):
+class DocumentText(Protocol):
     """A document as the index keeps it."""
 
     @property
@@ -60,7 +60,7 @@ class CitedQueryEngine(BaseQueryEngine):
         reranker: BaseNodePostprocessor,
         prompt: Prompt,
         llm: LLM | None,
-        document: Callable[[str], StoredDocument],
+        document: Callable[[str], DocumentText],
         *,
         streaming: bool = False,
     ) -> None:

@@ -21,9 +21,9 @@ MaxMissing = Annotated[Fraction, Added(0.1)]
 
 def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
     """Build the questions about Ragloom's sample documents."""
-    from ragloom.components.dataset.jsonl_dataset import packaged
+    from ragloom.components.dataset.jsonl_dataset import read_sample
 
-    return packaged(name, occurrence, max_missing)
+    return read_sample(name, occurrence, max_missing)
 
 
 def jsonl(

@@ -117,7 +117,7 @@ class _GoldSearch:
     def __init__(self, queries: Sequence[Query], occurrence: Occurrence) -> None:
         self._queries = queries
         self._occurrence = occurrence
-        self._found: dict[tuple[int, int], GoldSpan] = {}
+        self._spans: dict[tuple[int, int], GoldSpan] = {}
         self.changed: list[str] = []
         self._missing: list[str] = []
         self._outside: list[str] = []
@@ -137,7 +137,7 @@ class _GoldSearch:
             if places:
                 blanks = tuple(blank for place in places for blank in _blanks(text, place))
                 quote = span.quote or (text[slice(*places[0])] if len(places) == 1 else "")
-                self._found[at, number] = replace(span, places=places, quote=quote, blanks=blanks)
+                self._spans[at, number] = replace(span, places=places, quote=quote, blanks=blanks)
 
     def _places(self, span: GoldSpan, text: str, name: str) -> tuple[Range, ...]:
         outside = [place for place in span.places if not 0 <= place[0] < place[1] <= len(text)]
@@ -184,7 +184,7 @@ class _GoldSearch:
 
     def with_spans(self, at: int, query: Query) -> Query:
         """Return a query with the spans that have a place."""
-        spans = [self._found[at, number] for number in range(len(query.spans)) if (at, number) in self._found]
+        spans = [self._spans[at, number] for number in range(len(query.spans)) if (at, number) in self._spans]
         return replace(query, spans=tuple(spans))
 
     def problems(self) -> list[str]:
@@ -208,7 +208,7 @@ def demand_few(dataset: str, missing: Sequence[str], quotes: int, max_missing: f
         )
 
 
-def grouped(query: Query, group: Literal["document", "query"]) -> Query:
+def with_group(query: Query, group: Literal["document", "query"]) -> Query:
     """Set a query's group for statistics: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)

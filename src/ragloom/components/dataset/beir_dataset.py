@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ragloom.components.dataset.base import Dataset, file_bytes, grouped, language, malformed
+from ragloom.components.dataset.base import Dataset, file_bytes, language, malformed, with_group
 from ragloom.core.gold import Query
 from ragloom.errors import DataError, counted
 
@@ -34,7 +34,7 @@ def read(folder: Path, split: str, *, name: str, group: Literal["document", "que
         if id in grades:
             gold = {document: grade for document, grade in grades[id].items() if grade > 0}
             queries.append(
-                grouped(
+                with_group(
                     Query(id, text, grades=gold, answerable=True if gold else None, tags={"language": language(text)}),
                     group,
                 )

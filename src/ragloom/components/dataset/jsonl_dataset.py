@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, malformed
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, malformed, with_group
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.errors import nearest
 
@@ -74,7 +74,7 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
-def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
+def read_sample(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
     """Read Ragloom's sample questions."""
     place = Path(__file__).parent / "sample.jsonl"
     return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
@@ -101,7 +101,7 @@ def _query(line: _QuestionLine, group: Group) -> Query:
         group=line.group or "",
         tags=dict(line.tags),
     )
-    return query if group == "own" and line.group else grouped(query, "document" if group == "own" else group)
+    return query if group == "own" and line.group else with_group(query, "document" if group == "own" else group)
 
 
 def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, language, malformed
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, language, malformed, with_group
 from ragloom.core.gold import GoldSpan, Query, Range
 from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
@@ -43,7 +43,7 @@ def read(
     wrong: list[str] = []
     for number, row in _rows(table):
         try:
-            queries.append(grouped(_query(number, row, documents), group))
+            queries.append(with_group(_query(number, row, documents), group))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {table}: row {number}: {error}")
     if wrong:

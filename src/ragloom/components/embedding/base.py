@@ -26,8 +26,9 @@ from ragloom.components.embedding.events import with_events
 from ragloom.components.embedding.query_cache import MOST, QueryCache
 from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
 from ragloom.components.embedding.validation import demand_vectors
+from ragloom.core.budget import charge, has_budget, refund
 from ragloom.core.native_threads import finished_before_exit
-from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund
+from ragloom.core.usage import record_lookups, record_made, record_unavailable
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.failed_batch import BatchFailed
 from ragloom.providers.openai_client import ProviderUsage

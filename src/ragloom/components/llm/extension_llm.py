@@ -27,7 +27,7 @@ _EXCERPT = 300  # characters of an exception's text
 _log = logging.getLogger(__name__)
 
 
-def guarded(llm: Any, group: str) -> Any:
+def wrap_extension(llm: Any, group: str) -> Any:
     """Wrap an LLM of an extension, so that it fails with `ServiceError`."""
     own = "ragloom.components.llm"
     if not isinstance(llm, LLM) or any(base.__module__.startswith(own) for base in type(llm).__mro__):

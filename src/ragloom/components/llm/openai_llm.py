@@ -26,8 +26,8 @@ from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr
 
 from ragloom.components.llm.server_reply import Reply
+from ragloom.core.budget import Bound, has_budget
 from ragloom.core.tokenizers import load
-from ragloom.core.usage import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
 from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.retry import Link
