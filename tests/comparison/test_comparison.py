@@ -60,7 +60,7 @@ def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_
     assert f"about {finding.needed} questions (now {N})" in found.verdict.sentences[0]
     assert finding.needed is not None
     assert finding.needed > N
-    assert found.choice.recomrepaired is None
+    assert found.choice.recommended is None
 
 
 def test_a_named_baseline_is_tested_against_each_other_and_corrected_for_them(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
     names, choice = [run.name for run in found.runs], found.choice
     assert names[choice.cheapest] == "cheap"  # type: ignore[index]
     assert names[choice.fastest] == "fast"  # type: ignore[index]
-    assert names[choice.recomrepaired] == "cheap"  # type: ignore[index]
+    assert names[choice.recommended] == "cheap"  # type: ignore[index]
     as_good = {name: each.as_good for name, each in zip(names, choice.standings, strict=True)}
     assert as_good == {"best": True, "cheap": True, "fast": True, "poor": False}
     fronts = {
@@ -334,7 +334,7 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
-    assert found.runs[found.choice.recomrepaired].name == "b"  # type: ignore[index]
+    assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
     assert "the baseline stays" in found.choice.reason
 
 
