@@ -27,6 +27,7 @@ from components.embedding.test_local_embeddings import FakeTransformer
 from embedding_tools import embed_chunks
 from loopback import OpenAIServer, edit, status, vector_of
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings import bypassed
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -39,14 +40,10 @@ from ragloom.core import sqlite
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
-KEY = "sk-planted-0123456789-abcdef"
 TEXTS = ["one", "두 번째", "three", "four"]
 PRICES = {"text-embedding-3-small": {"input": 0.02, "output": 0}}
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def cached(folder: Path, option: str, **changed: Any) -> Any:
@@ -141,7 +138,7 @@ def test_llamaindex_events_fire_for_texts_that_are_found(tmp_path: Path) -> None
     dispatcher, handler = get_dispatcher(), Handler()
     dispatcher.add_event_handler(handler)
     try:
-        embed_chunks(counting(tmp_path), [chunk("a")])
+        counting(tmp_path).get_text_embedding_batch(["a"])
     finally:
         dispatcher.event_handlers.remove(handler)
     ends = [event for event in seen if isinstance(event, EmbeddingEndEvent)]

@@ -356,7 +356,7 @@ def test_table_names_metrics_counts_and_the_folder(place: Path) -> None:
     for text in (
         "nDCG@5",
         "4, 3 with gold",
-        "chunks made, index made, rankings made",
+        "chunks computed, index computed, rankings computed",
         ".ragloom/runs/questions-fixed-hashing-bm25",
     ):
         assert text in done.stdout

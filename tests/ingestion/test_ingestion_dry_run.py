@@ -10,7 +10,8 @@ from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
 from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
 from ragloom.ingestion.dry_run import Estimate
-from ragloom.providers.openai_client import Provider, sending_nothing
+from ragloom.providers.openai_client import Provider
+from ragloom.providers.request_context import no_requests
 from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.slow
@@ -185,7 +186,7 @@ def test_budget_that_would_stop_the_ingest_is_told(corpus: PaidCorpus) -> None:
 
 def test_nothing_can_be_sent_where_nothing_may_be() -> None:
     provider = Provider(Link("embedding", "m", "http://127.0.0.1:9/v1", None, timeout=1, attempts=1, deadline=1))
-    with sending_nothing(), pytest.raises(RuntimeError, match="nothing may be sent"):
+    with no_requests(), pytest.raises(RuntimeError, match="must send nothing"):
         provider.embeddings(model="m", input=["text"])
 
 

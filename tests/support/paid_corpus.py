@@ -16,7 +16,7 @@ from ragloom.config.config import load
 from ragloom.core.records import Chunk, Entry
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary
-from ragloom.providers.openai_client import sending_nothing
+from ragloom.providers.request_context import no_requests
 
 KEY = "sk-of-a-test-0123456789"
 BATCH = 4
@@ -80,7 +80,7 @@ class PaidCorpus:
     def chunks(self, server: OpenAIServer, *further: str) -> dict[str, list[tuple[Chunk, str]]]:
         """Cuts the documents as they are now: each document's chunks, with what is sent for them."""
         assembly = self.assembly(server, *further)
-        with sending_nothing():  # needs no key
+        with no_requests():  # needs no key
             assembly.embedding  # noqa: B018 - built here
         found = {}
         for entry in assembly.source.entries():

@@ -69,7 +69,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
             f"{kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
         )
     if group in ("llm", "judge"):
-        from ragloom.components.llm.extension_llm import guarded
+        from ragloom.components.llm.extension_llm import wrap_extension
 
-        return guarded(part, group)
+        return wrap_extension(part, group)
     return part
