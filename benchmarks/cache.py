@@ -1,4 +1,4 @@
-"""What the embedding cache costs, beside embedding the same texts: python cache.py
+"""What the embedding cache costs, compared with embedding the same texts: python cache.py
 
 2,000 passages (tokens: 200 of cl100k_base) of Chroma's and KorQuAD's documents, prepared and embedded 1,000 at once:
 without a cache; embedded and kept; found again; then one by one, as questions are. `openai` asks a server on this

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
     from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
-    from ragloom.core.usage import Budget
+    from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
     from ragloom.ingestion.pipeline import Cuts
@@ -57,7 +57,7 @@ class Assembly:
                 raise
 
     def close(self) -> None:
-        """Close store and cache, and end a server that was started for the store; a later use opens them again."""
+        """Close store, its server and the cache; a later use opens them again."""
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
@@ -118,7 +118,7 @@ class Assembly:
 
     @property
     def keeps_vectors(self) -> bool:
-        """Whether a run writes vectors to the cache, so that a text is paid once."""
+        """Whether a run writes vectors to the cache."""
         return self._keeps(self.embedding)
 
     def _keeps(self, embedding: Any) -> bool:
@@ -253,11 +253,11 @@ class Assembly:
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
-        """Estimate what `ingest` would do and cost; needs no key, sends and writes nothing (`dry_run=true`)."""
+        """Estimate what `ingest` would do and cost, without requests and writes."""
         from ragloom.ingestion.dry_run import rehearse
-        from ragloom.providers.openai_client import sending_nothing
+        from ragloom.providers.request_context import no_requests
 
-        with sending_nothing():
+        with no_requests():
             return rehearse(
                 self.source,
                 self.chunking,
@@ -283,7 +283,7 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and the price of the model is unknown.
         """
-        from ragloom.core.usage import open_budget
+        from ragloom.core.budget import open_budget
         from ragloom.ingestion import Deletions, Limits
         from ragloom.ingestion.read_stage import bounds_of
 
@@ -304,7 +304,7 @@ class Assembly:
             ConfigError: dollars are limited, and the price of a model is unknown; or anything is limited, and an LLM
                 does not count what it costs.
         """
-        from ragloom.core.usage import Budget
+        from ragloom.core.budget import Budget
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)

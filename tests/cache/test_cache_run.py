@@ -95,13 +95,13 @@ def test_damage_and_an_unknown_price_are_told_in_the_summary(tmp_path: Path, ser
     unknown = "embedding.model=my-own"
     first = ingest(unknown, cwd=tmp_path, server=server)
     (tmp_path / ".ragloom" / "cache" / "vectors.sqlite").write_bytes(b"garbage")
-    told = run("ingest", unknown, "vector_store.path=second", cwd=tmp_path, server=server).stdout
+    message = run("ingest", unknown, "vector_store.path=second", cwd=tmp_path, server=server).stdout
     damaged = (
         f"0 hits, {first['chunks']} misses, 0 tokens saved, $0.000000; {first['chunks']} of the misses were damaged"
     )
-    assert damaged in told
-    told = run("ingest", unknown, "vector_store.path=third", cwd=tmp_path, server=server).stdout
-    assert f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, unknown price" in told
+    assert damaged in message
+    message = run("ingest", unknown, "vector_store.path=third", cwd=tmp_path, server=server).stdout
+    assert f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, unknown price" in message
 
 
 def test_equal_questions_of_several_runs_are_paid_once(tmp_path: Path, server: OpenAIServer) -> None:
@@ -231,7 +231,7 @@ def test_looking_at_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["prune"], "prune: --max-gb, --unused-days or --model must say what to remove"),
         (["prune", "--max-gb", "-1"], "--max-gb"),
@@ -245,10 +245,10 @@ def test_looking_at_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_argument_is_told_with_its_rule(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_wrong_argument_is_told_with_its_rule(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = programs.run("cache", *arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -27,6 +27,7 @@ from components.embedding.test_local_embeddings import FakeTransformer
 from embedding_tools import embed_chunks
 from loopback import OpenAIServer, edit, status, vector_of
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings import bypassed
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -39,14 +40,10 @@ from ragloom.core import sqlite
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
-KEY = "sk-planted-0123456789-abcdef"
 TEXTS = ["one", "두 번째", "three", "four"]
 PRICES = {"text-embedding-3-small": {"input": 0.02, "output": 0}}
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def cached(folder: Path, option: str, **changed: Any) -> Any:
@@ -141,7 +138,7 @@ def test_llamaindex_events_fire_for_texts_that_are_found(tmp_path: Path) -> None
     dispatcher, handler = get_dispatcher(), Handler()
     dispatcher.add_event_handler(handler)
     try:
-        embed_chunks(counting(tmp_path), [chunk("a")])
+        counting(tmp_path).get_text_embedding_batch(["a"])
     finally:
         dispatcher.event_handlers.remove(handler)
     ends = [event for event in seen if isinstance(event, EmbeddingEndEvent)]
@@ -481,7 +478,7 @@ def test_truncated_texts_are_counted_also_when_they_are_found(tmp_path: Path) ->
         assert embedding.truncated == 1
 
 
-def test_bypass_makes_every_vector_anew_and_keeps_none(tmp_path: Path) -> None:
+def test_bypass_makes_every_vector_again_and_keeps_none(tmp_path: Path) -> None:
     embedding = counting(tmp_path)
     embedding.get_query_embedding("ask")
     embedding.embed(["a"])

@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 
 from ragloom.assembly import Assembly
-from ragloom.components.llm.extension_llm import ForeignLLM, guarded
+from ragloom.components.llm.extension_llm import ForeignLLM, wrap_extension
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError, ServiceError
 
@@ -133,20 +133,20 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_exception_of_an_llm_of_ones_own_is_a_service_error_without_secrets(way: Any) -> None:
     with pytest.raises(ServiceError, match=r"^llm: Failing failed \(ConnectionError: refused by \*\*\*\)") as caught:
-        way(guarded(Failing(), "llm"))
+        way(wrap_extension(Failing(), "llm"))
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_llm_of_ones_own_answers_as_it_does_by_itself(way: Any) -> None:
-    said = way(guarded(MockLLM(), "llm"))
+    said = way(wrap_extension(MockLLM(), "llm"))
     last = said[-1] if isinstance(said, list) else said
     text = last.text if hasattr(last, "text") else last.message.content
     assert "hi" in text
 
 
 def test_llm_of_ones_own_that_breaks_off_is_a_service_error_after_its_pieces() -> None:
-    pieces = guarded(BreaksOff(), "judge").stream_chat(HI)
+    pieces = wrap_extension(BreaksOff(), "judge").stream_chat(HI)
     assert next(pieces).delta == "a"
     with pytest.raises(ServiceError, match="^judge: BreaksOff failed"):
         next(pieces)
@@ -159,7 +159,7 @@ def test_llm_of_ones_own_keeps_its_attributes_and_raises_ragloom_errors_as_they_
         def chat(self, messages: Any, **kwargs: Any) -> Any:
             raise DataError("llm: mine")
 
-    llm = guarded(Mine(max_tokens=7), "llm")
+    llm = wrap_extension(Mine(max_tokens=7), "llm")
     assert (llm.paid, llm.max_tokens, llm.metadata.num_output) == (False, 7, 7)
     assert not hasattr(llm, "bound")
     with pytest.raises(DataError, match="llm: mine"):
@@ -169,4 +169,4 @@ def test_llm_of_ones_own_keeps_its_attributes_and_raises_ragloom_errors_as_they_
 def test_llm_of_ragloom_is_asked_directly_and_a_guarded_one_can_be_pickled() -> None:
     (config,) = load([])
     assert not isinstance(Assembly(config).llm, ForeignLLM)
-    assert pickle.loads(pickle.dumps(guarded(MockLLM(max_tokens=7), "llm"))).max_tokens == 7
+    assert pickle.loads(pickle.dumps(wrap_extension(MockLLM(max_tokens=7), "llm"))).max_tokens == 7

@@ -13,8 +13,8 @@ from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_co
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
 from ragloom.components.llm.openai_llm import OpenAIChat, sent_tokens
+from ragloom.core.budget import Bound, Budget, BudgetSpent, within
 from ragloom.core.tokenizers import load
-from ragloom.core.usage import Bound, Budget, BudgetSpent, within
 from ragloom.errors import ServiceError
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Ingestion: the index is in step with its source, nothing is paid twice, nothing unreadable stops the rest."""
+"""Ingestion: the index is in sync with its source, nothing is paid twice, nothing unreadable stops the rest."""
 
 import os
 from dataclasses import replace
@@ -185,7 +185,7 @@ def test_only_new_texts_of_a_changed_document_are_embedded(corpus: Corpus) -> No
     corpus.write("en.md", "\n\n".join(paragraphs))
     first = corpus.ingest(*size)
     assert first.chunks == 8
-    paragraphs[3] = "Paragraph 3 was written anew and speaks of something different altogether."
+    paragraphs[3] = "Paragraph 3 was written again and speaks of something different altogether."
     corpus.write("en.md", "\n\n".join(paragraphs), later=5)
     second = corpus.ingest(*size)
     assert second.changed == 1
@@ -435,20 +435,20 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
 
 
 def test_progress_is_told(corpus: Corpus) -> None:
-    told: list[State] = []
-    corpus.assembly().ingest(lambda state: told.append(replace(state)))
-    assert list(dict.fromkeys(state.stage for state in told)) == [
+    record: list[State] = []
+    corpus.assembly().ingest(lambda state: record.append(replace(state)))
+    assert list(dict.fromkeys(state.stage for state in record)) == [
         "listing",
         "ingesting",
         "deleting",
         "maintaining",
         "done",
     ]
-    last = told[-1]
+    last = record[-1]
     assert (last.listed, last.to_read, last.read, last.chunks, last.embedded, last.written) == (2, 2, 2, 2, 2, 2)
     assert last.bytes_read == last.bytes_to_read > 0
     for name in ("listed", "read", "bytes_read", "chunks", "embedded", "tokens", "written"):
-        values = [getattr(state, name) for state in told]
+        values = [getattr(state, name) for state in record]
         assert values == sorted(values), name
 
 
@@ -540,7 +540,7 @@ def test_a_long_document_is_the_same_as_a_short_one_but_stands_in_a_file(
     assert there.open().document("long.txt").text.startswith(EN)
 
 
-def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
+def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_again(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus.write("long.txt", f"{KO} {EN} " * 40)

@@ -23,8 +23,8 @@ from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
 from ragloom.process_pool.parent_callbacks import callback_handler
 from ragloom.process_pool.task_queue import PoolLimits
+from scripted_source import ScriptedSource
 from source_tools import folder
-from told_source import ToldSource
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork: there are no workers")
 CHUNKERS = chunkers()
@@ -46,7 +46,7 @@ def run(source: Source, chunking: SpanParser, processes: int, **changed: Any) ->
 
 def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> Cut:
     with callback_handler(answers_of(getattr(chunking, "embedding", None))):
-        found = Reading(ToldSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
+        found = Reading(ScriptedSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
     assert isinstance(found, Cut)
     return found
 
@@ -164,7 +164,7 @@ def test_what_is_stored_already_is_neither_cut_nor_sent(files: Path) -> None:
 def test_document_that_hangs_dies_or_is_too_large_is_unreadable_and_no_other_is(tmp_path: Path) -> None:
     for name in ("a.txt", "allocate.txt", "b.txt", "hang.txt", "segfault.txt", "z.txt"):
         (tmp_path / name).write_text(name)
-    found = run(ToldSource(None, folder(tmp_path)), CHUNKERS["paragraph"], 2, seconds=2)
+    found = run(ScriptedSource(None, folder(tmp_path)), CHUNKERS["paragraph"], 2, seconds=2)
     reasons = {name: item.reason for name, item in found.items() if isinstance(item, Unreadable)}
     assert reasons == {
         "allocate.txt": "it needed more than 300 MB of memory",
@@ -178,7 +178,7 @@ def test_document_that_hangs_dies_or_is_too_large_is_unreadable_and_no_other_is(
 def test_bug_in_reading_is_raised_and_no_unreadable_document(tmp_path: Path) -> None:
     (tmp_path / "bug.txt").write_text("bug")
     with pytest.raises(KeyError, match="no such key"):
-        run(ToldSource(None, folder(tmp_path)), CHUNKERS["fixed"], 1)
+        run(ScriptedSource(None, folder(tmp_path)), CHUNKERS["fixed"], 1)
 
 
 def test_nothing_to_read_starts_nothing(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_nothing_to_read_starts_nothing(files: Path, monkeypatch: pytest.MonkeyP
 
 
 class Counting(LetterEmbedding):
-    """Notes how many texts each call has, and in which process; fails where it is told to."""
+    """Notes how many texts each call has, and in which process; fails where it is scripted to."""
 
     calls: list[int] = []  # noqa: RUF012 - a pydantic field
     fails: bool = False
@@ -235,8 +235,8 @@ def test_cheap_embedding_goes_along() -> None:
         cheap: ClassVar[bool] = True
 
     kept: Any = Reading(
-        ToldSource(None), chunkers()["semantic"].model_copy(update={"embedding": Cheap.model_construct()})
+        ScriptedSource(None), chunkers()["semantic"].model_copy(update={"embedding": Cheap.model_construct()})
     )
     assert isinstance(kept._chunking.embedding, Cheap)
-    left: Any = Reading(ToldSource(None), chunkers()["semantic"])
+    left: Any = Reading(ScriptedSource(None), chunkers()["semantic"])
     assert isinstance(left._chunking.embedding, AskingEmbedding)

@@ -96,7 +96,7 @@ def fresh(place: Path | Database, documents: Mapping[str, Cut], name: str = "cor
 def sync(
     writing: Writer, target: Mapping[str, Cut], batch: int = 20, say: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Brings an index in step with documents as an ingest does: recover, delete, write in batches, commit."""
+    """Sync an index with documents as an ingest does: recover, delete, write in batches, commit."""
     say("recover")
     writing.recover()
     known = {row.id: row.content_hash for row in writing.manifest()}

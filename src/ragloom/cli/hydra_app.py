@@ -26,7 +26,7 @@ class MultirunProgram(Protocol):
     """The jobs of a multirun together."""
 
     def task(self) -> Callable[[Config], int]:
-        """Return what runs one job, picklable, as launchers run jobs in other processes; it raises nothing."""
+        """Return a picklable function that runs one job and raises nothing."""
 
     def finish(self) -> int:
         """End the sweep and return the exit status."""
@@ -75,12 +75,14 @@ def run(
         sweep, task = begun, begun.task()
     statuses: list[int] = []
     _run_hydra(options, argv, project, _job(task, configs, project, statuses))
-    if sweep is not None:
-        return sweep.finish()
-    if len(statuses) < len(configs):
+    return sweep.finish() if sweep is not None else _status(statuses, len(configs))
+
+
+def _status(statuses: Sequence[int], jobs: int) -> int:
+    """Return the worst status of all jobs."""
+    if len(statuses) < jobs:
         # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
-        missing = len(configs) - len(statuses)
-        sys.stderr.write(f"{missing} of {len(configs)} jobs ran elsewhere; their status is not known here\n")
+        sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
         return FAILED
     return FAILED if FAILED in statuses else max(statuses)
 
@@ -88,7 +90,7 @@ def run(
 def _job(
     task: Callable[[Config], int], configs: Sequence[Config], project: ProjectFile | None, statuses: list[int]
 ) -> Callable[[Any], int]:
-    """Make what Hydra runs for each job: it finds the job's config among those that were validated before."""
+    """Make Hydra's job function, which looks up the validated config."""
     known = {config.overrides: config for config in configs}
 
     def job(tree: Any) -> int:
@@ -110,7 +112,7 @@ def _job(
 
 
 def _run_hydra(options: Any, argv: list[str], project: ProjectFile | None, job: Callable[[Any], int]) -> int:
-    """Hand the arguments to Hydra, without the flag of our own, and with the project file in its configs."""
+    """Run Hydra on the configs with the project file merged in."""
     import hydra
 
     from ragloom.config.conf_folder import conf_folder
@@ -149,7 +151,7 @@ def _without_project(argv: list[str]) -> list[str]:
 
 
 def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
-    """Put overrides behind the flags: Hydra 1.3 refuses overrides on both sides of a flag."""
+    """Put overrides behind the flags, as Hydra 1.3 demands."""
     flags = list(argv)
     for text in reversed(overrides):
         del flags[len(flags) - 1 - flags[::-1].index(text)]

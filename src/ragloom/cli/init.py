@@ -123,7 +123,7 @@ def _option_of(group: str, path: Path) -> str:
 
 
 def _relative(text: str, folder: Path) -> str:
-    """Return a path as the file has it: relative to the file's folder where it was relative."""
+    """Return a path as seen from the file's folder."""
     if Path(text).is_absolute() or text.startswith("~") or folder.resolve() == Path.cwd():
         return text
     return Path(os.path.relpath(text, folder)).as_posix()

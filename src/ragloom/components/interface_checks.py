@@ -76,7 +76,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     if undefined := [name for name, method in inspect.getmembers_static(kind) if getattr(method, "undefined", False)]:
         raise ConfigError(f"{shown} {', '.join(undefined)}; write it in {kind.__module__}.{kind.__qualname__}")
     if group in ("llm", "judge"):
-        from ragloom.components.llm.extension_llm import guarded
+        from ragloom.components.llm.extension_llm import wrap_extension
 
-        return guarded(part, group)
+        return wrap_extension(part, group)
     return part

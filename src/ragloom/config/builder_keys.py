@@ -153,7 +153,7 @@ def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 
 def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """List the keys that were `Added` later and have their default: they are part of no identity."""
+    """List the keys that were `Added` later and have their default."""
     keys = keys_of(builder)
     return [key for key, value in values.items() if key in keys and is_added(keys[key].annotation, value)]
 
@@ -178,7 +178,7 @@ def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def needs_of(builder: Callable[..., Any]) -> list[str]:
-    """Return the names of the objects that a builder takes: its parameters before the `*`."""
+    """Return the parameters before the `*`: the objects that a builder takes."""
     return [
         name
         for name, item in inspect.signature(builder).parameters.items()

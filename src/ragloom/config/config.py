@@ -81,7 +81,7 @@ class Config:
         return without(redact_tree(self.tree), self.added())
 
     def project_record(self) -> dict[str, str]:
-        """Name the project file for records; empty without one. It is part of no identity."""
+        """Return the project file for records, which is part of no identity."""
         return {} if self.project is None else {"project": str(self.project.path)}
 
     def public_choices(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) 
 
 
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
-    """Validate the config that Hydra composed for a job, where its overrides were not known before."""
+    """Validate the config of a job whose overrides a sweeper chose."""
     chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
     return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
 
@@ -171,7 +171,7 @@ def build(config: Config, group: str, code_version: int | None = None, **availab
 
 
 def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:
-    """Copy a config with other depths; `candidates` is raised to `top_k` where it is lower."""
+    """Copy a config with other depths; `candidates` is at least `top_k`."""
     tree = dict(config.tree)
     if top_k is not None:
         tree["retriever"] = {**tree["retriever"], "top_k": top_k}

@@ -17,7 +17,7 @@ Builders = Mapping[str, Callable[..., Any]]
 
 
 def problems(tree: Tree, choices: Choices, builders: Builders) -> list[str]:
-    """List what is wrong between groups, one line each; a key that is wrong by itself has its own line elsewhere.
+    """List what is wrong between groups, one line each.
 
     Args:
         tree: resolved values, which need not be valid.
@@ -42,7 +42,7 @@ def _depth(tree: Tree) -> Iterator[str]:
 
 
 def _window(tree: Tree, group: str) -> Iterator[str]:
-    """An LLM's context window holds the passages of a prompt, the question and the reply."""
+    """An LLM's context window holds passages, question and reply."""
     window, context = _keys(tree, group).get("context_window"), _keys(tree, "prompt").get("max_context_tokens")
     reply = _keys(tree, group).get("max_tokens") or 0
     if isinstance(window, int) and isinstance(context, int) and isinstance(reply, int):

@@ -27,7 +27,7 @@ _DIGITS = 12  # 48 bits: two of a thousand indexes share a digest once in 500 mi
 
 
 def describe(builder: Callable[..., Any], values: dict[str, Any], version: int | None = None) -> dict[str, Any]:
-    """Describe what an option contributes to an index: builder, code version, keys that are not operational.
+    """Describe an option's part of an index: builder, version, keys.
 
     Args:
         version: of the builder's code, as it described itself then (its number alone, where that builder is gone);
@@ -100,7 +100,7 @@ def _installed(distribution: str) -> str:
 
 
 def _content(value: Any) -> Any:
-    """Replace a path by the hash of its content; return any other value as it is."""
+    """Return the hash of a path's content, or the value itself."""
     if not isinstance(value, str) or not Path(value).expanduser().exists():
         return value
     path = Path(value).expanduser().resolve()

@@ -115,13 +115,13 @@ def demand_countable(overrides: list[str]) -> None:
 
 
 def is_own(group: str) -> bool:
-    """Tell whether a choice is the experiment's, and neither Hydra's nor one that an option extends."""
+    """Tell whether a group is neither Hydra's nor extended by an option."""
     return not group.startswith("hydra/") and "@" not in group
 
 
 @contextmanager
 def _hydra(conf: ConfFolder) -> Iterator[None]:
-    """Open Hydra on a folder of configs; a caller's own Hydra, or that of a running job, stays as it is."""
+    """Open Hydra on a folder of configs, and restore the caller's Hydra."""
     before = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -177,7 +177,7 @@ def _unparsable(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Show how a value is written so that both the shell and Hydra take it as one text."""
+    """Quote an override for the shell and for Hydra."""
     key, _, value = _unquoted(redact(text)).partition("=")
     shell = f"{key}={_quoted_value(_unquoted(value.strip()))}".replace("'", "'\\''")
     return f"'{shell}'"
@@ -195,7 +195,7 @@ def _unquoted(text: str) -> str:
 
 
 def _option_names(item: Override) -> list[str]:
-    """List the options that a group override chooses; a sweep may choose several, null none."""
+    """List the options that a group override chooses."""
     if item.value_type in _SWEEPS:
         return [str(value) for value in item.sweep_iterator()]
     value = item.value()
@@ -220,7 +220,7 @@ def _wrong_options(item: Override, conf: ConfFolder) -> list[str]:
 
 
 def _instead_of_path(group: str, name: str, conf: ConfFolder) -> str:
-    """Say how a path in an option's place is written; an empty text where it is no path."""
+    """Say how a path in an option's place is written."""
     is_path = name.startswith((".", "~")) or "/" in name or "\\" in name or name.endswith((".json", ".jsonl"))
     if not is_path and not Path(name).exists():
         return ""

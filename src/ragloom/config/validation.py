@@ -91,7 +91,7 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
 
 
 def _follows_dataset(node: DictConfig, key: str) -> bool:
-    """Tell whether a key follows one of the dataset: without a dataset it is not set."""
+    """Tell whether a key follows one of the dataset."""
     return str(OmegaConf.to_container(node, resolve=False)[key]).startswith("${dataset.")  # type: ignore[index,call-overload]
 
 
@@ -126,7 +126,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
 
 
 def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
-    """Say in one line why a value does not fit its annotation (a line for each entry of a mapping)."""
+    """Say why a value does not fit its annotation, a line per entry."""
     entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
         return _wrong_entries(group, key, value, entries)

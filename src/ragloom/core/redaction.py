@@ -44,7 +44,7 @@ def holds_a_secret(value: Any) -> bool:
 
 
 def redact(text: str) -> str:
-    """Mask every secret in a text: values of secret-looking environment variables, and what has a key's form."""
+    """Mask values of secret-looking environment variables, and what looks like a key."""
     values = {value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and names_a_secret(name)}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
@@ -52,7 +52,7 @@ def redact(text: str) -> str:
 
 
 def redact_override(override: str) -> str:
-    """Mask the value of an override where its key, or a key inside it, looks like a secret's."""
+    """Mask the value of an override with a secret-looking key."""
     key, equals, value = override.partition("=")
     parts = re.split(r"[./]", key.strip("+~ "))
     if parts[-1] == _HEADERS_KEY and _HEADERS_VALUE.fullmatch(value.strip()):

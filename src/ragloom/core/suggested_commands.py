@@ -15,7 +15,7 @@ _SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "compare", "in
 
 
 def command(verb: str, arguments: Sequence[str] = ()) -> str:
-    """Write a command: `ragloom VERB ...`, or `python scripts/VERB.py ...` where a script of ours runs."""
+    """Write a command as `ragloom VERB ...` or `python scripts/VERB.py ...`."""
     program = Path(sys.argv[0])
     as_script = program.name in _SCRIPTS.values()
     start = f"python {(program.parent / _SCRIPTS[verb]).as_posix()}" if as_script else f"ragloom {verb}"

@@ -15,8 +15,8 @@ from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
 from ragloom.config import fingerprint
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_outcome import usage_of
 from ragloom.evaluation.run_report import usage_cost_usd

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.protocols import Database
+from ragloom.core.budget import within
 from ragloom.core.maintenance_steps import steps_reported
-from ragloom.core.usage import collect_usage, within
+from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
 from ragloom.ingestion.document_diff import Ledger
 from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something

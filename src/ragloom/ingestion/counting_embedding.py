@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ragloom.components.embedding.rejected_inputs import PartialBatch
 from ragloom.core.records import sha256
 from ragloom.core.sqlite import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates
@@ -43,14 +44,6 @@ class Asked:
     texts: int = 0
     tokens: int = 0
     requests: int = 0
-
-
-@dataclass
-class Vectors:
-    """Stand-ins: `[n, ...] float32`; nothing is refused."""
-
-    vectors: np.ndarray
-    refused: dict[int, str]
 
 
 class Unmade:
@@ -106,22 +99,22 @@ class Unmade:
             self.chunks.hit_tokens += tokens
         return {text: nothing for text, hit in zip(texts, known, strict=True) if hit}
 
-    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
+    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> PartialBatch:
         """Count a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
-        return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
+        return PartialBatch(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32))
 
-    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+    def embed_documents(self, texts: Sequence[str]) -> PartialBatch:
         """Return cached vectors if all are known, else vectors of words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
         cache = self._embedding.cache
         vectors = {} if cache is None else cache.peek(whole)
         self._ask_for_sentences([text for text in whole if text not in vectors], whole)
         if len(vectors) == len(whole):
-            return Vectors(np.stack([vectors[text] for text in whole]), {})
+            return PartialBatch(np.stack([vectors[text] for text in whole]))
         with self._changing:
             self.guessed += len(whole)
-        return Vectors(_stand_ins(texts), {})
+        return PartialBatch(_stand_ins(texts))
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
         made = self._sent.among(new) if self._keeps else set()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
+from ragloom.core.budget import Budget, BudgetSpent
 from ragloom.core.data_frame import data_frame
 from ragloom.core.pricing import cost_usd
-from ragloom.core.usage import Budget, BudgetSpent, collect_usage
+from ragloom.core.usage import collect_usage
 from ragloom.ingestion.counting_embedding import Asked, Unmade
 from ragloom.ingestion.deletions import checked_root, delete_vanished
 from ragloom.ingestion.document_diff import Ledger

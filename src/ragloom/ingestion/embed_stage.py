@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import sha256
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ServiceError
 from ragloom.ingestion.batches import Block, Incoming
-from ragloom.providers.openai_client import until
-from ragloom.providers.retry import TooManyRefused
+from ragloom.providers.failed_batch import TooManyRefused
+from ragloom.providers.request_context import cancelled_by
 
 if TYPE_CHECKING:
     from ragloom.components.embedding.base import Embedding, Vectors
@@ -250,7 +250,7 @@ class Vectoriser:
             return  # nobody waits for it any more
         try:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
-            with until(self._end):
+            with cancelled_by(self._end):
                 left = self._most() - len(self._refused)
                 apart = self._embedding.embed_batch_tolerant([text for _, text, _ in batch], counts, left)
             result.vectors, result.refused = apart.vectors, apart.refused

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
-    from ragloom.core.usage import Budget
+    from ragloom.core.budget import Budget
     from ragloom.process_pool.task_queue import PoolLimits
 
 

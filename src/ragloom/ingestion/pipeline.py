@@ -18,8 +18,8 @@ import numpy as np
 from ragloom.components.source import file_age
 from ragloom.components.source.base import STILL_WRITTEN, printable_path
 from ragloom.components.vector_store.protocols import ManifestRow, Writer
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import DataError
 from ragloom.ingestion.batches import Block, Incoming, blocks
 from ragloom.ingestion.document_diff import Ledger

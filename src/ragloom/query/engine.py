@@ -21,7 +21,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from ragloom.components.prompt import Prompt, Prompted
+from ragloom.components.prompt.base import FilledPrompt, Prompt
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
@@ -34,7 +34,7 @@ from ragloom.query.citations.abstention import abstains
 from ragloom.query.query_result import QueryResult
 
 
-class StoredDocument(Protocol):
+class DocumentText(Protocol):
     """A document as the index keeps it."""
 
     @property
@@ -60,7 +60,7 @@ class CitedQueryEngine(BaseQueryEngine):
         reranker: BaseNodePostprocessor,
         prompt: Prompt,
         llm: LLM | None,
-        document: Callable[[str], StoredDocument],
+        document: Callable[[str], DocumentText],
         *,
         streaming: bool = False,
     ) -> None:
@@ -179,7 +179,7 @@ class CitedQueryEngine(BaseQueryEngine):
                 result.notes.append(f"reranker: {count - before.get(name, 0)} {name}")
         return result
 
-    def _fill(self, bundle: QueryBundle, result: QueryResult) -> Prompted | None:
+    def _fill(self, bundle: QueryBundle, result: QueryResult) -> FilledPrompt | None:
         if not result.nodes:
             return None
         with timed("prompt"):
@@ -200,7 +200,7 @@ class CitedQueryEngine(BaseQueryEngine):
         result.answer = NO_ANSWER[self._prompt.language_for(result.question)]
         result.notes.append("no chunk was found (nothing matches, or retriever.min_score or filters leave nothing)")
 
-    def _reply(self, prompted: Prompted, on_text: Callable[[str], None] | None) -> ChatResponse:
+    def _reply(self, prompted: FilledPrompt, on_text: Callable[[str], None] | None) -> ChatResponse:
         if on_text is None:
             return self._llm.chat(prompted.messages)
         last, shown = None, Shown()
@@ -209,7 +209,7 @@ class CitedQueryEngine(BaseQueryEngine):
                 on_text(piece)
         return _complete(last)
 
-    def _verify(self, response: ChatResponse, prompted: Prompted, result: QueryResult) -> None:
+    def _verify(self, response: ChatResponse, prompted: FilledPrompt, result: QueryResult) -> None:
         message = response.message
         reply = join_surrogates(message.content or "")
         if not reply.strip():

@@ -48,7 +48,7 @@ class Reader(Protocol):
 
 
 def sourced(reader: Reader, *, or_older: bool) -> Index:
-    """Open the index of a config's source, or one that differs by code versions only.
+    """Open the index of a config, or one of another code version.
 
     Raises:
         IndexMissing: no such index exists, or it is empty.
@@ -67,7 +67,7 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Open the index of an alias, if the config analyses and embeds questions as the index was built.
+    """Open the index of an alias, if queries of the config can read it.
 
     Raises:
         IndexMissing: it is empty.
@@ -107,7 +107,7 @@ def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Find the newest index with documents that differs from a config's by code versions only."""
+    """Find the newest index that differs from the config's by code versions only."""
     candidates = [
         info
         for info in reader.database.indexes()
@@ -161,7 +161,7 @@ def _filled(reader: Reader, name: str) -> Index:
 
 
 def _missing(reader: Reader) -> list[str]:
-    """Explain a missing index: its name, and the nearest existing one with the keys that differ."""
+    """Explain a missing index by the nearest existing one."""
     lines = [f"index: {reader.index_name} is not in {reader.config.choices.get('vector_store')} yet"]
     nearest: tuple[int, str, list[str]] | None = None
     for info in reader.database.indexes():

@@ -31,7 +31,7 @@ from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.providers.failed_batch import RequestRefused
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.openai_client import ProviderUsage
 
 GOLDEN = TESTS / "golden" / "embedding.json"
 SAMPLES = [
@@ -264,7 +264,7 @@ def test_half_of_a_character_does_not_stop_an_embedding() -> None:
 
 
 def test_local_embedding_uses_no_provider() -> None:
-    assert hashing().usage == Usage(0, 0, 0)
+    assert hashing().usage == ProviderUsage(0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -78,13 +78,13 @@ def test_fastembed_runs_batches_sorted_by_length(folder: Path) -> None:
     ("pooling", "pool"),
     [("mean", lambda v: v.mean(axis=0)), ("cls", lambda v: v[0]), ("last_token", lambda v: v[-1])],
 )
-def test_fastembed_pools_as_told(folder: Path, pooling: str, pool: Any) -> None:
+def test_fastembed_pools_as_configured(folder: Path, pooling: str, pool: Any) -> None:
     expected = np.stack([pool(tiny_model.token_vectors(text)) for text in TEXTS])
     np.testing.assert_allclose(fastembed(folder, pooling=pooling).embed(TEXTS), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("told", "pooling"),
+    ("config", "pooling"),
     [
         (None, "mean"),
         ({"pooling_mode_mean_tokens": True}, "mean"),
@@ -92,10 +92,10 @@ def test_fastembed_pools_as_told(folder: Path, pooling: str, pool: Any) -> None:
         ({"pooling_mode_lasttoken": True}, "last_token"),
     ],
 )
-def test_fastembed_pooling_auto_is_what_the_folder_says(folder: Path, told: Any, pooling: str) -> None:
-    if told is not None:
+def test_fastembed_pooling_auto_is_what_the_folder_says(folder: Path, config: Any, pooling: str) -> None:
+    if config is not None:
         (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(told))
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
     np.testing.assert_array_equal(
         fastembed(folder, pooling="auto").embed(TEXTS), fastembed(folder, pooling=pooling).embed(TEXTS)
     )
@@ -123,7 +123,7 @@ def test_fastembed_counts_its_own_tokens_and_refuses_longer_texts(folder: Path) 
     assert embedding.truncated == 0
 
 
-def test_fastembed_truncates_only_when_told_and_counts_it(folder: Path) -> None:
+def test_fastembed_truncates_only_when_configured_and_counts_it(folder: Path) -> None:
     embedding = fastembed(folder, max_length=6, overlong="truncate")
     found = embed_chunks(embedding, [chunk("apple pear plum fig the of"), chunk("fig")])
     np.testing.assert_allclose(found, means(["apple pear plum fig", "fig"]), rtol=1e-5)
@@ -246,7 +246,7 @@ def test_fastembed_name_gives_what_its_folder_gives(monkeypatch: pytest.MonkeyPa
 
 
 def reference(texts: Sequence[str]) -> np.ndarray:
-    """all-MiniLM-L6-v2 as sentence-transformers defines it, written anew: one text at a time, without padding.
+    """all-MiniLM-L6-v2 as sentence-transformers defines it, written again: one text at a time, without padding.
 
     Its model card: at most 256 word pieces, mean of the token vectors over the attention mask, length 1.
     """
@@ -319,7 +319,7 @@ class FakeTransformer:
         convert_to_numpy: bool,
         show_progress_bar: bool,
     ) -> np.ndarray:
-        assert self.default_prompt_name is None, "the model would put a prompt of its own before the prefix"
+        assert self.default_prompt_name is None, "the model would put its own prompt before the prefix"
         self.seen += texts
         vectors = np.array([[len(text), 1] for text in texts], dtype=np.float64)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if normalize_embeddings else vectors
@@ -347,7 +347,7 @@ def test_huggingface_sets_length_revision_and_prefixes() -> None:
 
 
 @pytest.mark.usefixtures("transformers")
-def test_huggingface_refuses_longer_texts_and_truncates_only_when_told() -> None:
+def test_huggingface_refuses_longer_texts_and_truncates_only_when_configured() -> None:
     """TRAPS 38: the library cuts off silently."""
     with pytest.raises(DataError, match=r"a.md, characters 0 to 9: 7 tokens of m must be at most 6"):
         embed_chunks(huggingface(), [chunk("a a a a a")])

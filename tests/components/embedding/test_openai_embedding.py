@@ -12,34 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ragloom.components.embedding as builders
-import ragloom.providers.openai_client
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from embedding_tools import embed_chunks
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.openai_client import ProviderUsage
 
-KEY = "sk-planted-0123456789abcdef"
 TEXTS = ["one", "두 번째\nline", "three"]
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    return waited
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def openai(server: OpenAIServer, **changed: Any) -> OpenAIEmbedding:
@@ -325,7 +313,7 @@ def test_usage_is_what_the_server_reported() -> None:
         embedding = openai(server, batch_size=1)
         embedding.embed(["one two", "three"])
         embedding.get_query_embedding("four five six")
-    assert embedding.usage == Usage(requests=3, input_tokens=6, output_tokens=0)
+    assert embedding.usage == ProviderUsage(requests=3, input_tokens=6, output_tokens=0)
     assert server.tokens == 6
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
 from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
-from ragloom.providers.openai_client import ONCE
+from ragloom.providers.request_context import ONCE
 
 
 class Server:

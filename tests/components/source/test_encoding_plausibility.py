@@ -9,7 +9,7 @@ from ragloom.components.source.encoding_plausibility import frequent_hangul, pla
     ("text", "score"),
     [
         ("plain", 1.0),
-        ("a ä b", 0.8),  # a word of its own
+        ("a ä b", 0.8),  # a separate word
         ("räd", 1.0),  # next to a letter
         ("x Ä y", 0.7),  # a capital alone
         ("räÄ", (1.0 - 0.95 + 0.05) / 2),  # small before a capital: 0.05, and a capital behind a letter: 0.05

@@ -34,7 +34,7 @@ def made_files(root: Path) -> None:
 
 
 def made_source(option: str, root: Path) -> Source:
-    """Build a source of each option, with files of its own."""
+    """Build a source of each option, with its own files."""
     if option == "folder":
         made_files(root)
         return folder(root)
@@ -176,3 +176,19 @@ def test_source_reports_are_of_three_kinds_only(tmp_path: Path) -> None:
     made_files(tmp_path)
     (tmp_path / ".hidden").write_text("x", encoding="utf-8")
     assert {type(e) for e in folder(tmp_path).entries()} <= {Entry, Unreadable, Skipped}
+
+
+def test_long_reason_keeps_its_ends_on_one_line() -> None:
+    reason = CannotRead("a" * 300 + "b" * 500 + "\n" + "c" * 98).reason
+    assert reason == "a" * 300 + " … " + "\\n" + "c" * 98
+
+
+def test_text_of_a_file_is_bounded_by_the_size_of_files(tmp_path: Path) -> None:
+    header = "h" * 197
+    for rows, name in ((19, "good.csv"), (20, "long.csv")):  # each row becomes 200 characters and a blank line
+        (tmp_path / name).write_text("\n".join([header, *"x" * rows]))
+    corpus = folder(tmp_path, max_file_mb=0.001)
+    good, long = (entry for entry in corpus.entries() if isinstance(entry, Entry))
+    assert len(corpus.parse(good, corpus.read(good)).text) == 19 * 202 - 2
+    with pytest.raises(CannotRead, match=r"4 times source\.max_file_mb=0\.001"):
+        corpus.parse(long, corpus.read(long))

@@ -1,4 +1,4 @@
-"""The `analyzer` group: text -> search terms for BM25, the same for an index and for its queries. Knows no store."""
+"""Builders of the conf group `analyzer`: text to search terms for BM25."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @code_version(1)
 def multilingual() -> "Analyzer":
-    """Build the analyzer for any mixture of languages: folded words, bigrams for Hangul, Han and kana."""
+    """Build the analyzer of folded words and bigrams of Hangul, Han, kana."""
     from ragloom.components.analyzer.multilingual_analyzer import Multilingual
 
     return Multilingual()

@@ -84,7 +84,7 @@ def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: Tokeni
     """Build the chunker of token windows.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     from ragloom.components.chunking.fixed_chunker import TokenWindows
 
@@ -105,7 +105,7 @@ def recursive(
     """Build the chunker with cuts at separators, in order.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.recursive_chunker import SeparatorCutter
@@ -119,7 +119,7 @@ def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: To
     """Build the chunker of whole paragraphs.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     from ragloom.components.chunking.paragraph_chunker import ParagraphPacker
 
@@ -142,7 +142,7 @@ def semantic(
     """Build the chunker with cuts between sentences of different meaning.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.semantic_chunker import SemanticCutter
@@ -166,7 +166,7 @@ def hybrid(
     """Build the chunker of whole paragraphs, overlong ones cut by meaning.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.semantic_chunker import HybridCutter

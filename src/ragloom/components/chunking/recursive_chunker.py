@@ -101,7 +101,7 @@ class SeparatorCutter(SpanParser):
             yield start, end
 
     def _with_lengths(self, text: str, pieces: Iterator[Span]) -> Iterator[tuple[Span, int]]:
-        """Yield pieces with their lengths, a few at a time to bound memory."""
+        """Yield pieces with their lengths, in groups to bound memory."""
         if self.length == CHARACTERS:
             yield from (((start, end), end - start) for start, end in pieces)
             return

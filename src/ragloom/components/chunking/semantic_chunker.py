@@ -72,7 +72,7 @@ class SemanticCutter(UnitParser):
             yield unit._replace(opens=True) if at in opening else unit
 
     def _distances(self, units: Sequence[TextUnit], text: str) -> npt.NDArray[np.float64]:
-        """Return the cosine distances of neighbouring windows: `[units - 1]`, 0 to 2."""
+        """Return cosine distances of neighbouring windows: `[units - 1]`, 0 to 2."""
         parts = [np.zeros(0)]
         last: npt.NDArray[np.float64] | None = None
         for begin in range(0, len(units), _BATCH):

@@ -1,4 +1,4 @@
-"""Structural units of a text (paragraphs, sentences, rows), and packing them into chunks."""
+"""Structural units of a text (paragraphs, sentences, rows), packed into chunks."""
 
 from __future__ import annotations
 

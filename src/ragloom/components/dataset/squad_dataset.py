@@ -1,4 +1,4 @@
-"""Datasets in the form of SQuAD 1, SQuAD 2 and KorQuAD: questions whose answers are ranges. Knows no other form."""
+"""Datasets in the form of SQuAD and KorQuAD: answers are ranges."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: 
         model_name=f"hashing-{dimensions}",
         dimensions=dimensions,
         max_tokens=None,
-        embedded_metadata=list(embedded_metadata),
+        embedded_metadata=embedded_metadata,
         embed_batch_size=batch_size,
     )
 
@@ -123,28 +123,15 @@ def openai(
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals()
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 
     embedding = OpenAIEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        embedded_metadata=list(embedded_metadata),
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
+        model_name=values.pop("model"),
         tokenizer="cl100k_base",  # of every embedding model that OpenAI offers
         send_dimensions=dimensions != _OPENAI_DIMENSIONS.get(model),
         encoding_format="base64",  # a quarter of the bytes, and every bit of the numbers
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-        concurrency=concurrency,
-        tokens_in_flight=tokens_in_flight,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        max_refused=max_refused,
+        **values,
     )
     embedding.provider.check_key()
     return embedding
@@ -184,38 +171,14 @@ def openai_compatible(
     Such as vLLM, Ollama, TEI, LM Studio, or a gateway.
 
     Raises:
-        ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
+        ConfigError: keys contradict each other, the API key is not in the environment, or the tokenizer is unknown.
     """
+    values = locals() | {"headers_env": headers_env or {}, "extra_body": extra_body or {}}
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
     from ragloom.core.tokenizers import load
 
     load(tokenizer)
-    embedding = OpenAIEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
-        tokenizer=tokenizer,
-        send_dimensions=send_dimensions,
-        encoding_format=encoding_format,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-        concurrency=concurrency,
-        tokens_in_flight=tokens_in_flight,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        max_refused=max_refused,
-        headers_env=headers_env or {},
-        extra_body=extra_body or {},
-        query_model=query_model,
-    )
+    embedding = OpenAIEmbedding(model_name=values.pop("model"), **values)
     embedding.provider.check_key()
     return embedding
 
@@ -241,22 +204,10 @@ def fastembed(
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
     """
+    values = locals()
     from ragloom.components.embedding.onnx_embedding import OnnxEmbedding
 
-    return OnnxEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        max_tokens=max_length,
-        overlong=overlong,
-        pooling=pooling,
-        normalize=normalize,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        batch_size=batch_size,
-        threads=threads,
-        cache_dir=cache_dir,
-    )
+    return OnnxEmbedding(model_name=values.pop("model"), max_tokens=values.pop("max_length"), **values)
 
 
 @code_version(1)
@@ -279,18 +230,7 @@ def huggingface(
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
     """
+    values = locals()
     from ragloom.components.embedding.huggingface_embedding import SentenceTransformerEmbedding
 
-    return SentenceTransformerEmbedding(
-        model_name=model,
-        revision=revision,
-        dimensions=dimensions,
-        max_tokens=max_length,
-        overlong=overlong,
-        normalize=normalize,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        device=device,
-        batch_size=batch_size,
-    )
+    return SentenceTransformerEmbedding(model_name=values.pop("model"), max_tokens=values.pop("max_length"), **values)

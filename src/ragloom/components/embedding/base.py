@@ -1,4 +1,4 @@
-"""Base class of the embeddings: batches, cache, budget, and checks of what a model returns.
+"""Base class of the embeddings: batches, cache, budget, checks of vectors.
 
 A subclass defines `compute_vectors` and `count_tokens`. The texts and their limits are those of `document_text`.
 """
@@ -26,11 +26,12 @@ from ragloom.components.embedding.events import with_events
 from ragloom.components.embedding.query_cache import MOST, QueryCache
 from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
 from ragloom.components.embedding.validation import demand_vectors
+from ragloom.core.budget import charge, has_budget, refund
 from ragloom.core.native_threads import finished_before_exit
-from ragloom.core.usage import charge, has_budget, record_lookups, record_made, record_unavailable, refund
+from ragloom.core.usage import record_lookups, record_made, record_unavailable
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.failed_batch import BatchFailed
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.openai_client import ProviderUsage
 
 Vectors = npt.NDArray[np.float32]
 
@@ -72,9 +73,9 @@ class Embedding(TextEmbedding):
         return cls.__name__
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> ProviderUsage:
         """Requests to a provider and their tokens; nothing for a local model."""
-        return Usage()
+        return ProviderUsage()
 
     @property
     def query_embedding(self) -> Embedding:
@@ -87,7 +88,7 @@ class Embedding(TextEmbedding):
 
         Args:
             texts: distinct, none blank.
-            counts: tokens of each; None where there is no limit.
+            counts: tokens of each; None without a limit.
 
         Returns:
             `[n, dimensions] float32`, in the order of the texts.
@@ -103,12 +104,12 @@ class Embedding(TextEmbedding):
         return MAX_GROUP
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Yield the places of the texts of each batch; a batch is cached before the next."""
+        """Yield each batch's places; a batch is cached before the next."""
         for first in range(0, len(texts), MAX_GROUP):
             yield range(first, min(first + MAX_GROUP, len(texts)))
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Return whether a batch of so many texts and tokens need not wait."""
+        """Return whether a batch of this size need not wait."""
         return texts >= MAX_GROUP
 
     def origin(self) -> dict[str, str]:
@@ -164,7 +165,7 @@ class Embedding(TextEmbedding):
         return {} if lookup is None else lookup.vectors
 
     def embed_batch(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        """Embed one batch of `batches` without a look-up: checked and cached on return.
+        """Embed one batch of `batches` without look-up; check and cache it.
 
         It fires LlamaIndex's events.
 
@@ -204,7 +205,7 @@ class Embedding(TextEmbedding):
         return self.embed_tolerant([self.document_prefix + text for text in texts])
 
     def embed_tolerant(self, texts: Sequence[str]) -> PartialBatch:
-        """As `embed`, with zeros for texts at which the server fails; raise as `embed_documents`."""
+        """As `embed`, with zeros for bad texts; raise as `embed_documents`."""
         whole, counts = self._prepare_texts(texts)
         if not whole:
             return PartialBatch(self._no_vectors())
@@ -240,7 +241,7 @@ class Embedding(TextEmbedding):
         return vectors
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Set each node's `embedding`, from the text that `prepare` composes for its chunk [36]."""
+        """Set each node's `embedding`, from the text of `prepare` [36]."""
         vectors = self.get_text_embedding_batch(self._prepare_nodes(nodes), **kwargs)
         for node, vector in zip(nodes, vectors, strict=True):
             node.embedding = vector

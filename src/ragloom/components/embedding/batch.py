@@ -12,11 +12,11 @@ from ragloom.cache.embeddings.row_format import Vector
 
 
 class EmbeddingCall:
-    """The texts of one call; each distinct one is looked up or embedded once.
+    """The texts of one call, without repetitions for cache and model.
 
     Args:
         texts: the texts, in the caller's order.
-        counts: tokens of each; None where there is no limit.
+        counts: tokens of each; None without a limit.
         cache: of vectors; None = no cache.
 
     Attributes:

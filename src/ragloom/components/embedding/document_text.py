@@ -1,4 +1,4 @@
-"""The texts that an embedding sends (prefix, embedded metadata), and their token limit."""
+"""Texts for an embedding: prefix, embedded metadata, and their token limit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TextEmbedding(BaseEmbedding):
         """Compose the texts of chunks: prefix, embedded metadata, text.
 
         Returns:
-            the texts, and the tokens of each (None where there is no limit).
+            the texts, and the tokens of each (None without a limit).
 
         Raises:
             DataError: chunks are over the limit; each is named by document and span.

@@ -1,4 +1,4 @@
-"""Vectors by feature hashing of words and character n-grams: nothing learned or downloaded.
+"""Vectors by feature hashing of words and character n-grams, without a model.
 
 Each feature adds its weight to one of `dimensions` buckets, with a sign from its hash (Weinberger et al., "Feature
 Hashing for Large Scale Multitask Learning", ICML 2009). Buckets are then damped by a signed square root, as burst

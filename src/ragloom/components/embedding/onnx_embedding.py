@@ -1,4 +1,4 @@
-"""Vectors from ONNX Runtime: a model folder, or a model of fastembed's list.
+"""Vectors from ONNX Runtime: a model folder, or fastembed's list.
 
 A folder is run without fastembed: fastembed 0.9.1 takes the maximum length from tokenizer_config.json, cuts longer
 texts without a word, and needs a registration per process for a model that is not in its list.
@@ -30,7 +30,7 @@ _OPTION = "embedding=fastembed"
 _SORTED_BATCHES = 64
 
 
-class _Model(Protocol):
+class _TextModel(Protocol):
     tokenizer: Any  # tokenizers.Tokenizer, cutting and padding nothing
 
     def run(self, texts: list[str]) -> Vectors:
@@ -58,7 +58,7 @@ class OnnxEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     threads: int | None
     cache_dir: str | None
-    _model: _Model = PrivateAttr()
+    _model: _TextModel = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Load the model.
@@ -71,9 +71,9 @@ class OnnxEmbedding(Embedding):
         self.embed_batch_size = MAX_GROUP
         folder = Path(self.model_name).expanduser()
         if folder.is_dir():
-            self._model = _Folder(folder, int(self.max_tokens or 0), self.pooling, self.threads)
+            self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
-            self._model = _Named(self)
+            self._model = _ListedModel(self)
         width = self.compute_vectors(["a"], None).shape[1]
         if width != self.dimensions:
             raise ConfigError(
@@ -107,11 +107,11 @@ class OnnxEmbedding(Embedding):
         return _unit(vectors) if self.normalize else vectors
 
     def origin(self) -> dict[str, str]:
-        """Return a named model's files and fastembed's version; a folder is described elsewhere."""
+        """Return a named model's files and fastembed's version."""
         return self._model.origin()
 
 
-class _Folder:
+class _FolderModel:
     """A model folder: `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`."""
 
     def __init__(self, folder: Path, max_length: int, pooling: Pooling, threads: int | None) -> None:
@@ -140,7 +140,7 @@ class _Folder:
         return {}
 
 
-class _Named:
+class _ListedModel:
     """A model of fastembed's list, downloaded at first use."""
 
     def __init__(self, settings: OnnxEmbedding) -> None:
@@ -255,7 +255,7 @@ def _check_length(folder: Path, max_length: int) -> None:
 
 
 def _padding_number(folder: Path, tokenizer: Any) -> int:
-    """Look up the padding token; it is masked out, so any number serves."""
+    """Look up the padding token, which is masked out anyway."""
     number = _json(folder / "config.json").get("pad_token_id")
     for token in ("[PAD]", "<pad>"):
         number = tokenizer.token_to_id(token) if number is None else number
@@ -263,7 +263,7 @@ def _padding_number(folder: Path, tokenizer: Any) -> int:
 
 
 def _pooled(output: npt.NDArray[Any], mask: npt.NDArray[np.int64], pooling: Pooling) -> Vectors:
-    """Pool token vectors `[n, tokens, dim]` to `[n, dim] float32`; pooled ones stay."""
+    """Pool token vectors: `[n, tokens, dim]` or pooled to `[n, dim] float32`."""
     pooled: npt.NDArray[Any]
     if output.ndim == 2:
         pooled = output

@@ -19,7 +19,7 @@ from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.errors import ServiceError
 from ragloom.providers.failed_batch import BatchFailed
-from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.retry import Link
 
@@ -92,7 +92,7 @@ class OpenAIEmbedding(Embedding):
         return self._query_embedding or self
 
     def use_cache(self, cache: EmbeddingCache, description: Mapping[str, Any]) -> None:
-        """Look vectors up in a cache, those of queries by their own model."""
+        """Look vectors up in a cache, those of queries by model."""
         super().use_cache(cache, description)
         if self._query_embedding is not None:
             self._query_embedding.use_cache(cache, {**description, "model": self.query_model})
@@ -103,7 +103,7 @@ class OpenAIEmbedding(Embedding):
         return self._provider
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> ProviderUsage:
         """Requests sent and tokens reported since this embedding was built."""
         return (
             self._provider.usage
@@ -155,7 +155,7 @@ class OpenAIEmbedding(Embedding):
         return request | ({"dimensions": self.dimensions} if self.send_dimensions else {})
 
     def _read(self, answer: CreateEmbeddingResponse, expected: int) -> Vectors:
-        """Put the vectors of an answer in the order of the texts, by index.
+        """Put an answer's vectors in the order of the texts, by index.
 
         Raises:
             ServiceError: vectors are missing, doubled or of another length, or are no numbers.
@@ -186,7 +186,7 @@ class OpenAIEmbedding(Embedding):
 
 
 def _places(raw: Sequence[object]) -> list[int] | None:
-    """Read the places of vectors among the texts; None if they are no permutation.
+    """Read the places of vectors; None if they are no permutation.
 
     Without any index, they are in order. Only the first may be missing: writers of protobuf as JSON drop zeros.
     """

@@ -11,7 +11,7 @@ MOST = 64
 
 
 class QueryCache:
-    """Memo of the last queries' vectors. Safe to be used by several threads."""
+    """Thread-safe memo of the last queries' vectors."""
 
     def __init__(self) -> None:
         self._vectors: dict[str, list[float]] = {}

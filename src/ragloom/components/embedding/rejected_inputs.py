@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragloom.providers.openai_client import once
-from ragloom.providers.retry import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.request_context import single_attempt
 
 Make = Callable[[list[str], list[int] | None], np.ndarray]
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class _Bisection:
         """Embed a part; return why it failed."""
         counts = None if self._counts is None else self._counts[at.start : at.stop]
         try:
-            with once() if self.once else nullcontext():
+            with single_attempt() if self.once else nullcontext():
                 self.result.vectors[at.start : at.stop] = self._make(self._texts[at.start : at.stop], counts)
         except BatchFailed as error:
             failed = error
@@ -127,7 +127,7 @@ class _Bisection:
     def ask_harmless(self, first: BatchFailed) -> None:
         """Send the harmless text; raise as `demand_health`."""
         try:
-            with once():
+            with single_attempt():
                 self._harmless()
         except BatchFailed as error:
             refuses = isinstance(error, RequestRefused)

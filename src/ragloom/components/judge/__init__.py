@@ -1,4 +1,4 @@
-"""Who judges answers: the conf group `judge`. An LLM of its own by the builders of `llm`, or nobody."""
+"""Builders of the conf group `judge`, whose LLMs are those of `llm`."""
 
 
 def none() -> None:

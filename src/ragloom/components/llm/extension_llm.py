@@ -1,4 +1,4 @@
-"""An LLM of an extension, whose own exceptions become errors that a person can act on."""
+"""LLMs of extensions, with their exceptions translated into errors of Ragloom."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _EXCERPT = 300  # characters of an exception's text
 _log = logging.getLogger(__name__)
 
 
-def guarded(llm: Any, group: str) -> Any:
-    """Return an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
+def wrap_extension(llm: Any, group: str) -> Any:
+    """Wrap an LLM of an extension, so that it fails with `ServiceError`."""
     own = "ragloom.components.llm"
     if not isinstance(llm, LLM) or any(base.__module__.startswith(own) for base in type(llm).__mro__):
         return llm
@@ -36,10 +36,10 @@ def guarded(llm: Any, group: str) -> Any:
 
 
 class ForeignLLM(LLM):
-    """Ask another LLM, and has its attributes.
+    """Wrapper of another LLM, with its attributes.
 
     Args:
-        llm: that is asked; it fires LlamaIndex's events itself.
+        llm: the other; it fires LlamaIndex's events itself.
         group: opens the messages.
     """
 
@@ -79,10 +79,10 @@ class ForeignLLM(LLM):
             raise
         except Exception as error:  # noqa: BLE001 - whatever its provider's client raises
             _log.debug("%s failed", type(self._inner).__name__, exc_info=True)
-            said = redact(" ".join(str(error).split()))[:_EXCERPT]
+            text = redact(" ".join(str(error).split()))[:_EXCERPT]
             failed = ServiceError(
-                f"{self._group}: {type(self._inner).__name__} failed ({type(error).__name__}: {said}); look at what it "
-                "asks, and at its settings"
+                f"{self._group}: {type(self._inner).__name__} failed ({type(error).__name__}: {text}); look at its "
+                "requests and settings"
             )
         else:
             return

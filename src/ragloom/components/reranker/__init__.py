@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
-    from ragloom.components.reranker.mmr_reranker import Vectors
+    from ragloom.components.reranker.mmr_reranker import StoredVectors
 
 
 def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
@@ -26,9 +26,9 @@ def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
 @code_version(1)
 def none(*, top_n: Positive) -> "BaseNodePostprocessor":
     """Build the stage that keeps the retriever's order and cuts to `top_n`."""
-    from ragloom.components.reranker.passthrough_reranker import Cut
+    from ragloom.components.reranker.passthrough_reranker import PassthroughReranker
 
-    return Cut(top_n=top_n)
+    return PassthroughReranker(top_n=top_n)
 
 
 none.keeps_order = True  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ none.keeps_order = True  # type: ignore[attr-defined]
 
 @code_version(1)
 def mmr(
-    embedding: "BaseEmbedding", index: "Vectors", *, top_n: Positive, relevance_weight: Fraction
+    embedding: "BaseEmbedding", index: "StoredVectors", *, top_n: Positive, relevance_weight: Fraction
 ) -> "BaseNodePostprocessor":
     """Build the reranker by maximal marginal relevance."""
     from ragloom.components.reranker.mmr_reranker import Marginal

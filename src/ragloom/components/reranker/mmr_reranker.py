@@ -17,7 +17,7 @@ from ragloom.errors import DataError
 Matrix = npt.NDArray[np.float64]
 
 
-class Vectors(Protocol):
+class StoredVectors(Protocol):
     """Index interface of the MMR reranker."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, list[float]]:
@@ -42,7 +42,7 @@ class Marginal(Reranker):
     _embedding: BaseEmbedding = PrivateAttr()
     _index: Any = PrivateAttr()
 
-    def __init__(self, embedding: BaseEmbedding, index: Vectors, *, top_n: int, relevance_weight: float) -> None:
+    def __init__(self, embedding: BaseEmbedding, index: StoredVectors, *, top_n: int, relevance_weight: float) -> None:
         super().__init__(top_n=top_n, relevance_weight=relevance_weight)  # type: ignore[call-arg]
         self._embedding = embedding
         self._index = index

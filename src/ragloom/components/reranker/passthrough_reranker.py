@@ -7,7 +7,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from ragloom.components.reranker.base import Order, Reranker
 
 
-class Cut(Reranker):
+class PassthroughReranker(Reranker):
     """Reranker that keeps order and scores, and cuts to `top_n`.
 
     It needs no query.
@@ -16,7 +16,7 @@ class Cut(Reranker):
     @classmethod
     def class_name(cls) -> str:
         """Names the class in LlamaIndex's serialised form and events."""
-        return "Cut"
+        return "PassthroughReranker"
 
     def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         """Keep the order."""

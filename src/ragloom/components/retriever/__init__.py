@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-    from ragloom.components.retriever.retrievers import Index
+    from ragloom.components.retriever.retrievers import SearchableIndex as Index
 
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 NonNegativeScore = Annotated[float, Field(ge=0)]

@@ -27,7 +27,7 @@ Fusion = Callable[[Sequence[Hit], Sequence[Hit]], list[Candidate]]
 """Dense hits, BM25 hits -> one list, best first."""
 
 
-class Index(Protocol):
+class SearchableIndex(Protocol):
     """Index interface of retrievers.
 
     Lists are complete, with equal scores ordered by (document, start) at the cut.
@@ -50,7 +50,9 @@ class Arm(ABC):
         min_score: hits below this raw score are left out; None for none.
     """
 
-    def __init__(self, index: Index, k: int, filters: MetadataFilters | None, min_score: float | None) -> None:
+    def __init__(
+        self, index: SearchableIndex, k: int, filters: MetadataFilters | None, min_score: float | None
+    ) -> None:
         self._index = index
         self._k = k
         self._filters = filters
@@ -88,7 +90,7 @@ class DenseArm(Arm):
 
     def __init__(
         self,
-        index: Index,
+        index: SearchableIndex,
         embedding: BaseEmbedding,
         k: int,
         filters: MetadataFilters | None,

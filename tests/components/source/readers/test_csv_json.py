@@ -1,5 +1,8 @@
 """What CSV and JSON files promise: every value with its name, and no line that makes the others unreadable."""
 
+import json
+from collections.abc import Callable
+
 import pytest
 
 from places import CASES
@@ -169,3 +172,16 @@ def test_json_depth_is_of_brackets_outside_texts() -> None:
 def test_xhtml_is_read_as_html(name: str, content: str) -> None:
     result = read(content, name)
     assert (result.text, result.metadata["ragloom_format"]) == ("text", "html")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", lambda count: "\n".join(["h" * 100_000, *"x" * count])),
+        ("a.json", lambda count: json.dumps({"h" * 100_000: [1] * count})),
+    ],
+)
+def test_text_with_repeated_names_has_at_most_ten_million_characters(name: str, content: Callable[[int], str]) -> None:
+    assert len(read(content(99), name).text) < 10_000_000
+    with pytest.raises(CannotRead, match="over 50 times as long; shorten the names"):
+        read(content(101), name)

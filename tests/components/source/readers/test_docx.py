@@ -1,8 +1,13 @@
 """What reading Word documents promises: their text as Word shows it, with all changes accepted."""
 
+from typing import Any
+
 import pytest
+from lxml import etree
 
 from places import CASES
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers.docx_charts import chart_text
 from ragloom.components.source.readers.docx_symbol_fonts import symbol_character, symbol_text
 from ragloom.components.source.readers.file_types import parse_file
 from ragloom.components.source.readers.reader_interface import ParsedFile
@@ -451,3 +456,13 @@ def test_docx_charts_and_diagrams_show_their_texts_and_values() -> None:
 
 def test_docx_runs_of_a_formula_are_one_word() -> None:
     assert shown(f"<w:p><m:oMath>{r('group wit')}{r('h')}{r('1')}{r('2')}</m:oMath></w:p>") == "group with12"
+
+
+def test_docx_chart_of_too_many_cells_is_refused() -> None:
+    def chart(series: int) -> Any:
+        points = (f'<ser><val><pt idx="{n}"><v>1</v></pt></val></ser>' for n in range(series))
+        return etree.fromstring(f"<chart>{''.join(points)}</chart>")
+
+    assert chart_text(chart(316)).count("\n") == 316  # 316 * 316 = 99,856 cells
+    with pytest.raises(CannotRead, match="100,489 cells; the limit is 100,000"):
+        chart_text(chart(317))

@@ -266,6 +266,11 @@ def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
     assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
 
 
+def test_pdf_warning_lists_ten_pages_and_counts_the_rest() -> None:
+    warnings = parse_file("a.pdf", pdf_of(shown(72, 700, "good"), kids="3 0 R " + "99 0 R " * 12)).warnings
+    assert warnings[0].startswith("pages 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more of 13: ")
+
+
 def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
     with pytest.raises(CannotRead, match="damaged PDF"):
         text_of(pdf_of("", kids="99 0 R"))

@@ -279,7 +279,7 @@ def test_certificate_that_is_not_trusted_is_reported(tls: tuple[Server, Path]) -
 
 
 def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path]) -> None:
-    """In a process of its own: gRPC reads its authorities once."""
+    """In a separate process: gRPC reads its authorities once."""
     server, certificate = tls
     try:
         socket.create_connection((socket.gethostname(), server.http_port), 2).close()

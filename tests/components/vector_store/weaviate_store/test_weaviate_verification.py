@@ -100,7 +100,7 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
     assert searched == [chunk.id for chunk in chunks["b.md"]]
 
 
-@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["beside a lost one", "beside none"])
+@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["with a lost one", "without a lost one"])
 def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_with_lost_ones_only(
     lost: dict[Any, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,7 +346,7 @@ def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
     with writer(database) as writing:  # equal chunks among the older ones
         write(writing, [cut("new.md", "something new")])
         info = writing.commit({})
-    # An hnsw graph may really not get to a chunk beside so many equal ones; that is said, and rewrites nothing.
+    # An hnsw graph may really not get to a chunk among so many equal ones; that is said, and rewrites nothing.
     assert info.deleted_chunks == 0
     assert all("dense search does not reach them" in note for note in info.notes)
     database.close()

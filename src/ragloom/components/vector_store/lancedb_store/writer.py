@@ -20,7 +20,8 @@ import pyarrow.compute
 from ragloom.components.vector_store.index_identity import Identity, demand_same
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, sql_filters, tables
 from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, DOCUMENTS, Upkeep, info_of, publish
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.commits import Upkeep, info_of, publish
 from ragloom.components.vector_store.lancedb_store.id_filter import Seen
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.lancedb_store.leftovers import leftovers
