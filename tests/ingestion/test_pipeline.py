@@ -423,7 +423,7 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
     def fail(self: Any, texts: list[str], counts: list[int] | None) -> Any:
         raise RuntimeError("the provider is gone")
 
-    monkeypatch.setattr(type(assembly.embedding), "make", fail)
+    monkeypatch.setattr(type(assembly.embedding), "embed_batch", fail)
     with pytest.raises(RuntimeError, match="gone"):
         assembly.ingest()
     monkeypatch.undo()
