@@ -1,6 +1,6 @@
 """Exact against approximate dense search, on LanceDB, in one run: python ann.py [ROWS [DIMENSIONS]]
 
-200,000 chunks of 384 dimensions unless told otherwise: 2,000 topics of Zipf's sizes, and a spectrum that falls as
+200,000 chunks of 384 dimensions by default: 2,000 topics of Zipf's sizes, and a spectrum that falls as
 1/sqrt(i), so that a vector has neighbours as those of a real model have. The commit verifies its parameters as every
 ingest does. Then 100 other questions are searched by turns both ways; recall counts what exact search gave.
 """

@@ -1,10 +1,10 @@
 """Cost of the embedding cache, next to embedding the same texts: python cache.py
 
-2,000 passages (tokens: 200 of cl100k_base) of Chroma's and KorQuAD's documents, by the call that an ingest makes
-(`embed_chunks`, 1,000 at once): embedded without a cache; embedded and stored; looked up; then one by one, as questions
-are. `openai` asks a server on this machine that computes nothing: its first column is what the client alone takes, less
-than any provider. `hashing` is never cached, which this table is the reason for. Milliseconds per 1,000 texts.
-Data and model: ../shared, read only; caches are in a temporary folder.
+2,000 passages (tokens: 200 of cl100k_base) of Chroma's and KorQuAD's documents, prepared and embedded 1,000 at once:
+without a cache; embedded and stored; looked up; then one by one, as questions are. `openai` asks a server on this
+machine that computes nothing: its first column is what the client alone takes, less than any provider. `hashing` is
+never cached, which this table is the reason for. Milliseconds per 1,000 texts. Data and model: ../shared, read only;
+caches are in a temporary folder.
 """
 
 import json
@@ -64,7 +64,7 @@ def measure(name: str, build: Callable[[], Embedding], chunks: list[Chunk], fold
     def all_of(embedding: Embedding) -> Callable[[], None]:
         def work() -> None:
             for first in range(0, len(chunks), AT_ONCE):
-                embedding.embed_chunks(chunks[first : first + AT_ONCE])
+                embedding.embed(embedding.prepare(chunks[first : first + AT_ONCE])[0])
 
         return work
 
@@ -95,7 +95,7 @@ def measure(name: str, build: Callable[[], Embedding], chunks: list[Chunk], fold
 
 
 def looked_up(embedding: Embedding, chunks: list[Chunk]) -> None:
-    """Look up vectors without the token counts, events and lists of `embed_chunks`."""
+    """Look up vectors without the token counts, events and lists of `embed`."""
     assert embedding.cache is not None
     texts = [embedding.document_text(chunk.text, chunk.metadata) for chunk in chunks]
     for first in range(0, len(texts), AT_ONCE):

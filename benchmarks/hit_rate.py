@@ -2,7 +2,7 @@
 
 300 seeded questions each of KorQuAD (Korean; documents are its contexts) and of Chroma's chunking evaluation (English;
 documents are its five corpora), the composed default config unless overridden, no key. A question is a hit when one of
-its gold spans lies whole inside one of the first five chunks; beside it the mean share of its gold characters that the
+its gold spans lies whole inside one of the first five chunks, and the mean share of its gold characters that the
 five chunks cover together. Data: ../shared/data, read only; the index is built in a temporary folder.
 """
 

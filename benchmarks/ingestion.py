@@ -1,12 +1,12 @@
 """How near an ingest comes to what its provider allows: python ingestion.py [remote] [local]
 
-`remote`: 5,000 chunks in batches of 32, 1,536 numbers a vector, at an endpoint on this machine (a process of its own)
+`remote`: 5,000 chunks in batches of 32, 1,536 numbers a vector, at an endpoint on this machine (a separate process)
 that answers after 200 ms, ten requests at once: 157 batches take at best ceil(157 / 10) x .2 = 3.2 s. Once with as many
-requests in flight as it has slots, and once with six more, which wait there, so that no slot is idle. Beside it what
+requests in flight as it has slots, and once with six more, which wait there, so that no slot is idle. In addition, what
 LlamaIndex does with the same chunks at the same endpoint: `VectorStoreIndex.from_documents`, `IngestionPipeline.run`
 and `arun`, into its own store in memory. Seconds from the first request to the end, and to the last request.
 
-`local`: all-MiniLM-L6-v2 on ONNX Runtime, beside the bare runtime on the same texts, sorted by length.
+`local`: all-MiniLM-L6-v2 on ONNX Runtime, compared with the bare runtime on the same texts, sorted by length.
 
 Data and model: ../shared, read only; indexes are in a temporary folder. Ratios of one run; other work on the machine
 shows in them.

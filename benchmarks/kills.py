@@ -45,7 +45,7 @@ def lived(chain: Callable[[str], Chain], chains: int, *, rankings: bool) -> tupl
 
 
 def main(chains: int = CHAINS) -> int:
-    """Prints where the kills fell and what came of them; returns the exit status."""
+    """Prints where the kills fell and their outcomes; returns the exit status."""
     screen, wrong = Console(width=120), []
     table = Table("store", *STAGES, "while writing", "kills", "equal", "seconds")
     total: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """What an ingest takes in memory and time, by size of the corpus: python memory.py [DOCUMENTS ...]
 
-Made-up documents of some 400 characters, one JSON line each (10,000, 100,000 and 1,000,000 unless told otherwise; a
+Made-up documents of some 400 characters, one JSON line each (10,000, 100,000 and 1,000,000 by default; a
 number followed by MB, such as 500MB, is one text file of that size), hashing embeddings of 64 dimensions, LanceDB. The
 proportional set size (PSS) of the whole process tree is sampled four times a second, and its peak shown for each stage.
 Then the seconds of a second run that finds nothing changed, and p50 / p99 of dense, bm25 and hybrid. Exits 1 where
@@ -70,7 +70,7 @@ def pss_mb(pid: int) -> float:
 
 
 def ingest(overrides: list[str], log: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """Ingests in a process of its own; returns its summary and the peak of each stage, in MB."""
+    """Ingests in a separate process; returns its summary and the peak of each stage, in MB."""
     peaks: dict[str, float] = defaultdict(float)
     with log.open("w+", encoding="utf-8") as out:
         process = subprocess.Popen([*INGEST, "output=json", *overrides], stdout=out)

@@ -2,7 +2,7 @@
 
 Parts: `omega` (Chroma's PrecisionΩ, which needs no retrieval), `bm25` (nDCG@10 on SciFact and KorQuAD), `chroma` (the
 row of Chroma's table with MiniLM, 5 chunks by exact search) and `scifact` (nDCG@10 of MiniLM and of both). Each is a
-committed experiment (`conf/experiment/`) with an index in LanceDB; ours is printed beside the published value.
+committed experiment (`conf/experiment/`) with an index in LanceDB; ours is printed next to the published value.
 Exits 1 when a value is out of tolerance. Data and model: ../shared, read only. `--folder` keeps indexes and vectors.
 """
 
@@ -131,7 +131,7 @@ def chroma(folder: Path) -> Iterator[Value]:
 
 
 def scifact(folder: Path) -> Iterator[Value]:
-    """Measures nDCG@10 over whole abstracts, of MiniLM alone and beside BM25."""
+    """Measures nDCG@10 over whole abstracts, of MiniLM alone and with BM25."""
     hybrid = ["analyzer=english", "retriever=hybrid", "retriever.candidates=100"]
     with assembled(folder, *SCIFACT, MINILM) as assembly:
         yield near("SciFact nDCG@10: MiniLM dense", ndcg(assembly), 0.645, 0.002)
@@ -144,7 +144,7 @@ def scifact(folder: Path) -> Iterator[Value]:
 
 
 def bm25(folder: Path) -> Iterator[Value]:
-    """Measures nDCG@10 of BM25 over abstracts and over Korean paragraphs; words without their forms beside it."""
+    """Measures nDCG@10 of BM25 over abstracts and over Korean paragraphs; words without their forms next to it."""
     own = ["retriever=bm25", "embedding=hashing", MINILM, "~embedding.model", "~embedding.overlong"]
     for analyzer, floor in (("multilingual", 0.655), ("english", 0.67)):
         with assembled(folder, *SCIFACT, *own, f"analyzer={analyzer}") as assembly:

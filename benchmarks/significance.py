@@ -4,7 +4,7 @@
 
 Each sweep draws groups of queries with their real per-query scores (nDCG@10 of 27 hashed embeddings on KorQuAD, whose
 groups are articles of several questions, and on SciFact, where a group is a document of mostly one). Exchangeable
-configs are made by shuffling the configs' labels anew in every group, so that none is better and groups stay alike
+configs are made by shuffling the configs' labels again in every group, so that none is better and groups stay alike
 inside. Without ../shared/data the scores are made up: beta, many zeros, correlated within groups.
 """
 
@@ -32,7 +32,7 @@ Groups = npt.NDArray[np.int64]
 DIMENSIONS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 DAMPING = (0.25, 0.5, 1.0)  # power to which a bucket's count is raised: 27 embeddings with 9 sizes
 MOST_OF_A_GROUP = 8  # queries taken of one article, 1 to as many
-RESAMPLES = 2000  # of the first look; a p value near its limit is drawn anew with as many as the verdict takes
+RESAMPLES = 2000  # of the first look; a p value near its limit is drawn again with as many as the verdict takes
 PLANS: tuple[Plan, ...] = ("baseline", "split", "pairs")
 FALSE_WINNERS, COVERAGE, POWER_ERROR = 0.06, (0.93, 0.97), 0.05
 FEW = 5  # groups of the runs that are cut into windows, as many as the Chroma set has
@@ -126,7 +126,7 @@ def made_up(groups: int = 140) -> tuple[Population, Groups]:
 
 
 def exchangeable(population: Population, configs: int, groups: int, rng: np.random.Generator) -> tuple[Numbers, Groups]:
-    """Draws groups, and shuffles the configs' labels anew in each of them: none is better than another."""
+    """Draws groups, and shuffles the configs' labels again in each of them: none is better than another."""
     scores, numbers = population.drawn(groups, rng)
     order = rng.permuted(np.tile(np.arange(len(scores)), (groups, 1)), axis=1)[:, :configs]
     return np.take_along_axis(scores, order.T[:, numbers], axis=0), numbers
@@ -136,7 +136,7 @@ def names_a_winner(scores: Numbers, groups: Groups, plan: Plan, seed: int) -> bo
     """Says whether any test is passed; by p alone, so at least as often as the verdict names a winner.
 
     Of hundreds of pairs only those are tested whose p by t is within 20 times the first limit of Holm, and those
-    near it are drawn anew, as the verdict does.
+    near it are drawn again, as the verdict does.
     """
     baseline, best = (None if plan == "pairs" else 0), None
     if plan == "split":

@@ -1,10 +1,10 @@
-"""What a sweep costs beside its stages, and what a kill costs it: python sweep.py [cost] [kills] [--folder DIR]
+"""What a sweep costs compared with its stages, and what a kill costs it: python sweep.py [cost] [kills] [--folder DIR]
 
 27 trials on SciFact: 3 chunkings x 3 embeddings (feature hashing of 256 and 1,024 numbers, MiniLM of 128 tokens) x 3
 retrievers.
 
 `cost`: each config by itself, a process each, with one stage cache, gives what each unique stage takes (3 chunkings, 9
-indexes, 27 rankings); beside it the sweep of all, from nothing, at most 1.1 x their sum; and the same sweep again with
+indexes, 27 rankings), and the sweep of all, from nothing, at most 1.1 x their sum; and the same sweep again with
 its ledger deleted and its stages kept, at most .05 x.
 
 `kills`: a sweep (of 256 numbers alone, 9 trials) whose process group is killed at 20 random moments, each time run
@@ -34,11 +34,11 @@ EVALUATE = [sys.executable, str(ROOT / "scripts" / "evaluate.py")]
 CHUNKINGS, RETRIEVERS = ("fixed", "paragraph", "recursive"), ("dense", "bm25", "hybrid")
 MOST_SWEEP, MOST_AGAIN, KILLS = 1.1, 0.05, 20
 _TIMED = {"seconds", "changed", "run", "stages", "spent"}
-"""What the table of a sweep says beside its numbers."""
+"""What the table of a sweep says in addition to its numbers."""
 
 
 class Place:
-    """A folder of its own for everything that one way of running makes."""
+    """A separate folder for everything that one way of running makes."""
 
     def __init__(self, folder: Path, embeddings: dict[str, str]) -> None:
         self.folder, self.embeddings = folder, embeddings
@@ -77,7 +77,7 @@ class Place:
         return time.perf_counter() - began, found
 
     def alone(self) -> float:
-        """Runs each config in a process of its own; adds up what the stages took that each had to make."""
+        """Runs each config in a separate process; adds up what the stages took that each had to make."""
         total = 0.0
         for chunking in CHUNKINGS:
             for embedding in self.embeddings:
@@ -127,8 +127,8 @@ def table_of(sweep: dict[str, Any]) -> list[dict[str, Any]]:
     """The trials of a sweep without what is a timing or says where it was found."""
     rows = []
     for trial in sweep["trials"]:
-        told = {key: value for key, value in trial["told"].items() if key not in _TIMED}
-        rows.append({**{key: value for key, value in trial.items() if key not in _TIMED}, "told": told})
+        record = {key: value for key, value in trial["told"].items() if key not in _TIMED}
+        rows.append({**{key: value for key, value in trial.items() if key not in _TIMED}, "told": record})
     return rows
 
 
@@ -164,7 +164,7 @@ def kills(folder: Path, screen: Console) -> bool:
             process.wait()
             done = len(place.runs("metrics.json"))
             screen.print(f"kill {number + 1}: after {after:.1f} s, with {done} of {trials} runs there")
-            if done == trials:  # begin anew, so that each kill hits work
+            if done == trials:  # begin again, so that each kill hits work
                 place.clear()
     _, found = place.sweep()
     same_table, same_runs = table_of(found) == table_of(undisturbed), place.kept() == calm

@@ -177,7 +177,7 @@ def rebuild(bench: Bench, prefix: str, number: int) -> Turn:
     """Rebuild an index with a stalling server."""
     with bench.open(prefix, "a") as assembly:
         before = assembly.ingest().chunks
-    with bench.open(prefix, "a") as assembly:  # as the command does, in a process of its own
+    with bench.open(prefix, "a") as assembly:  # as the command does, in a separate process
         turn = timed("rebuild", bench.server, lambda: assembly.database.rebuild(assembly.index_name))
         if turn.error is not None:
             turn.recovered = assembly.open().info.chunks == before

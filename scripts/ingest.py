@@ -1,4 +1,4 @@
-"""Brings an index in step with its source: python scripts/ingest.py source=folder source.path=docs"""
+"""Sync an index with its source: python scripts/ingest.py source=folder source.path=docs"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Fixtures that need a real Weaviate server; a test that asks for one carries the marker `weaviate`."""
+"""Fixtures of all tests; a test with a real Weaviate server carries the marker `weaviate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+import ragloom.providers.openai_client
+from provider_calls import KEY
 from ragloom.components.source import file_age
 from weaviate_servers import Address, Cluster, Server, find_executable
 
@@ -84,3 +86,23 @@ def virtual_pauses() -> Iterator[None]:
         patch.setattr(file_age, "now_ns", lambda: time.time_ns() + slept[0])
         patch.setattr(file_age, "sleep", lambda seconds: slept.append(slept.pop() + round(seconds * 1e9)))
         yield
+
+
+@pytest.fixture
+def api_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider's key is in the environment, and no address."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of the waits between requests, which take no time."""
+    seconds: list[float] = []
+
+    async def asleep(wait: float) -> None:
+        seconds.append(wait)
+
+    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", seconds.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
+    return seconds

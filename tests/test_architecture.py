@@ -1,10 +1,13 @@
 """Architecture rules: parallel trees, builder signatures, light start. Import contracts are in pyproject.toml."""
 
+import ast
 import importlib
 import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -129,3 +132,41 @@ def test_lock_file_names_no_address() -> None:
     assert "fastembed==" in text
     assert "pytest==" in text
     assert "weaviate-client==" in text
+
+
+SAME_ROLE_CLASSES = {
+    "Analyzer": "protocol of the analyzer, narrowed to the methods that the package calls",
+}
+SAME_ROLE_MODULES = {
+    "base": "base class and interface of a conf group",
+    "database": "the database of a store or a cache",
+    "validation": "value checks of the package",
+    "aliases": "aliases of a store",
+    "bulk_reads": "reads of a whole index in a store",
+    "search": "search in a store",
+    "store": "LlamaIndex vector store of a store",
+    "writer": "writer of a store",
+    "errors": "errors of the package",
+    "settings": "typed settings of the package",
+}
+
+
+def repeated(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def test_a_class_name_and_a_module_name_mean_one_thing() -> None:
+    paths = [path for path in SRC.rglob("*.py") if path.stem != "__init__"]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SRC.rglob("*.py")]
+    classes = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert repeated(classes) == SAME_ROLE_CLASSES.keys()
+    assert repeated(path.stem for path in paths) == SAME_ROLE_MODULES.keys()
+
+
+def test_no_module_has_more_than_350_lines() -> None:
+    long = {
+        str(path.relative_to(SRC)): lines
+        for path in SRC.rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > 350
+    }
+    assert not long

@@ -96,16 +96,16 @@ def test_extension_that_moves_keeps_index_and_run_by_the_id_that_it_declares(
 
 def test_run_of_before_and_after_a_move_are_runs_of_one_config(tmp_path: Path) -> None:
     before, after = (write(tmp_path / name, [0.5, 1.0]) for name in ("before", "after"))
-    told = json.loads((after / "run.json").read_text(encoding="utf-8"))
-    for group, node in told["config"].items():
+    record = json.loads((after / "run.json").read_text(encoding="utf-8"))
+    for group, node in record["config"].items():
         if isinstance(node, dict) and "_target_" in node:
             _, *_, option = node["_target_"].split(".")
             node["_target_"] = f"{OURS}.components.{'llm' if group == 'judge' and option != 'none' else group}.{option}"
-    (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    (after / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert load_run(after).identity == load_run(before).identity
-    told["config"]["chunking"]["_target_"] = "my_rag.fixed"
-    (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    record["config"]["chunking"]["_target_"] = "my_rag.fixed"
+    (after / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert load_run(after).identity != load_run(before).identity
-    told["builders"] = {"chunking": f"{OURS}.chunking.fixed"}
-    (after / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    record["builders"] = {"chunking": f"{OURS}.chunking.fixed"}
+    (after / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert load_run(after).identity == load_run(before).identity

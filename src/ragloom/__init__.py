@@ -120,7 +120,9 @@ def ingest(config: Config, *, progress: Progress | None = None) -> IngestSummary
 
 
 def dry_run(config: Config) -> Estimate:
-    """Estimate what `ingest` would read, embed and cost; sends no request, writes no file and needs no key.
+    """Estimate what `ingest` would read, embed and cost.
+
+    It sends no request, writes no file and needs no key.
 
     Raises:
         ConfigError, DataError: as `ingest`.
@@ -135,7 +137,7 @@ def dry_run(config: Config) -> Estimate:
 
 @contextmanager
 def query_engine(config: Config, *, answering: bool = True) -> Iterator[CitedQueryEngine]:
-    """Open the committed index of a config; yields a LlamaIndex query engine with checked citations.
+    """Open the committed index of a config as a LlamaIndex query engine.
 
     Args:
         config: whose index was built by `ingest`.
@@ -174,7 +176,7 @@ def answer(config: Config, question: str) -> QueryResult:
 def evaluate(
     config: Config, *, callbacks: EvaluationCallbacks | None = None, stop: Callable[[], bool] = lambda: False
 ) -> EvaluationResult:
-    """Measure a config on its dataset: sync the index, run and score all queries, write the run folder.
+    """Evaluate a config on its dataset and write the run folder.
 
     Args:
         config: of `load_config`.
@@ -213,7 +215,9 @@ def sweep(
 
 
 def plan(overrides: Sequence[str], *, config_dir: str | None = None, project: str | None = None) -> SweepPlan:
-    """Plan what `evaluate` or `sweep` would compute and cost; sends no request and writes no file.
+    """Plan what `evaluate` or `sweep` would compute and cost.
+
+    It sends no request and writes no file.
 
     Args:
         overrides: as for `sweep`.
@@ -229,7 +233,7 @@ def plan(overrides: Sequence[str], *, config_dir: str | None = None, project: st
 
 
 def compare(runs: Sequence[str | Path | EvaluationResult], *, overrides: Sequence[str] = ()) -> Comparison:
-    """Compare the runs of at least two configs: which one is better, what is not settled, which one to ship.
+    """Compare the runs of at least two configs.
 
     Args:
         runs: run folders, or results of `evaluate`.

@@ -1,7 +1,4 @@
-"""One validated config to ready pipelines. Knows every interface, and no option.
-
-Parts are built when they are first needed: an ingest builds no LLM, and `indexes` no embedding.
-"""
+"""The parts of one experiment, built when they are first needed: an ingest builds no LLM."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from ragloom.cache.embeddings import has_cache
 from ragloom.components.interface_checks import built
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import needs_of
-from ragloom.config.config import Config, build, deepened
+from ragloom.config.config import Config, deepened
 from ragloom.errors import ConfigError, RagloomError
 
 if TYPE_CHECKING:
@@ -24,23 +21,24 @@ if TYPE_CHECKING:
 
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
-    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
-    from ragloom.core.usage import Budget
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
-    from ragloom.ingestion.pipeline import Cuts
+    from ragloom.ingestion.pipeline import ChunkCache
     from ragloom.query.engine import CitedQueryEngine
 
 
-_GIVEN = ("index", "group")  # what builders ask for that is no part of an assembly
+_OTHERS = ("index", "group")  # what builders take that is no part of an assembly
 
 
 class Assembly:
-    """The parts of one experiment; with `with`, what they hold open is let go of at the end.
+    """The parts of one experiment; a context manager that closes them.
 
     Attributes:
         older: the opened index, where former versions of the code built it; None: this release's code did.
-        notes: what a person should know about the opened index, a sentence each.
+        notes: sentences about the opened index, for people.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,11 +54,11 @@ class Assembly:
         try:
             self.close()
         except RagloomError:
-            if error is None:  # otherwise what went wrong before is the news
+            if error is None:  # otherwise the first error counts
                 raise
 
     def close(self) -> None:
-        """Lets go of store and cache, and ends a server that was started for the store; a later use opens them anew."""
+        """Close store, its server and the cache; a later use opens them again."""
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
@@ -70,22 +68,22 @@ class Assembly:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What shapes the index, in words: group -> builder, code version and keys."""
+        """Group -> builder, code version and keys that shape the index."""
         groups = [group for group in fingerprint.SHAPING_GROUPS if not self.config.is_neutral(group)]
         return {group: self.described(group) for group in groups}
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describes a group's option as a version of its code describes it; None: this release's."""
+        """Describe a group's option as a version of its code does; None: this release's."""
         return fingerprint.describe(self.config.builder(group), self.config.values(group), version)
 
     @cached_property
     def fingerprint(self) -> str:
-        """The description's digest."""
+        """Digest of the description."""
         return fingerprint.digest(self.description)
 
     @property
     def index_name(self) -> str:
-        """The index of this config: the corpus and everything that shapes it."""
+        """Name of this config's index: the corpus and the fingerprint."""
         return f"{self.source.name}-{self.fingerprint}"
 
     @property
@@ -102,26 +100,26 @@ class Assembly:
 
     @cached_property
     def source(self) -> Any:
-        """Where documents come from."""
+        """The source of documents."""
         return built(self.config, "source")
 
     @cached_property
     def analyzer(self) -> Any:
-        """What turns text into search terms."""
+        """The analyzer: text to search terms."""
         return built(self.config, "analyzer", self._versions.get("analyzer"))
 
     @cached_property
     def embedding(self) -> Any:
-        """What makes vectors, or finds them in the cache."""
+        """The embedding, with its cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
-        there = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
-        if there and self._keeps(embedding):
+        writable = not self.config.tree["dry_run"] or has_cache(Path(self.config.tree["cache"]["path"]).expanduser())
+        if writable and self._keeps(embedding):
             embedding.use_cache(self.cache, self.described("embedding", self._versions.get("embedding")))
         return embedding
 
     @property
     def keeps_vectors(self) -> bool:
-        """Whether a run keeps vectors in the cache, so that a text that comes again is paid once."""
+        """Whether a run writes vectors to the cache."""
         return self._keeps(self.embedding)
 
     def _keeps(self, embedding: Any) -> bool:
@@ -129,7 +127,7 @@ class Assembly:
 
     @cached_property
     def cache(self) -> EmbeddingCache:
-        """Where vectors that were made before are kept, for all experiments."""
+        """The embedding cache of all experiments."""
         from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 
         settings = self.config.tree["cache"]
@@ -137,49 +135,48 @@ class Assembly:
 
     @cached_property
     def chunking(self) -> Any:
-        """What cuts documents."""
+        """The chunker."""
         return built(self.config, "chunking", **self._available("chunking"))
 
     @cached_property
     def database(self) -> Database:
-        """Where indexes live."""
+        """The store of indexes."""
         version = self._versions.get("vector_store")
         database: Database = built(self.config, "vector_store", version, **self._available("vector_store"))
         return database
 
     @cached_property
     def llm(self) -> Any:
-        """What writes the answer."""
+        """The LLM that writes answers."""
         return built(self.config, "llm", **self._available("llm"))
 
     @cached_property
     def judge(self) -> Any:
-        """The LLM that judges answers; None where nobody does."""
+        """The LLM that judges answers; None: no judge."""
         return built(self.config, "judge", **self._available("judge"))
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Queries with gold; reading it may raise DataError."""
-        dataset: Dataset = build(self.config, "dataset")
+        """The dataset; reading it may raise DataError."""
+        dataset: Dataset = built(self.config, "dataset")
         return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
-        """Opens the committed index of this config, or the one that `vector_store.alias` names.
+        """Open the committed index of this config, or the one that `vector_store.alias` names.
 
         An index that former versions of the code built (`older`) is queried by those versions of analyzer, embedding
         and store: one with an alias always, another one with `or_older`, where this release's index is missing.
 
         Raises:
-            IndexMissing: there is none, or it is empty; the text names the nearest index there is.
-            ConfigError: its documents lie elsewhere, there is no such alias, or queries of this config cannot read the
-                index that it names.
+            IndexMissing: no such index exists, or it is empty; the text names the nearest existing one.
+            ConfigError: its documents lie elsewhere, no such alias exists, or queries of this config cannot read it.
         """
         from ragloom.query.index_selection import promoted, sourced
 
         return sourced(self, or_older=or_older) if self.alias is None else promoted(self, self.alias)
 
     def read_by(self, versions: dict[str, int]) -> None:
-        """Has analyzer, embedding and store built by former versions of their code, by group."""
+        """Use former versions of the code of analyzer, embedding and store, by group."""
         if versions != self._versions:
             self.close()
             self._versions = versions
@@ -187,14 +184,14 @@ class Assembly:
                 self.__dict__.pop(group, None)
 
     def retriever(self, index: Index, *, top_k: int | None = None) -> BaseRetriever:
-        """Builds the retriever on an index.
+        """Build the retriever on an index.
 
         Args:
             index: opened.
             top_k: chunks that leave it; None: as the config says.
         """
         config = self.config if top_k is None else deepened(self.config, top_k=top_k)
-        retriever: BaseRetriever = build(config, "retriever", **self._available("retriever"), index=index)
+        retriever: BaseRetriever = built(config, "retriever", **self._available("retriever"), index=index)
         return retriever
 
     def query_engine(
@@ -205,22 +202,22 @@ class Assembly:
         streaming: bool = False,
         top_n: int | None = None,
     ) -> CitedQueryEngine:
-        """Builds the query engine on an index.
+        """Build the query engine on an index.
 
         Args:
             index: opened.
-            answering: False builds no LLM: the engine can only search.
+            answering: False builds no LLM: the engine only searches.
             streaming: LlamaIndex's `query` streams.
             top_n: chunks that leave the reranker; None: as the config says.
         """
         from ragloom.query.engine import CitedQueryEngine
 
         config = self.config if top_n is None else deepened(self.config, top_n=top_n)
-        reranker = build(config, "reranker", **self._available("reranker"), index=index)
+        reranker = built(config, "reranker", **self._available("reranker"), index=index)
         return CitedQueryEngine(
             self.retriever(index),
             reranker,
-            build(self.config, "prompt"),
+            built(self.config, "prompt"),
             self.llm if answering else None,
             index.document,
             streaming=streaming,
@@ -230,14 +227,14 @@ class Assembly:
         self,
         progress: Progress | None = None,
         stop: Callable[[], bool] = lambda: False,
-        cuts: Cuts | None = None,
+        cuts: ChunkCache | None = None,
     ) -> IngestSummary:
-        """Brings the index in step with its source.
+        """Sync the index with its source.
 
         Args:
-            progress: is told how far it is.
-            stop: asked before each document whether to end early.
-            cuts: has documents that were cut before; None: every document that may have changed is read.
+            progress: receives progress updates.
+            stop: called before each document; True ends the ingest early.
+            cuts: documents cut before; None: every document that may have changed is read.
         """
         from ragloom.ingestion import ingest
 
@@ -257,11 +254,11 @@ class Assembly:
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
-        """Says what `ingest` would do and cost; needs no key, calls nothing and writes nothing (`dry_run=true`)."""
+        """Estimate what `ingest` would do and cost, without requests and writes."""
         from ragloom.ingestion.dry_run import rehearse
-        from ragloom.providers.openai_client import sending_nothing
+        from ragloom.providers.request_context import no_requests
 
-        with sending_nothing():
+        with no_requests():
             return rehearse(
                 self.source,
                 self.chunking,
@@ -276,18 +273,18 @@ class Assembly:
             )
 
     def ingestion_pipeline(self) -> IngestionPipeline:
-        """Hands out a plain LlamaIndex pipeline of exactly the stages that `ingest` runs, for whoever wants one."""
+        """Return a plain LlamaIndex pipeline of the stages that `ingest` runs."""
         from llama_index.core.ingestion import IngestionPipeline
 
         return IngestionPipeline(transformations=[self.chunking, self.embedding], disable_cache=True)
 
     def _limits(self) -> Limits:
-        """What an ingest may use, spend and delete.
+        """Limits of what an ingest uses, spends and deletes.
 
         Raises:
-            ConfigError: dollars are limited, and what the model costs is not known.
+            ConfigError: dollars are limited, and the price of the model is unknown.
         """
-        from ragloom.core.usage import open_budget
+        from ragloom.core.budget import open_budget
         from ragloom.ingestion import Deletions, Limits
         from ragloom.ingestion.read_stage import bounds_of
 
@@ -301,36 +298,36 @@ class Assembly:
             tree["retry_failed"],
         )
 
-    def budget(self, *asked: Any) -> Budget:
-        """What one run may cost: its embedding, and the LLMs that it asks.
+    def budget(self, *llms: Any) -> Budget:
+        """Budget of one run: its embedding, and the LLMs that it calls.
 
         Raises:
-            ConfigError: dollars are limited, and what a model costs is not known; or anything is limited, and an LLM is
-                asked that does not say what it costs.
+            ConfigError: dollars are limited, and the price of a model is unknown; or anything is limited, and an LLM
+                does not count what it costs.
         """
-        from ragloom.core.usage import Budget
+        from ragloom.core.budget import Budget
 
         settings, price = self.config.tree["budget"], 0.0
         limited = " and ".join(f"budget.{key}={value}" for key, value in settings.items() if value is not None)
-        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, asked)]
+        uncounted = [group for group in ("llm", "judge") if self._is_uncounted(group, llms)]
         if limited and uncounted:
             raise ConfigError(
                 *(
-                    f"budget: {limited} must hold for all that is asked, and {group}={self.config.choices.get(group)} "
-                    "does not say what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing is "
-                    "paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, which counts, or set no limit"
+                    f"budget: {limited} must hold for all calls, and {group}={self.config.choices.get(group)} "
+                    "does not count what it costs; declare `paid: ClassVar[bool] = False` in its class where nothing "
+                    "is paid, derive it from ragloom.components.llm.openai_llm.OpenAIChat, or set no limit"
                     for group in uncounted
                 )
             )
         if settings["max_usd"] is None:
             return Budget(**settings, price=price)
-        paid = {llm.model: "output: DOLLARS" for llm in asked if getattr(llm, "paid", False)}
+        paid = {llm.model: "output: DOLLARS" for llm in llms if getattr(llm, "paid", False)}
         if getattr(self.embedding, "paid", False):
-            models = {self.embedding.model_name, getattr(self.embedding, "asker", self.embedding).model_name}
+            models = {self.embedding.model_name, getattr(self.embedding, "query_embedding", self.embedding).model_name}
             paid |= dict.fromkeys(sorted(models), "output: 0")
             price = max(self.prices.get(model, {}).get("input", 0.0) for model in models)
         unknown = [
-            f"budget: budget.max_usd={settings['max_usd']:g} must have a price to reckon with, and {model} has none; "
+            f"budget: budget.max_usd={settings['max_usd']:g} needs the price of each model, and {model} has none; "
             f"give '+prices.models={{{model}: {{input: DOLLARS, {output}}}}}' (per million tokens; 0 where nothing is "
             "paid), or limit budget.max_tokens instead"
             for model, output in paid.items()
@@ -341,7 +338,7 @@ class Assembly:
         return Budget(**settings, price=price, prices=self.prices)
 
     def _is_uncounted(self, group: str, asked: Sequence[Any]) -> bool:
-        """Says whether an LLM is asked whose calls no budget sees, and which may cost something."""
+        """Tell whether a called LLM may cost something that no budget counts."""
         llm = self.__dict__.get(group)
         if llm is None or all(llm is not item for item in asked):
             return False
@@ -349,5 +346,5 @@ class Assembly:
         return not counts and getattr(self.config.builder(group), "writes_text", True)
 
     def _available(self, group: str) -> dict[str, Any]:
-        """Builds what a group's builder asks for; the opened index is the caller's to give, the name `build`'s."""
-        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _GIVEN}
+        """Build the objects that a group's builder takes, the index aside."""
+        return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _OTHERS}

@@ -1,4 +1,4 @@
-"""The errors a person sees: their type says who can fix it, their text says how. Knows no other module of ours.
+"""Errors for people: the type says who can fix it, the text how.
 
 `ConfigError`, `DataError` and `ServiceError` are printed one line a problem, and the program exits with status 1.
 Anything else is a bug and keeps its traceback.
@@ -28,19 +28,22 @@ class RagloomError(Exception):
 
 
 class ConfigError(RagloomError):
-    """The configuration is wrong: whoever wrote the config or the command can fix it."""
+    """Wrong configuration: its author can fix it."""
 
 
 class DataError(RagloomError):
-    """A document, an index or a file is wrong: whoever owns the data can fix it."""
+    """Wrong document, index or file: the owner of the data can fix it."""
 
 
 class ServiceError(RagloomError):
-    """A store or a provider failed: whoever runs the service can fix it, and a later try may succeed."""
+    """Failure of a store or provider: its operator can fix it.
+
+    A later try may succeed.
+    """
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Says what `wrong` was probably meant to be.
+    """Suggest the nearest known name for a wrong one.
 
     Returns:
         `; did you mean 'x'?` where a known name is near, otherwise `; known: a, b, c`.
@@ -53,7 +56,7 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
 
 
 def require(module: str, *, extra: str, option: str) -> ModuleType:
-    """Imports a module that only an extra installs.
+    """Import a module that only an extra installs.
 
     Raises:
         ConfigError: the module is not installed; the text names the command that installs it.
@@ -70,6 +73,6 @@ def require(module: str, *, extra: str, option: str) -> ModuleType:
 
 
 def counted(names: Sequence[str], noun: str) -> str:
-    """Counts things and names the first of them: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
+    """Count things and name the first: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"

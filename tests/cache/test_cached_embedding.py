@@ -25,8 +25,10 @@ import ragloom.components.chunking as chunkers
 import ragloom.components.embedding as builders
 from components.embedding.test_embedding import chunk, measured
 from components.embedding.test_local_embeddings import FakeTransformer
+from embedding_tools import embed_chunks
 from loopback import OpenAIServer, edit, status, vector_of
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings import bypassed
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -39,14 +41,10 @@ from ragloom.core import sqlite
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
-KEY = "sk-planted-0123456789-abcdef"
 TEXTS = ["one", "두 번째", "three", "four"]
 PRICES = {"text-embedding-3-small": {"input": 0.02, "output": 0}}
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def cached(folder: Path, option: str, **changed: Any) -> Any:
@@ -119,7 +117,7 @@ def test_every_way_to_embed_goes_through_the_cache(tmp_path: Path) -> None:
     text = "the same"
     counting(tmp_path).embed([text])
     again = counting(tmp_path)
-    again.embed_chunks([chunk(text)])
+    embed_chunks(again, [chunk(text)])
     again([TextNode(text=text)])
     asyncio.run(again.acall([TextNode(text=text)]))
     again.get_text_embedding(text)
@@ -141,7 +139,7 @@ def test_llamaindex_events_fire_for_cache_hits(tmp_path: Path) -> None:
     dispatcher, handler = get_dispatcher(), Handler()
     dispatcher.add_event_handler(handler)
     try:
-        counting(tmp_path).embed_chunks([chunk("a")])
+        counting(tmp_path).get_text_embedding_batch(["a"])
     finally:
         dispatcher.event_handlers.remove(handler)
     ends = [event for event in seen if isinstance(event, EmbeddingEndEvent)]
@@ -165,18 +163,18 @@ def test_prefix_of_documents_and_of_queries_are_different_texts(tmp_path: Path) 
 
 
 def test_texts_that_embedded_metadata_does_not_change_are_not_paid_again(tmp_path: Path) -> None:
-    counting(tmp_path).embed_chunks([chunk("text", heading="H"), chunk("bare")])
+    embed_chunks(counting(tmp_path), [chunk("text", heading="H"), chunk("bare")])
     other = counting(tmp_path, embedded_metadata=[])
-    other.embed_chunks([chunk("text", heading="H"), chunk("bare")])
+    embed_chunks(other, [chunk("text", heading="H"), chunk("bare")])
     assert other.sent == ["text"]
 
 
 def test_half_a_surrogate_pair_has_the_key_of_the_text_sent_for_it(tmp_path: Path) -> None:
     broken = chunk("a \ud800 b")
     embedding = counting(tmp_path)
-    embedding.embed_chunks([broken])
+    embed_chunks(embedding, [broken])
     again = counting(tmp_path)
-    again.embed_chunks([broken])
+    embed_chunks(again, [broken])
     assert (embedding.sent, again.sent) == (["a \ufffd b"], [])
     assert again.cache.contains([again.document_text(broken.text, {})]) == [True]
 
@@ -533,7 +531,7 @@ def test_chunking_by_meaning_looks_up_what_it_embeds(tmp_path: Path, chunking: s
     for _ in range(2):
         embedding = counting(tmp_path, max_tokens=None)
         parser = getattr(chunkers, chunking)(embedding, **keys)
-        listed.append(parser.asked(TEXT))
+        listed.append(parser.embedded_texts(TEXT))
         assert embedding.sent == [], "listing the texts embeds nothing"
         cut.append([node.get_content() for node in parser([Document(text=TEXT)])])
         assert (embedding.sent == []) == (len(cut) == 2)
@@ -545,7 +543,7 @@ def test_chunking_by_meaning_looks_up_what_it_embeds(tmp_path: Path, chunking: s
 
 
 def test_chunking_without_an_embedding_lists_no_texts() -> None:
-    assert make("chunking", "paragraph").asked(TEXT) == []
+    assert make("chunking", "paragraph").embedded_texts(TEXT) == []
 
 
 def test_report_names_the_model_and_what_decides_its_vectors(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def test_same_index_and_config_give_the_same_bytes_from_the_cache_and_without_it
     assert [stage["hit"] for stage in again["stages"]] == [True, True]
     assert {name: (folder / name).read_bytes() for name in first} == first
     shutil.rmtree(place / ".ragloom" / "stages")
-    anew = evaluated(place, "concurrency=1", "ingest=never")
-    assert [stage["hit"] for stage in anew["stages"]] == [False]
-    assert {name: (place / anew["folder"] / name).read_bytes() for name in first} == first
+    again = evaluated(place, "concurrency=1", "ingest=never")
+    assert [stage["hit"] for stage in again["stages"]] == [False]
+    assert {name: (place / again["folder"] / name).read_bytes() for name in first} == first
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -187,7 +187,7 @@ def test_cache_tells_search_types_apart(place: Path) -> None:
     ids=" ".join,
 )
 @pytest.mark.slow
-def test_any_change_of_what_decides_a_ranking_makes_it_anew(place: Path, change: list[str]) -> None:
+def test_any_change_of_what_decides_a_ranking_makes_it_again(place: Path, change: list[str]) -> None:
     evaluated(place)
     rankings = evaluated(place, *change)["stages"][-1]
     assert not rankings["hit"]
@@ -197,7 +197,7 @@ def test_any_change_of_what_decides_a_ranking_makes_it_anew(place: Path, change:
 
 @pytest.mark.parametrize("change", ["concurrency=1", "explain=true", "metrics.spans=[R@3]"])
 @pytest.mark.slow
-def test_what_decides_no_ranking_makes_none_anew(place: Path, change: str) -> None:
+def test_what_decides_no_ranking_makes_none_again(place: Path, change: str) -> None:
     evaluated(place, "metrics.spans=[R@3]")
     assert evaluated(place, "metrics.spans=[R@3]", change)["stages"][-1]["hit"]
 

@@ -149,11 +149,11 @@ def test_alias_whose_index_was_analysed_or_embedded_otherwise_is_refused_with_th
 
 def test_unknown_alias_names_those_that_there_are_and_the_command(local: Stand) -> None:
     done = local.ask("vector_store.alias=prod")
-    assert "(there are: none)" in done.stderr
+    assert "(known: none)" in done.stderr
     local.run("promote", name := local.ingest(), "prod")
     done = local.ask("vector_store.alias=prd")
     assert done.returncode == 1
-    assert f"(there are: prod ({name}))" in done.stderr
+    assert f"(known: prod ({name}))" in done.stderr
     assert "indexes.py promote NAME prd" in done.stderr
 
 
@@ -176,7 +176,7 @@ def test_index_that_an_alias_names_is_not_deleted_by_mistake(stand: Stand) -> No
     assert stand.names() == [name]
     assert stand.json("delete", name, "--yes", "--with-aliases") == {"deleted": [name], "aliases": ["prod"]}
     assert stand.names() == []
-    assert "(there are: none)" in stand.ask("vector_store.alias=prod").stderr
+    assert "(known: none)" in stand.ask("vector_store.alias=prod").stderr
 
 
 def test_damaged_index_can_be_deleted(local: Stand) -> None:
@@ -243,7 +243,7 @@ def test_prune_asks_and_takes_yes_alone_for_an_answer(local: Stand, monkeypatch:
     [
         (["chunking.chunk_size=77"], "at least one given config must have an index there; none has (sample-"),
         (["--keep", "chunking.chunk_size=77"], "at least one given config must have an index there"),
-        (["--keep", "chunking.chunk_size=range(60,400)"], "must be at most 256 combinations, and is 340"),
+        (["--keep", "chunking.chunk_size=range(60,400)"], "expands to 340 combinations; the limit is 256"),
         (["--keep", "chunking.chunk_size=interval(60,400)"], "must list its values"),
         (["--keep", "vector_store.path=elsewhere"], "must choose the store of the command itself"),
         (["--keep", "vector_store=weaviate"], "must choose the store of the command itself"),
@@ -290,7 +290,7 @@ def test_everything_concerns_the_tenant_only(tmp_path: Path, weaviate_server: An
     name = acme.ingest()
     acme.run("promote", name, "prod")
     assert "no indexes of tenant other yet" in other.run("list").stdout
-    assert "(there are: none)" in other.ask("vector_store.alias=prod").stderr
+    assert "(known: none)" in other.ask("vector_store.alias=prod").stderr
     assert other.run("delete", name, "--yes").returncode == 1
     assert other.ingest() == name
     small = acme.ingest(SMALL)

@@ -179,7 +179,7 @@ def test_trials_that_share_answers_count_them_once(place: Path) -> None:
     assert {item["what"]: item["requests"] for item in both["asked"]} == {"answers": 8, "verdicts": 16}
 
 
-def test_trials_that_keep_nothing_each_ask_anew(place: Path) -> None:
+def test_trials_that_keep_nothing_each_ask_again(place: Path) -> None:
     with serving() as server:
         sweep = ["-m", "metrics.min_coverage=0.5,1.0", "stages=null"]
         plan = evaluated(place, *judged(server), *sweep, "dry_run=true")

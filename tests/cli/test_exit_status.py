@@ -1,4 +1,4 @@
-"""Exit status of programs that fail, each in a process of its own: 1 after the right error, never a signal."""
+"""Exit status of programs that fail, each in a separate process: 1 after the right error, never a signal."""
 
 import subprocess
 import sys

@@ -60,7 +60,7 @@ def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_
     assert f"about {finding.needed} questions (now {N})" in found.verdict.sentences[0]
     assert finding.needed is not None
     assert finding.needed > N
-    assert found.choice.recommended is None
+    assert found.choice.recomrepaired is None
 
 
 def test_a_named_baseline_is_tested_against_each_other_and_corrected_for_them(tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_under_twenty_groups_windows_are_resampled_and_the_verdict_says_so(tmp_p
 def test_windows_follow_the_positions_of_the_gold_where_the_folders_say_them(tmp_path: Path) -> None:
     groups, places = ["one"] * 40, list(range(40))
     random.Random(0).shuffle(places)
-    told = {"groups": groups, "positions": places}
+    record = {"groups": groups, "positions": places}
     found = compared(
-        write(tmp_path / "a", scores(1, 0, 40), **told), write(tmp_path / "b", scores(2, 0, 40), BETTER, **told)
+        write(tmp_path / "a", scores(1, 0, 40), **record), write(tmp_path / "b", scores(2, 0, 40), BETTER, **record)
     )
     for window in range(4):
         assert sorted(place for place, own in zip(places, found.table.groups, strict=True) if own == window) == list(
@@ -237,7 +237,7 @@ def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
             finding.adjusted for finding in without.verdict.findings
         ]
         assert "has the same score on every question as" in said(found)
-        assert len(found.choice.standings) == 3  # it still has a cost and a latency of its own
+        assert len(found.choice.standings) == 3  # it still has its own cost and latency
     same = compared(a, write(tmp_path / "a2", scores(1), EQUAL), plan="pairs")
     assert "all configs have the same score on every question" in same.verdict.sentences[0]
 
@@ -312,7 +312,7 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
     names, choice = [run.name for run in found.runs], found.choice
     assert names[choice.cheapest] == "cheap"  # type: ignore[index]
     assert names[choice.fastest] == "fast"  # type: ignore[index]
-    assert names[choice.recommended] == "cheap"  # type: ignore[index]
+    assert names[choice.recomrepaired] == "cheap"  # type: ignore[index]
     as_good = {name: each.as_good for name, each in zip(names, choice.standings, strict=True)}
     assert as_good == {"best": True, "cheap": True, "fast": True, "poor": False}
     fronts = {
@@ -334,7 +334,7 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
-    assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
+    assert found.runs[found.choice.recomrepaired].name == "b"  # type: ignore[index]
     assert "the baseline stays" in found.choice.reason
 
 

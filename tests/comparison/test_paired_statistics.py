@@ -96,7 +96,7 @@ def test_p_of_many_groups_is_near_that_of_t() -> None:
     assert paired_statistics.flip_p(data, 20_000, rng())[0] == pytest.approx(2 * float(stdtr(199, -abs(t))), abs=0.01)
 
 
-def test_p_near_the_limit_of_many_tests_is_drawn_anew_with_more_resamples() -> None:
+def test_p_near_the_limit_of_many_tests_is_drawn_again_with_more_resamples() -> None:
     shifted = rng(1).normal(0, 1, size=(60, 300)) + np.r_[1.5, np.zeros(299)]
     data = paired(shifted, np.arange(60))
     assert paired_statistics.flip_p(data, RESAMPLES, rng())[0] == 1 / (RESAMPLES + 1)  # no less is possible

@@ -137,8 +137,8 @@ def test_new_keys_at_their_default_rename_no_run_and_are_no_difference() -> None
 def test_run_of_now_and_one_of_before_a_key_was_added_are_runs_of_one_config(tmp_path: Path) -> None:
     now = write(tmp_path / "now", SCORES, "dataset.max_missing=0.1")
     before = write(tmp_path / "before", SCORES)
-    told = json.loads((before / "run.json").read_text())
-    assert "max_missing" not in told["config"]["dataset"]
+    record = json.loads((before / "run.json").read_text())
+    assert "max_missing" not in record["config"]["dataset"]
     assert load_run(now).identity == load_run(before).identity
     assert load_run(write(tmp_path / "other", SCORES, "dataset.max_missing=0.5")).identity != load_run(now).identity
 

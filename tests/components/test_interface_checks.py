@@ -7,6 +7,7 @@ import asyncio
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 
 from ragloom.assembly import Assembly
-from ragloom.components.llm.extension_llm import ForeignLLM, guarded
+from ragloom.components.llm.extension_llm import ForeignLLM, wrap_extension
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError, ServiceError
 
@@ -37,17 +38,25 @@ PLAIN = {
     "analyzer": ("", "object()", "give it a method terms"),
     "source": ("", "None", "source.base.Source"),
     "llm": ("", "'text'", "llama_index.core.llms.LLM"),
+    "dataset": ("", "[]", "dataset.base.Dataset"),
+}
+ON_AN_INDEX = {
+    "retriever": ("", "object()", "base_retriever.BaseRetriever"),
+    "reranker": ("", "object()", "types.BaseNodePostprocessor"),
+    "prompt": ("", "'Answer:'", "ragloom.components.prompt.Prompt"),
 }
 
 
-def extension(place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str) -> Assembly:
+def extension(
+    place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str, *overrides: str
+) -> Assembly:
     """Chooses an option of a package of one's own."""
-    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef plain():\n    return {made}\n\n\nplain.code_version = 1\n")
+    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef mine():\n    return {made}\n\n\nmine.code_version = 1\n")
     (place / "conf" / group).mkdir(parents=True)
-    (place / "conf" / group / "plain.yaml").write_text("_target_: my_plain.plain\n")
+    (place / "conf" / group / "mine.yaml").write_text("_target_: my_plain.mine\n")
     monkeypatch.syspath_prepend(str(place))
     monkeypatch.delitem(__import__("sys").modules, "my_plain", raising=False)
-    (config,) = load([f"{group}=plain", "extensions=[my_plain]"], extra_dir=str(place / "conf"))
+    (config,) = load([f"{group}=mine", "extensions=[my_plain]", *overrides], extra_dir=str(place / "conf"))
     return Assembly(config)
 
 
@@ -58,8 +67,20 @@ def test_plain_object_that_is_not_enough_says_what_to_do(
     imports, made, how = PLAIN[group]
     assembly = extension(tmp_path, monkeypatch, group, imports, made)
     what = "database" if group == "vector_store" else group
-    with pytest.raises(ConfigError, match=rf"^{group}: {group}=plain must build what has .* and builds .*{how}"):
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
         getattr(assembly, what)
+
+
+@pytest.mark.parametrize("group", ON_AN_INDEX)
+def test_part_of_a_query_engine_that_is_not_enough_says_what_to_do(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports, made, how = ON_AN_INDEX[group]
+    overrides = ["reranker.top_n=3"] if group == "retriever" else []
+    assembly = extension(tmp_path, monkeypatch, group, imports, made, *overrides)
+    index: Any = SimpleNamespace(document=None)
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
+        assembly.query_engine(index)
 
 
 class Failing(MockLLM):
@@ -112,20 +133,20 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_exception_of_an_llm_of_ones_own_is_a_service_error_without_secrets(way: Any) -> None:
     with pytest.raises(ServiceError, match=r"^llm: Failing failed \(ConnectionError: refused by \*\*\*\)") as caught:
-        way(guarded(Failing(), "llm"))
+        way(wrap_extension(Failing(), "llm"))
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_llm_of_ones_own_answers_as_it_does_by_itself(way: Any) -> None:
-    said = way(guarded(MockLLM(), "llm"))
+    said = way(wrap_extension(MockLLM(), "llm"))
     last = said[-1] if isinstance(said, list) else said
     text = last.text if hasattr(last, "text") else last.message.content
     assert "hi" in text
 
 
 def test_llm_of_ones_own_that_breaks_off_is_a_service_error_after_its_pieces() -> None:
-    pieces = guarded(BreaksOff(), "judge").stream_chat(HI)
+    pieces = wrap_extension(BreaksOff(), "judge").stream_chat(HI)
     assert next(pieces).delta == "a"
     with pytest.raises(ServiceError, match="^judge: BreaksOff failed"):
         next(pieces)
@@ -138,7 +159,7 @@ def test_llm_of_ones_own_keeps_its_attributes_and_raises_ragloom_errors_as_they_
         def chat(self, messages: Any, **kwargs: Any) -> Any:
             raise DataError("llm: mine")
 
-    llm = guarded(Mine(max_tokens=7), "llm")
+    llm = wrap_extension(Mine(max_tokens=7), "llm")
     assert (llm.paid, llm.max_tokens, llm.metadata.num_output) == (False, 7, 7)
     assert not hasattr(llm, "bound")
     with pytest.raises(DataError, match="llm: mine"):
@@ -148,4 +169,4 @@ def test_llm_of_ones_own_keeps_its_attributes_and_raises_ragloom_errors_as_they_
 def test_llm_of_ragloom_is_asked_directly_and_a_guarded_one_can_be_pickled() -> None:
     (config,) = load([])
     assert not isinstance(Assembly(config).llm, ForeignLLM)
-    assert pickle.loads(pickle.dumps(guarded(MockLLM(max_tokens=7), "llm"))).max_tokens == 7
+    assert pickle.loads(pickle.dumps(wrap_extension(MockLLM(max_tokens=7), "llm"))).max_tokens == 7

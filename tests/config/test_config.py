@@ -191,7 +191,7 @@ def test_top_level_keys_have_a_rule_too(override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("+chunking=paragraph", "write chunking=OPTION"),
         ("chunking@x=fixed", "write chunking=OPTION"),
@@ -204,8 +204,8 @@ def test_top_level_keys_have_a_rule_too(override: str) -> None:
         ("++chunking.chunk_size=0", "must be greater than 0"),
     ],
 )
-def test_unusual_override_is_answered_in_our_words(override: str, told: str) -> None:
-    assert told in only(override)
+def test_unusual_override_is_answered_in_our_words(override: str, message: str) -> None:
+    assert message in only(override)
 
 
 def test_secret_of_the_environment_is_refused_as_a_value(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Names from before the move: a config or extension that has one is told the new one."""
+"""Names from before the move: a config or extension that has one gets an error that names the new one."""
 
 from __future__ import annotations
 

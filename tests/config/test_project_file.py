@@ -103,7 +103,7 @@ def test_precedence(folder: Path, overrides: list[str], expected: dict[str, Any]
 @pytest.mark.parametrize(
     ("overrides", "source"), [([], "folder"), (["dataset=sample"], "sample"), (["dataset=beir"], "beir")]
 )
-def test_source_of_the_file_stands_beside_the_default_dataset(folder: Path, overrides: list[str], source: str) -> None:
+def test_source_of_the_file_stands_with_the_default_dataset(folder: Path, overrides: list[str], source: str) -> None:
     config = composed(
         read("source: folder\nsource.path: docs\n"), *overrides, *(["dataset.path=b"] if len(source) == 4 else [])
     )

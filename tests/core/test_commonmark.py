@@ -23,12 +23,12 @@ FRAGMENTS = [
 
 
 def headings_of(text: str) -> list[tuple[int, int, int, str]]:
-    found = parse_structure(text.split("\n")).parts
-    return [(p.first, p.last, p.level, " ".join(p.title.split())) for p in found if p.kind == "heading"]
+    result = parse_structure(text.split("\n")).parts
+    return [(p.first, p.last, p.level, " ".join(p.title.split())) for p in result if p.kind == "heading"]
 
 
 def reference(text: str) -> tuple[list[tuple[int, int, int, str]], list[int], list[int]]:
-    """Gives what markdown-it-py finds: headings, and the first lines of fenced code and of HTML and indented code."""
+    """Give what markdown-it-py finds: headings, and the first lines of fenced code and of HTML and indented code."""
     headings, fences, opaque = [], [], []
     tokens = MarkdownIt("commonmark").parse(text)
     for at, token in enumerate(tokens):
@@ -57,11 +57,11 @@ def with_blanks(lines: list[str]) -> list[str]:
 def test_markdown_structure_is_that_of_an_independent_parser(lines: list[str]) -> None:
     text = "\n".join(lines)
     headings, fences, opaque = reference(text)
-    found = parse_structure(lines).parts
+    result = parse_structure(lines).parts
     assert headings_of(text) == headings
-    assert [part.first for part in found if part.kind == "code"] == fences
+    assert [part.first for part in result if part.kind == "code"] == fences
     if ">>" not in text:  # markdown-it-py ends a nested quote's paragraph at an indented line; CommonMark does not
-        assert [part.first for part in found if part.kind == "opaque"] == opaque
+        assert [part.first for part in result if part.kind == "opaque"] == opaque
 
 
 def path_at(text: str, part: str) -> str | None:

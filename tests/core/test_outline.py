@@ -130,6 +130,13 @@ def test_a_longer_fence_holds_a_shorter_one_and_an_unclosed_one_runs_to_the_end(
         assert _blocks("~~~\n# x\n\ny\n\n", format) == [("code", "~~~\n# x\n\ny")]
 
 
+@pytest.mark.parametrize("format", ["markdown", "html"])
+def test_a_title_has_at_most_300_characters(format: str) -> None:
+    whole, long = "x" * 300, "x" * 298 + " yz"
+    titles = [block.title for block in Outline(f"# {whole}\n\n## {long}", format).blocks()]
+    assert titles == [whole, "x" * 298 + "…"]  # 299 characters without the blank at the end
+
+
 def test_blocks_of_plain_text_are_paragraphs() -> None:
     text = "\n\n  one\ntwo  \n \t\n# three\r\n\r\nfour\ffive\n"
     expected = ["  one\ntwo", "# three", "four", "five"]

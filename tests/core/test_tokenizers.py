@@ -15,7 +15,7 @@ from ragloom.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def word_pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WordPiece tokenizer as MiniLM's folder has it: it cuts at 8 tokens and pads, unless told otherwise."""
+    """A WordPiece tokenizer as MiniLM's folder has it: it cuts at 8 tokens and pads, by default."""
     tokenizers = pytest.importorskip("tokenizers", reason="needs the extra fastembed")
     vocabulary = [
         "[UNK]",

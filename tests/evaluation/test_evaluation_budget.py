@@ -13,8 +13,8 @@ from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_co
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
 from ragloom.components.llm.openai_llm import OpenAIChat, sent_tokens
+from ragloom.core.budget import Bound, Budget, BudgetSpent, within
 from ragloom.core.tokenizers import load
-from ragloom.core.usage import Bound, Budget, BudgetSpent, within
 from ragloom.errors import ServiceError
 
 pytestmark = pytest.mark.slow
@@ -164,7 +164,7 @@ def test_dollars_without_the_price_of_an_llm_or_a_judge_are_refused_before_anyth
         assert not server.requests
     assert done.returncode == 1
     for model in ("my-llm", "my-judge"):
-        assert f"budget.max_usd=1 must have a price to reckon with, and {model} has none" in done.stderr
+        assert f"budget.max_usd=1 needs the price of each model, and {model} has none" in done.stderr
     assert not (place / ".ragloom").exists()
 
 
@@ -178,7 +178,7 @@ def test_llm_of_ones_own_that_no_budget_sees_is_refused_where_anything_is_limite
         searching = evaluate(place, *own, limit, "answers=false")
     assert done.returncode == 1
     key, _, value = limit.partition("=")
-    assert done.stderr.startswith(f"budget: {key}={value} must hold for all that is asked, and llm=mine does not say")
+    assert done.stderr.startswith(f"budget: {key}={value} must hold for all calls, and llm=mine does not count")
     assert "`paid: ClassVar[bool] = False`" in done.stderr
     assert unlimited.returncode == 0, unlimited.stderr
     assert "budget" not in searching.stderr, "nothing is asked of it; the questions have no gold, which is an error"

@@ -240,8 +240,8 @@ def test_question_that_failed_is_a_zero_that_nobody_is_asked_about(place: Path) 
 
 def test_run_names_the_seeds_that_were_sent_and_no_others(place: Path) -> None:
     def seeds(shown: dict[str, Any]) -> dict[str, int]:
-        told: dict[str, int] = json.loads((place / shown["folder"] / "run.json").read_text("utf-8"))["seeds"]
-        return told
+        record: dict[str, int] = json.loads((place / shown["folder"] / "run.json").read_text("utf-8"))["seeds"]
+        return record
 
     with Servers() as server:
         assert seeds(judged(place, server, "judge.seed=7")) == {"judge.seed": 7}
@@ -259,7 +259,7 @@ def test_trials_of_a_sweep_share_verdicts_on_the_same_answers(place: Path) -> No
     assert [item["state"] for item in sweep["trials"]] == ["done", "done"]
 
 
-def test_another_judge_is_asked_anew_and_its_runs_are_not_compared(place: Path) -> None:
+def test_another_judge_is_asked_again_and_its_runs_are_not_compared(place: Path) -> None:
     with Servers() as server:
         one = judged(place, server)
         assert stage(judged(place, server, "judge.timeout=5")) == (6, 0)
@@ -334,7 +334,7 @@ def test_what_is_judged_by_whom() -> None:
         (["answers=true", "judge=openai", "judge.temperature=1.0"], "judge.temperature=1.0 must be 0"),
         (
             ["answers=true", "judge=openai", "judge.context_window=4096"],
-            "prompt.max_context_tokens=6000 must be at most 2560, what judge.context_window=4096 leaves beside",
+            "prompt.max_context_tokens=6000 must be at most 2560, what judge.context_window=4096 leaves after",
         ),
         (["answers=true", "judge=openai", "judge.max_tokens=2000000"], "lower judge.max_tokens"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ragloom.providers.openai_client
 from loopback import slow, status
 from paid_corpus import BATCH, KEY, PaidCorpus, counting_server, summary_of
-from ragloom.core.usage import Budget, BudgetSpent, charge, has_budget, within
+from ragloom.core.budget import Budget, BudgetSpent, charge, has_budget, within
 from ragloom.errors import ConfigError
 
 pytestmark = pytest.mark.slow

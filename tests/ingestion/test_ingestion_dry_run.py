@@ -10,7 +10,8 @@ from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
 from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
 from ragloom.ingestion.dry_run import Estimate
-from ragloom.providers.openai_client import Provider, sending_nothing
+from ragloom.providers.openai_client import Provider
+from ragloom.providers.request_context import no_requests
 from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.slow
@@ -140,7 +141,7 @@ def test_sentence_tokens_are_those_of_the_requests_that_cutting_makes(
         for entry in assembly.source.entries():
             assert isinstance(entry, Entry)
             document = assembly.source.parse(entry, assembly.source.read(entry))
-            asked.update(assembly.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)))
+            asked.update(assembly.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)))
         assert estimate.sentences.texts == len(asked) >= 50
         assert estimate.sentences.tokens == sum(map(server.count, asked))
 
@@ -160,10 +161,10 @@ def test_program_needs_no_key_prints_what_it_would_cost_and_keeps_nothing(corpus
         assert "at least 120 seconds" in done.stdout
         assert "(an estimate)" in done.stdout
         assert "nothing was written" in done.stdout
-        told = summary_of(corpus_run(corpus, server, "output=json", "embedding.model=my-own"))
-        assert told["dry_run"] is True
-        assert told["cost_usd"] is None
-        assert told["tokens"] == tokens
+        record = summary_of(corpus_run(corpus, server, "output=json", "embedding.model=my-own"))
+        assert record["dry_run"] is True
+        assert record["cost_usd"] is None
+        assert record["tokens"] == tokens
         assert "unknown price" in corpus_run(corpus, server, "embedding.model=my-own").stdout
 
 
@@ -185,7 +186,7 @@ def test_budget_that_would_stop_the_ingest_is_told(corpus: PaidCorpus) -> None:
 
 def test_nothing_can_be_sent_where_nothing_may_be() -> None:
     provider = Provider(Link("embedding", "m", "http://127.0.0.1:9/v1", None, timeout=1, attempts=1, deadline=1))
-    with sending_nothing(), pytest.raises(RuntimeError, match="nothing may be sent"):
+    with no_requests(), pytest.raises(RuntimeError, match="must send nothing"):
         provider.embeddings(model="m", input=["text"])
 
 
@@ -214,7 +215,7 @@ def test_nightly_run_asks_for_the_changed_texts_and_nothing_else(
         assert not server.requests
 
 
-def test_usage_is_what_the_provider_reported_beside_what_was_counted(
+def test_usage_is_what_the_provider_reported_with_what_was_counted(
     corpus: PaidCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with counting_server() as server:

@@ -1,6 +1,6 @@
 """What LlamaIndex's own `IngestionPipeline` does to a corpus (TRAPS 8 - 14), and that an ingest does not.
 
-Each test does the same to both. The half that shows LlamaIndex's side fails when LlamaIndex has mended it: then the
+Each test does the same to both. The half that shows LlamaIndex's side fails when LlamaIndex has fixed it: then the
 reason for our own loop has changed, and somebody should know.
 """
 
@@ -32,7 +32,7 @@ class Outage(Exception):
 
 
 class Faulty(BaseEmbedding):
-    """Embeds by length, until it is told to fail."""
+    """Embeds by length, until it is scripted to fail."""
 
     _down: bool = PrivateAttr(default=False)
 

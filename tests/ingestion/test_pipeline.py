@@ -1,4 +1,4 @@
-"""Ingestion: the index is in step with its source, nothing is paid twice, nothing unreadable stops the rest."""
+"""Ingestion: the index is in sync with its source, nothing is paid twice, nothing unreadable stops the rest."""
 
 import os
 from dataclasses import replace
@@ -21,7 +21,7 @@ from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestSummary, State, batches
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.document_diff import DocumentDiff
 from store_tools import contents
 
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."
@@ -148,7 +148,7 @@ def test_document_of_many_blocks_has_each_stored_vector_read_once(
 def test_full_folder_of_temporary_files_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 20)
     with (
-        Ledger() as ledger,
+        DocumentDiff() as ledger,
         pytest.raises(DataError, match="no room for what source and index list.* is full; make room, or set TMPDIR"),
     ):
         ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
@@ -185,7 +185,7 @@ def test_only_new_texts_of_a_changed_document_are_embedded(corpus: Corpus) -> No
     corpus.write("en.md", "\n\n".join(paragraphs))
     first = corpus.ingest(*size)
     assert first.chunks == 8
-    paragraphs[3] = "Paragraph 3 was written anew and speaks of something different altogether."
+    paragraphs[3] = "Paragraph 3 was written again and speaks of something different altogether."
     corpus.write("en.md", "\n\n".join(paragraphs), later=5)
     second = corpus.ingest(*size)
     assert second.changed == 1
@@ -435,20 +435,20 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
 
 
 def test_progress_is_told(corpus: Corpus) -> None:
-    told: list[State] = []
-    corpus.assembly().ingest(lambda state: told.append(replace(state)))
-    assert list(dict.fromkeys(state.stage for state in told)) == [
+    record: list[State] = []
+    corpus.assembly().ingest(lambda state: record.append(replace(state)))
+    assert list(dict.fromkeys(state.stage for state in record)) == [
         "listing",
         "ingesting",
         "deleting",
         "maintaining",
         "done",
     ]
-    last = told[-1]
+    last = record[-1]
     assert (last.listed, last.to_read, last.read, last.chunks, last.embedded, last.written) == (2, 2, 2, 2, 2, 2)
     assert last.bytes_read == last.bytes_to_read > 0
     for name in ("listed", "read", "bytes_read", "chunks", "embedded", "tokens", "written"):
-        values = [getattr(state, name) for state in told]
+        values = [getattr(state, name) for state in record]
         assert values == sorted(values), name
 
 
@@ -540,7 +540,7 @@ def test_a_long_document_is_the_same_as_a_short_one_but_stands_in_a_file(
     assert there.open().document("long.txt").text.startswith(EN)
 
 
-def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_anew(
+def test_a_long_text_is_kept_in_no_stage_and_is_cut_for_each_index_again(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus.write("long.txt", f"{KO} {EN} " * 40)
@@ -566,11 +566,11 @@ def test_folder_that_a_killed_ingest_left_goes_with_the_next_one_but_no_other(
     os.utime(young)
     with FileLock(at_work / "lock"):
         os.utime(at_work, (1, 1))
-        with Ledger() as ledger:
+        with DocumentDiff() as ledger:
             assert not left.exists()
             assert young.exists()
             assert at_work.exists()
             os.utime(ledger.folder, (1, 1))
-            with Ledger():
+            with DocumentDiff():
                 assert ledger.folder.exists()
     assert not ledger.folder.exists()

@@ -14,6 +14,7 @@ from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from paid_corpus import KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ServiceError
 from ragloom.ingestion import IngestSummary
+from ragloom.providers.request_context import single_attempt
 from ragloom.providers.retry import Link
 
 pytestmark = pytest.mark.slow
@@ -253,7 +254,7 @@ def test_rate_limit_and_absent_server_while_texts_are_told_apart_are_waited_out(
 
 def test_part_is_tried_once_whatever_the_attempts() -> None:
     link = Link("embedding", "m", "http://127.0.0.1:9/v1", None, 5.0, 9, 60.0)
-    with OpenAIServer([status(500)] * 9) as server, ragloom.providers.openai_client.once(), pytest.raises(ServiceError):
+    with OpenAIServer([status(500)] * 9) as server, single_attempt(), pytest.raises(ServiceError):
         provider = ragloom.providers.openai_client.Provider(Link(**{**vars(link), "base_url": server.base_url}))
         provider.embeddings(model="m", input=["x"])
     assert len(server.requests) == 1

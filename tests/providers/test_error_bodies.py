@@ -1,10 +1,8 @@
 """Answers that are errors although their HTTP status is 200: the server's words are shown, and what may pass is tried
 again."""
 
-import asyncio
 import json
 import threading
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,70 +10,27 @@ import pytest
 
 import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw
+from provider_calls import (
+    KEY,
+    STREAMS,
+    Call,
+    achat,
+    chat,
+    embed,
+    every_call,
+    every_stream,
+    every_whole_call,
+    link,
+    stream,
+)
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.error_bodies import error_in, status_in, words_of
+from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.openai_client import Provider
-from ragloom.providers.retry import Link, RequestRefused, Unanswered
+from ragloom.providers.request_context import single_attempt
+from ragloom.providers.retry import Link
 
-KEY = "sk-planted-0123456789abcdef"
-HI = [{"role": "user", "content": "hi"}]
-
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
-    return waited
-
-
-def provider_of(server: OpenAIServer, **changed: Any) -> Provider:
-    fields = {"kind": "llm", "model": "m", "api_key_env": "OPENAI_API_KEY", "timeout": 5.0, "attempts": 3}
-    return Provider(Link(**({"base_url": server.base_url, "deadline": 60.0} | fields | changed)))
-
-
-def embedded(provider: Provider) -> Any:
-    return provider.embeddings(model="m", input=["text"], encoding_format="float")
-
-
-def aembedded(provider: Provider) -> Any:
-    return asyncio.run(provider.aembeddings(model="m", input=["text"], encoding_format="float"))
-
-
-def asked(provider: Provider) -> Any:
-    return provider.chat(model="m", messages=HI)
-
-
-def aasked(provider: Provider) -> Any:
-    return asyncio.run(provider.achat(model="m", messages=HI))
-
-
-def streamed(provider: Provider) -> Any:
-    return list(provider.stream(model="m", messages=HI))
-
-
-def astreamed(provider: Provider) -> Any:
-    async def pieces() -> list[Any]:
-        return [piece async for piece in provider.astream(model="m", messages=HI)]
-
-    return asyncio.run(pieces())
-
-
-Call = Callable[[Provider], Any]
-WHOLE = [embedded, aembedded, asked, aasked]
-STREAMS = [streamed, astreamed]
-every_call = pytest.mark.parametrize("call", [*WHOLE, *STREAMS], ids=lambda call: call.__name__)
-every_stream = pytest.mark.parametrize("call", STREAMS, ids=lambda call: call.__name__)
+pytestmark = pytest.mark.usefixtures("api_key", "waits")
 
 PASSING = [
     {"error": {"message": "upstream rate limited", "code": 429}},
@@ -107,6 +62,10 @@ FINAL = [
     ({"error": {"code": 404, "message": "no such tool"}}, ConfigError),
     ({"error": {"code": 429, "type": "insufficient_quota", "message": "no such tool"}}, ServiceError),
 ]
+
+
+def provider_of(server: OpenAIServer, **changed: Any) -> Provider:
+    return Provider(link(server.base_url, **({"kind": "llm", "attempts": 3} | changed)))
 
 
 def body(data: Any) -> bytes:
@@ -152,7 +111,7 @@ def test_error_in_the_body_never_shows_a_key(call: Call) -> None:
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
+@every_whole_call
 @pytest.mark.parametrize("text", [b"upstream rate limited", b"<html>upstream rate limited</html>"])
 def test_text_instead_of_json_shows_the_servers_words(call: Call, text: bytes) -> None:
     with (
@@ -162,16 +121,16 @@ def test_text_instead_of_json_shows_the_servers_words(call: Call, text: bytes) -
         call(provider_of(server))
 
 
-@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
-def test_result_with_an_empty_error_beside_it_is_a_result(call: Call) -> None:
-    beside = [{"error": None}, {"error": ""}, {"error": {}}, {"error": {"code": 0}}, {"code": 0, "message": "ok"}]
-    with OpenAIServer([edit(lambda found, more=more: found.update(more)) for more in beside]) as server:
+@every_whole_call
+def test_result_with_an_empty_error_is_a_result(call: Call) -> None:
+    empty = [{"error": None}, {"error": ""}, {"error": {}}, {"error": {"code": 0}}, {"code": 0, "message": "ok"}]
+    with OpenAIServer([edit(lambda data, more=more: data.update(more)) for more in empty]) as server:
         provider = provider_of(server)
-        assert all(call(provider) for _ in beside)
-    assert len(server.requests) == len(beside)
+        assert all(call(provider) for _ in empty)
+    assert len(server.requests) == len(empty)
 
 
-@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
+@every_whole_call
 def test_error_in_the_body_is_waited_for_as_its_headers_ask(call: Call, waits: list[float]) -> None:
     fault = Fault(raw=body({"error": {"code": 429, "message": "slow down"}}), headers={"Retry-After": "7"})
     with OpenAIServer([fault]) as server:
@@ -179,7 +138,7 @@ def test_error_in_the_body_is_waited_for_as_its_headers_ask(call: Call, waits: l
     assert 7 <= waits[0] <= 8
 
 
-@pytest.mark.parametrize("call", WHOLE, ids=lambda call: call.__name__)
+@every_whole_call
 def test_refusal_shows_the_servers_words_wherever_they_stand(call: Call) -> None:
     bodies: list[Any] = [
         {"message": "'input_type' parameter is required"},
@@ -199,7 +158,7 @@ def test_refusal_shows_the_servers_words_wherever_they_stand(call: Call) -> None
                 call(provider)
 
 
-@pytest.mark.parametrize("call", [asked, aasked], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("call", [chat, achat], ids=lambda call: call.__name__)
 def test_error_in_the_only_choice_counts_as_the_answers(call: Call) -> None:
     data = {"choices": [{"index": 0, "message": None, "error": {"code": 502, "message": "upstream"}}]}
     with OpenAIServer([raw(body(data))]) as server:
@@ -315,7 +274,7 @@ def test_environment_that_no_client_can_be_made_with_is_a_config_error(
     with OpenAIServer() as server:
         monkeypatch.setenv(variable, value)
         with pytest.raises(ConfigError, match="no client for .* can be made"):
-            asked(provider_of(server))
+            chat(provider_of(server))
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1\n/v1", "http://x\x00y/v1", "ftp://127.0.0.1/v1"])
@@ -325,23 +284,23 @@ def test_address_of_the_environment_that_cannot_be_used_is_no_traceback(
     monkeypatch.setattr(ragloom.providers.retry.os, "environ", {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": KEY})
     provider = Provider(Link("llm", "m", None, "OPENAI_API_KEY", 5.0, 1, 9.0))
     with pytest.raises(RagloomError):
-        asked(provider)
+        chat(provider)
 
 
 def test_stream_that_is_left_while_it_opens_lets_its_connection_go() -> None:
     with OpenAIServer([raw(STREAMED[0], "text/event-stream")] * 3) as server:
         before = threading.active_count()
         with pytest.raises(ServiceError):
-            streamed(provider_of(server))
+            stream(provider_of(server))
     assert threading.active_count() <= before + 1
 
 
-@pytest.mark.parametrize("call", [embedded, aasked], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("call", [embed, achat], ids=lambda call: call.__name__)
 @pytest.mark.parametrize(("limits", "in_once"), [({"deadline": 1.0}, False), ({"timeout": 1.0}, True)])
 def test_answer_that_trickles_in_without_end_has_failed(call: Call, limits: dict[str, float], in_once: bool) -> None:
     with (
         OpenAIServer([Fault(trickle=0.05)] * 9) as server,
-        ragloom.providers.openai_client.once() if in_once else nullcontext(),
+        single_attempt() if in_once else nullcontext(),
         pytest.raises(Unanswered, match="did not answer"),
     ):
         call(provider_of(server, **limits))

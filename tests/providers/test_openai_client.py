@@ -6,7 +6,6 @@ import gc
 import logging
 import pickle
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,71 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
+from provider_calls import KEY, Call, aembed, chat, embed, every_call, every_stream, every_whole_call, link
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.credentials import link_problems
-from ragloom.providers.openai_client import Provider, Usage
-from ragloom.providers.retry import Course, Failure, Link, RequestRefused
+from ragloom.providers.failed_batch import RequestRefused
+from ragloom.providers.openai_client import Provider, ProviderUsage
+from ragloom.providers.retry import Attempts, RequestFailure
 
-KEY = "sk-planted-0123456789abcdef"
-
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
-    return waited
-
-
-def link(base_url: str | None, **changed: Any) -> Link:
-    fields = {"kind": "embedding", "model": "m", "api_key_env": "OPENAI_API_KEY", "timeout": 5.0, "attempts": 4}
-    return Link(**({"base_url": base_url, "deadline": 60.0} | fields | changed))
-
-
-def sync_call(provider: Provider) -> Any:
-    return provider.embeddings(model="m", input=["text"], encoding_format="float")
-
-
-def async_call(provider: Provider) -> Any:
-    return asyncio.run(provider.aembeddings(model="m", input=["text"], encoding_format="float"))
-
-
-def sync_chat(provider: Provider) -> Any:
-    return provider.chat(model="m", messages=[{"role": "user", "content": "hi"}])
-
-
-def async_chat(provider: Provider) -> Any:
-    return asyncio.run(provider.achat(model="m", messages=[{"role": "user", "content": "hi"}]))
-
-
-def sync_stream(provider: Provider) -> Any:
-    return list(provider.stream(model="m", messages=[{"role": "user", "content": "hi"}]))
-
-
-def async_stream(provider: Provider) -> Any:
-    async def pieces() -> list[Any]:
-        return [piece async for piece in provider.astream(model="m", messages=[{"role": "user", "content": "hi"}])]
-
-    return asyncio.run(pieces())
-
-
-CALLS = [sync_call, async_call, sync_chat, async_chat, sync_stream, async_stream]
-every_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-Call = Callable[[Provider], Any]
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 @every_call
@@ -137,27 +81,27 @@ def test_half_a_character_in_what_a_server_says_keeps_no_report_from_being_writt
         OpenAIServer([status(400, message="half \ud800 a character")]) as server,
         pytest.raises(RequestRefused, match=r"half \? a character") as caught,
     ):
-        sync_call(Provider(link(server.base_url)))
+        embed(Provider(link(server.base_url)))
     assert f"{caught.value} {caught.value.says}".encode()
 
 
 def test_retry_after_as_a_date_is_understood(waits: list[float]) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     with OpenAIServer([status(503, retry_after=date)]) as server:
-        assert sync_call(Provider(link(server.base_url)))
+        assert embed(Provider(link(server.base_url)))
     assert 15 <= waits[0] <= 21
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "", "1e9x", "Sun, 99 Foo"])
 def test_retry_after_that_cannot_be_read_is_left_aside(value: str, waits: list[float]) -> None:
     with OpenAIServer([status(503, retry_after=value)]) as server:
-        assert sync_call(Provider(link(server.base_url)))
+        assert embed(Provider(link(server.base_url)))
     assert waits[0] <= 1
 
 
 def test_retry_after_in_parts_of_a_second_is_understood(waits: list[float]) -> None:
     with OpenAIServer([status(503, retry_after="90.5")]) as server:
-        sync_call(Provider(link(server.base_url, deadline=200)))
+        embed(Provider(link(server.base_url, deadline=200)))
     assert waits[0] >= 90.5
 
 
@@ -166,23 +110,23 @@ def test_retry_after_beyond_the_deadline_fails_at_once(waits: list[float]) -> No
         OpenAIServer([status(429, retry_after=100)]) as server,
         pytest.raises(ServiceError, match=r"asks to wait 100 s, embedding.deadline=60 s leaves no time"),
     ):
-        sync_call(Provider(link(server.base_url)))
+        embed(Provider(link(server.base_url)))
     assert len(server.requests) == 1
     assert waits == []
 
 
 @given(st.integers(1, 12), st.floats(0, 20))
 def test_wait_doubles_is_jittered_and_never_shorter_than_asked(requests: int, asked: float) -> None:
-    course = Course(link("http://x/v1", attempts=100, deadline=10_000.0))
+    attempts = Attempts(link("http://x/v1", attempts=100, deadline=10_000.0))
     for _ in range(requests):
-        course.begin()
-    wait = course.wait_after(Failure(ServiceError("x"), transient=True, retry_after=asked))
+        attempts.begin()
+    wait = attempts.wait_after(RequestFailure(ServiceError("x"), transient=True, retry_after=asked))
     longest = min(30, 0.5 * 2 ** (requests - 1))
     assert max(asked, longest / 2) <= wait <= max(asked, longest)
 
 
 def test_no_request_is_given_more_time_than_the_deadline_leaves() -> None:
-    assert Course(link("http://x/v1", timeout=50.0, deadline=2.0)).begin() <= 2
+    assert Attempts(link("http://x/v1", timeout=50.0, deadline=2.0)).begin() <= 2
 
 
 @every_call
@@ -194,7 +138,7 @@ def test_timeout_is_tried_again_and_then_an_error(call: Call, waits: list[float]
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("call", CALLS[:4], ids=lambda call: call.__name__)
+@every_whole_call
 @pytest.mark.parametrize("body", [b'{"data": [', b"", b"\xff\xfe{"])
 def test_malformed_json_is_tried_again_and_then_an_error(call: Call, body: bytes, waits: list[float]) -> None:
     with (
@@ -205,7 +149,7 @@ def test_malformed_json_is_tried_again_and_then_an_error(call: Call, body: bytes
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("call", CALLS[:4], ids=lambda call: call.__name__)
+@every_whole_call
 @pytest.mark.parametrize(
     "fault",
     [raw(b"<html>", "text/html"), raw(b"[1, 2]"), raw(b"null"), raw(b'{"data": [1], "choices": ["x"]}'), raw(b"{}")],
@@ -227,7 +171,7 @@ def test_server_that_is_not_there_is_named(waits: list[float]) -> None:
     with OpenAIServer() as server:
         pass
     with pytest.raises(ServiceError, match=f"connection to {server.base_url} failed .*gave up after 4 requests"):
-        sync_call(Provider(link(server.base_url)))
+        embed(Provider(link(server.base_url)))
 
 
 def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_flight(
@@ -235,7 +179,7 @@ def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_fli
 ) -> None:
     provider = Provider(link("http://127.0.0.1:9/v1", kind="llm"))
     with ThreadPoolExecutor(4) as pool:
-        for future in [pool.submit(sync_chat, provider) for _ in range(4)]:
+        for future in [pool.submit(chat, provider) for _ in range(4)]:
             assert isinstance(future.exception(), ServiceError)
     lines = [record.getMessage() for record in caplog.records if record.name == "ragloom.providers.retry"]
     assert len(waits) == 4 * 3
@@ -243,7 +187,7 @@ def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_fli
     assert "trying again, up to 4 requests in 60 s" in lines[0]
 
 
-@pytest.mark.parametrize("call", CALLS[4:], ids=lambda call: call.__name__)
+@every_stream
 def test_stream_that_has_begun_is_never_asked_for_again(call: Call, waits: list[float]) -> None:
     with (
         OpenAIServer([Fault(break_after=8)]) as server,
@@ -260,38 +204,38 @@ def test_stream_closed_by_its_reader_lets_the_connection_go() -> None:
         pieces = provider.stream(model="m", messages=[{"role": "user", "content": "hi"}])
         next(pieces)
         pieces.close()
-    assert provider.usage == Usage(1, None, None)
+    assert provider.usage == ProviderUsage(1, None, None)
 
 
 def test_usage_adds_up_over_threads() -> None:
     with OpenAIServer(answer="two words") as server:
         provider = Provider(link(server.base_url, kind="llm"))
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: sync_chat(provider), range(24)))
-    assert provider.usage == Usage(requests=24, input_tokens=24 * 1, output_tokens=24 * 2)
+            list(pool.map(lambda _: chat(provider), range(24)))
+    assert provider.usage == ProviderUsage(requests=24, input_tokens=24 * 1, output_tokens=24 * 2)
 
 
 def test_usage_is_unknown_once_a_server_reports_none() -> None:
     with OpenAIServer(reports_usage=False) as server:
         embedding, llm = Provider(link(server.base_url)), Provider(link(server.base_url, kind="llm"))
-        sync_call(embedding)
-        sync_chat(llm)
-    assert embedding.usage == Usage(requests=1, input_tokens=None, output_tokens=0)
-    assert llm.usage == Usage(requests=1, input_tokens=None, output_tokens=None)
+        embed(embedding)
+        chat(llm)
+    assert embedding.usage == ProviderUsage(requests=1, input_tokens=None, output_tokens=0)
+    assert llm.usage == ProviderUsage(requests=1, input_tokens=None, output_tokens=None)
 
 
 @pytest.mark.parametrize("report", [{"prompt_tokens": "12"}, {"prompt_tokens": None}, None, []])
 def test_usage_that_is_no_number_counts_as_none(report: Any) -> None:
     with OpenAIServer([edit(lambda body: body.update(usage=report))]) as server:
         provider = Provider(link(server.base_url))
-        sync_call(provider)
+        embed(provider)
     assert provider.usage.input_tokens is None
 
 
 def test_calls_are_recorded_with_kind_and_model_where_usage_is_collected() -> None:
     with OpenAIServer([status(500)], answer="two words") as server, collect_usage() as usage:
         provider = Provider(link(server.base_url, kind="llm", attempts=2, deadline=9.0))
-        sync_chat(provider)
+        chat(provider)
         asyncio.run(
             provider.achat(model="m", messages=[{"role": "user", "content": "hi"}])
         )  # one client per event loop
@@ -303,7 +247,7 @@ def test_async_calls_work_in_one_event_loop_after_the_other() -> None:
     with OpenAIServer() as server:
         provider = Provider(link(server.base_url))
         for _ in range(3):
-            assert async_call(provider)
+            assert aembed(provider)
         assert len(provider._async_clients) == 1, "clients of closed loops are let go"
         gc.collect()
 
@@ -324,7 +268,7 @@ def test_async_calls_do_not_block_the_event_loop() -> None:
 def test_missing_key_is_an_error_that_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with OpenAIServer() as server:
-        for wrong in (Provider(link(server.base_url)).check_key, lambda: sync_call(Provider(link(server.base_url)))):
+        for wrong in (Provider(link(server.base_url)).check_key, lambda: embed(Provider(link(server.base_url)))):
             with pytest.raises(ConfigError, match="variable OPENAI_API_KEY must hold the provider's API key"):
                 wrong()
     assert server.requests == []
@@ -341,7 +285,7 @@ def test_key_that_cannot_be_sent_is_refused_unseen(key: str, monkeypatch: pytest
 def test_key_is_sent_as_it_is_but_for_blanks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", f" {KEY}\n")
     with OpenAIServer(api_key=KEY) as server:
-        assert sync_call(Provider(link(server.base_url, api_key_env="MINE")))
+        assert embed(Provider(link(server.base_url, api_key_env="MINE")))
 
 
 @every_call
@@ -355,7 +299,7 @@ def test_key_is_not_needed_by_a_server_without(monkeypatch: pytest.MonkeyPatch) 
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
         monkeypatch.delenv(name, raising=False)
     with OpenAIServer() as server:
-        assert sync_call(Provider(link(server.base_url, api_key_env=None)))
+        assert embed(Provider(link(server.base_url, api_key_env=None)))
 
 
 @every_call
@@ -374,7 +318,7 @@ def test_server_that_wants_a_key_is_told_apart_from_a_wrong_one() -> None:
         OpenAIServer(api_key="another") as server,
         pytest.raises(ConfigError, match=r"wants a key \(401\); put the name of its variable into"),
     ):
-        sync_call(Provider(link(server.base_url, api_key_env=None)))
+        embed(Provider(link(server.base_url, api_key_env=None)))
 
 
 @every_call
@@ -402,9 +346,9 @@ def test_key_shows_in_no_error_log_representation_copy_or_pickle(
 def test_provider_works_after_it_was_copied_and_pickled() -> None:
     with OpenAIServer() as server:
         provider = Provider(link(server.base_url))
-        sync_call(provider)
+        embed(provider)
         for twin in (copy.deepcopy(provider), pickle.loads(pickle.dumps(provider))):
-            assert sync_call(twin)
+            assert embed(twin)
             assert twin.usage.requests == 1
 
 

@@ -80,18 +80,18 @@ def test_key_is_in_no_output_log_config_or_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "reason"),
     [(Fault(break_after=8), "broke"), (Fault(end_after=8), "broke"), (status(400, message="no such thing"), "400")],
     ids=["connection cut", "ended early", "refused"],
 )
-def test_failed_stream_is_an_error_never_a_short_answer(tmp_path: Path, fault: Fault, told: str) -> None:
+def test_failed_stream_is_an_error_never_a_short_answer(tmp_path: Path, fault: Fault, reason: str) -> None:
     with OpenAIServer(answer=ANSWER, api_key=KEY) as server:
         assert run("ingest", cwd=tmp_path, server=server).returncode == 0
         server.script = [fault]
         done = run("run_query", "How long is the frame covered?", "--stream", cwd=tmp_path, server=server)
     assert done.returncode == 1
     assert done.stderr.startswith("llm: ")
-    assert told in done.stderr
+    assert reason in done.stderr
     assert "Sources" not in done.stdout
 
 

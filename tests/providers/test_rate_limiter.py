@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, status
 from ragloom.providers.openai_client import Provider
 from ragloom.providers.rate_limiter import WINDOW, Limiter, Rates
@@ -15,7 +14,7 @@ from ragloom.providers.retry import Link
 
 
 class Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -75,18 +74,6 @@ def test_threads_together_keep_the_limit() -> None:
     for thread in threads:
         thread.join()
     assert sorted(waits) == [at // 10 * WINDOW for at in range(50)]
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    waited: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
-    return waited
 
 
 def provider(server: OpenAIServer, rates: Rates, **changed: float) -> Provider:

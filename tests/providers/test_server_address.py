@@ -1,6 +1,5 @@
-"""Where requests go and what is sent beside them: addresses, Azure's among them, headers, and nobody else's secrets."""
+"""Where requests go and what is sent with them: addresses, Azure's among them, headers, and nobody else's secrets."""
 
-import asyncio
 import copy
 import logging
 import pickle
@@ -11,14 +10,13 @@ import pytest
 
 import ragloom.providers.openai_client
 from loopback import OpenAIServer, status
+from provider_calls import KEY, achat, astream, chat, embed, link, stream
 from ragloom.config.config import load
 from ragloom.core.redaction import redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.providers.credentials import body_problems, link_problems
 from ragloom.providers.openai_client import Provider
-from ragloom.providers.retry import Link
 
-KEY = "sk-planted-0123456789abcdef"
 AZURE = "/openai/deployments/d?api-version=2024-10-21"
 OPENAI_ONLY = {
     "OPENAI_ORG_ID": "org-planted",
@@ -38,22 +36,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provider_of(base_url: str | None, **changed: Any) -> Provider:
-    fields = {"kind": "llm", "model": "m", "api_key_env": "OPENAI_API_KEY", "timeout": 5.0, "attempts": 2}
-    return Provider(Link(**({"base_url": base_url, "deadline": 60.0} | fields | changed)))
+    return Provider(link(base_url, **({"kind": "llm", "attempts": 2} | changed)))
 
 
 def ask(provider: Provider) -> None:
-    """Sends one request of each kind."""
-    hi = [{"role": "user", "content": "hi"}]
-
-    async def later() -> None:
-        await provider.achat(model="m", messages=hi)
-        assert [piece async for piece in provider.astream(model="m", messages=hi)]
-
-    provider.embeddings(model="m", input=["text"])
-    provider.chat(model="m", messages=hi)
-    assert list(provider.stream(model="m", messages=hi))
-    asyncio.run(later())
+    """Send one request of each kind."""
+    for call in (embed, chat, stream, achat, astream):
+        assert call(provider)
 
 
 @pytest.mark.parametrize("root", [AZURE, "/openai/v1", "/openai/v1?api-version=preview", "/ml/v1?version=2023-05-29"])

@@ -14,7 +14,7 @@ from fakes import FakeIndex, LetterEmbedding, chunk
 from ragloom.components import reranker, retriever
 from ragloom.components.analyzer import multilingual
 from ragloom.components.llm.extractive_llm import SentenceLLM
-from ragloom.components.prompt import Prompt
+from ragloom.components.prompt.base import Prompt
 from ragloom.core.prompt_blocks import NO_ANSWER
 from ragloom.errors import DataError, ServiceError
 from ragloom.query.engine import CitedQueryEngine
@@ -26,7 +26,7 @@ CHUNKS = [chunk("en.md", 7, EN), chunk("ko.md", 0, KO)]
 
 
 class Scripted(MockLLM):
-    """Replies what it is told to."""
+    """Replies what it is scripted to."""
 
     reply: str = ""
 

@@ -1,4 +1,4 @@
-"""Malformed and hostile files: how each is made, and what must come of it; and what reads them in worker processes.
+"""Malformed and hostile files, their expected texts or reasons, and a reader for worker processes.
 
 They are small here: `scale` is 1 in the default run, 10 in the tests marked `slow`, and 100 at full size.
 """
@@ -23,7 +23,7 @@ from ragloom.components import chunking, embedding
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import Source
 from ragloom.core.records import Unreadable
-from ragloom.ingestion.read_stage import Cut, Job, Reading, Same
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Reading, Unchanged
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"
@@ -37,8 +37,8 @@ class Hostile:
     Attributes:
         name: of the file.
         content: its bytes, of about `scale` times a hundredth of the full size.
-        text: what is found in the text that is read; None where it must not be read.
-        reason: a pattern of why it cannot be read; empty where it must be read.
+        text: expected part of the text; None for an unreadable file.
+        reason: pattern of the expected reason; empty for a readable file.
     """
 
     name: str
@@ -60,7 +60,7 @@ def row(properties: str = "") -> str:
 
 
 def pdf_objects(objects: list[str | bytes], trailer: str = "", prev: int | None = None) -> bytes:
-    """Writes a PDF of these objects, the first being its root."""
+    """Write a PDF of these objects, the first being its root."""
     out, offsets = b"%PDF-1.7\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(out))
@@ -560,7 +560,7 @@ OPTIONS = ("fixed", "recursive", "recursive in tokens", "paragraph", "semantic",
 
 
 def prepare() -> None:
-    """Builds and warms every chunking, once for all workers."""
+    """Build and warms every chunking, once for all workers."""
     for option in OPTIONS:
         CHUNKINGS[option] = built(option)
         Reading(None, CHUNKINGS[option]).load()  # type: ignore[arg-type]
@@ -583,7 +583,7 @@ def _keys(group: str, option: str) -> dict[str, Any]:
     return keys
 
 
-def read(item: tuple[Source, str, Job]) -> Cut | Same | Unreadable:
+def read(item: tuple[Source, str, Job]) -> ChunkedDocument | Unchanged | Unreadable:
     """What the workers run."""
     source, option, job = item
     return Reading(source, CHUNKINGS[option])(job)

@@ -50,7 +50,7 @@ QUERIES = QUERIES[:50]
 
 @dataclass(frozen=True)
 class Killed:
-    """What came of a kill.
+    """Outcome of a kill.
 
     Attributes:
         step: of the chain.
@@ -128,7 +128,7 @@ class Chain:
                 path.write_text(text, encoding="utf-8")
 
     def ingest(self, step: str, processes: int = 0) -> Counter[str]:
-        """Runs a step undisturbed, in a process of its own; returns how often each stage was entered."""
+        """Runs a step undisturbed, in a separate process; returns how often each stage was entered."""
         with _child(self, step, processes) as (process, board):
             process.join(_SECONDS)
             assert process.exitcode == 0, f"{step} ended with {process.exitcode}"
@@ -144,7 +144,7 @@ class Chain:
             assert process.pid is not None
             try:
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:  # it has no group of its own yet, or it has ended
+            except ProcessLookupError:  # it has no own group yet, or it has ended
                 process.kill()
             process.join()
             at = board.at
@@ -253,7 +253,7 @@ def _child(chain: Chain, step: str, processes: int) -> Iterator[tuple[Any, _Boar
 
 
 def _ingest(overrides: list[str], path: Path) -> None:
-    """Ingests, in a process group of its own, in many small writes, and says on the board what it is at."""
+    """Ingests, in its own process group, in many small writes, and says on the board what it is at."""
     os.setpgid(0, 0)
     _mark(_Board(path))
     (config,) = load(overrides)
@@ -298,11 +298,11 @@ def _marked(function: Any, board: _Board, stage: str) -> Any:
 
 @functools.cache
 def _forks() -> Any:
-    """Children are forked from a process that has only imported: quick, and safe beside the engine's threads."""
+    """Children are forked from a process that has only imported: quick, and safe with the engine's threads."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kills_preload"])
     before, here = os.environ.get("PYTHONPATH"), str(TESTS / "support")
-    os.environ["PYTHONPATH"] = here if before is None else f"{here}{os.pathsep}{before}"  # it knows no other path
+    os.environ["PYTHONPATH"] = here if before is None else f"{here}{os.pathsep}{before}"  # no other path is set
     try:
         forkserver.ensure_running()
     finally:

@@ -16,7 +16,7 @@ from ragloom.config.config import load
 from ragloom.core.records import Chunk, Entry
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary
-from ragloom.providers.openai_client import sending_nothing
+from ragloom.providers.request_context import no_requests
 
 KEY = "sk-of-a-test-0123456789"
 BATCH = 4
@@ -43,7 +43,7 @@ class PaidCorpus:
             self.write(number, f"Passage number {number} is about subject {number * 7}.")
 
     def write(self, number: int, text: str) -> None:
-        """Writes a document, under a heading of its own."""
+        """Writes a document, under its own heading."""
         (self.folder / f"{number:03}.md").write_text(f"# Part {number}\n\n{text}\n", encoding="utf-8")
 
     def overrides(self, server: OpenAIServer, *further: str) -> list[str]:
@@ -80,7 +80,7 @@ class PaidCorpus:
     def chunks(self, server: OpenAIServer, *further: str) -> dict[str, list[tuple[Chunk, str]]]:
         """Cuts the documents as they are now: each document's chunks, with what is sent for them."""
         assembly = self.assembly(server, *further)
-        with sending_nothing():  # needs no key
+        with no_requests():  # needs no key
             assembly.embedding  # noqa: B018 - built here
         found = {}
         for entry in assembly.source.entries():

@@ -1,4 +1,4 @@
-"""Makes the small PDF files that the PDF tests read, from content streams and objects."""
+"""Small PDF files for the PDF tests, from content streams and objects."""
 
 HELVETICA = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
 
@@ -12,7 +12,7 @@ def pdf_of(
     page: str = "/MediaBox [0 0 595 842]",
     kids: str = "3 0 R",
 ) -> bytes:
-    """Writes a PDF of one page: font F1, annotations as objects 20, 21 ..., further objects by number."""
+    """Write a PDF of one page: font F1, annotations as objects 20, 21 ..., further objects by number."""
     notes = {20 + at: note for at, note in enumerate(annotations or [])}
     references = " ".join(f"{number} 0 R" for number in notes)
     objects = {
@@ -36,18 +36,18 @@ def pdf_of(
 
 
 def shown(x: float, y: float, text: str, size: float = 12) -> str:
-    """Writes the operators that show a text at a place."""
+    """Write the operators that show a text at a place."""
     return f"BT /F1 {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET\n"
 
 
 def widget(kind: str, rest: str, rect: tuple[int, int, int, int] = (180, 740, 380, 758)) -> str:
-    """Writes a form field with its only widget."""
+    """Write a form field with its only widget."""
     place = " ".join(map(str, rect))
     return f"<< /Type /Annot /Subtype /Widget /FT /{kind} /T (f{rect[1]}x{rect[0]}) /Rect [{place}] /F 4 {rest} >>"
 
 
 def mapped_font(codes: dict[int, str], width: int = 500) -> dict[int, str]:
-    """Writes objects 5 to 8: a font that is not embedded, with a map from codes of two bytes to text."""
+    """Write objects 5 to 8: a font that is not embedded, with a map from codes of two bytes to text."""
     entries = "\n".join(f"<{code:04x}> <{text.encode('utf-16-be').hex()}>" for code, text in codes.items())
     cmap = (
         "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "

@@ -26,24 +26,24 @@ def write(
     failed: Sequence[int] = (),
     p95: float | None = None,
     usd: float | None = 0.0,
-    **told: Any,
+    **record: Any,
 ) -> Path:
     """Writes the folder of a run.
 
     Args:
         scores: of the metric, a query each; None: not judged by the judge.
         overrides: of the run's config.
-        groups: of the queries; otherwise every query has one of its own.
+        groups: of the queries; otherwise every query has its own.
         failed: queries that ended in an error, which have no score.
         p95: of the whole question, in milliseconds; None: not timed.
         usd: price of all questions.
-        told: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
+        record: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
     """
     folder.mkdir(parents=True)
     config = _composed(overrides)
-    metric = told.pop("metric", METRIC)
-    qrels = told.pop("qrels", [f"q{at} 0 d{at} 1" for at in range(len(scores))])
-    positions = told.pop("positions", None)
+    metric = record.pop("metric", METRIC)
+    qrels = record.pop("qrels", [f"q{at} 0 d{at} 1" for at in range(len(scores))])
+    positions = record.pop("positions", None)
     lines = []
     for at, score in enumerate(scores):
         wrong = at in failed
@@ -72,7 +72,7 @@ def write(
         "config": config.public(),
         "created": "2026-01-01T00:00:00+00:00",
         "seeds": {},
-        **told,
+        **record,
     }
     (folder / "run.json").write_text(json.dumps(run))
     measured = {"metrics": {metric: sum(counted) / len(counted)}, "counts": {}, "cost": cost}

@@ -1,6 +1,6 @@
 """Ranking metrics by ranx, from TREC files: python second_opinion.py run.trec qrels.trec measure ... (JSON to stdout).
 
-A program of its own, since ranx compiles for a minute unless NUMBA_DISABLE_JIT is set before it is imported. It prints
+A separate program, since ranx compiles for a minute unless NUMBA_DISABLE_JIT is set before it is imported. It prints
 measure -> query -> score, with every query of the qrels.
 """
 

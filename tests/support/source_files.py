@@ -1,4 +1,4 @@
-"""Makes the small PDF and DOCX files that the source tests read."""
+"""Small PDF and DOCX files for the source tests."""
 
 import io
 import zipfile
@@ -16,7 +16,7 @@ _PREFIXES = " ".join(
 
 
 def pdf_bytes(pages: list[list[str]], *, encrypted: bool = False) -> bytes:
-    """Writes a PDF: a list of lines a page; a page without lines has no text layer. Encrypted: for no password."""
+    """Write a PDF: a list of lines a page; a page without lines has no text layer. Encrypted: for no password."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
     kids = []
     for lines in pages:
@@ -52,7 +52,7 @@ def docx_bytes(
     footnotes: str = "",
     chunks: dict[str, tuple[str, str | bytes | None]] | None = None,
 ) -> bytes:
-    """Writes a DOCX of the given WordprocessingML (prefixes `w`, `m`, `r`).
+    """Write a DOCX of the given WordprocessingML (prefixes `w`, `m`, `r`).
 
     Args:
         chunks: targets and contents of embedded documents (`w:altChunk`), by relation; without content external.
@@ -83,7 +83,7 @@ _NAMES = ("styles", "numbering", "footnotes")
 
 
 def zip_bytes(parts: dict[str, str | bytes]) -> bytes:
-    """Packs parts, stamped alike."""
+    """Pack parts, stamped alike."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():

@@ -1,4 +1,4 @@
-"""A process that brings an index in step and says what it does, so that a test can kill it in the middle.
+"""A process that syncs an index and reports its steps, so that a test can kill it in the middle.
 
 Usage: store_child.py lancedb FOLDER SEED COUNT
        store_child.py weaviate "URL GRPC_PORT PREFIX" SEED COUNT

@@ -1,6 +1,6 @@
 """The places that the contract suite runs on: a LanceDB folder, a Weaviate server, an embedded Weaviate.
 
-A test asks for `place`, a place of its own, or for `shared`, one that the tests of its module share and only read. Both
+A test asks for `place`, its own place, or for `shared`, one that the tests of its module share and only read. Both
 are given for each store in turn.
 """
 
@@ -48,7 +48,7 @@ class Place(ABC):
         """Names everything that is kept there."""
 
     def another(self, analyzer: Any = None) -> Database:
-        """Builds a database of this place, with connections of its own."""
+        """Builds a database of this place, with its own connections."""
         made: Database = getattr(builders, self.option)(analyzer or Words(), **self.keys)
         self._built.append(made)
         return made

@@ -16,7 +16,8 @@ from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
 import ragloom.components.vector_store as builders
 from made import defaults
-from ragloom.components.vector_store.protocols import Database, Index, ManifestRow, StoredDocumentRow, Writer
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.protocols import Database, Index, Writer
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
 
@@ -96,7 +97,7 @@ def fresh(place: Path | Database, documents: Mapping[str, Cut], name: str = "cor
 def sync(
     writing: Writer, target: Mapping[str, Cut], batch: int = 20, say: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Brings an index in step with documents as an ingest does: recover, delete, write in batches, commit."""
+    """Sync an index with documents as an ingest does: recover, delete, write in batches, commit."""
     say("recover")
     writing.recover()
     known = {row.id: row.content_hash for row in writing.manifest()}

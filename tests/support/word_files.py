@@ -25,8 +25,8 @@ def cell(inner: str, properties: str = "") -> str:
 
 
 def row(*cells: str, properties: str = "") -> str:
-    made = (one if one.startswith("<w:tc>") else cell(para(one)) for one in cells)
-    return f"<w:tr><w:trPr>{properties}</w:trPr>{''.join(made)}</w:tr>"
+    cells_xml = (one if one.startswith("<w:tc>") else cell(para(one)) for one in cells)
+    return f"<w:tr><w:trPr>{properties}</w:trPr>{''.join(cells_xml)}</w:tr>"
 
 
 def table(*rows: str) -> str:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ragloom.config.project_file import ProjectFile
 
 
-class Sweep(Protocol):
-    """What a program does with all jobs of a multirun together."""
+class MultirunProgram(Protocol):
+    """The jobs of a multirun together."""
 
     def task(self) -> Callable[[Config], int]:
-        """Gives what runs one job, picklable: launchers run jobs in processes of their own. None of it raises."""
+        """Return a picklable function that runs one job and raises nothing."""
 
     def finish(self) -> int:
-        """Ends the sweep, whatever processes its jobs ran in; returns the exit status."""
+        """End the sweep and return the exit status."""
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     argv: list[str],
     task: Callable[[Config], int],
     *,
-    sweeping: Callable[[Sequence[Config]], Sweep | int] | None = None,
+    sweeping: Callable[[Sequence[Config]], MultirunProgram | int] | None = None,
 ) -> int:
     """Check the arguments, then hand them to Hydra.
 
@@ -67,7 +67,7 @@ def run(
     if options.cfg:
         return _run_hydra(options, argv, project, lambda _: OK)
     require_inputs(verb, options.overrides, configs)
-    sweep: Sweep | None = None
+    sweep: MultirunProgram | None = None
     if sweeping is not None and options.multirun:
         begun = sweeping(configs)
         if isinstance(begun, int):
@@ -75,12 +75,14 @@ def run(
         sweep, task = begun, begun.task()
     statuses: list[int] = []
     _run_hydra(options, argv, project, _job(task, configs, project, statuses))
-    if sweep is not None:
-        return sweep.finish()
-    if len(statuses) < len(configs):
+    return sweep.finish() if sweep is not None else _status(statuses, len(configs))
+
+
+def _status(statuses: Sequence[int], jobs: int) -> int:
+    """Return the worst status of all jobs."""
+    if len(statuses) < jobs:
         # A launcher that runs jobs in processes of their own (joblib, Ray) keeps their status to itself.
-        missing = len(configs) - len(statuses)
-        sys.stderr.write(f"{missing} of {len(configs)} jobs ran elsewhere; their status is not known here\n")
+        sys.stderr.write(f"{jobs - len(statuses)} of {jobs} jobs ran elsewhere; their status is not known here\n")
         return FAILED
     return FAILED if FAILED in statuses else max(statuses)
 
@@ -88,7 +90,7 @@ def run(
 def _job(
     task: Callable[[Config], int], configs: Sequence[Config], project: ProjectFile | None, statuses: list[int]
 ) -> Callable[[Any], int]:
-    """Make what Hydra runs for each job: it finds the job's config among those that were validated before."""
+    """Make Hydra's job function, which looks up the validated config."""
     known = {config.overrides: config for config in configs}
 
     def job(tree: Any) -> int:
@@ -110,7 +112,7 @@ def _job(
 
 
 def _run_hydra(options: Any, argv: list[str], project: ProjectFile | None, job: Callable[[Any], int]) -> int:
-    """Hand the arguments to Hydra, without the flag of our own, and with the project file in its configs."""
+    """Run Hydra on the configs with the project file merged in."""
     import hydra
 
     from ragloom.config.conf_folder import conf_folder
@@ -149,7 +151,7 @@ def _without_project(argv: list[str]) -> list[str]:
 
 
 def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
-    """Puts overrides behind the flags: Hydra 1.3 refuses those behind a flag that is between them."""
+    """Put overrides behind the flags, as Hydra 1.3 demands."""
     flags = list(argv)
     for text in reversed(overrides):
         del flags[len(flags) - 1 - flags[::-1].index(text)]
@@ -157,7 +159,7 @@ def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
 
 
 def _refuse(arguments: Any) -> None:
-    """Refuses Hydra's flags that would run another config than the one that was checked."""
+    """Refuse Hydra's flags that would run another config than the one that was checked."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(arguments, flag) is not None:
             name = flag.replace("_", "-")

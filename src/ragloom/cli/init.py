@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.cli.console import OK, parse_keys, run_program
 from ragloom.cli.project import add_config_flags
 from ragloom.core.redaction import redact
+from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _HEADER = """\
 # Ragloom's project file: what is the same in every command run in this folder.
 # A line KEY: VALUE means what KEY=VALUE means on the command line. The command line comes first, then an experiment,
 # then this file, then the defaults. Relative paths are relative to this file. No key or password stands here: only
-# the name of the environment variable that holds it. Where each value comes from: ragloom ingest --cfg job
+# the name of the environment variable that holds it. Where each value comes from: {program} --cfg job
 """
 _FURTHER = """\
 # Further lines have the same form, for example:
@@ -74,7 +75,7 @@ def _run(argv: list[str]) -> int:
     else:
         raise ConfigError("init: --source PATH must be given where no terminal is there to ask on; see --help")
     _write(path, entries, conf, options.config_dir)
-    sys.stdout.write(f"wrote {redact(str(path))}; next: ragloom ingest\n")
+    sys.stdout.write(f"wrote {redact(str(path))}; next: {program('ingest')}\n")
     return OK
 
 
@@ -122,7 +123,7 @@ def _option_of(group: str, path: Path) -> str:
 
 
 def _relative(text: str, folder: Path) -> str:
-    """Return a path as the file has it: relative to the file's folder where it was relative."""
+    """Return a path as seen from the file's folder."""
     if Path(text).is_absolute() or text.startswith("~") or folder.resolve() == Path.cwd():
         return text
     return Path(os.path.relpath(text, folder)).as_posix()
@@ -155,7 +156,9 @@ def _write(path: Path, entries: Mapping[str, Any], conf: ConfFolder, config_dir:
     from ragloom.config.config import load
     from ragloom.config.project_file import find_project
 
-    text = "\n".join([_HEADER, *(_line(key, entries, conf) for key in entries), "", _FURTHER])
+    text = "\n".join(
+        [_HEADER.format(program=program("ingest")), *(_line(key, entries, conf) for key in entries), "", _FURTHER]
+    )
     draft = path.with_name(f".{path.name}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,10 @@ class Comparison:
     notes: list[str]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each config: run, label, mean, largest loss, cost, milliseconds, failed queries."""
+        """Return one row per config.
+
+        Its keys: run, label, mean, largest loss, cost, milliseconds, failed queries.
+        """
         verdict, table = self.verdict, self.table
         return [
             {
@@ -128,7 +131,7 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
 
 
 def _reported(runs: Sequence[EvaluatedRun], named: Sequence[str], metric: str) -> list[str]:
-    """Says what dataset and source of the runs had to report, once where all have it, and what was not reranked."""
+    """List the problems that runs reported, once each, and reranking limits."""
     notes = []
     for problem in dict.fromkeys(problem for run in runs for problem in run.problems):
         having = [label for run, label in zip(runs, named, strict=True) if problem in run.problems]
@@ -140,6 +143,9 @@ def _reported(runs: Sequence[EvaluatedRun], named: Sequence[str], metric: str) -
 
 
 def _stand_in(runs: Sequence[EvaluatedRun], first: EvaluatedRun) -> int:
-    """Chooses what a split tests against: the only run of `experiment=baseline...`, otherwise the first given."""
+    """Choose the stand-in baseline of a split.
+
+    It is the only run of `experiment=baseline...`, otherwise the first folder.
+    """
     baselines = [at for at, run in enumerate(runs) if str(run.choices.get("experiment")).startswith("baseline")]
     return baselines[0] if len(baselines) == 1 else list(runs).index(first)

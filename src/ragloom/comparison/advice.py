@@ -1,4 +1,4 @@
-"""Advice for a comparison without a winner: fewer tests, more groups or questions."""
+"""Advice for a comparison without a winner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def grouping(comparison: Comparison) -> str:
-    """Describe what is resampled, with the key that decides it: `30 questions in 9 groups, dataset.group=document`."""
+    """Describe the resampled units and the key that decides them.
+
+    For example `30 questions in 9 groups, dataset.group=document`.
+    """
     verdict, group = comparison.verdict, comparison.runs[0].config.get("dataset", {}).get("group")
     unit = "windows of neighbouring questions" if comparison.table.windowed else "groups"
     key = f", dataset.group={group}" if group is not None else ""
@@ -22,7 +25,7 @@ def grouping(comparison: Comparison) -> str:
 
 
 def advice(comparison: Comparison) -> list[str]:
-    """List what would help, one sentence each; empty where there is a winner."""
+    """List one sentence per remedy; empty when there is a winner."""
     if comparison.verdict.winner is not None:
         return []
     return [*_groups(comparison), *_tests(comparison)]

@@ -1,4 +1,4 @@
-"""Breakdown of a difference: means by tag, and the questions that changed most."""
+"""Breakdown of a difference by tag, and the most changed questions."""
 
 from __future__ import annotations
 
@@ -53,15 +53,18 @@ class ChangedQuestion:
 
 
 def tag_scores(table: ScoreTable, pair: Pair) -> list[TagScores]:
-    """Break the scores down by every tag that has 2 to 20 values; a question without the tag is in none of them."""
-    found = []
+    """Break the scores down by every tag of 2 to 20 values.
+
+    A question without the tag is in none of its parts.
+    """
+    result = []
     for tag in dict.fromkeys(tag for row in table.rows for tag in row.tags):
         values = sorted({row.tags[tag] for row in table.rows if tag in row.tags})
         if not 2 <= len(values) <= _MOST_VALUES:
             continue
         for value in values:
-            found.append(_part(table, pair, tag, value))
-    return found
+            result.append(_part(table, pair, tag, value))
+    return result
 
 
 def _part(table: ScoreTable, pair: Pair, tag: str, value: str) -> TagScores:
@@ -83,7 +86,7 @@ def _part(table: ScoreTable, pair: Pair, tag: str, value: str) -> TagScores:
 def largest_changes(
     runs: Sequence[EvaluatedRun], table: ScoreTable, pair: Pair, most: int
 ) -> tuple[list[ChangedQuestion], list[ChangedQuestion]]:
-    """Return the questions for which the first config of a pair is most worse, and most better, than the second."""
+    """Return the questions with the largest losses and gains of a pair's first config."""
     first, second = pair
     gained = table.scores[first] - table.scores[second]
     order = np.argsort(gained, kind="stable")

@@ -1,4 +1,4 @@
-"""Writes a run's pipeline as an `experiment` option. Knows config trees, and composes none."""
+"""Export of a run's pipeline as an `experiment` option."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def experiment_yaml(
     groups: Sequence[str],
     why: Sequence[str],
 ) -> str:
-    """Write the yaml of an experiment: the options of `groups`, and their keys that are not the options' own values.
+    """Write the yaml of an experiment: options, and keys that differ from them.
 
     Args:
         choices: group -> option, of the run.

@@ -32,7 +32,7 @@ NEAR = 10.0
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences of m pairs of configs on n queries, summed within each of g groups.
+    """Differences of m config pairs on n queries, summed within g groups.
 
     Attributes:
         sums: `[g, m]` sums of differences.
@@ -60,7 +60,7 @@ class Paired:
 
     @property
     def error(self) -> Numbers:
-        """`[m]` standard errors of the means, by group; infinite with a single group."""
+        """`[m]` standard errors of the means; infinite with a single group."""
         if self.groups < 2:
             return np.full(self.sums.shape[1], np.inf)
         residuals = self.sums - self.sizes[:, None] * self.mean
@@ -89,7 +89,7 @@ def paired(differences: Numbers, groups: Groups) -> Paired:
 
 
 def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """Return the 95 % interval of each pair's mean difference, `[m]` low and high.
+    """Return the 95 % interval of each mean difference, `[m]` low and high.
 
     With enough groups and queries a bootstrap of whole groups (Efron, "Bootstrap methods: another look at the
     jackknife", Annals of Statistics 7, 1979; clusters: Davison and Hinkley, "Bootstrap Methods", 1997, 3.8), its
@@ -108,13 +108,16 @@ def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[N
 
 
 def t_intervals(data: Paired) -> tuple[Numbers, Numbers]:
-    """Return the 95 % interval by t with groups - 1 degrees of freedom, `[m]` low and high; infinite for one group."""
+    """Return the 95 % t interval with groups - 1 degrees of freedom.
+
+    `[m]` low and high; infinite for one group.
+    """
     reach = _reach(data)
     return data.mean - reach * data.error, data.mean + reach * data.error
 
 
 def flip_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
-    """Return each pair's two-sided p value, `[m]`: how often do exchanged labels give as large a |t|?
+    """Return two-sided p values of sign-flip tests, `[m]`.
 
     If two configs are as good, their labels may be exchanged in any group, which changes the sign of its differences
     (Fisher's randomization test; as the test to use in retrieval: Smucker, Allan and Carterette, CIKM 2007). The
@@ -124,19 +127,19 @@ def flip_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
     2010), which keeps the test's level exactly.
     """
     every = 2**data.groups <= resamples
-    found, drawn = np.zeros(data.sums.shape[1]), 0
+    extreme, drawn = np.zeros(data.sums.shape[1]), 0
     observed = _t(data.sums.sum(axis=0), (data.sums**2).sum(axis=0), data.sums.T @ data.sizes, data)
     for signs in _every_sign(data.groups) if every else _signs(data.groups, resamples, rng):
         t = _t(signs @ data.sums, (data.sums**2).sum(axis=0), signs @ (data.sums * data.sizes[:, None]), data)
-        found += (t >= observed * (1 - 1e-9)).sum(axis=0)
+        extreme += (t >= observed * (1 - 1e-9)).sum(axis=0)
         drawn += len(signs)
-    return found / drawn if every else (1 + found) / (1 + drawn)
+    return extreme / drawn if every else (1 + extreme) / (1 + drawn)
 
 
 def refined_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers:
-    """Return p values as `flip_p`, with more resamples where a correction for m tests may need them.
+    """Return p values as `flip_p`, resampled further near their limit.
 
-    A p value near its first limit, `ALPHA` / m, is drawn anew with so many resamples that the limit is a count of 20;
+    A p value near its first limit, `ALPHA` / m, is drawn again with so many resamples that the limit is a count of 20;
     the second value replaces the first, so that a level is kept whatever the first was.
     """
     tests = data.sums.shape[1]
@@ -149,7 +152,10 @@ def refined_p(data: Paired, resamples: int, rng: np.random.Generator) -> Numbers
 
 
 def holm(p: Numbers) -> Numbers:
-    """Adjust p values for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
+    """Adjust p values for the number of tests.
+
+    Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
     order = np.argsort(p, kind="stable")
     factors = np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
@@ -158,7 +164,7 @@ def holm(p: Numbers) -> Numbers:
 
 
 def power(effect: float, error: float, groups: int, alpha: float = ALPHA) -> float:
-    """Return the chance that a two-sided test shows a true difference of `effect`, given the standard error.
+    """Return the power of a two-sided test for a true difference.
 
     1 - F(t(1 - alpha / 2) - effect / error) and the other tail, F of t with groups - 1 degrees of freedom.
     """
@@ -172,7 +178,7 @@ def power(effect: float, error: float, groups: int, alpha: float = ALPHA) -> flo
 
 
 def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that such a dataset shows with a chance of `POWER`.
+    """Return the smallest true difference detectable with power `POWER`.
 
     (t(1 - alpha / 2) + t(POWER)) x standard error (Bloom, "Minimum Detectable Effects", Evaluation Review 19, 1995;
     for retrieval: Sakai, "Topic set size design", Information Retrieval Journal 19, 2016).
@@ -183,7 +189,9 @@ def detectable(error: float, groups: int, alpha: float = ALPHA) -> float:
 
 
 def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA) -> int | None:
-    """Return how many such queries show a difference of `effect` with a chance of `POWER`; None when none would.
+    """Return the number of queries that detect `effect` with power `POWER`.
+
+    None when no number does.
 
     The standard error falls with the square root of the number of groups; a group has as many queries as here. At
     least two groups.
@@ -209,7 +217,7 @@ def _reach(data: Paired) -> float:
 
 
 def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbers:
-    """Return |mean| / standard error from sums over groups of s, s^2 and s x size."""
+    """Compute |mean| / standard error from sums of s, s^2 and s x size."""
     total = data.sizes.sum()
     mean = sums / total
     residual = squares - 2 * mean * weighed + mean**2 * (data.sizes**2).sum()
@@ -219,13 +227,13 @@ def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbe
 
 
 def _clean(residual: Numbers, data: Paired) -> Numbers:
-    """Make exactly zero what is zero but for rounding: differences that are the same in every group."""
+    """Replace residuals that are zero but for rounding by exact zeros."""
     floor = 1e-12 * (data.sums**2).sum(axis=0)
     return np.where(residual <= floor, 0.0, residual)
 
 
 def _counts(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Numbers]:
-    """Draws how often each group is in a resample: blocks of `[rows, g]`."""
+    """Draw how often each resample contains each group: blocks of `[rows, g]`."""
     for at in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - at)
         drawn = rng.integers(groups, size=(rows, groups)) + np.arange(rows)[:, None] * groups

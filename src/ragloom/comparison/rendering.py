@@ -11,7 +11,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def markdown(sections: Iterable[Section]) -> str:
-    """Write sections as Markdown; whatever a question or a chunk holds stays text."""
+    """Render sections as Markdown; text of questions and chunks is escaped."""
     parts = []
     for section in sections:
         if section.title:

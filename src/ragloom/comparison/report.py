@@ -50,7 +50,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Show a comparison as the one object that programs read; rows of configs are named by their runs."""
+    """Build the JSON object of a comparison; configs are named by runs."""
     verdict, choice = comparison.verdict, comparison.choice
     names = [run.name for run in comparison.runs]
 
@@ -91,7 +91,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for (an interval of one group is infinite) by None."""
+    """Replace numbers without a JSON form (infinite intervals) by None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -100,7 +100,7 @@ def _finite(value: Any) -> Any:
 
 
 def shortened(sentences: Sequence[str]) -> list[str]:
-    """Keep the first sentences of a verdict: many pairs give hundreds, of which JSON has all."""
+    """Shorten the sentences of a verdict; the JSON has all."""
     left = len(sentences) - MOST_SAID
     return [
         *sentences[:MOST_SAID],
@@ -128,7 +128,10 @@ def verdict_section(comparison: Comparison) -> Section:
 
 
 def _recommendation(comparison: Comparison) -> str:
-    """Say which config to ship; that needs no winner, only a loss that is shown to be small."""
+    """Describe the recommended config.
+
+    It needs no winner, only a loss that is shown to be small.
+    """
     choice = comparison.choice
     if choice.recommended is None:
         return f"Recommended: none; {choice.reason}."
@@ -142,7 +145,7 @@ def _recommendation(comparison: Comparison) -> str:
 
 
 def _could(comparison: Comparison) -> str:
-    """Says what these tests could have shown at all."""
+    """Describe the smallest difference that these tests could show."""
     effects = [finding.detectable for finding in comparison.verdict.findings]
     if not effects:
         return ""
@@ -268,7 +271,7 @@ def _trade(comparison: Comparison) -> Section:
         f"Cost: {choice.cost_of or 'unknown'}. On the front: no other config is as good and cheaper (faster).",
         "Latency: not timed; evaluate with latency.questions=N."
         if timed is None
-        else f"Latency: of a pass of its own, n {timed.get('n')}, {timed.get('concurrency')} at a time.",
+        else f"Latency: measured in a separate pass, n {timed.get('n')}, {timed.get('concurrency')} at a time.",
     ]
     head = ["config", "mean", "cost", "p50 ms", "p95 ms", "p99 ms", "index MB", "ingest s", "on the front of"]
     return Section(f"Quality, cost and latency ({ALL})", lines, head, rows, frozenset(range(1, 8)))

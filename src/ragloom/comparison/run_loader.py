@@ -61,7 +61,7 @@ class EvaluatedRun:
         judge: who judged its answers; None where nobody did.
         means: metric -> mean, in the order in which they were asked for.
         cost: of asking all questions.
-        latency: a pass of its own; None where none was made.
+        latency: of a separate pass; None without one.
         rows: a row for each question, in the dataset's order.
         qrels: lines of the gold.
     """
@@ -85,7 +85,7 @@ class EvaluatedRun:
 
     @property
     def identity(self) -> str:
-        """Equal for two runs of one experiment: keys that change only speed or place are no part of it."""
+        """Identity of the experiment, without keys that change speed or place."""
         tree = {key: value for key, value in self.config.items() if key not in OPERATIONAL_KEYS}
         aside = {"experiment", *OPERATIONAL_KEYS}
         choices = {group: option for group, option in self.choices.items() if group not in aside}
@@ -104,7 +104,7 @@ def load_run(folder: Path) -> EvaluatedRun:
             f"run: {folder} must be a folder that {program('evaluate')} wrote; it has no {', '.join(missing)}"
         )
     try:
-        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         timed = folder / "latency.json"
         rows, deepest = [], 0
@@ -112,17 +112,17 @@ def load_run(folder: Path) -> EvaluatedRun:
             rows.append(_row(line))
             deepest = max(deepest, len(line.get("chunks") or []))
         return EvaluatedRun(
-            name=told["run"],
+            name=record["run"],
             folder=folder,
-            dataset=dict(told["dataset"]),
-            index=dict(told.get("index") or {}),
-            choices=dict(told["choices"]),
-            config=with_ids(told["config"], told.get("builders") or {}),
-            codes=dict(told["code"]) if "code" in told else _former_codes(told, deepest),
-            problems=tuple(map(str, told.get("problems") or ())),
+            dataset=dict(record["dataset"]),
+            index=dict(record.get("index") or {}),
+            choices=dict(record["choices"]),
+            config=with_ids(record["config"], record.get("builders") or {}),
+            codes=dict(record["code"]) if "code" in record else _former_codes(record, deepest),
+            problems=tuple(map(str, record.get("problems") or ())),
             below=dict(measured.get("below_reranker") or {}),
-            judge=told.get("judge"),
-            created=str(told.get("created", "")),
+            judge=record.get("judge"),
+            created=str(record.get("created", "")),
             means=dict(measured["metrics"]),
             cost=dict(measured.get("cost") or {}),
             latency=json.loads(timed.read_text(encoding="utf-8")) if timed.is_file() else None,
@@ -137,32 +137,34 @@ def load_run(folder: Path) -> EvaluatedRun:
 
 
 def chunks(run: EvaluatedRun, queries: Collection[str], most: int) -> dict[str, list[dict[str, Any]]]:
-    """Read the first chunks that a run found for some questions: query -> chunks, best first."""
+    """Read the first chunks of some questions: query -> chunks, best first."""
     return {
         line["query"]: list(line.get("chunks") or [])[:most] for line in _lines(run.folder) if line["query"] in queries
     }
 
 
-def _former_codes(told: dict[str, Any], deepest: int) -> dict[str, int | None]:
-    """Says which versions made a run that names none.
+def _former_codes(record: dict[str, Any], deepest: int) -> dict[str, int | None]:
+    """Return the code versions of a run that names none.
 
     Rankings of version 1 differ from later ones only where metrics looked deeper than the configured search: then the
     reranker was given more, or longer lists were fused.
     """
-    retriever = told["config"].get("retriever") or {}
-    own = retriever.get("candidates") if told["choices"].get("reranker") == "none" else None
+    retriever = record["config"].get("retriever") or {}
+    own = retriever.get("candidates") if record["choices"].get("reranker") == "none" else None
     same = deepest <= int(own or retriever.get("top_k") or 0)
-    return {"ranking": None if same else 1, "answers": 2 if told["config"].get("answers") else None, "metrics": 1}
+    return {"ranking": None if same else 1, "answers": 2 if record["config"].get("answers") else None, "metrics": 1}
 
 
 def documents(run: EvaluatedRun) -> set[str] | None:
-    """Read the ids of the documents that a run searched; None where its folder does not say."""
+    """Read the ids of the searched documents; None if unrecorded."""
     path = run.folder / _DOCUMENTS
     return {str(json.loads(line)) for line in _text(path) if line.strip()} if path.is_file() else None
 
 
 def demand_comparable(runs: Sequence[EvaluatedRun]) -> None:
-    """Refuses runs that do not share dataset, questions, groups, gold, documents, code and what is measured.
+    """Refuse runs that are not comparable.
+
+    They must share dataset, questions, groups, gold, documents, code and metrics.
 
     Where the `source` group is compared, documents may differ: `other_documents` says how.
 
@@ -187,42 +189,45 @@ def distinct(runs: Sequence[EvaluatedRun]) -> tuple[list[EvaluatedRun], list[str
 
     Of several the one that was timed, then the earliest, stays: whichever order they are given in.
     """
-    kept: dict[str, list[EvaluatedRun]] = {}
+    by_identity: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
-        kept.setdefault(run.identity, []).append(run)
+        by_identity.setdefault(run.identity, []).append(run)
     chosen, notes = [], []
-    for same in kept.values():
+    for same in by_identity.values():
         same.sort(key=lambda run: (run.latency is None, run.created, run.name, str(run.folder)))
         chosen.append(same[0])
         for other in same[1:]:
-            told = (
+            where = (
                 "" if _scores(other) == _scores(same[0]) else "; their scores differ: something in it is not repeatable"
             )
-            notes.append(f"{other.folder} and {same[0].folder} are runs of one config and count once{told}")
+            notes.append(f"{other.folder} and {same[0].folder} are runs of one config and count once{where}")
     return chosen, notes
 
 
 def _mixed(runs: Sequence[EvaluatedRun]) -> Iterator[str]:
-    """Names runs whose rankings, answers or scores were made by an older version of our code."""
+    """List runs made by an older version of the code."""
     for stage in dict.fromkeys(stage for run in runs for stage in run.codes):
         newest = max((code for run in runs if (code := run.codes.get(stage)) is not None), default=None)
         older = [run.name for run in runs if run.codes.get(stage) not in (None, newest)]
         if older:
-            made = "scores" if stage == "metrics" else stage if stage == "answers" else "rankings"
+            outputs = "scores" if stage == "metrics" else stage if stage == "answers" else "rankings"
             yield (
-                f"compare: {made} of all runs must be made by one version of the code, and those of "
+                f"compare: {outputs} of all runs must be made by one version of the code, and those of "
                 f"{', '.join(older)} are older; run the same evaluate commands again: it costs only the changed stage, "
                 "everything before it is kept"
             )
 
 
 def other_documents(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """Says, for runs that compare sources, how the documents differ that they searched; nothing where they do not."""
+    """List how the searched documents differ between runs that compare sources."""
     return [line for run in runs[1:] if (line := _searched(runs[0], run)) is not None]
 
 
 def _searched(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
-    """Says which documents only one of two runs searched; None where they are the same, as far as folders say."""
+    """Describe documents that only one of two runs searched.
+
+    None where they are the same, as far as the folders tell.
+    """
     mine, other = (run.index.get("searched") for run in (ours, theirs))
     if mine is None or other is None:  # before documents were recorded
         mine, other = (run.index.get("documents") for run in (ours, theirs))
@@ -242,7 +247,9 @@ def _searched(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
 
 
 def _elsewhere(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
-    """Says where two runs had different documents of one source; None where they had the same, as far as folders say.
+    """Describe different documents of one source in two runs.
+
+    None where they are the same, as far as the folders tell.
 
     A relative path leads elsewhere from another folder; documents that have moved are the same.
     """
@@ -271,10 +278,10 @@ def _unlike(ours: EvaluatedRun, theirs: EvaluatedRun) -> Iterator[str]:
             yield f"{what} of questions; {_some(differ)}"
     if ours.qrels != theirs.qrels:
         yield f"gold (qrels.trec); {_some(sorted(ours.qrels ^ theirs.qrels))}"
-    if ours.config.get("source") == theirs.config.get("source") and (found := _searched(ours, theirs)):
-        yield f"the documents that were searched; {found}"
-    if ours.config.get("source") == theirs.config.get("source") and (found := _elsewhere(ours, theirs)):
-        yield f"the place of the documents; {found}"
+    if ours.config.get("source") == theirs.config.get("source") and (difference := _searched(ours, theirs)):
+        yield f"the documents that were searched; {difference}"
+    if ours.config.get("source") == theirs.config.get("source") and (difference := _elsewhere(ours, theirs)):
+        yield f"the place of the documents; {difference}"
     if ours.config.get("metrics") != theirs.config.get("metrics"):
         yield f"the settings of metrics; {theirs.config.get('metrics')} is not {ours.config.get('metrics')}"
     elif ours.judge != theirs.judge:

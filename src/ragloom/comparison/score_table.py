@@ -1,4 +1,4 @@
-"""Table of scores: one row per run, one column per query, with groups.
+"""Table of scores: a row per run, a column per query.
 
 Every query that a metric suits counts in every run: one that failed is a zero, and so is one for which a judge gave
 no verdict, or that a run did not answer where a judge says how others did. So nobody wins by what is missing.
@@ -57,7 +57,10 @@ class ScoreTable:
 
 
 def default_metric(run: EvaluatedRun) -> str:
-    """Return the first requested metric that the gold supports; the first there is where nothing is said."""
+    """Return the first requested metric that the gold supports.
+
+    Without a request it is the first metric of the run.
+    """
     settings = run.config.get("metrics") or {}
     spans, graded = any(row.by_spans for row in run.rows), any(row.judged and not row.by_spans for row in run.rows)
     names = [*(settings.get("spans", ()) if spans else ()), *(settings.get("documents", ()) if graded else ())]
@@ -97,13 +100,16 @@ def build_table(runs: Sequence[EvaluatedRun], metric: str) -> ScoreTable:
 
 
 def same_scores(scores: Numbers) -> list[int]:
-    """Return for each config the first one with the same score on every query, `[k]`: itself where there is none."""
+    """Return for each config the first with equal scores, `[k]`."""
     first: dict[bytes, int] = {}
     return [first.setdefault(row.tobytes(), at) for at, row in enumerate(scores + 0.0)]  # -0.0 is 0.0
 
 
 def _suits(rows: Sequence[QueryRow], metric: str) -> bool:
-    """Says whether a metric suits a query: some run has it, or none can since all failed."""
+    """Return whether a metric applies to a query.
+
+    Some run has it, or none can since all failed.
+    """
     return any(metric in row.metrics for row in rows) or all(row.judged and row.failed for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Which config to ship: shown to be as good, cheap, fast. Knows scores, costs and milliseconds, no option."""
+"""Selection of the config to ship: noninferior, cheap and fast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOTAL = "total"  # the stage of latency.json that spans all others
 
 @dataclass(frozen=True)
 class Standing:
-    """A config beside all others, on all questions.
+    """Standing of one config among all, over all questions.
 
     Attributes:
         mean: of the metric.
@@ -43,7 +43,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Selection:
-    """What may be chosen, and what is recommended.
+    """Candidates for shipping, and the recommendation.
 
     Attributes:
         standings: one for each config.
@@ -99,7 +99,7 @@ def select(
 
 
 def _losses(table: ScoreTable, rules: ComparisonRules) -> tuple[paired_statistics.Numbers, paired_statistics.Numbers]:
-    """Return each config's largest loss to another, observed and at most, `[k]` each."""
+    """Return each config's largest loss to another, `[k]` observed and upper bounds."""
     count = len(table.scores)
     select = list(itertools.combinations(range(count), 2))
     data = paired_statistics.paired(differences(table.scores, select), table.groups)
@@ -115,7 +115,7 @@ def _losses(table: ScoreTable, rules: ComparisonRules) -> tuple[paired_statistic
 
 
 def _costs(runs: Sequence[EvaluatedRun]) -> tuple[list[float | None], str]:
-    """Prices all runs in the first way that is known of each of them."""
+    """Compute costs in the first unit known for every run."""
     ways: list[tuple[str, Callable[[EvaluatedRun], float | None]]] = [
         ("US dollars for the index and all questions", lambda run: _sum(run.index.get("usd"), run.cost.get("usd"))),
         ("US dollars for all questions", lambda run: _sum(run.cost.get("usd"))),
@@ -151,7 +151,7 @@ def _milliseconds(run: EvaluatedRun) -> float | None:
 
 
 def _undominated(means: list[float], costs: list[float | None]) -> set[int]:
-    """Return the rows of the Pareto front: none is better and as cheap, or cheaper and as good."""
+    """Return the rows of the Pareto front of mean and cost."""
     if len({cost for cost in costs if cost is not None}) < 2:
         return set()  # nothing is traded for nothing
     known = [(row, means[row], cost) for row, cost in enumerate(costs) if cost is not None]

@@ -42,7 +42,7 @@ class Finding:
         pair: rows of the configs.
         difference, low, high: mean of the first less the second, with its 95 % interval.
         error: standard error of the difference.
-        p, adjusted: p value of its own, and for the number of tests.
+        p, adjusted: p value of the test, and its value corrected for the number of tests.
         detectable: smallest true difference that this test would have shown with a chance of .8.
         needed: queries that would show a difference as large (or as large as asked for) with that chance.
     """
@@ -59,7 +59,7 @@ class Finding:
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is shown: by the test, and its interval does not contradict it."""
+        """Whether the difference is significant, and its interval excludes zero."""
         return self.adjusted <= ALPHA and (self.low > 0 or self.high < 0)
 
 
@@ -76,18 +76,18 @@ def windows(groups: Groups, positions: Numbers) -> Groups:
     10 queries where the group has them: neighbours share passages, windows hardly do.
     """
     size = max(_WINDOW_QUERIES, math.ceil(len(groups) / _WINDOWS))
-    found, count = np.zeros(len(groups), dtype=np.int64), 0
+    result, count = np.zeros(len(groups), dtype=np.int64), 0
     for group in range(int(groups.max()) + 1):
         members = np.flatnonzero(groups == group)
         ordered = members[np.argsort(positions[members], kind="stable")]
         for part in np.array_split(ordered, max(1, len(ordered) // size)):
-            found[part] = count
+            result[part] = count
             count += 1
-    return found
+    return result
 
 
 def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
-    """Split by group into halves of about as many queries: `[n]`, true for the dev half."""
+    """Split groups into halves of about equal size: `[n]`, true for dev."""
     sizes = np.bincount(groups)
     dev, counts = np.zeros(len(sizes), dtype=bool), [0, 0]
     for group in np.random.default_rng(seed).permutation(len(sizes)):
@@ -162,7 +162,10 @@ def run_tests(
 
 
 def can_show(groups: int, tests: int) -> bool:
-    """Says whether so few groups could show anything: the smallest p value is 2 of 2^groups changes of sign."""
+    """Return whether so many groups can show a difference.
+
+    The smallest p value is 2 of 2^groups changes of sign.
+    """
     return tests == 0 or least_p(groups) <= ALPHA / tests
 
 
@@ -172,10 +175,10 @@ def least_p(groups: int) -> float:
 
 
 def most_tests(groups: int) -> int:
-    """Return how many tests may be corrected for so that a difference can still be shown."""
+    """Return the largest number of tests with a reachable level."""
     return math.floor(ALPHA / least_p(groups))
 
 
 def least_groups(tests: int) -> int:
-    """Return how many groups a difference needs to be shown in so many tests."""
+    """Return the fewest groups in which a difference can be significant."""
     return 1 + math.ceil(math.log2(max(tests, 1) / ALPHA))

@@ -154,8 +154,8 @@ def _pairs(plan: Plan, rows_tested: list[int], baseline: int | None, best: int |
     def place(row: int | None) -> int | None:
         return None if row is None else rows_tested.index(row)
 
-    made = significance.pairs(plan, len(rows_tested), place(baseline), place(best))
-    return [(rows_tested[first], rows_tested[second]) for first, second in made]
+    indices = significance.pairs(plan, len(rows_tested), place(baseline), place(best))
+    return [(rows_tested[first], rows_tested[second]) for first, second in indices]
 
 
 def _equals(same: list[int], rows_tested: list[int], labels: Sequence[str]) -> list[str]:
@@ -188,7 +188,7 @@ def _pair(
     best: int | None,
     dev: np.ndarray | None,
 ) -> Pair:
-    """Chooses the two configs whose questions are shown: the leading one, and the baseline or the next."""
+    """Choose the configs for examples: the leader, and baseline or runner-up."""
     means = table.means if dev is None else table.scores[:, dev].mean(axis=1)
     order = sorted(range(len(means)), key=lambda row: (row in rows_tested, means[row], -row), reverse=True)
     if plan == "pairs" or baseline is None:
@@ -227,7 +227,7 @@ def _claim(finding: Finding, verdict: ComparisonVerdict, metric: str, labels: Se
 
 
 def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], rules: ComparisonRules) -> str:
-    """Says what is not settled, and how many questions would settle it."""
+    """Describe the open question, and how many queries would settle it."""
     if not verdict.findings:
         baseline = "" if verdict.baseline is None else labels[verdict.baseline]
         if verdict.plan == "split":

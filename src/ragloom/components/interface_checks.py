@@ -1,4 +1,4 @@
-"""What a group's builder must build, checked once: a plain LlamaIndex object is not yet enough everywhere."""
+"""Check that the object of a group's option has the methods that Ragloom calls."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ _NEEDED = {
     "source": ("entries", "read", "parse"),
     "chunking": ("chunks", "spans"),
     "analyzer": ("terms",),
-    "embedding": ("prepared", "make_apart", "embed_documents", "count_tokens"),
+    "embedding": ("prepare", "embed_batch_tolerant", "embed_documents", "count_tokens"),
     "vector_store": ("indexes", "open", "writer", "delete", "aliases"),
+    "retriever": ("retrieve", "aretrieve"),
+    "reranker": ("postprocess_nodes",),
+    "prompt": ("fill",),
+    "dataset": ("name", "queries", "check"),
     "llm": ("chat", "achat", "stream_chat", "metadata"),
     "judge": ("chat", "achat", "stream_chat", "metadata"),
 }
@@ -33,8 +37,12 @@ _HOW = {
     ),
     "vector_store": (
         "give it the methods of ragloom.components.vector_store.protocols.Database, which a plain LlamaIndex vector "
-        "store has not, or choose vector_store=lancedb or vector_store=weaviate"
+        "store lacks, or choose vector_store=lancedb or vector_store=weaviate"
     ),
+    "retriever": "derive its class from llama_index.core.base.base_retriever.BaseRetriever",
+    "reranker": "derive its class from llama_index.core.postprocessor.types.BaseNodePostprocessor",
+    "prompt": "return a ragloom.components.prompt.Prompt, or give it a method fill(question, nodes, around)",
+    "dataset": "derive its class from ragloom.components.dataset.base.Dataset",
     "llm": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
     "judge": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
 }
@@ -42,26 +50,26 @@ _MISSING = object()
 
 
 def built(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
-    """Builds a group's chosen option, and holds that it can do what Ragloom needs of it.
+    """Build a group's option, and check that it has the methods that Ragloom calls.
 
     Args:
-        code_version, available: as `ragloom.config.config.build` takes them.
+        config, group, code_version, available: as for `ragloom.config.config.build`.
 
     Raises:
-        ConfigError: it cannot; the text says what to do.
+        ConfigError: some are missing; the text says what to do.
     """
-    made = build(config, group, code_version, **available)
-    if made is None and group == "judge":
+    part = build(config, group, code_version, **available)
+    if part is None and group == "judge":
         return None
-    lacks = [name for name in _NEEDED[group] if inspect.getattr_static(made, name, _MISSING) is _MISSING]
-    if lacks:
-        kind = type(made)
+    missing = [name for name in _NEEDED[group] if inspect.getattr_static(part, name, _MISSING) is _MISSING]
+    if missing:
+        kind = type(part)
         raise ConfigError(
-            f"{group}: {group}={config.choices.get(group)} must build what has {', '.join(lacks)}, and builds "
+            f"{group}: {group}={config.choices.get(group)} must build an object with {', '.join(missing)}, and builds "
             f"{kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
         )
     if group in ("llm", "judge"):
-        from ragloom.components.llm.extension_llm import guarded
+        from ragloom.components.llm.extension_llm import wrap_extension
 
-        return guarded(made, group)
-    return made
+        return wrap_extension(part, group)
+    return part

@@ -1,7 +1,7 @@
-"""The types of config values: what a builder's signature says about each key. Knows no option and no other module.
+"""Types of config values, and what a builder's signature says about its keys.
 
-A builder's keyword-only parameters are the keys of its yaml, and their annotations are the whole rule: `config`
-checks values against them without building anything, and `fingerprint` reads from them what shapes an index.
+A builder's keyword-only parameters are the keys of its yaml. Their annotations are the rule that `validation` checks
+values against, and mark for `fingerprint` what shapes an index.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ class _Mark:
 
 
 OPERATIONAL = _Mark("operational")
-"""Marks a key that changes how fast or where something runs, never what it yields: it is no part of a fingerprint."""
+"""Mark of a key that changes speed or place, never a result: it is part of no fingerprint."""
 CONTENT = _Mark("content")
-"""Marks a key that may be a path: where it is one, the content of the file or folder is fingerprinted, not its name."""
+"""Mark of a key that may be a path: the content of the file or folder is fingerprinted, not its name."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Marks a key of which only a part shapes an index: what `part` returns for its value is fingerprinted."""
+    """Mark of a key of which a part shapes an index: `part(value)` is fingerprinted."""
 
     part: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class Added:
-    """Marks a key that was added after indexes were built: at its `default` it is left out of every identity.
+    """Mark of a key added after indexes were built: at its `default` it is part of no identity.
 
     The default is that of the yaml, and gives what the option gave before the key existed.
     """
@@ -56,7 +56,7 @@ class Added:
 HeadersEnv = Annotated[dict[Name, Name] | None, OPERATIONAL, Added(None)]
 """Headers that a server wants: header -> name of the environment variable that holds its value; None = none."""
 ExtraBody = Annotated[Annotated[dict[Name, Any], Field(min_length=1)] | None, Added(None)]
-"""Fields that are sent to a server with each request, beside those of other keys; None = none."""
+"""Fields that are sent to a server with each request, besides those of other keys; None = none."""
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -74,7 +74,7 @@ def code_version(
     depends_on: str | None = None,
     former: Mapping[int, Callable[..., Any]] | None = None,
 ) -> Callable[[Builder], Builder]:
-    """Declares the version of what a builder's product puts out.
+    """Declare the version of what a builder's product puts out.
 
     Args:
         number: from 1.
@@ -141,7 +141,7 @@ def with_ids(tree: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, 
 
 
 def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
-    """Returns the builder of a version.
+    """Return the builder of a version.
 
     Raises:
         KeyError: this release has no such version.
@@ -153,7 +153,7 @@ def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
 
 
 def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """Lists the keys that are part of no identity: `Added` later, and at their default."""
+    """List the keys that were `Added` later and have their default."""
     keys = keys_of(builder)
     return [key for key, value in values.items() if key in keys and is_added(keys[key].annotation, value)]
 
@@ -165,7 +165,7 @@ def is_added(annotation: Any, value: Any) -> bool:
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Returns the parameters that are a yaml's keys: the keyword-only ones."""
+    """Return the keyword-only parameters: the keys of a yaml."""
     return {
         name: item
         for name, item in inspect.signature(builder).parameters.items()
@@ -174,7 +174,7 @@ def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def needs_of(builder: Callable[..., Any]) -> list[str]:
-    """Returns the names of what a builder is given: its parameters before the `*`."""
+    """Return the parameters before the `*`: the objects that a builder takes."""
     return [
         name
         for name, item in inspect.signature(builder).parameters.items()
@@ -183,7 +183,7 @@ def needs_of(builder: Callable[..., Any]) -> list[str]:
 
 
 def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Copies a config without some of its keys, top-level ones or `group.key`."""
+    """Copy a config without some keys, top-level ones or `group.key`."""
     return {
         group: {key: value for key, value in node.items() if f"{group}.{key}" not in keys}
         if isinstance(node, dict)

@@ -16,7 +16,7 @@ _GENERAL = ("folder", "openai_compatible", "fastembed", "cross_encoder")
 
 
 def config_dir() -> Path:
-    """Find `conf/`: the checkout's own when the package runs from one, otherwise the copy in the wheel."""
+    """Find `conf/` of the checkout, or else the copy in the wheel."""
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent.parent
     if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
@@ -64,19 +64,19 @@ class ConfFolder:
         return self.options(group_name)
 
     def load(self, group: str, option: str) -> Any:
-        """Load an option's yaml as it is written; an empty config where there is none."""
+        """Load an option's yaml as it is written; empty without one."""
         file = self._file(group, option)
         return OmegaConf.create() if file is None else OmegaConf.load(file)
 
     def comment(self, group: str, option: str, key: str = "") -> str:
-        """Return what a yaml says of its option, or of one of its keys; an empty text where it says nothing."""
+        """Return the comment on an option or one of its keys; empty without one."""
         file = self._file(group, option)
         lines = [] if file is None else file.read_text(encoding="utf-8").splitlines()
         pattern = re.compile(rf"{re.escape(key)}: .* # (.*)" if key else r"# (?!@package)(.*)")
         return next((match[1].rstrip(".") for line in lines if (match := pattern.fullmatch(line))), "")
 
     def keys(self, group: str, option: str) -> set[str]:
-        """Return the keys of an option, those of the options that it extends included."""
+        """Return the keys of an option, inherited ones included."""
         tree = self.load(group, option)
         names = {str(key) for key in tree} - {"defaults"}
         for entry in tree.get("defaults") or []:
@@ -86,7 +86,7 @@ class ConfFolder:
         return names
 
     def options_with(self, group: str, key: str) -> list[str]:
-        """List the options of a group that have a key, the most general one first."""
+        """List the options that have a key, the most general one first."""
         names = sorted(self.options(group), key=lambda name: (name not in _GENERAL, name))
         return [name for name in names if key in self.keys(group, name)]
 

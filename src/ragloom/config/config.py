@@ -40,8 +40,8 @@ class Config:
     Attributes:
         tree: plain values, interpolations resolved.
         choices: group -> option.
-        project: the project file that it is composed with.
-        overrides: those that it is composed of.
+        project: its project file.
+        overrides: its overrides, Hydra's own aside.
     """
 
     tree: dict[str, Any]
@@ -50,11 +50,11 @@ class Config:
     overrides: tuple[str, ...] = field(default=(), compare=False)
 
     def values(self, group: str) -> dict[str, Any]:
-        """Returns the keys of a group's option, `_target_` aside."""
+        """Return the keys of a group's option, `_target_` aside."""
         return {key: value for key, value in self.tree[group].items() if key != TARGET}
 
     def builder(self, group: str) -> Callable[..., Any]:
-        """Returns the builder that a group's option names."""
+        """Return the builder of a group's option."""
         return locate(self.tree[group][TARGET], self.tree.get("extensions", []))
 
     def is_neutral(self, group: str) -> bool:
@@ -81,7 +81,7 @@ class Config:
         return without(redact_tree(self.tree), self.added())
 
     def project_record(self) -> dict[str, str]:
-        """Name the project file for records; empty without one. It is part of no identity."""
+        """Return the project file for records, which is part of no identity."""
         return {} if self.project is None else {"project": str(self.project.path)}
 
     def public_choices(self) -> dict[str, str]:
@@ -148,31 +148,30 @@ def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) 
 
 
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
-    """Validate the config that Hydra composed for a job, where its overrides were not known before."""
+    """Validate the config of a job whose overrides a sweeper chose."""
     chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
     return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
 
 
 def build(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
-    """Builds a group's chosen option, giving it what it asks for.
+    """Build a group's option.
 
     Args:
         config: validated, so that values are known to fit.
         group: such as `chunking`.
-        code_version: of the code that builds it; None: this release's.
-        available: what may be given, by the names that builders use (`embedding`, `analyzer`, `llm`, `index`); the
-            group's own name is given as `group`.
+        code_version: of the builder's code; None: this release's.
+        available: objects that builders take, by name (`embedding`, `analyzer`, `llm`, `index`); `group` is added.
     """
     builder, values = config.builder(group), config.values(group)
     if code_version is not None:
         builder = at_version(builder, code_version)
         values = {key: values[key] for key in keys_of(builder)}
-    given = {name: {"group": group, **available}[name] for name in needs_of(builder)}
-    return builder(**given, **values)
+    needs = {name: {"group": group, **available}[name] for name in needs_of(builder)}
+    return builder(**needs, **values)
 
 
 def deepened(config: Config, *, top_k: int | None = None, top_n: int | None = None) -> Config:
-    """Copies a config with other depths; lists that are fused are at least as long as what leaves the retriever."""
+    """Copy a config with other depths; `candidates` is at least `top_k`."""
     tree = dict(config.tree)
     if top_k is not None:
         tree["retriever"] = {**tree["retriever"], "top_k": top_k}

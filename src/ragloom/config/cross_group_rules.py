@@ -17,22 +17,22 @@ Builders = Mapping[str, Callable[..., Any]]
 
 
 def problems(tree: Tree, choices: Choices, builders: Builders) -> list[str]:
-    """List what is wrong between groups, one line each; a key that is wrong by itself has its own line elsewhere.
+    """List what is wrong between groups, one line each.
 
     Args:
         tree: resolved values, which need not be valid.
         choices: group -> option.
         builders: group -> its option's builder, of those that exist.
     """
-    found = [*_depth(tree), *_window(tree, "llm")]
+    lines = [*_depth(tree), *_window(tree, "llm")]
     try:
-        return [*found, *_writing(choices, builders), *_judging(tree, choices, builders)]
+        return [*lines, *_writing(choices, builders), *_judging(tree, choices, builders)]
     except (KeyError, TypeError):
-        return found  # such an option or value has its own line
+        return lines  # such an option or value has its own line
 
 
 def _depth(tree: Tree) -> Iterator[str]:
-    """The reranker is given what the retriever leaves."""
+    """The reranker gets what the retriever leaves."""
     top_k, top_n = _keys(tree, "retriever").get("top_k"), _keys(tree, "reranker").get("top_n")
     if isinstance(top_k, int) and isinstance(top_n, int) and top_n > top_k > 0:
         yield (
@@ -42,7 +42,7 @@ def _depth(tree: Tree) -> Iterator[str]:
 
 
 def _window(tree: Tree, group: str) -> Iterator[str]:
-    """An LLM's window holds the passages of a prompt beside everything else."""
+    """An LLM's context window holds passages, question and reply."""
     window, context = _keys(tree, group).get("context_window"), _keys(tree, "prompt").get("max_context_tokens")
     reply = _keys(tree, group).get("max_tokens") or 0
     if isinstance(window, int) and isinstance(context, int) and isinstance(reply, int):
@@ -50,13 +50,13 @@ def _window(tree: Tree, group: str) -> Iterator[str]:
         if context > most:
             yield (
                 f"prompt: prompt.max_context_tokens={context} must be at most {most}, what "
-                f"{group}.context_window={window} leaves beside {group}.max_tokens={reply} and {_QUESTION_TOKENS} for "
+                f"{group}.context_window={window} leaves after {group}.max_tokens={reply} and {_QUESTION_TOKENS} for "
                 "instruction and question; lower it"
             )
 
 
 def _writing(choices: Choices, builders: Builders) -> Iterator[str]:
-    """A reranker that asks the LLM has one that writes text."""
+    """A reranker that calls the LLM needs one that writes text."""
     if "llm" in needs_of(builders["reranker"]) and not getattr(builders["llm"], "writes_text", True):
         yield (
             f"reranker: reranker={choices.get('reranker')} must have an llm that writes text; "
@@ -65,7 +65,7 @@ def _writing(choices: Choices, builders: Builders) -> Iterator[str]:
 
 
 def _judging(tree: Tree, choices: Choices, builders: Builders) -> Iterator[str]:
-    """The metrics that a judge is asked for have answers, and a judge."""
+    """Metrics of a judge need answers and a judge."""
     names = metric_names.judged(tree["metrics"])
     if not names:
         if getattr(builders["judge"], "writes_text", True):
@@ -85,7 +85,7 @@ def _judging(tree: Tree, choices: Choices, builders: Builders) -> Iterator[str]:
         )
     if (temperature := _keys(tree, "judge").get("temperature")) not in (None, 0):
         yield (
-            f"judge: judge.temperature={temperature} must be 0, so that a verdict is no matter of chance; set it to 0, "
+            f"judge: judge.temperature={temperature} must be 0, so that verdicts do not vary by chance; set it to 0, "
             "or to null for a model that refuses it"
         )
     yield from _window(tree, "judge")

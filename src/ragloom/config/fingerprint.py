@@ -1,4 +1,4 @@
-"""Says what shapes an index, in words and as a short digest. Knows signatures and values, no option.
+"""Description of what shapes an index, and its short digest.
 
 Everything that changes what an index holds is part of it: the source's parsing, the chunking, the analyzer, the
 embedding with its model's content, and physical settings of the store. What only changes speed or place is not: the
@@ -26,7 +26,7 @@ _DIGITS = 12  # 48 bits: two of a thousand indexes share a digest once in 500 mi
 
 
 def describe(builder: Callable[..., Any], values: dict[str, Any], version: int | None = None) -> dict[str, Any]:
-    """Describes what an option contributes to an index: builder, code version, and every key that is not operational.
+    """Describe an option's part of an index: builder, version, keys.
 
     Args:
         version: of the builder's code, as it described itself then (its number alone, where that builder is gone);
@@ -54,18 +54,18 @@ def describe(builder: Callable[..., Any], values: dict[str, Any], version: int |
 
 
 def digest(description: dict[str, Any]) -> str:
-    """Shortens a description to 12 hexadecimal digits; equal descriptions give equal digests on every machine."""
+    """Return 12 hexadecimal digits of a description, equal on every machine."""
     return sha256(canonical_json(description))[:_DIGITS]
 
 
 def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """Tells whether two descriptions differ, and in code versions only."""
+    """Tell whether two descriptions differ in code versions only."""
     differs = difference(ours, theirs)
     return bool(differs) and all(line.partition(":")[0].endswith(".code_version") for line in differs)
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """Lists the dotted keys in which two descriptions differ, with both values: `chunking.chunk_size: 256 / 512`."""
+    """List the dotted keys in which two descriptions differ: `chunking.chunk_size: 256 / 512`."""
     lines = []
     mine, other = flat(ours), flat(theirs)
     for key in sorted(set(mine) | set(other)):
@@ -94,7 +94,7 @@ def _installed(distribution: str) -> str:
 
 
 def _content(value: Any) -> Any:
-    """Stands in for a path by the hash of what is there; any other value stands for itself."""
+    """Return the hash of a path's content, or the value itself."""
     if not isinstance(value, str) or not Path(value).expanduser().exists():
         return value
     path = Path(value).expanduser().resolve()

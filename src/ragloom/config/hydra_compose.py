@@ -34,7 +34,7 @@ _SWEEPS = (
     ValueType.GLOB_CHOICE_SWEEP,
     ValueType.RANGE_SWEEP,
 )
-# A sweep's combinations are composed and checked one by one; beyond this many, each value beside the others' first.
+# A sweep's combinations are composed and checked one by one; beyond this many, each value with the others' first.
 _MOST_COMBINATIONS = 256
 _ESCAPE = re.compile(r"\\[abfnrtvxuUN0-7]")
 
@@ -95,7 +95,7 @@ def compose_checked(overrides: list[str], conf: ConfFolder, *, sweep: bool = Fal
 
 
 def demand_countable(overrides: list[str]) -> None:
-    """Refuses a sweep of which `compose_checked` would compose a part only.
+    """Refuse a sweep of which `compose_checked` would compose a part only.
 
     Raises:
         ConfigError: it has an interval, whose values only a sweeper knows, or too many combinations.
@@ -109,19 +109,19 @@ def demand_countable(overrides: list[str]) -> None:
             count *= len(list(item.sweep_iterator()))
     if count > _MOST_COMBINATIONS:
         raise ConfigError(
-            f"{' '.join(map(redact_override, overrides))} must be at most {_MOST_COMBINATIONS} combinations, and is "
-            f"{count}; split it"
+            f"{' '.join(map(redact_override, overrides))} expands to {count} combinations; the limit is "
+            f"{_MOST_COMBINATIONS}: split the sweep"
         )
 
 
 def is_own(group: str) -> bool:
-    """Says whether a choice is one of the experiment's: neither Hydra's own, nor what an option takes from a group."""
+    """Tell whether a group is neither Hydra's nor extended by an option."""
     return not group.startswith("hydra/") and "@" not in group
 
 
 @contextmanager
 def _hydra(conf: ConfFolder) -> Iterator[None]:
-    """Open Hydra on a folder of configs; a caller's own Hydra, or that of a running job, stays as it is."""
+    """Open Hydra on a folder of configs, and restore the caller's Hydra."""
     before = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -161,7 +161,7 @@ def _parse(overrides: list[str], conf: ConfFolder, *, sweep: bool) -> tuple[list
 
 
 def _escaped(text: str, escape: str) -> str:
-    """Words the refusal of an escape, which Hydra's grammar leaves as it is: backslash and letter."""
+    """Word the refusal of an escape, which Hydra's grammar keeps as backslash and letter."""
     shown = redact_override(text)
     ansi = shown.replace("'", "\\'")
     return (
@@ -177,7 +177,7 @@ def _unparsable(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Shows how a value is written so that both the shell and Hydra take it as one text."""
+    """Quote an override for the shell and for Hydra."""
     key, _, value = _unquoted(redact(text)).partition("=")
     shell = f"{key}={_quoted_value(_unquoted(value.strip()))}".replace("'", "'\\''")
     return f"'{shell}'"
@@ -190,12 +190,12 @@ def _quoted_value(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Takes off one pair of quotes around a text."""
+    """Remove one pair of quotes around a text."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _option_names(item: Override) -> list[str]:
-    """The options that a group override chooses; a sweep may choose several, null none."""
+    """List the options that a group override chooses."""
     if item.value_type in _SWEEPS:
         return [str(value) for value in item.sweep_iterator()]
     value = item.value()
@@ -220,7 +220,7 @@ def _wrong_options(item: Override, conf: ConfFolder) -> list[str]:
 
 
 def _instead_of_path(group: str, name: str, conf: ConfFolder) -> str:
-    """Says how a path is given that stands in an option's place; nothing where it is none."""
+    """Say how a path in an option's place is written."""
     is_path = name.startswith((".", "~")) or "/" in name or "\\" in name or name.endswith((".json", ".jsonl"))
     if not is_path and not Path(name).exists():
         return ""

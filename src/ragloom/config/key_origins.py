@@ -98,7 +98,7 @@ class Origins:
 def annotated_yaml(
     overrides: list[str], extra_dir: str | None, project: ProjectFile | None, *, resolve: bool = False
 ) -> str:
-    """Write a composed config as YAML, with the origin of each value in a comment.
+    """Write a composed config as YAML, with each value's origin as comment.
 
     Args:
         overrides: of the command line, one config's.
@@ -137,7 +137,7 @@ def _layers(origins: Origins) -> list[str]:
 
 
 def _block(tree: Mapping[str, Any], prefix: str, origins: Origins) -> list[str]:
-    """Write a mapping, a comment behind the first line of each value (before one that takes several lines)."""
+    """Write a mapping, with a comment behind or above each value."""
     lines: list[str] = []
     indent = "  " * prefix.count(".")
     for key, value in tree.items():

@@ -19,9 +19,10 @@ Product = TypeVar("Product")
 
 
 def checked_by(*rules: Rule) -> Callable[[Callable[Arguments, Product]], Callable[Arguments, Product]]:
-    """Declare the rules between a builder's keys: `config.validation` applies them, and so does a direct call.
+    """Declare the rules between a builder's keys.
 
-    A call of the builder raises ConfigError with all problems before its body runs.
+    `config.validation` applies them; so does a call of the builder, which raises ConfigError with all problems before
+    its body runs.
     """
 
     def declare(builder: Callable[Arguments, Product]) -> Callable[Arguments, Product]:

@@ -29,7 +29,7 @@ _IMPORTED = re.compile(r"\bragloom(\.\w+)+")
 
 
 def new_name(old: str) -> str | None:
-    """Return the present name of a module, or of something in it; None: nothing of this name moved."""
+    """Return the present name of what moved, or None."""
     package, _, path = old.partition(".")
     if package != "ragloom":
         return None
@@ -40,7 +40,7 @@ def new_name(old: str) -> str | None:
 
 
 def moved_import(error: ModuleNotFoundError) -> str | None:
-    """Name the new module where an import of an extension failed since a module of ours moved; None otherwise."""
+    """Name the new module of an extension's failed import, or None."""
     if error.name is None or new_name(error.name) is None:
         return None
     (line,) = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)[-1:]]

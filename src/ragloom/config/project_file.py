@@ -53,7 +53,7 @@ class ProjectFile:
         return {key.partition(".")[2]: value for key, value in self.keys.items() if key.startswith(f"{group}.")}
 
     def sets(self, key: str) -> bool:
-        """Say whether the file has a key, or one that it is a part of."""
+        """Tell whether the file sets a key or its parent."""
         return any(key == own or key.startswith(f"{own}.") for own in self.keys)
 
 
@@ -153,7 +153,7 @@ def _unknown_top_key(key: str, top: Mapping[str, Any], groups: Sequence[str]) ->
 
 
 def _placed(key: str, value: Any, folder: Path) -> Any:
-    """Return a value, a relative path put below the file's folder; it stays as it is where that is the working one."""
+    """Return a value, a relative path as seen from the working directory."""
     last = key.rpartition(".")[2]
     is_path = key in _TOP_PATHS or ("." in key and last in _PATHS and not key.startswith("cache."))
     if not isinstance(value, str) or not value or folder.resolve() == Path.cwd():

@@ -21,7 +21,7 @@ _LAYER = "hydra/project"
 
 @contextmanager
 def layered(conf: ConfFolder, project: ProjectFile | None, overrides: Sequence[str]) -> Iterator[ConfFolder]:
-    """Open the folder of configs with a project file merged in; `conf` itself without a file.
+    """Yield the folder of configs with a project file merged in.
 
     Choices stand in the defaults list of `config.yaml`. Keys of a group are options of a hidden group each, which the
     defaults list selects by the group's own option: so they apply only to the option that the file means.
@@ -68,7 +68,7 @@ def _merge(conf: ConfFolder, project: ProjectFile, other_dataset: bool) -> None:
 
 
 def brings_source(conf: ConfFolder, dataset: str) -> str | None:
-    """Return the source that a dataset brings; None where it has no documents of its own."""
+    """Return the source that a dataset brings, or None."""
     for entry in conf.load("dataset", dataset).get("defaults") or []:
         for name, option in entry.items() if isinstance(entry, DictConfig) else ():
             if str(name).startswith("override /source"):
@@ -99,7 +99,7 @@ def _layer(conf: ConfFolder, project: ProjectFile, group: str, dataset: str | No
 
 
 def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: str | None) -> list[str]:
-    """Name a source with each dataset beside which the file's keys hold: not with one that brings its own source."""
+    """Name a source with each dataset that brings no source of its own."""
     return [
         f"{name}-{source}"
         for name in conf.options("dataset")
@@ -108,7 +108,7 @@ def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: s
 
 
 def _detach_source(conf: ConfFolder, dataset: str) -> None:
-    """Let a file's own source stand beside its own dataset; an experiment with that dataset brings the dataset's."""
+    """Remove the source that the file's dataset brings; experiments with that dataset bring it."""
     source = brings_source(conf, dataset)
     if source is None:
         return

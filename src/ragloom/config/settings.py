@@ -33,7 +33,7 @@ class Price(TypedDict):
 
 
 class Prices(TypedDict):
-    """What providers charge, from when and where that is known."""
+    """Prices of models, with their date and source."""
 
     date: str
     source: str
@@ -41,7 +41,7 @@ class Prices(TypedDict):
 
 
 class CacheSettings(TypedDict):
-    """Where vectors that were made before are kept, and how many."""
+    """The embedding cache: place, size, use."""
 
     path: Name
     max_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,7 +49,7 @@ class CacheSettings(TypedDict):
 
 
 class WorkerSettings(TypedDict):
-    """The processes that read, parse and cut documents, and what they may use."""
+    """Limits of the worker processes that read, parse and cut documents."""
 
     processes: Annotated[int, Field(ge=0, le=256)] | None
     seconds_per_file: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -59,21 +59,21 @@ class WorkerSettings(TypedDict):
 
 
 class BudgetSettings(TypedDict):
-    """What one ingest, evaluation or sweep may spend; None = no limit."""
+    """Limits of what one ingest, evaluation or sweep spends; None = no limit."""
 
     max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     max_tokens: Annotated[int, Field(ge=0)] | None
 
 
 class Latency(TypedDict):
-    """The pass that measures latency: how many questions, and how many at the same time."""
+    """The latency pass: number of questions, and how many at the same time."""
 
     questions: Annotated[int, Field(ge=0)]
     concurrency: list[Annotated[int, Field(ge=1, le=256)]]
 
 
 class MetricSettings(TypedDict):
-    """What is computed, by what a question's gold is."""
+    """Metrics by kind of gold, and how characters count."""
 
     spans: list[Name]
     documents: list[Name]
@@ -84,7 +84,7 @@ class MetricSettings(TypedDict):
 
 
 class ComparisonSettings(TypedDict):
-    """What `compare` tests, fixed before looking."""
+    """Settings of `compare`."""
 
     metric: Name | None
     baseline: Name | None

@@ -58,7 +58,7 @@ def validate(composed: Composed, conf: ConfFolder) -> dict[str, Any]:
 
 
 def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
-    """Resolves interpolations key by key, so that each one that fails is named."""
+    """Resolve interpolations key by key, and name each that fails."""
     problems: list[str] = []
 
     def plain(node: Any, path: str) -> Any:
@@ -70,7 +70,7 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
                     values[key] = plain(node[key], name)
                 except OmegaConfBaseException as error:
                     if isinstance(error, InterpolationToMissingValueError):
-                        continue  # the key that it follows is told to be set
+                        continue  # the key that it follows has its own line
                     if OmegaConf.is_missing(node, key) or _follows_dataset(node, key):
                         problems.append(f"{name.partition('.')[0]}: {name} must be set; give {name}=VALUE")
                     else:
@@ -89,7 +89,7 @@ def _resolve(tree: DictConfig) -> tuple[dict[str, Any], list[str]]:
 
 
 def _follows_dataset(node: DictConfig, key: str) -> bool:
-    """Says whether a key is the dataset's where one is chosen: without one it is simply not set."""
+    """Tell whether a key follows one of the dataset."""
     return str(OmegaConf.to_container(node, resolve=False)[key]).startswith("${dataset.")  # type: ignore[index,call-overload]
 
 
@@ -124,7 +124,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
 
 
 def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
-    """Says in one line why a value does not fit its annotation (a line for each entry of a mapping)."""
+    """Say why a value does not fit its annotation, a line per entry."""
     entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
         return _wrong_entries(group, key, value, entries)
@@ -142,7 +142,7 @@ def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]
 
 
 def entries_of(annotation: Any) -> dict[str, Any]:
-    """Returns the annotations of a `TypedDict`'s entries by their names; nothing for any other type."""
+    """Return the annotations of a `TypedDict`'s entries; nothing for any other type."""
     plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return get_type_hints(plain, include_extras=True) if is_typeddict(plain) else {}
 
@@ -167,7 +167,7 @@ def _wrong_entries(group: str, key: str, value: dict[str, Any], entries: dict[st
 
 
 def _rule(item: Any, value: Any) -> str:
-    """Words one pydantic error as the rule that the value breaks."""
+    """Word a pydantic error as the rule that the value breaks."""
     context = item.get("ctx", {})
     place = "".join(f"[{part}]" for part in item["loc"] if isinstance(part, int))
     rules = {

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def data_frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Return rows as a pandas data frame; columns in the order of their first appearance.
+    """Convert rows to a pandas data frame.
+
+    Columns stand in the order of their first appearance.
 
     Raises:
         ConfigError: pandas is not installed.

@@ -1,4 +1,4 @@
-"""The records of an evaluation set: queries, and what is known to answer them. Knows no file format and no metric.
+"""Records of an evaluation set: queries and their gold.
 
 Gold is a character range of a document, or a graded document; never a chunk id, so that it survives re-chunking.
 """
@@ -60,7 +60,7 @@ class Query:
 
     @property
     def judged(self) -> bool:
-        """Whether retrieval can be scored: it has gold spans or graded documents."""
+        """Whether retrieval can be scored: gold spans or graded documents exist."""
         return bool(self.spans or self.grades)
 
     @property
@@ -71,7 +71,7 @@ class Query:
 
 
 def gold_digest(queries: Iterable[Query]) -> str:
-    """Hashes queries and gold to 64 hexadecimal digits, the same on every machine; their order does not matter."""
+    """Hash queries and gold to 64 hex digits, independent of order."""
     lines = sorted(canonical_json([query.id, query.text, *_gold(query)]) for query in queries)
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Steps of an index's maintenance, reported while they run: stores name them, programs show them."""
+"""Progress of maintenance: steps named by stores, shown by programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def step(name: str) -> None:
 
 @contextmanager
 def steps_reported(show: Callable[[str], None]) -> Iterator[None]:
-    """Call a function with each step inside the block, and once a second while a step lasts.
+    """Call a function with each step, and every second while one lasts.
 
     Args:
         show: may be called from another thread, never by two at once.

@@ -1,4 +1,4 @@
-"""The names of metrics, read: what each counts, and how far down a ranking it looks. Knows no formula and no dataset.
+"""Names of metrics, parsed: kind, cut-off and needed ranking depth.
 
 A ranking metric is `nDCG@10`; a metric of characters is `recall@5` (chunks), `recall@1000tokens` (a token budget) or
 `precision_omega` (all chunks, whatever is retrieved).
@@ -48,13 +48,13 @@ class Measure:
 
     @property
     def of_characters(self) -> bool:
-        """Whether it counts characters, and not ranks."""
+        """Whether it counts characters instead of ranks."""
         return self.base in SPANS or self.base == OMEGA
 
 
 @dataclass(frozen=True)
 class Need:
-    """How far down a ranking metrics look: a ranking that is long enough for all, or exhausted, is read.
+    """Depth to which metrics read a ranking.
 
     Attributes:
         chunks: at least so many.
@@ -68,7 +68,7 @@ class Need:
 
 
 def measure(name: str) -> Measure | None:
-    """Reads a name; None where it is none."""
+    """Read a name; None where it is none."""
     if name == OMEGA:
         return Measure(name, name, 0, budget=False)
     match = _NAME.fullmatch(name)
@@ -78,30 +78,30 @@ def measure(name: str) -> Measure | None:
 
 
 def judged(settings: Mapping[str, Any]) -> list[str]:
-    """Lists the metrics that a judge is asked for."""
+    """List the metrics that a judge is asked for."""
     return [name for name in settings["answers"] if name in JUDGED]
 
 
 def measures(names: Iterable[str]) -> list[Measure]:
-    """Reads names that `problems` has found right."""
-    found = [measure(name) for name in names]
-    assert all(item is not None for item in found)
-    return [item for item in found if item is not None]
+    """Read names that `problems` has found right."""
+    measures = [measure(name) for name in names]
+    assert all(item is not None for item in measures)
+    return [item for item in measures if item is not None]
 
 
 def problems(settings: Mapping[str, Any]) -> list[str]:
-    """Says what is wrong with the names of metrics, one line each."""
-    found = []
+    """List the errors in metric names, one line each."""
+    errors = []
     for kind in ("spans", "documents", "answers"):
         names: Sequence[str] = settings[kind]
         if len(set(names)) < len(names):
-            found.append(f"metrics: metrics.{kind}={list(names)} must name each metric once")
-        found += [line for name in names if (line := _wrong(kind, name))]
-    return found
+            errors.append(f"metrics: metrics.{kind}={list(names)} must name each metric once")
+        errors += [line for name in names if (line := _wrong(kind, name))]
+    return errors
 
 
 def need(settings: Mapping[str, Any], *, spans: bool, documents: bool) -> Need:
-    """Says how far down a ranking has to be read.
+    """Return the ranking depth that metrics need.
 
     Args:
         settings: right ones.
@@ -117,7 +117,7 @@ def need(settings: Mapping[str, Any], *, spans: bool, documents: bool) -> Need:
 
 
 def measurable(settings: Mapping[str, Any], *, answers: bool, spans: bool, documents: bool) -> bool:
-    """Says whether any requested metric can be computed.
+    """Return whether any requested metric can be computed.
 
     Args:
         settings: right ones.

@@ -19,7 +19,10 @@ _INTERRUPTED = 130
 
 @contextmanager
 def finished_before_exit() -> Iterator[None]:
-    """Delay the end of the interpreter until the block has ended; for daemon threads that call native code."""
+    """Delay interpreter exit until the block has ended.
+
+    For daemon threads that call native code.
+    """
     thread = threading.get_ident()
     with _changed:
         _running.add(thread)

@@ -1,4 +1,4 @@
-"""Chunks as LlamaIndex nodes and back: the one place that knows both. Knows no stage.
+"""Conversion between chunks and LlamaIndex nodes.
 
 A chunk's document and document hash travel as the node's SOURCE relationship, its span as `start_char_idx` and
 `end_char_idx`, so that nodes survive LlamaIndex's pipelines, docstores and vector stores without loss.
@@ -41,7 +41,7 @@ _FIELDS = frozenset(
 
 
 def source_of(chunk: Chunk) -> RelatedNodeInfo:
-    """Says which document a chunk was cut from, as the relationship that its node carries."""
+    """Build the node relationship to the source document."""
     fields: dict[str, Any] = {
         "node_id": chunk.document,
         "node_type": ObjectType.DOCUMENT,
@@ -52,7 +52,7 @@ def source_of(chunk: Chunk) -> RelatedNodeInfo:
 
 
 def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
-    """Turns a chunk into the LlamaIndex node that stands for it.
+    """Turn a chunk into the LlamaIndex node that stands for it.
 
     Args:
         source: `source_of(chunk)`, where the caller has it already from another chunk of the same document.
@@ -82,10 +82,10 @@ def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
 
 
 def to_chunk(node: BaseNode) -> Chunk:
-    """Turns a LlamaIndex node back into the chunk that it stands for.
+    """Turn a LlamaIndex node back into the chunk that it stands for.
 
     A node that another parser made has no span or no document: it then counts as the whole of its document, and a
-    node without a document as a document of its own.
+    node without a document as its own document.
     """
     text = node.get_content()
     source = node.source_node
@@ -102,22 +102,22 @@ def to_chunk(node: BaseNode) -> Chunk:
     )
 
 
-def _unvalidated(model: type[Model], fields: dict[str, Any], given: set[str]) -> Model:
-    """Makes a pydantic object of fields that are right by construction and complete.
+def _unvalidated(model: type[Model], fields: dict[str, Any], names: set[str]) -> Model:
+    """Build a pydantic object from valid, complete fields without validation.
 
     Validating a node's thirteen takes longer than cutting its chunk, and pydantic's `model_construct`, which comes to
-    this when every field is given, half as long. A test holds that such a node equals a validated one.
+    this when every field is passed, half as long. A test holds that such a node equals a validated one.
     """
-    made = model.__new__(model)
-    object.__setattr__(made, "__dict__", fields)
-    object.__setattr__(made, "__pydantic_fields_set__", given)
-    object.__setattr__(made, "__pydantic_extra__", None)
-    object.__setattr__(made, "__pydantic_private__", None)
-    return made
+    instance = model.__new__(model)
+    object.__setattr__(instance, "__dict__", fields)
+    object.__setattr__(instance, "__pydantic_fields_set__", names)
+    object.__setattr__(instance, "__pydantic_extra__", None)
+    object.__setattr__(instance, "__pydantic_private__", None)
+    return instance
 
 
 def place(document: str, metadata: Mapping[str, Any], *, page: str = "page") -> str:
-    """Names where a chunk stands: its document, with page or heading where it has one.
+    """Format the place of a chunk: document, page or heading.
 
     Args:
         page: the word ahead of the page number.
@@ -130,10 +130,10 @@ def place(document: str, metadata: Mapping[str, Any], *, page: str = "page") -> 
     return ", ".join(part for part in parts if part)
 
 
-def raw_scores(found: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
-    """Says how well the best chunk matched in each way of searching; None where the retriever does not say so."""
+def raw_scores(ranks: Mapping[str, tuple[int, NodeWithScore]]) -> str | None:
+    """Format the best raw score of each search; None if unreported."""
     best: dict[str, float] = {}
-    for _, node in found.values():
+    for _, node in ranks.values():
         for name, label in _ARMS.items():
             if (score := getattr(node, name, None)) is not None:
                 best[label] = max(score, best.get(label, score))

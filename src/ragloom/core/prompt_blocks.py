@@ -1,4 +1,4 @@
-"""The parts of a prompt and of a reply that keep their meaning: passages, question, language, why a reply ended.
+"""Parts of prompts and replies: passages, question, language, finish reason.
 
 They are LlamaIndex text blocks, so that every LLM reads them as text; one that works on passages (`extractive`, a
 reranker) can tell them apart without parsing a prompt.
@@ -17,7 +17,7 @@ NO_ANSWER: dict[Language, str] = {
     "en": "The documents do not answer this question.",
     "ko": "문서에서 이 질문에 대한 답을 찾지 못했습니다.",
 }
-"""What an answer says when there is none; the `cited` prompts ask for exactly this."""
+"""Answer for unanswerable questions, requested by the `cited` prompts."""
 
 _HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3130-\u318f]")
 
@@ -62,12 +62,15 @@ class QuestionBlock(TextBlock):
 
 
 def language_of(text: str) -> Language:
-    """Tells Korean from English by script: any Hangul makes it Korean, as in "Ragloom의 chunking 옵션은?"."""
+    """Detect Korean by script.
+
+    Any Hangul makes it Korean, as in "Ragloom의 chunking 옵션은?".
+    """
     return "ko" if _HANGUL.search(text) else "en"
 
 
 def ending_note(finish_reason: str | None) -> str | None:
-    """Tells why a reply may be incomplete; None for one that ended with `stop`, or whose LLM reports no reason."""
+    """Explain why a reply may be incomplete; None for a complete one."""
     if finish_reason is None or finish_reason.lower() == "stop":
         return None
     if finish_reason.lower() in _AT_LIMIT:
@@ -76,30 +79,33 @@ def ending_note(finish_reason: str | None) -> str | None:
 
 
 def has_failed(finish_reason: str | None) -> bool:
-    """Tells whether a reply was filtered or broken off: any reason but the known ones of replies that stand."""
+    """Return whether a reply was filtered or broken off."""
     return finish_reason is not None and finish_reason.lower() not in _ENDED | _AT_LIMIT
 
 
 def finish_reason_of(message: ChatMessage) -> str | None:
-    """Reads why a reply ended; None where its LLM does not say so."""
+    """Read the finish reason of a reply; None if unreported."""
     reason = message.additional_kwargs.get("finish_reason")
     return None if reason is None else str(reason)
 
 
 def reasoning_of(message: ChatMessage) -> str | None:
-    """Joins the reasoning that stands beside a reply's text; None without any."""
+    """Join the reasoning of a reply outside its text; None without any."""
     thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
     return "\n".join(thoughts) or None
 
 
 class Shown:
-    """What a reader of a stream has seen: text that turns out to be reasoning cannot be taken back, and is marked."""
+    """Text sent to a stream's reader.
+
+    Text that turns out to be reasoning cannot be taken back, and is marked.
+    """
 
     def __init__(self) -> None:
         self._text = ""
 
     def piece(self, response: ChatResponse) -> str:
-        """Returns what a response adds."""
+        """Return what a response adds."""
         text, piece = response.message.content or "", response.delta or ""
         if self._text and not text.startswith(self._text):
             piece = f"\n\n{_ABOVE}\n\n{text}"

@@ -1,4 +1,4 @@
-"""The records that flow between stages: listed entries, chunks, found chunks, citations. Knows no stage.
+"""Records that flow between stages: entries, chunks, hits, citations.
 
 Nothing heavy is imported here. Where a stage's edge is a LlamaIndex interface the record is turned into LlamaIndex's
 own (`Document`, `TextNode`, `NodeWithScore`) by that stage.
@@ -39,17 +39,17 @@ def sha256(content: bytes | str) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Serialises to JSON so that equal values give equal text: sorted keys, no blanks, no NaN."""
+    """Serialize to canonical JSON: sorted keys, no blanks, no NaN."""
     return _CANONICAL.encode(value)
 
 
 def document_hash(text: str, metadata: Mapping[str, Any]) -> str:
-    """Hashes what a document's chunks are made of: its text and its metadata, to 64 hexadecimal digits."""
+    """Hash a document's text and metadata to 64 hex digits."""
     return sha256(f"{sha256(text)}:{sha256(canonical_json(dict(metadata)))}")
 
 
 def chunk_id(document: str, content_hash: str, start: int, end: int) -> str:
-    """Names a chunk by what made it: a UUIDv5 of document id, document hash and character span."""
+    """Return the chunk id: UUIDv5 of document id, hash and span."""
     # What uuid.uuid5 gives for canonical_json([document, content_hash, start, end]) (a test holds it), in a fifth of
     # the time: it was a tenth of what chunking takes.
     name = f"[{encode_basestring(document)},{encode_basestring(content_hash)},{start},{end}]"
@@ -66,7 +66,7 @@ class Entry:
         id: document id; for files the path relative to the source's root, with `/`, in NFC.
         location: where a person finds it: a path, or `file.jsonl:17`.
         size: bytes.
-        mtime_ns: modification time in nanoseconds; None where there is none, so that the content is always read.
+        mtime_ns: modification time in nanoseconds; None if unknown, so that the content is always read.
         offset: first byte within `location`'s file (0 for whole files).
     """
 
@@ -79,7 +79,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A document that could not be read: it is named with its reason, counted, and never stops the rest.
+    """Unreadable document: reported by name, counted, and stopping nothing.
 
     Attributes:
         location: where a person finds it.
@@ -99,7 +99,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class DocumentWarning:
-    """Something doubtful or missing in a document that was read, such as a lost page or a guessed encoding.
+    """Doubtful or missing content of a document that was read.
 
     Attributes:
         location: where a person finds the document.
@@ -112,12 +112,12 @@ class DocumentWarning:
 
 @dataclass(frozen=True, slots=True)
 class Changing(Unreadable):
-    """A document whose file changed after it was listed, or while it was read: a later read may succeed."""
+    """Document that changed since it was listed; a later read may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file left out by rule (hidden, too large, no reader for its suffix): counted, not an error.
+    """File skipped by rule (hidden, too large, no reader); not an error.
 
     Attributes:
         stays: a version of it that was taken in before is kept: it grew, and was not meant to go.

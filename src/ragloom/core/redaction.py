@@ -1,4 +1,4 @@
-"""What a secret looks like, and how it is kept out of every text we print or save. Knows no other module of ours.
+"""Redaction of secrets in every text that is printed or saved.
 
 Secrets come from the environment only. Two things can still leak one: a key like `embedding.api_key=sk-...` that
 somebody writes into an override or a yaml, and an error text of a server that repeats the key it was sent.
@@ -27,24 +27,24 @@ _SHORTEST_SECRET = 8
 
 
 def names_a_secret(key: str) -> bool:
-    """Says whether a config key or environment variable looks as if its value were a secret."""
+    """Tell whether the name of a key or environment variable looks like a secret's."""
     return bool(_SECRET_KEY.search(re.split(r"[./]", key)[-1].strip("+~ ").replace("-", "_").lower()))
 
 
 def names_a_variable(text: str) -> bool:
-    """Says whether a text is the name of an environment variable, in capitals, and no secret."""
+    """Tell whether a text is the name of an environment variable, in capitals."""
     return bool(_VARIABLE.fullmatch(text))
 
 
 def holds_a_secret(value: Any) -> bool:
-    """Says whether a key at any depth of a value looks like a secret's."""
+    """Tell whether a key at any depth of a value looks like a secret's."""
     if isinstance(value, dict):
         return any(names_a_secret(str(key)) or holds_a_secret(item) for key, item in value.items())
     return isinstance(value, list) and any(map(holds_a_secret, value))
 
 
 def redact(text: str) -> str:
-    """Masks every secret in a text: the values of secret-looking environment variables and what has a key's form."""
+    """Mask values of secret-looking environment variables, and what looks like a key."""
     values = {value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and names_a_secret(name)}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
@@ -52,7 +52,7 @@ def redact(text: str) -> str:
 
 
 def redact_override(override: str) -> str:
-    """Masks the value of an override whose key, or a key inside whose value, looks like a secret's."""
+    """Mask the value of an override with a secret-looking key."""
     key, equals, value = override.partition("=")
     parts = re.split(r"[./]", key.strip("+~ "))
     if parts[-1] == _HEADERS_KEY and _HEADERS_VALUE.fullmatch(value.strip()):
@@ -64,7 +64,7 @@ def redact_override(override: str) -> str:
 
 
 def redact_tree(value: Any, key: str = "") -> Any:
-    """Copies a config with every secret-looking key's value masked, and every text redacted."""
+    """Copy a config with the values of secret-looking keys masked, and every text redacted."""
     if isinstance(value, dict):
         shown = {name for name, item in value.items() if key == _HEADERS_KEY and names_a_variable(str(item))}
         return {name: redact_tree(item, "" if name in shown else str(name)) for name, item in value.items()}

@@ -1,4 +1,4 @@
-"""Files in the form of SQuAD 1, SQuAD 2 and KorQuAD: documents, and questions with ranges in them. Knows no stage.
+"""Files in SQuAD 1, SQuAD 2 and KorQuAD form.
 
 The source and the dataset read the same file, and their ids and ranges have to agree: this is what both use.
 """
@@ -54,7 +54,7 @@ class SquadDocument:
 
 
 def read(path: Path, unit: Unit, max_bytes: int, group: str) -> tuple[list[SquadDocument], list[str]]:
-    """Reads a file whole: it is one JSON value.
+    """Read a file whole: it is one JSON value.
 
     A context that stands in the file twice is one document, with the questions of both.
 
@@ -74,10 +74,10 @@ def read(path: Path, unit: Unit, max_bytes: int, group: str) -> tuple[list[Squad
             return [_article(title, item, problems) for title, item in articles], problems
         contexts: dict[str, SquadDocument] = {}
         for title, item in articles:
-            for found in _contexts(title, item, problems):
-                contexts.setdefault(found.text, found)
-                if contexts[found.text] is not found:
-                    contexts[found.text].questions += found.questions
+            for context in _contexts(title, item, problems):
+                contexts.setdefault(context.text, context)
+                if contexts[context.text] is not context:
+                    contexts[context.text].questions += context.questions
         return list(contexts.values()), problems
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -87,7 +87,7 @@ def read(path: Path, unit: Unit, max_bytes: int, group: str) -> tuple[list[Squad
 
 
 def _articles(path: Path, max_bytes: int, group: str) -> list[tuple[str, Any]]:
-    """Returns the articles with their names, none of which is there twice."""
+    """Return the articles with their names, none of which is there twice."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -129,7 +129,7 @@ def _article(title: str, article: Any, problems: list[str]) -> SquadDocument:
 
 
 def _questions(paragraph: Any, at: int, problems: list[str]) -> Iterator[Question]:
-    """Yields a paragraph's questions; it stands at character `at` of its document."""
+    """Yield a paragraph's questions; it stands at character `at` of its document."""
     context = paragraph["context"]
     for item in paragraph["qas"]:
         texts: list[str] = []
@@ -144,7 +144,7 @@ def _questions(paragraph: Any, at: int, problems: list[str]) -> Iterator[Questio
 
 
 def _place(context: str, text: str, start: int) -> Range | None:
-    """Returns where an answer is in the normalised context: where the file says, or the nearest place that reads so."""
+    """Locate an answer in the normalized context, near its recorded place."""
     if not text.strip():
         return None
     if context[start : start + len(text)] != text:

@@ -1,4 +1,4 @@
-"""The command that runs another verb, in the form in which this program was started."""
+"""Commands for hints, in the form in which this program was started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "compare", "in
 
 
 def command(verb: str, arguments: Sequence[str] = ()) -> str:
-    """Writes a command: `ragloom VERB ...`, or `python scripts/VERB.py ...` where a script of ours runs."""
+    """Write a command as `ragloom VERB ...` or `python scripts/VERB.py ...`."""
     program = Path(sys.argv[0])
     as_script = program.name in _SCRIPTS.values()
     start = f"python {(program.parent / _SCRIPTS[verb]).as_posix()}" if as_script else f"ragloom {verb}"
@@ -23,5 +23,5 @@ def command(verb: str, arguments: Sequence[str] = ()) -> str:
 
 
 def program(verb: str) -> str:
-    """Names a program as `--help` and hints do: `ragloom indexes`, or `indexes.py` where a script of ours runs."""
+    """Name a program: `ragloom indexes`, or `indexes.py` where a script of ours runs."""
     return _SCRIPTS[verb] if Path(sys.argv[0]).name in _SCRIPTS.values() else f"ragloom {verb}"

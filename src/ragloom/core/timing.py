@@ -1,4 +1,4 @@
-"""Where the milliseconds of a piece of work go: stages record, whoever asks collects. Knows no stage.
+"""Stage timings: stages record, callers collect.
 
 A collection belongs to a context (`contextvars`), not to an object, so that concurrent questions do not mix.
 `asyncio` tasks and `asyncio.to_thread` take the context along; a thread pool is handed it by `in_context`.
@@ -25,7 +25,10 @@ _adding = threading.Lock()
 
 @contextmanager
 def collect() -> Iterator[Timings]:
-    """Yields a dict that fills with the stages timed within, also those of threads and tasks started within."""
+    """Yield a dict of the milliseconds of stages inside the block.
+
+    Stages of threads and tasks started within count as well.
+    """
     timings: Timings = {}
     token = _collections.set((*_collections.get(), timings))
     try:
@@ -36,7 +39,7 @@ def collect() -> Iterator[Timings]:
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Adds the milliseconds spent within to every open collection of this context, also when it fails."""
+    """Add the milliseconds of the block to every open collection."""
     start = time.perf_counter()
     try:
         yield
@@ -48,7 +51,7 @@ def timed(stage: str) -> Iterator[None]:
 
 
 def in_context(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Binds a function to this moment's context, for a thread that does not inherit it; to be called once."""
+    """Bind a function to the current context, for one call in a thread."""
     context = contextvars.copy_context()
 
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:

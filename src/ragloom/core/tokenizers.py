@@ -1,4 +1,4 @@
-"""Tokenizers by name or by file: token counts, and where tokens begin and end in a text. Knows no stage.
+"""Tokenizers by name or file: token counts and offsets.
 
 Tokens of one tokenizer are not those of another [38], so every limit says whose tokens it counts. Special tokens
 that stand in a text are ordinary text.
@@ -38,7 +38,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def pieces(text: str) -> Iterator[str]:
-    """Cuts a text into pieces of at most `PIECE` characters, where no token is changed by it.
+    """Split a text into pieces without changing any token.
 
     Only a run of `PIECE / 2` characters without a blank, or of blanks alone, is cut anywhere: there tokens next to
     the cut may differ from those of the whole text.
@@ -66,14 +66,14 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def max_char_tokens(self) -> int:
-        """The tokens of the character that needs most: no smaller limit can hold every text."""
+        """Tokens of the most expensive character: no smaller limit fits all texts."""
 
     @abstractmethod
     def count(self, text: str) -> int:
-        """Counts the tokens of a text that stands alone."""
+        """Count the tokens of a text that stands alone."""
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Counts the tokens of each text on its own."""
+        """Count the tokens of each text on its own."""
         return [self.count(text) for text in texts]
 
     @abstractmethod
@@ -160,25 +160,25 @@ class _HuggingFace(Tokenizer):
 
     @cached_property
     def max_char_tokens(self) -> int:
-        """Measured once over all assigned characters: a normaliser may turn one into many."""
+        """Tokens of the most expensive character, measured over all assigned ones."""
         characters = [chr(n) for n in range(0x110000) if unicodedata.category(chr(n)) not in {"Cn", "Co", "Cs"}]
-        return max(1, *(len(found) for found in self._encode(characters)))
+        return max(1, *(len(tokens) for tokens in self._encode(characters)))
 
     def count(self, text: str) -> int:
-        return sum(len(found) for found in self._encode([_whole(piece) for piece in pieces(text)]))
+        return sum(len(tokens) for tokens in self._encode([_whole(piece) for piece in pieces(text)]))
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         if any(len(text) > PIECE for text in texts):
             return super().counts(texts)
-        return [len(found) for found in self._encode([_whole(text) for text in texts])]
+        return [len(tokens) for tokens in self._encode([_whole(text) for text in texts])]
 
     def edges(self, text: str, fitting: int = 0) -> Iterator[tuple[Offsets, Offsets]]:
         before = 0
         for piece in pieces(text):
-            (found,) = self._encode([_whole(piece)])
-            if not piece or (len(found) <= fitting and len(piece) == len(text)):
+            (tokens,) = self._encode([_whole(piece)])
+            if not piece or (len(tokens) <= fitting and len(piece) == len(text)):
                 return
-            spans = np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
+            spans = np.array(tokens.offsets, dtype=np.int64).reshape(-1, 2)
             edge = np.array([len(piece)])
             begun = np.concatenate(([0], np.maximum.accumulate(spans[:-1, 1]), edge)) + before
             complete = np.minimum(begun, np.concatenate(([0], spans[1:, 0], edge)) + before)
@@ -191,7 +191,7 @@ class _HuggingFace(Tokenizer):
 
 @lru_cache(maxsize=16)
 def load(name: str) -> Tokenizer:
-    """Loads a tokenizer, once per process.
+    """Load a tokenizer, once per process.
 
     Args:
         name: `cl100k_base`, `o200k_base` (tiktoken; no download), or the path of a Hugging Face `tokenizer.json` or
@@ -213,7 +213,7 @@ def load(name: str) -> Tokenizer:
 
 
 def smallest_limit(name: str) -> int:
-    """Gives the smallest chunk size, in tokens, that holds any single character; loads no table of tiktoken's.
+    """Return the fewest tokens that hold any single character.
 
     Raises:
         ConfigError: as `load`.
@@ -222,7 +222,7 @@ def smallest_limit(name: str) -> int:
 
 
 def _characters_before(utf8: bytes, ends: Offsets, before: int) -> tuple[Offsets, Offsets]:
-    """Counts the characters that are complete, and those that are begun, before each of some bytes."""
+    """Count complete and begun characters before each of some bytes."""
     # A byte that continues a character is, as a signed number, less than -64.
     begins = np.frombuffer(utf8, dtype=np.int8) >= -64
     begun = np.empty_like(ends)
@@ -236,7 +236,7 @@ def _characters_before(utf8: bytes, ends: Offsets, before: int) -> tuple[Offsets
 
 
 def _whole(text: str) -> str:
-    """Replaces halves of characters, which have no UTF-8, so that offsets stay."""
+    """Replace halves of characters, which have no UTF-8, so that offsets stay."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -245,7 +245,10 @@ def _whole(text: str) -> str:
 
 
 def _use_shipped_tables() -> None:
-    """Points tiktoken at the tables that llama-index-core ships, unless the user has a cache of their own [37]."""
+    """Point tiktoken at the tables of llama-index-core [37].
+
+    A cache that the user has set takes precedence.
+    """
     if "TIKTOKEN_CACHE_DIR" in os.environ or "DATA_GYM_CACHE_DIR" in os.environ:
         return
     package = importlib.util.find_spec("llama_index.core")

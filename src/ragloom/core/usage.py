@@ -1,11 +1,8 @@
-"""Counts what providers report as used and prices it. Knows prices by model name, no provider.
+"""Usage of providers and the embedding cache, priced by model name.
 
-Providers record each call here; whoever wants the usage of a piece of work collects it around that work. A collection
+Providers record each call here; callers collect the usage of a piece of work around that work. A collection
 belongs to the context (thread or task) that opened it and to what that context starts, so that concurrent queries do
 not see each other's tokens. Local models record nothing: nothing is paid for them.
-
-A budget is opened in the same way. It is charged before each call with that call's own tokens, so that no call is made
-that would exceed it. An LLM's longest reply is held back, and settled when the bill is known.
 """
 
 from __future__ import annotations
@@ -15,11 +12,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Literal
 
 from ragloom.core.pricing import cost_usd
-from ragloom.errors import RagloomError
 
 Kind = Literal["embedding", "llm", "judge"]
 
@@ -28,7 +23,7 @@ _adding = threading.Lock()
 
 @dataclass
 class Tokens:
-    """What one model used.
+    """Usage of one model.
 
     Attributes:
         requests: that were answered.
@@ -44,7 +39,7 @@ class Tokens:
 
 @dataclass
 class Lookups:
-    """What the embedding cache gave, and what was embedded beside.
+    """Usage of the embedding cache: hits, and what was embedded.
 
     Attributes:
         hits, misses: distinct texts of each call, found and not found.
@@ -67,13 +62,13 @@ class Lookups:
 
 @dataclass
 class Usage:
-    """Usage by (kind, model), and what was not used since the cache had it."""
+    """Usage by (kind, model), and usage avoided by the cache."""
 
     models: dict[tuple[Kind, str], Tokens] = field(default_factory=dict)
     cache: Lookups = field(default_factory=Lookups)
 
     def add(self, kind: Kind, model: str, input_tokens: int | None, output_tokens: int | None) -> None:
-        """Adds one answered request; None where the provider reported nothing."""
+        """Add one answered request; None where the provider reported nothing."""
         with _adding:
             tokens = self.models.setdefault((kind, model), Tokens())
             tokens.requests += 1
@@ -82,7 +77,7 @@ class Usage:
             tokens.unreported += input_tokens is None or (kind != "embedding" and output_tokens is None)
 
     def tokens(self, kind: Kind) -> Tokens:
-        """Sums the usage of one kind over its models."""
+        """Sum the usage of one kind over its models."""
         total = Tokens()
         for (of, _), tokens in self.models.items():
             if of == kind:
@@ -93,7 +88,7 @@ class Usage:
         return total
 
     def cost_usd(self, prices: Mapping[str, Any]) -> float | None:
-        """Price the usage in US dollars; None where a model has no price or a provider reported no usage.
+        """Price usage in US dollars; None for unknown prices or usage.
 
         Args:
             prices: model -> {input, output}: US dollars per million tokens.
@@ -103,7 +98,7 @@ class Usage:
         return cost_usd(((model, tokens.input, tokens.output) for (_, model), tokens in self.models.items()), prices)
 
     def saved_usd(self, prices: Mapping[str, Any]) -> float | None:
-        """Price what the cache saved in US dollars; None where a model has no price."""
+        """Price cache savings in US dollars; None for unknown prices."""
         return cost_usd(((model, tokens, 0) for model, tokens in self.cache.saved.items()), prices)
 
 
@@ -112,7 +107,7 @@ _collections: contextvars.ContextVar[tuple[Usage, ...]] = contextvars.ContextVar
 
 @contextmanager
 def collect_usage() -> Iterator[Usage]:
-    """Collects what is recorded inside the block, also by threads that run in a copy of its context."""
+    """Collect usage inside the block, also of threads with its context."""
     usage = Usage()
     token = _collections.set((*_collections.get(), usage))
     try:
@@ -122,13 +117,13 @@ def collect_usage() -> Iterator[Usage]:
 
 
 def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: int | None) -> None:
-    """Records one answered request in every open collection of this context."""
+    """Record one answered request in every open collection of this context."""
     for usage in _collections.get():
         usage.add(kind, model, input_tokens, output_tokens)
 
 
 def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, tokens: int) -> None:
-    """Records what the cache gave for one call, in every open collection of this context.
+    """Record the result of one cache call in every open collection.
 
     Args:
         model: that would have been paid; None = nothing would have been.
@@ -144,7 +139,7 @@ def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, t
 
 
 def record_made(texts: int, tokens: int) -> None:
-    """Records texts that were embedded, in every open collection of this context."""
+    """Record texts that were embedded, in every open collection of this context."""
     for usage in _collections.get():
         with _adding:
             usage.cache.made += texts
@@ -152,14 +147,14 @@ def record_made(texts: int, tokens: int) -> None:
 
 
 def record_unavailable(times: int) -> None:
-    """Records that the cache's file could not be read or written, in every open collection of this context."""
+    """Record a cache failure in every open collection."""
     for usage in _collections.get():
         with _adding:
             usage.cache.unavailable += times
 
 
 def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
-    """Shows a usage as tokens by kind, with its cost, and what the cache saved."""
+    """Format usage: tokens by kind, cost, and savings of the cache."""
     embedding, llm = usage.tokens("embedding"), usage.tokens("llm")
     return {
         "embedding_tokens": embedding.input,
@@ -177,183 +172,3 @@ def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:
             "saved_usd": usage.saved_usd(prices),
         },
     }
-
-
-class BudgetSpent(RagloomError):
-    """The next call would exceed the budget; it was not made."""
-
-
-class Budget:
-    """What the calls inside `within` may spend, together. Safe to be used by several threads.
-
-    Args:
-        max_usd: US dollars; None = no limit.
-        max_tokens: tokens as this side counts them, an LLM's replies included; None = no limit.
-        price: US dollars per million tokens that an embedding is sent; 0 where nothing is paid.
-        prices: of LLMs: model -> {input, output}; one that is not listed costs nothing.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_usd: float | None,
-        max_tokens: int | None,
-        price: float,
-        prices: Mapping[str, Mapping[str, float]] | None = None,
-    ) -> None:
-        # As the decimal numbers that a person wrote: what costs exactly the limit does not exceed it.
-        self._max_usd = None if max_usd is None else Fraction(str(max_usd))
-        self._max_tokens = max_tokens
-        self._price = Fraction(str(price))
-        self._prices = prices or {}
-        self._changing = threading.Lock()
-        self._over: str | None = None
-        self.tokens = 0
-        self._usd = Fraction(0)
-
-    @property
-    def usd(self) -> float:
-        """US dollars that are spent or held back."""
-        return float(self._usd)
-
-    @property
-    def limits(self) -> bool:
-        """Whether there is any limit."""
-        return self._max_usd is not None or self._max_tokens is not None
-
-    def charge(self, tokens: int, output: int = 0, model: str | None = None) -> None:
-        """Takes what a call that is about to be made may use.
-
-        Args:
-            tokens: that are sent.
-            output: tokens of the reply, at most.
-            model: LLM that is asked; None: the embedding.
-
-        Raises:
-            BudgetSpent: they would exceed the budget, or those of a call before would have: after that one none is
-                made, so that what is left out does not depend on which call is small.
-        """
-        usd = self._cost(tokens, output, model)
-        with self._changing:
-            if self._over is None:
-                self._over = self._exceeded(tokens + output, usd)
-            if self._over is not None:
-                raise BudgetSpent(self._over)
-            self.tokens += tokens + output
-            self._usd += usd
-
-    def refund(self, tokens: int, output: int = 0, model: str | None = None) -> None:
-        """Gives back what a call was charged and is not billed: one that was refused, or the rest of a bound."""
-        with self._changing:
-            self.tokens -= tokens + output
-            self._usd -= self._cost(tokens, output, model)
-
-    def _cost(self, tokens: int, output: int, model: str | None) -> Fraction:
-        if model is None:
-            return tokens * self._price / 1_000_000
-        price = self._prices.get(model)
-        if price is None:
-            return Fraction(0)
-        return (tokens * Fraction(str(price["input"])) + output * Fraction(str(price["output"]))) / 1_000_000
-
-    def _exceeded(self, tokens: int, usd: Fraction) -> str | None:
-        """Says which limit a call would exceed; None where it exceeds none."""
-        if self._max_tokens is not None and self.tokens + tokens > self._max_tokens:
-            return (
-                f"budget: budget.max_tokens={self._max_tokens} must not be exceeded: {self.tokens} tokens are spent or "
-                f"held, and the next request has up to {tokens} of the {self._max_tokens - self.tokens} left"
-            )
-        if self._max_usd is not None and self._usd + usd > self._max_usd:
-            return (
-                f"budget: budget.max_usd={float(self._max_usd):g} must not be exceeded: ${float(self._usd):.6f} are "
-                f"spent or held, and the next request may cost ${float(usd):.6f}"
-            )
-        return None
-
-
-_budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar("ragloom_budget", default=None)
-
-
-@contextmanager
-def within(budget: Budget | None) -> Iterator[None]:
-    """Has all calls inside the block charged to a budget, also those of threads that run in a copy of its context."""
-    if budget is not None and (account := _account.get()) is not None and budget not in account:
-        account.append(budget)
-    token = _budget.set(budget)
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-
-
-_account: contextvars.ContextVar[list[Budget] | None] = contextvars.ContextVar("ragloom_account", default=None)
-
-
-@contextmanager
-def accounted() -> Iterator[list[Budget]]:
-    """Lists the budgets that are opened inside the block: what was spent is known however the block ends."""
-    opened: list[Budget] = []
-    token = _account.set(opened)
-    try:
-        yield opened
-    finally:
-        _account.reset(token)
-
-
-def open_budget() -> Budget | None:
-    """Returns the budget that calls of this context are charged to."""
-    return _budget.get()
-
-
-def has_budget() -> bool:
-    """Says whether calls of this context are limited."""
-    budget = _budget.get()
-    return budget is not None and budget.limits
-
-
-def charge(tokens: int) -> None:
-    """Charges the open budget, if there is one, for a call of the embedding that is about to be made.
-
-    Raises:
-        BudgetSpent: the call must not be made.
-    """
-    if (budget := _budget.get()) is not None:
-        budget.charge(tokens)
-
-
-def refund(tokens: int) -> None:
-    """Gives back to the open budget, if there is one, what a refused call was charged."""
-    if (budget := _budget.get()) is not None:
-        budget.refund(tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What one request to an LLM uses at most, held back from the open budget until its bill is known.
-
-    Attributes:
-        input, output: tokens.
-    """
-
-    model: str
-    input: int
-    output: int
-
-    def take(self) -> None:
-        """Charges the open budget for the request, which is about to be sent.
-
-        Raises:
-            BudgetSpent: it must not be sent.
-        """
-        if (budget := _budget.get()) is not None:
-            budget.charge(self.input, self.output, self.model)
-
-    def settle(self, input: int | None = None, output: int | None = None) -> None:
-        """Gives back what was not used.
-
-        Args:
-            input, output: tokens as the provider reported them; None: it reported nothing, so that all may be billed.
-        """
-        if (budget := _budget.get()) is not None:
-            given = 0 if input is None else self.input - input
-            budget.refund(given, 0 if output is None else self.output - output, self.model)

@@ -146,14 +146,17 @@ class CostForecast:
         if not self._paid("embedding", trial, embedding):
             return
         sent = [embedding.query_prefix + text for text in embedded]
-        if embedding.asker.cache is not None:
-            known = embedding.asker.cache.contains(sent)
+        if embedding.query_embedding.cache is not None:
+            known = embedding.query_embedding.cache.contains(sent)
             sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
         sent += [embedding.query_prefix + text for text in todo.timing] * needed.count("embedding")
         self._count(
-            "questions", embedding.asker.model_name, len(sent), sum(embedding.count_tokens(sent)) if sent else 0
+            "questions",
+            embedding.query_embedding.model_name,
+            len(sent),
+            sum(embedding.count_tokens(sent)) if sent else 0,
         )
 
     def _reranking(self, trial: Trial, todo: _TrialQueries) -> None:

@@ -8,19 +8,45 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ragloom.cache.embeddings import bypassed
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.timing import in_context
-from ragloom.core.usage import BudgetSpent
 
 Value = TypeVar("Value")
 
 QUANTILES = (50, 95, 99)
 _WARM = 5
 """Warm-up queries before the clock starts: they load models, open files and fill the system's caches."""
+
+
+def latency_passes(
+    run: Callable[[str], dict[str, float]],
+    questions: Sequence[str],
+    settings: Mapping[str, Any],
+    note: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """Measure latency once for each configured concurrency.
+
+    Args:
+        run: as for `latency`.
+        questions: at least one.
+        settings: `latency` of the config.
+        note: receives a line before each pass.
+
+    Returns:
+        the first pass, with the others in `further`; None where `latency.questions=0`.
+    """
+    if not (total := settings["questions"]):
+        return None
+    passes = []
+    for concurrency in settings["concurrency"]:
+        note(f"timing {total} questions, {concurrency} at the same time")
+        passes.append(latency(run, questions, concurrency=concurrency, total=total))
+    return {**passes[0], "further": passes[1:]}
 
 
 def latency(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.gold import Query
 from ragloom.core.redaction import redact
 from ragloom.core.timing import in_context
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import QueryProgress
 from ragloom.evaluation.query_outcome import QueryOutcome

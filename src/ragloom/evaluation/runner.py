@@ -18,10 +18,10 @@ from ragloom.cache.stages.stage_items import CachedStage
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS
+from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load as load_tokenizer
-from ragloom.core.usage import BudgetSpent, within
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.cached_queries import ANSWER_CODE, RANKING_CODE, CachedQueries
@@ -31,6 +31,7 @@ from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.index_sync import IndexContent, index_content, index_json, sync_index, unreadable_problems
 from ragloom.evaluation.judging import AnswerJudge, judge_json
+from ragloom.evaluation.latency import latency_passes
 from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.requirements import kinds_of_gold, require_measurable, require_reranking
@@ -39,7 +40,7 @@ from ragloom.evaluation.run_report import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:
-    from ragloom.components.dataset.base import Checked, Dataset
+    from ragloom.components.dataset.base import CheckedQueries, Dataset
     from ragloom.components.vector_store.protocols import Index
     from ragloom.core.gold import Query
     from ragloom.ingestion import IngestSummary
@@ -168,7 +169,7 @@ class Trial:
         with closing(chunks), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, chunks)
 
-    def _check_gold(self, index: Index) -> Checked:
+    def _check_gold(self, index: Index) -> CheckedQueries:
         def text(document: str) -> str | None:
             try:
                 return index.document(document).text
@@ -252,19 +253,9 @@ class Trial:
         return ScoredRun(queries, outcomes, scores, ranked, self.assembly.prices, below)
 
     def _latency(self, cached: CachedQueries, queries: Sequence[Query]) -> dict[str, Any] | None:
-        from ragloom.evaluation.latency import latency
-
-        settings, texts = self.config.tree["latency"], [query.text for query in queries]
-        total = settings["questions"]
-        if not total:
-            return None
-        answering = self.config.tree["answers"]
-        passes = []
-        for concurrency in settings["concurrency"]:
-            self._callbacks.note(f"timing {total} questions, {concurrency} at the same time")
-            run = functools.partial(cached.timings, answering=answering)
-            passes.append(latency(run, texts, concurrency=concurrency, total=total))
-        return {**passes[0], "further": passes[1:]}
+        run = functools.partial(cached.timings, answering=self.config.tree["answers"])
+        texts = [query.text for query in queries]
+        return latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
 
     def codes(self) -> dict[str, int | None]:
         """Return the code versions of rankings, answers and scores; None without answers."""

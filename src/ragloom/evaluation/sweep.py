@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.config.config import Config
 from ragloom.config.labels import label_of, values_of, varying
+from ragloom.core.budget import Budget, BudgetSpent, accounted
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
 from ragloom.core.redaction import redact
-from ragloom.core.usage import Budget, BudgetSpent, accounted
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json

@@ -15,7 +15,7 @@ from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.cost_forecast import CostForecast
 from ragloom.evaluation.index_sync import synced_index
 from ragloom.evaluation.runner import Trial, open_stages
-from ragloom.providers.openai_client import sending_nothing
+from ragloom.providers.request_context import no_requests
 
 if TYPE_CHECKING:
     import pandas
@@ -115,7 +115,7 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
     estimates = []
     forecast = CostForecast()
     for config in configs:
-        with sending_nothing(), Trial(config, stages, EvaluationCallbacks()) as trial:
+        with no_requests(), Trial(config, stages, EvaluationCallbacks()) as trial:
             trial.check()
             key = chunk_key(trial.assembly)
             chunks[canonical_json(key)] = stages.count("chunks", key) > 0

@@ -1,10 +1,10 @@
-"""Brings an index in step with its source: read, parse, chunk, embed, write, verify, commit. Knows no option.
+"""Ingestion: sync an index with its source in bounded memory.
 
 A document counts as ingested when its manifest row is written, after its chunks were counted in the store. An
 unchanged document costs nothing, nor does one whose text is in the index already (moved, copied, other metadata), and
 what vanished from the source is deleted, but only when the source was listed completely.
 
-    ledger      what the source lists beside what the index holds, on disk
+    document_diff   items of the source next to documents of the index, on disk
     (reading)   worker processes: bytes -> text -> spans
     blocks      chunks in bounded blocks, across documents
     vectors     look-ups, full batches, several at once
@@ -23,23 +23,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.protocols import Database
+from ragloom.core.budget import within
 from ragloom.core.maintenance_steps import steps_reported
-from ragloom.core.usage import collect_usage, within
+from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.pipeline import Cuts, Run
+from ragloom.ingestion.pipeline import ChunkCache, IngestRun
 from ragloom.ingestion.recall_queries import questions_of
-from ragloom.ingestion.refused_documents import Refusals, remembered
-from ragloom.ingestion.summary import IngestSummary, Progress, State
+from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
+from ragloom.ingestion.summary import IngestState, IngestSummary, Progress
 
 if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
 
-__all__ = ["Deletions", "IngestSummary", "Limits", "Progress", "State", "ingest"]
+__all__ = ["Deletions", "IngestState", "IngestSummary", "Limits", "Progress", "ingest"]
 
 
 def ingest(
@@ -54,9 +55,9 @@ def ingest(
     limits: Limits,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
-    cuts: Cuts | None = None,
+    cuts: ChunkCache | None = None,
 ) -> IngestSummary:
-    """Brings an index in step with its source.
+    """Sync an index with its source.
 
     Args:
         source: what is listed, read and parsed.
@@ -67,7 +68,7 @@ def ingest(
         description: what shapes the index, in words; kept with it.
         config: the composed config without secrets; kept with the commit.
         limits: of memory, time, money and deletions.
-        progress: is told how far it is.
+        progress: receives progress updates.
         stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
         cuts: has documents that were cut before; None: every document that may have changed is read.
 
@@ -84,13 +85,13 @@ def ingest(
         _first(source, database, index_name) as is_first,
         collect_usage() as usage,
         within(limits.budget),
-        Ledger() as ledger,
+        DocumentDiff() as ledger,
         database.writer(index_name, dimensions=embedding.dimensions, description=description, root=root) as writer,
     ):
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
-        run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
+        run = IngestRun(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
         run.cuts = cuts
-        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
         run.verify |= root != source.root
         run.list()
         clock.lap(summary, "listing")
@@ -104,9 +105,9 @@ def ingest(
             demand_something(run, source)
         run.tell("maintaining")
         complete = summary.stopped is None and run.hiding is None
-        said = {"config": config, "oversized": summary.oversized, "stopped": summary.stopped}
+        record = {"config": config, "oversized": summary.oversized, "stopped": summary.stopped}
         with steps_reported(run.tell_step):
-            info = writer.commit({**said, **run.refusals.to_keep(complete=complete)}, questions_of(embedding))
+            info = writer.commit({**record, **run.refusals.to_keep(complete=complete)}, questions_of(embedding))
         clock.lap(summary, "maintaining")
     if root != source.root:
         database.relocate(index_name, source.root)
@@ -120,7 +121,9 @@ def ingest(
 
 @contextmanager
 def _first(source: Source, database: Database, index_name: str) -> Iterator[bool]:
-    """Yields whether nothing is committed yet; a source without a document leaves no index behind then.
+    """Track whether nothing is committed yet.
+
+    A source without a document leaves no index behind then.
 
     Raises:
         NothingToIndex: the source lists no document, or the caller found that none can be read.
@@ -136,13 +139,13 @@ def _first(source: Source, database: Database, index_name: str) -> Iterator[bool
 
 
 class _Clock:
-    """Says how long each stage took."""
+    """Format the seconds of each stage."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self, summary: IngestSummary, stage: str) -> None:
-        """Notes the seconds since the stage before."""
+        """Note the seconds since the stage before."""
         now = time.perf_counter()
         summary.stages[stage] = now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""An embedding that counts what it is asked for and makes nothing. Knows no provider.
+"""Fake embedding for dry runs: counts texts, tokens and requests.
 
 It stands in an ingest for the real one, whose composing, tokenizer and packing it uses. What was made before is looked
 up without a trace; a text that it was asked for counts as made from then on, as it would be.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ragloom.components.embedding.rejected_inputs import PartialBatch
 from ragloom.core.records import sha256
 from ragloom.core.sqlite import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates
@@ -29,8 +30,8 @@ _STAND_IN = 256
 
 
 @dataclass
-class Asked:
-    """What texts of one kind ask for.
+class TextCounts:
+    """Counts for texts of one kind.
 
     Attributes:
         hits, hit_tokens: found in the cache, or made earlier in the same run.
@@ -45,16 +46,10 @@ class Asked:
     requests: int = 0
 
 
-@dataclass
-class Vectors:
-    """Stand-ins: `[n, ...] float32`; nothing is refused."""
+class CountingEmbedding:
+    """Fake embedding of a dry run.
 
-    vectors: np.ndarray
-    refused: dict[int, str]
-
-
-class Unmade:
-    """Stands for an embedding in an ingest that embeds nothing. A context manager; safe to be used by several threads.
+    A context manager, safe for several threads.
 
     Attributes:
         cache: none: nothing of it is to be forgotten.
@@ -72,7 +67,7 @@ class Unmade:
         self._rates = Rates(*rates)
         self._limiter = Limiter(self._rates, lambda: 0.0)
         self._last = 0.0
-        self.chunks, self.sentences, self.guessed = Asked(), Asked(), 0
+        self.chunks, self.sentences, self.guessed = TextCounts(), TextCounts(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -85,41 +80,41 @@ class Unmade:
 
     @property
     def seconds(self) -> float | None:
-        """When the last request may be sent, at the limits per minute; None = there are none."""
+        """When the last request may be sent, under the limits per minute."""
         return None if self._rates == Rates() else self._last
 
     def in_place_of_its_embedding(self, chunking: SpanParser) -> SpanParser:
-        """Gives the chunking with this in place of its embedding, unless that costs nothing."""
+        """Return the chunking with this embedding, unless its own is free."""
         if getattr(chunking, "embedding", None) is None or self._embedding.cheap:
             return chunking
         return chunking.model_copy(update={"embedding": self})
 
     def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, np.ndarray]:
-        """Says which distinct texts of chunks have a vector, or will have by then."""
+        """Return which distinct chunk texts have or will have a vector."""
         known = self._known(texts)
         nothing = np.zeros(self._embedding.dimensions, dtype=np.float32)
-        tokens = self._tokens([text for text, there in zip(texts, known, strict=True) if there])
+        tokens = self._tokens([text for text, hit in zip(texts, known, strict=True) if hit])
         with self._changing:
             self.chunks.hits += sum(known)
             self.chunks.hit_tokens += tokens
-        return {text: nothing for text, there in zip(texts, known, strict=True) if there}
+        return {text: nothing for text, hit in zip(texts, known, strict=True) if hit}
 
-    def make_apart(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> Vectors:
-        """Counts a request of chunks."""
+    def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> PartialBatch:
+        """Count a request of chunks."""
         self._count(self.chunks, texts, self._tokens(texts) if counts is None else sum(counts))
-        return Vectors(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32), {})
+        return PartialBatch(np.zeros((len(texts), self._embedding.dimensions), dtype=np.float32))
 
-    def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Gives the vectors that cutting asks for, if all of them are known; else all are made up from words."""
+    def embed_documents(self, texts: Sequence[str]) -> PartialBatch:
+        """Return cached vectors if all are known, else vectors of words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
         cache = self._embedding.cache
-        found = {} if cache is None else cache.peek(whole)
-        self._ask_for_sentences([text for text in whole if text not in found], whole)
-        if len(found) == len(whole):
-            return Vectors(np.stack([found[text] for text in whole]), {})
+        vectors = {} if cache is None else cache.peek(whole)
+        self._ask_for_sentences([text for text in whole if text not in vectors], whole)
+        if len(vectors) == len(whole):
+            return PartialBatch(np.stack([vectors[text] for text in whole]))
         with self._changing:
             self.guessed += len(whole)
-        return Vectors(_stand_ins(texts), {})
+        return PartialBatch(_stand_ins(texts))
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
         made = self._sent.among(new) if self._keeps else set()
@@ -136,11 +131,11 @@ class Unmade:
 
     def _known(self, texts: list[str]) -> list[bool]:
         cache = self._embedding.cache
-        kept = [False] * len(texts) if cache is None else cache.contains(texts)
-        made = self._sent.among(texts) if self._keeps else set()
-        return [there or text in made for text, there in zip(texts, kept, strict=True)]
+        cached = [False] * len(texts) if cache is None else cache.contains(texts)
+        sent = self._sent.among(texts) if self._keeps else set()
+        return [hit or text in sent for text, hit in zip(texts, cached, strict=True)]
 
-    def _count(self, asked: Asked, texts: list[str], tokens: int) -> None:
+    def _count(self, asked: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:
             asked.requests += 1
             asked.texts += len(texts)
@@ -153,7 +148,7 @@ class Unmade:
 
 
 class _SentTexts:
-    """Texts that were sent, on disk by their hashes, so that memory does not grow with the corpus."""
+    """Set of texts by their hashes, on disk."""
 
     def __init__(self) -> None:
         schema = "CREATE TABLE sent (text BLOB PRIMARY KEY) WITHOUT ROWID"
@@ -169,7 +164,10 @@ class _SentTexts:
 
 
 def _stand_ins(texts: Sequence[str]) -> np.ndarray:
-    """Makes vectors of the words in texts, by which neighbours that share words are near: `[n, 256] float32`."""
+    """Make hashed word vectors: `[n, 256] float32`.
+
+    Texts that share words are near each other.
+    """
     vectors = np.zeros((len(texts), _STAND_IN), dtype=np.float32)
     for row, text in enumerate(texts):
         for word in _WORD.findall(text.lower()):

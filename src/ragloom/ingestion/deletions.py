@@ -1,4 +1,4 @@
-"""Deletes what the source no longer has, if that is known, and if it is not suspiciously much."""
+"""Deletions: documents that vanished from the source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.core.records import FORMAT_KEY, sha256
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
@@ -15,7 +15,7 @@ from ragloom.errors import DataError
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
     from ragloom.components.vector_store.protocols import Database, Index
-    from ragloom.ingestion.pipeline import Run
+    from ragloom.ingestion.pipeline import IngestRun
 
 _FORGOTTEN_AT_ONCE = 16
 """Documents whose vectors are looked up together, to be forgotten."""
@@ -34,8 +34,8 @@ class Deletions:
     allow_mass: bool
 
 
-def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Index]) -> None:
-    """Deletes documents that the source does not list, or says in the summary why they stay.
+def delete_vanished(run: IngestRun, deletions: Deletions, committed: Callable[[], Index]) -> None:
+    """Delete unlisted documents, or record why they stay.
 
     Args:
         run: that has listed the source completely and taken in what it holds.
@@ -56,11 +56,11 @@ def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Inde
     summary.moved, summary.added, summary.deleted = moved, summary.added - moved, gone - moved
 
 
-def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | None:
+def _objection(run: IngestRun, gone: int, moved: int, deletions: Deletions) -> str | None:
     if run.hiding is not None:
         return (
             f"{gone} indexed documents were not found, but {run.hiding.location} could not be read and they may be "
-            "there; mend it, or exclude it by source.exclude"
+            "there; fix it, or exclude it by source.exclude"
         )
     held = run.ledger.held()
     if not run.ledger.listed():
@@ -76,8 +76,10 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
     return None
 
 
-def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
-    """Removes from the cache what was embedded of deleted documents, unless another document has the same text.
+def _forget(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> None:
+    """Remove cache entries of deleted documents.
+
+    Entries of texts that another document shares stay.
 
     It comes before they are deleted: a run that is killed in between forgets them again.
     """
@@ -91,7 +93,7 @@ def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
     forget(cache.cache, sent | _asked(run, leaving, committed))
 
 
-def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[str]:
+def _asked(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> set[str]:
     """Hashes the texts that were embedded to decide where documents are cut."""
     if getattr(run.chunking, "embedding", None) is None or not names:
         return set()
@@ -99,19 +101,21 @@ def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[st
         index = committed()
     except IndexMissing:
         return set()  # a first ingest was interrupted: the text of what it wrote is not known any more
-    asked = set()
+    seen = set()
     for name in names:
         try:
             document = index.document(name)
         except DataError:
             continue  # as above
-        for text in run.chunking.asked(document.text, document.metadata.get(FORMAT_KEY)):
-            asked.add(sha256(run.embedding.document_text(text, {})))
-    return asked
+        for text in run.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)):
+            seen.add(sha256(run.embedding.document_text(text, {})))
+    return seen
 
 
 def checked_root(source: Source, database: Database, index_name: str) -> str:
-    """Holds that a corpus name stands for one place: an ingest would delete the other place's documents.
+    """Require that a corpus name stands for one place.
+
+    Otherwise an ingest would delete the documents of the other place.
 
     Returns:
         the root that the index has until this ingest: another one than the source's only with `source.moved`.

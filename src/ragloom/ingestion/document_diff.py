@@ -1,4 +1,4 @@
-"""What the source lists beside what the index holds: on disk, so that memory does not grow with the corpus.
+"""Difference between the source and the index, on disk.
 
 It lives for one ingest, in a temporary folder: what must outlive it is the manifest in the store.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from ragloom.components.vector_store.protocols import ManifestRow
+from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.core.records import Entry
 from ragloom.core.sqlite import ScratchTables
 
@@ -52,7 +52,7 @@ class Staying(NamedTuple):
     chunks: int
 
 
-class Ledger:
+class DocumentDiff:
     """A context manager: leaving it removes the folder.
 
     Attributes:
@@ -76,13 +76,13 @@ class Ledger:
         self._folder.cleanup()
 
     def hold(self, rows: Iterable[ManifestRow]) -> None:
-        """Takes in what the index holds."""
+        """Take in what the index holds."""
         marks = ", ".join("?" * len(_ROW))
         values = ((_bytes(row.id), *astuple(row)[1:]) for row in rows)
         self._tables.insert(f"INSERT INTO held VALUES ({marks})", values)
 
     def enter(self, entries: Iterable[Entry]) -> None:
-        """Takes in what the source lists, in its order.
+        """Take in what the source lists, in its order.
 
         Raises:
             sqlite3.IntegrityError: an id comes twice, which a source must not let happen.
@@ -91,31 +91,31 @@ class Ledger:
         self._tables.insert("INSERT INTO listed (id, location, size, mtime_ns, start) VALUES (?, ?, ?, ?, ?)", values)
 
     def hide(self, location: str) -> None:
-        """Takes in where something could not be read: a document of that place is not known to have vanished."""
+        """Record an unreadable place: its documents are not known to have vanished."""
         parts = unicodedata.normalize("NFC", location).split("/")
         values = ((_bytes("/".join(parts[at:])),) for at in range(len(parts)))
         self._tables.insert("INSERT OR IGNORE INTO hidden VALUES (?)", values)
 
     def wrote(self, rows: Iterable[ManifestRow]) -> None:
-        """Takes in documents whose new version is stored."""
+        """Take in documents whose new version is stored."""
         self._tables.insert(
             "INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows)
         )
 
     def written(self) -> int:
-        """Counts documents whose new version is stored."""
+        """Count documents whose new version is stored."""
         return self._number("SELECT count(*) FROM written")
 
     def held(self) -> int:
-        """Counts what the index held."""
+        """Count what the index held."""
         return self._number("SELECT count(*) FROM held")
 
     def listed(self) -> int:
-        """Counts what the source lists."""
+        """Count what the source lists."""
         return self._number("SELECT count(*) FROM listed")
 
     def to_read(self, *, verify: bool) -> tuple[int, int]:
-        """Counts documents that are new or may have changed, and their bytes."""
+        """Count documents that are new or may have changed, and their bytes."""
         ((documents, size),) = self._tables.rows(
             f"SELECT count(*), coalesce(sum(listed.size), 0) FROM listed LEFT JOIN held USING (id) WHERE {_IS_NEW}",
             {"verify": verify},
@@ -123,7 +123,7 @@ class Ledger:
         return int(documents), int(size)
 
     def changes(self, *, verify: bool) -> Iterator[tuple[Entry, ManifestRow | None]]:
-        """Yields documents that are new or may have changed, in the source's order, with what the index holds of them.
+        """Yield new and changed documents in source order, with their stored state.
 
         Args:
             verify: size and modification time are no proof that a document has not changed.
@@ -131,11 +131,11 @@ class Ledger:
         return self._listed_where(_IS_NEW, verify=verify)
 
     def postpone(self, id: str) -> None:
-        """Notes a document that is to be read later, since its file changed a moment ago."""
+        """Postpone a document whose file changed a moment ago."""
         self._tables.insert("INSERT OR IGNORE INTO late VALUES (?)", [(_bytes(id),)])
 
     def postponed(self) -> Iterator[tuple[Entry, ManifestRow | None]]:
-        """Yields the documents that were postponed, as `changes` does."""
+        """Yield the documents that were postponed, as `changes` does."""
         return self._listed_where("id IN (SELECT id FROM late)", verify=False)
 
     def _listed_where(self, condition: str, *, verify: bool) -> Iterator[tuple[Entry, ManifestRow | None]]:
@@ -153,16 +153,16 @@ class Ledger:
                 last = number
 
     def holding(self, text_hashes: Sequence[str]) -> list[str]:
-        """Returns a document that held each of some texts, for each text that one held."""
+        """Return for each text a document that held it, if any."""
         query = "SELECT id FROM held WHERE text_hash = ? LIMIT 1"
         return [_text(id) for text_hash in text_hashes for (id,) in self._tables.rows(query, (text_hash,))]
 
     def gone(self) -> int:
-        """Counts documents that the index holds and the source does not list, nor may hide."""
+        """Count indexed documents that the source neither lists nor may hide."""
         return self._number(f"SELECT count(*) FROM held WHERE {_GONE}")
 
     def staying(self, *, without_gone: bool) -> Staying:
-        """Counts what the index held and holds on to: what was not written anew, and not deleted.
+        """Count documents that are neither rewritten nor deleted.
 
         Args:
             without_gone: the gone are deleted.
@@ -173,7 +173,7 @@ class Ledger:
         return Staying(int(documents), int(chunks))
 
     def moved(self) -> int:
-        """Counts those of the gone whose text is in a document that came new."""
+        """Count vanished documents whose text is in a new document."""
         gone = f"SELECT text_hash, count(*) AS times FROM held WHERE {_GONE} GROUP BY text_hash"
         came = (
             "SELECT text_hash, count(*) AS times FROM written WHERE id NOT IN (SELECT id FROM held) GROUP BY text_hash"
@@ -184,7 +184,7 @@ class Ledger:
         )
 
     def vanished(self) -> Iterator[list[str]]:
-        """Yields the ids of the gone, ordered, some at a time."""
+        """Yield the ids of the gone, ordered, some at a time."""
         last = b""
         query = f"SELECT id FROM held WHERE id > ? AND {_GONE} ORDER BY id LIMIT {_AT_ONCE}"
         while some := [id for (id,) in self._tables.rows(query, (last,))]:
@@ -192,7 +192,7 @@ class Ledger:
             last = some[-1]
 
     def unshared(self, names: Sequence[str]) -> list[str]:
-        """Returns those of the gone documents whose text no document has that stays."""
+        """Return vanished documents whose text no remaining document has."""
         query = (
             "SELECT 1 FROM held AS mine WHERE mine.id = ? AND ("
             "EXISTS (SELECT 1 FROM written WHERE written.text_hash = mine.text_hash) OR EXISTS ("
@@ -206,7 +206,7 @@ class Ledger:
 
 
 def _remove_left() -> None:
-    """Removes folders whose process was killed, with the texts in them: the kernel let go of their locks."""
+    """Remove folders of killed processes, found by their free locks."""
     for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, Timeout):  # somebody else's, or removed by another at this moment
             if time.time() - folder.stat().st_mtime > _YOUNG:

@@ -1,4 +1,4 @@
-"""The dry run: an ingest whose embedding makes nothing and whose writer writes nothing. Knows no option.
+"""Dry run: an ingest that embeds and writes nothing.
 
 It is the real run, stage by stage, so that what it counts is what an ingest does: the same documents are read in
 worker processes, the same chunks packed into the same requests. What an interrupted ingest left uncommitted is not
@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
+from ragloom.components.vector_store.index_records import IndexMissing, ManifestRow
+from ragloom.components.vector_store.protocols import Writer
+from ragloom.core.budget import Budget, BudgetSpent
 from ragloom.core.data_frame import data_frame
 from ragloom.core.pricing import cost_usd
-from ragloom.core.usage import Budget, BudgetSpent, collect_usage
-from ragloom.ingestion.counting_embedding import Asked, Unmade
+from ragloom.core.usage import collect_usage
+from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 from ragloom.ingestion.deletions import checked_root, delete_vanished
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import demand_document
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.pipeline import Run
-from ragloom.ingestion.refused_documents import Refusals, remembered
+from ragloom.ingestion.pipeline import IngestRun
+from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
-    from ragloom.components.vector_store.protocols import Database, Index, StoredDocumentRow
+    from ragloom.components.vector_store.index_records import StoredDocumentRow
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.core.records import Chunk
 
 # As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
@@ -42,7 +45,7 @@ _ROW_BYTES = 200
 
 @dataclass
 class Estimate:
-    """What an ingest would do and ask for.
+    """Estimate of an ingest: documents, chunks, requests, cost.
 
     Attributes:
         summary: documents by what would become of them, what cannot be read, why nothing would be deleted.
@@ -60,8 +63,8 @@ class Estimate:
 
     summary: IngestSummary
     new_chunks: int
-    chunks: Asked
-    sentences: Asked
+    chunks: TextCounts
+    sentences: TextCounts
     guessed: int
     seconds: float | None
     index_bytes: int
@@ -81,7 +84,7 @@ class Estimate:
 
     @property
     def basis(self) -> str | None:
-        """Why the number of chunks is an estimate; None where it is exact."""
+        """Reason why the number of chunks is an estimate; None when exact."""
         if not self.guessed:
             return None
         return (
@@ -94,7 +97,9 @@ class Estimate:
         return 0.0 if self.model is None else cost_usd([(self.model, tokens, 0)], self.prices)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for the texts of chunks and one for those that cutting needs: texts, tokens, cost.
+        """Return rows of texts, tokens and cost.
+
+        One row for chunks, one for texts that cutting needs.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -138,7 +143,7 @@ class Estimate:
             "over_budget": self.over_budget,
         }
 
-    def _requests_json(self, requests: Asked) -> dict[str, Any]:
+    def _requests_json(self, requests: TextCounts) -> dict[str, Any]:
         return {**asdict(requests), "cost_usd": self.usd(requests.tokens)}
 
 
@@ -155,7 +160,7 @@ def rehearse(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Estimate:
-    """Says what an ingest would do.
+    """Estimate an ingest without embedding or writing.
 
     Args:
         source, chunking, embedding, database, index_name, limits, progress, stop: as `ragloom.ingestion.ingest` has
@@ -173,12 +178,12 @@ def rehearse(
         index = None
         demand_document(source)
     writer = _Unwritten(index)
-    with collect_usage() as usage, Ledger() as ledger, Unmade(embedding, keeps=keeps) as unmade:
+    with collect_usage() as usage, DocumentDiff() as ledger, CountingEmbedding(embedding, keeps=keeps) as unmade:
         summary = IngestSummary(index_name, usage=usage)
         chunking, made = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
         tell = progress or (lambda state: None)
-        run = Run(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
-        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run = IngestRun(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
+        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
         run.verify |= root != source.root
         run.list()
         run.take_in(limits.workers, limits.in_flight_mb)
@@ -225,22 +230,22 @@ class _Unwritten:
         self.documents = self.chunks = self.text_bytes = 0
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields what the last commit holds."""
+        """Yield what the last commit holds."""
         return self._index.manifest() if self._index is not None else iter(())
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns stored vectors, as the index does."""
+        """Return stored vectors, as the index does."""
         return self._index.vectors_of(document_ids, sent) if self._index is not None else {}
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Counts chunks."""
+        """Count chunks."""
         self.chunks += len(chunks)
         self.text_bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in chunks)
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Counts documents."""
+        """Count documents."""
         self.documents += len(documents)
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
@@ -250,11 +255,11 @@ class _Unwritten:
         """Nothing is recorded."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Deletes nothing."""
+        """Delete nothing."""
         return len(document_ids)
 
     def estimated_bytes(self, chunks: int, dimensions: int) -> int:
-        """Estimates the whole index: as its chunks are now, where there are more of them than new ones."""
+        """Estimate the whole index from the chunks of new and stored documents."""
         if self._index is not None and self._index.info.chunks > self.chunks:
             return int(self._index.info.bytes / self._index.info.chunks * chunks)
         text = self.text_bytes / self.chunks if self.chunks else 0

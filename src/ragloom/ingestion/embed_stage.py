@@ -1,7 +1,7 @@
-"""The embedding stage: what is known is looked up, the rest is packed across documents into full batches, and several
-batches are made at once. Knows no store and no document beside what waits for a vector.
+"""Embedding stage: look up vectors, pack misses into batches, embed concurrently.
+batches are made at once.
 
-All but `_made` runs in one thread; batches are made in others, which answer by putting a `Made` into the queue.
+All but `_made` runs in one thread; batches are made in others, which answer by putting a `BatchResult` into the queue.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import sha256
-from ragloom.core.usage import BudgetSpent
 from ragloom.errors import ServiceError
-from ragloom.ingestion.batches import Block, Incoming
-from ragloom.providers.openai_client import until
-from ragloom.providers.retry import TooManyRefused
+from ragloom.ingestion.batches import ChunkBatch, PendingDocument
+from ragloom.providers.failed_batch import TooManyRefused
+from ragloom.providers.request_context import cancelled_by
 
 if TYPE_CHECKING:
     from ragloom.components.embedding.base import Embedding, Vectors
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 ALWAYS_REFUSED = 10
 """Texts at which the server may fail in any ingest, however small their share."""
-Slot = tuple[Block, int]
+Slot = tuple[ChunkBatch, int]
 """A chunk that waits for its vector."""
 
 
 @dataclass(slots=True, eq=False)
-class Made:
-    """What came of a batch.
+class BatchResult:
+    """Result of a batch.
 
     Attributes:
         hashes: of its texts.
@@ -50,13 +50,13 @@ class Made:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-class Vectoriser:
+class EmbedStage:
     """Fills in the vectors of blocks.
 
     Args:
         embedding: makes them.
         stored: gives the vectors that the index holds of documents, by hash of what was sent.
-        events: is given a `Made` for each batch.
+        events: receives a `BatchResult` for each batch.
 
     Attributes:
         running: batches that are being made.
@@ -68,7 +68,7 @@ class Vectoriser:
     def __init__(
         self,
         embedding: Embedding,
-        stored: Callable[[Sequence[Block]], dict[str, np.ndarray]],
+        stored: Callable[[Sequence[ChunkBatch]], dict[str, np.ndarray]],
         events: SimpleQueue[Any],
     ) -> None:
         self._embedding, self._stored, self._events = embedding, stored, events
@@ -86,23 +86,23 @@ class Vectoriser:
 
     @property
     def busy(self) -> bool:
-        """Whether enough batches wait that preparing more would only take time from those that are being made."""
+        """Whether enough batches are waiting."""
         return self.running > 2 * self._embedding.concurrency
 
     def close(self) -> None:
-        """Lets no further batch begin and no further request be sent; does not wait for those that were."""
+        """Start no further batch or request, without waiting for those in flight."""
         self._end.set()
         self._flight.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def take(self, block: Block) -> None:
-        """Looks up a block's vectors and has the others made.
+    def take(self, block: ChunkBatch) -> None:
+        """Look up a block's vectors and has the others made.
 
         Raises:
             DataError: chunks are over the embedding's limit.
         """
         embedding = self._embedding
-        block.texts, counts = embedding.prepared(block.chunks)
+        block.texts, counts = embedding.prepare(block.chunks)
         block.hashes = [sha256(text) for text in block.texts]
         block.vectors = np.empty((len(block.chunks), embedding.dimensions), dtype=np.float32)
         block.missing = len(block.chunks)
@@ -126,13 +126,13 @@ class Vectoriser:
             return
         texts = [block.texts[at] for at in new.values()]
         tokens = [counts[at] for at in new.values()] if counts is not None else None
-        found = {} if embedding.cheap else embedding.look_up(texts, tokens)
+        vectors = {} if embedding.cheap else embedding.look_up(texts, tokens)
         if tokens is None:  # then embedding counts nothing
             tokens = embedding.count_tokens(texts)
-            self.tokens += sum(count for text, count in zip(texts, tokens, strict=True) if text not in found)
+            self.tokens += sum(count for text, count in zip(texts, tokens, strict=True) if text not in vectors)
         for sent, text, count in zip(new, texts, tokens, strict=True):
-            if text in found:
-                self._fill_all(sent, found[text])
+            if text in vectors:
+                self._fill_all(sent, vectors[text])
             elif self.stopped is not None:
                 self._give_up([sent], self.stopped)
             else:
@@ -144,8 +144,8 @@ class Vectoriser:
         """Has made what waits for a batch to be full."""
         self._pack(flush=True)
 
-    def took(self, made: Made) -> list[tuple[Incoming, str]]:
-        """Fills in what came of a batch.
+    def took(self, batch: BatchResult) -> list[tuple[PendingDocument, str]]:
+        """Store the result of a batch.
 
         Returns:
             documents that will not be stored, each once, with the reason and the place of the text.
@@ -154,18 +154,18 @@ class Vectoriser:
             Exception: what making it raised.
         """
         self.running -= 1
-        self._flight.leave(made.tokens)
-        if isinstance(made.error, BudgetSpent):
-            self._spent(made.error, made.hashes)
+        self._flight.leave(batch.tokens)
+        if isinstance(batch.error, BudgetSpent):
+            self._spent(batch.error, batch.hashes)
             return []
-        if made.error is not None:
-            raise made.error
-        assert made.vectors is not None
-        self.refuse({made.hashes[at]: reason for at, reason in made.refused.items()})
+        if batch.error is not None:
+            raise batch.error
+        assert batch.vectors is not None
+        self.refuse({batch.hashes[at]: reason for at, reason in batch.refused.items()})
         failed = []
-        for at, (sent, vector) in enumerate(zip(made.hashes, made.vectors, strict=True)):
-            if at in made.refused:
-                reason = made.refused[at]
+        for at, (sent, vector) in enumerate(zip(batch.hashes, batch.vectors, strict=True)):
+            if at in batch.refused:
+                reason = batch.refused[at]
                 failed += [
                     (document, f"{reason}; characters {chunk.start} to {chunk.end}")
                     for document, chunk in self._give_up([sent], reason)
@@ -174,21 +174,21 @@ class Vectoriser:
                 self._fill_all(sent, vector)
         return failed
 
-    def refuse(self, found: dict[str, str]) -> None:
-        """Takes in texts at which the server fails: hash of what was sent, or a name -> reason.
+    def refuse(self, reasons: dict[str, str]) -> None:
+        """Record texts that the server rejects: hash or name -> reason.
 
         Raises:
             ServiceError: there are too many.
         """
-        self._refused |= found
-        if found and len(self._refused) > self._most():
-            raise self._too_many(len(self._refused), list(found.values())[-1])
+        self._refused |= reasons
+        if reasons and len(self._refused) > self._most():
+            raise self._too_many(len(self._refused), list(reasons.values())[-1])
 
     def _answer_refused(self, sent: str) -> None:
-        """Answers a text that comes again as it was answered before, without a request."""
+        """Answer a repeated text with the result of its first request."""
         self.running += 1
         nothing = np.zeros((1, self._embedding.dimensions), dtype=np.float32)
-        self._events.put(Made([sent], 0, nothing, refused={0: self._refused[sent]}))
+        self._events.put(BatchResult([sent], 0, nothing, refused={0: self._refused[sent]}))
 
     def _most(self) -> float:
         share = self._embedding.max_refused
@@ -203,13 +203,13 @@ class Vectoriser:
         )
 
     def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
-        """Gives up what is not made yet: documents that need it are left to the next ingest."""
+        """Cancel pending texts; their documents are left to the next ingest."""
         self.stopped = str(error)
         self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
         self._pending, self._pending_tokens = [], 0
 
-    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[Incoming, Chunk]]:
-        """Waits no longer for vectors; returns documents that fail by it and had not failed before, and the chunk."""
+    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[PendingDocument, Chunk]]:
+        """Stop waiting for vectors; return newly failed documents and the chunk."""
         failed = []
         for sent in hashes:
             for block, at in self._waiting.pop(sent):
@@ -245,27 +245,30 @@ class Vectoriser:
         self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens)
 
     def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
-        made = Made([sent for sent, _, _ in batch], tokens)
+        result = BatchResult([sent for sent, _, _ in batch], tokens)
         if not self._flight.enter(tokens):
             return  # nobody waits for it any more
         try:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
-            with until(self._end):
+            with cancelled_by(self._end):
                 left = self._most() - len(self._refused)
-                apart = self._embedding.make_apart([text for _, text, _ in batch], counts, left)
-            made.vectors, made.refused = apart.vectors, apart.refused
+                apart = self._embedding.embed_batch_tolerant([text for _, text, _ in batch], counts, left)
+            result.vectors, result.refused = apart.vectors, apart.refused
         except TooManyRefused as error:
-            made.error = self._too_many(len(self._refused) + error.refused, error.says)
+            result.error = self._too_many(len(self._refused) + error.refused, error.says)
             self._flight.close()
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
-            made.error = error
+            result.error = error
             if not isinstance(error, BudgetSpent):
                 self._flight.close()  # before another batch is begun that would be paid for in vain
-        self._events.put(made)
+        self._events.put(result)
 
 
 class _Flight:
-    """Bounds the tokens of all batches that are being made; one alone may go over it."""
+    """Limit of tokens in flight.
+
+    A single batch may exceed it.
+    """
 
     def __init__(self, most: int | None) -> None:
         self._most = most
@@ -274,7 +277,7 @@ class _Flight:
         self._changed = threading.Condition()
 
     def enter(self, tokens: int) -> bool:
-        """Waits until a batch may begin; says whether it may at all."""
+        """Wait until a batch may begin; says whether it may at all."""
         with self._changed:
             while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
                 self._changed.wait()
@@ -293,6 +296,6 @@ class _Flight:
             self._changed.notify_all()
 
 
-def _fill(block: Block, at: int, vector: np.ndarray) -> None:
+def _fill(block: ChunkBatch, at: int, vector: np.ndarray) -> None:
     block.vectors[at] = vector
     block.missing -= 1

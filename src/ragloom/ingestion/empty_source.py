@@ -1,4 +1,4 @@
-"""A first ingest that finds nothing: an error with its reason, and no index."""
+"""Empty first ingest: an error with its reason, and no index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ragloom.ingestion.summary import IngestSummary
 
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
-    from ragloom.ingestion.pipeline import Run
+    from ragloom.ingestion.pipeline import IngestRun
 
 
 class NothingToIndex(DataError):
@@ -18,7 +18,7 @@ class NothingToIndex(DataError):
 
 
 def demand_document(source: Source) -> None:
-    """Refuses a source that lists no document; lists no further than the first.
+    """Refuse a source that lists no document, after its first one.
 
     Raises:
         NothingToIndex: says what there is instead.
@@ -34,8 +34,8 @@ def demand_document(source: Source) -> None:
     raise _nothing(source, summary)
 
 
-def demand_something(run: Run, source: Source) -> None:
-    """Refuses a first ingest of which every document turned out to be unreadable.
+def demand_something(run: IngestRun, source: Source) -> None:
+    """Refuse a first ingest of unreadable documents only.
 
     Raises:
         NothingToIndex: names the first ones.

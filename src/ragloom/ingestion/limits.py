@@ -1,4 +1,4 @@
-"""What an ingest may use, spend and delete. Knows no stage."""
+"""Limits of an ingest."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ragloom.ingestion.deletions import Deletions
 
 if TYPE_CHECKING:
-    from ragloom.core.usage import Budget
+    from ragloom.core.budget import Budget
     from ragloom.process_pool.task_queue import PoolLimits
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an ingest may use and do.
+    """Limits of an ingest: use, spending, deletions.
 
     Attributes:
         workers: processes that read, and what a document may take there.

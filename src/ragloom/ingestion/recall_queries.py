@@ -1,4 +1,4 @@
-"""Sentences of stored chunks as questions, embedded by the query path. Knows no store.
+"""Queries for measuring recall: sentences of stored chunks, embedded as queries.
 
 They stand for what users will ask where approximate search is measured: real questions find less than stored vectors
 find of their neighbours [32]. What they cost is counted with the ingest, and the embedding cache knows them the next
@@ -26,25 +26,28 @@ _SHORTEST, _LONGEST = 12, 200
 
 
 def questions_of(embedding: Embedding) -> Questions:
-    """Returns what makes a question of each text and embeds it as a query."""
+    """Return a function that makes and embeds a query for each text."""
 
     def ask(texts: Sequence[str]) -> np.ndarray:
-        found = [sentence(text) for text in texts]
-        asked = {text: embedding.query_prefix + text for text in found if text}
-        if embedding.max_tokens is not None and asked:
-            counts = embedding.count_tokens(list(asked.values()))
+        sentences = [sentence(text) for text in texts]
+        queries = {text: embedding.query_prefix + text for text in sentences if text}
+        if embedding.max_tokens is not None and queries:
+            counts = embedding.count_tokens(list(queries.values()))
             fits = [tokens <= embedding.max_tokens for tokens in counts]
-            asked = {text: sent for (text, sent), fit in zip(asked.items(), fits, strict=True) if fit}
-        made = embedding.asker.embed_apart(list(asked.values()))  # a sentence may be bad where its chunk is not
-        vectors = dict(zip(asked, made.vectors, strict=True))
+            queries = {text: sent for (text, sent), fit in zip(queries.items(), fits, strict=True) if fit}
+        results = embedding.query_embedding.embed_tolerant(list(queries.values()))
+        vectors = dict(zip(queries, results.vectors, strict=True))
         none = np.zeros(embedding.dimensions, dtype=np.float32)
-        return np.array([vectors.get(text, none) for text in found], dtype=np.float32).reshape(len(texts), -1)
+        return np.array([vectors.get(text, none) for text in sentences], dtype=np.float32).reshape(len(texts), -1)
 
     return ask
 
 
 def sentence(text: str) -> str:
-    """Picks one sentence of a text, always the same, or the beginning of a long one; empty where there is none."""
+    """Pick one sentence of a text, always the same.
+
+    The beginning of a long one; empty without any.
+    """
     from sentencex import segment
 
     sentences = [" ".join(part.split()) for part in segment("en", text[:_LOOKED_AT])]

@@ -1,4 +1,4 @@
-"""Documents at a text of which the embedding fails: remembered with the index, and not tried again unchanged."""
+"""Documents with rejected texts, recorded so that they are not retried unchanged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KEY = "refused"
 
 
 def remembered(database: Database, index_name: str) -> Mapping[str, Mapping[str, str]]:
-    """Reads what the last commit of an index remembers: document id -> `bytes_hash` and `reason`."""
-    found = next((info.summary.get(KEY) for info in database.indexes() if info.name == index_name), None)
-    return found or {}
+    """Read the refusals of the last commit: document id -> `bytes_hash`, `reason`."""
+    refusals = next((info.summary.get(KEY) for info in database.indexes() if info.name == index_name), None)
+    return refusals or {}
 
 
-class Refusals:
-    """What is remembered and what is found in one ingest.
+class RefusedDocuments:
+    """Refusals recorded before and in this ingest.
 
     Args:
         before: as `remembered` reads it.
@@ -31,31 +31,31 @@ class Refusals:
         self._asked: set[str] = set()
 
     def bytes_hash(self, id: str) -> str | None:
-        """Returns the hash of the bytes that are not tried again; notes that the document is read."""
+        """Return the hash of refused bytes; record that the document was read."""
         if id not in self._before:
             return None
         self._asked.add(id)
         return None if self._retry else self._before[id]["bytes_hash"]
 
     def knows(self, id: str, bytes_hash: str) -> bool:
-        """Says whether a document is not tried again as it is."""
+        """Return whether a document is still refused unchanged."""
         return not self._retry and id in self._before and self._before[id]["bytes_hash"] == bytes_hash
 
     def add(self, id: str, bytes_hash: str, reason: str) -> None:
-        """Takes in a document at which the embedding has failed."""
+        """Take in a document at which the embedding has failed."""
         self._now[id] = {"bytes_hash": bytes_hash, "reason": reason}
 
     def again(self, id: str) -> str:
-        """Keeps a document that was not tried again; returns why."""
+        """Keep a document that was not tried again; returns why."""
         self._now[id] = self._before[id]
         return f"{self._before[id]['reason']}; it has not changed since: retry_failed=true tries it again"
 
     def to_keep(self, *, complete: bool) -> dict[str, Any]:
-        """Returns what the commit's summary is to hold; nothing where there is nothing.
+        """Return the refusals for the summary of the commit; empty without any.
 
         Args:
             complete: a document that was not read has vanished, or has been stored since.
         """
-        unread = {} if complete else {id: kept for id, kept in self._before.items() if id not in self._asked}
-        kept = {**unread, **self._now}
-        return {KEY: {id: dict(kept[id]) for id in sorted(kept)}} if kept else {}
+        unread = {} if complete else {id: refusals for id, refusals in self._before.items() if id not in self._asked}
+        refusals = {**unread, **self._now}
+        return {KEY: {id: dict(refusals[id]) for id in sorted(refusals)}} if refusals else {}

@@ -1,11 +1,11 @@
-"""What an ingest tells: how far it is, and what it did. Knows no stage."""
+"""Progress and summary of an ingest."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ragloom.components.vector_store.protocols import Recovered
+from ragloom.components.vector_store.index_records import Recovered
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import DocumentWarning, Skipped, Unreadable
 from ragloom.core.usage import Usage
@@ -20,7 +20,7 @@ Stage = Literal["listing", "ingesting", "deleting", "maintaining", "done"]
 
 
 @dataclass
-class State:
+class IngestState:
     """How far an ingest is.
 
     Attributes:
@@ -51,15 +51,15 @@ class State:
 
 
 class Progress(Protocol):
-    """What is told how far an ingest is, often."""
+    """Callback for progress updates."""
 
-    def __call__(self, state: State) -> None:
-        """Is given the present state, which goes on changing."""
+    def __call__(self, state: IngestState) -> None:
+        """Receive the present state, which goes on changing."""
 
 
 @dataclass
 class IngestSummary:
-    """What an ingest did.
+    """Summary of an ingest.
 
     Attributes:
         added, changed, unchanged, moved, deleted: documents. A moved one has the text of one that vanished.
@@ -117,7 +117,9 @@ class IngestSummary:
         return not self.unreadable_count and self.kept is None and self.stopped is None
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for each unreadable or skipped item and each warning: kind, location, reason, ...
+        """Return one row per unreadable or skipped item and per warning.
+
+        Its keys: kind, location, reason, ...
 
         Raises:
             ConfigError: pandas is not installed.
@@ -127,18 +129,18 @@ class IngestSummary:
         return data_frame([{"kind": kind, **asdict(item)} for kind, items in kinds.items() for item in items])
 
     def cannot_read(self, item: Unreadable) -> None:
-        """Counts what could not be read, and names it."""
+        """Count what could not be read, and names it."""
         self.unreadable_count += 1
         self.lost_count += item.stage != "source"
         _keep(self.unreadable, item)
 
     def skip(self, item: Skipped) -> None:
-        """Counts what was left out, and names it."""
+        """Count what was left out, and names it."""
         self.skipped_count += 1
         _keep(self.skipped, item)
 
     def warn(self, item: DocumentWarning) -> None:
-        """Counts a warning about a document that was read, and keeps it."""
+        """Count a warning about a document that was read, and keeps it."""
         self.warnings_count += 1
         _keep(self.warnings, item)
 

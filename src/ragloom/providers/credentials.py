@@ -1,4 +1,4 @@
-"""The key to a server and the headers that it wants, from the environment alone. Nothing here shows a value."""
+"""A server's key and headers, from environment variables; values are never shown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ragloom.providers.server_address import address_problems
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token
 _CLIENTS_OWN = {"connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"}
-_SHORTEST_WORD = 4  # characters of a part of a header that is masked by itself
+_SHORTEST_WORD = 4  # characters of a word of a header that is masked separately
 
 
 def link_problems(
     kind: str, base_url: str | None, api_key_env: str | None, headers_env: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Says what is wrong with an address or names of variables, without repeating what may be a secret."""
+    """List problems of an address and variable names, without possible secrets."""
     problems = address_problems(kind, base_url)
     if api_key_env is not None and not _VARIABLE.fullmatch(api_key_env):
         problems.append(
@@ -49,10 +49,10 @@ def _header_problems(kind: str, headers_env: Mapping[str, str]) -> list[str]:
 
 
 def body_problems(kind: str, extra_body: Mapping[str, Any], own: Mapping[str, str | None]) -> list[str]:
-    """Says what must not stand in the body of a request beside what is sent anyway.
+    """List problems of extra fields in the body of a request.
 
     Args:
-        own: fields that are sent anyway -> the key that sets each; None: none does.
+        own: fields of every request -> the key that sets each, or None.
     """
     if holds_a_secret(dict(extra_body)):
         return [
@@ -72,7 +72,7 @@ def body_problems(kind: str, extra_body: Mapping[str, Any], own: Mapping[str, st
 
 
 def read_key(kind: str, api_key_env: str | None) -> str | None:
-    """Reads a key from the environment.
+    """Read a key from the environment.
 
     Raises:
         ConfigError: the variable is not set, or holds what cannot be sent as a key. The value is never shown.
@@ -93,7 +93,7 @@ def read_key(kind: str, api_key_env: str | None) -> str | None:
 
 
 def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
-    """Reads headers from the environment.
+    """Read headers from the environment.
 
     Raises:
         ConfigError: a variable is not set, or holds what cannot be sent in a header. No value is shown.
@@ -116,7 +116,7 @@ def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
 
 
 def secrets_of(api_key_env: str | None, headers_env: Mapping[str, str]) -> list[str]:
-    """Lists what must show in no text: the key, each header's value, and the words of these; longest first."""
+    """List the secrets to mask: key, headers' values and words, longest first."""
     values = {os.environ.get(name, "").strip() for name in (api_key_env or "", *headers_env.values())}
     words = {word for value in values for word in value.split() if len(word) >= _SHORTEST_WORD} - {"Bearer", "Basic"}
     return sorted((values | words) - {""}, key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""What an answer says where it holds an error instead of a result: HTTP 200 says nothing about that."""
+"""Errors in the bodies of answers, also under HTTP status 200."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Under which names servers write a status and the reason.
+# Names of the fields for a status and a reason.
 _STATUS = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "type", "error_type")
 _WORDS = ("message", "msg", "error_msg", "status_msg", "detail", "reason", "error", "errors")
 _MOST_REASONS = 3  # of a list, that are shown
 _ERRORS = ("error", "errors", "detail")
-# What stands for a status where a server writes a word: RATE_LIMIT_EXCEEDED, RateLimitError, overloaded_error.
+# Statuses of the words that servers write in their place: RATE_LIMIT_EXCEEDED, RateLimitError, overloaded_error.
 _NAMED = {
     "ratelimit": 429,
     "toomanyrequests": 429,
@@ -35,7 +35,7 @@ _NAMED = {
 
 
 class ErrorBody(Exception):
-    """An answer that is an error, whatever its HTTP status says.
+    """An answer with an error, whatever its HTTP status.
 
     Attributes:
         error: the server's own object or text.
@@ -48,12 +48,12 @@ class ErrorBody(Exception):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status that the error stands for; None where it names none."""
+        """The HTTP status named by the error; None without one."""
         return status_in(self.error)
 
 
 def error_in(data: Any, part: str) -> Any:
-    """Finds the error in an answer.
+    """Find the error in an answer.
 
     Args:
         data: the answer's JSON.
@@ -75,18 +75,18 @@ def error_in(data: Any, part: str) -> Any:
 
 
 def _error_instead(data: Mapping[str, Any]) -> Any:
-    """Finds the error where there is no result."""
-    found = next((name for name in _ERRORS if _says_something(data.get(name))), None)
-    if found and isinstance(data[found], Mapping):
-        return _with_status(data, data[found])
-    if found or data.get("object") == "error":
+    """Find the error of an answer without a result."""
+    field = next((name for name in _ERRORS if _says_something(data.get(name))), None)
+    if field and isinstance(data[field], Mapping):
+        return _with_status(data, data[field])
+    if field or data.get("object") == "error":
         return data
     nested = [item for item in data.values() if isinstance(item, Mapping) and (status_in(item) or 0) >= 400]
     return data if (status_in(data) or 0) >= 400 else next(iter(nested), None)
 
 
 def _with_status(data: Mapping[str, Any], error: Any) -> Any:
-    """Adds to an error what the answer around it says of its status."""
+    """Add the status fields of the answer to its error."""
     around = {name: data[name] for name in _STATUS if name in data}
     return {**around, **error} if isinstance(error, Mapping) else error
 
@@ -98,12 +98,12 @@ def _says_something(error: Any) -> bool:
 
 
 def _has_text(choice: Mapping[str, Any]) -> bool:
-    said = choice.get("message") or choice.get("delta")
-    return isinstance(said, Mapping) and bool(said.get("content"))
+    message = choice.get("message") or choice.get("delta")
+    return isinstance(message, Mapping) and bool(message.get("content"))
 
 
 def status_in(error: Any) -> int | None:
-    """Reads the HTTP status that an error names: as a number, in digits or in words."""
+    """Read the HTTP status in an error: number, digits or word."""
     if isinstance(error, list):
         error = error[0] if error else None
     if not isinstance(error, Mapping):
@@ -128,20 +128,20 @@ def _status(value: Any) -> int | None:
 
 
 def names_in(error: Any) -> set[str]:
-    """Collects the names that an error gives itself, such as `insufficient_quota`."""
+    """Collect the names in an error, such as `insufficient_quota`."""
     return {str(error[name]) for name in _STATUS if error.get(name)} if isinstance(error, Mapping) else set()
 
 
 def words_of(error: Any) -> str:
-    """Finds the reason in a server's error; all of it, as JSON, where it is not in a known place."""
+    """Find the reason in a server's error, by default all as JSON."""
     if isinstance(error, str):
         return error
     if isinstance(error, list) and error and all(isinstance(item, Mapping | str) for item in error):
         return "; ".join(map(words_of, error[:_MOST_REASONS]))
     if isinstance(error, Mapping):
-        found = next((error[name] for name in _WORDS if error.get(name) and error[name] is not True), None)
+        reason = next((error[name] for name in _WORDS if error.get(name) and error[name] is not True), None)
         metadata = error.get("metadata")
         raw = metadata.get("raw") if isinstance(metadata, Mapping) else None  # OpenRouter: of the provider behind it
-        if found is not None:
-            return words_of(found) + (f" ({words_of(raw)})" if raw else "")
+        if reason is not None:
+            return words_of(reason) + (f" ({words_of(raw)})" if raw else "")
     return json.dumps(error, ensure_ascii=False, default=str)

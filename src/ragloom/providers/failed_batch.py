@@ -1,4 +1,4 @@
-"""Requests that failed by what they hold, or may have: another part of the batch may pass."""
+"""Errors of requests that may be due to their texts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ragloom.errors import ServiceError
 
 
 class BatchFailed(ServiceError):
-    """A request failed, and what it holds may be why: another one may pass.
+    """A request failed, possibly because of its texts: another one may pass.
 
     Attributes:
         says: the reason alone.
-        billed: the server may bill what was sent last.
+        billed: the server may bill the last request.
     """
 
     def __init__(self, *problems: str, says: str = "", billed: bool = False) -> None:
@@ -19,15 +19,15 @@ class BatchFailed(ServiceError):
 
 
 class RequestRefused(BatchFailed):
-    """A server will not have what a request holds."""
+    """A server rejected the content of a request."""
 
 
 class Unanswered(BatchFailed):
-    """A server failed at a request, or hung, as often as it was tried."""
+    """A server failed at a request, or hung, at every attempt."""
 
 
 class TooManyRefused(ServiceError):
-    """More texts of a request are bad than may be.
+    """More texts of a request are bad than allowed.
 
     Attributes:
         refused: how many.

@@ -1,4 +1,4 @@
-"""The `openai` client, made for one server: address, key, headers, and a reader that sees errors in answers."""
+"""The `openai` client for one server, with errors in answers detected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from openai.types import CreateEmbeddingResponse
 from ragloom.errors import ConfigError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.error_bodies import ErrorBody, error_in
-from ragloom.providers.response_deadline import bound
-from ragloom.providers.retry import Link, masked
+from ragloom.providers.response_deadline import limit_answers
+from ragloom.providers.retry import Link, mask_secrets
 from ragloom.providers.server_address import is_openai, resolved, split_query, wants_api_key_header
 
 Answer = TypeVar("Answer")
@@ -26,11 +26,11 @@ Client = TypeVar("Client", bound=OpenAI | AsyncOpenAI)
 FAILURES = (OpenAIError, httpx.HTTPError, httpx.InvalidURL, ErrorBody, ValueError, RecursionError)
 """What a request may raise. ValueError: no JSON; RecursionError: JSON nested too deeply."""
 _FIELD = re.compile(r"(data|event|id|retry)?(:|$)")
-_MOST_STRAY = 100_000  # characters of an answer to a stream that is no stream
+_MOST_STRAY = 100_000  # characters kept of an answer that should be a stream and is not
 
 
 class SyncClient(OpenAI):
-    """Raises `ErrorBody` for answers that are errors."""
+    """OpenAI's client; raises `ErrorBody` for answers with an error."""
 
     def _process_response_data(self, *, data: object, cast_to: type[Answer], response: httpx.Response) -> Answer:
         _demand_result(data, cast_to, response)
@@ -40,7 +40,7 @@ class SyncClient(OpenAI):
         return Events()
 
     def _validate_headers(self, headers: Headers, custom_headers: Headers) -> None:
-        """Lets a request go without a key: not every server wants one."""
+        """Allow a request without a key: not every server wants one."""
 
 
 class AsyncClient(AsyncOpenAI):
@@ -61,7 +61,7 @@ def _demand_result(data: object, cast_to: type, response: httpx.Response) -> Non
 
 
 def make_client(link: Link, of: type[Client]) -> Client:
-    """Makes a client that sends a server nothing but what is its own.
+    """Make a client for one server, without settings of others.
 
     Raises:
         ConfigError: the key, a header, or what the environment says of proxies and certificates cannot be used.
@@ -79,12 +79,12 @@ def make_client(link: Link, of: type[Client]) -> Client:
             default_headers=headers,
         )
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-        reason = f"{type(error).__name__}: {masked(str(error), link)}"
+        reason = f"{type(error).__name__}: {mask_secrets(str(error), link)}"
     else:
-        if not is_openai(url):  # it would be sent what OPENAI_ORG_ID and the like hold for OpenAI alone
+        if not is_openai(url):  # OPENAI_ORG_ID and the like are for OpenAI alone
             client.organization = client.project = None
             client._custom_headers = headers
-        bound(client._client, link)
+        limit_answers(client._client, link)
         return client
     raise ConfigError(
         f"{link.kind}: no client for {link.place} can be made ({reason}); look at the address, and at the environment "
@@ -93,9 +93,11 @@ def make_client(link: Link, of: type[Client]) -> Client:
 
 
 def _headers(link: Link, url: str) -> dict[str, Any]:
-    """Composes the headers that a server wants; `Omit` for the key's own, where it is not to be sent."""
-    given = read_headers(link.kind, link.headers_env)
-    headers: dict[str, Any] = {name.title() if name.lower() == "authorization" else name: given[name] for name in given}
+    """Compose a server's headers; `Omit` in place of an unwanted key."""
+    configured = read_headers(link.kind, link.headers_env)
+    headers: dict[str, Any] = {
+        name.title() if name.lower() == "authorization" else name: value for name, value in configured.items()
+    }
     key = read_key(link.kind, link.api_key_env)
     elsewhere = wants_api_key_header(url)
     if key and elsewhere and "api-key" not in map(str.lower, headers):
@@ -106,28 +108,28 @@ def _headers(link: Link, url: str) -> dict[str, Any]:
 
 
 class Events(SSEDecoder):
-    """The events of a stream; raises `ErrorBody` for what a server writes of an error, in whichever form."""
+    """Decoder of a stream's events; raises `ErrorBody` for any error."""
 
     def __init__(self) -> None:
         super().__init__()
         self._events, self._stray = 0, ""
 
     def decode(self, line: str) -> ServerSentEvent | None:
-        """Takes a line; returns the event that it completes."""
+        """Take a line; return the event that it completes."""
         if line.startswith("error:"):  # llama.cpp
             raise ErrorBody(_error(line.removeprefix("error:")))
         if not _FIELD.match(line):
             self._stray = f"{self._stray}{line}\n"[:_MOST_STRAY]
             return None
-        found = super().decode(line)
-        if found is None or not found.data:  # the client would read a heartbeat as JSON
+        event = super().decode(line)
+        if event is None or not event.data:  # the client would read a heartbeat as JSON
             return None
-        if found.event == "error":
-            raise ErrorBody(_error(found.data))
-        return self._made(found.event, found.data)
+        if event.event == "error":
+            raise ErrorBody(_error(event.data))
+        return self._checked(event.event, event.data)
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[ServerSentEvent]:
-        """Yields the events, also the last one where the empty line after it is missing."""
+        """Yield the events, also a last one without an empty line."""
         yield from super().iter_bytes(iterator)
         yield from self._rest()
 
@@ -143,9 +145,9 @@ class Events(SSEDecoder):
         if last is not None:
             yield last
         if not self._events and self._stray.strip():  # an answer that is no stream
-            yield self._made(None, self._stray)
+            yield self._checked(None, self._stray)
 
-    def _made(self, event: str | None, data: str) -> ServerSentEvent:
+    def _checked(self, event: str | None, data: str) -> ServerSentEvent:
         self._events += 1
         if not data.lstrip().startswith(("{", "[")):
             raise ErrorBody(data.strip())  # no client could read it
@@ -155,7 +157,7 @@ class Events(SSEDecoder):
 
 
 def _error(data: str) -> Any:
-    """Reads an error that a server wrote as JSON or as text."""
+    """Read an error that a server wrote as JSON or as text."""
     try:
         read = json.loads(data)
     except ValueError:

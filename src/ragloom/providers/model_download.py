@@ -1,4 +1,4 @@
-"""Models of fastembed's list: from its cache, or downloaded after the hub has answered once."""
+"""Models of fastembed's list, from its cache or downloaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_listed(make: Callable[..., Any], name: str, listed: list[dict[str, Any]
 
 @contextmanager
 def _silent_log() -> Iterator[None]:
-    """Keep fastembed's log lines off the screen: the error that is raised says what happened."""
+    """Keep fastembed's log lines off the screen; the error has the reason."""
     logger = importlib.import_module("loguru").logger
     logger.disable("fastembed")
     try:

@@ -1,4 +1,4 @@
-"""The one place that talks to OpenAI-speaking servers: client, key, retries, errors, usage. Knows no conf option.
+"""Client of servers with OpenAI's protocol: keys, retries, errors, usage.
 
 The `openai` client does the protocol with its own retries off, so that requests are never multiplied (TRAPS 21): the
 one retry policy is here. The key is read from the environment when the first request is made; it lives in the client
@@ -14,27 +14,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragloom.core.usage import Bound, charge, record
+from ragloom.core.budget import Bound, charge
+from ragloom.core.usage import record
 from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
-from ragloom.providers.reply_streams import AsyncBegun, Begun
-from ragloom.providers.request_context import END, ONCE, SILENT, CalledOff, once, sending_nothing, until
-from ragloom.providers.retry import Course, Failure, Link, broken, failure_of, masked
+from ragloom.providers.reply_streams import AsyncStartedStream, StartedStream
+from ragloom.providers.request_context import (
+    END,
+    ONCE,
+    SILENT,
+    RequestCancelled,
+)
+from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
 if TYPE_CHECKING:
     import openai
     from openai.types import CreateEmbeddingResponse
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-__all__ = ["CalledOff", "Provider", "Usage", "once", "sending_nothing", "until"]
-
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What was asked of a provider.
+class ProviderUsage:
+    """Requests to a provider, and their tokens.
 
     Attributes:
         requests: sent, failed ones included.
@@ -46,8 +50,8 @@ class Usage:
     input_tokens: int | None = 0
     output_tokens: int | None = 0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
+    def __add__(self, other: ProviderUsage) -> ProviderUsage:
+        return ProviderUsage(
             self.requests + other.requests,
             _sum(self.input_tokens, other.input_tokens),
             _sum(self.output_tokens, other.output_tokens),
@@ -59,7 +63,7 @@ def _sum(left: int | None, right: int | None) -> int | None:
 
 
 class Provider:
-    """Sends requests to one model of one server, and keeps count.
+    """One model of one server: sends requests and counts them.
 
     Safe to be used by several threads and event loops. Copies and pickles carry no client and so no key.
     """
@@ -67,7 +71,7 @@ class Provider:
     def __init__(self, link: Link) -> None:
         self.link = link
         self._lock = threading.Lock()
-        self._usage = Usage()
+        self._usage = ProviderUsage()
         self._limiter = Limiter(link.rates)
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
@@ -79,18 +83,18 @@ class Provider:
         return Provider, (self.link,)
 
     @property
-    def usage(self) -> Usage:
-        """What was asked so far, over all threads."""
+    def usage(self) -> ProviderUsage:
+        """Requests so far, over all threads."""
         return self._usage
 
     def check_key(self) -> None:
-        """Raises ConfigError now, before anything is read or paid, when the key or a header is missing."""
+        """Raise ConfigError when the key or a header is missing."""
         if not SILENT.get():
             read_key(self.link.kind, self.link.api_key_env)
             read_headers(self.link.kind, self.link.headers_env)
 
     def embeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
-        """Asks for embeddings: one call of `/embeddings`, tried again as the policy says.
+        """Request embeddings: one call of `/embeddings`, with retries.
 
         Args:
             tokens: of the texts, for the limits; an open budget (`ragloom.core.usage`) was charged with them already.
@@ -106,7 +110,7 @@ class Provider:
         return self._recorded(_expect(answer, "data", self.link))
 
     def chat(self, *, bound: Bound | None = None, **request: Any) -> ChatCompletion:
-        """Asks for a whole reply: one call of `/chat/completions`, tried again as the policy says.
+        """Request a whole reply: one call of `/chat/completions`, with retries.
 
         Args:
             bound: of each request, which an open budget is charged with; what a reply does not use is the caller's to
@@ -125,13 +129,13 @@ class Provider:
         return self._recorded(_expect(answer, "choices", self.link))
 
     def stream(self, **request: Any) -> Iterator[ChatCompletionChunk]:
-        """Asks for a reply in pieces. What fails before its first word is tried again as the policy says.
+        """Request a reply in pieces, with retries up to its first word.
 
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
         opened = self._call(
-            lambda client, limit: Begun(client.chat.completions.create(**request, stream=True, timeout=limit))
+            lambda client, limit: StartedStream(client.chat.completions.create(**request, stream=True, timeout=limit))
         )
         usage, failure = None, None
         try:
@@ -144,13 +148,15 @@ class Provider:
             opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
 
-        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncBegun:
-            return await AsyncBegun.begin(await client.chat.completions.create(**request, stream=True, timeout=limit))
+        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncStartedStream:
+            return await AsyncStartedStream.start(
+                await client.chat.completions.create(**request, stream=True, timeout=limit)
+            )
 
         opened = await self._acall(begin)
         usage, failure = None, None
@@ -164,7 +170,7 @@ class Provider:
             await opened.close()
             self._count(usage)
         if failure:
-            raise broken(failure)
+            raise broken_stream(failure)
 
     # The raise of a translated error stands outside the except blocks, so that it does not carry the client's own
     # exception, which holds the request with its Authorization header.
@@ -172,24 +178,17 @@ class Provider:
     def _call(
         self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
     ) -> Answer:
-        client, course = self._sync_client(), Course(self.link, once=ONCE.get())
+        client, attempts = self._sync_client(), Attempts(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
-                course.pause(held)
+                attempts.pause(held)
                 _sleep(held)
-            if bound is not None:
-                bound.take()
-            limit = course.begin()
-            self._add(Usage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = course.wait_after(failure)
-            _charge_again(failure, tokens)
-            _sleep(wait)
+            _sleep(_wait_after(failure, attempts, tokens, bound))
 
     async def _acall(
         self,
@@ -197,24 +196,24 @@ class Provider:
         tokens: int = 0,
         bound: Bound | None = None,
     ) -> Answer:
-        client, course = self._async_client(), Course(self.link, once=ONCE.get())
+        client, attempts = self._async_client(), Attempts(self.link, once=ONCE.get())
         while True:
             if held := self._limiter.reserve(tokens):
-                course.pause(held)
+                attempts.pause(held)
                 await _asleep(held)
-            if bound is not None:
-                bound.take()
-            limit = course.begin()
-            self._add(Usage(requests=1))
+            limit = self._begin(attempts, bound)
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            if bound is not None and not failure.maybe_done:
-                bound.settle(0, 0)
-            wait = course.wait_after(failure)
-            _charge_again(failure, tokens)
-            await _asleep(wait)
+            await _asleep(_wait_after(failure, attempts, tokens, bound))
+
+    def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
+        """Charge and count a request; return its time limit in seconds."""
+        if bound is not None:
+            bound.take()
+        self._add(ProviderUsage(requests=1))
+        return attempts.begin()
 
     def _sync_client(self) -> openai.OpenAI:
         self._demand_allowed()
@@ -229,7 +228,7 @@ class Provider:
         self._demand_allowed()
         loop = asyncio.get_running_loop()
         with self._lock:
-            # A client's connections belong to the loop that opened them; those of closed loops are let go.
+            # A client's connections belong to the loop that opened them; those of closed loops are dropped.
             self._async_clients = {of: client for of, client in self._async_clients.items() if not of.is_closed()}
             if loop not in self._async_clients:
                 from ragloom.providers.http_client import AsyncClient, make_client
@@ -239,7 +238,7 @@ class Provider:
 
     def _demand_allowed(self) -> None:
         if SILENT.get():
-            raise RuntimeError(f"{self!r} was asked where nothing may be sent")
+            raise RuntimeError(f"{self!r} must send nothing here, and was called")
 
     @property
     def _failures(self) -> tuple[type[Exception], ...]:
@@ -252,18 +251,18 @@ class Provider:
         return answer
 
     def _count(self, reported: Any) -> None:
-        given = _whole(getattr(reported, "prompt_tokens", None))
-        made = 0 if self.link.kind == "embedding" else _whole(getattr(reported, "completion_tokens", None))
-        self._add(Usage(0, given, made))
-        record(self.link.kind, self.link.model, input_tokens=given, output_tokens=made)
+        prompt = _whole(getattr(reported, "prompt_tokens", None))
+        completion = 0 if self.link.kind == "embedding" else _whole(getattr(reported, "completion_tokens", None))
+        self._add(ProviderUsage(0, prompt, completion))
+        record(self.link.kind, self.link.model, input_tokens=prompt, output_tokens=completion)
 
-    def _add(self, usage: Usage) -> None:
+    def _add(self, usage: ProviderUsage) -> None:
         with self._lock:
             self._usage += usage
 
 
 def _with_format(request: dict[str, Any]) -> dict[str, Any]:
-    """Has the client send no `encoding_format` where none is asked for; by itself it adds base64."""
+    """Keep the client from adding `encoding_format`: by itself it adds base64."""
     from openai import Omit
 
     if "encoding_format" in request:
@@ -274,15 +273,15 @@ def _with_format(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expect(answer: Answer, part: str, link: Link) -> Answer:
-    """Refuses an answer that is JSON but not of the protocol: the client builds its objects unchecked."""
+    """Reject JSON outside the protocol: the client builds its objects unchecked."""
     from openai import BaseModel
 
     items = getattr(answer, part, None)
     if not isinstance(items, list) or not all(isinstance(item, BaseModel) for item in items):
-        said = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
+        text = answer.to_json(indent=None, warnings=False) if isinstance(answer, BaseModel) else str(answer)
         raise ServiceError(
             f"{link.kind}: the answer of {link.place} must hold a list {part!r} of objects; is it an OpenAI API? "
-            f"It answered: {masked(said, link)}"
+            f"It answered: {mask_secrets(text, link)}"
         )
     return answer
 
@@ -291,10 +290,14 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _charge_again(failure: Failure, tokens: int) -> None:
-    """Charges an open budget for the next request where the server may bill the one that failed as well."""
+def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound: Bound | None) -> float:
+    """Return the wait before the next request; charge again what may be billed."""
+    if bound is not None and not failure.maybe_done:
+        bound.settle(0, 0)
+    wait = attempts.wait_after(failure)
     if failure.maybe_done and tokens:
         charge(tokens)
+    return wait
 
 
 def _sleep(seconds: float) -> None:
@@ -302,7 +305,7 @@ def _sleep(seconds: float) -> None:
     if end is None:
         time.sleep(seconds)
     elif end.wait(seconds):
-        raise CalledOff("the run has ended before this request was sent; run it again")
+        raise RequestCancelled("the run ended before this request was sent; run it again")
 
 
 async def _asleep(seconds: float) -> None:

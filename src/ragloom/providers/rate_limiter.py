@@ -1,7 +1,7 @@
-"""How much one provider is sent in a minute: by count of requests and by their tokens. Knows no request and no clock.
+"""Rate limits of a provider: requests and tokens per minute.
 
-A sliding window: in no minute are more requests, or more of their tokens, let go than the limits say. Other tools let
-a minute's worth go at once and refill beside it, which sends up to twice the limit in the first minute.
+A sliding window: in no minute are more requests, or more of their tokens, sent than the limits say. A token
+bucket, as other tools have it, sends up to twice the limit in the first minute.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WINDOW = 60.0
 
 @dataclass(frozen=True)
 class Rates:
-    """What may be sent in any minute; None = no limit.
+    """Limits of any one minute; None = no limit.
 
     Attributes:
         requests: sent, those that failed included.
@@ -30,12 +30,12 @@ class Rates:
 
 
 class Limiter:
-    """Gives each request the moment at which it may be sent, in the order in which they come.
+    """Sliding-window limiter: assigns each request its time, in order.
 
-    Safe to be used by several threads and event loops: nobody waits in here, whoever asks is told how long to.
+    Safe to be used by several threads and event loops: it never waits, the caller does.
 
     Args:
-        clock: gives the present moment in seconds.
+        clock: the present moment in seconds.
     """
 
     def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class Limiter:
         self._tokens = 0
 
     def reserve(self, tokens: int) -> float:
-        """Takes a request in, and returns the seconds after which it may be sent.
+        """Reserve a place for a request; return the seconds to wait.
 
         A request that alone is over the limit of tokens goes when a minute is free of others.
         """

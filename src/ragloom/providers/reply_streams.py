@@ -1,4 +1,4 @@
-"""A reply in pieces, read as far as its first word: what fails before it can be asked for again."""
+"""Streamed replies, read up to the first word to allow retries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
 
 
-class Begun:
-    """A stream that has brought its first word, or has ended.
+class StartedStream:
+    """A stream after its first word, or its end.
 
     Raises:
-        Exception: what reading as far raised; the connection is let go.
+        Exception: of reading the first word; the connection is closed.
     """
 
     def __init__(self, stream: Stream[ChatCompletionChunk]) -> None:
@@ -34,30 +34,30 @@ class Begun:
         yield from self._stream
 
     def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         self._stream.close()
 
 
-class AsyncBegun:
-    """As `Begun`; `begin` makes one."""
+class AsyncStartedStream:
+    """As `StartedStream`; `start` makes one."""
 
     def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
         self._stream = stream
         self._first: list[ChatCompletionChunk] = []
 
     @classmethod
-    async def begin(cls, stream: AsyncStream[ChatCompletionChunk]) -> AsyncBegun:
-        """Reads a stream as far as its first word."""
-        begun = cls(stream)
+    async def start(cls, stream: AsyncStream[ChatCompletionChunk]) -> AsyncStartedStream:
+        """Read a stream up to its first word."""
+        started = cls(stream)
         try:
             while (piece := await anext(stream, None)) is not None:
-                begun._first.append(piece)
+                started._first.append(piece)
                 if _has_begun(piece):
                     break
         except BaseException:
-            await begun.close()
+            await started.close()
             raise
-        return begun
+        return started
 
     async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         for piece in self._first:
@@ -66,15 +66,15 @@ class AsyncBegun:
             yield piece
 
     async def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         await self._stream.close()
 
 
 def _has_begun(piece: ChatCompletionChunk) -> bool:
-    """Whether a piece brings more than the name of the role: a word, of the reply or of its reasoning, or the end."""
+    """Return whether a piece has text, reasoning or the reply's end."""
     choices = getattr(piece, "choices", None)  # the client builds its objects unchecked
     if not isinstance(choices, list) or not choices:
         return False
     delta: Any = getattr(choices[0], "delta", None)
-    said = delta.to_dict(warnings=False) if hasattr(delta, "to_dict") else {}
-    return bool(getattr(choices[0], "finish_reason", None)) or any(said[name] for name in said if name != "role")
+    fields = delta.to_dict(warnings=False) if hasattr(delta, "to_dict") else {}
+    return bool(getattr(choices[0], "finish_reason", None)) or any(fields[name] for name in fields if name != "role")

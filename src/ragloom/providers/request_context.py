@@ -1,4 +1,4 @@
-"""What holds for all requests of a context (thread or task) and of what it starts."""
+"""Settings of all requests of a context: a thread or task."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_
 
 
 @contextmanager
-def sending_nothing() -> Iterator[None]:
-    """Needs no key inside the block, and sends nothing: what would is a bug, and raises.
+def no_requests() -> Iterator[None]:
+    """Forbid requests inside the block; no key is needed.
 
-    It belongs to the context (thread or task) that opened it and to what that context starts.
+    A request is a bug, and raises RuntimeError. The setting belongs to the context (thread or task) that opened it and
+    to what that context starts.
     """
     token = SILENT.set(True)
     try:
@@ -28,15 +29,15 @@ def sending_nothing() -> Iterator[None]:
 END: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
 
 
-class CalledOff(ServiceError):
-    """Nobody waits for the answer any more; the request that was waiting for its turn was not sent."""
+class RequestCancelled(ServiceError):
+    """The run ended before a waiting request was sent."""
 
 
 @contextmanager
-def until(end: threading.Event) -> Iterator[None]:
-    """Has calls inside the block that wait for their turn, or to be tried again, given up when an event is set.
+def cancelled_by(end: threading.Event) -> Iterator[None]:
+    """Cancel waiting calls inside the block when an event is set.
 
-    What was sent already is waited for: it is paid for.
+    A request already sent is waited for: it is paid for.
     """
     token = END.set(end)
     try:
@@ -49,10 +50,10 @@ ONCE: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_on
 
 
 @contextmanager
-def once() -> Iterator[None]:
-    """Has each call inside the block tried once: a failure that what was sent may have caused ends it.
+def single_attempt() -> Iterator[None]:
+    """Try calls inside the block once, if texts may be at fault.
 
-    What says nothing about that (the server has no time, or is not there) is waited for as ever.
+    Other failures (the server has no time, or is unreachable) are retried as usual.
     """
     token = ONCE.set(True)
     try:

@@ -1,4 +1,4 @@
-"""A limit for a whole answer: the client's time-out is for the next byte, and a server may send one at a time."""
+"""Deadline of a whole answer; the client's time-out is per byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ragloom.providers.retry import Link
 
 
-class Bounded(httpx.SyncByteStream):
+class DeadlineStream(httpx.SyncByteStream):
     """The bytes of an answer, until a moment.
 
     Args:
@@ -30,12 +30,12 @@ class Bounded(httpx.SyncByteStream):
             yield part
 
     def close(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         self._stream.close()
 
 
-class AsyncBounded(httpx.AsyncByteStream):
-    """As `Bounded`, without blocking the event loop."""
+class AsyncDeadlineStream(httpx.AsyncByteStream):
+    """As `DeadlineStream`, without blocking the event loop."""
 
     def __init__(self, stream: Any, end: float) -> None:
         self._stream, self._end = stream, end
@@ -46,7 +46,7 @@ class AsyncBounded(httpx.AsyncByteStream):
             yield part
 
     async def aclose(self) -> None:
-        """Lets the connection go."""
+        """Close the connection."""
         await self._stream.aclose()
 
 
@@ -55,19 +55,19 @@ def _demand_time(end: float) -> None:
         raise httpx.ReadTimeout("the answer did not end")
 
 
-def bound(client: Any, link: Link) -> None:
-    """Gives whole answers the call's deadline, or the time-out where a call is tried once; a stream has none."""
+def limit_answers(client: Any, link: Link) -> None:
+    """Limit whole answers by the deadline, or the time-out under `once`."""
 
     def end() -> float:
         return time.monotonic() + (link.timeout if ONCE.get() else link.deadline)
 
     def bounded(response: httpx.Response) -> None:
         if not _is_stream(response):
-            response.stream = Bounded(response.stream, end())
+            response.stream = DeadlineStream(response.stream, end())
 
     async def abounded(response: httpx.Response) -> None:
         if not _is_stream(response):
-            response.stream = AsyncBounded(response.stream, end())
+            response.stream = AsyncDeadlineStream(response.stream, end())
 
     hook = abounded if isinstance(client, httpx.AsyncClient) else bounded
     client.event_hooks = {**client.event_hooks, "response": [hook]}

@@ -1,4 +1,4 @@
-"""What a failed request means and whether it is tried again. Knows the `openai` client's errors, sends nothing.
+"""Meaning of failed requests, and the retry policy.
 
 The one retry policy: connection failures, time-outs, broken answers and the statuses 408, 409, 429 (unless a quota is
 spent) and 5xx are transient; everything else is final. A call makes at most `attempts` requests within `deadline`,
@@ -26,7 +26,7 @@ from ragloom.core.redaction import MASK, redact
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.credentials import secrets_of
 from ragloom.providers.error_bodies import ErrorBody, names_in, status_in, words_of
-from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.server_address import AZURE_EXAMPLES, is_azure, resolved
 
@@ -35,24 +35,23 @@ _SAME_REASON = 30.0  # seconds in which retries for the same reason are logged o
 _reported: dict[str, float] = {}
 _reporting = threading.Lock()
 
-__all__ = ["BatchFailed", "Course", "Failure", "Link", "RequestRefused", "TooManyRefused", "Unanswered", "failure_of"]
 
 # Back-off before request n + 1: half to the whole of 0.5 s, 1 s, 2 s, ... up to 30 s. The random part keeps clients
 # that failed together from returning together.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
-# What a refused request's own text is cut to in our message, in characters.
+# Characters of a server's text in our message.
 _EXCERPT = 300
 # Go's notation of a time span, as OpenAI's headers have it: "1s", "6m0s", "20ms", "1h2m3.5s".
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s))+")
 _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")  # RFC 9110 has whole ones, and servers send parts
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about what was sent, not about who sends or where
+_REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about the texts, not about sender or address
 
 
 @dataclass(frozen=True)
 class Link:
-    """How one model of one server is reached.
+    """Address, key and limits of one model of one server.
 
     Attributes:
         kind: the conf group, which opens every message.
@@ -78,7 +77,7 @@ class Link:
 
     @property
     def place(self) -> str:
-        """The server as messages name it: its address without user, password and query, or `OpenAI`."""
+        """The server in messages: address without user, password and query, or `OpenAI`."""
         url = self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip()
         if not url:
             return "OpenAI"
@@ -87,15 +86,16 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Failure:
+class RequestFailure:
     """One failed request.
 
     Attributes:
-        error: what is raised when it is not, or no longer, tried again.
+        error: raised when the request is not, or no longer, retried.
         transient: a later request may succeed.
-        retry_after: seconds that the server asks to wait; None = it said nothing.
-        maybe_done: the server may have done, and may bill, what was asked, though no right answer arrived.
-        suspect: what was sent may be why; says: the reason alone.
+        retry_after: seconds to wait by the server; None = unknown.
+        maybe_done: the server may have processed, and may bill, the request, though no right answer arrived.
+        suspect: the texts sent may be the cause.
+        says: the reason alone.
     """
 
     error: RagloomError
@@ -106,17 +106,17 @@ class Failure:
     says: str = ""
 
     def ended(self, how: str) -> RagloomError:
-        """Makes the error of a call that is not tried again."""
+        """Make the error that ends a call."""
         if self.suspect:
             return Unanswered(f"{self.error}; {how}", says=self.says, billed=self.maybe_done)
         return type(self.error)(f"{self.error}; {how}")
 
 
-class Course:
-    """One call's requests: counts them and says after each failure how long to wait, or that it is over.
+class Attempts:
+    """Attempts of one call, and the waits between them.
 
     Args:
-        once: a failure that what was sent may have caused ends the call.
+        once: a failure possibly caused by the texts ends the call.
     """
 
     def __init__(self, link: Link, *, once: bool = False) -> None:
@@ -125,16 +125,16 @@ class Course:
         self._requests = 0
 
     def pause(self, seconds: float) -> None:
-        """Says that our own limits let the next request wait so long."""
+        """Extend the deadline by a wait for our own rate limits."""
         self._end += seconds
 
     def begin(self) -> float:
-        """Counts a request and returns its time limit in seconds."""
+        """Count a request, and return its time limit in seconds."""
         self._requests += 1
         return max(0.001, min(self._link.timeout, self._end - time.monotonic()))
 
-    def wait_after(self, failure: Failure) -> float:
-        """Returns the seconds to wait before the next request.
+    def wait_after(self, failure: RequestFailure) -> float:
+        """Return the seconds to wait before the next request.
 
         Raises:
             RagloomError: the failure, when it is permanent or attempts or time are used up.
@@ -147,14 +147,16 @@ class Course:
         longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (self._requests - 1))
         wait = max(failure.retry_after or 0.0, random.uniform(longest / 2, longest))
         if time.monotonic() + wait >= self._end:
-            asked = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
-            raise failure.ended(f"{tried}: {asked}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time")
+            request = f"it asks to wait {failure.retry_after:g} s, " if failure.retry_after else ""
+            raise failure.ended(
+                f"{tried}: {request}{self._link.kind}.deadline={self._link.deadline:g} s leaves no time"
+            )
         _report_retry(failure, self._link)
         return wait
 
 
-def _report_retry(failure: Failure, link: Link) -> None:
-    """Log that requests are tried again: once for a reason in a while, however many are in flight."""
+def _report_retry(failure: RequestFailure, link: Link) -> None:
+    """Log that requests are retried, once for a reason in a while."""
     now, reason = time.monotonic(), str(failure.error)
     with _reporting:
         if now - _reported.get(reason, -math.inf) < _SAME_REASON:
@@ -163,8 +165,8 @@ def _report_retry(failure: Failure, link: Link) -> None:
     _log.warning("%s; trying again, up to %d requests in %g s", reason, link.attempts, link.deadline)
 
 
-def failure_of(link: Link, error: Exception) -> Failure:
-    """Translates what the client raised into what a person can act on, without any key."""
+def failure_of(link: Link, error: Exception) -> RequestFailure:
+    """Translate an exception of the client into an actionable error without secrets."""
     import httpx
     import openai
 
@@ -182,27 +184,32 @@ def failure_of(link: Link, error: Exception) -> Failure:
     elif isinstance(error, ValueError | RecursionError):
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
-        return Failure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
+        return RequestFailure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
     sent = not isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
     says = text.removeprefix(f"{link.kind}: ")
-    return Failure(ServiceError(text), transient=True, maybe_done=sent, suspect=sent, says=says)
+    return RequestFailure(ServiceError(text), transient=True, maybe_done=sent, suspect=sent, says=says)
 
 
-def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failure:
-    """Translates a refusal. 408, 409, 429 and 5xx pass; everything else, and a spent quota, stays as it is.
+def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> RequestFailure:
+    """Translate a refusal by its status.
+
+    408, 409, 429 and 5xx are transient; everything else, and a spent quota, is final.
 
     Args:
-        status: that the answer has, or names in its body; None: it names none.
+        status: of the answer, or named in its body; None without one.
         error: the server's own.
     """
-    says = masked(words_of(error), link)
+    says = mask_secrets(words_of(error), link)
     if status == 401:
-        return Failure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
+        return RequestFailure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
     if status == 403:
-        return Failure(ConfigError(f"{link.kind}: {link.place} denied access (403: {says})"), transient=False)
+        return RequestFailure(
+            ConfigError(f"{link.kind}: {link.place} denied access (403: {says}); check the key's rights"),
+            transient=False,
+        )
     if status == 404:
         azure = f"; an address of Azure's is {AZURE_EXAMPLES}" if is_azure(resolved(link.base_url)) else ""
-        return Failure(
+        return RequestFailure(
             ConfigError(
                 f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
                 f"set {link.kind}.model, or check the address{azure}"
@@ -210,15 +217,17 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Failur
             transient=False,
         )
     if status == 429 and "insufficient_quota" in names_in(error):
-        return Failure(ServiceError(f"{link.kind}: the account's quota is used up (429: {says})"), transient=False)
+        return RequestFailure(
+            ServiceError(f"{link.kind}: the account's quota is used up (429: {says}); raise it there"), transient=False
+        )
     what = f"{status}: {says}" if status else says
     text = f"{link.kind}: {link.place} refused the request ({what})"
     if status is not None and (status in (408, 409, 429) or status >= 500):
-        suspect, asked = status == 408 or status >= 500, _asked_to_wait(status, headers)
-        return Failure(ServiceError(text), transient=True, retry_after=asked, suspect=suspect, says=what)
+        suspect, wait = status == 408 or status >= 500, _wait_in(status, headers)
+        return RequestFailure(ServiceError(text), transient=True, retry_after=wait, suspect=suspect, says=what)
     if status is None or status in _REFUSING_TEXTS:
-        return Failure(RequestRefused(text, says=what), transient=False)
-    return Failure(ServiceError(text), transient=False)
+        return RequestFailure(RequestRefused(text, says=what), transient=False)
+    return RequestFailure(ServiceError(text), transient=False)
 
 
 def _wrong_key(link: Link) -> str:
@@ -235,14 +244,14 @@ def _wrong_key(link: Link) -> str:
     return f"{link.place} wants a key (401); put the name of its variable into {link.kind}.api_key_env"
 
 
-def _asked_to_wait(status: int, headers: Any) -> float | None:
-    """Reads the seconds a server asks to wait; of a 429 also from OpenAI's headers on its rate limits."""
-    asked = _retry_after(headers)
-    return _rate_limit_reset(headers) if asked is None and status == 429 else asked
+def _wait_in(status: int, headers: Any) -> float | None:
+    """Read the wait in seconds; for 429 also from OpenAI's rate-limit headers."""
+    wait = _retry_after(headers)
+    return _rate_limit_reset(headers) if wait is None and status == 429 else wait
 
 
 def _rate_limit_reset(headers: Any) -> float | None:
-    """Reads when the limit that was hit is whole again: the one with nothing remaining, else the later one."""
+    """Read the reset time of the exhausted limit, else the later one."""
     resets = {kind: _span(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")}
     known = {kind: seconds for kind, seconds in resets.items() if seconds is not None}
     hit = [seconds for kind, seconds in known.items() if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
@@ -250,7 +259,7 @@ def _rate_limit_reset(headers: Any) -> float | None:
 
 
 def _span(value: str | None) -> float | None:
-    """Reads a time span in seconds; None where there is none, or it is something else."""
+    """Read a time span in seconds; None if missing or malformed."""
     text = (value or "").strip()
     if not _SPAN.fullmatch(text):
         return None
@@ -258,7 +267,7 @@ def _span(value: str | None) -> float | None:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Reads the seconds a server asks to wait: Retry-After-Ms, or Retry-After in seconds or as a date (RFC 9110)."""
+    """Read Retry-After-Ms, or Retry-After in seconds or as a date (RFC 9110)."""
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
@@ -274,11 +283,11 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def _excerpt(error: BaseException, link: Link) -> str:
-    return masked(str(error) or type(error).__name__, link)
+    return mask_secrets(str(error) or type(error).__name__, link)
 
 
-def masked(text: str, link: Link) -> str:
-    """Shortens what a server or client said to one line, with every secret masked and no half of a character."""
+def mask_secrets(text: str, link: Link) -> str:
+    """Shorten a text to one line, secrets and lone surrogates masked."""
     text = " ".join(text.split())
     text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a surrogate pair, no output takes it
     for secret in secrets_of(link.api_key_env, link.headers_env):
@@ -286,6 +295,6 @@ def masked(text: str, link: Link) -> str:
     return redact(text)[:_EXCERPT]
 
 
-def broken(failure: Failure) -> RagloomError:
-    """Makes the error of a stream that had begun: what came of it stands, but is not the whole reply."""
+def broken_stream(failure: RequestFailure) -> RagloomError:
+    """Make the error of a stream broken off after its start."""
     return type(failure.error)(f"{failure.error}; the reply broke off and is incomplete")

@@ -1,4 +1,4 @@
-"""The address of a server: what may stand in it, whose it is, and how it is sent."""
+"""The address of a server: checks, default, and the provider behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLS = ("/embeddings", "/chat/completions", "/completions", "/responses")
 
 
 def address_problems(kind: str, base_url: str | None) -> list[str]:
-    """Says what is wrong with an address, without repeating what may be a secret."""
+    """List problems of an address, without possible secrets."""
     url = base_url or "http://localhost"
     try:
         parts = urlsplit(url)
@@ -51,27 +51,27 @@ def _is_version(query: str) -> bool:
 
 
 def resolved(base_url: str | None) -> str:
-    """Returns the address that requests go to: the given one, that of OPENAI_BASE_URL, or OpenAI's own."""
+    """Return the address of requests: configured, from OPENAI_BASE_URL, or OpenAI's."""
     return base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI
 
 
 def split_query(url: str) -> tuple[str, dict[str, str]]:
-    """Splits an address into the part that a call's path is added to, and its query."""
+    """Split an address into base (for a call's path) and query."""
     base, _, query = url.partition("#")[0].partition("?")
     return base, dict(parse_qsl(query, keep_blank_values=True))
 
 
 def is_openai(url: str) -> bool:
-    """Whether an address is one of OpenAI's own, of any region."""
+    """Return whether an address is one of OpenAI's own, of any region."""
     host = urlsplit(url).hostname or ""
     return host == "openai.com" or host.endswith(".openai.com")
 
 
 def is_azure(url: str) -> bool:
-    """Whether an address is one of Azure's."""
+    """Return whether an address is one of Azure's."""
     return (urlsplit(url).hostname or "").endswith((".azure.com", ".azure.us", ".azure.cn", ".azure-api.net"))
 
 
 def wants_api_key_header(url: str) -> bool:
-    """Whether a server reads the key from the header `api-key`: Azure's deployments, called with `api-version`."""
+    """Return whether a server reads the header `api-key`, as Azure's deployments."""
     return "api-version" in split_query(url)[1]

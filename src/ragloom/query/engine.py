@@ -1,4 +1,4 @@
-"""Answers a question from one index: retrieve, rerank, prompt, answer, verify. Knows interfaces, no option.
+"""Query engine: retrieve, rerank, prompt, answer, verify.
 
 The engine is a LlamaIndex `BaseQueryEngine`: `query`, `aquery` and streaming return LlamaIndex responses with
 `source_nodes`. What Ragloom adds (checked citations, timings, usage) is in the metadata and in `QueryResult`.
@@ -21,7 +21,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from ragloom.components.prompt import Prompt, Prompted
+from ragloom.components.prompt.base import FilledPrompt, Prompt
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
@@ -34,7 +34,7 @@ from ragloom.query.citations.abstention import abstains
 from ragloom.query.query_result import QueryResult
 
 
-class StoredDocument(Protocol):
+class DocumentText(Protocol):
     """A document as the index keeps it."""
 
     @property
@@ -50,7 +50,7 @@ class CitedQueryEngine(BaseQueryEngine):
         reranker: orders and cuts them.
         prompt: fills the messages.
         llm: answers; None when the engine shall only search.
-        document: document id -> stored document; raises DataError when there is none.
+        document: document id -> stored document; raises DataError for an unknown id.
         streaming: `query` returns a `StreamingResponse`, whose metadata is complete when its text has been read.
     """
 
@@ -60,7 +60,7 @@ class CitedQueryEngine(BaseQueryEngine):
         reranker: BaseNodePostprocessor,
         prompt: Prompt,
         llm: LLM | None,
-        document: Callable[[str], StoredDocument],
+        document: Callable[[str], DocumentText],
         *,
         streaming: bool = False,
     ) -> None:
@@ -77,7 +77,7 @@ class CitedQueryEngine(BaseQueryEngine):
 
         Args:
             question: text, or a bundle that brings its embedding.
-            on_text: is given the reply piece by piece as it arrives (the LLM streams then).
+            on_text: receives the pieces of the reply as they arrive (the LLM streams then).
 
         Raises:
             ServiceError: a provider or the store failed, or the reply broke off.
@@ -89,20 +89,20 @@ class CitedQueryEngine(BaseQueryEngine):
         result.timings_ms, result.usage = dict(timings), usage
         return result
 
-    def complete(self, found: QueryResult) -> QueryResult:
-        """Answers from what a search has found; timings and usage are those of the answering alone.
+    def complete(self, retrieval: QueryResult) -> QueryResult:
+        """Answer from retrieved chunks; timings and usage cover the answering only.
 
         Raises:
             ServiceError: as `answer`.
         """
-        result = QueryResult(found.question, nodes=found.nodes, found=found.found)
+        result = QueryResult(retrieval.question, nodes=retrieval.nodes, found=retrieval.found)
         with collect() as timings, collect_usage() as usage, timed("total"):
-            self._write(QueryBundle(found.question), result, None)
+            self._write(QueryBundle(retrieval.question), result, None)
         result.timings_ms, result.usage = dict(timings), usage
         return result
 
     def _write(self, bundle: QueryBundle, result: QueryResult, on_text: Callable[[str], None] | None) -> None:
-        """Fills in the answer."""
+        """Fill in the answer."""
         prompted = self._fill(bundle, result)
         if prompted is None:
             self._say_no_answer(result)
@@ -114,7 +114,7 @@ class CitedQueryEngine(BaseQueryEngine):
         self._verify(reply, prompted, result)
 
     def search(self, question: str | QueryBundle) -> QueryResult:
-        """Retrieves and reranks, and stops there."""
+        """Retrieve and reranks, and stops there."""
         bundle = question if isinstance(question, QueryBundle) else QueryBundle(question)
         with collect() as timings, collect_usage() as usage, timed("total"):
             result = self._search(bundle)
@@ -122,7 +122,7 @@ class CitedQueryEngine(BaseQueryEngine):
         return result
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        """Returns the chunks that would be given to the prompt's packing, best first."""
+        """Return the candidates for the prompt, best first."""
         return self.search(query_bundle).nodes
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -147,19 +147,19 @@ class CitedQueryEngine(BaseQueryEngine):
 
     def _search(self, bundle: QueryBundle) -> QueryResult:
         with timed("retrieve"):
-            found = self._retriever.retrieve(bundle)
+            retrieved = self._retriever.retrieve(bundle)
         before = self._counted()
         with timed("rerank"):
-            nodes = self._reranker.postprocess_nodes(found, query_bundle=bundle)
-        return self._found(bundle, found, nodes, before)
+            nodes = self._reranker.postprocess_nodes(retrieved, query_bundle=bundle)
+        return self._found(bundle, retrieved, nodes, before)
 
     async def _asearch(self, bundle: QueryBundle) -> QueryResult:
         with timed("retrieve"):
-            found = await self._retriever.aretrieve(bundle)
+            retrieved = await self._retriever.aretrieve(bundle)
         before = self._counted()
         with timed("rerank"):
-            nodes = await self._reranker.apostprocess_nodes(found, query_bundle=bundle)
-        return self._found(bundle, found, nodes, before)
+            nodes = await self._reranker.apostprocess_nodes(retrieved, query_bundle=bundle)
+        return self._found(bundle, retrieved, nodes, before)
 
     def _counted(self) -> dict[str, int]:
         """What the reranker has counted so far: malformed replies, passages cut."""
@@ -168,18 +168,18 @@ class CitedQueryEngine(BaseQueryEngine):
     def _found(
         self,
         bundle: QueryBundle,
-        found: Sequence[NodeWithScore],
+        candidates: Sequence[NodeWithScore],
         nodes: Sequence[NodeWithScore],
         before: dict[str, int],
     ) -> QueryResult:
-        ranks = {node.node.node_id: (rank, node) for rank, node in enumerate(found, start=1)}
+        ranks = {node.node.node_id: (rank, node) for rank, node in enumerate(candidates, start=1)}
         result = QueryResult(bundle.query_str, nodes=list(nodes), found=ranks)
         for name, count in self._counted().items():
             if count > before.get(name, 0):
                 result.notes.append(f"reranker: {count - before.get(name, 0)} {name}")
         return result
 
-    def _fill(self, bundle: QueryBundle, result: QueryResult) -> Prompted | None:
+    def _fill(self, bundle: QueryBundle, result: QueryResult) -> FilledPrompt | None:
         if not result.nodes:
             return None
         with timed("prompt"):
@@ -200,7 +200,7 @@ class CitedQueryEngine(BaseQueryEngine):
         result.answer = NO_ANSWER[self._prompt.language_for(result.question)]
         result.notes.append("no chunk was found (nothing matches, or retriever.min_score or filters leave nothing)")
 
-    def _reply(self, prompted: Prompted, on_text: Callable[[str], None] | None) -> ChatResponse:
+    def _reply(self, prompted: FilledPrompt, on_text: Callable[[str], None] | None) -> ChatResponse:
         if on_text is None:
             return self._llm.chat(prompted.messages)
         last, shown = None, Shown()
@@ -209,7 +209,7 @@ class CitedQueryEngine(BaseQueryEngine):
                 on_text(piece)
         return _complete(last)
 
-    def _verify(self, response: ChatResponse, prompted: Prompted, result: QueryResult) -> None:
+    def _verify(self, response: ChatResponse, prompted: FilledPrompt, result: QueryResult) -> None:
         message = response.message
         reply = join_surrogates(message.content or "")
         if not reply.strip():
@@ -232,7 +232,10 @@ class CitedQueryEngine(BaseQueryEngine):
 
     @staticmethod
     def _around(stored_text: Callable[[str], str | None], reach: int, chunk: Chunk) -> tuple[str, str]:
-        """Returns so many characters before and after a chunk; none where the document no longer reads as it did."""
+        """Return the characters before and after a chunk.
+
+        None where the document no longer reads as it did.
+        """
         text = stored_text(chunk.document)
         if text is None or text[chunk.start : chunk.end] != chunk.text:
             return "", ""
@@ -245,13 +248,13 @@ class CitedQueryEngine(BaseQueryEngine):
             return None  # counted: its citations are unverified, and the result says so
 
     def _stream(self, bundle: QueryBundle) -> StreamingResponse:
-        """Streams a reply; its metadata is filled when the last piece has been read."""
+        """Stream a reply; metadata is filled after the last piece."""
         metadata: dict[str, Any] = {}
         with collect() as timings, collect_usage() as usage:
             with timed("total"):
                 result = self._search(bundle)
                 prompted = self._fill(bundle, result)
-            context = contextvars.copy_context()  # each piece adds to these timings and this usage, whoever reads it
+            context = contextvars.copy_context()  # each piece adds to these timings and this usage, in any thread
 
         def pieces() -> Generator[str, None, None]:
             if prompted is None:

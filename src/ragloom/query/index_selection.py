@@ -1,17 +1,18 @@
-"""Selection of the index that queries read: a config's own, an older one, or an alias's; never another corpus's."""
+"""Selection of the index for queries: current, older, or by alias."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.config.config import Config
 
 _READ_BY = ("vector_store", *fingerprint.QUERY_GROUPS)
@@ -41,17 +42,17 @@ class Reader(Protocol):
         """Group -> everything of its option that shapes the index."""
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describe a group's option as a version of its code does; None: this release's."""
+        """Describe the option of a group, at a code version."""
 
     def read_by(self, versions: dict[str, int]) -> None:
         """Use former versions of analyzer, embedding and store, by group."""
 
 
 def sourced(reader: Reader, *, or_older: bool) -> Index:
-    """Opens the index of a config's source, or one that differs by code versions only.
+    """Open the index of a config, or one of another code version.
 
     Raises:
-        IndexMissing: there is none, or it is empty.
+        IndexMissing: no such index exists, or it is empty.
         ConfigError: its documents lie elsewhere than the source's.
     """
     try:
@@ -67,17 +68,17 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Opens the index that an alias names, if a config analyses and embeds questions as it was built.
+    """Open the index of an alias, if queries of the config can read it.
 
     Raises:
         IndexMissing: it is empty.
-        ConfigError, DataError: there is no such alias or index, or queries of the config cannot read it.
+        ConfigError, DataError: no such alias or index exists, or queries of the config cannot read it.
     """
     aliases, promote = reader.database.aliases(), command("indexes", ["promote", "NAME", alias])
     if alias not in aliases:
         known = ", ".join(f"{name} ({index})" for name, index in aliases.items()) or "none"
         raise ConfigError(
-            f"vector_store: vector_store.alias={alias} must be an alias that exists (there are: {known}); "
+            f"vector_store: vector_store.alias={alias} must be an alias that exists (known: {known}); "
             f"point it at an index with: {promote}"
         )
     info = next((info for info in reader.database.indexes() if info.name == aliases[alias]), None)
@@ -101,14 +102,14 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
-    """Describes a config as the versions of the code would that built an index."""
+    """Describe a config as the versions of the code that built an index do."""
     versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Finds the newest index with documents that differs from a config's by code versions only."""
-    found = [
+    """Find the newest index that differs from the config's by code versions only."""
+    candidates = [
         info
         for info in reader.database.indexes()
         if (info.source, info.root) == (reader.source.name, reader.source.root)
@@ -116,15 +117,15 @@ def _older(reader: Reader) -> IndexInfo | None:
         and info.documents
         and info.description == _described_as(reader, info)
     ]
-    return max(found, key=lambda info: info.committed_at, default=None)
+    return max(candidates, key=lambda info: info.committed_at, default=None)
 
 
 def _as_built(reader: Reader, info: IndexInfo) -> Index:
-    """Opens an index with the versions of analyzer, embedding and store that built it.
+    """Open an index with the versions of analyzer, embedding and store that built it.
 
     Raises:
         IndexMissing: it is empty.
-        ConfigError: this release has no longer (or not yet) one of these versions.
+        ConfigError: this release does not have one of these versions.
     """
     versions, problems = {}, []
     for group in _READ_BY:
@@ -146,10 +147,10 @@ def _as_built(reader: Reader, info: IndexInfo) -> Index:
 
 
 def _filled(reader: Reader, name: str) -> Index:
-    """Opens an index.
+    """Open an index.
 
     Raises:
-        IndexMissing: there is none of that name, or it holds no document.
+        IndexMissing: no index has that name, or it holds no document.
     """
     try:
         index = reader.database.open(name)
@@ -161,7 +162,7 @@ def _filled(reader: Reader, name: str) -> Index:
 
 
 def _missing(reader: Reader) -> list[str]:
-    """Explains a missing index: what is asked for, and the nearest there is with the keys that differ."""
+    """Explain a missing index by the nearest existing one."""
     lines = [f"index: {reader.index_name} is not in {reader.config.choices.get('vector_store')} yet"]
     nearest: tuple[int, str, list[str]] | None = None
     for info in reader.database.indexes():

@@ -54,7 +54,10 @@ class QueryResult:
         return sum(not citation.verified for citation in self.citations)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each chunk, best first: ids, character offsets, text, metadata, ranks and scores."""
+        """Return one row per chunk, best first.
+
+        Its keys: ids, character offsets, text, metadata, ranks and scores.
+        """
         rows = []
         for rank, node in enumerate(self.nodes, start=1):
             chunk = to_chunk(node.node)

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chunkers import WORDY_TEXTS, chunkers, texts_of
-from ragloom.components.chunking.structural_units import Unit, pack, tokens
-from ragloom.components.chunking.token_counts import Measure
+from ragloom.components.chunking.structural_units import TextUnit, pack, tokens
+from ragloom.components.chunking.token_counts import TokenCounter
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, Offsets, Tokenizer, load
 
 
@@ -17,14 +17,14 @@ from ragloom.core.tokenizers import TIKTOKEN_NAMES, Offsets, Tokenizer, load
 @given(text=WORDY_TEXTS, places=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 @pytest.mark.slow
 def test_counts_of_a_span_are_those_of_its_text_alone(name: str, text: str, places: tuple[float, float]) -> None:
-    """Only a span's edges are tokenised anew: what lies between two safe cuts has the document's tokens."""
+    """Only a span's edges are tokenised again: what lies between two safe cuts has the document's tokens."""
     start, end = sorted(int(place * len(text)) for place in places)
     assume(start < end)
     alone = load(name).count(text[start:end])
-    measure = Measure(load(name), text, limit=alone)
+    measure = TokenCounter(load(name), text, limit=alone)
     assert measure.exact(start, end) == alone
-    assert Measure(load(name), text, alone).within(start, end)
-    assert not Measure(load(name), text, alone - 1).within(start, end)
+    assert TokenCounter(load(name), text, alone).within(start, end)
+    assert not TokenCounter(load(name), text, alone - 1).within(start, end)
 
 
 @settings(max_examples=200, deadline=None)
@@ -34,7 +34,7 @@ def test_reach_is_the_longest_prefix_within_the_limit_or_ends_before_a_blank(
 ) -> None:
     start = int(place * len(text))
     count = load("cl100k_base").count
-    stop = Measure(load("cl100k_base"), text, limit).reach(start, len(text))
+    stop = TokenCounter(load("cl100k_base"), text, limit).reach(start, len(text))
     assert start < stop <= len(text)
     assert count(text[start:stop]) <= limit
     assert stop == len(text) or text[stop].isspace() or count(text[start : stop + 8]) > limit - 8
@@ -56,13 +56,13 @@ class Misleading(Tokenizer):
 
 def test_sizes_hold_where_estimates_are_far_off() -> None:
     text = "abcdef " * 60
-    units = [Unit(at, at + 6) for at in range(0, len(text), 7)]
-    spans = list(pack(units, Measure(Misleading(), text, limit=20), overlap=8))
+    units = [TextUnit(at, at + 6) for at in range(0, len(text), 7)]
+    spans = list(pack(units, TokenCounter(Misleading(), text, limit=20), overlap=8))
     assert max(end - start for start, end in spans) == 20
     assert {at for start, end in spans for at in range(start, end)} >= {at for unit in units for at in range(*unit[:2])}
-    whole = list(pack([Unit(0, len(text) - 1)], Measure(Misleading(), text, limit=20), overlap=0))
+    whole = list(pack([TextUnit(0, len(text) - 1)], TokenCounter(Misleading(), text, limit=20), overlap=0))
     assert max(end - start for start, end in whole) <= 20
-    assert [(unit.start, unit.end) for unit in tokens(0, len(text) - 1, Measure(Misleading(), text, 20))] == whole
+    assert [(unit.start, unit.end) for unit in tokens(0, len(text) - 1, TokenCounter(Misleading(), text, 20))] == whole
 
 
 def test_sentences_are_looked_for_in_bounded_slices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_quote_with_and_without_a_line_break_stands_at_both_places() -> None:
     checked = made(quoted("two days")).check({"a.md": "In two days, or two\ndays."}.get)
     assert checked.queries[0].spans[0].places == ((3, 11), (16, 24))
     blanks = made(quoted(" two ")).check({"a.md": "In two days"}.get)
-    assert blanks.queries[0].spans[0].places == ((2, 7),), "as it is given, and not again without its outer blanks"
+    assert blanks.queries[0].spans[0].places == ((2, 7),), "as in the file, and not again without its outer blanks"
 
 
 def test_range_that_reads_as_its_quote_but_for_white_space_is_right() -> None:
@@ -221,7 +221,7 @@ def test_jsonl_group_is_the_lines_own_or_its_first_gold_document_or_itself(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"id": ""}, ":1: id:"),
         ({"question": None}, ":1: question:"),
@@ -234,10 +234,10 @@ def test_jsonl_group_is_the_lines_own_or_its_first_gold_document_or_itself(tmp_p
     ],
     ids=str,
 )
-def test_jsonl_names_the_line_and_what_is_wrong_with_it(tmp_path: Path, change: dict[str, object], told: str) -> None:
+def test_jsonl_names_the_line_and_what_is_wrong_with_it(tmp_path: Path, change: dict[str, object], reason: str) -> None:
     with pytest.raises(DataError) as caught:
         own(write_lines(tmp_path, {**LINE, **change}))
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_jsonl_lists_every_wrong_line_and_refuses_repeated_ids_and_missing_files(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_jsonl_lists_every_wrong_line_and_refuses_repeated_ids_and_missing_files
         own(write_lines(tmp_path, *[{"id": str(number)} for number in range(25)]))
     assert len(caught.value.problems) == 21
     assert caught.value.problems[-1] == "dataset: ... and 5 more"
-    with pytest.raises(DataError, match="query 'q1' must be there once"):
+    with pytest.raises(DataError, match="query 'q1' must be unique"):
         own(write_lines(tmp_path, LINE, LINE))
     with pytest.raises(DataError, match="must be a readable file"):
         own(tmp_path / "nothing.jsonl")
@@ -333,18 +333,18 @@ def test_beir_reads_the_questions_of_a_split_with_their_grades(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("qrels", "told"),
+    ("qrels", "reason"),
     [
         ("q1 d1 1\n", "test.tsv:2: must be query-id, corpus-id and a whole number"),
         ("q1\td1\tyes\n", "test.tsv:2: must be query-id, corpus-id and a whole number"),
-        ("q1\td1\t1\nq1\td1\t2\n", "test.tsv:3: must not grade document 'd1' anew"),
+        ("q1\td1\t1\nq1\td1\t2\n", "test.tsv:3: must not grade document 'd1' again"),
         ("q9\td1\t1\n", "1 question (q9) of"),
     ],
 )
-def test_beir_names_what_is_wrong_with_qrels(tmp_path: Path, qrels: str, told: str) -> None:
+def test_beir_names_what_is_wrong_with_qrels(tmp_path: Path, qrels: str, reason: str) -> None:
     with pytest.raises(DataError) as caught:
         beir(beir_folder(tmp_path, qrels))
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_beir_split_must_be_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ragloom.assembly import Assembly
-from ragloom.components.dataset.base import Checked
+from ragloom.components.dataset.base import CheckedQueries
 from ragloom.config.config import load
 from shared import SHARED, needs_data
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.data
 DATA = SHARED / "data"
 
 
-def checked(*overrides: str) -> tuple[Checked, dict[str, str]]:
+def checked(*overrides: str) -> tuple[CheckedQueries, dict[str, str]]:
     assembly = Assembly(load(list(overrides))[0])
     texts = {document.node_id: document.text for document in assembly.source.lazy_load_data()}
     get: Callable[[str], Any] = texts.get

@@ -22,6 +22,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 
 import ragloom.components.embedding as builders
 import ragloom.components.embedding.hashing_embedding as hashed
+from embedding_tools import embed_chunks
 from made import defaults, make
 from places import ROOT, TESTS
 from ragloom.components.embedding.base import Embedding, Vectors
@@ -29,7 +30,8 @@ from ragloom.config.key_rules import key_problems
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.failed_batch import RequestRefused
+from ragloom.providers.openai_client import ProviderUsage
 
 GOLDEN = TESTS / "golden" / "embedding.json"
 SAMPLES = [
@@ -94,7 +96,7 @@ def test_metadata_without_a_value_is_left_out() -> None:
 
 def test_prefixes_are_put_before_documents_and_queries_only_there() -> None:
     embedding = measured(document_prefix="passage: ", query_prefix="query: ")
-    embedding.embed_chunks([chunk("text", heading="H")])
+    embed_chunks(embedding, [chunk("text", heading="H")])
     embedding.get_query_embedding("ask")
     asyncio.run(embedding.aget_query_embedding("later"))
     embedding.get_text_embedding("plain")
@@ -123,7 +125,7 @@ def test_pipeline_chunks_and_texts_get_the_same_vectors() -> None:
     embedding = hashing()
     expected = embedding.embed([embedding.document_text(c.text, c.metadata) for c in chunks])
     nodes = [to_node(c) for c in chunks]
-    np.testing.assert_array_equal(embedding.embed_chunks(chunks), expected)
+    np.testing.assert_array_equal(embed_chunks(embedding, chunks), expected)
     for made in (IngestionPipeline(transformations=[embedding], disable_cache=True).run(nodes=nodes), embedding(nodes)):
         np.testing.assert_array_equal(np.array([node.embedding for node in made], dtype=np.float32), expected)
     later = asyncio.run(embedding.acall([to_node(c) for c in chunks]))
@@ -148,13 +150,29 @@ def test_llamaindex_events_fire_for_chunks_queries_and_nodes() -> None:
     dispatcher.add_event_handler(handler)
     try:
         embedding = measured()
-        embedding.embed_chunks([chunk("a b")])
+        embed_chunks(embedding, [chunk("a b")])
         embedding.get_query_embedding("q")
         asyncio.run(embedding.acall([TextNode(text="n")]))
     finally:
         dispatcher.event_handlers.remove(handler)
     assert sum(isinstance(event, EmbeddingStartEvent) for event in seen) == 3
     assert [event.chunks for event in seen if isinstance(event, EmbeddingEndEvent)] == [["a b"], ["q"], ["n"]]
+
+
+def test_documents_are_embedded_with_their_prefix_and_bad_ones_are_named() -> None:
+    class Picky(Measured):
+        def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+            if any("bad" in text for text in texts):
+                raise RequestRefused("embedding: refused", says="400: bad")
+            return super()._vectors(texts, counts)
+
+    embedding = Picky(
+        model_name="picky", dimensions=2, max_tokens=5, embedded_metadata=[], document_prefix="p ", sent=[]
+    )
+    batch = embedding.embed_documents(["a", "bad", "bcd"])
+    assert batch.vectors.tolist() == [[len("p a"), 1], [0, 0], [len("p bcd"), 1]]
+    assert batch.refused == {1: "400: bad"}
+    assert embedding.embed_documents([]).vectors.shape == (0, 2)
 
 
 # What is refused.
@@ -169,7 +187,7 @@ def test_chunks_over_the_limit_are_named_before_any_is_embedded() -> None:
         chunk("a b c d e f g"),
     ]
     with pytest.raises(DataError) as caught:
-        embedding.embed_chunks(chunks)
+        embed_chunks(embedding, chunks)
     assert caught.value.problems == (
         "embedding: 문서/b.md, characters 40 to 67: 6 tokens of measured must be at most 5; lower chunking.chunk_size",
         "embedding: a.md, characters 0 to 13: 7 tokens of measured must be at most 5; lower chunking.chunk_size",
@@ -179,9 +197,9 @@ def test_chunks_over_the_limit_are_named_before_any_is_embedded() -> None:
 
 def test_limit_counts_prefix_and_metadata() -> None:
     embedding = measured(document_prefix="one two ")
-    embedding.embed_chunks([chunk("b c", heading="a")])
+    embed_chunks(embedding, [chunk("b c", heading="a")])
     with pytest.raises(DataError, match="6 tokens"):
-        embedding.embed_chunks([chunk("b c", heading="a a")])
+        embed_chunks(embedding, [chunk("b c", heading="a a")])
 
 
 def test_nodes_queries_and_texts_over_the_limit_are_refused_too() -> None:
@@ -211,12 +229,12 @@ def test_blank_text_is_refused_by_name(blank: str) -> None:
     with pytest.raises(DataError, match=r"text 2 of 2, .* is blank"):
         hashing().embed(["x", blank])
     with pytest.raises(DataError, match=r"a.md, characters 7 to .* is blank"):
-        hashing().embed_chunks([chunk(blank, start=7)])
+        embed_chunks(hashing(), [chunk(blank, start=7)])
 
 
 def test_no_texts_give_no_vectors() -> None:
     assert hashing(dimensions=16).embed([]).shape == (0, 16)
-    assert hashing(dimensions=16).embed_chunks([]).shape == (0, 16)
+    assert embed_chunks(hashing(dimensions=16), []).shape == (0, 16)
     assert asyncio.run(hashing(dimensions=16).aembed([])).shape == (0, 16)
     assert list(hashing()([])) == []
 
@@ -235,7 +253,7 @@ def test_vectors_that_cannot_be_right_are_never_handed_on(returned: Any, says: s
     for attempt in (
         lambda: measured(returns=returned).embed(["a", "b"]),
         lambda: asyncio.run(measured(returns=returned).aembed(["a", "b"])),
-        lambda: measured(returns=returned).embed_chunks([chunk("a"), chunk("b")]),
+        lambda: measured(returns=returned).embed_batch(["a", "b"], [1, 1]),
     ):
         with pytest.raises(ServiceError, match=says):
             attempt()
@@ -246,7 +264,7 @@ def test_half_of_a_character_does_not_stop_an_embedding() -> None:
 
 
 def test_local_embedding_uses_no_provider() -> None:
-    assert hashing().usage == Usage(0, 0, 0)
+    assert hashing().usage == ProviderUsage(0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from llama_index.core.schema import TextNode
 
 import ragloom.components.embedding as builders
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
+from embedding_tools import embed_chunks
 from made import make
 from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import canonical_json, sha256
@@ -77,13 +78,13 @@ def test_fastembed_runs_batches_sorted_by_length(folder: Path) -> None:
     ("pooling", "pool"),
     [("mean", lambda v: v.mean(axis=0)), ("cls", lambda v: v[0]), ("last_token", lambda v: v[-1])],
 )
-def test_fastembed_pools_as_told(folder: Path, pooling: str, pool: Any) -> None:
+def test_fastembed_pools_as_configured(folder: Path, pooling: str, pool: Any) -> None:
     expected = np.stack([pool(tiny_model.token_vectors(text)) for text in TEXTS])
     np.testing.assert_allclose(fastembed(folder, pooling=pooling).embed(TEXTS), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("told", "pooling"),
+    ("config", "pooling"),
     [
         (None, "mean"),
         ({"pooling_mode_mean_tokens": True}, "mean"),
@@ -91,10 +92,10 @@ def test_fastembed_pools_as_told(folder: Path, pooling: str, pool: Any) -> None:
         ({"pooling_mode_lasttoken": True}, "last_token"),
     ],
 )
-def test_fastembed_pooling_auto_is_what_the_folder_says(folder: Path, told: Any, pooling: str) -> None:
-    if told is not None:
+def test_fastembed_pooling_auto_is_what_the_folder_says(folder: Path, config: Any, pooling: str) -> None:
+    if config is not None:
         (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(told))
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))
     np.testing.assert_array_equal(
         fastembed(folder, pooling="auto").embed(TEXTS), fastembed(folder, pooling=pooling).embed(TEXTS)
     )
@@ -118,13 +119,13 @@ def test_fastembed_counts_its_own_tokens_and_refuses_longer_texts(folder: Path) 
     assert embedding.count_tokens(["", "apple", "a a a a a a a a"]) == [2, 3, 10]
     np.testing.assert_allclose(embedding.embed(["apple pear plum fig"]), means(["apple pear plum fig"]), rtol=1e-5)
     with pytest.raises(DataError, match=r"b.md, characters 3 to 12: 7 tokens .* at most 6; .*overlong=truncate"):
-        embedding.embed_chunks([chunk("fig"), chunk("a a a a a", 3, "b.md")])
+        embed_chunks(embedding, [chunk("fig"), chunk("a a a a a", 3, "b.md")])
     assert embedding.truncated == 0
 
 
-def test_fastembed_truncates_only_when_told_and_counts_it(folder: Path) -> None:
+def test_fastembed_truncates_only_when_configured_and_counts_it(folder: Path) -> None:
     embedding = fastembed(folder, max_length=6, overlong="truncate")
-    found = embedding.embed_chunks([chunk("apple pear plum fig the of"), chunk("fig")])
+    found = embed_chunks(embedding, [chunk("apple pear plum fig the of"), chunk("fig")])
     np.testing.assert_allclose(found, means(["apple pear plum fig", "fig"]), rtol=1e-5)
     assert embedding.truncated == 1
     embedding([TextNode(text="a a a a a"), TextNode(text="a a a a a a")])
@@ -182,7 +183,7 @@ def test_fastembed_folder_that_is_not_as_configured_is_an_error(
 def test_fastembed_output_is_bound_to_its_code_version(folder: Path) -> None:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     embedding = fastembed(folder, normalize=True, document_prefix="the ")
-    found = embedding.embed_chunks([chunk(text, heading="fig") for text in TEXTS])
+    found = embed_chunks(embedding, [chunk(text, heading="fig") for text in TEXTS])
     digest = sha256(canonical_json((np.round(found.astype(np.float64), 3) + 0.0).tolist()))
     assert json.loads(GOLDEN.read_text())["fastembed"] == {
         "code_version": builders.fastembed.code_version,
@@ -245,7 +246,7 @@ def test_fastembed_name_gives_what_its_folder_gives(monkeypatch: pytest.MonkeyPa
 
 
 def reference(texts: Sequence[str]) -> np.ndarray:
-    """all-MiniLM-L6-v2 as sentence-transformers defines it, written anew: one text at a time, without padding.
+    """all-MiniLM-L6-v2 as sentence-transformers defines it, written again: one text at a time, without padding.
 
     Its model card: at most 256 word pieces, mean of the token vectors over the attention mask, length 1.
     """
@@ -318,7 +319,7 @@ class FakeTransformer:
         convert_to_numpy: bool,
         show_progress_bar: bool,
     ) -> np.ndarray:
-        assert self.default_prompt_name is None, "the model would put a prompt of its own before the prefix"
+        assert self.default_prompt_name is None, "the model would put its own prompt before the prefix"
         self.seen += texts
         vectors = np.array([[len(text), 1] for text in texts], dtype=np.float64)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if normalize_embeddings else vectors
@@ -340,18 +341,18 @@ def test_huggingface_sets_length_revision_and_prefixes() -> None:
     embedding = huggingface(revision="abc", device="cpu", document_prefix="passage: ", query_prefix="query: ")
     model = embedding._model
     assert (model.name, model.revision, model.device, model.max_seq_length) == ("m", "abc", "cpu", 6)
-    np.testing.assert_allclose(np.linalg.norm(embedding.embed_chunks([chunk("text")]), axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(embed_chunks(embedding, [chunk("text")]), axis=1), 1)
     embedding.get_query_embedding("ask")
     assert model.seen == ["passage: text", "query: ask"]
 
 
 @pytest.mark.usefixtures("transformers")
-def test_huggingface_refuses_longer_texts_and_truncates_only_when_told() -> None:
+def test_huggingface_refuses_longer_texts_and_truncates_only_when_configured() -> None:
     """TRAPS 38: the library cuts off silently."""
     with pytest.raises(DataError, match=r"a.md, characters 0 to 9: 7 tokens of m must be at most 6"):
-        huggingface().embed_chunks([chunk("a a a a a")])
+        embed_chunks(huggingface(), [chunk("a a a a a")])
     embedding = huggingface(overlong="truncate")
-    embedding.embed_chunks([chunk("a a a a a"), chunk("a")])
+    embed_chunks(embedding, [chunk("a a a a a"), chunk("a")])
     assert embedding.truncated == 1
 
 
@@ -373,7 +374,7 @@ def test_huggingface_can_be_sent_to_another_process() -> None:
 def test_huggingface_texts_are_bound_to_its_code_version() -> None:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     embedding = huggingface(max_length=99, document_prefix="passage: ")
-    embedding.embed_chunks([chunk(text, heading="H") for text in SAMPLES])
+    embed_chunks(embedding, [chunk(text, heading="H") for text in SAMPLES])
     found = {"code_version": builders.huggingface.code_version, "digest": sha256(canonical_json(embedding._model.seen))}
     assert json.loads(GOLDEN.read_text())["huggingface"] == found
 

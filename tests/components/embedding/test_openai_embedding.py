@@ -12,33 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ragloom.components.embedding as builders
-import ragloom.providers.openai_client
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
+from embedding_tools import embed_chunks
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 from ragloom.config.fingerprint import describe
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.openai_client import ProviderUsage
 
-KEY = "sk-planted-0123456789abcdef"
 TEXTS = ["one", "두 번째\nline", "three"]
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    return waited
+pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def openai(server: OpenAIServer, **changed: Any) -> OpenAIEmbedding:
@@ -205,7 +194,7 @@ def test_text_over_the_limit_is_refused_before_any_request() -> None:
         OpenAIServer() as server,
         pytest.raises(DataError, match=r"b.md, characters 5 to \d+: \d+ tokens of .* must be at most 20"),
     ):
-        openai(server, max_tokens=20).embed_chunks([chunk("fits"), chunk("무궁화 꽃이 " * 20, 5, "b.md")])
+        embed_chunks(openai(server, max_tokens=20), [chunk("fits"), chunk("무궁화 꽃이 " * 20, 5, "b.md")])
     assert server.requests == []
 
 
@@ -291,7 +280,7 @@ def test_server_that_ignores_the_asked_encoding_is_understood() -> None:
 def test_prefixes_and_headings_reach_the_server() -> None:
     with OpenAIServer() as server:
         embedding = compatible(server, document_prefix="passage: ", query_prefix="query: ")
-        embedding.embed_chunks([chunk("text", heading="A > B", path="x/y.pdf")])
+        embed_chunks(embedding, [chunk("text", heading="A > B", path="x/y.pdf")])
         embedding.get_query_embedding("ask")
     assert [request.body["input"] for request in server.requests] == [["passage: A > B\n\ntext"], ["query: ask"]]
 
@@ -324,7 +313,7 @@ def test_usage_is_what_the_server_reported() -> None:
         embedding = openai(server, batch_size=1)
         embedding.embed(["one two", "three"])
         embedding.get_query_embedding("four five six")
-    assert embedding.usage == Usage(requests=3, input_tokens=6, output_tokens=0)
+    assert embedding.usage == ProviderUsage(requests=3, input_tokens=6, output_tokens=0)
     assert server.tokens == 6
 
 
@@ -364,7 +353,7 @@ def test_embedding_requests_are_bound_to_the_code_version(option: str, make_one:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     with OpenAIServer() as server:
         embedding = make_one(server)
-        embedding.embed_chunks([chunk(text, heading=f"H {at}", page=at) for at, text in enumerate(SAMPLES)])
+        embed_chunks(embedding, [chunk(text, heading=f"H {at}", page=at) for at, text in enumerate(SAMPLES)])
         embedding.get_query_embedding(SAMPLES[0])
     digest = sha256(canonical_json([request.body for request in server.requests]))
     found = {"code_version": getattr(builders, option).code_version, "digest": digest}

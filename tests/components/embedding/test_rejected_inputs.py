@@ -1,4 +1,4 @@
-"""Telling refused texts apart: all others are made, each once, within a bounded number of requests."""
+"""Isolating rejected texts: all others are embedded, each once, within a bounded number of requests."""
 
 import math
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.components.embedding.rejected_inputs import Apart, make_apart
+from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
 from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
-from ragloom.providers.openai_client import ONCE
+from ragloom.providers.request_context import ONCE
 
 
 class Server:
@@ -30,7 +30,7 @@ class Server:
         self.requests: list[list[int]] = []
         self.probes = 0
 
-    def make(self, texts: list[str], counts: list[int] | None) -> np.ndarray:
+    def embed_batch(self, texts: list[str], counts: list[int] | None) -> np.ndarray:
         numbers = [int(text) for text in texts]
         assert counts == numbers
         self.requests.append(numbers)
@@ -44,10 +44,10 @@ class Server:
         if not self.harmless_is_taken or self.probes > self.healthy_probes:
             raise self.error("embedding: refused")
 
-    def apart(self, texts: int, most: float = math.inf) -> Apart:
+    def embed(self, texts: int, most: float = math.inf) -> PartialBatch:
         numbers = list(range(texts))
-        return make_apart(
-            self.make,
+        return isolate_rejected(
+            self.embed_batch,
             [str(number) for number in numbers],
             numbers,
             most=most,
@@ -61,7 +61,7 @@ class Server:
 def test_all_other_texts_are_made_and_the_requests_are_bounded(texts: int, data: st.DataObject) -> None:
     wicked = data.draw(st.sets(st.integers(0, texts - 1), max_size=5))
     server = Server(wicked)
-    made = server.apart(texts)
+    made = server.embed(texts)
     assert set(made.refused) == wicked
     assert set(made.refused.values()) <= {"400: 1 texts"}
     for number in range(texts):
@@ -73,21 +73,21 @@ def test_all_other_texts_are_made_and_the_requests_are_bounded(texts: int, data:
 
 
 @pytest.mark.parametrize("texts", [1, 2, 7, 2048])
-def test_server_that_refuses_everything_is_told_after_four_requests(texts: int) -> None:
+def test_server_that_refuses_everything_is_reported_after_four_requests(texts: int) -> None:
     server = Server(set(range(texts)), harmless_is_taken=False)
     with pytest.raises(RequestRefused, match="it refuses every text, also a harmless one"):
-        server.apart(texts)
+        server.embed(texts)
     assert len(server.requests) + server.probes <= 4
 
 
-def test_batch_in_which_every_text_is_refused_is_told_from_a_server_that_refuses_everything() -> None:
+def test_batch_in_which_every_text_is_refused_is_no_server_that_refuses_everything() -> None:
     server = Server(set(range(8)))
-    assert set(server.apart(8).refused) == set(range(8))
+    assert set(server.embed(8).refused) == set(range(8))
     assert server.probes == 1
 
 
 def test_request_that_is_only_too_large_goes_through_in_parts_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    made = Server(set(), most=8).apart(16)
+    made = Server(set(), most=8).embed(16)
     assert not made.refused
     assert made.vectors[15].tolist() == [16, 1]
     assert "lower embedding.batch_size" in caplog.text
@@ -100,7 +100,7 @@ def test_refusal_that_is_no_refusal_of_texts_goes_through() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        make_apart(fail, ["1"], [1], most=1, dimensions=2, harmless=server.harmless)
+        isolate_rejected(fail, ["1"], [1], most=1, dimensions=2, harmless=server.harmless)
     assert server.probes == 0
 
 
@@ -112,7 +112,7 @@ def test_refusal_that_is_no_refusal_of_texts_goes_through() -> None:
 def test_texts_at_which_a_server_fails_are_found_in_2_k_log2_n_requests(texts: int, data: st.DataObject) -> None:
     wicked = data.draw(st.sets(st.integers(0, texts - 1), max_size=5))
     server = Server(wicked, error=Unanswered)
-    made = server.apart(texts)
+    made = server.embed(texts)
     assert set(made.refused) == wicked
     for number in range(texts):
         assert made.vectors[number].tolist() == ([0, 0] if number in wicked else [number + 1, 1])
@@ -122,24 +122,24 @@ def test_texts_at_which_a_server_fails_are_found_in_2_k_log2_n_requests(texts: i
 
 
 @pytest.mark.parametrize("texts", [1, 2, 7, 2048])
-def test_server_that_fails_at_everything_is_told_by_one_harmless_text(texts: int) -> None:
+def test_server_that_fails_at_everything_is_recognised_by_one_harmless_text(texts: int) -> None:
     server = Server(set(range(texts)), harmless_is_taken=False, error=Unanswered)
     with pytest.raises(Unanswered, match="it fails at a harmless text as well: look at the server"):
-        server.apart(texts)
+        server.embed(texts)
     assert (len(server.requests), server.probes) == (1, 1)
 
 
-def test_server_that_falls_ill_while_texts_are_told_apart_is_not_taken_for_bad_texts() -> None:
+def test_server_that_falls_ill_during_the_search_is_not_taken_for_bad_texts() -> None:
     server = Server({3, 4, 5}, error=Unanswered, healthy_probes=1)
     with pytest.raises(Unanswered, match="it fails at a harmless text as well"):
-        server.apart(16)
+        server.embed(16)
     assert server.probes == 2
 
 
 @pytest.mark.parametrize("error", [RequestRefused, Unanswered])
 def test_more_bad_texts_than_may_be_end_the_search(error: type[BatchFailed]) -> None:
-    assert len(Server(set(range(3)), error=error).apart(64, most=3).refused) == 3
+    assert len(Server(set(range(3)), error=error).embed(64, most=3).refused) == 3
     server = Server(set(range(64)), error=error)
     with pytest.raises(TooManyRefused):
-        server.apart(64, most=3)
+        server.embed(64, most=3)
     assert len(server.requests) <= 1 + 2 * 4 * 6

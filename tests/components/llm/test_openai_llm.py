@@ -18,37 +18,20 @@ from llama_index.core.response_synthesizers import ResponseMode, get_response_sy
 from llama_index.core.schema import NodeWithScore, TextNode
 
 import ragloom.components.llm as builders
-import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
+from provider_calls import KEY
 from ragloom.components.llm.openai_llm import OpenAIChat
 from ragloom.config.key_rules import key_problems
 from ragloom.core.prompt_blocks import PassageBlock
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.providers.openai_client import Usage
+from ragloom.providers.openai_client import ProviderUsage
 
-KEY = "sk-planted-0123456789abcdef"
 ANSWER = "대여소는 7시에 엽니다 [1]. 👍"
 QUESTION = [ChatMessage(role="system", content="Be brief."), ChatMessage(content="When?")]
 
-
-@pytest.fixture(autouse=True)
-def planted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    waited: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
-    return waited
+pytestmark = pytest.mark.usefixtures("api_key", "waits")
 
 
 def openai(server: OpenAIServer, **changed: Any) -> OpenAIChat:
@@ -65,10 +48,10 @@ def compatible(server: OpenAIServer, **changed: Any) -> OpenAIChat:
 
 # Eight ways to ask: each returns the pieces of text that came and the last finish reason.
 
-Told = tuple[list[str], str | None]
+Reply = tuple[list[str], str | None]
 
 
-def _pieces(responses: Sequence[Any]) -> Told:
+def _pieces(responses: Sequence[Any]) -> Reply:
     last = responses[-1]
     text = last.message.content if hasattr(last, "message") else last.text
     pieces = [response.delta for response in responses]
@@ -76,43 +59,43 @@ def _pieces(responses: Sequence[Any]) -> Told:
     return [piece for piece in pieces if piece], last.additional_kwargs.get("finish_reason")
 
 
-def chat(llm: OpenAIChat) -> Told:
+def chat(llm: OpenAIChat) -> Reply:
     response = llm.chat(QUESTION)
     return [str(response.message.content)], response.message.additional_kwargs.get("finish_reason")
 
 
-def achat(llm: OpenAIChat) -> Told:
+def achat(llm: OpenAIChat) -> Reply:
     response = asyncio.run(llm.achat(QUESTION))
     return [str(response.message.content)], response.message.additional_kwargs.get("finish_reason")
 
 
-def complete(llm: OpenAIChat) -> Told:
+def complete(llm: OpenAIChat) -> Reply:
     response = llm.complete("When?")
     return [response.text], response.additional_kwargs.get("finish_reason")
 
 
-def acomplete(llm: OpenAIChat) -> Told:
+def acomplete(llm: OpenAIChat) -> Reply:
     response = asyncio.run(llm.acomplete("When?"))
     return [response.text], response.additional_kwargs.get("finish_reason")
 
 
-def stream_chat(llm: OpenAIChat) -> Told:
+def stream_chat(llm: OpenAIChat) -> Reply:
     return _pieces(list(llm.stream_chat(QUESTION)))
 
 
-def astream_chat(llm: OpenAIChat) -> Told:
-    async def ask() -> Told:
+def astream_chat(llm: OpenAIChat) -> Reply:
+    async def ask() -> Reply:
         return _pieces([response async for response in await llm.astream_chat(QUESTION)])
 
     return asyncio.run(ask())
 
 
-def stream_complete(llm: OpenAIChat) -> Told:
+def stream_complete(llm: OpenAIChat) -> Reply:
     return _pieces(list(llm.stream_complete("When?")))
 
 
-def astream_complete(llm: OpenAIChat) -> Told:
-    async def ask() -> Told:
+def astream_complete(llm: OpenAIChat) -> Reply:
+    async def ask() -> Reply:
         return _pieces([response async for response in await llm.astream_complete("When?")])
 
     return asyncio.run(ask())
@@ -120,7 +103,7 @@ def astream_complete(llm: OpenAIChat) -> Told:
 
 WHOLE = [chat, achat, complete, acomplete]
 STREAMED = [stream_chat, astream_chat, stream_complete, astream_complete]
-Ask = Callable[[OpenAIChat], Told]
+Ask = Callable[[OpenAIChat], Reply]
 every_way = pytest.mark.parametrize("ask", WHOLE + STREAMED, ids=lambda ask: ask.__name__)
 whole_ways = pytest.mark.parametrize("ask", WHOLE, ids=lambda ask: ask.__name__)
 streamed_ways = pytest.mark.parametrize("ask", STREAMED, ids=lambda ask: ask.__name__)
@@ -356,10 +339,10 @@ def test_llamaindex_predicts_and_plans_with_it() -> None:
         llm = openai(server, model="gpt-x", context_window=9000, max_tokens=77)
         assert llm.predict(PromptTemplate("say {word}"), word="hello") == "SAY HELLO"
         assert "".join(llm.stream(PromptTemplate("say {word}"), word="hello")) == "SAY HELLO"
-    told = llm.metadata
-    assert (told.context_window, told.num_output, told.model_name) == (9000, 77, "gpt-x")
-    assert told.is_chat_model
-    assert not told.is_function_calling_model
+    metadata = llm.metadata
+    assert (metadata.context_window, metadata.num_output, metadata.model_name) == (9000, 77, "gpt-x")
+    assert metadata.is_chat_model
+    assert not metadata.is_function_calling_model
 
 
 def test_llamaindex_events_fire_once_per_call() -> None:
@@ -401,7 +384,7 @@ def test_usage_is_what_the_server_reported(ask: Ask) -> None:
         ask(llm)
     made = usage.models["llm", "gpt-x"]
     given = len(["When?"]) + (2 if "chat" in ask.__name__ else 0)
-    assert llm.usage == Usage(requests=2, input_tokens=given, output_tokens=2)
+    assert llm.usage == ProviderUsage(requests=2, input_tokens=given, output_tokens=2)
     assert (made.requests, made.input, made.output, made.unreported) == (1, given, 2, 0)
 
 
@@ -410,11 +393,11 @@ def test_usage_is_unknown_when_a_stream_breaks_off_or_the_server_reports_none() 
         llm = openai(server)
         with pytest.raises(ServiceError):
             stream_chat(llm)
-    assert llm.usage == Usage(1, None, None)
+    assert llm.usage == ProviderUsage(1, None, None)
     with OpenAIServer(reports_usage=False) as server:
         llm = openai(server)
         stream_chat(llm)
-    assert llm.usage == Usage(1, None, None)
+    assert llm.usage == ProviderUsage(1, None, None)
 
 
 @pytest.mark.parametrize("make_one", [openai, compatible])

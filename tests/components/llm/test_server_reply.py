@@ -18,7 +18,7 @@ from made import make
 from ragloom.components import retriever
 from ragloom.components.llm.openai_llm import OpenAIChat
 from ragloom.components.llm.reasoning import Separator
-from ragloom.components.prompt import Prompt
+from ragloom.components.prompt.base import Prompt
 from ragloom.components.reranker import none
 from ragloom.components.reranker.llm_reranker import Listwise
 from ragloom.config.config import load as load_config

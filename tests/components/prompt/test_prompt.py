@@ -3,7 +3,7 @@
 import pytest
 from llama_index.core.schema import NodeWithScore
 
-from ragloom.components.prompt import Prompt
+from ragloom.components.prompt.base import Prompt
 from ragloom.config.config import build, load
 from ragloom.core.nodes import to_node
 from ragloom.core.prompt_blocks import PassageBlock, QuestionBlock, language_of

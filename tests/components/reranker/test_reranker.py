@@ -352,7 +352,7 @@ LLM = {"top_n": 10, "window_size": 20, "window_step": 10, "passage_tokens": 300,
 
 
 class ScriptedLLM(MockLLM):
-    """Replies what it is told to, or ranks passages by the number in them; `seen` has what it was sent."""
+    """Replies what it is scripted to, or ranks passages by the number in them; `seen` has what it was sent."""
 
     _replies: list[object] = PrivateAttr(default_factory=list)
     _seen: list[str] = PrivateAttr(default_factory=list)
@@ -548,7 +548,7 @@ def test_every_reranker_takes_an_empty_list(reranker):
 
 
 def test_every_reranker_but_none_demands_a_query(reranker):
-    if type(reranker).__name__ == "Cut":
+    if type(reranker).__name__ == "PassthroughReranker":
         assert reranker.postprocess_nodes(found())
     else:
         with pytest.raises(ValueError, match="orders by a query"):

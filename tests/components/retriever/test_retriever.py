@@ -335,7 +335,7 @@ def test_async_retrieval_returns_what_sync_does(make, question):
 
 
 class MeetingIndex(FakeIndex):
-    """Both searches wait for each other: whoever runs them one after the other is stuck."""
+    """Both searches wait for each other: running them one after the other is stuck."""
 
     def __init__(self, chunks):
         super().__init__(chunks)

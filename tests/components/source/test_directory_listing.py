@@ -47,11 +47,11 @@ def test_listing_is_lazy(tmp_path: Path) -> None:
 def test_listing_ids_are_nfc_and_the_file_is_still_found(tmp_path: Path) -> None:
     name = unicodedata.normalize("NFD", "한글/é.txt")
     tree(tmp_path, name)
-    made = folder(tmp_path)
-    entry = next(iter(made.entries()))
+    corpus = folder(tmp_path)
+    entry = next(iter(corpus.entries()))
     assert isinstance(entry, Entry)
     assert entry.id == unicodedata.normalize("NFC", name) != name
-    assert made.parse(entry, made.read(entry)).text == name
+    assert corpus.parse(entry, corpus.read(entry)).text == name
 
 
 @pytest.mark.parametrize("place", ["é.txt", "é/same.txt", "é/é.txt"])
@@ -79,8 +79,8 @@ def test_listing_reports_names_that_are_not_unicode_printably(tmp_path: Path) ->
             pytest.skip("this file system takes Unicode names only")
     listed = list(folder(tmp_path).entries())
     assert ids(listed) == ["good.txt"]
-    found = reasons(listed, Unreadable)
-    assert found == {
+    reported = reasons(listed, Unreadable)
+    assert reported == {
         "caf\\xe9.txt": "its name is not Unicode; rename it",
         "ordner\\xe4": "its name is not Unicode; rename it",
     }
@@ -150,10 +150,10 @@ def test_listing_ends_where_links_loop_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
     listed = list(folder(tmp_path).entries())
     assert ids(listed) == ["a/b/c.txt"]
-    found = reasons(listed, Unreadable)
-    assert found["up"] == f"it is a symbolic link loop: it leads back to {tmp_path / 'a'}"
-    assert found["self.txt"] == "it is a symbolic link that leads back to itself"
-    assert found["gone.txt"] == "it no longer exists, or it is a broken link"
+    reported = reasons(listed, Unreadable)
+    assert reported["up"] == f"it is a symbolic link loop: it leads back to {tmp_path / 'a'}"
+    assert reported["self.txt"] == "it is a symbolic link that leads back to itself"
+    assert reported["gone.txt"] == "it no longer exists, or it is a broken link"
 
 
 def test_listing_of_folders_that_all_link_to_each_other_stays_small(tmp_path: Path) -> None:
@@ -190,31 +190,31 @@ def test_listing_reports_what_is_no_file_and_reading_it_never_hangs(tmp_path: Pa
         "device.txt": "it is a device, not a file",
         "socket.txt": "it is a socket, not a file",
     }
-    made = folder(tmp_path)
+    corpus = folder(tmp_path)
     (tmp_path / "b.txt").unlink()
     os.mkfifo(tmp_path / "b.txt")
     entry = next(e for e in listed if isinstance(e, Entry) and e.id == "b.txt")
     with pytest.raises(CannotRead, match="FIFO"):
-        made.read(entry)
+        corpus.read(entry)
 
 
 def test_read_says_what_became_of_a_file_after_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "a.txt", "b.txt", "c.txt")
-    made = folder(tmp_path, max_file_mb=0.001)
-    gone, grown, closed = (e for e in made.entries() if isinstance(e, Entry))
+    corpus = folder(tmp_path, max_file_mb=0.001)
+    gone, grown, closed = (e for e in corpus.entries() if isinstance(e, Entry))
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b.txt").write_bytes(b"x" * 1001)
     with pytest.raises(CannotRead, match="no longer exists"):
-        made.read(gone)
+        corpus.read(gone)
     with pytest.raises(CannotRead, match=r"grew over the limit of 0\.001 MB"):
-        made.read(grown)
+        corpus.read(grown)
 
     def refuse(*args: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)  # the tests may run as root, to whom nothing is forbidden
     with pytest.raises(CannotRead, match="there is no permission to read it"):
-        made.read(closed)
+        corpus.read(closed)
 
 
 def test_listing_reports_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,9 +161,9 @@ def test_decoded_guess_names_what_would_fit_as_well() -> None:
 def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
     content = "25℃,30㎡".encode("cp949")
     for name in ("a.txt", "a.md", "a.csv", "a.tsv", "a.html"):
-        found = parse_file(name, content)
-        assert "25℃" in found.text
-        assert any(warning.startswith("its encoding is a guess: cp949") for warning in found.warnings)
+        result = parse_file(name, content)
+        assert "25℃" in result.text
+        assert any(warning.startswith("its encoding is a guess: cp949") for warning in result.warnings)
     json = parse_file("a.json", b'{"t": "' + content + b'"}')
     assert json.text == "t: 25℃,30㎡"
     declared = parse_file("a.html", b"<meta charset=euc-kr><p>" + content)

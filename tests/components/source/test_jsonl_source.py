@@ -16,17 +16,17 @@ from ragloom.errors import DataError
 from source_tools import jsonl
 
 
-def problems(made: Source) -> dict[str, str]:
-    return {Path(e.location).name: e.reason for e in made.entries() if isinstance(e, Unreadable)}
+def problems(corpus: Source) -> dict[str, str]:
+    return {Path(e.location).name: e.reason for e in corpus.entries() if isinstance(e, Unreadable)}
 
 
 def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
     lines = ['\ufeff{"id": "한", "text": "첫 줄\\r\\n둘째"}', "", "  ", '{"id": 2, "text": "b", "metadata": {"k": 1}}']
-    made = jsonl(tmp_path, "\r\n".join(lines))  # CRLF, and no line end at the end
-    entries = list(made.entries())
+    corpus = jsonl(tmp_path, "\r\n".join(lines))  # CRLF, and no line end at the end
+    entries = list(corpus.entries())
     assert [(e.id, e.location.rpartition(":")[2]) for e in entries if isinstance(e, Entry)] == [("한", "1"), ("2", "4")]
-    assert [d.text for d in (made.parse(e, made.read(e)) for e in reversed(entries))] == ["b", "첫 줄\n둘째"]  # type: ignore[arg-type]
-    assert (made.name, made.root) == ("corpus", str(tmp_path / "corpus.jsonl"))
+    assert [d.text for d in (corpus.parse(e, corpus.read(e)) for e in reversed(entries))] == ["b", "첫 줄\n둘째"]  # type: ignore[arg-type]
+    assert (corpus.name, corpus.root) == ("corpus", str(tmp_path / "corpus.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
 def test_jsonl_names_file_line_and_reason_and_goes_on(line: str, reason: str, tmp_path: Path) -> None:
     limit = 0.001 if "max_line_mb" in reason else 50
     content = f'{{"id": "first", "text": "a"}}\n{line}\n{{"id": "last", "text": "b"}}\n'
-    made = jsonl(tmp_path, content, max_line_mb=limit)
-    assert problems(made) == {"corpus.jsonl:2": reason}
-    assert [e.id for e in made.entries() if isinstance(e, Entry)] == ["first", "last"]
+    corpus = jsonl(tmp_path, content, max_line_mb=limit)
+    assert problems(corpus) == {"corpus.jsonl:2": reason}
+    assert [e.id for e in corpus.entries() if isinstance(e, Entry)] == ["first", "last"]
 
 
 def test_jsonl_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     """TRAPS 35: never decoded with errors dropped."""
-    made = jsonl(tmp_path, b'{"id": "a", "text": "' + "한글".encode("cp949") + b'"}\n{"id": "b", "text": "t"}')
-    assert problems(made) == {"corpus.jsonl:1": "the line is not UTF-8: byte 0xc7 at column 22"}
+    corpus = jsonl(tmp_path, b'{"id": "a", "text": "' + "한글".encode("cp949") + b'"}\n{"id": "b", "text": "t"}')
+    assert problems(corpus) == {"corpus.jsonl:1": "the line is not UTF-8: byte 0xc7 at column 22"}
     with pytest.raises(DataError, match="is UTF-16; convert it to UTF-8"):
         list(jsonl(tmp_path, '{"id": "a", "text": "t"}'.encode("utf-16")).entries())
 
@@ -82,15 +82,15 @@ def test_jsonl_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
 def test_jsonl_ids_are_nfc_and_collide_there(tmp_path: Path) -> None:
     composed, cut = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
     lines = [json.dumps({"id": id, "text": "t"}) for id in (cut, composed)]
-    made = jsonl(tmp_path, "\n".join(lines))
-    assert [e.id for e in made.entries() if isinstance(e, Entry)] == [composed]
-    assert problems(made) == {"corpus.jsonl:2": "its id 'é' is already used in line 1"}
+    corpus = jsonl(tmp_path, "\n".join(lines))
+    assert [e.id for e in corpus.entries() if isinstance(e, Entry)] == [composed]
+    assert problems(corpus) == {"corpus.jsonl:2": "its id 'é' is already used in line 1"}
 
 
 def test_jsonl_field_names_are_keys(tmp_path: Path) -> None:
     line = json.dumps({"_id": "a", "title": "T", "text": "body", "year": 2026})
-    made = jsonl(tmp_path, line, id_field="_id", metadata_field=None)
-    assert made.load_data()[0].metadata == {"title": "T", "year": 2026}
+    corpus = jsonl(tmp_path, line, id_field="_id", metadata_field=None)
+    assert corpus.load_data()[0].metadata == {"title": "T", "year": 2026}
     assert jsonl(tmp_path, line, id_field="_id").load_data()[0].metadata == {}
 
 
@@ -113,19 +113,19 @@ def test_jsonl_user_metadata_survive_exactly_whatever_their_keys(
 
 
 def test_jsonl_that_changed_after_listing_cannot_be_read(tmp_path: Path) -> None:
-    made = jsonl(tmp_path, '{"id": "a", "text": "t"}\n{"id": "b", "text": "t"}\n')
-    second = list(made.entries())[1]
+    corpus = jsonl(tmp_path, '{"id": "a", "text": "t"}\n{"id": "b", "text": "t"}\n')
+    second = list(corpus.entries())[1]
     assert isinstance(second, Entry)
     jsonl(tmp_path, '{"id": "b", "text": "t"}\n{"id": "c", "text": "t"}\n')
     with pytest.raises(CannotRead, match="the file changed after it was listed"):
-        made.parse(second, made.read(second))
+        corpus.parse(second, corpus.read(second))
     (tmp_path / "corpus.jsonl").unlink()
     with pytest.raises(CannotRead, match="no longer exists"):
-        made.read(second)
+        corpus.read(second)
 
 
 @pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), (".", "is a folder")])
 def test_jsonl_without_its_file_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
-    made = make("source", "jsonl", path=str(tmp_path / name), name="x")
+    corpus = make("source", "jsonl", path=str(tmp_path / name), name="x")
     with pytest.raises(DataError, match=f"{problem}; set it to a JSON Lines file"):
-        list(made.entries())
+        list(corpus.entries())

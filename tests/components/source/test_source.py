@@ -34,7 +34,7 @@ def made_files(root: Path) -> None:
 
 
 def made_source(option: str, root: Path) -> Source:
-    """Builds a source of each option, with files of its own."""
+    """Build a source of each option, with its own files."""
     if option == "folder":
         made_files(root)
         return folder(root)
@@ -59,19 +59,19 @@ def made_source(option: str, root: Path) -> Source:
 @pytest.mark.parametrize("option", ["sample", "folder", "jsonl", "spans", "beir", "squad"])
 def test_source_output_is_bound_to_its_code_version(option: str, tmp_path: Path) -> None:
     """Raise the builder's code_version when this fails on purpose: indexes made before must not be mistaken for new."""
-    made = made_source(option, tmp_path)
-    found = {"code_version": getattr(source, option).code_version, "digest": sha256(canonical_json(documents(made)))}
-    assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))[option]
+    corpus = made_source(option, tmp_path)
+    result = {"code_version": getattr(source, option).code_version, "digest": sha256(canonical_json(documents(corpus)))}
+    assert result == json.loads(GOLDEN.read_text(encoding="utf-8"))[option]
 
 
 def test_sample_is_nine_korean_and_english_documents_with_all_that_is_hard() -> None:
-    made = make("source", "sample")
-    found = documents(made)
-    texts = {id: text for id, (text, _) in found.items()}
-    assert (made.name, made.root) == ("sample", "ragloom:sample")
-    assert list(found) == sorted(found)
-    assert len(found) == 9
-    assert {metadata[FORMAT_KEY] for _, metadata in found.values()} == {"markdown", "html", "text", "csv", "json"}
+    corpus = make("source", "sample")
+    result = documents(corpus)
+    texts = {id: text for id, (text, _) in result.items()}
+    assert (corpus.name, corpus.root) == ("sample", "ragloom:sample")
+    assert list(result) == sorted(result)
+    assert len(result) == 9
+    assert {metadata[FORMAT_KEY] for _, metadata in result.values()} == {"markdown", "html", "text", "csv", "json"}
     assert "\u200d" in texts["ko/safety.md"]  # an emoji with joiners
     raw = (SAMPLE / "en" / "refunds.txt").read_bytes()
     assert raw.count(b"\r\n") == raw.count(b"\n") > 5  # git must not have changed it: see .gitattributes
@@ -132,11 +132,11 @@ def test_folder_of_broken_files_names_each_and_reads_the_rest(tmp_path: Path) ->
     """TRAPS 35: a broken PDF must never be indexed as its raw bytes, nor Korean as dropped ones."""
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
     (tmp_path / "good.txt").write_bytes("한글 문서".encode("cp949"))
-    made = folder(tmp_path)
-    entries = [e for e in made.entries() if isinstance(e, Entry)]
+    corpus = folder(tmp_path)
+    entries = [e for e in corpus.entries() if isinstance(e, Entry)]
     with pytest.raises(CannotRead, match="damaged PDF"):
-        made.parse(entries[0], made.read(entries[0]))
-    document = made.parse(entries[1], made.read(entries[1]))
+        corpus.parse(entries[0], corpus.read(entries[0]))
+    document = corpus.parse(entries[1], corpus.read(entries[1]))
     assert (document.text, document.metadata["encoding"]) == ("한글 문서", "cp949")
 
 
@@ -145,8 +145,8 @@ def test_folder_path_may_have_blanks_quotes_commas_and_korean(name: str, tmp_pat
     """TRAPS 28: such paths break Hydra's grammar; here they are ordinary."""
     (tmp_path / name / name).mkdir(parents=True)
     (tmp_path / name / name / f"{name}.txt").write_text("x", encoding="utf-8")
-    made = folder(tmp_path / name)
-    assert (made.name, [d.id_ for d in made.load_data()]) == (name, [f"{name}/{name}.txt"])
+    corpus = folder(tmp_path / name)
+    assert (corpus.name, [d.id_ for d in corpus.load_data()]) == (name, [f"{name}/{name}.txt"])
 
 
 @pytest.mark.parametrize("pattern", ["/etc/*", "../x", "a//b", "./a", "a\\*.md", "a/"])
@@ -176,3 +176,19 @@ def test_source_reports_are_of_three_kinds_only(tmp_path: Path) -> None:
     made_files(tmp_path)
     (tmp_path / ".hidden").write_text("x", encoding="utf-8")
     assert {type(e) for e in folder(tmp_path).entries()} <= {Entry, Unreadable, Skipped}
+
+
+def test_long_reason_keeps_its_ends_on_one_line() -> None:
+    reason = CannotRead("a" * 300 + "b" * 500 + "\n" + "c" * 98).reason
+    assert reason == "a" * 300 + " … " + "\\n" + "c" * 98
+
+
+def test_text_of_a_file_is_bounded_by_the_size_of_files(tmp_path: Path) -> None:
+    header = "h" * 197
+    for rows, name in ((19, "good.csv"), (20, "long.csv")):  # each row becomes 200 characters and a blank line
+        (tmp_path / name).write_text("\n".join([header, *"x" * rows]))
+    corpus = folder(tmp_path, max_file_mb=0.001)
+    good, long = (entry for entry in corpus.entries() if isinstance(entry, Entry))
+    assert len(corpus.parse(good, corpus.read(good)).text) == 19 * 202 - 2
+    with pytest.raises(CannotRead, match=r"4 times source\.max_file_mb=0\.001"):
+        corpus.parse(long, corpus.read(long))

@@ -25,14 +25,14 @@ MEASURED = [
 @pytest.fixture(scope="module")
 def read() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Texts, encodings and reasons, by id."""
-    made = folder(DOCUMENTS)
+    corpus = folder(DOCUMENTS)
     texts, encodings, reasons = {}, {}, {}
-    for listed in made.entries():
+    for listed in corpus.entries():
         if isinstance(listed, Unreadable):
             reasons[Path(listed.location).name] = listed.reason
         elif isinstance(listed, Entry):
             try:
-                document = made.parse(listed, made.read(listed))
+                document = corpus.parse(listed, corpus.read(listed))
                 texts[listed.id], encodings[listed.id] = document.text, document.metadata.get("encoding", "")
             except CannotRead as error:
                 reasons[listed.id] = error.reason
@@ -41,8 +41,8 @@ def read() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
 
 def word_f1(text: str, truth: str) -> float:
     """Overlap of two multisets of words, 2 x common / (all of one + all of the other)."""
-    found, wanted = (Counter(re.findall(r"\w+", t.lower())) for t in (text, truth))
-    return 2 * sum((found & wanted).values()) / (sum(found.values()) + sum(wanted.values()))
+    words, expected = (Counter(re.findall(r"\w+", t.lower())) for t in (text, truth))
+    return 2 * sum((words & expected).values()) / (sum(words.values()) + sum(expected.values()))
 
 
 def without_link_targets(markdown: str) -> str:
@@ -95,9 +95,9 @@ def test_documents_table_rows_are_in_order(
     for row in rows:
         if row[: len(row) // 2] == row[len(row) // 2 :]:  # it repeats a cell over two columns; a page shows it once
             row = row[: len(row) // 2]
-        wanted = " ".join(word for word in row if word not in ("edit", "this", "classification", "at", "wikidata"))
-        at = text.find(wanted, at)
-        assert at >= 0, wanted
+        expected = " ".join(word for word in row if word not in ("edit", "this", "classification", "at", "wikidata"))
+        at = text.find(expected, at)
+        assert at >= 0, expected
 
 
 _OTSL = [

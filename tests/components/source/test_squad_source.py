@@ -36,21 +36,21 @@ def test_squad_lists_paragraphs_or_articles_with_stable_ids(tmp_path: Path) -> N
 
 
 def test_squad_lists_an_empty_paragraph_as_an_empty_document(tmp_path: Path) -> None:
-    made = squad(tmp_path, ["one", "  "])
-    (first, second) = made.entries()
+    corpus = squad(tmp_path, ["one", "  "])
+    (first, second) = corpus.entries()
     assert isinstance(first, Entry)
     assert isinstance(second, Entry)
     assert second.id == "Title/2"
-    assert made.parse(second, made.read(second)).text.strip() == ""
+    assert corpus.parse(second, corpus.read(second)).text.strip() == ""
 
 
 def test_squad_travels_to_a_worker_without_its_texts(tmp_path: Path) -> None:
-    made = squad(tmp_path, ["one " * 10_000])
-    (entry,) = made.entries()
+    corpus = squad(tmp_path, ["one " * 10_000])
+    (entry,) = corpus.entries()
     assert isinstance(entry, Entry)
-    sent = pickle.dumps(made)
+    sent = pickle.dumps(corpus)
     assert len(sent) < 2_000
-    assert pickle.loads(sent).read(entry) == made.read(entry)
+    assert pickle.loads(sent).read(entry) == corpus.read(entry)
 
 
 def test_squad_that_changed_after_listing_is_not_read_as_another_document(tmp_path: Path) -> None:
@@ -63,20 +63,24 @@ def test_squad_that_changed_after_listing_is_not_read_as_another_document(tmp_pa
 def test_squad_refuses_a_missing_and_a_large_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must have at most 0\.00\d* MB .* raise source\.max_file_mb"):
         list(squad(tmp_path, ["one " * 2_000], max_file_mb=0.001).entries())
-    made = squad(tmp_path, ["one"])
+    corpus = squad(tmp_path, ["one"])
     (tmp_path / "made.json").unlink()
     with pytest.raises(DataError, match="must be a readable file"):
-        list(made.entries())
+        list(corpus.entries())
 
 
 def test_beir_title_is_metadata_and_stands_before_the_text(tmp_path: Path) -> None:
-    made = beir(tmp_path, {"_id": "1", "title": "T", "text": "x", "metadata": {"url": "u"}}, {"_id": "2", "text": "y"})
-    assert documents(made) == {"1": ("T x", {"url": "u", "title": "T"}), "2": ("y", {})}
+    corpus = beir(
+        tmp_path, {"_id": "1", "title": "T", "text": "x", "metadata": {"url": "u"}}, {"_id": "2", "text": "y"}
+    )
+    assert documents(corpus) == {"1": ("T x", {"url": "u", "title": "T"}), "2": ("y", {})}
 
 
 def test_beir_names_a_line_that_is_wrong(tmp_path: Path) -> None:
-    made = beir(tmp_path, {"_id": "1", "title": 5, "text": "x"}, {"_id": "2", "title": "T"}, {"_id": "3", "text": "z"})
-    first, second, third = made.entries()
+    corpus = beir(
+        tmp_path, {"_id": "1", "title": 5, "text": "x"}, {"_id": "2", "title": "T"}, {"_id": "3", "text": "z"}
+    )
+    first, second, third = corpus.entries()
     assert isinstance(first, Unreadable)
     assert "its 'title' is a number" in first.reason
     assert isinstance(second, Unreadable)

@@ -34,7 +34,7 @@ def kept_texts(place: Path) -> set[str]:
     return {path.name for path in place.glob("corpus-1/texts/*")}
 
 
-def test_a_long_text_is_read_back_beside_short_ones(tmp_path: Path) -> None:
+def test_a_long_text_is_read_back_with_short_ones(tmp_path: Path) -> None:
     index = committed(database(tmp_path / "store"), [spooled_cut(tmp_path, "long", LONG), cut("short", "a b c")])
     assert index.document("long").text == LONG
     assert index.document("short").text == "a b c"

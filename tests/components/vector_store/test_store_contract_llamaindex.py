@@ -332,9 +332,9 @@ def test_store_and_ingest_never_write_each_others_index(place: "Place") -> None:
     place.fresh({"a.md": cut("a.md", "text")})
     mine = place.nodes("corpus-1")
     for write in (lambda: mine.add([node("a", "text")]), mine.clear, lambda: mine.delete("a.md"), mine.count):
-        with pytest.raises(DataError, match="was made by 'ingest'"):
+        with pytest.raises(DataError, match="was written by 'ingest'"):
             write()
     place.nodes("nodes").add([node("a", "text")])
-    with pytest.raises(DataError, match="was made by 'store'"), writer(place.database, "nodes"):
+    with pytest.raises(DataError, match="was written by 'store'"), writer(place.database, "nodes"):
         pass
     assert [info.name for info in place.database.indexes()] == ["corpus-1"]

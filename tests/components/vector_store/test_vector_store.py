@@ -112,7 +112,7 @@ def test_index_opened_before_a_rebuild_keeps_its_commit(tmp_path: Path) -> None:
     expected = ranking(before.lexical("w1 w2", 99))
     was = index_folder.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"]
     assert database(tmp_path).rebuild("corpus-1").version == 2
-    assert index_folder.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"] > was  # it was built anew
+    assert index_folder.IndexFolder(tmp_path, "corpus-1").commits()[-1].versions["chunks"] > was  # it was rebuilt
     assert ranking(before.lexical("w1 w2", 99)) == expected
     assert ranking(database(tmp_path).open("corpus-1").lexical("w1 w2", 99)) == expected
 

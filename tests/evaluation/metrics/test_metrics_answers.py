@@ -44,7 +44,7 @@ def test_words_of_english_are_compared_as_squad_does(answer: str, right: list[st
         ("1989년2월15일", ["1989년 2월 15일"], 0.0, 1.0),  # blanks are no characters of F1, but of the exact match
         ("가".encode().decode(), ["가"], 1.0, 1.0),
         ("\u1100\u1161", ["가"], 1.0, 1.0),  # Hangul written in parts
-        ("a cat", ["cat"], 0.0, 2 * 3 / (4 + 3)),  # KorQuAD's script knows no articles
+        ("a cat", ["cat"], 0.0, 2 * 3 / (4 + 3)),  # KorQuAD's script ignores articles
     ],
 )
 def test_characters_of_korean_are_compared_as_korquad_does(

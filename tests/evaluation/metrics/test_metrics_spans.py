@@ -134,7 +134,7 @@ def test_repeated_quote_counts_once_at_its_best_place() -> None:
     gold = [span((0, 10), (50, 60))]
     assert span_scores([Passage(A, 45, 60)], gold) == SpanScores(1.0, 10 / 15, 10 / 15)
     both = span_scores([Passage(A, 0, 10), Passage(A, 50, 60)], gold)
-    assert both == SpanScores(1.0, 10 / 20, 10 / 20)  # the second place is no gold beside the first
+    assert both == SpanScores(1.0, 10 / 20, 10 / 20)  # the second place is no gold in addition to the first
 
 
 def test_chroma_convention_sums_lengths_and_counts_touching() -> None:

@@ -82,7 +82,7 @@ ONE_QUOTE = {
 }
 SEVERAL = {
     "a line each": f'Yes. [1]\n\n[1] "{A}"\n[1] "{B}"',
-    "beside each other": f'Yes. [1]\n\n[1] "{A}" "{B}"',
+    "next to each other": f'Yes. [1]\n\n[1] "{A}" "{B}"',
     "comma": f'Yes. [1]\n\n[1] "{A}", "{B}"',
     "and": f'Yes. [1]\n\n[1] "{A}" and "{B}"',
     "및": f'네. [1]\n\n[1] "{A}" 및 "{B}"',

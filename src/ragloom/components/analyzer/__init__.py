@@ -1,4 +1,4 @@
-"""The `analyzer` group: text -> search terms for BM25, the same for an index and for its queries. Knows no store."""
+"""Builders of the conf group `analyzer`: text to search terms for BM25."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @code_version(1)
 def multilingual() -> "Analyzer":
-    """Builds the analyzer for any mixture of languages: folded words, bigrams for Hangul, Han and kana."""
+    """Build the analyzer of folded words and bigrams of Hangul, Han, kana."""
     from ragloom.components.analyzer.multilingual_analyzer import Multilingual
 
     return Multilingual()
@@ -19,7 +19,7 @@ def multilingual() -> "Analyzer":
 
 @code_version(1)
 def english() -> "Analyzer":
-    """Builds the analyzer for English: stems without stop words."""
+    """Build the analyzer for English: stems without stop words."""
     from ragloom.components.analyzer.english_analyzer import English
 
     return English()
@@ -27,7 +27,7 @@ def english() -> "Analyzer":
 
 @code_version(1, depends_on="kiwipiepy")
 def korean() -> "Analyzer":
-    """Builds the analyzer for Korean: content morphemes.
+    """Build the analyzer for Korean: content morphemes.
 
     Raises:
         ConfigError: the extra `korean` is not installed.
@@ -40,7 +40,7 @@ def korean() -> "Analyzer":
 
 @code_version(1)
 def whitespace() -> "Analyzer":
-    """Builds the analyzer that splits at white space and changes nothing."""
+    """Build the analyzer that splits at white space and changes nothing."""
     from ragloom.components.analyzer.base import Whitespace
 
     return Whitespace()

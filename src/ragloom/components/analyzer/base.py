@@ -1,4 +1,4 @@
-"""What an analyzer is, and the simplest one. Knows no language and no store."""
+"""Base class of the analyzers, and the simplest one."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from abc import ABC, abstractmethod
 
 
 class Analyzer(ABC):
-    """Turns text into the terms that BM25 counts: the same way for an index and for its queries.
+    """Analyzer of text into terms for BM25, of documents and queries alike.
 
     Attributes:
-        thread_safe: one object may be used by several threads at once. True of every analyzer here; one of an
-            extension package that is not says so, and its caller must then use one object a thread.
+        thread_safe: one object may be used by several threads at once. An analyzer of an extension package may set it
+            to False; its caller must then use one object a thread.
     """
 
     thread_safe: bool = True
 
     @abstractmethod
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text in their order, with repetitions; none is empty or holds a blank."""
+        """Return the terms in order, with repetitions, none empty or with blanks."""
 
 
 class Whitespace(Analyzer):
-    """Splits at white space (as `str.split` defines it) and changes nothing."""
+    """Analyzer by white space (as `str.split` defines it), without changes."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns what stands between blanks, unchanged."""
+        """Split a text at white space."""
         return text.split()

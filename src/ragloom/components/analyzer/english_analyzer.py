@@ -1,4 +1,4 @@
-"""The English analyzer: the multilingual terms, without stop words, stemmed. Knows no other language's words.
+"""The English analyzer: the multilingual terms, without stop words, stemmed.
 
 Chosen by SciFact, nDCG@10 of BM25 over 300 queries: .686 with this list and stemmer, .683 with the Porter stemmer,
 .685 without a stop list, .666 without a stemmer, .663 for the multilingual analyzer.
@@ -23,7 +23,7 @@ _thread = threading.local()
 
 
 def _stem(words: list[str]) -> list[str]:
-    """Stems words with Snowball's English stemmer (Porter2, snowballstem.org/algorithms/english/stemmer.html)."""
+    """Stem words with Snowball's English stemmer (Porter2, snowballstem.org/algorithms/english/stemmer.html)."""
     # One stemmer a thread: PyStemmer's objects keep a cache and a C buffer that must not be shared.
     stemmer: Any = getattr(_thread, "stemmer", None)
     if stemmer is None:
@@ -33,11 +33,11 @@ def _stem(words: list[str]) -> list[str]:
 
 
 class English(Analyzer):
-    """English words as stems, without stop words; text of other scripts as the multilingual analyzer has it."""
+    """Stems of English words without stop words; other scripts as in `Multilingual`."""
 
     def __init__(self) -> None:
         self._words = Multilingual()
 
     def terms(self, text: str) -> list[str]:
-        """Returns the stems of the words that are no stop words."""
+        """Return the stems of all words but stop words."""
         return _stem([word for word in self._words.terms(text) if word not in STOP_WORDS])

@@ -1,4 +1,4 @@
-"""The Korean analyzer: Kiwi's content morphemes. Knows no other language; needs the extra `korean`."""
+"""The Korean analyzer: Kiwi's content morphemes; needs the extra `korean`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ CONTENT_TAGS = frozenset(_CONTENT.split())
 
 
 class Korean(Analyzer):
-    """Morphemes that carry meaning, in their dictionary form without an ending; other scripts as Kiwi cuts them.
+    """Content morphemes in dictionary form, without an ending.
+
+    Other scripts are cut as Kiwi does.
 
     Args:
         kiwipiepy: the module, imported by the builder, since only an extra installs it.
@@ -25,9 +27,9 @@ class Korean(Analyzer):
         self._kiwi = kiwipiepy.Kiwi()
 
     def terms(self, text: str) -> list[str]:
-        """Returns the content morphemes of a text, folded."""
+        """Return the content morphemes of a text, folded."""
         terms: list[str] = []
-        # Kiwi is given the folded text, so that full-width and half-width, composed and decomposed read the same.
+        # Kiwi receives the folded text, so that full-width and half-width, composed and decomposed read the same.
         for token in self._kiwi.tokenize(normalize(text)):
             # `VA-I` is an irregular `VA`; a dictionary entry may hold a blank, a term may not.
             if token.tag.partition("-")[0] in CONTENT_TAGS:

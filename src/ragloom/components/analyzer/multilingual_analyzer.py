@@ -1,4 +1,4 @@
-"""The multilingual analyzer: what a term is follows from the script alone. Knows no language's words.
+"""The multilingual analyzer: terms by script alone.
 
 The text is normalised, then read as runs of one kind:
 
@@ -44,7 +44,7 @@ _PICTOGRAPHS = (range(0x2600, 0x27C0), range(0x2B00, 0x2C00), range(0x1F300, 0x1
 
 
 def _class_of(codes: Iterable[int], member: Callable[[str], bool]) -> str:
-    """Writes the characters that are members as the inside of a regular expression's `[...]`."""
+    """Write the member characters as the inside of a regular expression's `[...]`."""
     ranges: list[list[int]] = []
     for code in codes:
         if member(chr(code)):
@@ -60,10 +60,10 @@ _ascii_words = re.compile("[a-z0-9]+").findall
 _beyond_bmp = re.compile("[\U00010000-\U0010ffff]").search
 
 
-class _Reader:
+class _ScriptPatterns:
     """The compiled expressions for characters below a limit.
 
-    There are two readers because `re` tests a class of BMP characters by a bitmap, and every range beyond by itself
+    Two of them, because `re` tests a class of BMP characters by a bitmap, and every range beyond by itself
     (CPython 3.11 `re._compiler._optimize_charset`): one class for all is four times slower on Korean text.
     """
 
@@ -81,13 +81,13 @@ class _Reader:
         self.any_bigram = re.compile(f"[{_BIGRAM}]").search
 
 
-_BMP = _Reader(0x10000)
+_BMP = _ScriptPatterns(0x10000)
 # Nothing from the ideographs' planes (U+20000) on is a letter of a script with blanks, or a mark that is kept.
-_ALL = _Reader(0x20000)
+_ALL = _ScriptPatterns(0x20000)
 
 
 def normalize(text: str) -> str:
-    """Folds what readers take for the same text: compatibility forms (NFKC), case, invisible characters."""
+    """Fold compatibility forms (NFKC), case and invisible characters."""
     if text.isascii():
         return text.lower()
     folded = _IGNORABLE.sub("", unicodedata.normalize("NFKC", text).casefold())
@@ -95,25 +95,25 @@ def normalize(text: str) -> str:
 
 
 class Multilingual(Analyzer):
-    """Words for scripts with blanks between words, overlapping bigrams for Hangul, Han and kana."""
+    """Words of scripts with blanks, overlapping bigrams of Hangul, Han and kana."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text, folded; see the module for what a term is."""
+        """Return the folded terms of a text, as the module defines them."""
         text = normalize(text)
         if text.isascii():
             return _ascii_words(text)
-        reader = _ALL if _beyond_bmp(text) else _BMP
-        runs: list[str] = reader.runs(text)
-        if not reader.any_bigram(text):
+        patterns = _ALL if _beyond_bmp(text) else _BMP
+        runs: list[str] = patterns.runs(text)
+        if not patterns.any_bigram(text):
             return runs
-        clustered = reader.any_cluster(text)
+        clustered = patterns.any_cluster(text)
         terms: list[str] = []
         for run in runs:
             # U+1100 is the first character that makes bigrams: it settles most words of other scripts.
             if run[0] < "\u1100" or not _in_bigram(run):
                 terms.append(run)
                 continue
-            characters = reader.clusters(run) if clustered else run
+            characters = patterns.clusters(run) if clustered else run
             if len(characters) == 1:
                 terms.append(characters[0])
             else:  # `map` ends with the shorter one

@@ -1,4 +1,4 @@
-"""Builders of the `chunking` group: how a document is cut. Knows no other group.
+"""Builders of the conf group `chunking`: how a document is cut.
 
 Each returns a LlamaIndex `NodeParser` whose chunks are exact spans of the document (see `chunking.base`).
 """
@@ -30,7 +30,7 @@ _CHARACTERS = "characters"
 
 
 def _size_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """Overlap and smallest chunk fit in a chunk."""
+    """Require that overlap and smallest chunk fit in a chunk."""
     size = values["chunk_size"]
     for key in ("chunk_overlap", "min_size"):
         if values.get(key, 0) >= size:
@@ -53,7 +53,7 @@ def _separator_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _length_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """What `length` counts fits the other keys."""
+    """Require that `length` fits the other keys."""
     if values["length"] != _CHARACTERS:
         yield from _limit_problems(values["length"], values["chunk_size"], values["special_tokens"])
     elif special := values["special_tokens"]:
@@ -68,7 +68,7 @@ def _tokenizer_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limit_problems(tokenizer: str, size: int, special: int = 0) -> Iterator[str]:
-    """A chunk holds at least one character; loads only a tokenizer that comes from a file."""
+    """Require room for one character; only a tokenizer file is loaded."""
     try:
         least = smallest_limit(tokenizer) + special
     except ConfigError as error:
@@ -81,10 +81,10 @@ def _limit_problems(tokenizer: str, size: int, special: int = 0) -> Iterator[str
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
 def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "TokenWindows":
-    """Builds the chunker of token windows.
+    """Build the chunker of token windows.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     from ragloom.components.chunking.fixed_chunker import TokenWindows
 
@@ -102,10 +102,10 @@ def recursive(
     chunk_overlap: NonNegative,
     keep_separator: Literal["start", "end"],
 ) -> "SeparatorCutter":
-    """Builds the chunker that cuts at separators in order.
+    """Build the chunker with cuts at separators, in order.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.recursive_chunker import SeparatorCutter
@@ -116,10 +116,10 @@ def recursive(
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
 def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "ParagraphPacker":
-    """Builds the chunker that packs whole paragraphs.
+    """Build the chunker of whole paragraphs.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     from ragloom.components.chunking.paragraph_chunker import ParagraphPacker
 
@@ -139,10 +139,10 @@ def semantic(
     threshold_value: float,
     tokenizer: TokenizerName,
 ) -> "SemanticCutter":
-    """Builds the chunker that cuts where the meaning of neighbouring sentences differs most.
+    """Build the chunker with cuts between sentences of different meaning.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.semantic_chunker import SemanticCutter
@@ -163,10 +163,10 @@ def hybrid(
     threshold_value: float,
     tokenizer: TokenizerName,
 ) -> "HybridCutter":
-    """Builds the chunker that packs whole paragraphs and cuts by meaning only those that are too long.
+    """Build the chunker of whole paragraphs, overlong ones cut by meaning.
 
     Raises:
-        ConfigError: keys contradict each other, or there is no such tokenizer.
+        ConfigError: keys contradict each other, or the tokenizer is unknown.
     """
     values = locals()
     from ragloom.components.chunking.semantic_chunker import HybridCutter

@@ -1,4 +1,4 @@
-"""What all chunkers share: spans become chunks, chunks become LlamaIndex nodes. Knows no way of cutting."""
+"""Base class of the chunkers: spans become chunks and LlamaIndex nodes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _NOT_BLANK = re.compile(r"\S")
 
 
 class SpanParser(NodeParser):
-    """A LlamaIndex node parser that yields exact spans: `document.text[start:end] == chunk.text`, always.
+    """Node parser with exact spans: `document.text[start:end] == chunk.text`, always.
 
     LlamaIndex looks for a node's text in the document after cutting, which is wrong where a passage repeats [15]
     and quadratic where it does not; here offsets are known while cutting. Metadata never changes the cut [19], node
-    ids are UUIDv5 of what made the node (`id_func` has no effect), and a blank document gives no node [17].
+    ids are UUIDv5 of the document, its content and the span (`id_func` has no effect), and a blank document gives no
+    node [17].
     """
 
     include_prev_next_rel: bool = Field(
@@ -36,36 +37,37 @@ class SpanParser(NodeParser):
 
     @property
     def oversized(self) -> int:
-        """Chunks over `chunk_size` that this parser has made so far: 0 but for `recursive`."""
+        """Chunks over `chunk_size` so far: 0 but for `recursive`."""
         return self._oversized
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields spans in order of their start; every character that is not blank is in one.
+        """Yield spans in order of their start.
 
-        A span may be blank, or the one before again: such chunks are never made.
+        Every character that is not blank is in one. A span may be blank, or repeat the one before: neither becomes a
+        chunk.
 
-        Subclasses say how. (No `abstractmethod`: LlamaIndex's instrumentation wraps what implements one, at 40
+        Subclasses define it. (No `abstractmethod`: LlamaIndex's instrumentation wraps what implements one, at 40
         microseconds a document.)
         """
         raise NotImplementedError(f"{type(self).__name__} must define cut")
 
     def spans(self, text: str, format: str | None = None) -> Iterator[Span]:
-        """Yields the spans of a text's chunks.
+        """Yield the spans of a text's chunks.
 
         Args:
             format: the document's `records.FORMAT_KEY` metadata; None is plain text.
         """
-        for start, end, _ in self._kept(Outline(text, format)):
+        for start, end, _ in self._distinct(Outline(text, format)):
             yield start, end
 
-    def asked(self, text: str, format: str | None = None) -> list[str]:
-        """Lists the texts whose vectors decide where a text is cut; none where no embedding does."""
+    def embedded_texts(self, text: str, format: str | None = None) -> list[str]:
+        """List the texts to embed in order to cut a text."""
         return []
 
     def chunks(self, document: BaseNode) -> Iterator[Chunk]:
-        """Yields a document's chunks as they are cut.
+        """Yield a document's chunks as they are cut.
 
-        A node that was cut from a document before keeps that document: offsets then refer to it.
+        A node cut from a document earlier keeps that document: offsets then refer to it.
         """
         text, source = document.get_content(), document.source_node
         metadata = document.metadata if self.include_metadata else {}
@@ -73,7 +75,7 @@ class SpanParser(NodeParser):
         content_hash = (source.hash if source else None) or document_hash(text, document.metadata)
         shift = (getattr(document, "start_char_idx", None) or 0) if source else 0
         outline = Outline(text, document.metadata.get(FORMAT_KEY))
-        for start, end, first in self._kept(outline):
+        for start, end, first in self._distinct(outline):
             yield Chunk(
                 id=chunk_id(name, content_hash, start + shift, end + shift),
                 document=name,
@@ -84,8 +86,8 @@ class SpanParser(NodeParser):
                 metadata=_located(metadata, outline, first),
             )
 
-    def _kept(self, outline: Outline) -> Iterator[tuple[int, int, int]]:
-        """Yields spans with their first character that is not blank; blank ones and repetitions are dropped."""
+    def _distinct(self, outline: Outline) -> Iterator[tuple[int, int, int]]:
+        """Yield each span with its first non-blank character; drop blanks and repetitions."""
         last = None
         for span in self.cut(outline):
             first = _NOT_BLANK.search(outline.text, *span)
@@ -112,7 +114,7 @@ class SpanParser(NodeParser):
 
 
 def trimmed(text: str, start: int, end: int) -> Iterator[Span]:
-    """Yields a span without the blanks at its edges; nothing if it is blank."""
+    """Yield a span without blanks at its edges; nothing if blank."""
     if stripped := text[start:end].lstrip():
         start = end - len(stripped)
         yield start, start + len(stripped.rstrip())

@@ -1,4 +1,4 @@
-"""Token windows: the cut of `fixed`, and the last resort of the other chunkers. Knows nothing of structure."""
+"""The `fixed` chunker: windows of a fixed number of tokens."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ragloom.core.tokenizers import Offsets, Tokenizer, load
 
 
 def token_windows(tokenizer: Tokenizer, text: str, size: int, overlap: int) -> Iterator[Span]:
-    """Cuts a text into windows of whole characters that touch at most `size` of the text's tokens.
+    """Cut a text into windows of at most `size` tokens.
 
-    A window's end is the last character boundary before its last token's end, the next one's start the first at or
-    after the token that the overlap asks for: both are at most three tokens (bytes of one character) off, in the
-    direction that never exceeds the size.
+    Windows consist of whole characters. A window's end is the last character boundary before its last token's end, the
+    next one's start the first at or after the token that the overlap asks for: both are at most three tokens (bytes of
+    one character) off, in the direction that never exceeds the size.
 
     Args:
         size: tokens, at least those of any single character.
@@ -29,14 +29,14 @@ def token_windows(tokenizer: Tokenizer, text: str, size: int, overlap: int) -> I
     Yields:
         (start, end) in characters; the first starts at 0, the last ends at the end, none leaves a gap to the next.
     """
-    kept: tuple[Offsets, Offsets] | None = None
+    previous: tuple[Offsets, Offsets] | None = None
     start = at = 0
     for complete, begun in tokenizer.edges(text, fitting=size):
-        # Boundary i stands before token i; what lies before the current window is forgotten.
-        if kept is not None:
-            complete = np.concatenate((kept[0][at:], complete[1:]))
-            begun = np.concatenate((kept[1][at:], begun[1:]))
-        kept, at, tokens = (complete, begun), 0, len(complete) - 1
+        # Boundary i stands before token i; boundaries before the current window are dropped.
+        if previous is not None:
+            complete = np.concatenate((previous[0][at:], complete[1:]))
+            begun = np.concatenate((previous[1][at:], begun[1:]))
+        previous, at, tokens = (complete, begun), 0, len(complete) - 1
         while True:
             while at < tokens and begun[at + 1] <= start:
                 at += 1
@@ -58,14 +58,14 @@ def token_windows(tokenizer: Tokenizer, text: str, size: int, overlap: int) -> I
 
 
 class TokenWindows(SpanParser):
-    """Windows of `chunk_size` tokens that repeat `chunk_overlap` tokens, counted as the document is tokenised."""
+    """Windows of `chunk_size` tokens with an overlap of `chunk_overlap` tokens."""
 
     chunk_size: int
     chunk_overlap: int
     tokenizer: str
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields the windows; blanks at their edges are kept, so that size and overlap mean what they say."""
+        """Yield the windows, blanks at their edges included."""
         return token_windows(load(self.tokenizer), outline.text, self.chunk_size, self.chunk_overlap)
 
     def _parse_nodes(self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any) -> list[BaseNode]:

@@ -1,4 +1,4 @@
-"""The `recursive` chunker: LangChain's `RecursiveCharacterTextSplitter` with exact spans. Knows nothing of structure.
+"""The `recursive` chunker: LangChain's `RecursiveCharacterTextSplitter` with exact spans.
 
 The algorithm is langchain-text-splitters 1.1's (`_split_text` and `_merge_splits`, with `strip_whitespace=True`);
 pieces are spans instead of texts, so that a chunk's place is known and not searched for. A test holds that the
@@ -24,9 +24,10 @@ _AT_ONCE = 1 << 14
 
 
 class SeparatorCutter(SpanParser):
-    """Cuts at the first separator that a text has, and what is still too long at the next ones.
+    """Recursive cuts at separators, in order of preference.
 
-    A piece that no separator cuts stays longer than `chunk_size`; such chunks are counted in `oversized`.
+    A text is cut at the first separator in it, pieces still too long at the next ones. A piece that no separator cuts
+    stays longer than `chunk_size`; such chunks are counted in `oversized`.
 
     Attributes:
         separators: in order of preference; an empty one cuts anywhere.
@@ -43,7 +44,7 @@ class SeparatorCutter(SpanParser):
     keep_separator: Literal["start", "end"]
 
     def cut(self, outline: Outline) -> Iterator[Span]:
-        """Yields the library's chunks."""
+        """Yield the library's chunks."""
         text = outline.text
         for start, end in self._split(text, 0, len(text), self.separators):
             chunk = text[start:end]
@@ -51,12 +52,12 @@ class SeparatorCutter(SpanParser):
             yield start, end
 
     def _split(self, text: str, start: int, end: int, separators: Sequence[str]) -> Iterator[Span]:
-        separator, finer = self._first_found(text, start, end, separators)
+        separator, finer = self._first_in(text, start, end, separators)
         if not separator and self.length == CHARACTERS:
             cuts = self._characters(start, end)
             yield from cuts if self.chunk_size == 1 else _stripped(text, cuts)
             return
-        measured = self._measured(text, _pieces(text, start, end, separator, self.keep_separator))
+        measured = self._with_lengths(text, _pieces(text, start, end, separator, self.keep_separator))
         for fits, some in itertools.groupby(measured, lambda piece: piece[1] < self.chunk_size):
             if fits:
                 yield from _stripped(text, self._merged(some))
@@ -67,7 +68,7 @@ class SeparatorCutter(SpanParser):
                 yield from (piece for piece, _ in some)  # as they are: the library strips only what it has merged
 
     @staticmethod
-    def _first_found(text: str, start: int, end: int, separators: Sequence[str]) -> tuple[str, Sequence[str]]:
+    def _first_in(text: str, start: int, end: int, separators: Sequence[str]) -> tuple[str, Sequence[str]]:
         for at, separator in enumerate(separators):
             if not separator:
                 return separator, ()
@@ -92,15 +93,15 @@ class SeparatorCutter(SpanParser):
             yield held[0][0][0], held[-1][0][1]
 
     def _characters(self, start: int, end: int) -> Iterator[Span]:
-        """What merging pieces of one character each comes to."""
+        """Yield the result of merging pieces of one character each."""
         while end - start > self.chunk_size:
             yield start, start + self.chunk_size
             start += self.chunk_size - self.chunk_overlap
         if start < end:
             yield start, end
 
-    def _measured(self, text: str, pieces: Iterator[Span]) -> Iterator[tuple[Span, int]]:
-        """Yields pieces with their lengths; a few at a time, since a line of 100 MB has some ten million."""
+    def _with_lengths(self, text: str, pieces: Iterator[Span]) -> Iterator[tuple[Span, int]]:
+        """Yield pieces with their lengths, in groups to bound memory."""
         if self.length == CHARACTERS:
             yield from (((start, end), end - start) for start, end in pieces)
             return
@@ -124,14 +125,14 @@ def _pieces(text: str, start: int, end: int, separator: str, keep: str) -> Itera
     if not separator:
         yield from ((at, at + 1) for at in range(start, end))
         return
-    found = text.find(separator, start, end)
+    place = text.find(separator, start, end)
     begin = start
-    while found >= 0:
-        after = found + len(separator)
-        cut = found if keep == "start" else after
+    while place >= 0:
+        after = place + len(separator)
+        cut = place if keep == "start" else after
         if cut > begin:
             yield begin, cut
             begin = cut
-        found = text.find(separator, after, end)
+        place = text.find(separator, after, end)
     if begin < end:
         yield begin, end

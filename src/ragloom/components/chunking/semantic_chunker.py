@@ -1,4 +1,4 @@
-"""The `semantic` and `hybrid` chunkers: cuts where the meaning of neighbouring sentences differs most.
+"""The `semantic` and `hybrid` chunkers: cuts between sentences of different meaning.
 
 The method is Greg Kamradt's "semantic chunking" (FullStackRetrieval, "5 Levels of Text Splitting", level 4, 2024), as
 LlamaIndex's `SemanticSplitterNodeParser` has it, with a smallest and always a largest chunk, which that lacks [17].
@@ -15,8 +15,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr, SerializeAsAny
 
 from ragloom.components.chunking.paragraph_chunker import UnitParser
-from ragloom.components.chunking.structural_units import Unit, items, parts
-from ragloom.components.chunking.token_counts import Measure
+from ragloom.components.chunking.structural_units import TextUnit, items, parts
+from ragloom.components.chunking.token_counts import TokenCounter
 from ragloom.core.outline import Outline
 
 Threshold = Literal["percentile", "standard_deviation", "fixed"]
@@ -25,12 +25,12 @@ _BATCH = 512
 
 
 class SemanticCutter(UnitParser):
-    """Cuts between sentences whose windows' embeddings are far apart.
+    """Cuts between sentences with distant embeddings.
 
     Attributes:
         embedding: the composed embedding.
         buffer_size: sentences before and after a sentence that belong to its window.
-        threshold: how the distance that cuts is found from all distances of the text.
+        threshold: how the distance for a cut follows from all distances of the text.
         threshold_value: its percentile (0 to 100), its standard deviations above the mean, or the cosine distance.
         min_size: tokens that a chunk has at least, unless the text or `chunk_size` forbids it.
     """
@@ -40,27 +40,27 @@ class SemanticCutter(UnitParser):
     threshold: Threshold
     threshold_value: float
     min_size: int
-    _noted: list[str] | None = PrivateAttr(default=None)
+    _recorded: list[str] | None = PrivateAttr(default=None)
 
-    def asked(self, text: str, format: str | None = None) -> list[str]:
-        """Lists the texts whose vectors decide where a text is cut. Embeds nothing."""
-        noting = self.model_copy()
-        noting._noted = []
-        list(noting.cut(Outline(text, format)))
-        return noting._noted
+    def embedded_texts(self, text: str, format: str | None = None) -> list[str]:
+        """List the texts to embed in order to cut a text."""
+        recorder = self.model_copy()
+        recorder._recorded = []
+        list(recorder.cut(Outline(text, format)))
+        return recorder._recorded
 
-    def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields sentences, rows and uncut tables; a chunk opens where the meaning changes."""
-        units: list[Unit] = []
+    def units(self, outline: Outline, measure: TokenCounter) -> Iterator[TextUnit]:
+        """Yield sentences, rows and uncut tables, marked at changes of meaning."""
+        units: list[TextUnit] = []
         for item in items(outline, measure):
             if item.kind == "text" or not measure.fits(item.start, item.end):
                 units += parts(item, measure)
             else:
-                units.append(Unit(item.start, item.end))
-        return self.opened(units, measure)
+                units.append(TextUnit(item.start, item.end))
+        return self.with_openings(units, measure)
 
-    def opened(self, units: Sequence[Unit], measure: Measure) -> Iterator[Unit]:
-        """Yields the units, with `opens` set on those that begin a chunk."""
+    def with_openings(self, units: Sequence[TextUnit], measure: TokenCounter) -> Iterator[TextUnit]:
+        """Yield the units, with `opens` set at the beginning of a chunk."""
         if len(units) < 2 or measure.estimate(units[0].start, units[-1].end) < self.min_size:
             yield from units
             return
@@ -71,29 +71,29 @@ class SemanticCutter(UnitParser):
         for at, unit in enumerate(units):
             yield unit._replace(opens=True) if at in opening else unit
 
-    def _distances(self, units: Sequence[Unit], text: str) -> npt.NDArray[np.float64]:
-        """Cosine distance of each unit's window to the next one's, [units - 1], between 0 and 2."""
-        found = [np.zeros(0)]
+    def _distances(self, units: Sequence[TextUnit], text: str) -> npt.NDArray[np.float64]:
+        """Return cosine distances of neighbouring windows: `[units - 1]`, 0 to 2."""
+        parts = [np.zeros(0)]
         last: npt.NDArray[np.float64] | None = None
         for begin in range(0, len(units), _BATCH):
             windows = [self._window(units, at, text) for at in range(begin, min(begin + _BATCH, len(units)))]
             vectors = self._vectors(windows)
             if last is not None:
                 vectors = np.concatenate((last, vectors))
-            found.append(1 - np.einsum("ij,ij->i", vectors[:-1], vectors[1:]))
+            parts.append(1 - np.einsum("ij,ij->i", vectors[:-1], vectors[1:]))
             last = vectors[-1:]
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
-    def _window(self, units: Sequence[Unit], at: int, text: str) -> tuple[str, str]:
-        """A unit with its neighbours, and alone in case that the embedding takes no more."""
+    def _window(self, units: Sequence[TextUnit], at: int, text: str) -> tuple[str, str]:
+        """Return a unit with its neighbours, and alone as a fallback."""
         first, last = units[max(0, at - self.buffer_size)], units[min(len(units) - 1, at + self.buffer_size)]
         return text[first.start : last.end], text[units[at].start : units[at].end]
 
     def _vectors(self, windows: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
         texts = _within_limit(self.embedding, windows)
         distinct = list(dict.fromkeys(texts))
-        if self._noted is not None:
-            self._noted += distinct
+        if self._recorded is not None:
+            self._recorded += distinct
             return np.zeros((len(texts), 1))
         vectors = np.asarray(self.embedding.get_text_embedding_batch(distinct), dtype=np.float64)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -112,11 +112,15 @@ class SemanticCutter(UnitParser):
         return self.threshold_value
 
     def _openings(
-        self, units: Sequence[Unit], wanted: npt.NDArray[np.bool_], distances: npt.NDArray[np.float64], measure: Measure
+        self,
+        units: Sequence[TextUnit],
+        wanted: npt.NDArray[np.bool_],
+        distances: npt.NDArray[np.float64],
+        measure: TokenCounter,
     ) -> set[int]:
-        """Chooses where chunks open: at wanted cuts, none below `min_size`, and in time not to exceed `chunk_size`.
+        """Choose where chunks open, within `min_size` and `chunk_size`.
 
-        A chunk that grows too long is cut where the distance is largest, `min_size` from its begin if it can be.
+        A chunk that grows too long is cut at the largest distance, `min_size` from its beginning where possible.
         """
         opening = [0]
         at = 1
@@ -140,17 +144,17 @@ class SemanticCutter(UnitParser):
 
 
 class HybridCutter(SemanticCutter):
-    """Packs whole paragraphs, and cuts by meaning only inside those that are too long."""
+    """Whole paragraphs; overlong ones are cut by meaning."""
 
-    def units(self, outline: Outline, measure: Measure) -> Iterator[Unit]:
-        """Yields paragraphs; chunks open in, at and after those that are too long."""
+    def units(self, outline: Outline, measure: TokenCounter) -> Iterator[TextUnit]:
+        """Yield paragraphs; chunks open in, at and after overlong ones."""
         opens = False
         for item in items(outline, measure):
             if measure.fits(item.start, item.end):
-                yield Unit(item.start, item.end, opens)
+                yield TextUnit(item.start, item.end, opens)
                 opens = False
             elif item.kind == "text":
-                yield from self.opened(list(parts(item, measure)), measure)
+                yield from self.with_openings(list(parts(item, measure)), measure)
                 opens = True
             else:
                 rows = list(parts(item, measure))
@@ -159,7 +163,7 @@ class HybridCutter(SemanticCutter):
 
 
 def _within_limit(embedding: BaseEmbedding, windows: Sequence[tuple[str, str]]) -> list[str]:
-    """Gives each window as text that the embedding takes: whole, its own sentence, or the beginning of that."""
+    """Fit windows into the embedding's limit: whole, one sentence, or its beginning."""
     limit: int | None = getattr(embedding, "max_tokens", None)
     texts = [wide for wide, _ in windows]
     if limit is None or not hasattr(embedding, "count_tokens"):

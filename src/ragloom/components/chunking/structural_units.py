@@ -1,7 +1,4 @@
-"""What must not be cut if it can be helped: paragraphs, sentences, rows; and packing such units into chunks.
-
-Knows nothing of embeddings.
-"""
+"""Structural units of a text (paragraphs, sentences, rows), packed into chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ragloom.components.chunking.base import Span, trimmed
-from ragloom.components.chunking.token_counts import Measure
+from ragloom.components.chunking.token_counts import TokenCounter
 from ragloom.core.outline import BlockKind, Outline, OutlineBlock
 
 _LANGUAGE = "en"
@@ -23,8 +20,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile(r"[\n\f]")
 
 
-class Unit(NamedTuple):
-    """A span that a chunk holds as a whole.
+class TextUnit(NamedTuple):
+    """A span to keep whole in one chunk.
 
     Attributes:
         opens: a chunk must begin here.
@@ -36,8 +33,8 @@ class Unit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A block together with the headings before it: `[start, body)` is headings, `[body, end)` the block."""
+class HeadedBlock:
+    """A block and the headings before it: `[start, body)` and `[body, end)`."""
 
     kind: BlockKind
     start: int
@@ -45,8 +42,8 @@ class Item:
     end: int
 
 
-def items(outline: Outline, measure: Measure) -> Iterator[Item]:
-    """Yields blocks with the headings that they stand under.
+def items(outline: Outline, measure: TokenCounter) -> Iterator[HeadedBlock]:
+    """Yield blocks, each with the headings directly before it.
 
     A table or code block that fits alone, but not with its headings, leaves them behind: it is not cut, and the
     headings are in its chunk's metadata.
@@ -58,43 +55,43 @@ def items(outline: Outline, measure: Measure) -> Iterator[Item]:
             continue
         start = headings[0].start if headings else block.start
         if block.kind == "text" or measure.fits(start, block.end) or not measure.fits(block.start, block.end):
-            yield Item(block.kind, start, block.start, block.end)
+            yield HeadedBlock(block.kind, start, block.start, block.end)
         else:
-            yield Item("heading", start, headings[-1].start, headings[-1].end)
-            yield Item(block.kind, block.start, block.start, block.end)
+            yield HeadedBlock("heading", start, headings[-1].start, headings[-1].end)
+            yield HeadedBlock(block.kind, block.start, block.start, block.end)
         headings = []
     if headings:
-        yield Item("heading", headings[0].start, headings[-1].start, headings[-1].end)
+        yield HeadedBlock("heading", headings[0].start, headings[-1].start, headings[-1].end)
 
 
-def parts(item: Item, measure: Measure) -> Iterator[Unit]:
-    """Cuts an item at sentences (tables and code: at lines), what is still too long at lines, then at tokens.
+def parts(item: HeadedBlock, measure: TokenCounter) -> Iterator[TextUnit]:
+    """Cut an item at sentences (tables and code: at lines).
 
-    Its headings stay with the first part.
+    Parts still too long are cut at lines, then at tokens. The headings stay with the first part.
     """
     cut = _sentences if item.kind == "text" else _lines
     yield from _finer(item.start, cut(measure.text, item.body, item.end), measure, [_lines])
 
 
 def _finer(
-    start: int, spans: Iterable[Span], measure: Measure, cuts: list[Callable[[str, int, int], Iterator[Span]]]
-) -> Iterator[Unit]:
-    """Yields spans that fit and cuts the others; the first begins at `start`, with what stands before it."""
+    start: int, spans: Iterable[Span], measure: TokenCounter, cuts: list[Callable[[str, int, int], Iterator[Span]]]
+) -> Iterator[TextUnit]:
+    """Yield fitting spans and cut the others; the first begins at `start`."""
     for at, (body, end) in enumerate(spans):
         begin = body if at else start
         if measure.fits(begin, end):
-            yield Unit(begin, end)
+            yield TextUnit(begin, end)
         elif cuts:
             yield from _finer(begin, cuts[0](measure.text, body, end), measure, cuts[1:])
         else:
             yield from tokens(begin, end, measure)
 
 
-def tokens(start: int, end: int, measure: Measure) -> Iterator[Unit]:
-    """Cuts a span at tokens, before a blank where one is near; each part alone is within the limit."""
+def tokens(start: int, end: int, measure: TokenCounter) -> Iterator[TextUnit]:
+    """Cut a span at tokens, before a blank where one is near."""
     while start < end:
         stop = measure.reach(start, end)
-        yield from (Unit(*span) for span in trimmed(measure.text, start, stop))
+        yield from (TextUnit(*span) for span in trimmed(measure.text, start, stop))
         start = stop
 
 
@@ -103,10 +100,10 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _sentence_starts(text: str, start: int, end: int) -> Iterator[int]:
-    """Yields where sentences begin, looking at `_SLICE` characters at once.
+    """Yield where sentences begin, looking at `_SLICE` characters at once.
 
-    Only the starts that sentencex 1.0.32 gives are used, since in texts over 4,000 characters it leaves line ends
-    between two sentences out of both. A slice's last sentence is looked at again with what follows it. Slices,
+    Only the starts from sentencex 1.0.32 are used, since in texts over 4,000 characters it leaves line ends
+    between two sentences out of both. A slice's last sentence is split again together with the text after it. Slices,
     because its time grows with the square of a paragraph's length (118,372 characters: 0.26 s; in slices 0.01 s).
     """
     from sentencex import get_sentence_boundaries
@@ -117,10 +114,10 @@ def _sentence_starts(text: str, start: int, end: int) -> Iterator[int]:
             sentences = get_sentence_boundaries(_LANGUAGE, text[start:stop])
         except UnicodeEncodeError:  # half a character has no UTF-8
             sentences = get_sentence_boundaries(_LANGUAGE, _SURROGATE.sub("\ufffd", text[start:stop]))
-        found = [start + sentence["start_index"] for sentence in sentences]
-        yield from found
-        if stop < end and found and found[-1] > start:
-            stop = found[-1]
+        starts = [start + sentence["start_index"] for sentence in sentences]
+        yield from starts
+        if stop < end and starts and starts[-1] > start:
+            stop = starts[-1]
         elif stop < end:  # one sentence, or none, in a whole slice
             stop = max(text.rfind(" ", start, stop), text.rfind("\n", start, stop)) + 1 or stop
         start = max(stop, start + 1)
@@ -133,21 +130,18 @@ def _lines(text: str, start: int, end: int) -> Iterator[Span]:
 def _between(text: str, start: int, end: int, cuts: Iterable[int]) -> Iterator[Span]:
     for cut in itertools.chain(cuts, (end,)):
         if start < cut <= end:
-            stripped = text[start:cut].lstrip()
-            if stripped:
-                first = cut - len(stripped)
-                yield first, first + len(stripped.rstrip())
+            yield from trimmed(text, start, cut)
             start = cut
 
 
-def pack(units: Iterable[Unit], measure: Measure, overlap: int) -> Iterator[Span]:
-    """Packs units in order into chunks that are within the limit, each counted as it stands alone.
+def pack(units: Iterable[TextUnit], measure: TokenCounter, overlap: int) -> Iterator[Span]:
+    """Pack units, in order, into chunks within the token limit.
 
     Args:
         overlap: tokens, at most, of the whole units that a chunk repeats from the end of the one before.
     """
-    waiting, source = deque[Unit](), iter(units)
-    held: list[Unit] = []
+    waiting, source = deque[TextUnit](), iter(units)
+    held: list[TextUnit] = []
     fresh = 0  # units at the end of `held` that no chunk has yet
     while True:
         unit = waiting.popleft() if waiting else next(source, None)
@@ -174,8 +168,8 @@ def pack(units: Iterable[Unit], measure: Measure, overlap: int) -> Iterator[Span
         fresh += 1
 
 
-def _repeated(held: list[Unit], measure: Measure, overlap: int) -> list[Unit]:
-    """Gives the last units, not all, that together have at most `overlap` tokens."""
+def _repeated(held: list[TextUnit], measure: TokenCounter, overlap: int) -> list[TextUnit]:
+    """Return the last units, not all, with at most `overlap` tokens together."""
     first = len(held)
     while overlap and first > 1 and measure.fits(held[first - 1].start, held[-1].end, overlap):
         first -= 1

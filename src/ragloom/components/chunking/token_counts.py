@@ -1,4 +1,4 @@
-"""How many tokens a span of a document has: estimated by one pass over the document, exact where it matters."""
+"""Token counts of a document's spans: estimated, and exact near the limit."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import numpy as np
 from ragloom.core.tokenizers import SAFE_CUT, Tokenizer
 
 _DOUBT = 4
-"""Tokens by which a span's estimate may be off before it counts as certain: a span that stands alone loses the blank
-before its first word and the line ends after its last mark. (Certain ones are counted too, before they are cut.)"""
-
+"""Possible error of an estimate, in tokens: a span cut out loses the blank before its first word and the line ends
+after its last mark. (Estimates further from the limit are counted too, before the cut.)"""
 
 _EDGE = 48
-"""Characters at either edge of a span that are searched for a safe cut."""
+"""Characters at either edge of a span in which a safe cut is searched."""
 
 _REMEMBERED = 1024
-"""Offsets whose token is remembered: each unit is measured several times."""
+"""Entries of the memo from offsets to tokens: each unit is measured several times."""
 
 
-class Measure:
+class TokenCounter:
     """Token counts of spans against one limit.
 
     The document is tokenised once; a span's estimate is the number of tokens that touch it. Cut out and tokenised
     alone it may have a few more or less, so `exact` counts, and `fits` counts when the estimate is near the limit.
 
     Args:
-        limit: tokens that a chunk may have.
+        limit: tokens of a chunk, at most.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str, limit: int) -> None:
@@ -45,7 +44,7 @@ class Measure:
         self._counted: tuple[int, int, int] = (0, 0, 0)
 
     def estimate(self, start: int, end: int) -> int:
-        """Counts the document's tokens that touch a span."""
+        """Count the document's tokens that touch a span."""
         known = self._known
         first, last = known.get(start), known.get(end - 1)
         if first is None:
@@ -55,14 +54,14 @@ class Measure:
         return last - first + 1
 
     def exact(self, start: int, end: int) -> int:
-        """Counts the tokens of a span that stands alone; where tokens are local, only its edges are counted anew."""
+        """Count the tokens of a span on its own, at the edges if possible."""
         if self._counted[:2] != (start, end):
             count, between, edges = self._tokenizer.count, *self._parts(start, end)
             self._counted = (start, end, between + sum(count(edge) for edge in edges))
         return self._counted[2]
 
     def within(self, start: int, end: int) -> bool:
-        """Says whether a span that stands alone is within the limit: for certain, but where it can without counting."""
+        """Return whether a span on its own is within the limit, exactly."""
         if self._tokenizer.local and self._counted[:2] != (start, end):
             between, edges = self._parts(start, end)
             if between + sum(len(edge.encode("utf-8", "surrogatepass")) for edge in edges) <= self.limit:
@@ -70,7 +69,7 @@ class Measure:
         return self.exact(start, end) <= self.limit
 
     def _parts(self, start: int, end: int) -> tuple[int, tuple[str, ...]]:
-        """Gives the tokens between the outermost safe cuts of a span, and the texts outside them."""
+        """Return the tokens between the outermost safe cuts, and the texts outside."""
         text = self.text
         if self._tokenizer.local and end - start > 2 * _EDGE:
             first, last = SAFE_CUT.search(text, start + 1, start + _EDGE), self._last_safe_cut(end)
@@ -80,7 +79,7 @@ class Measure:
         return 0, (text[start:end],)
 
     def _last_safe_cut(self, end: int) -> int:
-        """Gives a `SAFE_CUT` in the last characters before `end`, where one is quickly found; else 0."""
+        """Return a `SAFE_CUT` shortly before `end`, or 0."""
         text, at = self.text, end
         for _ in range(4):
             at = text.rfind(" ", end - _EDGE, at)
@@ -91,7 +90,7 @@ class Measure:
         return 0
 
     def fits(self, start: int, end: int, limit: int | None = None) -> bool:
-        """Says whether a span is within a limit (by default the chunk's), exactly where the estimate is near it."""
+        """Return whether a span is within a limit, by default the chunk's."""
         limit = self.limit if limit is None else limit
         tokens = self.estimate(start, end)
         if -_DOUBT <= tokens - limit <= _DOUBT:
@@ -99,9 +98,9 @@ class Measure:
         return tokens <= limit
 
     def reach(self, start: int, end: int) -> int:
-        """Gives the end of the longest span from `start`, at most to `end`, that is surely within the limit.
+        """Return the end of the longest span from `start` within the limit.
 
-        It ends before a blank where one is near, and is never empty.
+        It is at most `end`. The span ends before a blank where one is near, and is never empty.
         """
         first, tokens = self._token_at(start), self.limit
         while True:

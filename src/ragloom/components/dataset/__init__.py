@@ -1,6 +1,6 @@
-"""Which questions, and what is known to answer them: the builders of the `dataset` group. Knows no store and no metric.
+"""Builders of the conf group `dataset`: questions and their gold.
 
-A dataset is read at once and small: its documents are read by the source that belongs to it, which its yaml chooses.
+A dataset is small and read at once: its documents are read by the source that its yaml chooses.
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from ragloom.components.dataset.base import Dataset
 
 OccurrenceRule = Literal["any", "first"]
-"""Where a quote counts that stands several times in its document."""
+"""Rule for a quote with several places in its document."""
 MaxMissing = Annotated[Fraction, Added(0.1)]
-"""Share of the quotes given that may be missing in the documents."""
+"""Share of the quotes that may be missing in the documents."""
 
 
 def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
-    """Builds the questions that come with Ragloom, over the documents that do."""
-    from ragloom.components.dataset.jsonl_dataset import packaged
+    """Build the questions about Ragloom's sample documents."""
+    from ragloom.components.dataset.jsonl_dataset import read_sample
 
-    return packaged(name, occurrence, max_missing)
+    return read_sample(name, occurrence, max_missing)
 
 
 def jsonl(
@@ -34,7 +34,7 @@ def jsonl(
     occurrence: OccurrenceRule,
     max_missing: MaxMissing,
 ) -> "Dataset":
-    """Builds the dataset of a file in Ragloom's own form, one question a line.
+    """Build the dataset of a file in Ragloom's own form.
 
     Raises:
         DataError: the file is missing, or lines of it are malformed; each is named.
@@ -55,7 +55,7 @@ def spans(
     occurrence: OccurrenceRule,
     max_missing: MaxMissing,
 ) -> "Dataset":
-    """Builds the dataset of a folder with a corpus and a table of questions with quotes.
+    """Build the dataset of a corpus and a table of quotes.
 
     Raises:
         DataError: a file is missing or malformed.
@@ -80,7 +80,7 @@ def beir(
     split: Name,
     group: Literal["document", "query"],
 ) -> "Dataset":
-    """Builds the dataset of a folder in BEIR's form.
+    """Build the dataset of a folder in BEIR's form.
 
     Raises:
         DataError: a file is missing or malformed, or the split has no questions.
@@ -100,7 +100,7 @@ def squad(
     max_missing: MaxMissing,
     max_file_mb: Annotated[float, Field(gt=0)],
 ) -> "Dataset":
-    """Builds the dataset of a file in the form of SQuAD 1, SQuAD 2 or KorQuAD.
+    """Build the dataset of a file of SQuAD or KorQuAD.
 
     Raises:
         DataError: the file is missing or malformed.

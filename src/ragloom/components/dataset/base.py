@@ -1,7 +1,7 @@
-"""What every evaluation set can do: queries, their digest, and the check against the stored texts. Knows no format.
+"""Evaluation sets: queries, their digest, and their check against stored texts.
 
-A dataset's own queries are as its files say. `check` holds them against the texts that an index stores, since a quote
-may be there several times, or not at all, and gives the queries that metrics take.
+A dataset's own queries are as its files say. `check` compares them with the texts of an index, since a quote may occur
+several times or not at all, and returns the queries that metrics take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ragloom.core.text_normalization import normalize_text, quote_pattern
 from ragloom.errors import DataError, counted
 
 Occurrence = Literal["any", "first"]
-"""Where a quote that stands several times in its document counts: at its best single place, or at its first."""
+"""Rule for a quote with several places in its document: its best single place, or its first."""
 
 _SHOWN = 20
 """Malformed lines that an error lists."""
@@ -27,11 +27,11 @@ _BLANKS = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
-class Checked:
-    """Queries whose gold was held against the stored texts.
+class CheckedQueries:
+    """Queries with gold that was compared with the stored texts.
 
     Attributes:
-        queries: in the dataset's order; each span has a place, and those that were not found are left out.
+        queries: in the dataset's order; each span has a place; missing ones are left out.
         problems: one line each, with a count and examples; the dataset's own first.
     """
 
@@ -39,7 +39,7 @@ class Checked:
     problems: list[str]
 
     def digest(self) -> str:
-        """Hashes queries and gold as they were found: equal where stored texts are."""
+        """Hash queries and checked gold: equal for equal stored texts."""
         return gold_digest(self.queries)
 
 
@@ -50,10 +50,10 @@ class Dataset:
     Args:
         name: for people; no part of the digest.
         _queries: ids are unique; spans may have a quote without a place.
-        problems: what loading has to report, one line each.
-        occurrence: the rule for a quote that is found several times.
+        problems: of loading, one line each.
+        occurrence: the rule for a quote with several places.
         text_hashes: document -> SHA-256 of its stored text, where ranges are true of exactly that text.
-        max_missing: share of the quotes given that may be missing in the documents.
+        max_missing: share of the quotes that may be missing in the documents.
     """
 
     name: str
@@ -68,31 +68,31 @@ class Dataset:
         for number, query in enumerate(self._queries, start=1):
             if query.id in seen:
                 raise DataError(
-                    f"dataset: {self.name}: query {query.id!r} must be there once; "
-                    f"it is the {seen[query.id]}th and the {number}th"
+                    f"dataset: {self.name}: query {query.id!r} must be unique; "
+                    f"it is the {seen[query.id]}th and the {number}th: rename one"
                 )
             seen[query.id] = number
         if not self._queries:
             raise DataError(f"dataset: {self.name} must have a query; it has none")
 
     def queries(self) -> list[Query]:
-        """Returns the queries in the order of their file, with gold as the dataset says it."""
+        """Return the queries in file order, with the dataset's gold."""
         return list(self._queries)
 
     def digest(self) -> str:
-        """Hashes queries, gold and the rule for repeated quotes to 64 hexadecimal digits, alike on every machine."""
+        """Hash queries, gold and occurrence rule to 64 hexadecimal digits."""
         return gold_digest([*self._queries, Query("occurrence rule", self.occurrence)])
 
-    def check(self, document_text: Callable[[str], str | None]) -> Checked:
-        """Finds each quote, and holds each range and each graded document, in what an index stores.
+    def check(self, document_text: Callable[[str], str | None]) -> CheckedQueries:
+        """Find quotes, ranges and graded documents in the texts of an index.
 
         Args:
-            document_text: document id -> stored text; None where there is no such document. It is asked once for
+            document_text: document id -> stored text, None for an unknown document. It is called once for
                 each document.
 
         Raises:
-            DataError: documents of the gold are not there or read otherwise, a range is outside its document's text,
-                or too many quotes are not found.
+            DataError: documents of the gold are missing or differ, a range is outside its document's text,
+                or too many quotes are missing.
         """
         wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for at, query in enumerate(self._queries):
@@ -100,24 +100,24 @@ class Dataset:
                 wanted[span.document].append((at, number))
             for name in query.grades:
                 wanted[name] += []
-        search = _Search(self._queries, self.occurrence)
+        search = _GoldSearch(self._queries, self.occurrence)
         for name, spans in wanted.items():
             text = document_text(name)
             search.look(name, text, spans)
             if text is not None and name in self.text_hashes and sha256(text) != self.text_hashes[name]:
                 search.changed.append(name)
         search.demand_all(self.name, self.max_missing)
-        queries = [search.found(at, query) for at, query in enumerate(self._queries)]
-        return Checked(queries, [*self.problems, *search.problems(), *_unjudged(queries)])
+        queries = [search.with_spans(at, query) for at, query in enumerate(self._queries)]
+        return CheckedQueries(queries, [*self.problems, *search.problems(), *_unjudged(queries)])
 
 
-class _Search:
-    """Looks for the gold of all queries, one document at a time."""
+class _GoldSearch:
+    """Search for the gold of all queries, one document at a time."""
 
     def __init__(self, queries: Sequence[Query], occurrence: Occurrence) -> None:
         self._queries = queries
         self._occurrence = occurrence
-        self._found: dict[tuple[int, int], GoldSpan] = {}
+        self._spans: dict[tuple[int, int], GoldSpan] = {}
         self.changed: list[str] = []
         self._missing: list[str] = []
         self._outside: list[str] = []
@@ -126,7 +126,7 @@ class _Search:
         self._several: list[str] = []
 
     def look(self, document: str, text: str | None, spans: Sequence[tuple[int, int]]) -> None:
-        """Looks for a document's spans, each given by the numbers of query and span."""
+        """Look for a document's spans, as pairs of query and span number."""
         if text is None:
             self._missing.append(document)
             return
@@ -137,7 +137,7 @@ class _Search:
             if places:
                 blanks = tuple(blank for place in places for blank in _blanks(text, place))
                 quote = span.quote or (text[slice(*places[0])] if len(places) == 1 else "")
-                self._found[at, number] = replace(span, places=places, quote=quote, blanks=blanks)
+                self._spans[at, number] = replace(span, places=places, quote=quote, blanks=blanks)
 
     def _places(self, span: GoldSpan, text: str, name: str) -> tuple[Range, ...]:
         outside = [place for place in span.places if not 0 <= place[0] < place[1] <= len(text)]
@@ -160,7 +160,7 @@ class _Search:
         return ordered if self._occurrence == "any" else ordered[: max(1, len(right))]
 
     def demand_all(self, dataset: str, max_missing: float) -> None:
-        """Raises if a document is missing, a range is outside its text, or too many quotes are not found."""
+        """Raise DataError for missing documents or quotes, and ranges outside a text."""
         problems = []
         if self._missing:
             problems.append(
@@ -179,16 +179,16 @@ class _Search:
             )
         if problems:
             raise DataError(*problems)
-        given = sum(bool(span.quote) for query in self._queries for span in query.spans)
-        demand_few(dataset, self._lost, given, max_missing)
+        quotes = sum(bool(span.quote) for query in self._queries for span in query.spans)
+        demand_few(dataset, self._lost, quotes, max_missing)
 
-    def found(self, at: int, query: Query) -> Query:
-        """Returns a query with those of its spans that were found."""
-        spans = [self._found[at, number] for number in range(len(query.spans)) if (at, number) in self._found]
+    def with_spans(self, at: int, query: Query) -> Query:
+        """Return a query with the spans that have a place."""
+        spans = [self._spans[at, number] for number in range(len(query.spans)) if (at, number) in self._spans]
         return replace(query, spans=tuple(spans))
 
     def problems(self) -> list[str]:
-        """Lists what was not as the dataset says, one line each."""
+        """List deviations from the dataset, one line each."""
         rule = "each counts at its best single place" if self._occurrence == "any" else "each counts at its first place"
         kinds = (
             (self._lost, "is not found and left out", "are not found and left out"),
@@ -198,27 +198,27 @@ class _Search:
         return [f"{counted(names, 'quote')} {one if len(names) == 1 else many}" for names, one, many in kinds if names]
 
 
-def demand_few(dataset: str, missing: Sequence[str], given: int, max_missing: float) -> None:
-    """Raises if too many of the quotes given are missing: means over the rest would say little of the dataset."""
-    if len(missing) > max_missing * given:
+def demand_few(dataset: str, missing: Sequence[str], quotes: int, max_missing: float) -> None:
+    """Raise DataError if too many quotes are missing for meaningful means."""
+    if len(missing) > max_missing * quotes:
         raise DataError(
-            f"dataset: {dataset}: {counted(missing, 'quote')} of {given:,} are not in the documents; "
-            f"dataset.max_missing={max_missing:g} allows {int(max_missing * given):,}. Choose the source of "
+            f"dataset: {dataset}: {counted(missing, 'quote')} of {quotes:,} are not in the documents; "
+            f"dataset.max_missing={max_missing:g} allows {int(max_missing * quotes):,}. Choose the source of "
             "the dataset, correct the quotes, or raise dataset.max_missing"
         )
 
 
-def grouped(query: Query, group: Literal["document", "query"]) -> Query:
-    """Gives a query the group that statistics resample and split by: its first gold document, or itself."""
+def with_group(query: Query, group: Literal["document", "query"]) -> Query:
+    """Set a query's group for statistics: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)
 
 
 def file_bytes(path: Path) -> bytes:
-    """Reads a file of a dataset.
+    """Read a file of a dataset.
 
     Raises:
-        DataError: it is not there, or cannot be read.
+        DataError: it is missing or unreadable.
     """
     try:
         return path.read_bytes()
@@ -226,14 +226,14 @@ def file_bytes(path: Path) -> bytes:
         raise DataError(f"dataset: {path} must be a readable file: {error.strerror}; set dataset.path") from None
 
 
-def raised(problems: Sequence[str]) -> DataError:
-    """Makes the error of a file's malformed parts: the first of them, and how many more there are."""
+def malformed(problems: Sequence[str]) -> DataError:
+    """Make the error of a file's malformed parts, with their count."""
     more = [f"dataset: ... and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
     return DataError(*problems[:_SHOWN], *more)
 
 
 def language(text: str) -> str:
-    """Tells Korean (`ko`) from others (`en`) by script, as answers do."""
+    """Return `ko` for Korean by script, else `en`, as for answers."""
     from ragloom.core.prompt_blocks import language_of
 
     return language_of(text)
@@ -247,22 +247,22 @@ def _unjudged(queries: Sequence[Query]) -> list[str]:
 
 
 def _occurrences(text: str, quote: str) -> list[Range]:
-    """Returns where a quote stands, overlapping places included; white space between its words may differ."""
+    """Return the places of a quote, also overlapping; white space may differ."""
     exact: list[Range] = []
     at = text.find(quote) if quote else -1
     while at >= 0:
         exact.append((at, at + len(quote)))
         at = text.find(quote, at + 1)
     places, pattern = list(exact), re.compile(quote_pattern(quote))
-    found = pattern.search(text)
-    while found is not None:
-        start, end = found.span()
+    match = pattern.search(text)
+    while match is not None:
+        start, end = match.span()
         if not any(first <= start and end <= last for first, last in exact):  # the same place without outer blanks
             places.append((start, end))
-        found = pattern.search(text, start + 1)
+        match = pattern.search(text, start + 1)
     return sorted(places)
 
 
 def _blanks(text: str, place: Range) -> Iterator[Range]:
-    for found in _BLANKS.finditer(text, *place):
-        yield found.span()
+    for match in _BLANKS.finditer(text, *place):
+        yield match.span()

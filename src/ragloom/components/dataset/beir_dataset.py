@@ -1,4 +1,4 @@
-"""Datasets in BEIR's form: `queries.jsonl` and graded documents in `qrels/SPLIT.tsv`. Knows no other form."""
+"""Datasets in BEIR's form: `queries.jsonl` and graded documents in `qrels/SPLIT.tsv`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ragloom.components.dataset.base import Dataset, file_bytes, grouped, language, raised
+from ragloom.components.dataset.base import Dataset, file_bytes, language, malformed, with_group
 from ragloom.core.gold import Query
 from ragloom.errors import DataError, counted
 
@@ -16,12 +16,12 @@ _HEADER = ("query-id", "corpus-id", "score")
 
 
 def read(folder: Path, split: str, *, name: str, group: Literal["document", "query"]) -> Dataset:
-    """Reads the questions of a split: those that its qrels name, in the order of `queries.jsonl`.
+    """Read the questions of a split's qrels, in the order of `queries.jsonl`.
 
-    Grades of 0 and less say that a document is not relevant, and are left out.
+    Grades of 0 and less mean a document without relevance, and are left out.
 
     Raises:
-        DataError: a file is missing or malformed, there is no such split, or its qrels name an unknown question.
+        DataError: a file is missing or malformed, the split is unknown, or its qrels name an unknown question.
     """
     grades = _grades(folder, split)
     texts = dict(_texts(folder / "queries.jsonl"))
@@ -34,7 +34,7 @@ def read(folder: Path, split: str, *, name: str, group: Literal["document", "que
         if id in grades:
             gold = {document: grade for document, grade in grades[id].items() if grade > 0}
             queries.append(
-                grouped(
+                with_group(
                     Query(id, text, grades=gold, answerable=True if gold else None, tags={"language": language(text)}),
                     group,
                 )
@@ -54,14 +54,14 @@ def _grades(folder: Path, split: str) -> dict[str, dict[str, int]]:
             continue
         try:
             query, document, grade = fields
-            found, document = int(grade), unicodedata.normalize("NFC", document)
+            value, document = int(grade), unicodedata.normalize("NFC", document)
         except ValueError:
             wrong.append(f"dataset: {path}:{number}: must be query-id, corpus-id and a whole number, with tabs between")
             continue
-        if grades.setdefault(query, {}).setdefault(document, found) != found:
-            wrong.append(f"dataset: {path}:{number}: must not grade document {document!r} anew for query {query!r}")
+        if grades.setdefault(query, {}).setdefault(document, value) != value:
+            wrong.append(f"dataset: {path}:{number}: must not grade document {document!r} again for query {query!r}")
     if wrong:
-        raise raised(wrong)
+        raise malformed(wrong)
     return grades
 
 
@@ -79,11 +79,11 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
         if not isinstance(text, str) or not text.strip():
             wrong.append(f"dataset: {path}:{number}: text must be a text that is not blank")
         if id in seen:
-            wrong.append(f"dataset: {path}:{number}: _id {id!r} must be there once")
+            wrong.append(f"dataset: {path}:{number}: _id {id!r} must be unique")
         seen.add(id)
         yield id, text
     if wrong:
-        raise raised(wrong)
+        raise malformed(wrong)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Datasets in Ragloom's own form, one JSON object a line; the questions that come with Ragloom are one. Knows no other.
+"""Datasets in Ragloom's own form: one JSON object a line.
 
 The form is explained in `conf/dataset/jsonl.yaml`.
 """
@@ -12,21 +12,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, raised
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, malformed, with_group
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.errors import nearest
 
 Group = Literal["own", "document", "query"]
-"""What a question's group is: its own field (where it has none its first gold document), that document, or itself."""
+"""Group of a question: its own field (by default its first gold document), that document, or itself."""
 _EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warranty.md", "quote": "five years"}]}'
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
-class _Strict(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Gold(_Strict):
+class _GoldField(_StrictModel):
     document: _Text
     quote: _Text | None = None
     range: tuple[Annotated[int, Field(ge=0)], int] | None = None
@@ -40,11 +40,11 @@ class _Gold(_Strict):
         return self
 
 
-class _Line(_Strict):
+class _QuestionLine(_StrictModel):
     id: _Text
     question: _Text
     answers: list[_Text] = []
-    gold: list[_Gold] = []
+    gold: list[_GoldField] = []
     documents: dict[_Text, Annotated[int, Field(ge=1)]] = {}
     answerable: bool | None = None
     tags: dict[_Text, str] = {}
@@ -58,7 +58,7 @@ class _Line(_Strict):
 
 
 def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Reads a file.
+    """Read a file.
 
     Raises:
         DataError: it is missing, or lines are malformed; each is named with its number.
@@ -66,16 +66,16 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
     queries, wrong = [], []
     for number, line in _lines(path):
         try:
-            queries.append(_query(_Line.model_validate_json(line), group))
+            queries.append(_query(_QuestionLine.model_validate_json(line), group))
         except ValidationError as error:
             wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
     if wrong:
-        raise raised(wrong)
+        raise malformed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
-def packaged(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Reads the questions that come with Ragloom."""
+def read_sample(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
+    """Read Ragloom's sample questions."""
     place = Path(__file__).parent / "sample.jsonl"
     return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
 
@@ -87,7 +87,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _query(line: _Line, group: Group) -> Query:
+def _query(line: _QuestionLine, group: Group) -> Query:
     spans = [
         GoldSpan(_nfc(item.document), (item.range,) if item.range else (), quote=item.quote or "") for item in line.gold
     ]
@@ -101,17 +101,17 @@ def _query(line: _Line, group: Group) -> Query:
         group=line.group or "",
         tags=dict(line.tags),
     )
-    return query if group == "own" and line.group else grouped(query, "document" if group == "own" else group)
+    return query if group == "own" and line.group else with_group(query, "document" if group == "own" else group)
 
 
 def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
-    """Name the key that was probably meant, or all of them with a line as an example."""
+    """Name the nearest key, and show a line as an example."""
     meant = nearest(key, form.model_fields)
     return f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
 
 
 def _nfc(document: str) -> str:
-    """Writes a document's id as sources do."""
+    """Write a document's id as sources do."""
     return unicodedata.normalize("NFC", document)
 
 
@@ -119,7 +119,7 @@ def _reasons(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         place = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            yield _unknown_key(place, str(item["loc"][-1]), _Gold if item["loc"][0] == "gold" else _Line)
+            yield _unknown_key(place, str(item["loc"][-1]), _GoldField if item["loc"][0] == "gold" else _QuestionLine)
             continue
         message: Any = item["msg"].removeprefix("Value error, ")
         yield f"{place}: {message[:1].lower()}{message[1:]}" if place else message

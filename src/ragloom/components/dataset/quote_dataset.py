@@ -1,4 +1,4 @@
-"""Datasets of a corpus folder and a table of questions with reference quotes, as Chroma published. Knows no other.
+"""Datasets of a corpus and a table of reference quotes, Chroma's form.
 
 The table is CSV with the columns `question`, `references` (JSON: a list of objects with `content`, and where known
 `start_index` and `end_index`) and `corpus_id`, the name of the question's document without its suffix.
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, grouped, language, raised
+from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, language, malformed, with_group
 from ragloom.core.gold import GoldSpan, Query, Range
 from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
@@ -33,7 +33,7 @@ def read(
     occurrence: Occurrence,
     max_missing: float,
 ) -> Dataset:
-    """Reads a table; a question's id is the number of its row, from 1.
+    """Read a table; a question's id is its row number, from 1.
 
     Raises:
         DataError: a file is missing or malformed; each wrong row is named.
@@ -43,16 +43,16 @@ def read(
     wrong: list[str] = []
     for number, row in _rows(table):
         try:
-            queries.append(grouped(_query(number, row, documents), group))
+            queries.append(with_group(_query(number, row, documents), group))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {table}: row {number}: {error}")
     if wrong:
-        raise raised(wrong)
+        raise malformed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
 class _Documents:
-    """The corpus's files by name without suffix, and their texts as they are."""
+    """The corpus's files by name without suffix, and their texts."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -64,17 +64,17 @@ class _Documents:
         self._texts: dict[str, str] = {}
 
     def id(self, corpus: str) -> str:
-        """Returns the id that the source gives a document.
+        """Return a document's id in the source.
 
         Raises:
-            DataError: there is no such file.
+            ValueError: no file of the corpus has this name.
         """
         if _nfc(corpus) not in self._files:
             raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")
         return _nfc(self._files[_nfc(corpus)].name)
 
     def text(self, corpus: str) -> str:
-        """Returns a document's text, with the line ends it has.
+        """Return a document's text, line ends unchanged.
 
         Raises:
             ValueError: it is not UTF-8.
@@ -113,7 +113,7 @@ def _query(number: int, row: Mapping[str, str], documents: _Documents) -> Query:
 
 
 def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
-    """Returns where the table says that a quote is, in the normalised text; nothing where it says none."""
+    """Return the table's places of a quote, in the normalised text."""
     if not isinstance(reference["content"], str) or not reference["content"].strip():
         raise ValueError("a reference's content must be a text that is not blank")
     if "start_index" not in reference:

@@ -1,4 +1,4 @@
-"""Datasets in the form of SQuAD 1, SQuAD 2 and KorQuAD: questions whose answers are ranges. Knows no other form."""
+"""Datasets in the form of SQuAD and KorQuAD: answers are ranges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Group = Literal["document", "article", "query"]
 
 
 def read(path: Path, *, name: str, document: Unit, group: Group, max_missing: float, max_bytes: int) -> Dataset:
-    """Reads a file.
+    """Read a file.
 
     A question's gold is its answer's range, with several annotators' answers as its places, and the document, graded 1.
     A question without an answer (SQuAD 2) has no gold.

@@ -1,4 +1,4 @@
-"""Text becomes vectors: one builder per option of the conf group `embedding`. The classes are in the submodules."""
+"""Builders of the conf group `embedding`: texts become vectors."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +33,7 @@ _OPENAI_DIMENSIONS = {
     "text-embedding-ada-002": 1536,
 }
 
-# Fields of a request that are sent anyway, and the key that sets each.
+# Fields in every request, and the key that sets each.
 _OWN_FIELDS = {
     "model": "model",
     "input": None,
@@ -44,7 +44,7 @@ _OWN_FIELDS = {
 BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
 Concurrency = Annotated[int, Field(gt=0, le=256), OPERATIONAL]
-"""Requests in flight: each has a thread and a connection of its own."""
+"""Requests in flight: each has its own thread and connection."""
 Refused = Annotated[Fraction, OPERATIONAL, Added(0.01)]
 """Share of an ingest's texts at which the server may fail."""
 Rate = Annotated[Positive | None, OPERATIONAL]
@@ -52,13 +52,13 @@ Rate = Annotated[Positive | None, OPERATIONAL]
 
 
 def _server_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """The server's address and key are such, and a request's fields are set by one key each."""
+    """Require a valid address, key name and extra body."""
     yield from link_problems("embedding", values["base_url"], values["api_key_env"], values.get("headers_env"))
     yield from body_problems("embedding", values.get("extra_body") or {}, _OWN_FIELDS)
 
 
 def _batch_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """The longest text fits in a request."""
+    """Require that the longest text fits in a request."""
     if values["batch_tokens"] < values["max_tokens"]:
         yield (
             f"embedding: batch_tokens={values['batch_tokens']} must be at least max_tokens={values['max_tokens']}; "
@@ -67,7 +67,7 @@ def _batch_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """OpenAI's model has vectors of that length."""
+    """Require a vector length of OpenAI's model."""
     model, dimensions = values["model"], values["dimensions"]
     if (own := _OPENAI_DIMENSIONS.get(model)) is None:
         return
@@ -85,14 +85,14 @@ def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 @code_version(1)
 def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: BatchSize) -> "HashingEmbedding":
-    """Builds lexical vectors by feature hashing: no model, no download, no key."""
+    """Build lexical vectors by feature hashing: no model, no download, no key."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
 
     return HashingEmbedding(
         model_name=f"hashing-{dimensions}",
         dimensions=dimensions,
         max_tokens=None,
-        embedded_metadata=list(embedded_metadata),
+        embedded_metadata=embedded_metadata,
         embed_batch_size=batch_size,
     )
 
@@ -118,33 +118,20 @@ def openai(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on OpenAI's API.
+    """Build an embedding on OpenAI's API.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals()
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
 
     embedding = OpenAIEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        embedded_metadata=list(embedded_metadata),
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
+        model_name=values.pop("model"),
         tokenizer="cl100k_base",  # of every embedding model that OpenAI offers
         send_dimensions=dimensions != _OPENAI_DIMENSIONS.get(model),
         encoding_format="base64",  # a quarter of the bytes, and every bit of the numbers
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-        concurrency=concurrency,
-        tokens_in_flight=tokens_in_flight,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        max_refused=max_refused,
+        **values,
     )
     embedding.provider.check_key()
     return embedding
@@ -179,41 +166,19 @@ def openai_compatible(
     tokens_per_minute: Rate,
     max_refused: Refused,
 ) -> "OpenAIEmbedding":
-    """Builds an embedding on any server that speaks OpenAI's protocol (vLLM, Ollama, TEI, LM Studio, a gateway).
+    """Build an embedding on any server that speaks OpenAI's protocol.
+
+    Such as vLLM, Ollama, TEI, LM Studio, or a gateway.
 
     Raises:
-        ConfigError: keys contradict each other, the API key is not in the environment, or there is no such tokenizer.
+        ConfigError: keys contradict each other, the API key is not in the environment, or the tokenizer is unknown.
     """
+    values = locals() | {"headers_env": headers_env or {}, "extra_body": extra_body or {}}
     from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
     from ragloom.core.tokenizers import load
 
     load(tokenizer)
-    embedding = OpenAIEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
-        tokenizer=tokenizer,
-        send_dimensions=send_dimensions,
-        encoding_format=encoding_format,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-        concurrency=concurrency,
-        tokens_in_flight=tokens_in_flight,
-        requests_per_minute=requests_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        max_refused=max_refused,
-        headers_env=headers_env or {},
-        extra_body=extra_body or {},
-        query_model=query_model,
-    )
+    embedding = OpenAIEmbedding(model_name=values.pop("model"), **values)
     embedding.provider.check_key()
     return embedding
 
@@ -234,27 +199,15 @@ def fastembed(
     threads: Annotated[Positive | None, OPERATIONAL],
     cache_dir: Annotated[Name | None, OPERATIONAL],
 ) -> "OnnxEmbedding":
-    """Builds an embedding on ONNX Runtime, from a model folder or a model of fastembed's list.
+    """Build an embedding on ONNX Runtime, from a folder or fastembed's list.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
     """
+    values = locals()
     from ragloom.components.embedding.onnx_embedding import OnnxEmbedding
 
-    return OnnxEmbedding(
-        model_name=model,
-        dimensions=dimensions,
-        max_tokens=max_length,
-        overlong=overlong,
-        pooling=pooling,
-        normalize=normalize,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        batch_size=batch_size,
-        threads=threads,
-        cache_dir=cache_dir,
-    )
+    return OnnxEmbedding(model_name=values.pop("model"), max_tokens=values.pop("max_length"), **values)
 
 
 @code_version(1)
@@ -272,23 +225,12 @@ def huggingface(
     device: Annotated[Name | None, OPERATIONAL],
     batch_size: BatchSize,
 ) -> "SentenceTransformerEmbedding":
-    """Builds an embedding on sentence-transformers.
+    """Build an embedding on sentence-transformers.
 
     Raises:
         ConfigError: the extra is missing, or the model is not what the keys say or cannot be had.
     """
+    values = locals()
     from ragloom.components.embedding.huggingface_embedding import SentenceTransformerEmbedding
 
-    return SentenceTransformerEmbedding(
-        model_name=model,
-        revision=revision,
-        dimensions=dimensions,
-        max_tokens=max_length,
-        overlong=overlong,
-        normalize=normalize,
-        embedded_metadata=list(embedded_metadata),
-        document_prefix=document_prefix,
-        query_prefix=query_prefix,
-        device=device,
-        batch_size=batch_size,
-    )
+    return SentenceTransformerEmbedding(model_name=values.pop("model"), max_tokens=values.pop("max_length"), **values)

@@ -1,4 +1,4 @@
-"""LlamaIndex's events around the embedding of texts. Knows no embedding."""
+"""LlamaIndex's events around the embedding of texts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from llama_index_instrumentation import get_dispatcher
 _dispatcher = get_dispatcher(__name__)
 
 
-def told(texts: list[str], payload: Callable[[], Mapping[str, Any]], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Fires the events around `make`, if anybody listens.
+def with_events(
+    texts: list[str], payload: Callable[[], Mapping[str, Any]], make: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """Fire the events around `make`, if a handler listens.
 
     Args:
         payload: describes the embedding.
@@ -28,7 +30,7 @@ def told(texts: list[str], payload: Callable[[], Mapping[str, Any]], make: Calla
 
 
 def _listened_to() -> bool:
-    """Says whether anybody hears LlamaIndex's events: vectors are turned into lists of numbers for nobody else."""
+    """Return whether a handler listens; only then are vectors turned into lists."""
     dispatcher: Any = _dispatcher
     while dispatcher is not None:
         if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):

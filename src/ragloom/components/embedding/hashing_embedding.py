@@ -1,4 +1,4 @@
-"""Vectors by feature hashing of words and character n-grams. Knows no model: nothing is learned, nothing downloaded.
+"""Vectors by feature hashing of words and character n-grams, without a model.
 
 Each feature adds its weight to one of `dimensions` buckets, with a sign from its hash (Weinberger et al., "Feature
 Hashing for Large Scale Multitask Learning", ICML 2009). Buckets are then damped by a signed square root, as burst
@@ -39,24 +39,24 @@ _SHORT = 3  # letters up to which a word is mostly grammar ("the", "of"): it wei
 # Whole numbers, so that sums are exact and do not depend on the order of words.
 _WORD_WEIGHT, _SHORT_WEIGHT, _GRAM_WEIGHT = 10, 3, 2
 _SYLLABLE_WEIGHT, _BIGRAM_WEIGHT = 3, 10
-_MEMO_FEATURES = 4_000_000  # remembered at most: 64 MB; then the memory begins anew
+_MEMO_FEATURES = 4_000_000  # remembered at most: 64 MB; then it starts empty again
 _ROWS = 256  # texts whose vectors are summed at once, which bounds the memory in use
 
 
 class HashingEmbedding(Embedding):
-    """Lexical vectors: texts are near each other when they share words, parts of words, or syllable pairs."""
+    """Lexical vectors: near for texts with common words, n-grams or syllable pairs."""
 
     cheap = True
 
     _features: _Features = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Begins with an empty memory of words."""
+        """Begin with an empty memory of words."""
         super().model_post_init(context)
         self._features = _Features(self.dimensions)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts words."""
+        """Count words."""
         return [len(_WORD.findall(_normal(text))) for text in texts]
 
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
@@ -67,7 +67,7 @@ class HashingEmbedding(Embedding):
 
 
 class _Features:
-    """Sums of hashed features, and the memory of words met before: their buckets and signed weights."""
+    """Sums of hashed features, with a memo of words' buckets and weights."""
 
     def __init__(self, dimensions: int) -> None:
         self._dimensions = dimensions
@@ -81,7 +81,7 @@ class _Features:
         self._forget()
 
     def sums(self, texts: Sequence[str]) -> Sums:
-        """Sums each text's features by bucket: `[n, dimensions] float64`, no row all zero."""
+        """Sum each text's features by bucket: `[n, dimensions]`, no row all zero."""
         with self._lock:
             if self._filled > _MEMO_FEATURES:
                 self._forget()
@@ -103,15 +103,15 @@ class _Features:
         return np.asarray(sums, dtype=np.float64).reshape(rows, self._dimensions)
 
     def _words(self, texts: Sequence[str]) -> tuple[Numbers, Numbers, Numbers]:
-        """Lists (row, word number, times) for each distinct word of each text."""
+        """List (row, word number, times) for each distinct word of each text."""
         rows: list[int] = []
         words: list[int] = []
         times: list[int] = []
         for row, text in enumerate(texts):
-            found = Counter(_WORD.findall(_normal(text))) or Counter(_marks(text))
-            words += [self._numbers.get(word) or self._learn(word) for word in found]
-            times += found.values()
-            rows += [row] * len(found)
+            features = Counter(_WORD.findall(_normal(text))) or Counter(_marks(text))
+            words += [self._numbers.get(word) or self._learn(word) for word in features]
+            times += features.values()
+            rows += [row] * len(features)
         return np.array(rows, np.int64), np.array(words, np.int64), np.array(times, np.int64)
 
     def _learn(self, word: str) -> int:
@@ -145,12 +145,12 @@ def _normal(text: str) -> str:
 
 
 def _marks(text: str) -> Iterable[str]:
-    """The words of a text without any: its characters, each marked by a blank, which no word contains."""
+    """Return a wordless text's characters, each marked by a leading blank."""
     return [f" {mark}" for mark in _normal(text) if not mark.isspace()] or [f" {mark}" for mark in text]
 
 
 def _features_of(word: str) -> Iterator[tuple[str, int]]:
-    """Yields a word's features and weights; the first letter of a feature says of which sort it is."""
+    """Yield a word's features, the first letter being the kind, and weights."""
     if word.startswith(" "):
         yield f"m{word[1:]}", _WORD_WEIGHT
         return

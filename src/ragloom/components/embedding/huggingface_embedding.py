@@ -1,4 +1,4 @@
-"""Vectors from a sentence-transformers model (PyTorch). Knows no ONNX."""
+"""Vectors from a sentence-transformers model (PyTorch)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ragloom.errors import ConfigError, require
 
 
 class SentenceTransformerEmbedding(Embedding):
-    """Embeds with `sentence_transformers.SentenceTransformer` on this machine.
+    """Embedding by `sentence_transformers.SentenceTransformer` on this machine.
 
     Attributes:
         revision: commit, tag or branch of the model; None = its newest.
@@ -33,7 +33,7 @@ class SentenceTransformerEmbedding(Embedding):
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Loads the model.
+        """Load the model.
 
         Raises:
             ConfigError: the extra is not installed, the model could not be loaded, or `dimensions` are not its own.
@@ -60,23 +60,23 @@ class SentenceTransformerEmbedding(Embedding):
             )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens as the model reads them, special tokens included."""
+        """Count each text's tokens as the model reads them, special tokens included."""
         with self._lock:  # transformers' tokenizers change their own settings per call
-            told = self._model.tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)
-        return [len(ids) for ids in told["input_ids"]]
+            encoded = self._model.tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
 
     def origin(self) -> dict[str, str]:
-        """Says which commit of the model was loaded, as far as its files tell; a folder's content is described."""
+        """Return the loaded commit of the model, where its files name it."""
         config = getattr(getattr(self._model[0], "auto_model", None), "config", None)
         return {"commit": str(getattr(config, "_commit_hash", None))}
 
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         with self._lock:
-            found = self._model.encode(
+            vectors = self._model.encode(
                 texts,
                 batch_size=self.batch_size,
                 normalize_embeddings=self.normalize,
                 convert_to_numpy=True,
                 show_progress_bar=False,
             )
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)

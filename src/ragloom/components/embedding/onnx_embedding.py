@@ -1,7 +1,7 @@
-"""Vectors from a model run by ONNX Runtime: a folder on disk, or a name that fastembed knows. Knows no PyTorch.
+"""Vectors from ONNX Runtime: a model folder, or fastembed's list.
 
-A folder is run by ourselves: fastembed 0.9.1 takes the maximum length from tokenizer_config.json, cuts longer texts
-without a word, and needs a registration per process for a model that is not in its list.
+A folder is run without fastembed: fastembed 0.9.1 takes the maximum length from tokenizer_config.json, cuts longer
+texts without a word, and needs a registration per process for a model that is not in its list.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _OPTION = "embedding=fastembed"
 _SORTED_BATCHES = 64
 
 
-class _Model(Protocol):
+class _TextModel(Protocol):
     tokenizer: Any  # tokenizers.Tokenizer, cutting and padding nothing
 
     def run(self, texts: list[str]) -> Vectors:
-        """Embeds one batch, cut at the maximum length: [n, dim] float32."""
+        """Embed one batch, cut at the maximum length: [n, dim] float32."""
 
     def origin(self) -> dict[str, str]:
-        """Says what decides the vectors and is in no config key."""
+        """Return what decides the vectors outside the config."""
 
 
 class OnnxEmbedding(Embedding):
-    """Embeds with ONNX Runtime on this machine.
+    """Embedding by ONNX Runtime on this machine.
 
     Attributes:
         pooling: how token vectors become one; `auto` = as the model's files, or fastembed's list, say.
@@ -58,10 +58,10 @@ class OnnxEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     threads: int | None
     cache_dir: str | None
-    _model: _Model = PrivateAttr()
+    _model: _TextModel = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Loads the model.
+        """Load the model.
 
         Raises:
             ConfigError: the model, its length or its dimensions are not what the config says, or it is not here and
@@ -71,9 +71,9 @@ class OnnxEmbedding(Embedding):
         self.embed_batch_size = MAX_GROUP
         folder = Path(self.model_name).expanduser()
         if folder.is_dir():
-            self._model = _Folder(folder, int(self.max_tokens or 0), self.pooling, self.threads)
+            self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
-            self._model = _Named(self)
+            self._model = _ListedModel(self)
         width = self._vectors(["a"], None).shape[1]
         if width != self.dimensions:
             raise ConfigError(
@@ -82,8 +82,8 @@ class OnnxEmbedding(Embedding):
             )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens as the model reads them, special tokens included."""
-        return [len(found) for found in self._model.tokenizer.encode_batch_fast(list(texts))]
+        """Count each text's tokens as the model reads them, special tokens included."""
+        return [len(encoding) for encoding in self._model.tokenizer.encode_batch_fast(list(texts))]
 
     @property
     def window(self) -> int:
@@ -91,26 +91,26 @@ class OnnxEmbedding(Embedding):
         return _SORTED_BATCHES * self.batch_size
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Says whether a batch need not wait for more."""
+        """Return whether a batch need not wait for more."""
         return texts >= self.batch_size
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Sorts texts by length, so that little padding is computed."""
+        """Sort texts by length, so that little padding is computed."""
         lengths = self.count_tokens(texts) if counts is None else counts
         order = np.argsort(lengths, kind="stable")[::-1].tolist()
         for first in range(0, len(texts), self.batch_size):
             yield order[first : first + self.batch_size]
 
     def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        found = self._model.run(texts)
-        return _unit(found) if self.normalize else found
+        vectors = self._model.run(texts)
+        return _unit(vectors) if self.normalize else vectors
 
     def origin(self) -> dict[str, str]:
-        """Says which files and whose code a named model is; a folder's content is in its description."""
+        """Return a named model's files and fastembed's version."""
         return self._model.origin()
 
 
-class _Folder:
+class _FolderModel:
     """A model folder: `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`."""
 
     def __init__(self, folder: Path, max_length: int, pooling: Pooling, threads: int | None) -> None:
@@ -118,29 +118,29 @@ class _Folder:
         self.tokenizer, self._cutting = _tokenizers(folder, max_length)
         self._padding = _padding_number(folder, self.tokenizer)
         self._session = _session(folder, threads)
-        self._inputs = {given.name for given in self._session.get_inputs()}
-        names = [made.name for made in self._session.get_outputs()]
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        names = [entry.name for entry in self._session.get_outputs()]
         self._output = next((name for name in _HIDDEN if name in names), names[0])
         _check_length(folder, max_length)
 
     def run(self, texts: list[str]) -> Vectors:
-        encoded = [found.ids for found in self._cutting.encode_batch_fast(texts)]
+        encoded = [encoding.ids for encoding in self._cutting.encode_batch_fast(texts)]
         longest = max(map(len, encoded))
         ids = np.full((len(texts), longest), self._padding, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, tokens in enumerate(encoded):
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        made = self._session.run([self._output], {name: given[name] for name in given if name in self._inputs})[0]
-        return _pooled(made, mask, self._pooling)
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        feed = {name: value for name, value in inputs.items() if name in self._inputs}
+        return _pooled(self._session.run([self._output], feed)[0], mask, self._pooling)
 
     def origin(self) -> dict[str, str]:
         return {}
 
 
-class _Named:
-    """A model of fastembed's list, downloaded at first use; files, pooling and normalisation are fastembed's."""
+class _ListedModel:
+    """A model of fastembed's list, downloaded at first use."""
 
     def __init__(self, settings: OnnxEmbedding) -> None:
         fastembed = require("fastembed", extra="fastembed", option=_OPTION)
@@ -184,7 +184,7 @@ class _Named:
 
 
 def _named_files(model: Any) -> str:
-    """Tells one download of a model from another by the content of its ONNX files."""
+    """Hash the content of a model's ONNX files."""
     folder = Path(model._model_dir)
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*.onnx*")):
@@ -194,12 +194,12 @@ def _named_files(model: Any) -> str:
 
 
 def _tokenizers(folder: Path, max_length: int) -> tuple[Any, Any]:
-    """Loads a folder's tokenizer twice: one that cuts nothing, for counting, and one that cuts at `max_length`."""
+    """Load a folder's tokenizer twice: to count, and to cut at `max_length`."""
     tokenizers = require("tokenizers", extra="fastembed", option=_OPTION)
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise ConfigError(f"embedding: model={str(folder)!r} must hold tokenizer.json; it holds {_listing(folder)}")
-    # Files ship with limits and padding of their own: all-MiniLM-L6-v2's pads and cuts everything to 128 [38].
+    # Files ship with their own limits and padding: all-MiniLM-L6-v2's pads and cuts everything to 128 [38].
     try:
         counting, cutting = (tokenizers.Tokenizer.from_file(str(file)) for _ in range(2))
     except Exception as error:  # noqa: BLE001 - the package raises bare Exception
@@ -230,13 +230,13 @@ def _session(folder: Path, threads: int | None) -> Any:
 
 
 def _pooling_of(folder: Path) -> Pooling:
-    """Reads sentence-transformers' `1_Pooling/config.json`; mean, its own default, where there is none."""
-    told = _json(folder / "1_Pooling" / "config.json")
-    if told.get("pooling_mode_cls_token"):
+    """Read sentence-transformers' `1_Pooling/config.json`; without it, mean, its default."""
+    pooling = _json(folder / "1_Pooling" / "config.json")
+    if pooling.get("pooling_mode_cls_token"):
         return "cls"
-    if told.get("pooling_mode_lasttoken"):
+    if pooling.get("pooling_mode_lasttoken"):
         return "last_token"
-    if told and not told.get("pooling_mode_mean_tokens"):
+    if pooling and not pooling.get("pooling_mode_mean_tokens"):
         raise ConfigError(
             f"embedding: pooling=auto must find mean, cls or last-token pooling in {folder / '1_Pooling/config.json'}; "
             "set embedding.pooling"
@@ -254,25 +254,25 @@ def _check_length(folder: Path, max_length: int) -> None:
 
 
 def _padding_number(folder: Path, tokenizer: Any) -> int:
-    """Looks up the padding token; it is masked out, so that any number within the vocabulary serves."""
+    """Look up the padding token, which is masked out anyway."""
     number = _json(folder / "config.json").get("pad_token_id")
     for token in ("[PAD]", "<pad>"):
         number = tokenizer.token_to_id(token) if number is None else number
     return int(number or 0)
 
 
-def _pooled(made: npt.NDArray[Any], mask: npt.NDArray[np.int64], pooling: Pooling) -> Vectors:
-    """Turns token vectors `[n, tokens, dim]` into `[n, dim] float32`; a model that has pooled already is left alone."""
+def _pooled(output: npt.NDArray[Any], mask: npt.NDArray[np.int64], pooling: Pooling) -> Vectors:
+    """Pool token vectors: `[n, tokens, dim]` or pooled to `[n, dim] float32`."""
     pooled: npt.NDArray[Any]
-    if made.ndim == 2:
-        pooled = made
+    if output.ndim == 2:
+        pooled = output
     elif pooling == "cls":
-        pooled = made[:, 0]
+        pooled = output[:, 0]
     elif pooling == "last_token":
-        pooled = made[np.arange(len(made)), mask.sum(axis=1) - 1]
+        pooled = output[np.arange(len(output)), mask.sum(axis=1) - 1]
     else:
         weights = mask[:, :, None].astype(np.float32)
-        pooled = (made * weights).sum(axis=1) / weights.sum(axis=1)
+        pooled = (output * weights).sum(axis=1) / weights.sum(axis=1)
     return pooled.astype(np.float32)
 
 
@@ -285,10 +285,10 @@ def _json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        told = json.loads(file.read_text("utf-8"))
+        value = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise ConfigError(f"embedding: {file} must be JSON; {error}") from None
-    return told if isinstance(told, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _listing(folder: Path) -> str:

@@ -1,5 +1,4 @@
-"""Vectors from an OpenAI-speaking server: what fits into a request, and whether the answer is complete. Knows no
-retries (they are the provider's).
+"""Vectors from a server that speaks OpenAI's protocol.
 
 The `openai` client checks neither count nor index of what comes back [22]: that is done here. Texts are sent as they
 are, line ends included.
@@ -20,7 +19,7 @@ from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.errors import ServiceError
 from ragloom.providers.failed_batch import BatchFailed
-from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.retry import Link
 
@@ -31,7 +30,7 @@ _SPECIAL_TOKENS = 2  # that a Hugging Face model adds to a text at most: its beg
 
 
 class OpenAIEmbedding(Embedding):
-    """Embeds through `/embeddings` of OpenAI, or of a server that speaks its protocol.
+    """Embedding by `/embeddings` of OpenAI or a server with its protocol.
 
     Attributes:
         tokenizer: by which texts are counted, as `ragloom.core.tokenizers.load` takes it.
@@ -62,10 +61,10 @@ class OpenAIEmbedding(Embedding):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     query_model: str | None = None
     _provider: Provider = PrivateAttr()
-    _asker: OpenAIEmbedding | None = PrivateAttr(default=None)
+    _query_embedding: OpenAIEmbedding | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Makes the provider; it reads the key when the first request is made."""
+        """Make the provider; the first request reads the key."""
         super().model_post_init(context)
         # LlamaIndex's groups are as large as they may be, so that requests are full also where some texts are known.
         self.embed_batch_size = MAX_GROUP
@@ -85,18 +84,18 @@ class OpenAIEmbedding(Embedding):
 
         if self.query_model is not None:
             same = {name: getattr(self, name) for name in type(self).model_fields if name != "cache"}
-            self._asker = type(self)(**same | {"model_name": self.query_model, "query_model": None})
+            self._query_embedding = type(self)(**same | {"model_name": self.query_model, "query_model": None})
 
     @property
-    def asker(self) -> OpenAIEmbedding:
-        """What embeds questions: this, or the provider's own model for them."""
-        return self._asker or self
+    def query_embedding(self) -> OpenAIEmbedding:
+        """The embedding of queries: this, or the provider's separate model."""
+        return self._query_embedding or self
 
     def use_cache(self, cache: EmbeddingCache, description: Mapping[str, Any]) -> None:
-        """Has vectors looked up before they are made, those of questions by the model that makes them."""
+        """Look vectors up in a cache, those of queries by model."""
         super().use_cache(cache, description)
-        if self._asker is not None:
-            self._asker.use_cache(cache, {**description, "model": self.query_model})
+        if self._query_embedding is not None:
+            self._query_embedding.use_cache(cache, {**description, "model": self.query_model})
 
     @property
     def provider(self) -> Provider:
@@ -104,12 +103,16 @@ class OpenAIEmbedding(Embedding):
         return self._provider
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> ProviderUsage:
         """Requests sent and tokens reported since this embedding was built."""
-        return self._provider.usage if self._asker is None else self._provider.usage + self._asker.usage
+        return (
+            self._provider.usage
+            if self._query_embedding is None
+            else self._provider.usage + self._query_embedding.usage
+        )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Counts each text's tokens, with room for the special tokens of models that are not OpenAI's."""
+        """Count each text's tokens, with special tokens of models not from OpenAI."""
         special = 0 if self.tokenizer in TIKTOKEN_NAMES else _SPECIAL_TOKENS
         return [tokens + special for tokens in load(self.tokenizer).counts(texts)]
 
@@ -125,11 +128,11 @@ class OpenAIEmbedding(Embedding):
         return self.batch_size
 
     def is_full(self, texts: int, tokens: int) -> bool:
-        """Says whether a request need not wait for more texts."""
+        """Return whether a request need not wait for more texts."""
         return texts >= self.batch_size or tokens >= self.batch_tokens
 
     def batches(self, texts: list[str], counts: list[int] | None) -> Iterator[Sequence[int]]:
-        """Packs texts, in order, into requests that keep within both limits of the server."""
+        """Pack texts, in order, into requests within both limits of the server."""
         begin = filled = 0
         for at, tokens in enumerate(counts or [0] * len(texts)):
             if at > begin and (at - begin == self.batch_size or filled + tokens > self.batch_tokens):
@@ -140,7 +143,7 @@ class OpenAIEmbedding(Embedding):
             yield range(begin, len(texts))
 
     def origin(self) -> dict[str, str]:
-        """Says which server answers: another one may know another model by the same name."""
+        """Return the server: another one may use the name for another model."""
         return {"server": self._provider.link.place}
 
     def _request(self, batch: list[str], counts: list[int] | None) -> dict[str, Any]:
@@ -150,7 +153,7 @@ class OpenAIEmbedding(Embedding):
         return request | ({"dimensions": self.dimensions} if self.send_dimensions else {})
 
     def _read(self, answer: CreateEmbeddingResponse, expected: int) -> Vectors:
-        """Puts the vectors of an answer in the order of the texts, by the index that each carries.
+        """Put an answer's vectors in the order of the texts, by index.
 
         Raises:
             ServiceError: vectors are missing, doubled or of another length, or are no numbers.
@@ -165,10 +168,10 @@ class OpenAIEmbedding(Embedding):
             )
         vectors = np.empty((expected, self.dimensions), dtype=np.float32)
         for index, item in zip(indices, answer.data, strict=True):
-            given = getattr(item, "embedding", None)
-            vector = _decoded(given)
-            if given is None or given == []:  # what some servers write for a text that gives NaN
-                nothing = f"embedding: {place} returned something that is no list of numbers ({given}) for a text"
+            value = getattr(item, "embedding", None)
+            vector = _decoded(value)
+            if value is None or value == []:  # what some servers write for a text that gives NaN
+                nothing = f"embedding: {place} returned something that is no list of numbers ({value}) for a text"
                 raise BatchFailed(nothing, says="it returns no vector for it", billed=True)
             if vector is None or vector.shape != (self.dimensions,):
                 got = "something that is no list of numbers" if vector is None else f"{vector.size} numbers"
@@ -181,9 +184,9 @@ class OpenAIEmbedding(Embedding):
 
 
 def _places(raw: Sequence[object]) -> list[int] | None:
-    """Reads the places of vectors among the texts; None where they are not each of `range(len(raw))` once.
+    """Read the places of vectors; None if they are no permutation.
 
-    Where none is given, they are in order. Only the first may be missing: what writes protobuf as JSON drops zeros.
+    Without any index, they are in order. Only the first may be missing: writers of protobuf as JSON drop zeros.
     """
     if all(index is None for index in raw):
         return list(range(len(raw)))
@@ -193,7 +196,7 @@ def _places(raw: Sequence[object]) -> list[int] | None:
 
 
 def _whole(index: object) -> int | None:
-    """Reads an index: a whole number, also written as a float or in digits. True is none."""
+    """Read an index: an integer, also written as a float or digits."""
     if type(index) is float and index.is_integer():
         return int(index)
     if isinstance(index, str) and index.isascii() and index.isdigit():
@@ -202,7 +205,7 @@ def _whole(index: object) -> int | None:
 
 
 def _decoded(value: object) -> Vectors | None:
-    """Reads a vector, written as numbers or as base64 of little-endian float32; None when it is neither."""
+    """Read a vector from numbers or base64 of little-endian float32; else None."""
     try:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4").astype(np.float32)

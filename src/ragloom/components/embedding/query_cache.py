@@ -1,4 +1,4 @@
-"""The vectors of questions asked just before: retriever and reranker both need them, and they are paid for once."""
+"""Memo of recent query vectors, which both retriever and reranker need."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import threading
 from ragloom.cache.embeddings import is_bypassed
 
 MOST = 64
-"""Questions that are remembered."""
+"""Queries in the memo."""
 
 
-class Recent:
-    """Remembers the last questions' vectors. Safe to be used by several threads."""
+class QueryCache:
+    """Thread-safe memo of the last queries' vectors."""
 
     def __init__(self) -> None:
         self._vectors: dict[str, list[float]] = {}
         self._changing = threading.Lock()
 
     def known(self, text: str) -> list[float] | None:
-        """Returns the vector of a text that was asked lately."""
+        """Return the vector of a recent query."""
         with self._changing:
             known = None if is_bypassed() else self._vectors.get(text)
         return None if known is None else list(known)
 
     def remember(self, text: str, vector: list[float]) -> list[float]:
-        """Takes in a vector, and returns it."""
+        """Add a vector, and return it."""
         with self._changing:
             self._vectors[text] = vector
             while len(self._vectors) > MOST:

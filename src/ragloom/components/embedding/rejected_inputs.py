@@ -1,9 +1,9 @@
-"""Which texts of a failed request are at fault by themselves: it is halved until they stand alone.
+"""Isolate the inputs that make a batch request fail, by bisection.
 
-For `k` such texts of `n` this makes at most `2 k ceil(log2 n)` requests beside the first. A harmless text tells bad
-texts from a server that fails at everything: it is sent where both halves are refused, and where the attempts for a
-request were used up. After that no part is tried twice, since a text at which a server hangs costs its time-out each
-time; and the harmless text is sent once more at the end, lest a server that fell ill meanwhile be taken for bad texts.
+For `k` bad texts of `n` this sends at most `2 k ceil(log2 n)` requests after the first. A harmless text distinguishes
+bad texts from a server that fails at everything: it is sent when both halves are refused, and when the attempts for a
+request are used up. After that no part is tried twice, since a text that makes the server hang costs its time-out each
+time; and the harmless text is sent once more at the end, in case the server itself failed meanwhile.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragloom.providers.openai_client import once
-from ragloom.providers.retry import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.request_context import single_attempt
 
 Make = Callable[[list[str], list[int] | None], np.ndarray]
 _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Apart:
-    """What came of a batch.
+class PartialBatch:
+    """Vectors of a batch, and the texts without one.
 
     Attributes:
         vectors: `[n, dimensions] float32`; zeros where a text was refused.
@@ -35,7 +35,7 @@ class Apart:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-def make_apart(
+def isolate_rejected(
     make: Make,
     texts: list[str],
     counts: list[int] | None,
@@ -43,26 +43,26 @@ def make_apart(
     most: float,
     dimensions: int,
     harmless: Callable[[], object],
-) -> Apart:
-    """Makes the vectors of a batch, and of all its other texts where some are bad.
+) -> PartialBatch:
+    """Embed a batch except for its bad texts.
 
     Args:
         make: sends one request.
         most: texts that may be bad.
-        harmless: sends a text that nobody refuses.
+        harmless: sends a text that no server refuses.
 
     Raises:
         BatchFailed: the server fails at everything.
         TooManyRefused: more texts than `most` are bad.
     """
-    search = _Search(make, texts, counts, dimensions, harmless)
+    search = _Bisection(make, texts, counts, dimensions, harmless)
     whole = range(len(texts))
     first = search.failure(whole)
     if first is None:
-        return search.made
+        return search.result
     parts = _halves(whole)
     left = search.failed(parts)
-    if len(left) == len(parts):  # one text has no halves: it is asked as well whether it is the text or the server
+    if len(left) == len(parts):  # one text has no halves: here too, the text or the server may be at fault
         search.demand_health(first)
     if not left and parts and type(first) is not BatchFailed:
         _log.warning("%s; its %d texts were taken in two requests: lower embedding.batch_size", first, len(texts))
@@ -72,16 +72,16 @@ def make_apart(
         if len(at) > 1:
             left += search.failed(_halves(at))
             continue
-        search.made.refused[at.start] = error.says
-        if len(search.made.refused) > most:
-            raise TooManyRefused(len(search.made.refused), error.says)
-    if search.made.refused and parts and search.once:
+        search.result.refused[at.start] = error.says
+        if len(search.result.refused) > most:
+            raise TooManyRefused(len(search.result.refused), error.says)
+    if search.result.refused and parts and search.once:
         search.ask_harmless(first)
-    return search.made
+    return search.result
 
 
-class _Search:
-    """One batch that is taken apart.
+class _Bisection:
+    """Bisection of one batch.
 
     Attributes:
         once: whether each part is sent once only.
@@ -93,14 +93,14 @@ class _Search:
         self._make, self._texts, self._counts, self._harmless = make, texts, counts, harmless
         self._healthy = False
         self.once = False
-        self.made = Apart(np.zeros((len(texts), dimensions), dtype=np.float32))
+        self.result = PartialBatch(np.zeros((len(texts), dimensions), dtype=np.float32))
 
     def failure(self, at: range) -> BatchFailed | None:
-        """Makes a part; returns why it failed."""
+        """Embed a part; return why it failed."""
         counts = None if self._counts is None else self._counts[at.start : at.stop]
         try:
-            with once() if self.once else nullcontext():
-                self.made.vectors[at.start : at.stop] = self._make(self._texts[at.start : at.stop], counts)
+            with single_attempt() if self.once else nullcontext():
+                self.result.vectors[at.start : at.stop] = self._make(self._texts[at.start : at.stop], counts)
         except BatchFailed as error:
             failed = error
         else:
@@ -111,11 +111,11 @@ class _Search:
         return failed
 
     def failed(self, parts: list[range]) -> list[tuple[range, BatchFailed]]:
-        """Makes parts; returns those that failed."""
+        """Embed parts; return those that failed."""
         return [(part, error) for part in parts if (error := self.failure(part)) is not None]
 
     def demand_health(self, first: BatchFailed) -> None:
-        """Sends the harmless text, unless that was done.
+        """Send the harmless text, once.
 
         Raises:
             ServiceError: the server fails at it as well.
@@ -125,9 +125,9 @@ class _Search:
             self._healthy = True
 
     def ask_harmless(self, first: BatchFailed) -> None:
-        """Sends the harmless text; raises as `demand_health`."""
+        """Send the harmless text; raise as `demand_health`."""
         try:
-            with once():
+            with single_attempt():
                 self._harmless()
         except BatchFailed as error:
             refuses = isinstance(error, RequestRefused)

@@ -1,4 +1,4 @@
-"""What is refused before texts are embedded, and what is refused of what came back. Knows no model."""
+"""Checks of texts before they are embedded, and of the vectors returned."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from llama_index.core.schema import BaseNode
 
 from ragloom.errors import DataError, ServiceError
-from ragloom.providers.retry import BatchFailed
+from ragloom.providers.failed_batch import BatchFailed
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = 10  # texts over the limit that one error names
 
 
 def demand_texts(texts: Sequence[str], over: Sequence[tuple[int, str]], name: Callable[[int], str]) -> None:
-    """Refuses blank and overlong texts.
+    """Reject blank and overlong texts.
 
     Args:
-        over: place of each text over the limit, and what is wrong with it.
+        over: place of each text over the limit, and the problem.
         name: names the text of a place.
 
     Raises:
@@ -35,7 +35,7 @@ def demand_texts(texts: Sequence[str], over: Sequence[tuple[int, str]], name: Ca
 def demand_vectors(
     vectors: np.ndarray, texts: Sequence[str], *, dimensions: int, zero_possible: bool, model: str
 ) -> None:
-    """Refuses vectors that cannot be right.
+    """Reject vectors that cannot be right.
 
     Raises:
         ServiceError: they are of another number or length.
@@ -59,12 +59,12 @@ def demand_vectors(
 
 
 def unbroken(text: str) -> str:
-    """Replaces halves of characters (a lone surrogate in a JSON file), which neither JSON nor a tokenizer takes."""
+    """Replace lone surrogates, which neither JSON nor a tokenizer accepts."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def name_of(node: BaseNode) -> str:
-    """Names a node by its document and its place there, where it has one."""
+    """Name a node by its document and span, or by its id."""
     start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
     if node.ref_doc_id is None or start is None:
         return f"node {node.node_id}"

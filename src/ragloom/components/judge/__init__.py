@@ -1,8 +1,8 @@
-"""Who judges answers: the conf group `judge`. An LLM of its own by the builders of `llm`, or nobody."""
+"""Builders of the conf group `judge`, whose LLMs are those of `llm`."""
 
 
 def none() -> None:
-    """Builds no judge."""
+    """Build no judge."""
 
 
 none.writes_text = False  # type: ignore[attr-defined]

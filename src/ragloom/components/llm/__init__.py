@@ -1,7 +1,6 @@
-"""Who writes the answer: one builder per option of the conf group `llm`. The classes are in the submodules.
+"""Builders of the conf groups `llm` and `judge`: LLMs.
 
-The options of `judge` are built here as well: a judge is an LLM. A builder is given the `group` it builds for, which
-opens its messages and names its usage.
+A builder's `group` opens its messages and names its usage.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,14 +13,14 @@ from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
-    from ragloom.components.llm.extractive_llm import Analyzer, SentenceLLM
+    from ragloom.components.llm.extractive_llm import SentenceLLM, TermAnalyzer
     from ragloom.components.llm.openai_llm import OpenAIChat
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 """0 to 2, as the protocol has it."""
 
 
-# Fields of a request that are sent anyway, and the key that sets each.
+# Fields in every request, and the key that sets each.
 _OWN_FIELDS = {
     "model": "model",
     "messages": None,
@@ -44,14 +43,14 @@ Group = Literal["llm", "judge"]
 
 
 def _server_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """The server's address and key are such, and a request's fields are set by one key each."""
+    """Require a valid address, key name and extra body."""
     group = values["group"]
     yield from link_problems(group, values["base_url"], values["api_key_env"], values.get("headers_env"))
     yield from body_problems(group, values.get("extra_body") or {}, _OWN_FIELDS)
 
 
 def _reply_rule(values: Mapping[str, Any]) -> Iterator[str]:
-    """A reply fits in the context window, and its reasoning can end."""
+    """Require a reply within the context window, and closed reasoning."""
     group, tags, most, window = (values[key] for key in ("group", "reasoning_tags", "max_tokens", "context_window"))
     if tags and not tags[1]:
         yield (
@@ -63,10 +62,6 @@ def _reply_rule(values: Mapping[str, Any]) -> Iterator[str]:
             f"{group}: max_tokens={most} must be less than context_window={window}, which the prompt shares; "
             f"lower {group}.max_tokens"
         )
-
-
-def _pair(tags: list[str] | None) -> tuple[str, str] | None:
-    return (tags[0], tags[1]) if tags else None
 
 
 @code_version(1)
@@ -86,29 +81,15 @@ def openai(
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
 ) -> "OpenAIChat":
-    """Builds an LLM on OpenAI's API.
+    """Build an LLM on OpenAI's API.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals()
     from ragloom.components.llm.openai_llm import OpenAIChat
 
-    llm = OpenAIChat(
-        group=group,
-        model=model,
-        temperature=temperature,
-        seed=seed,
-        max_tokens=max_tokens,
-        max_tokens_name="max_completion_tokens",
-        context_window=context_window,
-        stream_usage=True,
-        reasoning_tags=_pair(reasoning_tags),
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-    )
+    llm = OpenAIChat(max_tokens_name="max_completion_tokens", stream_usage=True, **values)
     llm.provider.check_key()
     return llm
 
@@ -135,39 +116,24 @@ def openai_compatible(
     attempts: Annotated[Positive, OPERATIONAL],
     deadline: Annotated[Seconds, OPERATIONAL],
 ) -> "OpenAIChat":
-    """Builds an LLM on any server that speaks OpenAI's protocol (vLLM, Ollama, LM Studio, a gateway).
+    """Build an LLM on any server that speaks OpenAI's protocol.
+
+    Such as vLLM, Ollama, LM Studio, or a gateway.
 
     Raises:
         ConfigError: keys contradict each other, or the API key is not in the environment.
     """
+    values = locals() | {"headers_env": headers_env or {}, "extra_body": extra_body or {}}
     from ragloom.components.llm.openai_llm import OpenAIChat
 
-    llm = OpenAIChat(
-        group=group,
-        model=model,
-        temperature=temperature,
-        seed=seed,
-        max_tokens=max_tokens,
-        max_tokens_name=max_tokens_field,
-        context_window=context_window,
-        stream_usage=stream_usage,
-        system_role=system_role,
-        reasoning_tags=_pair(reasoning_tags),
-        extra_body=extra_body or {},
-        base_url=base_url,
-        api_key_env=api_key_env,
-        headers_env=headers_env or {},
-        timeout=timeout,
-        attempts=attempts,
-        deadline=deadline,
-    )
+    llm = OpenAIChat(max_tokens_name=values.pop("max_tokens_field"), **values)
     llm.provider.check_key()
     return llm
 
 
 @code_version(2)
-def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
-    """Builds the LLM that needs no model: it answers with the passages' own best sentences, each cited."""
+def extractive(analyzer: "TermAnalyzer", *, max_sentences: Positive) -> "SentenceLLM":
+    """Build the LLM without a model: the passages' best sentences, each cited."""
     from ragloom.components.llm.extractive_llm import SentenceLLM
 
     return SentenceLLM(analyzer, max_sentences=max_sentences)

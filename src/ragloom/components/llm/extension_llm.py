@@ -1,4 +1,4 @@
-"""An LLM of an extension, whose own exceptions become errors that a person can act on."""
+"""LLMs of extensions, with their exceptions translated into errors of Ragloom."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _EXCERPT = 300  # characters of an exception's text
 _log = logging.getLogger(__name__)
 
 
-def guarded(llm: Any, group: str) -> Any:
-    """Gives an LLM whose failures are `ServiceError`; those of Ragloom's own classes are already."""
+def wrap_extension(llm: Any, group: str) -> Any:
+    """Wrap an LLM of an extension, so that it fails with `ServiceError`."""
     own = "ragloom.components.llm"
     if not isinstance(llm, LLM) or any(base.__module__.startswith(own) for base in type(llm).__mro__):
         return llm
@@ -36,10 +36,10 @@ def guarded(llm: Any, group: str) -> Any:
 
 
 class ForeignLLM(LLM):
-    """Asks another LLM, and has its attributes.
+    """Wrapper of another LLM, with its attributes.
 
     Args:
-        llm: that is asked; it fires LlamaIndex's events itself.
+        llm: the other; it fires LlamaIndex's events itself.
         group: opens the messages.
     """
 
@@ -63,7 +63,7 @@ class ForeignLLM(LLM):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's dumps."""
+        """Name the class in LlamaIndex's dumps."""
         return cls.__name__
 
     @property
@@ -79,17 +79,17 @@ class ForeignLLM(LLM):
             raise
         except Exception as error:  # noqa: BLE001 - whatever its provider's client raises
             _log.debug("%s failed", type(self._inner).__name__, exc_info=True)
-            said = redact(" ".join(str(error).split()))[:_EXCERPT]
+            text = redact(" ".join(str(error).split()))[:_EXCERPT]
             failed = ServiceError(
-                f"{self._group}: {type(self._inner).__name__} failed ({type(error).__name__}: {said}); look at what it "
-                "asks, and at its settings"
+                f"{self._group}: {type(self._inner).__name__} failed ({type(error).__name__}: {text}); look at its "
+                "requests and settings"
             )
         else:
             return
         raise failed from None  # the client's exception may hold a request with its key
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Asks for a whole reply.
+        """Ask for a whole reply.
 
         Raises:
             ServiceError: the LLM failed.
@@ -113,7 +113,7 @@ class ForeignLLM(LLM):
             return await self._inner.acomplete(prompt, formatted, **kwargs)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_chat(messages, **kwargs)
 
@@ -128,7 +128,7 @@ class ForeignLLM(LLM):
         return pieces()  # type: ignore[return-value]
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Yields the reply as it grows; raises as `chat`."""
+        """Yield the reply as it grows; raises as `chat`."""
         with self._translated():
             yield from self._inner.stream_complete(prompt, formatted, **kwargs)
 

@@ -1,7 +1,6 @@
-"""An LLM that needs no model: it answers with the passages' own sentences. Knows nothing of retrieval.
+"""An LLM without a model: answers consist of the passages' own sentences.
 
-It serves to see a pipeline work, to test it, and as the floor that a real LLM has to beat: nothing it says is invented,
-and nothing is understood either.
+It serves to try and test a pipeline, and as a baseline for real LLMs: its answers are neither invented nor understood.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from ragloom.errors import ConfigError
 _K1, _B = 1.2, 0.75
 # A further sentence is quoted only when it scores at least this share of the best.
 _WORTH_QUOTING = 0.8
-# Words that ask and carry no content: sharing one of them with a sentence says nothing about it.
+# Question words without content.
 _ASKING = re.compile(
     r"\b(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|be|do|does|did|can|could|will|would|should|may"
     r"|the|a|an|of|to|in|on|at|for|by|with|and|or|i|my|me|you|your|we|our|it|its|this|that|there|long|many|much|have|has)\b"
@@ -43,17 +42,17 @@ _ASKING = re.compile(
     r"|(?:인가요|인가|입니까|인지요|되나요|됩니까|하나요|합니까|있나요|있습니까|없나요|나요|까요|습니까|알려\s?주세요|주세요)",
     re.IGNORECASE,
 )
-# A line that is a unit of its own: a heading, a table row, a list item.
+# A line that is a separate unit: a heading, a table row, a list item.
 _OWN_LINE = re.compile(r"[ \t]*(?:#{1,6}[ \t]|\||[-*+•][ \t]|\d+[.)][ \t])")
 _RULE_ROW = re.compile(r"[ \t|:\-]*\Z")
 _RULE_UNDER_HEAD = re.compile(r"[ \t]*\|[ \t|:]*-[ \t|:\-]*\Z")
 
 
-class Analyzer(Protocol):
-    """What turns text into search terms."""
+class TermAnalyzer(Protocol):
+    """An analyzer: turns text into search terms."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text, in order, repetitions kept."""
+        """Return the terms of a text, in order, repetitions kept."""
 
 
 @dataclass(frozen=True)
@@ -77,38 +76,38 @@ class _Sentence:
 
 
 class SentenceLLM(CustomLLM):
-    """Answers with the best sentences of the passages, each with its citation.
+    """LLM of the passages' best sentences, each with its citation.
 
-    Sentences are ranked by BM25 over all sentences of the passages, by the terms they share with the question, asking
-    words aside. A sentence that shares none is never quoted; when none shares any, the reply is `NO_ANSWER`.
+    Sentences are ranked by BM25 over all sentences of the passages, by the terms they share with the question, question
+    words excluded. A sentence that shares none is never quoted; when none shares any, the reply is `NO_ANSWER`.
     """
 
     reads_around: ClassVar[int] = 2000
     """Characters of the stored document around a chunk that complete a sentence cut by its border."""
 
     max_sentences: int
-    _analyzer: Analyzer = PrivateAttr()
+    _analyzer: TermAnalyzer = PrivateAttr()
 
-    def __init__(self, analyzer: Analyzer, *, max_sentences: int) -> None:
+    def __init__(self, analyzer: TermAnalyzer, *, max_sentences: int) -> None:
         super().__init__(max_sentences=max_sentences)
         self._analyzer = analyzer
 
     @property
     def metadata(self) -> LLMMetadata:
-        """Describes the model to LlamaIndex: it reads passages of any length."""
+        """Describe the model to LlamaIndex: it reads passages of any length."""
         return LLMMetadata(model_name="extractive", is_chat_model=True, context_window=1_000_000)
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answers the question block from the passage blocks.
+        """Answer the question block from the passage blocks.
 
         Raises:
-            ConfigError: the messages hold no question block, so that there is nothing to extract from.
+            ConfigError: the messages hold no question block, the source of any answer.
         """
         blocks = [block for message in messages for block in message.blocks]
         question = next((block for block in blocks if isinstance(block, QuestionBlock)), None)
         if question is None:
-            raise ConfigError("llm: llm=extractive must be asked with passages; for free text choose llm=openai")
+            raise _no_passages()
         passages = [block for block in blocks if isinstance(block, PassageBlock)]
         reply: str = self._answer(question.question, question.language, passages)
         return ChatResponse(
@@ -117,7 +116,7 @@ class SentenceLLM(CustomLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answers word by word."""
+        """Answer word by word."""
 
         def words() -> ChatResponseGen:
             text = ""
@@ -129,12 +128,12 @@ class SentenceLLM(CustomLLM):
         return words()
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answers as `chat`: there is nothing to wait for."""
+        """Answer as `chat`, without waiting."""
         response: ChatResponse = self.chat(messages, **kwargs)
         return response
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        """Answers as `stream_chat`."""
+        """Answer as `stream_chat`."""
 
         async def parts() -> ChatResponseAsyncGen:
             for part in self.stream_chat(messages, **kwargs):
@@ -143,17 +142,17 @@ class SentenceLLM(CustomLLM):
         return parts()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Refuses: bare text has no passages."""
-        raise ConfigError("llm: llm=extractive must be asked with passages; for free text choose llm=openai")
+        """Raise ConfigError: bare text has no passages."""
+        raise _no_passages()
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Refuses: bare text has no passages."""
-        raise ConfigError("llm: llm=extractive must be asked with passages; for free text choose llm=openai")
+        """Raise ConfigError: bare text has no passages."""
+        raise _no_passages()
 
     def _answer(self, question: str, language: Language, passages: Sequence[PassageBlock]) -> str:
         wanted = set(self._analyzer.terms(_ASKING.sub(" ", question)))
-        sentences = _merged(sentence for passage in passages for sentence in self._sentences(passage))
-        ranked = sorted(_scored(sentences, wanted), key=lambda item: -item[0])  # stable: passage order breaks ties
+        sentences = _merge(sentence for passage in passages for sentence in self._sentences(passage))
+        ranked = sorted(_scores(sentences, wanted), key=lambda item: -item[0])  # stable: passage order breaks ties
         if not ranked:
             return NO_ANSWER[language]
         chosen: dict[str, _Sentence] = {}
@@ -165,7 +164,7 @@ class SentenceLLM(CustomLLM):
         return f"{body}\n\n{quotes}"
 
     def _sentences(self, passage: PassageBlock) -> Iterator[_Sentence]:
-        """Yields the sentences that a passage holds in whole or in part, each completed from its document."""
+        """Yield a passage's sentences, cut ones completed from its document."""
         whole = passage.before + passage.passage + passage.after
         first, last = len(passage.before), len(passage.before) + len(passage.passage)
         offset = passage.start - first
@@ -177,16 +176,20 @@ class SentenceLLM(CustomLLM):
                 yield _Sentence(passage.number, document, start + offset, end + offset, text, terms)
 
 
-def _merged(sentences: Iterable[_Sentence]) -> list[_Sentence]:
-    """Leaves out sentences that overlap one of an earlier passage: the longer of the two stays, in its place."""
-    kept: list[_Sentence] = []
+def _no_passages() -> ConfigError:
+    return ConfigError("llm: llm=extractive must receive passages; for free text choose llm=openai")
+
+
+def _merge(sentences: Iterable[_Sentence]) -> list[_Sentence]:
+    """Merge overlapping sentences of passages: the longer one stays."""
+    merged: list[_Sentence] = []
     for sentence in sentences:
-        same = [at for at, other in enumerate(kept) if other.overlaps(sentence)]
+        same = [at for at, other in enumerate(merged) if other.overlaps(sentence)]
         if not same:
-            kept.append(sentence)
-        elif len(same) == 1 and _length(sentence) > _length(kept[same[0]]):
-            kept[same[0]] = sentence
-    return kept
+            merged.append(sentence)
+        elif len(same) == 1 and _length(sentence) > _length(merged[same[0]]):
+            merged[same[0]] = sentence
+    return merged
 
 
 def _length(sentence: _Sentence) -> int:
@@ -194,7 +197,7 @@ def _length(sentence: _Sentence) -> int:
 
 
 def split_sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yields where sentences stand; rows and items whole, headings and heads of tables left out."""
+    """Yield the spans of sentences, rows and items, without headings."""
     lines, at = [], 0
     for line in text.splitlines(keepends=True):
         lines.append((at, at + len(line), line))
@@ -216,7 +219,7 @@ def split_sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _inside(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields where the sentences of a block stand."""
+    """Yield the spans of a block's sentences."""
     block = text[begin:end]
     # A line end inside a sentence is a blank to a reader; sentencex takes some for sentence ends.
     starts = [item["start_index"] for item in sentencex.get_sentence_boundaries("en", re.sub(r"\s", " ", block))]
@@ -230,8 +233,8 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start + len(words) - len(words.lstrip()), start + len(words.rstrip())
 
 
-def _scored(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:
-    """Scores by BM25 the sentences that share a term with the question."""
+def _scores(sentences: list[_Sentence], wanted: set[str]) -> Iterator[tuple[float, _Sentence]]:
+    """Score by BM25 the sentences that share a term with the question."""
     frequency = Counter(term for sentence in sentences for term in wanted & sentence.terms.keys())
     mean = sum(sentence.terms.total() for sentence in sentences) / max(1, len(sentences))
     for sentence in sentences:

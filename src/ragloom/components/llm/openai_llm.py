@@ -1,4 +1,4 @@
-"""An LLM behind an OpenAI-speaking server, as LlamaIndex knows LLMs. Knows no prompt and no retries.
+"""An LLM behind a server with OpenAI's protocol, as a LlamaIndex LLM.
 
 A reply is whole or it is an error: no choice, no text, or a stream that ends without a finish reason raises
 `ServiceError`, which LlamaIndex's synthesizers do not swallow as they do ValueError and TypeError [23].
@@ -26,10 +26,10 @@ from llama_index.core.llms.llm import LLM
 from pydantic import Field, PrivateAttr
 
 from ragloom.components.llm.server_reply import Reply
+from ragloom.core.budget import Bound, has_budget
 from ragloom.core.tokenizers import load
-from ragloom.core.usage import Bound, has_budget
 from ragloom.errors import DataError, ServiceError
-from ragloom.providers.openai_client import Provider, Usage
+from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.retry import Link
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ _MESSAGE_TOKENS = 4  # that the protocol adds to each message, and to the reply'
 
 
 class OpenAIChat(LLM):
-    """Chats through `/chat/completions` of OpenAI, or of a server that speaks its protocol.
+    """LLM by `/chat/completions` of OpenAI or a server with its protocol.
 
-    A response's `message.additional_kwargs["finish_reason"]` says why it ended: `stop`, `length` when it was cut at
-    `max_tokens`, or whatever else the server says. Reasoning is a separate block, and no part of `content`.
+    A response's `message.additional_kwargs["finish_reason"]` is the reason for its end: `stop`, `length` when cut at
+    `max_tokens`, or another word of the server. Reasoning is a separate block, and no part of `content`.
 
     Attributes:
-        group: opens every message, and names what is used: of `llm`, or of `judge`.
+        group: opens every message, and names the usage.
         model: as the server names it.
         temperature, seed, max_tokens: sent unless None.
-        max_tokens_name: under which name `max_tokens` is sent; newer OpenAI models refuse the older one.
+        max_tokens_name: name of the field for `max_tokens`; newer OpenAI models refuse the older one.
         context_window: tokens of prompt and reply together.
         stream_usage: whether a stream is asked to report its tokens.
         system_role: whether the server takes messages of the system; otherwise they open the user's.
@@ -82,7 +82,7 @@ class OpenAIChat(LLM):
     _provider: Provider = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Makes the provider; it reads the key when the first request is made."""
+        """Make the provider; the first request reads the key."""
         super().model_post_init(context)
         self._provider = Provider(
             Link(
@@ -99,14 +99,14 @@ class OpenAIChat(LLM):
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's events and dumps."""
+        """Name the class in LlamaIndex's events and dumps."""
         return cls.__name__
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex plans with: window, longest reply, name."""
-        told: dict[str, Any] = {} if self.max_tokens is None else {"num_output": self.max_tokens}
-        return LLMMetadata(context_window=self.context_window, is_chat_model=True, model_name=self.model, **told)
+        """Context window, longest reply and name, for LlamaIndex."""
+        output: dict[str, Any] = {} if self.max_tokens is None else {"num_output": self.max_tokens}
+        return LLMMetadata(context_window=self.context_window, is_chat_model=True, model_name=self.model, **output)
 
     @property
     def provider(self) -> Provider:
@@ -114,110 +114,110 @@ class OpenAIChat(LLM):
         return self._provider
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> ProviderUsage:
         """Requests sent and tokens reported since this LLM was built."""
         return self._provider.usage
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Asks for a whole reply; `kwargs` (temperature, stop, ...) are sent with this request.
+        """Request a whole reply; `kwargs` (temperature, stop, ...) are sent too.
 
         Raises:
             ServiceError: the server failed, or its reply holds no text.
             ConfigError: the key or the model was refused.
             BudgetSpent: the longest reply would exceed the open budget; nothing was sent.
         """
-        return self._asked(self._request(messages, kwargs))
+        return self._reply(self._request(messages, kwargs))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """As `chat`, without blocking the event loop."""
-        return await self._aasked(self._request(messages, kwargs))
+        return await self._areply(self._request(messages, kwargs))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yields the reply as it grows; each response holds all text so far, and the new piece as `delta`.
+        """Yield the reply as it grows: text so far, new piece as `delta`.
 
         Raises:
             ServiceError: also after pieces were yielded, when the stream breaks off.
         """
-        return self._growing(self._streamed(messages, kwargs))
+        return self._stream_responses(self._stream_request(messages, kwargs))
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `stream_chat`, without blocking the event loop."""
-        return self._agrowing(self._streamed(messages, kwargs))
+        return self._astream_responses(self._stream_request(messages, kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Sends the prompt as one user message; raises as `chat`."""
+        """Send the prompt as one user message; raises as `chat`."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(self._asked(request))
+        return _completion(self._reply(request))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """As `complete`, without blocking the event loop."""
         request = self._request(self._as_message(prompt, formatted), kwargs)
-        return _completion(await self._aasked(request))
+        return _completion(await self._areply(request))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Sends the prompt as one user message; yields and raises as `stream_chat`."""
-        pieces = self._growing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        """Send the prompt as one user message; yields and raises as `stream_chat`."""
+        pieces = self._stream_responses(self._stream_request(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) for piece in pieces)
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """As `stream_complete`, without blocking the event loop."""
-        pieces = self._agrowing(self._streamed(self._as_message(prompt, formatted), kwargs))
+        pieces = self._astream_responses(self._stream_request(self._as_message(prompt, formatted), kwargs))
         return (_completion(piece) async for piece in pieces)
 
-    def _asked(self, request: dict[str, Any]) -> ChatResponse:
+    def _reply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
         completion = self._provider.chat(bound=bound, **request)
         _settle(bound, completion)
-        return self._whole(completion)
+        return self._read(completion)
 
-    async def _aasked(self, request: dict[str, Any]) -> ChatResponse:
+    async def _areply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
         completion = await self._provider.achat(bound=bound, **request)
         _settle(bound, completion)
-        return self._whole(completion)
+        return self._read(completion)
 
     def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
-        """Says what a request uses at most.
+        """Return the upper bound of a request's tokens.
 
         Args:
             messages: their texts.
-            longest: tokens of the reply; None: as the config says, which may be all that the window leaves.
+            longest: tokens of the reply; None: as configured, or all that the window leaves.
         """
-        given, longest = sent_tokens(messages), longest or self.max_tokens
-        return Bound(self.model, given, max(0, self.context_window - given) if longest is None else longest)
+        prompt, longest = sent_tokens(messages), longest or self.max_tokens
+        return Bound(self.model, prompt, max(0, self.context_window - prompt) if longest is None else longest)
 
     def _bound(self, request: dict[str, Any]) -> Bound | None:
-        """Says what a request uses at most; None where nobody limits it."""
+        """Return the upper bound of a request's tokens; None without a budget."""
         if not has_budget():
             return None
         return self.bound([message["content"] for message in request["messages"]], request.get(self.max_tokens_name))
 
-    def _growing(self, request: dict[str, Any]) -> ChatResponseGen:
+    def _stream_responses(self, request: dict[str, Any]) -> ChatResponseGen:
         reply = Reply(self._provider.link, self.reasoning_tags)
         for chunk in self._provider.stream(**request):
-            if response := _taken(reply, chunk):
+            if response := _add_piece(reply, chunk):
                 yield response
-        if rest := self._ended(reply):
+        if rest := self._finish(reply):
             yield reply.response(None, delta=rest)
 
-    async def _agrowing(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
+    async def _astream_responses(self, request: dict[str, Any]) -> ChatResponseAsyncGen:
         reply = Reply(self._provider.link, self.reasoning_tags)
         async for chunk in self._provider.astream(**request):
-            if response := _taken(reply, chunk):
+            if response := _add_piece(reply, chunk):
                 yield response
-        if rest := self._ended(reply):
+        if rest := self._finish(reply):
             yield reply.response(None, delta=rest)
 
-    def _ended(self, reply: Reply) -> str:
-        """Ends a stream; returns the text that was held back.
+    def _finish(self, reply: Reply) -> str:
+        """End a stream; return the text that was held back.
 
         Raises:
             ServiceError: the stream has ended and the reply has not, or it holds no text.
@@ -232,7 +232,7 @@ class OpenAIChat(LLM):
         return rest
 
     def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Composes a request from the config and what this call overrides; a value of None is not sent."""
+        """Compose a request from config and overrides; None is not sent."""
         settings = {
             "temperature": self.temperature,
             "seed": self.seed,
@@ -244,16 +244,16 @@ class OpenAIChat(LLM):
         written = [_message(message) for message in messages]
         return {"model": self.model, "messages": written if self.system_role else _without_system(written), **sent}
 
-    def _streamed(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        asked = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
-        return asked | self._request(messages, kwargs)
+    def _stream_request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        options = {"stream_options": {"include_usage": True}} if self.stream_usage else {}
+        return options | self._request(messages, kwargs)
 
     def _as_message(self, prompt: str, formatted: bool) -> list[ChatMessage]:
         convert = None if formatted else self.completion_to_prompt
         return [ChatMessage(content=convert(prompt) if convert else prompt)]
 
-    def _whole(self, completion: ChatCompletion) -> ChatResponse:
-        """Reads a reply.
+    def _read(self, completion: ChatCompletion) -> ChatResponse:
+        """Read a reply.
 
         Raises:
             ServiceError: it has no choice or no text.
@@ -271,8 +271,8 @@ class OpenAIChat(LLM):
         return reply.response(completion)
 
 
-def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
-    """Adds a piece; returns the reply so far, or None where the piece brought neither text nor the end."""
+def _add_piece(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
+    """Add a piece; return the reply if it has new text or ends."""
     choices = getattr(chunk, "choices", None)
     if not choices:
         return None  # the report of usage comes in a separate piece
@@ -283,7 +283,7 @@ def _taken(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
 
 
 def sent_tokens(messages: Sequence[str]) -> int:
-    """Counts what messages are billed for, or a little more: by `cl100k_base`, which newer models undercut."""
+    """Count the tokens of messages by `cl100k_base`, which newer models undercut."""
     return sum(load(_TOKENIZER).counts(messages)) + _MESSAGE_TOKENS * (len(messages) + 1)
 
 
@@ -303,20 +303,20 @@ def _completion(response: ChatResponse) -> CompletionResponse:
 
 
 def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Puts what the system says ahead of the first message of the user."""
-    said = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    """Put the system's messages ahead of the user's first one."""
+    instructions = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
     rest = [dict(message) for message in messages if message["role"] != "system"]
     first = next((message for message in rest if message["role"] == "user"), None)
-    if not said:
+    if not instructions:
         return rest
     if first is None:
-        return [{"role": "user", "content": said}, *rest]
-    first["content"] = f"{said}\n\n{first['content']}"
+        return [{"role": "user", "content": instructions}, *rest]
+    first["content"] = f"{instructions}\n\n{first['content']}"
     return rest
 
 
 def _message(message: ChatMessage) -> dict[str, str]:
-    """Writes a message as the protocol has it.
+    """Write a message as the protocol has it.
 
     Raises:
         DataError: it holds something else than text.

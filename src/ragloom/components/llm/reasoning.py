@@ -1,4 +1,4 @@
-"""Reasoning inside a reply's text, separated from it, also while the reply arrives in pieces."""
+"""Separation of reasoning from a reply's text, whole or in pieces."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Tags = tuple[str, str]
 
 
 class Separator:
-    """Separates reasoning from text.
+    """Separator of reasoning and text.
 
-    Reasoning is what stands between the tags, where the first one begins a line, and everything ahead of a closing tag
-    that nothing opened: prompts of some models end with the opening tag. An empty opening tag says that a reply begins
+    Reasoning is the text between the tags, where the first one begins a line, and everything ahead of an unopened
+    closing tag: prompts of some models end with the opening tag. An empty opening tag says that a reply begins
     with reasoning. A tag, or a character, may be spread over several pieces.
 
     Args:
         tags: None separates nothing.
 
     Attributes:
-        text, reasoning: so far. Text turns into reasoning when a closing tag comes that nothing opened.
+        text, reasoning: so far. Text turns into reasoning at an unopened closing tag.
     """
 
     def __init__(self, tags: Tags | None) -> None:
@@ -35,7 +35,7 @@ class Separator:
         self._half = ""  # the first half of a surrogate pair
 
     def take(self, piece: str) -> str:
-        """Adds a piece; returns the text that it completes."""
+        """Add a piece; return the text that it completes."""
         piece = self._half + piece
         self._half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
         self._held += join_surrogates(piece[: len(piece) - len(self._half)])
@@ -56,7 +56,7 @@ class Separator:
         return new + self._flushed(ready)
 
     def end(self) -> str:
-        """Ends the reply; returns the text that was held back."""
+        """End the reply; return the text that was held back."""
         rest, self._held = self._held + join_surrogates(self._half), ""
         self._half = ""
         new = self._flushed(rest)
@@ -65,11 +65,11 @@ class Separator:
 
     def _next_tag(self) -> re.Match[str] | None:
         patterns = self._patterns[-1:] if self._inside else self._patterns
-        found = [match for pattern in patterns if (match := pattern.search(self._held))]
-        return min(found, key=lambda match: match.start(), default=None)
+        matches = [match for pattern in patterns if (match := pattern.search(self._held))]
+        return min(matches, key=lambda match: match.start(), default=None)
 
     def _begun(self) -> int:
-        """Counts the characters at the end that may begin a tag."""
+        """Count the characters at the end that may begin a tag."""
         tags = (self._close,) if self._inside else (self._open, self._close)
         lengths = [
             length

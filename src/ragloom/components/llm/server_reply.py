@@ -1,4 +1,4 @@
-"""One reply of a server, whole or in pieces: its text, its reasoning, and why it ended."""
+"""One reply of a server: text, reasoning, and reason for its end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ragloom.errors import ServiceError
 from ragloom.providers.retry import Link
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter and Ollama; others
-_SAID = 300  # characters of a refusal in a message
+_EXCERPT = 300  # characters of a refusal in a message
 
 
 class Reply:
-    """Collects what a server says.
+    """A reply, collected from a message or its pieces.
 
     Args:
         link: names the server in messages.
-        tags: of reasoning inside the text; None where there is none.
+        tags: of reasoning inside the text; None without reasoning.
 
     Attributes:
-        finish_reason: why it ended; None until the server says so.
+        finish_reason: why it ended; None before the end.
     """
 
     def __init__(self, link: Link, tags: Tags | None) -> None:
@@ -37,25 +37,25 @@ class Reply:
         self._left_out: dict[str, None] = {}
 
     def take(self, choice: Any) -> str:
-        """Adds a choice, or a piece of one; returns the text that it completes."""
+        """Add a choice or a piece; return the text completed by it."""
         # The client builds its objects unchecked, so that anything may be missing. A server that streams nothing
         # answers with a whole message where pieces are expected.
-        said = _field(choice, "message") or _field(choice, "delta")
-        text = self._text_of(_field(said, "content"))
-        fields = (_field(said, name) for name in _REASONING_FIELDS)
+        message = _field(choice, "message") or _field(choice, "delta")
+        text = self._text_of(_field(message, "content"))
+        fields = (_field(message, name) for name in _REASONING_FIELDS)
         self._apart += next((field for field in fields if field and isinstance(field, str)), "")
-        refusal = _field(said, "refusal")
+        refusal = _field(message, "refusal")
         self._refusal += refusal if isinstance(refusal, str) else ""
         if reason := _field(choice, "finish_reason"):
-            self.finish_reason = join_surrogates(str(reason))[:_SAID]
+            self.finish_reason = join_surrogates(str(reason))[:_EXCERPT]
         return self._separator.take(text)
 
     def end(self) -> str:
-        """Ends the reply; returns the text that was held back."""
+        """End the reply; return the text that was held back."""
         return self._separator.end()
 
     def response(self, raw: Any, delta: str | None = None) -> ChatResponse:
-        """Shows what has come as LlamaIndex does: reasoning is a separate block, and no part of `content`."""
+        """Return the reply so far, with reasoning as a separate block."""
         reasoning = join_surrogates(self._apart) + self._separator.reasoning.strip()
         thought = [ThinkingBlock(content=reasoning)] if reasoning else []
         why: dict[str, Any] = {"finish_reason": self.finish_reason} if self.finish_reason else {}
@@ -74,14 +74,14 @@ class Reply:
         return self._separator.text
 
     def demand_text(self) -> None:
-        """Raises ServiceError when the reply holds no text; one without a finish reason is marked as such."""
+        """Raise ServiceError without text; mark a missing finish reason."""
         if self.finish_reason is None:
             self.finish_reason = NOT_SAID
         if self.text.strip():
             return
         link = self._link
         if self._refusal:
-            raise ServiceError(f"{link.kind}: the model refused to answer: {join_surrogates(self._refusal)[:_SAID]}")
+            raise ServiceError(f"{link.kind}: the model refused to answer: {join_surrogates(self._refusal)[:_EXCERPT]}")
         only = " but reasoning" if self._separator.reasoning or self._apart else ""
         how = f"; raise {link.kind}.max_tokens, which its reasoning used up" if self.finish_reason == "length" else ""
         raise ServiceError(
@@ -89,7 +89,7 @@ class Reply:
         )
 
     def _text_of(self, content: Any) -> str:
-        """Reads content that is text, or a list of parts as Mistral and gateways send it."""
+        """Read content: text, or a list of parts as Mistral sends it."""
         if isinstance(content, str):
             return content
         texts = [self._text_of_part(part) for part in content] if isinstance(content, list) else []
@@ -107,7 +107,7 @@ class Reply:
         elif words := _words(fields.get("text", fields.get("content"))):
             return words
         elif "text" not in kind:
-            self._left_out[join_surrogates(kind)[:_SAID]] = None
+            self._left_out[join_surrogates(kind)[:_EXCERPT]] = None
         return ""
 
 
@@ -116,7 +116,7 @@ def _field(holder: Any, name: str) -> Any:
 
 
 def _words(value: Any) -> str:
-    """Joins all texts of a part, whose place differs between servers."""
+    """Join all texts of a part, whose place differs between servers."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

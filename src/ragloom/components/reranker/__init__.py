@@ -1,4 +1,4 @@
-"""The `reranker` group: how candidates are re-ordered before the prompt. Knows no retriever and no prompt."""
+"""The `reranker` group: how candidates are reordered before the prompt."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
-    from ragloom.components.reranker.mmr_reranker import Vectors
+    from ragloom.components.reranker.mmr_reranker import StoredVectors
 
 
 def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
@@ -25,10 +25,10 @@ def _window_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 @code_version(1)
 def none(*, top_n: Positive) -> "BaseNodePostprocessor":
-    """Builds the stage that keeps the retriever's order and cuts to `top_n`."""
-    from ragloom.components.reranker.passthrough_reranker import Cut
+    """Build the stage that keeps the retriever's order and cuts to `top_n`."""
+    from ragloom.components.reranker.passthrough_reranker import PassthroughReranker
 
-    return Cut(top_n=top_n)
+    return PassthroughReranker(top_n=top_n)
 
 
 none.keeps_order = True  # type: ignore[attr-defined]
@@ -36,9 +36,9 @@ none.keeps_order = True  # type: ignore[attr-defined]
 
 @code_version(1)
 def mmr(
-    embedding: "BaseEmbedding", index: "Vectors", *, top_n: Positive, relevance_weight: Fraction
+    embedding: "BaseEmbedding", index: "StoredVectors", *, top_n: Positive, relevance_weight: Fraction
 ) -> "BaseNodePostprocessor":
-    """Builds the reranker by maximal marginal relevance."""
+    """Build the reranker by maximal marginal relevance."""
     from ragloom.components.reranker.mmr_reranker import Marginal
 
     return Marginal(embedding, index, top_n=top_n, relevance_weight=relevance_weight)
@@ -53,7 +53,7 @@ def cross_encoder(
     on_too_long: Literal["cut", "error"],
     batch_size: Annotated[Positive, OPERATIONAL],
 ) -> "BaseNodePostprocessor":
-    """Builds the reranker by an ONNX cross-encoder.
+    """Build the reranker by an ONNX cross-encoder.
 
     Raises:
         ConfigError: no such model, it does not fit its keys, or the extra `fastembed` is not installed.
@@ -77,7 +77,7 @@ def llm(
     passage_tokens: Positive,
     tokenizer: Annotated[Name, CONTENT],
 ) -> "BaseNodePostprocessor":
-    """Builds the reranker by the configured LLM's listwise ranking.
+    """Build the reranker by the configured LLM's listwise ranking.
 
     Raises:
         ConfigError: the window's step is not smaller than the window, or there is no such tokenizer.

@@ -1,6 +1,6 @@
-"""What all rerankers share: the query is demanded, scores are replaced on copies, the list is cut, events fire.
+"""Base of rerankers: query check, copied scores, cut to `top_n`, events.
 
-Knows no retriever: whatever fields a node with its score carries stay as they are.
+Other fields of a node with its score stay as they are.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Count:
         self.value = 0
 
     def add(self, number: int) -> None:
-        """Adds a number."""
+        """Add a number."""
         with self._lock:
             self.value += number
 
 
 class Reranker(BaseNodePostprocessor):
-    """A LlamaIndex node postprocessor that orders what a retriever found, and cuts the list to `top_n`.
+    """LlamaIndex node postprocessor that reorders candidates and keeps `top_n`.
 
     The nodes that leave are copies with another `score`; what else they carry (how the retriever found them) stays,
     and the nodes that were given are not changed.
@@ -45,7 +45,7 @@ class Reranker(BaseNodePostprocessor):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What went otherwise than asked since the reranker was built, by name: for whoever reports to the user."""
+        """Deviations since construction: name -> count, for reports."""
         return {}
 
     @abstractmethod
@@ -78,5 +78,5 @@ def by_score(scores: Sequence[float]) -> Order:
 
 
 def passage(node: NodeWithScore) -> str:
-    """Gives what a model reads of a chunk: what is embedded of it, that is the heading path and the text."""
+    """Return the text of a chunk for a model: heading path and text."""
     return node.node.get_content(metadata_mode=MetadataMode.EMBED)

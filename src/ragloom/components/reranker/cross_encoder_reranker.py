@@ -1,4 +1,4 @@
-"""Cross-encoders: a model that reads the question and a passage together and gives one score. Knows no retriever.
+"""Cross-encoder reranker: one model score per question and passage.
 
 ONNX Runtime runs them, from a local folder or by a name of fastembed's list; both are tokenised, cut and batched here,
 so that the same model gives the same scores either way.
@@ -51,7 +51,7 @@ class PairModel:
         self._probe()
 
     def _probe(self) -> None:
-        """Scores one pair of full length, so that what does not fit is known before a question is asked."""
+        """Score one pair of full length, to find memory limits early."""
         unknown = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
         if unknown or "input_ids" not in self._inputs:
             raise ConfigError(
@@ -94,7 +94,7 @@ class PairModel:
         return encoded
 
     def score(self, pairs: list[tuple[list[int], list[int]]], batch_size: int) -> list[float]:
-        """Scores encoded pairs, in batches of similar length; the scores stand as the pairs do.
+        """Score encoded pairs in batches of similar length, in input order.
 
         Raises:
             ServiceError: the model fails, or a score is not finite.
@@ -132,7 +132,9 @@ class PairModel:
 
 
 def load(model: str, max_length: int) -> PairModel:
-    """Loads a cross-encoder from a folder, or by fastembed's name for it (downloaded at the first use).
+    """Load a cross-encoder from a folder or by fastembed's name.
+
+    A named model is downloaded at its first use.
 
     Raises:
         ConfigError: there is no such folder or name, files are missing, or the extra is not installed.
@@ -184,7 +186,7 @@ def _from_folder(folder: Path, name: str, max_length: int) -> PairModel:
 
 
 class CrossEncoder(Reranker):
-    """Orders by a cross-encoder's score of (question, passage): its raw output, higher is better.
+    """Reranker by a cross-encoder's raw output, higher is better.
 
     Nogueira and Cho: Passage Re-ranking with BERT, arXiv 1901.04085, 2019. Equal scores keep the retriever's order.
 
@@ -218,7 +220,7 @@ class CrossEncoder(Reranker):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What went otherwise than asked since the reranker was built, by name."""
+        """Deviations since construction: name -> count."""
         return {"truncated passages": self.truncated}
 
     def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:

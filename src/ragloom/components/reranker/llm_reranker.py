@@ -1,4 +1,4 @@
-"""Listwise reranking by an LLM: it reads numbered passages and replies with their order. Knows no provider.
+"""Listwise reranker: an LLM returns the order of numbered passages.
 
 Sun et al.: Is ChatGPT Good at Search? Investigating Large Language Models as Re-Ranking Agents (RankGPT), EMNLP 2023:
 the reply format `[2] > [1] > [3]`, and the window that slides from the end of the list to its head.
@@ -34,7 +34,7 @@ Exchange = Generator[list[ChatMessage], str | None, list[int] | None]
 
 
 class Listwise(Reranker):
-    """Orders by an LLM's ranking of numbered passages; the score is `1 / rank`.
+    """Reranker by an LLM's order of passages; the score is `1 / rank`.
 
     A reply that is not exactly each number once is malformed: it is counted, and the retriever's order and scores are
     kept entirely. An error of the provider is raised.
@@ -68,7 +68,7 @@ class Listwise(Reranker):
 
     @property
     def malformed(self) -> int:
-        """Questions that kept the retriever's order because of a malformed reply, since the reranker was built."""
+        """Questions that kept the retriever's order after a malformed reply."""
         return self._malformed.value
 
     @property
@@ -78,11 +78,11 @@ class Listwise(Reranker):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What went otherwise than asked since the reranker was built, by name."""
+        """Deviations since construction: name -> count."""
         return {"malformed replies": self.malformed, "truncated passages": self.truncated}
 
     def asks(self, question: str, count: int) -> Iterator[tuple[list[str], int]]:
-        """Yields for each request about so many passages its texts without them, and the tokens they have at most."""
+        """Yield the fixed texts of each request, with their token limits."""
         end = count
         while count > 1 and end > 0:
             start = max(0, end - self.window_size)
@@ -114,7 +114,10 @@ class Listwise(Reranker):
             reply = (await self._llm.achat(messages)).message.content or ""
 
     def _exchange(self, nodes: list[NodeWithScore], question: str) -> Exchange:
-        """Ranks window after window, from the end of the list to its head, each beginning with the last one's best."""
+        """Rank window by window, from the end of the list to its head.
+
+        Each window begins with the best of the last one.
+        """
         order = list(range(len(nodes)))
         if len(order) < 2:
             return order
@@ -134,7 +137,10 @@ class Listwise(Reranker):
         return order
 
     def _shown(self, text: str) -> str:
-        """Gives a passage in one line, cut to `passage_tokens`, its own `[1]` marks written `(1)` as RankLLM does."""
+        """Format a passage in one line, cut to `passage_tokens`.
+
+        Its own `[1]` marks are written `(1)` as RankLLM does.
+        """
         line = _NUMBER.sub(r"(\1)", " ".join(text.split()))
         cut = first_tokens(self._tokenizer, line, self.passage_tokens)
         if len(cut) < len(line):
@@ -148,7 +154,7 @@ class Listwise(Reranker):
 
 
 def ranking(reply: str, count: int) -> list[int] | None:
-    """Reads a reply such as `[2] > [1] > [3]`.
+    """Read a reply such as `[2] > [1] > [3]`.
 
     Args:
         reply: of the LLM; blanks around it do no harm.
@@ -168,7 +174,7 @@ def ranking(reply: str, count: int) -> list[int] | None:
 
 
 def first_tokens(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    """Returns the longest start of a text that has at most so many of its tokens, in whole characters."""
+    """Return the longest prefix within a number of tokens, in whole characters."""
     before = 0
     for complete, _ in tokenizer.edges(text, fitting=tokens):
         here = len(complete) - 1  # boundaries are one more than tokens

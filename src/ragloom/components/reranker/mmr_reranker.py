@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: relevant, and unlike what stands above. Knows an index by its vectors only."""
+"""Maximal marginal relevance: relevant chunks that differ from those ranked above."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from ragloom.errors import DataError
 Matrix = npt.NDArray[np.float64]
 
 
-class Vectors(Protocol):
-    """What is needed of an index."""
+class StoredVectors(Protocol):
+    """Index interface of the MMR reranker."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> Mapping[str, list[float]]:
-        """Returns chunk id -> stored vector."""
+        """Return chunk id -> stored vector."""
 
 
 class Marginal(Reranker):
-    """Picks chunk after chunk by `relevance_weight * cos(chunk, query) - (1 - it) * highest cos(chunk, a picked one)`.
+    """Reranker that balances relevance and novelty.
+
+    It picks by `relevance_weight * cos(chunk, query) - (1 - it) * highest cos(chunk, a picked one)`.
 
     Carbonell and Goldstein: The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing Summaries,
     SIGIR 1998. Before anything is picked the highest cosine to it counts as -1, the lowest there is: it moves the first
@@ -40,7 +42,7 @@ class Marginal(Reranker):
     _embedding: BaseEmbedding = PrivateAttr()
     _index: Any = PrivateAttr()
 
-    def __init__(self, embedding: BaseEmbedding, index: Vectors, *, top_n: int, relevance_weight: float) -> None:
+    def __init__(self, embedding: BaseEmbedding, index: StoredVectors, *, top_n: int, relevance_weight: float) -> None:
         super().__init__(top_n=top_n, relevance_weight=relevance_weight)  # type: ignore[call-arg]
         self._embedding = embedding
         self._index = index
@@ -90,7 +92,7 @@ def select(relevance: Matrix, likeness: Matrix, weight: float) -> Order:
 
 
 def _unit(rows: Matrix) -> Matrix:
-    """Scales rows to length 1; a zero row stays, so that its cosine to anything is 0."""
+    """Scale rows to length 1; zero rows stay zero."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: Matrix = rows / np.where(lengths == 0, 1.0, lengths)
     return scaled

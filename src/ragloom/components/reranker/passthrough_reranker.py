@@ -1,4 +1,4 @@
-"""The reranker that keeps the order: a stage like any other. Knows no model."""
+"""Reranker that keeps the retriever's order."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from ragloom.components.reranker.base import Order, Reranker
 
 
-class Cut(Reranker):
-    """Keeps the retriever's order and scores, and cuts to `top_n`; it needs no query."""
+class PassthroughReranker(Reranker):
+    """Reranker that keeps order and scores, and cuts to `top_n`.
+
+    It needs no query.
+    """
 
     @classmethod
     def class_name(cls) -> str:
         """Names the class in LlamaIndex's serialised form and events."""
-        return "Cut"
+        return "PassthroughReranker"
 
     def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         return [(at, None) for at in range(len(nodes))]

@@ -1,4 +1,4 @@
-"""The `retriever` group: how candidates are found in an index. Knows neither the store nor what comes after it."""
+"""The `retriever` group: how candidates are found in an index."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-    from ragloom.components.retriever.retrievers import Index
+    from ragloom.components.retriever.retrievers import SearchableIndex as Index
 
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 NonNegativeScore = Annotated[float, Field(ge=0)]
@@ -40,7 +40,7 @@ def _candidates_rule(values: Mapping[str, Any]) -> Iterator[str]:
 def dense(
     index: "Index", embedding: "BaseEmbedding", *, top_k: Positive, filters: Filters, min_score: Cosine | None
 ) -> "BaseRetriever":
-    """Builds the retriever by cosine similarity of embeddings.
+    """Build the retriever by cosine similarity of embeddings.
 
     Raises:
         ConfigError: the filters are wrong.
@@ -54,7 +54,7 @@ def dense(
 @code_version(1)
 @checked_by(_filter_rule)
 def bm25(index: "Index", *, top_k: Positive, filters: Filters, min_score: NonNegativeScore | None) -> "BaseRetriever":
-    """Builds the retriever by BM25 over the analyzer's terms.
+    """Build the retriever by BM25 over the analyzer's terms.
 
     Raises:
         ConfigError: the filters are wrong.
@@ -80,7 +80,7 @@ def hybrid(
     min_score: Cosine | None,
     min_bm25_score: NonNegativeScore | None,
 ) -> "BaseRetriever":
-    """Builds the retriever that asks both arms and fuses their lists.
+    """Build the retriever that asks both arms and fuses their lists.
 
     Raises:
         ConfigError: the filters are wrong, or there are fewer candidates than `top_k`.

@@ -1,4 +1,4 @@
-"""Chunks below a retriever's own list: the rest of its fusion, then blocks of deeper ranks.
+"""Ranks below a retriever's list: rest of its fusion, then deeper blocks.
 
 Step 1 is the configured search without its cut. Each later step searches deeper, at a fixed limit, and fuses what is
 new in blocks of 100 ranks, each by itself. So a deeper step appends and never changes what stands above, and what it
@@ -29,7 +29,7 @@ class Deep(Protocol):
         """Length of each arm's list in the configured search."""
 
     def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Returns the first k hits of each arm."""
+        """Return the first k hits of each arm."""
 
     def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
         """Fuses one list of each arm."""
@@ -37,7 +37,7 @@ class Deep(Protocol):
 
 @dataclass(frozen=True)
 class Below:
-    """What one step appends.
+    """Result of one deepening step.
 
     Attributes:
         nodes: best first; none of them was known.
@@ -49,12 +49,12 @@ class Below:
 
 
 def limit(depth: int, step: int) -> int:
-    """Returns the length of each arm's list after a step, from 1: one block more, then two, four and so on."""
+    """Return the list length of each arm after a step: blocks double."""
     return depth + BLOCK * ((1 << (step - 1)) - 1)
 
 
 def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Below:
-    """Reads one step below what is known.
+    """Read one step below what is known.
 
     Args:
         retriever: searches and fuses.
@@ -68,17 +68,17 @@ def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Be
     # Exact search has all ranks of the steps before among the known; an approximate one may find others at this limit.
     new = [[hit for at, hit in enumerate(hits) if at >= before or hit.chunk.id not in known] for hits in lists]
     size = most if step == 1 else BLOCK
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for start in range(0, max(map(len, new)), size):
         for candidate in retriever.fused([hits[start : start + size] for hits in new]):
             if candidate.chunk.id not in known:
-                found.setdefault(candidate.chunk.id, candidate)
-    nodes = ranked(_placed([*found.values()], lists), first=len(known) + 1)
+                candidates.setdefault(candidate.chunk.id, candidate)
+    nodes = ranked(_placed([*candidates.values()], lists), first=len(known) + 1)
     return Below(nodes, any(len(hits) >= most for hits in lists))
 
 
 def _placed(candidates: Sequence[Candidate], lists: Sequence[list[Hit]]) -> list[Candidate]:
-    """Gives candidates their ranks in the arms' whole lists, not in a block."""
+    """Give candidates their ranks in the whole lists of the arms."""
     ranks = [{hit.chunk.id: rank for rank, hit in enumerate(hits, start=1)} for hits in lists]
     dense, bm25 = ranks[0], ranks[-1]  # one list where there is one arm
     return [

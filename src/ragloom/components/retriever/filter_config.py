@@ -1,7 +1,7 @@
-"""The config form of metadata filters: what is wrong with it, and LlamaIndex's `MetadataFilters` made from it.
+"""Config form of metadata filters: validation and conversion to `MetadataFilters`.
 
 A filter is `{key, operator, value}`, a group is `{condition, filters}`, and a list stands for the group "all of these".
-Knows no store: what an operator does is LlamaIndex's reference, `build_metadata_filter_fn`.
+The meaning of an operator is LlamaIndex's reference, `build_metadata_filter_fn`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _is_number(value: Any) -> bool:
 
 
 def problems(filters: Any, path: str = "retriever.filters") -> list[str]:
-    """Says what is wrong with filters as they stand in a config; imports nothing heavy.
+    """List the errors of filters in a config, without heavy imports.
 
     Args:
         filters: None, a list of filters and groups, or one group.
@@ -94,34 +94,34 @@ def _unknown(item: Mapping[Any, Any], known: tuple[str, ...], path: str) -> list
 
 
 def _group_problems(group: Mapping[Any, Any], path: str) -> list[str]:
-    found = _unknown(group, ("condition", "filters"), path)
+    errors = _unknown(group, ("condition", "filters"), path)
     condition = group.get("condition", "and")
     if condition not in CONDITIONS:
         rule = f"be a condition{nearest(str(condition), CONDITIONS)}"
-        found.append(_line(f"{path}.condition", condition, rule))
+        errors.append(_line(f"{path}.condition", condition, rule))
     members = group.get("filters")
     if not isinstance(members, list) or not members:
-        return [*found, _line(f"{path}.filters", members, "be a list that is not empty; leave the group out for none")]
-    return found + problems(members, f"{path}.filters")
+        return [*errors, _line(f"{path}.filters", members, "be a list that is not empty; leave the group out for none")]
+    return errors + problems(members, f"{path}.filters")
 
 
 def _filter_problems(item: Mapping[Any, Any], path: str) -> list[str]:
-    found = _unknown(item, ("key", "operator", "value"), path)
+    problems = _unknown(item, ("key", "operator", "value"), path)
     key = item.get("key")
     if not isinstance(key, str) or not key:
-        found.append(_line(f"{path}.key", key, "be the name of a metadata key"))
+        problems.append(_line(f"{path}.key", key, "be the name of a metadata key"))
     operator = item.get("operator", "==")
     if operator not in OPERATORS:
         rule = f"be an operator{nearest(str(operator), OPERATORS)}"
-        return [*found, _line(f"{path}.operator", operator, rule)]
+        return [*problems, _line(f"{path}.operator", operator, rule)]
     rule, fits = _RULES[OPERATORS[operator]]
     if not fits(item.get("value")):
-        found.append(_line(f"{path}.value", item.get("value"), f"{rule} for the operator {operator}"))
-    return found
+        problems.append(_line(f"{path}.value", item.get("value"), f"{rule} for the operator {operator}"))
+    return problems
 
 
 def metadata_filters(filters: Any) -> MetadataFilters | None:
-    """Turns the config form into LlamaIndex's filters; None when there is nothing to filter by.
+    """Convert the config form to LlamaIndex filters; None for no filter.
 
     Raises:
         ConfigError: all problems, one line each.

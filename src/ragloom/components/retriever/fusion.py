@@ -1,4 +1,4 @@
-"""One list out of two: how the dense and the lexical candidates of a question are fused. Pure; knows no store.
+"""Fusion of dense and lexical candidates into one list.
 
 Both fusions add up weighted parts, `dense_weight * dense part + (1 - dense_weight) * BM25 part`, where an arm that has
 not found a chunk gives it 0. They differ in what a part is. An arm of weight 0 takes no part: its candidates do not
@@ -33,17 +33,17 @@ class Candidate:
 
 
 def ordered(hits: Sequence[Hit], min_score: float | None = None) -> list[Hit]:
-    """Orders an arm's hits by falling score, equal scores by (document, start); each chunk stands once.
+    """Order hits by score, then (document, start), without duplicate chunks.
 
     Args:
         hits: in any order.
         min_score: hits with a raw score below it are left out; None leaves none out.
     """
-    kept: dict[str, Hit] = {}
+    unique: dict[str, Hit] = {}
     for hit in sorted(hits, key=lambda hit: (-hit.score, *_place(hit.chunk))):
         if min_score is None or hit.score >= min_score:
-            kept.setdefault(hit.chunk.id, hit)
-    return list(kept.values())
+            unique.setdefault(hit.chunk.id, hit)
+    return list(unique.values())
 
 
 def reciprocal_rank(dense: Sequence[Hit], bm25: Sequence[Hit], *, dense_weight: float, k: int) -> list[Candidate]:
@@ -65,7 +65,9 @@ def reciprocal_rank(dense: Sequence[Hit], bm25: Sequence[Hit], *, dense_weight: 
 
 
 def weighted_score(dense: Sequence[Hit], bm25: Sequence[Hit], *, dense_weight: float) -> list[Candidate]:
-    """Fuses by score: a part is `(score - lowest) / (highest - lowest)` within the arm's list, 1 where all are equal.
+    """Fuse by score, normalized within each arm's list.
+
+    A part is `(score - lowest) / (highest - lowest)`, 1 where all are equal.
 
     It is Weaviate's `relativeScoreFusion`; min-max normalisation and weighted sum as in Lee: Analyses of Multiple
     Evidence Combination, SIGIR 1997, and Bruch, Gai and Ingber: An Analysis of Fusion Functions for Hybrid Retrieval,

@@ -1,4 +1,4 @@
-"""The retrievers: which arms of an index are asked, and how their lists become one. Knows two methods of an index.
+"""Retrievers: dense, BM25, and hybrid with fused lists.
 
 Stages timed (`ragloom.core.timing`): `embed_query`, `dense`, `bm25`, `fuse`. The arms run side by side, so that their
 times overlap.
@@ -27,14 +27,17 @@ Fusion = Callable[[Sequence[Hit], Sequence[Hit]], list[Candidate]]
 """Dense hits, BM25 hits -> one list, best first."""
 
 
-class Index(Protocol):
-    """What a retriever needs of an index: complete lists, equal scores ordered by (document, start) at the cut."""
+class SearchableIndex(Protocol):
+    """Index interface of retrievers.
+
+    Lists are complete, with equal scores ordered by (document, start) at the cut.
+    """
 
     def dense(self, vector: list[float], k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity among those that pass the filters."""
+        """Return the k filtered chunks of highest cosine similarity."""
 
     def lexical(self, query: str, k: int, filters: MetadataFilters | None) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score among those that pass the filters."""
+        """Return the k filtered chunks of highest BM25 score."""
 
 
 class Arm(ABC):
@@ -47,7 +50,9 @@ class Arm(ABC):
         min_score: hits below this raw score are left out; None for none.
     """
 
-    def __init__(self, index: Index, k: int, filters: MetadataFilters | None, min_score: float | None) -> None:
+    def __init__(
+        self, index: SearchableIndex, k: int, filters: MetadataFilters | None, min_score: float | None
+    ) -> None:
         self._index = index
         self._k = k
         self._filters = filters
@@ -60,7 +65,7 @@ class Arm(ABC):
 
     @abstractmethod
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first.
+        """Return the hits for a query, best first.
 
         Args:
             query: text, with or without its vector.
@@ -74,15 +79,18 @@ class Arm(ABC):
     @staticmethod
     @abstractmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
 
 
 class DenseArm(Arm):
-    """Nearest neighbours by cosine similarity; `embedding` makes the query's vector unless the query brings one."""
+    """Dense retriever by cosine similarity.
+
+    `embedding` makes the vector of the query unless the query brings one.
+    """
 
     def __init__(
         self,
-        index: Index,
+        index: SearchableIndex,
         embedding: BaseEmbedding,
         k: int,
         filters: MetadataFilters | None,
@@ -92,7 +100,7 @@ class DenseArm(Arm):
         self._embedding = embedding
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first."""
+        """Return the hits for a query, best first."""
         vector = query.embedding
         if vector is None:
             with timed("embed_query"):
@@ -121,7 +129,7 @@ class DenseArm(Arm):
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
         return [
             Candidate(hit.chunk, hit.score, dense_rank=rank, dense_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -132,13 +140,13 @@ class LexicalArm(Arm):
     """BM25 over the terms of the index's analyzer."""
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
-        """Returns the hits for a query, best first."""
+        """Return the hits for a query, best first."""
         with timed("bm25"):
             return ordered(self._index.lexical(query.query_str, k or self._k, self._filters), self._min_score)
 
     @staticmethod
     def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Turns this arm's hits, best first, into candidates that it alone has found."""
+        """Convert hits of this arm, best first, to candidates."""
         return [
             Candidate(hit.chunk, hit.score, bm25_rank=rank, bm25_score=hit.score)
             for rank, hit in enumerate(hits, start=1)
@@ -158,11 +166,11 @@ class OneArm(BaseRetriever):
         return self._arm.k
 
     def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Returns the arm's first k hits."""
+        """Return the arm's first k hits."""
         return [self._arm.search(query, k)]
 
     def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
-        """Turns the arm's hits into candidates."""
+        """Turn the arm's hits into candidates."""
         return self._arm.candidates(lists[0])
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -175,7 +183,7 @@ class OneArm(BaseRetriever):
 
 
 class Hybrid(BaseRetriever):
-    """A LlamaIndex retriever that asks both arms at once and fuses their lists.
+    """Hybrid retriever: both arms at once, with fused lists.
 
     Args:
         dense, bm25: the arms; None where its weight is 0, so that it is not asked at all.
@@ -198,7 +206,10 @@ class Hybrid(BaseRetriever):
         return arm.k
 
     def lists(self, query: QueryBundle, k: int | None = None) -> list[list[Hit]]:
-        """Returns the first k hits of both arms, dense first; an arm without weight has none."""
+        """Return the first k hits of both arms, dense first.
+
+        An arm without weight has none.
+        """
         if self._dense is None or self._bm25 is None:
             dense = self._dense.search(query, k) if self._dense else []
             return [dense, self._bm25.search(query, k) if self._bm25 else []]
@@ -220,9 +231,9 @@ class Hybrid(BaseRetriever):
         _demand_text(query_bundle)
         arms = [arm for arm in (self._dense, self._bm25) if arm is not None]
         # Both are awaited before either's error is raised: no search runs on unobserved.
-        found = await asyncio.gather(*(arm.asearch(query_bundle) for arm in arms), return_exceptions=True)
+        results = await asyncio.gather(*(arm.asearch(query_bundle) for arm in arms), return_exceptions=True)
         lists: list[list[Hit]] = []
-        for result in found:
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
             lists.append(result)

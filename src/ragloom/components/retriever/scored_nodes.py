@@ -1,4 +1,4 @@
-"""What a retriever returns: LlamaIndex nodes with scores that say how each was found. Knows no store."""
+"""Retrieved nodes with scores and the ranks behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from ragloom.core.nodes import to_node
 
 
 class Ranked(NodeWithScore):
-    """A found chunk with its way into the list; a reranker replaces `score` on a copy and nothing else.
+    """Retrieved chunk with its ranks and scores.
+
+    A reranker replaces `score` on a copy and nothing else.
 
     Attributes:
         score: what the list is ordered by: cosine similarity (`dense`), BM25 (`bm25`), fused score (`hybrid`), or a
@@ -37,7 +39,7 @@ class Ranked(NodeWithScore):
 
 
 def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithScore]:
-    """Turns candidates, best first, into LlamaIndex's form.
+    """Turn candidates, best first, into LlamaIndex's form.
 
     Args:
         candidates: best first.

@@ -82,7 +82,7 @@ class FolderSource(Source):
         text, metadata, warnings = parse_file(entry.id, content)
         if len(text) > _MAX_GROWTH * self._rules.max_bytes:
             limit = f"{_MAX_GROWTH} times source.max_file_mb={self._rules.max_bytes / 1_000_000:g}"
-            raise CannotRead(f"it unpacks to {len(text) / 1_000_000:,.0f} million characters of text, over {limit}")
+            raise CannotRead(f"it unpacks to {len(text):,} characters; the limit is {limit}: raise it")
         return new_document(entry.id, text, metadata, warnings)
 
 

@@ -1,4 +1,4 @@
-"""The `vector_store` group: where indexes live. Knows no engine until one is built."""
+"""The `vector_store` group: where indexes are stored."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,7 +40,7 @@ def lancedb(
     min_ann_recall: Annotated[Recall, OPERATIONAL],
     alias: Annotated[Name | None, OPERATIONAL],  # read by `assembly.open`
 ) -> "Database":
-    """Builds the database of a LanceDB folder; the folder is created by the first ingest."""
+    """Build the database of a LanceDB folder, created by the first ingest."""
     from ragloom.components.vector_store.lancedb_store.database import LanceDatabase
 
     return LanceDatabase(
@@ -70,7 +70,10 @@ def weaviate(
     batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(immutable)],
 ) -> "Database":
-    """Builds the database of a Weaviate server, a cluster or Weaviate Cloud; connects when it is first used."""
+    """Build the database of a Weaviate server, cluster or Weaviate Cloud.
+
+    It connects when it is first used.
+    """
 
     def connect() -> "Connection":
         from ragloom.components.vector_store.weaviate_store.connection import connect
@@ -99,10 +102,8 @@ def weaviate(
         tenant=tenant,
         consistency_level=consistency_level,
         index=dict(index),
-        batch_objects=batch["objects"],
-        batch_bytes=int(batch["megabytes"] * 1_000_000),
-        retry_seconds=timeouts["retry"],
-        indexing_seconds=timeouts["indexing"],
+        batch=batch,
+        timeouts=timeouts,
         code_version=_WEAVIATE_CODE_VERSION,
     )
 
@@ -124,7 +125,10 @@ def weaviate_embedded(
     batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(immutable)],
 ) -> "Database":
-    """Builds the database of a Weaviate server that is started, or found running, on a folder when it is first used."""
+    """Build the database of a Weaviate server on a local folder.
+
+    The server is started, or a running one found, when it is first used.
+    """
 
     def connect() -> "Connection":
         from ragloom.components.vector_store.weaviate_store.embedded.executable import find
@@ -143,9 +147,7 @@ def weaviate_embedded(
         tenant=tenant,
         consistency_level="ONE",
         index=dict(index),
-        batch_objects=batch["objects"],
-        batch_bytes=int(batch["megabytes"] * 1_000_000),
-        retry_seconds=timeouts["retry"],
-        indexing_seconds=timeouts["indexing"],
+        batch=batch,
+        timeouts=timeouts,
         code_version=_WEAVIATE_CODE_VERSION,
     )

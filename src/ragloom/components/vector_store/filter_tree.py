@@ -1,4 +1,4 @@
-"""What LlamaIndex metadata filters ask of a row, as a tree over metadata columns. Knows no store: each has a renderer.
+"""LlamaIndex metadata filters as a tree of predicates over metadata columns.
 
 The answers are those of LlamaIndex's reference evaluator (`build_metadata_filter_fn`), with one rule where that raises
 `TypeError`: a comparison between types that Python does not order or contain (`"a" > 1`, `1 in "a"`) does not match,
@@ -29,7 +29,7 @@ MAX_DEPTH = 16
 
 
 class Constant(Enum):
-    """What holds for all rows or for none, whatever they hold."""
+    """Predicate that is true for all rows or for none."""
 
     EVERYTHING = "every row"
     NOTHING = "no row"
@@ -56,7 +56,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The column's token is at or above `low` and below `high`, by code points."""
+    """Predicate: the token lies in [low, high), by code points."""
 
     column: str
     low: str
@@ -65,7 +65,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class HoldsText:
-    """The column is a text that holds another one, which is not empty."""
+    """Predicate: the column is a text with a non-empty substring."""
 
     column: str
     text: str
@@ -73,7 +73,7 @@ class HoldsText:
 
 @dataclass(frozen=True, slots=True)
 class HoldsTextInAnyCase:
-    """The column is a text that, lower-cased, holds another one, which is lower-cased already."""
+    """Predicate: the lower-cased column has a lower-cased substring."""
 
     column: str
     text: str
@@ -89,7 +89,7 @@ class PartOf:
 
 @dataclass(frozen=True, slots=True)
 class HoldsElement:
-    """The column is a list or dict, and this value is an element of the list or a key of the dict."""
+    """Predicate: a list has this element, or a dict this key."""
 
     column: str
     value: Any
@@ -100,21 +100,24 @@ Test: TypeAlias = Missing | OneOf | Range | HoldsText | HoldsTextInAnyCase | Par
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The test is false; so is every test but `Missing` for a row that lacks the column."""
+    """Predicate: the test is false.
+
+    Rows that lack the column fail every test but `Missing`.
+    """
 
     test: Test
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All parts are true; there are at least two, and none is an `Every` or a constant."""
+    """Conjunction of at least two parts, flattened and without constants."""
 
     parts: tuple[Predicate, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """At least one part is true; there are at least two, and none is a `Some` or a constant."""
+    """Disjunction of at least two parts, flattened and without constants."""
 
     parts: tuple[Predicate, ...]
 
@@ -123,7 +126,7 @@ Predicate: TypeAlias = Constant | Test | Not | Every | Some
 
 
 def predicate(filters: MetadataFilters | None, columns: Collection[str]) -> Predicate:
-    """Translates filters.
+    """Translate filters.
 
     Args:
         filters: nested groups included; None or an empty group passes everything.
@@ -136,7 +139,7 @@ def predicate(filters: MetadataFilters | None, columns: Collection[str]) -> Pred
 
 
 def every(parts: Iterable[Predicate]) -> Predicate:
-    """Joins predicates by `and`: everything when there are none."""
+    """Join predicates by `and`: everything when there are none."""
     flat: list[Predicate] = []
     for part in parts:
         if part is NOTHING:
@@ -147,7 +150,7 @@ def every(parts: Iterable[Predicate]) -> Predicate:
 
 
 def some(parts: Iterable[Predicate]) -> Predicate:
-    """Joins predicates by `or`: nothing when there are none."""
+    """Join predicates by `or`: nothing when there are none."""
     flat: list[Predicate] = []
     for part in parts:
         if part is EVERYTHING:
@@ -158,7 +161,7 @@ def some(parts: Iterable[Predicate]) -> Predicate:
 
 
 def negated(part: Predicate) -> Predicate:
-    """Turns a predicate into the one that is true exactly where it is false."""
+    """Negate a predicate exactly."""
     if isinstance(part, Constant):
         return NOTHING if part is EVERYTHING else EVERYTHING
     if isinstance(part, Every):
@@ -187,7 +190,7 @@ def _group(filters: MetadataFilters, columns: frozenset[str], depth: int) -> Pre
 
 
 def _filter(item: MetadataFilter, columns: frozenset[str]) -> Predicate:
-    """Translates one filter."""
+    """Translate one filter."""
     name = column(item.key)
     for text in item.value if isinstance(item.value, list) else [item.value]:
         if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -205,7 +208,7 @@ def _equal(name: str, value: Any) -> Predicate:
 
 
 def _ordered(name: str, value: Any, *, above: bool, or_equal: bool) -> Predicate:
-    """Compares within one type: tokens of a type lie between its letter and the next."""
+    """Compare within one type: tokens lie between its letter and the next."""
     if value is None or isinstance(value, dict) or value != value:
         return NOTHING
     if isinstance(value, list):
@@ -217,7 +220,10 @@ def _ordered(name: str, value: Any, *, above: bool, or_equal: bool) -> Predicate
 
 
 def _ordered_list(name: str, value: list[Any], *, above: bool, or_equal: bool) -> Predicate:
-    """Compares lists as Python does: by the first elements that differ, which must be of one type, else by length."""
+    """Compare lists as Python does.
+
+    The first elements that differ decide and must be of one type; otherwise the length does.
+    """
     parts, beginnings, same = [], [], LIST + END
     for item in value:
         beginnings.append(same)
@@ -252,7 +258,7 @@ def _not_within(name: str, value: Any) -> Predicate:
 
 
 def _contains(name: str, value: Any) -> Predicate:
-    """An element of a list, a key of a dict, or a part of a text."""
+    """Build a test for a list element, a dict key or a substring."""
     return some([HoldsElement(name, value), _matches(name, value)])
 
 
@@ -291,12 +297,15 @@ def _range(name: str, low: str, high: str) -> Predicate:
 
 
 def _next(text: str) -> str:
-    """Returns the least text above one."""
+    """Return the least text above one."""
     return text + "\0"
 
 
 def _past(beginning: str) -> str:
-    """Returns the least text above all that begin so; the beginning ends in a letter or `END`."""
+    """Return the least text above every text with this prefix.
+
+    The prefix ends in a letter or `END`.
+    """
     return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 

@@ -1,4 +1,4 @@
-"""What an index is from its creation on, whatever store holds it. Knows no engine."""
+"""Identity of an index, fixed at its creation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INGEST, STORE = "ingest", "store"
 
 @dataclass(frozen=True)
 class Identity:
-    """What an index is from its creation on.
+    """Identity of an index, fixed at its creation.
 
     Attributes:
         name, source, root, dimensions: as in `IndexInfo`.
@@ -29,29 +29,29 @@ class Identity:
     code_version: int
 
 
-def demand_same(there: Identity, asked: Identity) -> None:
-    """Refuses to write an index that is another one than was asked for.
+def demand_same(stored: Identity, expected: Identity) -> None:
+    """Refuse to write an index with another identity.
 
     Raises:
         ConfigError: the corpus of that name lies elsewhere.
         DataError: it is of another kind, or has other dimensions.
     """
-    if there.kind != asked.kind:
+    if stored.kind != expected.kind:
         raise DataError(
-            f"vector_store: index {there.name} was made by {there.kind!r} and cannot be written by {asked.kind!r}; "
+            f"vector_store: index {stored.name} was written by {stored.kind!r} and {expected.kind!r} cannot write it; "
             "use another name"
         )
-    demand_root(there.name, asked.source, there.root, asked.root)
-    if there.dimensions != asked.dimensions:
+    demand_root(stored.name, expected.source, stored.root, expected.root)
+    if stored.dimensions != expected.dimensions:
         raise DataError(
-            f"vector_store: index {there.name} has {there.dimensions} dimensions and the embedding {asked.dimensions}; "
-            "use the embedding that built it, or delete the index"
+            f"vector_store: index {stored.name} has {stored.dimensions} dimensions and "
+            f"the embedding {expected.dimensions}; use the embedding that built it, or delete the index"
         )
-    if there.code_version != asked.code_version:
-        raise DataError(outdated(there, asked.code_version))
+    if stored.code_version != expected.code_version:
+        raise DataError(outdated(stored, expected.code_version))
 
 
-def demand_root(index: str, source: str, there: str, asked: str) -> None:
+def demand_root(index: str, source: str, stored: str, expected: str) -> None:
     """Refuses to take an index for that of documents that lie elsewhere.
 
     Args:
@@ -61,20 +61,20 @@ def demand_root(index: str, source: str, there: str, asked: str) -> None:
     Raises:
         ConfigError: the roots differ.
     """
-    if there != asked:
+    if stored != expected:
         promote = command("indexes", ["promote", index, "NAME"])
         raise ConfigError(
-            f"source: source.name={source} names the documents of {there} already, not those of {asked} (index "
+            f"source: source.name={source} names the documents of {stored} already, not those of {expected} (index "
             f"{index}); set source.name to another name; or, if the documents have moved, ingest with "
             "source.moved=true (unchanged ones cost nothing); or, if that index is meant wherever its documents are, "
             f"query it by vector_store.alias=NAME ({promote})"
         )
 
 
-def outdated(there: Identity, code_version: int) -> str:
-    """Says that another version of the code wrote an index."""
+def outdated(stored: Identity, code_version: int) -> str:
+    """Return the message for an index of another code version."""
     return (
-        f"vector_store: index {there.name} was written by version {there.code_version} of this store, and this release "
+        f"vector_store: index {stored.name} was written by version {stored.code_version} of this store; this release "
         f"reads version {code_version}; {command('ingest')} builds its successor (cached texts cost nothing); then "
-        f"remove it: {command('indexes', ['delete', there.name])}"
+        f"remove it: {command('indexes', ['delete', stored.name])}"
     )

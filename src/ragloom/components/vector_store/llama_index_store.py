@@ -1,4 +1,4 @@
-"""The LlamaIndex side of every store: nodes to chunks and back, modes, checks, async twins. Knows no engine.
+"""Base of LlamaIndex vector stores: node conversion, modes, checks, async methods.
 
 Each store's own class says how it searches, stores and removes; everything that LlamaIndex sees is here. Hybrid search
 is the retriever's.
@@ -37,19 +37,19 @@ _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
 class Search(Protocol):
-    """What reads one state of a store's chunks."""
+    """Reader of one state of the chunks of a store."""
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope) -> list[Row]:
-        """Returns the k rows nearest to a vector."""
+        """Return the k rows nearest to a vector."""
 
     def lexical(self, query: str, k: int, scope: Scope) -> list[Row]:
-        """Returns the k rows of highest BM25 score."""
+        """Return the k rows of highest BM25 score."""
 
     def rows(self, scope: Scope) -> list[Row]:
-        """Returns all rows in scope, ordered by (document, start)."""
+        """Return all rows in scope, ordered by (document, start)."""
 
     def count(self) -> int:
-        """Counts the rows."""
+        """Count the rows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Batch:
 
 
 class NodeStore(BasePydanticVectorStore):
-    """Nodes with cosine search, BM25, all metadata filters, and deletion by exact document id.
+    """LlamaIndex vector store with cosine search, BM25 and all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
     the old one [33]; a node without a document counts as a document of its own id.
@@ -84,7 +84,7 @@ class NodeStore(BasePydanticVectorStore):
     _read_only: bool = PrivateAttr(default=False)
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Stores nodes; those whose id is known replace the old ones.
+        """Store nodes; those whose id is known replace the old ones.
 
         Returns:
             the ids.
@@ -98,7 +98,7 @@ class NodeStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     def replace(self, ref_doc_id: str, nodes: Sequence[BaseNode]) -> list[str]:
-        """Puts nodes in place of all nodes of a document.
+        """Put nodes in place of all nodes of a document.
 
         Raises:
             DataError: as `add`, or a node belongs to another document.
@@ -114,17 +114,17 @@ class NodeStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Removes all nodes of exactly this document, however many."""
+        """Remove all nodes of exactly this document, however many."""
         self._demand_writable()
         self._remove(Scope(documents=[ref_doc_id]))
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """Removes the nodes of these ids that pass the filters.
+        """Remove the nodes of these ids that pass the filters.
 
         Raises:
-            ConfigError: neither is given; `clear` removes everything.
+            ConfigError: both arguments are missing; `clear` removes everything.
         """
         if node_ids is None and (filters is None or not filters.filters):
             raise ConfigError("vector_store: delete_nodes must be given node_ids or filters; clear() removes all nodes")
@@ -132,22 +132,25 @@ class NodeStore(BasePydanticVectorStore):
         self._remove(Scope(filters, ids=node_ids))
 
     def clear(self) -> None:
-        """Removes everything; the next `add` may bring other dimensions."""
+        """Remove everything; the next `add` may bring other dimensions."""
         self._demand_writable()
         self._drop()
 
     def count(self) -> int:
-        """Counts the nodes."""
+        """Count the nodes."""
         search = self._search()
         return search.count() if search else 0
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Returns the nodes of these ids that pass the filters, ordered by (document, start), without embeddings."""
+        """Return nodes by ids and filters, ordered by (document, start).
+
+        They come without embeddings.
+        """
         search = self._search()
         return [_node(row) for row in search.rows(Scope(filters, ids=node_ids))] if search else []
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Searches by cosine similarity (mode `DEFAULT`) or BM25 (`TEXT_SEARCH`, `SPARSE`).
+        """Search by cosine similarity (mode `DEFAULT`) or BM25 (`TEXT_SEARCH`, `SPARSE`).
 
         Filters, doc_ids and node_ids hold together and before the search. No doc_ids (`[]`) find nothing; no node_ids
         (`[]`) mean all.
@@ -212,23 +215,26 @@ class NodeStore(BasePydanticVectorStore):
 
     @abstractmethod
     def _search(self) -> Search | None:
-        """Returns what reads the newest state; None before the first `add`."""
+        """Return what reads the newest state; None before the first `add`."""
 
     def _text_search(self) -> Search | None:
-        """Returns what reads the newest state by BM25; None before the first `add`."""
+        """Return the BM25 reader of the newest state; None before the first `add`."""
         return self._search()
 
     @abstractmethod
     def _store(self, batch: Batch, document: str | None) -> None:
-        """Stores a batch over nodes of the same ids, and over all other nodes of a document where one is named."""
+        """Store a batch, replacing nodes of the same ids.
+
+        Where a document is named, all its other nodes are replaced as well.
+        """
 
     @abstractmethod
     def _remove(self, scope: Scope) -> None:
-        """Removes the nodes in a scope, which limits something."""
+        """Remove the nodes in a scope, which limits something."""
 
     @abstractmethod
     def _drop(self) -> None:
-        """Removes everything."""
+        """Remove everything."""
 
     def _demand_writable(self) -> None:
         if self._read_only:
@@ -238,7 +244,7 @@ class NodeStore(BasePydanticVectorStore):
             )
 
     def _batch(self, nodes: Sequence[BaseNode]) -> Batch:
-        """Turns nodes into what is stored, and refuses those that would never be found."""
+        """Convert nodes to rows, and refuse unsearchable ones."""
         chunks, vectors = [to_chunk(node) for node in nodes], _vectors(nodes)
         check_chunks(chunks, vectors, vectors.shape[1])
         return Batch(
@@ -250,7 +256,7 @@ class NodeStore(BasePydanticVectorStore):
 
 
 def _vectors(nodes: Sequence[BaseNode]) -> np.ndarray:
-    """Collects embeddings `[n, dimensions] float32`; none is left out."""
+    """Collect embeddings `[n, dimensions] float32`; none is left out."""
     for node in nodes:
         if not node.embedding:
             raise DataError(
@@ -266,14 +272,17 @@ def _vectors(nodes: Sequence[BaseNode]) -> np.ndarray:
 
 
 def _beyond(node: BaseNode, chunk: Chunk) -> str | None:
-    """Returns the JSON of a node that is more than its chunk (templates, relationships, another class), else None."""
-    told = to_node(chunk)
-    if type(node) is type(told) and node.model_dump(exclude={"embedding"}) == told.model_dump(exclude={"embedding"}):
+    """Return the JSON of a node that carries more than its chunk.
+
+    Templates, relationships and other classes do; None otherwise.
+    """
+    plain = to_node(chunk)
+    if type(node) is type(plain) and node.model_dump(exclude={"embedding"}) == plain.model_dump(exclude={"embedding"}):
         return None
-    kept = doc_to_json(node)
-    kept["__data__"]["embedding"] = None
+    fields = doc_to_json(node)
+    fields["__data__"]["embedding"] = None
     try:
-        return json.dumps(kept)
+        return json.dumps(fields)
     except (TypeError, ValueError) as error:
         metadata_columns.to_json(chunk.metadata, chunk.document)  # names the key, where it is the metadata
         raise DataError(f"vector_store: node {node.node_id} cannot be kept as JSON ({error})") from None

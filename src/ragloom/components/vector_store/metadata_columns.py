@@ -1,4 +1,4 @@
-"""Metadata as text columns, one a key, and as lossless JSON. Knows no filter, no table and no engine.
+"""Metadata as text columns, one per key, and as lossless JSON.
 
 A value is stored as a *token*: its type's letter and a text that is equal when values are equal in Python and ordered
 as Python orders them. So an engine compares text only, and a filter (`predicates`) answers exactly as Python would.
@@ -7,7 +7,7 @@ as Python orders them. So an engine compares text only, and a filter (`predicate
 * A missing key and `None` are the same: they have no token.
 * Lists and dicts are kept whole, element by element (of a dict: its keys).
 
-The lossless metadata is stored beside as JSON; columns are for filtering only.
+The lossless metadata is stored as JSON as well; columns are for filtering only.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _MAX_BITS = 14_000  # Python reads back integers of at most 4,300 digits
 
 @functools.lru_cache(maxsize=4096)
 def column(key: str) -> str:
-    """Names the column of a metadata key: legal for any key, and different for different ones.
+    """Return the column name of a metadata key: legal and unique.
 
     A key that would make too long a name is named by its digest, with an odd underscore, which no escaped key has.
 
     >>> column("page label"), column("부서")
     ('m_page_20_label', 'm__bd80__c11c_')
     """
-    name = PREFIX + re.sub(r"[^a-z0-9]", lambda found: f"_{ord(found[0]):x}_", key)
+    name = PREFIX + re.sub(r"[^a-z0-9]", lambda match: f"_{ord(match[0]):x}_", key)
     return name if len(name) <= LONGEST_NAME else f"{PREFIX}_{sha256(name)}"
 
 
 def to_json(metadata: dict[str, Any], where: str) -> str:
-    """Serialises metadata so that reading it back gives equal metadata.
+    """Serialise metadata so that reading it back gives equal metadata.
 
     Args:
         where: the document, for the message.
@@ -67,12 +67,15 @@ def to_json(metadata: dict[str, Any], where: str) -> str:
 
 
 def tokens(metadata: dict[str, Any]) -> dict[str, str]:
-    """Turns metadata into its columns: column name -> token; keys whose value is None have none."""
+    """Convert metadata to columns: name -> token.
+
+    Keys whose value is None have no column.
+    """
     return {column(key): token(value) for key, value in metadata.items() if value is not None}
 
 
 def token(value: Any, *, sought: bool = False) -> str:
-    """Returns the text that stands for a value: equal for equal values, in Python's order within a type.
+    """Encode a value as a token, ordered as Python orders its type.
 
     Args:
         sought: the value is a filter's, not a document's: only NaN differs, so that it never equals itself.
@@ -95,17 +98,20 @@ def token(value: Any, *, sought: bool = False) -> str:
 
 
 def elements(value: list[Any] | dict[str, Any]) -> list[str]:
-    """Returns the tokens of a list's elements or of a dict's keys, each once."""
+    """Return the distinct tokens of list elements or dict keys."""
     return list(dict.fromkeys(map(token, value)))
 
 
 def element(value: Any, *, sought: bool = False) -> str:
-    """Encodes a list's element so that no element holds the end mark and the order of lists is that of their text."""
+    """Encode a list element without end marks and in list order."""
     return token(value, sought=sought).replace("\x01", "\x01\x02").replace(END, "\x01\x01") + END
 
 
 def _is_json(value: Any) -> bool:
-    """Says whether JSON gives the very same value back: subclasses, tuples and keys that are not text change type."""
+    """Return whether a value survives a JSON round trip unchanged.
+
+    Subclasses, tuples and keys that are not text change type.
+    """
     kind = type(value)
     if kind is list:
         return all(map(_is_json, value))
@@ -118,7 +124,9 @@ def _is_json(value: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _sortable(numerator: int, denominator: int) -> str:
-    """Encodes numerator / denominator (a power of 2) exactly, in the order of numbers: sign, exponent, mantissa.
+    """Encode numerator / denominator (a power of 2) exactly, ordered as numbers.
+
+    The parts are sign, exponent and mantissa.
 
     The mantissa's bits after the leading one are hexadecimal digits without trailing zeros, so that a shorter one is
     the smaller; for negative numbers all digits are complemented and `g` (above `f`) ends them.

@@ -1,4 +1,4 @@
-"""What every vector store offers: databases, indexes, writers and their records. Knows no engine.
+"""Interfaces of vector stores: databases, indexes, writers and their records.
 
 A *database* is a place that holds indexes. A *writer* changes one index, an *index* is opened for reading. Every store
 promises that a query sees each document in one committed version, never in two and never in none while it is replaced.
@@ -9,132 +9,34 @@ keeps the state it was opened at. On a server (Weaviate) each document is commit
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.core.file_backed_text import FileBackedText
+from ragloom.components.vector_store.index_records import (
+    IndexInfo,
+    ManifestRow,
+    Recovered,
+    StoredDocument,
+    StoredDocumentRow,
+)
 from ragloom.core.records import Chunk, Hit
-from ragloom.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from llama_index.core.vector_stores.types import BasePydanticVectorStore, MetadataFilters
 
 
-class IndexMissing(DataError):
-    """There is no committed index of that name."""
-
-
 class Analyzer(Protocol):
-    """What turns text into search terms, the same for index and query."""
+    """Converter of text to search terms, for index and query."""
 
     def terms(self, text: str) -> list[str]:
-        """Returns the terms of a text in their order, repetitions included; none holds a blank."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """An index as its newest commit left it.
-
-    Attributes:
-        name: `<source>-<fingerprint>`.
-        source: name of the corpus.
-        root: identity of the place the corpus was read from.
-        description: what shaped the index, group by group.
-        documents, chunks: how many it holds; blank documents have no chunk.
-        bytes: size of all its files, those of older versions and of uncommitted writes included.
-        bytes_estimated: the store does not tell: `bytes` is reckoned from counts and dimensions.
-        committed_at: when, with time zone UTC.
-        version: number of the commit, from 1.
-        code_version: of the store that wrote it.
-        dimensions: of its vectors.
-        summary: what the run that committed said about itself.
-        deleted_chunks: deleted since the index was built and still counted in its BM25 statistics; `rebuild` ends that.
-        notes: what a person should know about how it was committed, a sentence each.
-        dense: how dense search is approximated and what was measured; None where the store does not say, or is exact.
-    """
-
-    name: str
-    source: str
-    root: str
-    description: dict[str, Any]
-    documents: int
-    chunks: int
-    bytes: int
-    committed_at: datetime
-    version: int
-    code_version: int
-    dimensions: int
-    summary: dict[str, Any] = field(default_factory=dict)
-    bytes_estimated: bool = False
-    deleted_chunks: int = 0
-    notes: tuple[str, ...] = ()
-    dense: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestRow:
-    """What the index knows about one document without its text: enough to tell whether the source has changed.
-
-    Attributes:
-        id: document id.
-        size: bytes of the file or record.
-        mtime_ns: modification time in nanoseconds; None where there is none.
-        bytes_hash, text_hash, metadata_hash: of the bytes, of the parsed text, of the metadata.
-        content_hash: `records.document_hash` of text and metadata, as the chunks carry it.
-        chunks: how many the document was cut into.
-    """
-
-    id: str
-    size: int
-    mtime_ns: int | None
-    bytes_hash: str
-    text_hash: str
-    metadata_hash: str
-    content_hash: str
-    chunks: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as the index keeps it: offsets of chunks refer to this text."""
-
-    id: str
-    text: str
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocumentRow:
-    """A document to be written: its manifest row with its text (which may be in a file) and metadata."""
-
-    manifest: ManifestRow
-    text: str | FileBackedText
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What an interrupted run had left and `Writer.recover` removed.
-
-    Attributes:
-        chunks: chunks without a manifest row of their document and content hash, or of an incomplete document.
-        documents: manifest rows whose chunks were not all there; those documents have to be ingested again.
-    """
-
-    chunks: int = 0
-    documents: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.chunks or self.documents)
+        """Return the terms of a text in order, with repetitions, without blanks."""
 
 
 class Questions(Protocol):
     """Makes query-like vectors of what is stored."""
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Makes a question of each chunk text, embedded as queries are.
+        """Make a question of each chunk text, embedded as queries are.
 
         Returns:
             `[len(texts), dimensions] float32`; zeros where a text gives no question.
@@ -142,7 +44,7 @@ class Questions(Protocol):
 
 
 class Index(Protocol):
-    """An index at the commit that was the newest when it was opened. Safe to use from several threads."""
+    """Read access to the newest commit at opening time; thread-safe."""
 
     @property
     def info(self) -> IndexInfo:
@@ -160,7 +62,9 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Where the store searches approximately, `info.notes` say how, and what recall was measured.
 
@@ -180,54 +84,65 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; as `dense` otherwise."""
+        """Return the k chunks of highest BM25 score, ordered as `dense`."""
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
         """
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of the given chunks, by chunk id."""
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
+        """Yield a row for each document, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        `sent` limits them to these hashes.
+        """
 
 
 class Writer(Protocol):
-    """The only one that changes an index while it is entered (`with`). Nothing is seen by queries until `commit`."""
+    """Exclusive writer of an index.
+
+    Queries see nothing of its writes before `commit`.
+    """
 
     def __enter__(self) -> Writer: ...
 
     def __exit__(self, *exception: object) -> None: ...
 
     def recover(self) -> Recovered:
-        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        """Remove unfinished documents of an interrupted run.
+
+        Finished documents stay. Without any it is cheap.
+        """
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, uncommitted ones included, in no order."""
+        """Yield a row for each document, uncommitted ones included, in no order."""
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash): equal text is not embedded again.
+        """Return the stored vectors of documents by (document, sent_hash).
 
         Args:
             sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
         """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Stores chunks of documents that are not finished yet; queries keep seeing the documents' old versions.
+        """Append chunks of unfinished documents.
+
+        Queries keep seeing the old versions of the documents.
 
         Args:
             chunks: of any documents, a part of each or all.
@@ -236,7 +151,7 @@ class Writer(Protocol):
         """
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+        """Write manifest rows of complete documents, then remove old chunks.
 
         Args:
             documents: each at most once.
@@ -246,7 +161,7 @@ class Writer(Protocol):
         """
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Removes what was appended of documents that will not be finished; old versions stay.
+        """Remove appended chunks of abandoned documents; old versions stay.
 
         Args:
             documents: (id, content hash) of each.
@@ -259,7 +174,7 @@ class Writer(Protocol):
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: `append` and `finish` in one.
+        """Store whole documents: `append` and `finish` in one.
 
         Args:
             documents: each at most once.
@@ -269,13 +184,13 @@ class Writer(Protocol):
         """
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
-        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        """Update sizes, times and hashes of unchanged documents."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; returns how many there were."""
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
-        """Makes everything written the state that queries read, in one atomic step that comes last.
+        """Commit everything written, in one atomic last step.
 
         Args:
             questions: asked where the store measures the recall of approximate search; None: it cannot.
@@ -286,17 +201,17 @@ class Database(Protocol):
     """A place that holds indexes."""
 
     def indexes(self) -> list[IndexInfo]:
-        """Lists the committed indexes by name."""
+        """List the committed indexes by name."""
 
     def open(self, name: str) -> Index:
-        """Opens the newest commit of an index.
+        """Open the newest commit of an index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
         """
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> Writer:
-        """Returns the writer of an index, which is created when missing.
+        """Return the writer of an index, which is created when missing.
 
         Raises (here or when it is entered):
             ServiceError: somebody else writes it: who, and since when.
@@ -304,34 +219,36 @@ class Database(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Removes an index with all its versions.
+        """Remove an index with all its versions.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def rebuild(self, name: str) -> IndexInfo:
-        """Builds an index anew from what it holds, without embedding: its answers are those of a fresh index.
+        """Rebuild an index from its stored data, without embedding.
+
+        Its answers are those of a fresh index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def has(self, name: str) -> bool:
-        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+        """Return whether anything of an index exists, committed or not."""
 
     def relocate(self, name: str, root: str) -> None:
-        """Records that the documents of an index lie elsewhere now.
+        """Record that the documents of an index lie elsewhere now.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
 
     def promote(self, name: str, alias: str) -> None:
-        """Points an alias at an index, in one atomic step; the alias is created when missing.
+        """Point an alias at an index, atomically; create it when missing.
 
         Raises:
             IndexMissing: there is no index of that name.
@@ -339,7 +256,7 @@ class Database(Protocol):
         """
 
     def aliases(self) -> dict[str, str]:
-        """Returns the index that each alias points at."""
+        """Return the index that each alias points at."""
 
     def close(self) -> None:
-        """Lets go of connections, and ends a server that was started for this database."""
+        """Close connections, and end a server started for this database."""

@@ -1,4 +1,4 @@
-"""What a search is limited to and what it finds, and the one order of results. Knows no engine."""
+"""Scope of a search, its rows, and their order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a search is limited to, all at once and before it is made; None limits nothing."""
+    """Limits of a search, applied before it; None limits nothing."""
 
     filters: MetadataFilters | None = None
     documents: Sequence[str] | None = None
@@ -45,7 +45,7 @@ class Scope:
 def complete(
     fetch: Callable[[int], Sequence[Item]], k: int, raw: Callable[[Item], float], *, spare: int
 ) -> Sequence[Item]:
-    """Fetches beyond the cut until the last item is worse than the k-th, so that no tie at the cut is left to chance.
+    """Fetch beyond the cut until every tie at it is complete.
 
     Args:
         fetch: returns that many items, or all there are, best first.
@@ -69,7 +69,7 @@ def best(rows: Iterable[Row], k: int) -> list[Row]:
 
 
 def checked_vector(vector: Sequence[float], dimensions: int) -> np.ndarray:
-    """Returns a query's vector as `[dimensions] float32`.
+    """Return a query's vector as `[dimensions] float32`.
 
     Raises:
         DataError: it has other dimensions than the index, or is not finite.

@@ -1,4 +1,4 @@
-"""What may be written: refused before anything is stored. Knows no engine."""
+"""Checks of everything that is written, before anything is stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.core.records import Chunk
 from ragloom.errors import DataError
 
@@ -73,7 +73,7 @@ def check_unicode(text: str, document: str) -> None:
 
 
 def check_chunks(chunks: Sequence[Chunk], vectors: np.ndarray, dimensions: int) -> None:
-    """Refuses two chunks of one id, and vectors that are missing, of other dimensions or not finite.
+    """Refuse duplicate chunk ids and missing, non-finite or wrong-sized vectors.
 
     Raises:
         DataError: names the chunk's document.

@@ -1,7 +1,7 @@
-"""How good an answer or a ranking is, as pure functions over plain data. Knows no dataset, store or option.
+"""Metrics of answers and rankings, as pure functions over plain data.
 
 `spans` counts characters, `ranking` orders, `answers` compares words, `judge` asks an LLM. A chunk is a `Passage`, and
-a list's order is its rank. Every query counts: whoever calls gives an empty list for one that failed, which
+a list's order is its rank. Every query counts: the caller passes an empty list for one that failed, which
 scores zero; a query without gold is refused, since it has no score.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Passage(NamedTuple):
-    """A chunk as metrics see it: characters `[start, end)` of a document's stored text."""
+    """Retrieved characters `[start, end)` of a document's stored text."""
 
     document: str
     start: int

@@ -1,4 +1,4 @@
-"""How near an answer's words are to right ones, and whether what it cites is gold. Knows no LLM.
+"""Answer metrics: overlap with reference answers, and citations against gold.
 
 Exact match and F1 follow the official scripts: of SQuAD (Rajpurkar et al. 2016) for words, and of KorQuAD 1 (Lim et
 al. 2019) for the characters of Korean, which hangs particles on words. Of several right answers the nearest counts.
@@ -50,7 +50,7 @@ class CitationScores:
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """Counts of questions by whether the corpus answers them and whether the system did.
+    """Counts of questions by answerability and by whether they were answered.
 
     Attributes:
         answered, abstained: questions that have an answer.
@@ -64,18 +64,21 @@ class Abstention:
 
     @property
     def accuracy(self) -> float:
-        """The share of questions that were answered where there is an answer, and refused where there is none."""
+        """Share of answerable questions answered and unanswerable ones refused."""
         count = self.answered + self.abstained + self.invented + self.refused
         return (self.answered + self.refused) / count if count else 0.0
 
 
 def unit_of(language: str) -> Unit:
-    """Returns what F1 counts in a language: characters for Korean (`ko`), otherwise words."""
+    """Return the unit of F1 in a language.
+
+    Characters for Korean (`ko`), otherwise words.
+    """
     return "characters" if language == "ko" else "words"
 
 
 def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores:
-    """Compares an answer with the right ones; each score is that of the nearest.
+    """Compare an answer with the references; the best score of each counts.
 
     Args:
         answer: as it was given; its `[1]` marks are not its words. The empty text for a question that failed.
@@ -87,16 +90,18 @@ def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores
     """
     if not right:
         raise ValueError("a question must have a right answer; one without is not scored but counted apart")
-    given = normal_answer(_MARKS.sub("", answer), unit)
+    words = normal_answer(_MARKS.sub("", answer), unit)
     wanted = [normal_answer(each, unit) for each in right]
     return AnswerScores(
-        exact=float(given in wanted),
-        f1=max(_f1(_parts(given, unit), _parts(each, unit)) for each in wanted),
+        exact=float(words in wanted),
+        f1=max(_f1(_parts(words, unit), _parts(each, unit)) for each in wanted),
     )
 
 
 def normal_answer(text: str, unit: Unit) -> str:
-    """Normalises as the official scripts do: case, punctuation and blanks do not count, nor English articles.
+    """Normalize as the official scripts do.
+
+    Case, punctuation and blanks do not count, nor English articles.
 
     Unicode is brought to NFC first, since Hangul may be written in parts.
     """
@@ -110,7 +115,7 @@ def normal_answer(text: str, unit: Unit) -> str:
 def citation_scores(
     citations: Sequence[Passage | None], gold: Sequence[GoldSpan], grades: Iterable[str] = ()
 ) -> CitationScores:
-    """Holds what an answer cites against the gold spans or, without any, against the graded documents.
+    """Score citations against gold spans or, without any, graded documents.
 
     Args:
         citations: where each verified quote stands; None for one that could not be verified, which is never right.
@@ -126,21 +131,21 @@ def citation_scores(
     quotes = [quote for quote in citations if quote is not None]
     if gold:
         right = sum(any(_shares(quote, span) for span in gold) for quote in quotes)
-        found = sum(any(_shares(quote, span) for quote in quotes) for span in gold)
+        hits = sum(any(_shares(quote, span) for quote in quotes) for span in gold)
     else:
         right = sum(quote.document in documents for quote in quotes)
-        found = len(documents & {quote.document for quote in quotes})
+        hits = len(documents & {quote.document for quote in quotes})
     return CitationScores(
         precision=right / len(citations) if citations else 0.0,
-        recall=found / (len(gold) or len(documents)),
+        recall=hits / (len(gold) or len(documents)),
     )
 
 
 def abstention(outcomes: Iterable[tuple[bool, bool]]) -> Abstention:
-    """Counts questions, each as (whether the corpus answers it, whether the system abstained).
+    """Count questions as (answerable, abstained) pairs.
 
     A question that failed has not been answered: it counts as abstained where there is an answer, and as invented
-    where there is none, so that failing never wins. Give it as (answerable, answerable).
+    so that failing never wins. A question that failed counts as (answerable, answerable).
     """
     counts = Counter(outcomes)
     return Abstention(
@@ -155,11 +160,11 @@ def _parts(text: str, unit: Unit) -> list[str]:
     return [character for word in text.split() for character in word] if unit == "characters" else text.split()
 
 
-def _f1(given: list[str], wanted: list[str]) -> float:
-    if not given or not wanted:  # as the official script of SQuAD 2: both empty agree
-        return float(given == wanted)
-    same = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * same / (len(given) + len(wanted))
+def _f1(answer: list[str], wanted: list[str]) -> float:
+    if not answer or not wanted:  # as the official script of SQuAD 2: both empty agree
+        return float(answer == wanted)
+    same = sum((Counter(answer) & Counter(wanted)).values())
+    return 2 * same / (len(answer) + len(wanted))
 
 
 def _shares(quote: Passage, span: GoldSpan) -> bool:

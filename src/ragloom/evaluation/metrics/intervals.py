@@ -1,4 +1,4 @@
-"""Sets of characters as sorted, disjoint ranges: union, intersection, length. Knows no gold and no metric."""
+"""Sets of characters as sorted, disjoint ranges: union, intersection, length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ragloom.core.gold import Range
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:
-    """Merges ranges into sorted ones that neither overlap nor touch; empty ranges vanish."""
+    """Merge ranges into sorted, disjoint ones; empty ranges vanish."""
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -21,7 +21,7 @@ def union(ranges: Iterable[Range]) -> list[Range]:
 
 
 def intersection(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
-    """Returns the characters that are in both; each side sorted and disjoint, as `union` gives them."""
+    """Intersect two sorted, disjoint sets of ranges."""
     mine, other = list(left), list(right)
     shared: list[Range] = []
     i = j = 0
@@ -37,5 +37,5 @@ def intersection(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
 
 
 def length(ranges: Iterable[Range]) -> int:
-    """Counts the characters of ranges, each on its own."""
+    """Count the characters of ranges, each on its own."""
     return sum(end - start for start, end in ranges)

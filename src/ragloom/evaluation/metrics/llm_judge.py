@@ -1,4 +1,4 @@
-"""What an LLM says of an answer: whether passages bear it out, whether it agrees with a right one. Knows no provider.
+"""LLM judge: faithfulness to passages and agreement with references.
 
 The reply has one strict form. One that is malformed or missing is *not judged*: it is counted and shown, and is never a
 pass, since a judge that passes on any "yes" (TRAPS 26), or on an exception (TRAPS 34), praises whatever breaks it.
@@ -37,7 +37,7 @@ class NoReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the judge said of one answer.
+    """Verdict of the judge on one answer.
 
     Attributes:
         passed: None where it was not judged.
@@ -58,12 +58,12 @@ class Judged:
 
     @property
     def lowest(self) -> float:
-        """The share that passed of all answers, those that were not judged among them: what may be claimed."""
+        """Share of passes among all answers, unjudged ones included."""
         return self.passed / (self._all or 1)
 
     @property
     def highest(self) -> float:
-        """The share if every answer that was not judged were a pass: how much the missing verdicts hide."""
+        """Share of passes if every unjudged answer passed: an upper bound."""
         return (self.passed + self.not_judged) / (self._all or 1)
 
     @property
@@ -82,7 +82,7 @@ def faithfulness(question: str, answer: str, passages: Sequence[str]) -> Message
 
 
 def correctness(question: str, answer: str, right: Sequence[str]) -> Messages:
-    """Asks whether an answer says the same as one of the right ones.
+    """Build the prompt that compares an answer with the references.
 
     Raises:
         ValueError: there is no right answer.
@@ -108,23 +108,23 @@ def judge(messages: Messages, ask: Callable[[Messages], str]) -> Verdict:
 
 
 def verdict(reply: str) -> Verdict:
-    """Reads a reply of exactly the form that was asked for; blanks around it do no harm."""
+    """Parse a reply of exactly the requested form, ignoring outer blanks."""
     try:
-        found: Any = json.loads(reply, object_pairs_hook=_once)
+        record: Any = json.loads(reply, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return Verdict(None, "the reply is not the JSON object that was asked for")
-    if not isinstance(found, dict) or set(found) != {"verdict", "reason"}:
+    if not isinstance(record, dict) or set(record) != {"verdict", "reason"}:
         return Verdict(None, "the reply has other fields than verdict and reason")
-    said, reason = found["verdict"], found["reason"]
-    if not isinstance(said, str) or said not in _VERDICTS or not isinstance(reason, str):
+    verdict, reason = record["verdict"], record["reason"]
+    if not isinstance(verdict, str) or verdict not in _VERDICTS or not isinstance(reason, str):
         return Verdict(None, "the verdict is neither pass nor fail")
-    return Verdict(_VERDICTS[said], reason)
+    return Verdict(_VERDICTS[verdict], reason)
 
 
 def judged(verdicts: Iterable[Verdict]) -> Judged:
-    """Counts verdicts."""
-    said = [item.passed for item in verdicts]
-    return Judged(said.count(True), said.count(False), said.count(None))
+    """Count verdicts."""
+    outcomes = [item.passed for item in verdicts]
+    return Judged(outcomes.count(True), outcomes.count(False), outcomes.count(None))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rank metrics by their field's names, computed by `ir_measures` (trec_eval). Knows no store and no dataset.
+"""Ranking metrics by their standard names, computed by `ir_measures` (trec_eval).
 
 Documents are ranked by their best chunk. Gold spans are ranked by the chunks that complete them. Every list that goes
 to the library has strictly decreasing scores and no id twice, since tools order ties differently (TRAPS 44) and count
@@ -22,14 +22,14 @@ _TOLERANCE = 1e-9  # a share of a place, so that 0.7 of 10 characters is 7
 
 
 def wrong_measure(name: str) -> str | None:
-    """Says what is wrong with a measure's name; None where it is one."""
+    """Return the error in a measure's name; None for a valid one."""
     if _MEASURE.fullmatch(name):
         return None
     return f"must be one of {', '.join(f'{known}@k' for known in MEASURES)} with a whole number k, such as nDCG@10"
 
 
 def cutoff(measure: str) -> int:
-    """Returns the k of a measure such as `nDCG@10`.
+    """Return the k of a measure such as `nDCG@10`.
 
     Raises:
         ValueError: it is none.
@@ -44,7 +44,7 @@ def ranking_scores(
     qrels: Mapping[str, Mapping[str, int]],
     measures: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Scores each query that has gold; one without a ranking, or with an empty one, scores zero.
+    """Score each query that has gold; missing rankings score zero.
 
     Gains of nDCG are linear in the grade and its discount is log2(rank + 1) (Järvelin & Kekäläinen 2002, as in
     trec_eval); the other measures take a grade of 1 or more as relevant.
@@ -77,8 +77,8 @@ def ranking_scores(
     parsed = {str(ir_measures.parse_measure(measure)): measure for measure in measures}
     queries = list(qrels)
     judged = {numbers[query]: dict(grades) for query, grades in qrels.items()}
-    for found in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in measures], judged, run):
-        scores[queries[int(found.query_id)]][parsed[str(found.measure)]] = float(found.value)
+    for value in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in measures], judged, run):
+        scores[queries[int(value.query_id)]][parsed[str(value.measure)]] = float(value.value)
     return scores
 
 
@@ -88,7 +88,7 @@ def documents(passages: Iterable[Passage]) -> list[str]:
 
 
 def span_id(number: int) -> str:
-    """Names a query's gold span in qrels and runs, by its number from 0."""
+    """Return the id of a gold span in qrels and runs."""
     return f"span{number}"
 
 
@@ -101,7 +101,7 @@ def span_ranking(passages: Sequence[Passage], gold: Sequence[GoldSpan], *, most:
     """Ranks gold spans by the chunks that complete them.
 
     In chunk order a chunk that brings spans to `min_coverage`, together with the chunks before it, writes their ids;
-    any other writes an id of its own that is not relevant. So no span is found twice, one that is retrieved in five
+    any other writes a separate id that is not relevant. So no span is found twice, one that is retrieved in five
     pieces is found with the fifth, and a list of k chunks has at least k ids: `@k` looks at k chunks or fewer.
 
     Args:
@@ -128,12 +128,12 @@ def span_ranking(passages: Sequence[Passage], gold: Sequence[GoldSpan], *, most:
 
 
 def _is_complete(span: GoldSpan, held: Sequence[Range], min_coverage: float) -> bool:
-    """Says whether enough of one place's characters that are not blank are held."""
+    """Return whether enough non-blank characters of a place are retrieved."""
     for place in span.places:
         blanks = union(intersection(span.blanks, [place]))
         wanted = length([place]) - length(blanks)
-        found = length(intersection(held, [place])) - length(intersection(held, blanks))
-        if wanted and found >= min_coverage * wanted - _TOLERANCE * wanted:
+        size = length(intersection(held, [place])) - length(intersection(held, blanks))
+        if wanted and size >= min_coverage * wanted - _TOLERANCE * wanted:
             return True
     return False
 

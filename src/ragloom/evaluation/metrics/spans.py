@@ -1,4 +1,4 @@
-"""How much of the gold was retrieved, and how much else, in characters. Knows no ranking and no dataset.
+"""Span metrics: retrieved gold and retrieved text, in characters.
 
 Characters are counted on the union of what was covered: a passage that is retrieved in five pieces counts as one that
 is retrieved whole, and what two chunks share counts once.
@@ -41,7 +41,7 @@ class SpanScores:
 
 
 def span_scores(passages: Sequence[Passage], gold: Sequence[GoldSpan], convention: Convention = "union") -> SpanScores:
-    """Scores what was retrieved for one query, in any order; nothing scores zero.
+    """Score the retrieved chunks of one query, in any order.
 
     Raises:
         ValueError: there is no gold, or a span of it has no place.
@@ -62,7 +62,7 @@ def span_scores(passages: Sequence[Passage], gold: Sequence[GoldSpan], conventio
 
 
 def precision_omega(passages: Iterable[Passage], gold: Sequence[GoldSpan], convention: Convention = "union") -> float:
-    """Scores a chunking by itself: the precision of a retriever that finds all chunks with gold, and no other.
+    """Score a chunking alone: precision with all gold chunks and no other.
 
     Args:
         passages: all chunks of the gold's documents; those of others may be among them.
@@ -93,15 +93,17 @@ def precision_omega(passages: Iterable[Passage], gold: Sequence[GoldSpan], conve
 
 
 def covered(passages: Iterable[Passage]) -> dict[str, list[Range]]:
-    """Returns the union of what passages hold: document -> sorted, disjoint ranges."""
-    found: dict[str, list[Range]] = defaultdict(list)
+    """Return the union of what passages hold: document -> sorted, disjoint ranges."""
+    merged: dict[str, list[Range]] = defaultdict(list)
     for name, start, end in passages:
-        found[name].append((start, end))
-    return {name: union(ranges) for name, ranges in found.items()}
+        merged[name].append((start, end))
+    return {name: union(ranges) for name, ranges in merged.items()}
 
 
 def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Passage:
-    """Moves a chunk to where its text first occurs in its document, as Chroma's evaluation finds chunks.
+    """Move a chunk to the first occurrence of its text.
+
+    Chroma's evaluation finds chunks that way.
 
     In a document that repeats itself this is another place than the chunk was cut from; use it for
     `convention="chroma"` alone.
@@ -113,7 +115,7 @@ def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Pass
 def within_budget(
     passages: Sequence[Passage], texts: Sequence[str], *, budget: int, tokenizer: Tokenizer
 ) -> list[Passage]:
-    """Takes passages in order while their tokens fit, and cuts the one that crosses the budget there.
+    """Take passages in order within a token budget; the last one is cut.
 
     Each chunk is counted as it stands alone, as a prompt holds it, so that what two share costs twice.
 
@@ -124,23 +126,23 @@ def within_budget(
     """
     if budget <= 0:
         raise ValueError(f"budget={budget} must be above 0")
-    kept: list[Passage] = []
+    selected: list[Passage] = []
     left = budget
     for passage, text in zip(passages, texts, strict=True):
         tokens = tokenizer.count(text)
         if tokens > left:
             if end := _characters(text, left, tokenizer):
-                kept.append(passage._replace(end=passage.start + end))
+                selected.append(passage._replace(end=passage.start + end))
             break
-        kept.append(passage)
+        selected.append(passage)
         left -= tokens
         if not left:
             break
-    return kept
+    return selected
 
 
 def _characters(text: str, tokens: int, tokenizer: Tokenizer) -> int:
-    """Counts the characters that are complete in the first tokens of a text."""
+    """Count the characters that are complete in the first tokens of a text."""
     before = 0
     for complete, _ in tokenizer.edges(text):
         if tokens - before < len(complete):
@@ -155,7 +157,7 @@ def _demand(gold: Sequence[GoldSpan]) -> None:
 
 
 def _best_places(gold: Sequence[GoldSpan], retrieved: dict[str, list[Range]]) -> dict[str, list[Range]]:
-    """Chooses for each span its place of which the largest share was retrieved, the first of equal ones."""
+    """Choose for each span its most retrieved place, the first of equals."""
     chosen: dict[str, list[Range]] = defaultdict(list)
     for span in gold:
         ranges = retrieved.get(span.document, [])

@@ -1,4 +1,4 @@
-"""Reads the citations out of an answer and checks each against the stored document. Knows no LLM and no store.
+"""Citations of an answer, each verified against the stored document.
 
 An answer cites by number, as `[1]` behind a statement, and quotes words of the passage; `forms` says how models do.
 A citation is verified when its number was supplied, the cited chunk's span of the stored document still reads as the
@@ -35,7 +35,7 @@ class Cited:
 
 
 def verify(reply: str, supplied: Sequence[Chunk], stored_text: Callable[[str], str | None]) -> Cited:
-    """Reads a reply's citations and checks each.
+    """Read a reply's citations and checks each.
 
     Args:
         reply: the LLM's whole text.
@@ -52,7 +52,7 @@ def verify(reply: str, supplied: Sequence[Chunk], stored_text: Callable[[str], s
 
 
 def locate(quote: str, chunk: Chunk, text: str | None) -> tuple[int, int] | None:
-    """Finds a quote inside a chunk's span of its stored document, or across a border of the span.
+    """Find a quote within a chunk's span or across its border.
 
     A full stop or comma at the quote's end may be the reply's own.
 

@@ -1,4 +1,4 @@
-"""Whether an answer says that there is none, in the words that models use, in English and in Korean.
+"""Abstentions: phrases for "no answer" in English and Korean.
 
 An answer abstains when its first sentence says so, apologies aside, and nothing after it takes that back. A sentence
 that goes on with "but" and an answer is an answer.
@@ -94,7 +94,7 @@ _OF_COURSE = re.compile(r"(?:if you|please|feel free|let me know|you may|conside
 
 
 def abstains(answer: str) -> bool:
-    """Says whether an answer says that there is none, or is empty.
+    """Return whether an answer is empty or says that the passages lack one.
 
     Args:
         answer: its `[1]` marks are not its words.
@@ -122,5 +122,5 @@ def _says_none(sentence: str) -> bool:
 
 
 def _is_answer(sentence: str) -> bool:
-    """Tells whether a sentence takes back that there is no answer."""
+    """Return whether a sentence takes an abstention back."""
     return bool(_TAKEN_BACK.match(sentence)) and not _OF_COURSE.search(sentence)

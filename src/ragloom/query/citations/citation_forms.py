@@ -1,4 +1,4 @@
-"""The forms in which models cite: where the numbers and the quotes of a reply are, and which belong together.
+"""Citation forms of language models: numbers and quotes, and their pairing.
 
 A number stands in brackets (`[1]`, `【1】`, `[1, 2]`, `[1-3]`, `[^1]`, `[Passage 1]`, `(문단 1)`), before or after its
 quote, on the same line or on the one before or after; a number may have several quotes, and a quote several numbers.
@@ -88,7 +88,9 @@ class Line:
 
 
 def read(reply: str, holds: Holds = lambda number, quote: False) -> tuple[str, list[Pair]]:
-    """Splits a reply into answer and citations; a number without a quote has the quote "".
+    """Split a reply into answer and citations.
+
+    A number without a quote has the quote "".
 
     Args:
         reply: the LLM's whole text.
@@ -109,7 +111,10 @@ def read(reply: str, holds: Holds = lambda number, quote: False) -> tuple[str, l
 
 
 def _unquoted(answer: str, pairs: list[Pair]) -> list[Pair]:
-    """Lists the numbers without a quote; numbers inside quoted words are the document's own and cite nothing."""
+    """List the numbers without a quote.
+
+    Numbers within quoted words belong to the document and cite nothing.
+    """
     claims = answer
     for _, quote in sorted(pairs, key=lambda pair: len(pair[1]), reverse=True):
         claims = words_of(quote).sub(" ", claims)
@@ -118,7 +123,7 @@ def _unquoted(answer: str, pairs: list[Pair]) -> list[Pair]:
 
 
 class _Lines:
-    """Reads the lines of a reply in turn; a line of quotes takes its numbers from its neighbours."""
+    """Read the lines of a reply; quotes take numbers from neighbouring lines."""
 
     def __init__(self, lines: list[str], holds: Holds) -> None:
         self._lines = lines
@@ -158,7 +163,7 @@ class _Lines:
         return Line([], None if quoted or (following and self._held(numbers, following)) else text)
 
     def _only_quotes(self, at: int, text: str, quotes: str) -> Line:
-        """Pairs a line of quotes with the numbers before it, its own number, or the numbers below it."""
+        """Pair quotes with numbers before them, on their line, or below."""
         following = _ONLY_MARKS.fullmatch(self._lines[at + 1]) if at + 1 < len(self._lines) else None
         own = re.match(r"[ \t>]*(\d{1,3})[.)]", text)
         choices = [self._current, [int(own[1])] if own else [], _numbers(following["marks"]) if following else []]
@@ -190,12 +195,15 @@ class _Lines:
                 yield Line(self._held(_numbers(match["marks"]), match["words"]), None)
 
     def _all(self, form: re.Pattern[str], text: str) -> Line | None:
-        found = list(form.finditer(text))
-        pairs = [pair for match in found for pair in self._paired(_numbers(match["marks"]), match["quotes"])]
-        return Line(pairs, _rest(text, [match.span("quotes") for match in found])) if found else None
+        matches = list(form.finditer(text))
+        pairs = [pair for match in matches for pair in self._paired(_numbers(match["marks"]), match["quotes"])]
+        return Line(pairs, _rest(text, [match.span("quotes") for match in matches])) if matches else None
 
     def _paired(self, numbers: list[int], quotes: str) -> list[Pair]:
-        """Pairs each quote with the numbers whose passages hold it; with all of them where none does."""
+        """Pair each quote with the numbers of passages that contain it.
+
+        Where none does, it is paired with all of them.
+        """
         pairs: list[Pair] = []
         for match in _QUOTE_ONCE.finditer(quotes):
             quote = clean(match[0][1:-1])
@@ -210,17 +218,17 @@ class _Lines:
 
 
 def clean(quote: str) -> str:
-    """Takes off what models put around quoted words: blanks, emphasis, marks of omission."""
+    """Strip blanks, emphasis and ellipses around quoted words."""
     return re.sub(r"^(?:\.{3}|…|\[(?:\.{3}|…)\])|(?:\.{3}|…|\[(?:\.{3}|…)\])$", "", quote.strip(" \t*_`")).strip()
 
 
 def _rest(text: str, spans: list[tuple[int, int]], begin: str = "") -> str | None:
     """Leaves spans out of a line; None where no words remain."""
-    kept, at = begin, 0
+    remaining, at = begin, 0
     for start, end in spans:
-        kept, at = kept + ("" if begin else text[at:start]), end
-    kept = re.sub(r"\([ \t]{0,3}\)|[ \t:]{1,3}(?=[.,;])", "", kept + text[at:]).rstrip(" \t*_(")
-    return None if _NOTHING.fullmatch(kept) else kept
+        remaining, at = remaining + ("" if begin else text[at:start]), end
+    remaining = re.sub(r"\([ \t]{0,3}\)|[ \t:]{1,3}(?=[.,;])", "", remaining + text[at:]).rstrip(" \t*_(")
+    return None if _NOTHING.fullmatch(remaining) else remaining
 
 
 def _numbers(text: str) -> list[int]:
@@ -232,7 +240,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
-    """Joins a quote that goes on over several lines."""
+    """Join a quote that goes on over several lines."""
     joined: list[str] = []
     at = 0
     while at < len(lines):
@@ -246,6 +254,6 @@ def _unwrapped(lines: list[str]) -> list[str]:
 
 
 def _is_open(text: str) -> bool:
-    """Tells whether a quote begins in a line of numbers and quotes, and does not end in it."""
+    """Return whether a quote begins in a citation line and ends later."""
     begins = re.search(rf"(?:{_MARKS}{_GLUE}|^{_START}){_OPEN}\S", text, re.IGNORECASE)
     return bool(begins) and len(_DOUBLE.findall(text)) % 2 == 1

@@ -1,4 +1,4 @@
-"""Quoted words in a text: word for word, whatever the white space and the typography."""
+"""Matching of quoted words in a text, tolerant of white space and typography."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ALIKE = {
 
 
 def words_of(quote: str) -> re.Pattern[str]:
-    """Builds a pattern for a quote: word for word, with any white space between its words.
+    """Build a pattern for a quote with any white space between words.
 
     It neither begins nor ends inside a number or a Latin word: "5 years" is not in "15 years". Korean words may be cut,
     since particles are written onto them.
@@ -28,7 +28,7 @@ def words_of(quote: str) -> re.Pattern[str]:
 
 
 def find_near(pattern: re.Pattern[str], text: str, start: int, end: int, reach: int) -> tuple[int, int] | None:
-    """Finds a match within a span of a text, else the first one within reach that shares a character with it."""
+    """Find a match within a span, or the first overlapping match nearby."""
     if match := pattern.search(text, start, end):
         return match.span()
     at = max(0, start - reach)

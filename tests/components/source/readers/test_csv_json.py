@@ -1,5 +1,8 @@
 """What CSV and JSON files promise: every value with its name, and no line that makes the others unreadable."""
 
+import json
+from collections.abc import Callable
+
 import pytest
 
 from places import CASES
@@ -30,10 +33,10 @@ def test_csv_case_files_are_read_as_their_list_says() -> None:
     assert parse_file("a.csv", (CASES / "csv-sep-line.csv").read_bytes()).text == (
         "model: Fen\nprice: 210\n\nmodel: Moor\nprice: 230"
     )
-    found = parse_file("a.csv", (CASES / "csv-cp949-units.csv").read_bytes())
-    assert found.text == "temp: 25℃\narea: 30㎡\n\ntemp: 26℃\narea: 41㎡"
-    assert found.metadata["encoding"] == "cp949"
-    assert "its encoding is a guess: cp949" in found.warnings[0]
+    result = parse_file("a.csv", (CASES / "csv-cp949-units.csv").read_bytes())
+    assert result.text == "temp: 25℃\narea: 30㎡\n\ntemp: 26℃\narea: 41㎡"
+    assert result.metadata["encoding"] == "cp949"
+    assert "its encoding is a guess: cp949" in result.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +81,9 @@ def test_csv_case_files_are_read_as_their_list_says() -> None:
 )
 def test_csv_line_that_is_no_row_is_named_and_the_rest_is_read(content: str, text: str, warning: str) -> None:
     """A row with a cell too many may have its values in other columns: it gets no names rather than wrong ones."""
-    found = read(content)
-    assert found.text == text
-    assert found.warnings == [warning]
+    result = read(content)
+    assert result.text == text
+    assert result.warnings == [warning]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +97,8 @@ def test_csv_line_that_is_no_row_is_named_and_the_rest_is_read(content: str, tex
     ],
 )
 def test_csv_short_rows_and_blank_cells_are_no_fault(content: str, text: str) -> None:
-    found = read(content)
-    assert (found.text, found.warnings) == (text, [])
+    result = read(content)
+    assert (result.text, result.warnings) == (text, [])
 
 
 def test_csv_delimiter_is_found_behind_title_lines() -> None:
@@ -105,13 +108,13 @@ def test_csv_delimiter_is_found_behind_title_lines() -> None:
 
 
 def test_csv_lines_are_counted_as_in_the_file() -> None:
-    found = read('sep=,\na,b\n"1\n1",2\n\n3,4,5\n6,7\n')
-    assert found.warnings[0].startswith("line 6 has more cells")
+    result = read('sep=,\na,b\n"1\n1",2\n\n3,4,5\n6,7\n')
+    assert result.warnings[0].startswith("line 6 has more cells")
 
 
 def test_tsv_is_read_by_its_tabs() -> None:
-    found = read("name\tprice, new\nFen\t1,5\n", "a.tsv")
-    assert (found.text, found.metadata["ragloom_format"]) == ("name: Fen\nprice, new: 1,5", "csv")
+    result = read("name\tprice, new\nFen\t1,5\n", "a.tsv")
+    assert (result.text, result.metadata["ragloom_format"]) == ("name: Fen\nprice, new: 1,5", "csv")
     assert read("a,b\n1,2\n", "a.tsv").text == "a: 1\nb: 2"
 
 
@@ -127,14 +130,14 @@ def test_tsv_is_read_by_its_tabs() -> None:
     ],
 )
 def test_json_lines_and_numbers_without_a_value_are_read(content: str, text: str) -> None:
-    found = read(content, "a.json")
-    assert (found.text, found.warnings) == (text, [])
+    result = read(content, "a.json")
+    assert (result.text, result.warnings) == (text, [])
 
 
 def test_json_line_that_is_wrong_is_named_and_the_rest_is_read() -> None:
-    found = read('{"a": 1}\nwrong\n{"a": 2}\n{"a": 3\n', "a.json")
-    assert found.text == "a: 1\n\na: 2"
-    assert found.warnings == [
+    result = read('{"a": 1}\nwrong\n{"a": 2}\n{"a": 3\n', "a.json")
+    assert result.text == "a: 1\n\na: 2"
+    assert result.warnings == [
         "a line is skipped, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
     ]
 
@@ -167,5 +170,18 @@ def test_json_depth_is_of_brackets_outside_texts() -> None:
     ],
 )
 def test_xhtml_is_read_as_html(name: str, content: str) -> None:
-    found = read(content, name)
-    assert (found.text, found.metadata["ragloom_format"]) == ("text", "html")
+    result = read(content, name)
+    assert (result.text, result.metadata["ragloom_format"]) == ("text", "html")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", lambda count: "\n".join(["h" * 100_000, *"x" * count])),
+        ("a.json", lambda count: json.dumps({"h" * 100_000: [1] * count})),
+    ],
+)
+def test_text_with_repeated_names_has_at_most_ten_million_characters(name: str, content: Callable[[int], str]) -> None:
+    assert len(read(content(99), name).text) < 10_000_000
+    with pytest.raises(CannotRead, match="over 50 times as long; shorten the names"):
+        read(content(101), name)

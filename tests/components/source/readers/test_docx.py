@@ -1,8 +1,13 @@
 """What reading Word documents promises: their text as Word shows it, with all changes accepted."""
 
+from typing import Any
+
 import pytest
+from lxml import etree
 
 from places import CASES
+from ragloom.components.source.base import CannotRead
+from ragloom.components.source.readers.docx_charts import chart_text
 from ragloom.components.source.readers.docx_symbol_fonts import symbol_character, symbol_text
 from ragloom.components.source.readers.file_types import parse_file
 from ragloom.components.source.readers.reader_interface import ParsedFile
@@ -35,13 +40,13 @@ from word_files import cell, para, read, row, run, shown, styled, table
     ],
 )
 def test_docx_case_files_are_read_as_their_list_says(name: str, text: str) -> None:
-    found = parse_file(name, (CASES / name).read_bytes())
-    assert (found.text, found.warnings) == (text, [])
+    result = parse_file(name, (CASES / name).read_bytes())
+    assert (result.text, result.warnings) == (text, [])
 
 
 def test_docm_is_read_as_docx() -> None:
-    found = parse_file("a.docm", docx_bytes(para("text")))
-    assert (found.text, found.metadata) == ("text", {"ragloom_format": "docx"})
+    result = parse_file("a.docm", docx_bytes(para("text")))
+    assert (result.text, result.metadata) == ("text", {"ragloom_format": "docx"})
 
 
 def sym(font: str, code: str) -> str:
@@ -77,9 +82,9 @@ def test_docx_symbols_are_unicode(font: str, code: str, sign: str) -> None:
 
 
 def test_docx_symbol_of_an_unknown_font_is_named() -> None:
-    found = read(sym("Logo Font", "F041") + para("text"))
-    assert found.text == "\ufffd\n\ntext"
-    assert found.warnings == ["characters of the unknown font Logo Font are replaced by U+FFFD"]
+    result = read(sym("Logo Font", "F041") + para("text"))
+    assert result.text == "\ufffd\n\ntext"
+    assert result.warnings == ["characters of the unknown font Logo Font are replaced by U+FFFD"]
     assert symbol_character("Symbol", "zz") is symbol_character("Symbol", None) is None
 
 
@@ -156,9 +161,9 @@ def test_docx_fields_show_their_results_and_not_their_code(inner: str, text: str
 
 
 def test_docx_numbers_of_fields_that_no_file_stores_are_named() -> None:
-    found = read(f"<w:p>{mark('begin')}{code(' LISTNUM ')}{mark('end')}{run('text')}</w:p>")
-    assert found.text == "text"
-    assert found.warnings == ["numbers of LISTNUM fields are missing: the file does not store them"]
+    result = read(f"<w:p>{mark('begin')}{code(' LISTNUM ')}{mark('end')}{run('text')}</w:p>")
+    assert result.text == "text"
+    assert result.warnings == ["numbers of LISTNUM fields are missing: the file does not store them"]
 
 
 def m(name: str, *inner: str, **properties: str) -> str:
@@ -384,8 +389,8 @@ MHT = (
 def test_docx_embedded_documents_are_read_in_their_place(target: str, content: str | bytes, inner: str) -> None:
     if target.startswith("/"):
         target = target.removeprefix("/word/")
-    found = embedded(target, content)
-    assert (found.text, found.warnings) == (f"before\n\n{inner}\n\nafter", [])
+    result = embedded(target, content)
+    assert (result.text, result.warnings) == (f"before\n\n{inner}\n\nafter", [])
 
 
 @pytest.mark.parametrize(
@@ -399,26 +404,26 @@ def test_docx_embedded_documents_are_read_in_their_place(target: str, content: s
     ],
 )
 def test_docx_embedded_document_that_is_not_read_is_named(target: str, content: str | None, warning: str) -> None:
-    found = embedded(target, content)
-    assert found.text == "before\n\nafter"
-    assert len(found.warnings) == 1
-    assert found.warnings[0].startswith(warning)
+    result = embedded(target, content)
+    assert result.text == "before\n\nafter"
+    assert len(result.warnings) == 1
+    assert result.warnings[0].startswith(warning)
 
 
 def test_docx_embedded_in_itself_is_read_to_a_depth() -> None:
     content = docx_bytes(para("deepest"))
     for _ in range(5):
         content = docx_bytes(para("level") + '<w:altChunk r:id="c"/>', chunks={"c": ("c.docx", content)})
-    found = parse_file("a.docx", content)
-    assert found.text == "\n\n".join(["level"] * 4)
-    assert found.warnings == [
+    result = parse_file("a.docx", content)
+    assert result.text == "\n\n".join(["level"] * 4)
+    assert result.warnings == [
         "its embedded part word/c.docx is missing in the text: documents are embedded in each other more than 3 levels deep"
     ]
 
 
 def test_docx_chunk_without_its_part_is_named() -> None:
-    found = read(para("text") + '<w:altChunk r:id="none"/>')
-    assert (found.text, found.warnings) == (
+    result = read(para("text") + '<w:altChunk r:id="none"/>')
+    assert (result.text, result.warnings) == (
         "text",
         ["its text at none (no such part) is missing: it is not in this file"],
     )
@@ -444,10 +449,20 @@ def test_docx_charts_and_diagrams_show_their_texts_and_values() -> None:
     chart = CHART.format(SERIES.format("Fen", "4.4000000000000004") + SERIES.format("Moor", "3"))
     shape = "<d:pt><d:t><a:p><a:r><a:t>{}</a:t></a:r></a:p></d:t></d:pt>"
     diagram = f"<d:dataModel xmlns:d='d' xmlns:a='a'>{shape.format('one')}<d:pt/>{shape.format('two')}</d:dataModel>"
-    found = parse_file("a.docx", docx_bytes(body, chunks={"x": ("chart.xml", chart), "y": ("data.xml", diagram)}))
+    result = parse_file("a.docx", docx_bytes(body, chunks={"x": ("chart.xml", chart), "y": ("data.xml", diagram)}))
     table = "|  | Fen | Moor |\n| --- | --- | --- |\n| May |  |  |\n| June | 4.4 | 3 |"
-    assert (found.text, found.warnings) == (f"a\n\nSold\n\n{table}\n\none\ntwo", [])
+    assert (result.text, result.warnings) == (f"a\n\nSold\n\n{table}\n\none\ntwo", [])
 
 
 def test_docx_runs_of_a_formula_are_one_word() -> None:
     assert shown(f"<w:p><m:oMath>{r('group wit')}{r('h')}{r('1')}{r('2')}</m:oMath></w:p>") == "group with12"
+
+
+def test_docx_chart_of_too_many_cells_is_refused() -> None:
+    def chart(series: int) -> Any:
+        points = (f'<ser><val><pt idx="{n}"><v>1</v></pt></val></ser>' for n in range(series))
+        return etree.fromstring(f"<chart>{''.join(points)}</chart>")
+
+    assert chart_text(chart(316)).count("\n") == 316  # 316 * 316 = 99,856 cells
+    with pytest.raises(CannotRead, match="100,489 cells; the limit is 100,000"):
+        chart_text(chart(317))

@@ -61,9 +61,9 @@ def test_numeral_is_written_as_word_writes_it(format: str, values: dict[int, str
 
 def test_numerals_of_no_rule_are_decimal_and_named() -> None:
     numbering = definition(0, level(0, "%1.", "bahtText")) + instance(1, 0)
-    found = read(para("a", number=1) + para("b", number=1), numbering=numbering)
-    assert found.text == "1. a\n2. b"
-    assert found.warnings == ["numbers in the format bahtText are shown as decimal numbers"]
+    result = read(para("a", number=1) + para("b", number=1), numbering=numbering)
+    assert result.text == "1. a\n2. b"
+    assert result.warnings == ["numbers in the format bahtText are shown as decimal numbers"]
 
 
 def test_numerals_of_any_value_stay_short() -> None:

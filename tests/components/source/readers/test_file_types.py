@@ -152,8 +152,8 @@ def test_pdf_readers_in_many_threads_take_turns(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(pypdfium2, "PdfDocument", WatchedDocument)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda content: text_of("a.pdf", content), files))
-    assert found == ["\f".join(f"file {n} page {p}" for p in range(5)) for n in range(len(files))]
+        result = list(pool.map(lambda content: text_of("a.pdf", content), files))
+    assert result == ["\f".join(f"file {n} page {p}" for p in range(5)) for n in range(len(files))]
     assert together == [1] * len(files)
 
 
@@ -245,11 +245,11 @@ def test_html_loses_no_visible_text_however_wrong_the_nesting(parts: list[tuple[
     escaped = [(tag, text.replace("&", "&amp;").replace("<", "&lt;")) for tag, text in parts]
     html = "".join(f"<{tag}>{text}" for tag, text in escaped)
     try:
-        found = body(html)
+        result = body(html)
     except CannotRead:  # it has no text
-        found = ""
+        result = ""
     # Sorted: text between the cells of a table is shown before the table, in browsers as well.
-    assert sorted(re.findall("[ab가]", found)) == sorted(re.findall("[ab가]", "".join(text for _, text in parts)))
+    assert sorted(re.findall("[ab가]", result)) == sorted(re.findall("[ab가]", "".join(text for _, text in parts)))
 
 
 def test_html_title_is_metadata() -> None:
@@ -257,20 +257,20 @@ def test_html_title_is_metadata() -> None:
 
 
 def test_docx_has_headings_lists_and_tables_in_order() -> None:
-    made: Any = docx.Document()
-    made.add_paragraph("Handbook", "Title")
-    made.add_heading("Part", 1)
-    made.add_paragraph("one", "List Bullet")
-    made.add_paragraph("deeper", "List Bullet 2")
-    made.add_paragraph("first", "List Number")
-    made.add_paragraph("second", "List Number")
-    table = made.add_table(3, 2)
+    document: Any = docx.Document()
+    document.add_paragraph("Handbook", "Title")
+    document.add_heading("Part", 1)
+    document.add_paragraph("one", "List Bullet")
+    document.add_paragraph("deeper", "List Bullet 2")
+    document.add_paragraph("first", "List Number")
+    document.add_paragraph("second", "List Number")
+    table = document.add_table(3, 2)
     for row, cells in zip(table.rows, [("a", "b"), ("1", "2"), ("3", "4")], strict=True):
         row.cells[0].text, row.cells[1].text = cells
-    made.add_heading("Section", 2)
-    made.add_paragraph("끝.")
+    document.add_heading("Section", 2)
+    document.add_paragraph("끝.")
     packed = io.BytesIO()
-    made.save(packed)
+    document.save(packed)
     assert text_of("a.docx", packed.getvalue()) == (
         "# Handbook\n\n## Part\n\n- one\n- deeper\n\n1. first\n2. second\n\n"
         "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n\n### Section\n\n끝."
@@ -341,8 +341,8 @@ def test_docx_lists_count_by_level_and_restart() -> None:
     )
     items = [("a", 1, 0), ("b", 1, 1), ("c", 1, 1), ("d", 1, 0), ("e", 1, 1)]
     xml = "".join(item(*each) for each in items) + f"<w:p>{run('between')}</w:p>" + item("f", 1, 0) + item("g", 2, 0)
-    found = text_of("a.docx", docx_bytes(xml, numbering=numbering))
-    assert found == "1. a\n  1. b\n  2. c\n2. d\n  1. e\n\nbetween\n\n3. f\n1. g"
+    result = text_of("a.docx", docx_bytes(xml, numbering=numbering))
+    assert result == "1. a\n  1. b\n  2. c\n2. d\n  1. e\n\nbetween\n\n3. f\n1. g"
 
 
 def test_docx_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

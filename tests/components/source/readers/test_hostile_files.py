@@ -26,7 +26,7 @@ from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.core.sqlite import SCRATCH_SETTINGS
 from ragloom.errors import DataError
-from ragloom.ingestion.read_stage import Cut, Job, Readers
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers
 from ragloom.process_pool.pool import ProcessPool
 from ragloom.process_pool.results import TaskFailure, TaskResult
 from ragloom.process_pool.task_queue import PoolLimits
@@ -46,24 +46,24 @@ def pool() -> Iterator[Pool]:
         yield workers
 
 
-def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[Cut | str]:
-    """Reads an entry with each chunking; a text is why it cannot be read."""
+def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[ChunkedDocument | str]:
+    """Read an entry with each chunking; a text is why it cannot be read."""
     for outcome in pool.run((source, option, Job(entry)) for option in options or OPTIONS):
         if isinstance(outcome, TaskFailure):
             yield outcome.reason
         else:
             assert isinstance(outcome, TaskResult)
-            yield outcome.value if isinstance(outcome.value, Cut) else outcome.value.reason
+            yield outcome.value if isinstance(outcome.value, ChunkedDocument) else outcome.value.reason
 
 
-def check_cut(found: Cut | str) -> Cut:
-    assert isinstance(found, Cut), found
-    chunks = list(found.chunks())
-    check_exact(found.text, chunks)
-    assert not set(found.text) & set("\r\0\ufffe")
+def check_cut(result: ChunkedDocument | str) -> ChunkedDocument:
+    assert isinstance(result, ChunkedDocument), result
+    chunks = list(result.chunks())
+    check_exact(result.text, chunks)
+    assert not set(result.text) & set("\r\0\ufffe")
     assert all(len(str(chunk.metadata.get("heading", ""))) <= 2_000 for chunk in chunks)
-    found.text.encode("utf-8")
-    return found
+    result.text.encode("utf-8")
+    return result
 
 
 def listed(source: Source) -> list[ListedItem]:
@@ -71,7 +71,7 @@ def listed(source: Source) -> list[ListedItem]:
 
 
 def entries(source: Source) -> list[Entry]:
-    return [found for found in source.entries() if isinstance(found, Entry)]
+    return [result for result in source.entries() if isinstance(result, Entry)]
 
 
 def test_there_are_many_hostile_files() -> None:
@@ -85,15 +85,15 @@ def test_hostile_file_is_read_or_named_with_its_reason(hostile: Hostile, pool: P
     (tmp_path / hostile.name).write_bytes(hostile.content(1))
     source = folder(tmp_path)
     (entry,) = entries(source)
-    for found in reading(pool, source, entry):
+    for result in reading(pool, source, entry):
         if hostile.text is None:
-            assert isinstance(found, str), f"it was read: {found.text[:200]!r}"
-            assert re.search(hostile.reason, found), found
-            assert found.startswith(("it ", "its "))
-            assert found.isprintable()
-            assert len(found) < 500
+            assert isinstance(result, str), f"it was read: {result.text[:200]!r}"
+            assert re.search(hostile.reason, result), result
+            assert result.startswith(("it ", "its "))
+            assert result.isprintable()
+            assert len(result) < 500
         else:
-            assert hostile.text in check_cut(found).text
+            assert hostile.text in check_cut(result).text
 
 
 @pytest.mark.slow
@@ -102,19 +102,19 @@ def test_large_hostile_file_is_read_or_named_with_its_reason(hostile: Hostile, p
     (tmp_path / hostile.name).write_bytes(hostile.content(LARGE))
     source = folder(tmp_path, max_file_mb=200)
     (entry,) = entries(source)
-    for found in reading(pool, source, entry, "fixed", "paragraph", "recursive in tokens"):
-        if isinstance(found, str):
+    for result in reading(pool, source, entry, "fixed", "paragraph", "recursive in tokens"):
+        if isinstance(result, str):
             bounded = (
                 "it took longer than",
                 "it needed more than 1,000 MB",
                 "its worker process died (signal 6, SIGABRT",
             )
-            assert found.startswith(bounded) or re.search(hostile.reason, found), found
+            assert result.startswith(bounded) or re.search(hostile.reason, result), result
         else:
-            assert (hostile.text or "") in found.text
-            ends = list(found.spans[1::2])
+            assert (hostile.text or "") in result.text
+            ends = list(result.spans[1::2])
             assert ends == sorted(ends)
-            assert ends[-1] <= len(found.text)
+            assert ends[-1] <= len(result.text)
 
 
 GREEDY = (
@@ -147,22 +147,22 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
             (tmp_path / hostile.name).write_bytes(hostile.content(5))
     source = folder(tmp_path)
     jobs = [(source, "fixed", Job(entry)) for entry in entries(source)]
-    right = [told(outcome) for outcome in pool.run(jobs)]
+    right = [outcome_text(outcome) for outcome in pool.run(jobs)]
     bounds = PoolLimits(processes=1, seconds=60, seconds_per_mb=2, megabytes=megabytes, items=8, in_flight_mb=64)
     with ProcessPool(hostile_files.read, bounds, initializer=prepare) as workers:
-        found = [told(outcome) for outcome in workers.run(jobs)]
-    assert len(found) == len(GREEDY)
+        result = [outcome_text(outcome) for outcome in workers.run(jobs)]
+    assert len(result) == len(GREEDY)
     refused = (f"it needed more than {megabytes} MB of memory", "its worker process died (signal 6, SIGABRT")
     assert [
-        pair for pair in zip(found, right, strict=True) if pair[0] != pair[1] and not pair[0].startswith(refused)
+        pair for pair in zip(result, right, strict=True) if pair[0] != pair[1] and not pair[0].startswith(refused)
     ] == []
-    assert found != right or megabytes > 40
+    assert result != right or megabytes > 40
 
 
-def told(outcome: TaskResult[Any, Any] | TaskFailure[Any]) -> str:
+def outcome_text(outcome: TaskResult[Any, Any] | TaskFailure[Any]) -> str:
     if isinstance(outcome, TaskFailure):
         return outcome.reason
-    return outcome.value.text if isinstance(outcome.value, Cut) else outcome.value.reason
+    return outcome.value.text if isinstance(outcome.value, ChunkedDocument) else outcome.value.reason
 
 
 # Names, and what is no file.
@@ -192,8 +192,8 @@ def test_hostile_name_is_read_and_shown_on_one_line(name: str, pool: Pool, tmp_p
     source = folder(tmp_path)
     (entry,) = entries(source)
     assert entry.id == unicodedata.normalize("NFC", name)
-    (found,) = reading(pool, source, entry, "fixed")
-    assert check_cut(found).document == entry.id
+    (result,) = reading(pool, source, entry, "fixed")
+    assert check_cut(result).document == entry.id
     (tmp_path / name).write_bytes(b"")
     ((_, unreadable),) = Readers(source, hostile_files.built("fixed"), ONE_PROCESS).run([Job(entry)])
     assert isinstance(unreadable, Unreadable)
@@ -216,10 +216,10 @@ def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "fifo.txt")
     with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(tmp_path):
         listening.bind("socket.txt")
-    found = listed(folder(tmp_path))
-    assert [entry.id for entry in found if isinstance(entry, Entry)] == ["directory.txt/inside.txt"]
+    result = listed(folder(tmp_path))
+    assert [entry.id for entry in result if isinstance(entry, Entry)] == ["directory.txt/inside.txt"]
     reasons = {
-        Path(item.location).name: item.reason for item in found if isinstance(item, Unreadable) and item.location
+        Path(item.location).name: item.reason for item in result if isinstance(item, Unreadable) and item.location
     }
     assert reasons == {
         "\\xff.txt": "its name is not Unicode; rename it",
@@ -248,10 +248,10 @@ def test_folders_nested_to_the_systems_limit_are_listed_and_what_is_below_is_nam
         if level in (0, 500, 1_000, 1_500):
             os.close(os.open("x.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     try:
-        found = listed(folder(tmp_path))
-        ids = [entry.id for entry in found if isinstance(entry, Entry)]
+        result = listed(folder(tmp_path))
+        ids = [entry.id for entry in result if isinstance(entry, Entry)]
         assert ids == [f"{'d/' * 1_501}x.txt", f"{'d/' * 1_001}x.txt", f"{'d/' * 501}x.txt", "d/x.txt", "z.txt"]
-        (deep,) = [item for item in found if isinstance(item, Unreadable)]
+        (deep,) = [item for item in result if isinstance(item, Unreadable)]
         assert deep.reason == "the system cannot read this folder: File name too long"
         assert deep.hides
     finally:
@@ -283,8 +283,8 @@ def test_file_replaced_after_it_was_listed_is_named(what: str, pool: Pool, tmp_p
     (tmp_path / "a.txt").unlink()
     replace, reason = REPLACED[what]
     replace(tmp_path / "a.txt")
-    (found,) = reading(pool, source, entry, "fixed")
-    assert found == reason if reason else isinstance(found, str)
+    (result,) = reading(pool, source, entry, "fixed")
+    assert result == reason if reason else isinstance(result, str)
 
 
 def test_file_without_permission_is_named(pool: Pool, tmp_path: Path) -> None:
@@ -293,8 +293,8 @@ def test_file_without_permission_is_named(pool: Pool, tmp_path: Path) -> None:
     (entry,) = entries(source)
     (tmp_path / "a.txt").chmod(0)
     if os.geteuid():
-        (found,) = reading(pool, source, entry, "fixed")
-        assert found == "there is no permission to read it"
+        (result,) = reading(pool, source, entry, "fixed")
+        assert result == "there is no permission to read it"
     else:  # root may read everything: somebody else may not
         assert read_as_nobody(source, entry) == "there is no permission to read it"
 
@@ -318,8 +318,8 @@ def test_file_that_is_written_to_is_read_as_it_was_listed_or_named(pool: Pool, t
     path.write_text("a" * 300_000, encoding="utf-8")
     source = folder(tmp_path)
     (entry,) = entries(source)
-    (found,) = reading(pool, source, entry, "fixed")
-    assert check_cut(found).text == "a" * 300_000
+    (result,) = reading(pool, source, entry, "fixed")
+    assert check_cut(result).text == "a" * 300_000
     later = path.stat().st_mtime_ns + 1_000_000
     os.utime(path, ns=(later, later))
     (reason,) = reading(pool, source, entry, "fixed")
@@ -361,24 +361,24 @@ LINES = {
 @pytest.mark.parametrize("name", LINES)
 def test_hostile_line_is_named_with_its_reason(name: str, tmp_path: Path) -> None:
     line, reason = LINES[name]
-    found = listed(jsonl(tmp_path, f'{{"id": "a", "text": "t"}}\n{line}\n{{"id": "b", "text": "t"}}'))
-    assert [type(item) for item in found] == [Entry, Unreadable, Entry]
-    assert isinstance(found[1], Unreadable)
-    assert re.search(reason, found[1].reason)
-    assert len(found[1].reason) < 500
-    assert found[1].reason.isprintable()
+    result = listed(jsonl(tmp_path, f'{{"id": "a", "text": "t"}}\n{line}\n{{"id": "b", "text": "t"}}'))
+    assert [type(item) for item in result] == [Entry, Unreadable, Entry]
+    assert isinstance(result[1], Unreadable)
+    assert re.search(reason, result[1].reason)
+    assert len(result[1].reason) < 500
+    assert result[1].reason.isprintable()
 
 
 def test_commas_in_a_text_are_no_values(tmp_path: Path) -> None:
     text = '\\",[{' * 300_000
-    (found,) = entries(jsonl(tmp_path, '{"id": "a", "text": "' + text + '"}'))
-    assert found.id == "a"
+    (result,) = entries(jsonl(tmp_path, '{"id": "a", "text": "' + text + '"}'))
+    assert result.id == "a"
 
 
 def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: Path) -> None:
     ids = [*range(2_000), 1_999, 3, 2_000, 2_000]
-    found = listed(jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in ids)))
-    reasons = [item.reason for item in found if isinstance(item, Unreadable)]
+    result = listed(jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in ids)))
+    reasons = [item.reason for item in result if isinstance(item, Unreadable)]
     assert reasons == [
         f"its id '{id}' is already used in line {line}" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
     ]

@@ -215,7 +215,7 @@ COLUMNS = ["保証期間は購入日から五年です。", "返品は三十日�
 
 
 def vertical() -> bytes:
-    """Writes two columns, each character by itself, in a font that is not embedded."""
+    """Write two columns, each character by itself, in a font that is not embedded."""
     drawn = [
         f"BT /F1 12 Tf 1 0 0 1 {520 - 20 * column} {780 - 12 * row} Tm <{ord(character):04x}> Tj ET"
         for column, text in enumerate(COLUMNS)
@@ -249,9 +249,9 @@ def test_pdf_vertical_writing_is_read_where_the_machine_has_no_font_for_it(tmp_p
     """PDFium drops text objects whose box has no width: without a font that was all but the full stops."""
     (tmp_path / "a.pdf").write_bytes(vertical())
     command = [sys.executable, "-c", WITHOUT_FONTS, str(tmp_path / "a.pdf")]
-    found = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONUTF8": "1"})
-    assert found.stdout.decode().split("\n") == COLUMNS
-    assert not found.stderr
+    result = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONUTF8": "1"})
+    assert result.stdout.decode().split("\n") == COLUMNS
+    assert not result.stderr
 
 
 def test_fallback_font_is_small_and_whole() -> None:
@@ -264,6 +264,11 @@ def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
     text, _, warnings = parse_file("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
     assert text == "\fgood\f"  # page numbers stay
     assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
+
+
+def test_pdf_warning_lists_ten_pages_and_counts_the_rest() -> None:
+    warnings = parse_file("a.pdf", pdf_of(shown(72, 700, "good"), kids="3 0 R " + "99 0 R " * 12)).warnings
+    assert warnings[0].startswith("pages 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more of 13: ")
 
 
 def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:

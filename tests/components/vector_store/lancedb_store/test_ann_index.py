@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
+from ragloom.components.vector_store.index_records import IndexInfo
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
-from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+from ragloom.components.vector_store.protocols import Database, Index
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from store_tools import DIMENSIONS, Cut, cut, database, ranking, writer
@@ -239,7 +240,7 @@ def test_ties_at_the_cut_are_complete_and_ordered(tmp_path: Path) -> None:
         assert [hit.chunk.document for hit in hits] == sorted(copies)[:k]
 
 
-def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_anew(tmp_path: Path) -> None:
+def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_again(tmp_path: Path) -> None:
     place, asking = database(tmp_path, ann_threshold=THRESHOLD), Asking()
     first = commit(place, CORPUS, asking=asking)
     times = asking.times
@@ -268,7 +269,7 @@ def test_index_of_many_parts_is_built_as_one(tmp_path: Path, monkeypatch: pytest
     assert parts == [2, 3, 1, 2]
 
 
-def test_rounds_of_change_and_deletion_are_measured_anew_and_find_nothing_deleted(tmp_path: Path) -> None:
+def test_rounds_of_change_and_deletion_are_measured_again_and_find_nothing_deleted(tmp_path: Path) -> None:
     place, asking, state = database(tmp_path, ann_threshold=THRESHOLD), Asking(), dict(CORPUS)
     commit(place, state, asking=asking)
     for number in range(3):
@@ -360,7 +361,7 @@ class Crash(Exception):
 
 
 @pytest.mark.parametrize("step", ["drop", "probes", "exact", "recall", "settle"])
-def test_crash_while_the_index_is_built_leaves_the_commit_before_and_is_mended(
+def test_crash_while_the_index_is_built_leaves_the_commit_before_and_is_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     place = database(tmp_path, ann_threshold=THRESHOLD)
@@ -380,10 +381,10 @@ def test_crash_while_the_index_is_built_leaves_the_commit_before_and_is_mended(
     index = place.open("corpus-1")
     assert (index.info.version, index.info.dense) == (1, info.dense)
     assert [ranking(index.dense(query.tolist(), 10)) for query in QUERIES] == before
-    mended = commit(place, asking=Asking())
-    assert mended.dense is not None
-    assert (mended.chunks, mended.dense["rows"]) == (ROWS + 300, ROWS + 300)
-    assert min(mended.dense["recall"].values()) >= 0.98
+    repaired = commit(place, asking=Asking())
+    assert repaired.dense is not None
+    assert (repaired.chunks, repaired.dense["rows"]) == (ROWS + 300, ROWS + 300)
+    assert min(repaired.dense["recall"].values()) >= 0.98
 
 
 @settings(max_examples=25, deadline=None)

@@ -133,7 +133,7 @@ def crash_in_table(monkeypatch: pytest.MonkeyPatch, table: str, method: str) -> 
         "clean",  # recorded, nothing removed
     ],
 )
-def test_crash_between_two_steps_is_mended_by_the_next_run(
+def test_crash_between_two_steps_is_repaired_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     folder = tmp_path / "crashed"

@@ -36,7 +36,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 
 def test_bm25_is_the_same_fresh_and_after_rounds_of_add_change_and_delete(tmp_path: Path, index: Index) -> None:
-    """TRAPS 32: after deletions BM25 stays wrong until the text index is built anew. Ids and scores are equal."""
+    """TRAPS 32: after deletions BM25 stays wrong until the text index is rebuilt. Ids and scores are equal."""
     worn = rounds(database(tmp_path), CORPUS, 8, seed=3)
     assert [ranking(worn.lexical(query, 10)) for query in QUERIES] == [
         ranking(index.lexical(query, 10)) for query in QUERIES
@@ -45,7 +45,7 @@ def test_bm25_is_the_same_fresh_and_after_rounds_of_add_change_and_delete(tmp_pa
 
 @pytest.mark.parametrize("change", ["delete", "replace", "shorten to nothing"])
 def test_bm25_is_right_after_a_change_too_small_for_the_engine_to_mend(tmp_path: Path, change: str) -> None:
-    """TRAPS 32: after deleting 5 % `optimize()` leaves 216 of 300 rankings wrong; a commit builds the index anew."""
+    """TRAPS 32: after deleting 5 % `optimize()` leaves 216 of 300 rankings wrong; a commit rebuilds the index."""
     place, state = database(tmp_path), dict(CORPUS)
     fresh(tmp_path, CORPUS)
     few = sorted(CORPUS)[:5]

@@ -45,10 +45,10 @@ def test_node_killed_during_ingestion_loses_nothing_and_is_complete_again_when_i
     back = weaviate_database(third.address, "Ring", index=INDEX).open("corpus-1")
     everything = len(wanted)
     while True:
-        found = {hit.chunk.id for hit in back.dense([1.0] * 16, everything)}
-        if found == wanted:
+        hits = {hit.chunk.id for hit in back.dense([1.0] * 16, everything)}
+        if hits == wanted:
             break
-        assert time.monotonic() - began < CATCH_UP_SECONDS, f"{len(found)} of {everything} chunks"
+        assert time.monotonic() - began < CATCH_UP_SECONDS, f"{len(hits)} of {everything} chunks"
         time.sleep(1)
     assert [hit.chunk.id for hit in back.lexical("w1 w2", 20)] == [hit.chunk.id for hit in index.lexical("w1 w2", 20)]
     assert all(chunk_uuid(id) for id in wanted)

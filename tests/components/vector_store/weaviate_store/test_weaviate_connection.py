@@ -153,8 +153,9 @@ def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_pa
         server.kill()
 
 
-def test_server_that_never_gets_ready_is_reported() -> None:
-    with http({"/v1/meta": meta("1.39.0"), "/v1/.well-known/ready": (503, "")}) as (address, _):
+@pytest.mark.parametrize(("of_meta", "of_ready"), [(meta("1.39.0"), 503), ((503, ""), 200)])
+def test_server_that_never_gets_ready_is_reported(of_meta: tuple[int, str], of_ready: int) -> None:
+    with http({"/v1/meta": of_meta, "/v1/.well-known/ready": (of_ready, "")}) as (address, _):
         line = error_line(lambda: connect(settings(address, connect_seconds=1.0)))
     assert "is not ready (503) after vector_store.timeouts.connect=1 s; wait for it" in line
 
@@ -278,7 +279,7 @@ def test_certificate_that_is_not_trusted_is_reported(tls: tuple[Server, Path]) -
 
 
 def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path]) -> None:
-    """In a process of its own: gRPC reads its authorities once."""
+    """In a separate process: gRPC reads its authorities once."""
     server, certificate = tls
     try:
         socket.create_connection((socket.gethostname(), server.http_port), 2).close()

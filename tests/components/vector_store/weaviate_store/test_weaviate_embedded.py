@@ -346,7 +346,7 @@ def test_taken_port_is_reported_with_its_key(embedded: Callable[..., Connection]
         port = taken.getsockname()[1]
         for key in ("http_port", "grpc_port"):
             line = error_line(lambda key=key: embedded(**{key: port}), ConfigError)  # type: ignore[misc]
-            assert f"vector_store.{key}={port} is already in use" in line
+            assert f"port {port} is already in use (vector_store.{key}={port})" in line
 
 
 def test_given_ports_are_used(embedded: Callable[..., Connection]) -> None:

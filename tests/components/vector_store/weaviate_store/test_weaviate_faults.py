@@ -33,10 +33,10 @@ def demand_equal(database: WeaviateDatabase, target: dict[str, Cut]) -> None:
     """Compare an index with an undisturbed one, BM25 after a rebuild."""
     index = database.open("corpus-1")
     chunks = {chunk.id: chunk for item in target.values() for chunk in item.chunks}
-    found = contents(index)
-    assert found.keys() == chunks.keys()
-    made = dict(zip(chunks, vectors([chunk.text for chunk in chunks.values()]).tolist(), strict=True))
-    assert found == {id: (chunk.text, made[id]) for id, chunk in chunks.items()}
+    stored = contents(index)
+    assert stored.keys() == chunks.keys()
+    expected = dict(zip(chunks, vectors([chunk.text for chunk in chunks.values()]).tolist(), strict=True))
+    assert stored == {id: (chunk.text, expected[id]) for id, chunk in chunks.items()}
     for id, item in target.items():
         assert index.document(id).text == item.row.text
     database.rebuild("corpus-1")

@@ -354,7 +354,7 @@ def test_objects_stored_before_a_key_was_known_count_as_missing(shelf: Any) -> N
     objects = shelf()
     objects.add(stored[:2])
     objects.add(stored[2:], first=2)
-    assert objects.matches(Filter.by_property("m_b").is_none(True)) == [], "mended: `Missing` may use is_none(True)"
+    assert objects.matches(Filter.by_property("m_b").is_none(True)) == [], "fixed: `Missing` may use is_none(True)"
     for operator, value in [("is_empty", None), ("nin", "xy"), ("nin", ["x"]), ("!=", "x")]:
         item = MetadataFilter(key="b", operator=FilterOperator(operator), value=value)
         assert objects.passing(item, objects.columns) == matching(item, stored), operator

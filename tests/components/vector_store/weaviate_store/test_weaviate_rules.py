@@ -1,10 +1,11 @@
-"""Rules of the Weaviate store without a server: retries, batches, repair, verification, counts, lease.
+"""Rules of the Weaviate store without a server: retries, batches, repair, verification, counts, search, lease.
 
 Thresholds, delays and counts are held to numbers: a wrong sign in any of them fails here.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import pytest
 from weaviate.classes.data import DataObject
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateConnectionError, WeaviateTimeoutError
 
-from ragloom.components.vector_store.search_results import Row
+from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.weaviate_store import (
     batch_insert,
     collection_pair,
@@ -37,12 +38,14 @@ from ragloom.components.vector_store.weaviate_store.index_info import estimated_
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
+from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
 from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 from ragloom.components.vector_store.weaviate_store.write_repair import ChunkRepair, remove, stable_ids
 from ragloom.components.vector_store.weaviate_store.write_verification import draw_stored, wait_until_indexed
 from ragloom.core.records import Chunk
 from ragloom.errors import DataError, ServiceError
+from store_tools import Words
 from weaviate_tools import FakeClock
 
 SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, 1.0, 1.0, 1.0, 30.0)
@@ -609,6 +612,65 @@ def test_aliases_need_weaviate_1_32(version: tuple[int, int, int], supported: bo
         with pytest.raises(ServiceError, match=r"must be Weaviate 1\.32 or newer .* and is 1\.31\.9; update"):
             table.demand_supported()
         assert table.read() == {}
+
+
+# --- search ---
+
+
+def hit_of(position: int, document: str) -> Any:
+    about = [f"{position}", document, "hash", position, position + 1, {}, "", None]
+    metadata = SimpleNamespace(score=100.0 - position, distance=position / 10)
+    return SimpleNamespace(metadata=metadata, properties={"about": json.dumps(about), "text": "text"}, vector={})
+
+
+def search_in(objects: list[Any], monkeypatch: pytest.MonkeyPatch, **index: Any) -> tuple[WeaviateSearch, list[int]]:
+    """Build a search while a writer works: `good.md` is committed only; return it with the limits of its requests."""
+    pair, limits = pair_of(Direct(), **index), list[int]()
+
+    def answer(*_: Any, limit: int, **__: Any) -> Any:
+        limits.append(limit)
+        return SimpleNamespace(objects=objects[:limit])
+
+    state = IndexState(version=1, writing="token")
+    pair.chunks = SimpleNamespace(query=SimpleNamespace(bm25=answer, near_vector=answer))  # type: ignore[assignment]
+    monkeypatch.setattr(pair, "state", lambda: state)
+    row = SimpleNamespace(properties={"content_hash": "hash"})
+    monkeypatch.setattr(pair, "manifest_objects", lambda ids, _: {"good.md": row} if "good.md" in ids else {})
+    return WeaviateSearch(pair, Words(), (0.0, state)), limits
+
+
+def test_search_goes_4_times_deeper_until_enough_rows_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = [hit_of(n, "bad.md" if n < 30 else "good.md") for n in range(35)]
+    search, limits = search_in(objects, monkeypatch)
+    rows = search.lexical("text", 2, Scope())
+    assert [(row.chunk.id, row.score) for row in rows] == [
+        ("30", pytest.approx(70 * 2.2)),
+        ("31", pytest.approx(69 * 2.2)),
+    ]
+    assert limits == [10, 10, 16, 40, 40]  # each document of unknown version costs a second read
+
+
+def test_similarity_is_1_minus_the_distance_and_clipped_for_cosine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = [hit_of(n, "good.md") for n in (-1, 0, 5, 30)]
+    for distance, scores in (("cosine", [1.0, 1.0, 0.5, -1.0]), ("dot", [1.1, 1.0, 0.5, -2.0])):
+        search, limits = search_in(objects, monkeypatch, distance=distance)
+        rows = search.dense([1.0] * 384, 4, Scope())
+        assert [row.score for row in rows] == pytest.approx(scores)
+        assert limits == [5, 5]
+        assert search.dense([0.0] * 384, 4, Scope()) == []
+
+
+def test_search_in_documents_that_change_at_each_read_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, limits = search_in([hit_of(0, "good.md")], monkeypatch)
+    versions = iter(range(1_000))
+    monkeypatch.setattr(
+        search.pair,
+        "manifest_objects",
+        lambda *_: {"good.md": SimpleNamespace(properties={"content_hash": str(next(versions))})},
+    )
+    with pytest.raises(ServiceError, match="changed during 50 reads; query again"):
+        search.lexical("text", 1, Scope())
+    assert len(limits) == 50
 
 
 # --- lease ---

@@ -18,7 +18,7 @@ from fakes import LetterEmbedding
 from made import defaults
 from ragloom.components.analyzer import multilingual
 from ragloom.components.retriever import hybrid
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.components.vector_store.weaviate_store import write_lease
 from ragloom.components.vector_store.weaviate_store import writer as server_writer
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
@@ -49,10 +49,10 @@ def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_do
     original = server_writer.chunk_object
 
     def spoiled(chunk: Chunk, *arguments: Any) -> Any:
-        made = original(chunk, *arguments)
+        item = original(chunk, *arguments)
         if chunk.document == "bad.md":
-            made.vector = [1.0, 2.0]  # the others have 16 dimensions
-        return made
+            item.vector = [1.0, 2.0]  # the others have 16 dimensions
+        return item
 
     with writer(database) as writing:
         write(writing, [cut("good.md", "some text")])
@@ -110,9 +110,9 @@ def test_weights_zero_and_one_are_the_pure_arms_with_their_raw_scores(database: 
     dimensions = len(embedding.get_text_embedding("a"))
     with database.writer("corpus-1", dimensions=dimensions, description={}, root="/") as writing:
         chunks = [chunk for item in documents.values() for chunk in item.chunks]
-        made = np.array(embedding.get_text_embedding_batch([chunk.text for chunk in chunks]), dtype=np.float32)
+        vectors = np.array(embedding.get_text_embedding_batch([chunk.text for chunk in chunks]), dtype=np.float32)
         hashes = [sha256(chunk.text) for chunk in chunks]
-        writing.write([item.row for item in documents.values()], chunks, made, hashes)
+        writing.write([item.row for item in documents.values()], chunks, vectors, hashes)
         writing.commit({})
     index = database.open("corpus-1")
     query = QueryBundle("w1 w2 w7")
@@ -120,15 +120,17 @@ def test_weights_zero_and_one_are_the_pure_arms_with_their_raw_scores(database: 
     lexical = index.lexical(query.query_str, 10)
     assert ranking(dense) != ranking(lexical)
     for weight, arm in ((1.0, dense), (0.0, lexical)):
-        found = hybrid(index, embedding, **(defaults("retriever", "hybrid") | {"top_k": 10, "dense_weight": weight}))
-        nodes = found.retrieve(query)
+        retriever = hybrid(
+            index, embedding, **(defaults("retriever", "hybrid") | {"top_k": 10, "dense_weight": weight})
+        )
+        nodes = retriever.retrieve(query)
         assert [node.node.node_id for node in nodes] == [hit.chunk.id for hit in arm]
         candidates = [node.node for node in nodes]
         assert candidates[0].get_content() == arm[0].chunk.text
     raw = [hit.score for hit in lexical]
     assert_same_ranking(ranking(lexical), BruteForce(documents).lexical(query.query_str, 10))
     assert raw[0] > 1  # nothing was normalised
-    assert asyncio.run(found.aretrieve(query)) == nodes  # TRAPS 5: one object serves both
+    assert asyncio.run(retriever.aretrieve(query)) == nodes  # TRAPS 5: one object serves both
 
 
 KEYS = {
@@ -180,8 +182,8 @@ def test_property_whose_type_changes_loses_no_document(database: WeaviateDatabas
             write(writing, [cut(f"{number}.md", "text", 12, key=value)])
         writing.commit({})
     index = database.open("corpus-1")
-    found = {hit.chunk.document: hit.chunk.metadata["key"] for hit in index.lexical("text", 50)}
-    assert found == {f"{number}.md": value for number, value in enumerate(values)}
+    stored = {hit.chunk.document: hit.chunk.metadata["key"] for hit in index.lexical("text", 50)}
+    assert stored == {f"{number}.md": value for number, value in enumerate(values)}
 
 
 def test_korean_words_match_whatever_particle_follows(databases: Callable[..., WeaviateDatabase]) -> None:
@@ -201,7 +203,7 @@ def test_deleted_chunks_count_in_the_statistics_until_the_index_is_rebuilt(
     """TRAPS 40: the server keeps counting what was deleted; we say how much, and `rebuild` ends it."""
     server = weaviate_process()
     documents = {f"{n}.md": cut(f"{n}.md", sentence(random.Random(n)), n=n) for n in range(60)}
-    kept = {id: item for id, item in documents.items() if int(id[:-3]) % 3}
+    remaining = {id: item for id, item in documents.items() if int(id[:-3]) % 3}
     database = weaviate_database(server.address, "Drift")
     with writer(database) as writing:
         write(writing, documents.values())
@@ -211,10 +213,10 @@ def test_deleted_chunks_count_in_the_statistics_until_the_index_is_rebuilt(
     server.restart()
     database = weaviate_database(server.address, "Drift")
     with writer(database) as writing:
-        writing.delete([id for id in documents if id not in kept])
+        writing.delete([id for id in documents if id not in remaining])
         info = writing.commit({})
-    assert info.deleted_chunks == sum(len(item.chunks) for id, item in documents.items() if id not in kept)
-    brute, questions = BruteForce(kept), [f"w{n} w{n + 1}" for n in range(1, 12)]
+    assert info.deleted_chunks == sum(len(item.chunks) for id, item in documents.items() if id not in remaining)
+    brute, questions = BruteForce(remaining), [f"w{n} w{n + 1}" for n in range(1, 12)]
     drifted = database.open("corpus-1")
     scores = [[hit.score for hit in drifted.lexical(question, 10)] for question in questions]
     true = [[score for *_, score in brute.lexical(question, 10)] for question in questions]
@@ -379,15 +381,15 @@ def test_reader_trusts_the_state_only_as_long_as_the_writer_waits(
         write(writing, [cut("a.md", "word")])
         writing.commit({})
     index = database.open("corpus-1")
-    asked: list[float] = []
+    reads: list[float] = []
     original = CollectionPair.state
-    monkeypatch.setattr(CollectionPair, "state", lambda self: asked.append(time.monotonic()) or original(self))
+    monkeypatch.setattr(CollectionPair, "state", lambda self: reads.append(time.monotonic()) or original(self))
     # After a commit nothing is written, so that no query needs to look into the manifest.
     monkeypatch.setattr(CollectionPair, "manifest_objects", lambda *_: pytest.fail("the manifest was asked"))
     until = time.monotonic() + 1.2
     while time.monotonic() < until:
         assert len(index.lexical("word", 3)) == 1
-    assert 1 <= len(asked) <= 4
+    assert 1 <= len(reads) <= 4
 
 
 def test_second_writer_is_reported_who_writes_and_since_when_and_takes_over_from_the_dead(
@@ -471,14 +473,14 @@ def test_stored_is_searchable_when_commit_returns_also_with_asynchronous_indexin
 
 def test_vectors_come_back_bit_by_bit_and_zeros_have_no_direction(database: WeaviateDatabase) -> None:
     item = cut("a.md", "one two three", 1)
-    made = np.array([[3.0, *[1e-7] * (DIMENSIONS - 1)], [0.0] * DIMENSIONS, [-2.5] * DIMENSIONS], dtype=np.float32)
+    rows = np.array([[3.0, *[1e-7] * (DIMENSIONS - 1)], [0.0] * DIMENSIONS, [-2.5] * DIMENSIONS], dtype=np.float32)
     with writer(database) as writing:
-        writing.write([item.row], item.chunks, made, ["a", "b", "c"])
+        writing.write([item.row], item.chunks, rows, ["a", "b", "c"])
         writing.commit({})
-        kept = writing.vectors_of(["a.md"])
-    for name, row in zip("abc", made, strict=True):
-        np.testing.assert_array_equal(kept["a.md", name], row)
+        stored = writing.vectors_of(["a.md"])
+    for name, row in zip("abc", rows, strict=True):
+        np.testing.assert_array_equal(stored["a.md", name], row)
     index = database.open("corpus-1")
     assert [hit.chunk.text.strip() for hit in index.dense([1.0] * DIMENSIONS, 9)] == ["one", "three"]
     stored = index.vectors([chunk.id for chunk in item.chunks])
-    assert [stored[chunk.id] for chunk in item.chunks] == made.tolist()
+    assert [stored[chunk.id] for chunk in item.chunks] == rows.tolist()

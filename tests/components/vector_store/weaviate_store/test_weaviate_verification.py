@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.weaviate_store import write_audit, write_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
@@ -100,7 +100,7 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
     assert searched == [chunk.id for chunk in chunks["b.md"]]
 
 
-@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["beside a lost one", "beside none"])
+@pytest.mark.parametrize("lost", [{"a": "chunk [0:3] of 'a.md'"}, {}], ids=["with a lost one", "without a lost one"])
 def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_with_lost_ones_only(
     lost: dict[Any, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,10 +219,10 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
         never_found(patched, lost.id)
         with pytest.raises(LostToSearch) as caught, writer(database) as writing:
             sync(writing, target)
-        said = str(caught.value)
-        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in said
-        assert "run the same ingest command again" in said
-        assert "\n" not in said
+        message = str(caught.value)
+        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in message
+        assert "run the same ingest command again" in message
+        assert "\n" not in message
     with writer(database) as writing:
         sync(writing, target)
     assert set(contents(database.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
@@ -346,7 +346,7 @@ def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
     with writer(database) as writing:  # equal chunks among the older ones
         write(writing, [cut("new.md", "something new")])
         info = writing.commit({})
-    # An hnsw graph may really not get to a chunk beside so many equal ones; that is said, and rewrites nothing.
+    # An hnsw graph may really not get to a chunk among so many equal ones; that is said, and rewrites nothing.
     assert info.deleted_chunks == 0
     assert all("dense search does not reach them" in note for note in info.notes)
     database.close()
@@ -415,10 +415,10 @@ def test_node_that_stays_lost_is_kept_since_it_has_no_other_source(
         never_found(patched, nodes[0].node_id)
         with pytest.raises(LostToSearch) as caught:
             store.add([new])
-    said = str(caught.value)
-    assert "is stored and not found by search after 2 rewrites" in said
-    assert "delete_nodes() and add() them again" in said
-    assert "ingest" not in said
+    message = str(caught.value)
+    assert "is stored and not found by search after 2 rewrites" in message
+    assert "delete_nodes() and add() them again" in message
+    assert "ingest" not in message
     assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in (*nodes, new)}
     store.delete_nodes([nodes[0].node_id])
     store.add(nodes[:1])

@@ -84,11 +84,11 @@ def test_every_kind_of_write_survives_one_unknown_outcome(
 
     monkeypatch.setattr(Connection, "write", lossy)
     database = databases(tenant=tenant, index={"bm25_b": 0.7})
-    found = live(database)
+    counted = live(database)
     assert contents(database.open("corpus-1")) == target
     assert database.aliases() == {"live": "corpus-1"}
     left = int(failed["writing chunks"].split()[1]) if executed else 0  # they were deleted, and BM25 counts them on
-    assert found == deleted + left
+    assert counted == deleted + left
     database.rebuild("corpus-1")
     assert contents(database.open("corpus-1")) == target
     database.delete("corpus-1")

@@ -31,8 +31,8 @@ def chart_text(root: Any) -> str:
     out.start_table()
     rows = [["", *names]]
     places = {*categories, *(at for column in values for at in column)}
-    if len(places) * len(series) > _MAX_CELLS:
-        raise CannotRead(f"it has over {_MAX_CELLS:,} values")
+    if (cells := len(places) * len(series)) > _MAX_CELLS:
+        raise CannotRead(f"it has {cells:,} cells; the limit is {_MAX_CELLS:,}")
     for at in sorted(places):
         rows.append([categories.get(at, str(at + 1)), *(column.get(at, "") for column in values)])
     for row in rows:

@@ -307,7 +307,7 @@ class _DocxWalk:
         else:
             self._start_item(label)
         self._open.append((last, min(level, 6)))
-        self._set_heading(self._open[-1][1])
+        self._out.start_heading(self._open[-1][1])
         self._begin(label.text if label is not None else "")
 
     def _begin(self, label: str) -> None:
@@ -336,13 +336,7 @@ class _DocxWalk:
             return
         self._out.end_block()
         self._open.pop()
-        self._set_heading(self._open[-1][1] if self._open else 0)
-
-    def _set_heading(self, level: int) -> None:
-        if level:
-            self._out.start_heading(level)
-        else:
-            self._out.stop_heading()
+        self._out.start_heading(self._open[-1][1] if self._open else 0)
 
     def _close_lists(self, depth: int) -> None:
         while len(self._lists) > depth:

@@ -190,17 +190,14 @@ class MarkdownWriter:
             self._parts.append((gap, text))
 
     def start_heading(self, level: int) -> None:
-        """Open a heading of level 1 to 6."""
-        self.end_block()
+        """Open a heading of level 1 to 6; 0 continues the block as ordinary text."""
+        if level:
+            self.end_block()
         self._heading = level
 
     def end_heading(self) -> None:
         """Close a heading."""
         self.end_block()
-        self._heading = 0
-
-    def stop_heading(self) -> None:
-        """Continue with ordinary text in the same block."""
         self._heading = 0
 
     def start_list(self) -> None:

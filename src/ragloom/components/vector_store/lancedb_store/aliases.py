@@ -1,4 +1,4 @@
-"""The aliases of a LanceDB folder: names that point at an index, in one small file. Knows files, not the engine."""
+"""Aliases of a LanceDB folder: names of indexes, in one small file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCK_SECONDS = 30.0
 
 
 class Aliases:
-    """The aliases of a database; the file is there as soon as one was made.
+    """Aliases of a database, in a file created with the first alias.
 
     Args:
         base: the database's folder.
@@ -27,7 +27,7 @@ class Aliases:
         self._base = base
 
     def read(self) -> dict[str, str]:
-        """Returns the index that each alias points at, by alias.
+        """Return the index that each alias points at, by alias.
 
         Raises:
             ServiceError: the file cannot be read.
@@ -35,7 +35,7 @@ class Aliases:
         """
         file = self._base / _FILE
         try:
-            found = json.loads(file.read_bytes())
+            content = json.loads(file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
@@ -43,14 +43,14 @@ class Aliases:
                 f"vector_store: {file} cannot be read ({error.strerror}); check its permissions"
             ) from None
         except ValueError:
-            found = None
-        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+            content = None
+        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
             raise DataError(f"vector_store: {file} is damaged; delete it, and promote the indexes again")
-        return dict(sorted(found.items()))
+        return dict(sorted(content.items()))
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, str]]:
-        """Yields the aliases while nobody else changes them; `write` puts others in their place.
+        """Lock the aliases and yield them; `write` replaces them.
 
         Raises:
             ServiceError: somebody else does not finish, or the folder cannot be written.
@@ -72,7 +72,7 @@ class Aliases:
             lock.release()
 
     def write(self, aliases: Mapping[str, str]) -> None:
-        """Replaces the aliases in one atomic step; inside `changing` only."""
+        """Replace the aliases in one atomic step; inside `changing` only."""
         if dict(aliases) != self.read():
             with writing(self._base):
                 replace_file(self._base / _FILE, dict(aliases))

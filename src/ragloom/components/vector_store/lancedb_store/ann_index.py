@@ -1,4 +1,4 @@
-"""Whether a commit is searched approximately, and with which parameters: decided by measuring. Knows tables.
+"""Approximate nearest-neighbor index: whether a commit uses one, and its parameters, by measurement.
 
 The index is IVF_SQ with large partitions. Searching all of them is exact search over vectors of a quarter the size,
 held in memory and scored anew by the stored ones, so that the ladder of parameters ends where nothing but quantisation
@@ -45,7 +45,7 @@ Plan = Literal["none", "keep", "build"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What dense search of an index is to be.
+    """Requirements on dense search of an index.
 
     Attributes:
         threshold: rows from which it is approximate.
@@ -60,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Approximation:
-    """What was measured, and what came of it; kept with the commit.
+    """Measurements of an approximate index and their outcome; stored with the commit.
 
     Attributes:
         kind: of the index.
@@ -85,24 +85,24 @@ class Approximation:
     again: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Shows it as it is kept."""
+        """Show it as it is kept."""
         return {**asdict(self), "recall": {str(depth): share for depth, share in self.recall.items()}}
 
     @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Approximation:
-        """Reads what `as_json` gave."""
-        parameters = kept["parameters"]
+    def of(cls, record: Mapping[str, Any]) -> Approximation:
+        """Read what `as_json` gave."""
+        parameters = record["parameters"]
         return cls(
             **{
-                **kept,
+                **record,
                 "parameters": None if parameters is None else Parameters(**parameters),
-                "recall": {int(depth): share for depth, share in kept["recall"].items()},
+                "recall": {int(depth): share for depth, share in record["recall"].items()},
             }
         )
 
     @property
     def note(self) -> str:
-        """Says to a person how dense search is made, in one sentence."""
+        """Describe in one sentence how dense search works."""
         if self.parameters is None:
             return f"dense search is exact, and slow with this many chunks: {self.reason}"
         nprobes = min(self.parameters.nprobes, self.partitions)
@@ -115,7 +115,7 @@ class Approximation:
 
 
 def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: bool) -> Plan:
-    """Says what has to be done for the commit of a table.
+    """Plan the maintenance of dense search for a commit.
 
     Measuring costs some questions' embedding (those that the cache does not know) and a pass over the vectors, so what
     was measured holds until a tenth more rows have come. Where rows were deleted the index is built anew as the text
@@ -138,18 +138,20 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
 
 
 def is_there(table: Any) -> bool:
-    """Says whether the table has an approximate index."""
+    """Return whether the table has an approximate index."""
     return any(index.name == VECTOR_INDEX for index in table.list_indices())
 
 
 def drop(table: Any) -> None:
-    """Removes the approximate index, if there is one."""
+    """Remove the approximate index, if there is one."""
     if is_there(table):
         table.drop_index(VECTOR_INDEX)
 
 
 def build(table: Any, wanted: Wanted) -> Approximation:
-    """Builds the index anew and raises its parameters until recall is enough; the table is maintained otherwise.
+    """Rebuild the index and raise its parameters until recall suffices.
+
+    Otherwise the table is only maintained.
 
     What prevents it leaves search exact, with the reason: that is right in any case, and what an ingest has paid for
     is not to be lost over it.
@@ -161,11 +163,11 @@ def build(table: Any, wanted: Wanted) -> Approximation:
         return replace(stays, reason="there was no embedding to measure recall with; the next ingest does", again=True)
     step("asking questions to measure recall")
     try:
-        asked = probes(table, wanted.questions)
+        queries = probes(table, wanted.questions)
     except RagloomError as error:
         reason = f"recall could not be measured ({error}); the next ingest tries again"
         return replace(stays, reason=reason, again=True)
-    stays = replace(stays, questions=len(asked.chunks))
+    stays = replace(stays, questions=len(queries.chunks))
     if stays.questions < FEWEST:
         return replace(stays, reason=f"the chunks gave {stays.questions} questions to measure recall, under {FEWEST}")
     step(f"building the vector index of {rows} chunks")
@@ -175,26 +177,26 @@ def build(table: Any, wanted: Wanted) -> Approximation:
     except RuntimeError as error:  # such as when no vector has a direction
         return replace(stays, reason=f"the engine built no index ({str(error).splitlines()[0][:200]})")
     tables.settle(table)
-    return _climbed(table, stays, asked)
+    return _climbed(table, stays, queries)
 
 
-def _climbed(table: Any, stays: Approximation, asked: Probes) -> Approximation:
+def _climbed(table: Any, stays: Approximation, queries: Probes) -> Approximation:
     step("searching exactly, to measure recall")
-    best = exact(table, asked)
-    found = stays
+    best = exact(table, queries)
+    result = stays
     for parameters in _rungs(stays.partitions):
         step(f"measuring recall with {parameters.nprobes} of {stays.partitions} partitions")
-        shares, enough = recall(table, asked, best, parameters, stays.wanted)
-        found = replace(stays, recall=shares)
+        shares, enough = recall(table, queries, best, parameters, stays.wanted)
+        result = replace(stays, recall=shares)
         if enough:
-            return replace(found, parameters=parameters)
+            return replace(result, parameters=parameters)
     drop(table)
     tables.settle(table)
     reason = (
         f"no parameters of {KIND} reached vector_store.min_ann_recall={stays.wanted:g} (the last gave about "
-        f"{_in_words(found.recall)}, measured with {stays.questions} questions)"
+        f"{_in_words(result.recall)}, measured with {stays.questions} questions)"
     )
-    return replace(found, reason=reason)
+    return replace(result, reason=reason)
 
 
 def _rungs(partitions: int) -> Iterator[Parameters]:

@@ -1,4 +1,4 @@
-"""How much of exact search an approximate index finds, measured with query-like vectors. Knows tables, no commit.
+"""Recall of an approximate index against exact search, by query-like vectors.
 
 Recall on stored vectors flatters: what gave .997 on them gave .788 on questions [32]. So questions are made of single
 sentences of stored chunks, embedded as queries are, and each one's own chunk counts neither for the exact nor for the
@@ -41,7 +41,7 @@ class Probes:
 
 
 def probes(table: Any, questions: Questions) -> Probes:
-    """Makes questions of a sample of the stored chunks.
+    """Make questions of a sample of the stored chunks.
 
     Chunk ids are digests, so those below a bound are a random sample, and the same one as long as these chunks are
     there: the embedding cache knows most of the questions when an index is measured again.
@@ -52,31 +52,31 @@ def probes(table: Any, questions: Questions) -> Probes:
     if share < 1:
         search = search.where(f"id < '{int(share * 2**32):08x}'")
     rows = sorted(zip(*search.to_arrow().to_pydict().values(), strict=True))
-    found: list[str] = []
+    ids: list[str] = []
     vectors: list[np.ndarray] = []
     for start in range(0, len(rows), QUESTIONS):  # the second half only where the first one gives too few
-        some = rows[start : start + QUESTIONS - len(found)]
+        some = rows[start : start + QUESTIONS - len(ids)]
         for (id, _), vector in zip(some, questions([text for _, text in some]), strict=True):
             if (length := float(np.linalg.norm(vector))) > 0:
-                found.append(id)
+                ids.append(id)
                 vectors.append(vector / length)
-        if len(found) >= FEWEST:
+        if len(ids) >= FEWEST:
             break
-    return Probes(found, np.array(vectors, dtype=np.float32).reshape(len(found), -1))
+    return Probes(ids, np.array(vectors, dtype=np.float32).reshape(len(ids), -1))
 
 
-def exact(table: Any, asked: Probes, depth: int = max(DEPTHS)) -> np.ndarray:
-    """Scores every stored vector against every question, in one pass: a search each would read the table each time.
+def exact(table: Any, queries: Probes, depth: int = max(DEPTHS)) -> np.ndarray:
+    """Score every stored vector against every question, in one pass.
 
     Returns:
         `[n, depth] float32`: the highest cosine similarities, best first; minus infinity where there are fewer.
     """
-    best = np.full((len(asked.chunks), depth), -np.inf, dtype=np.float32)
-    own = pa.array(asked.chunks, pa.utf8())
+    best = np.full((len(queries.chunks), depth), -np.inf, dtype=np.float32)
+    own = pa.array(queries.chunks, pa.utf8())
     for batch in table.search().select(["id", "vector"]).to_batches(_ROWS_AT_ONCE):
         vectors = batch["vector"].flatten().to_numpy().reshape(batch.num_rows, -1)
         lengths = np.linalg.norm(vectors, axis=1)
-        scores = asked.vectors @ vectors.T / np.where(lengths > 0, lengths, 1)
+        scores = queries.vectors @ vectors.T / np.where(lengths > 0, lengths, 1)
         scores[:, lengths == 0] = -np.inf  # no direction: it is not found
         places = pa.compute.index_in(batch["id"], own)
         for row in np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False)):
@@ -87,9 +87,9 @@ def exact(table: Any, asked: Probes, depth: int = max(DEPTHS)) -> np.ndarray:
 
 
 def recall(
-    table: Any, asked: Probes, best: np.ndarray, parameters: Parameters, least: float
+    table: Any, queries: Probes, best: np.ndarray, parameters: Parameters, least: float
 ) -> tuple[dict[int, float], bool]:
-    """Measures the share of exact search's lists that an approximate index finds, searched as queries are.
+    """Measure the share of exact results that an approximate index finds.
 
     A row counts as found when it scores as much as the last one of the exact list: of rows of equal text any will do.
 
@@ -100,15 +100,15 @@ def recall(
     Returns:
         depth -> recall of the questions that were asked, and whether all of it reaches `least`.
     """
-    there = {depth: np.isfinite(best[:, :depth]).sum(axis=1) for depth in DEPTHS}
-    most = {depth: (1 - least) * there[depth].sum() + 1e-9 for depth in DEPTHS}
+    expected = {depth: np.isfinite(best[:, :depth]).sum(axis=1) for depth in DEPTHS}
+    most = {depth: (1 - least) * expected[depth].sum() + 1e-9 for depth in DEPTHS}
     missed, due = dict.fromkeys(DEPTHS, 0), dict.fromkeys(DEPTHS, 0)
-    for at, (chunk, vector) in enumerate(zip(asked.chunks, asked.vectors, strict=True)):
+    for at, (chunk, vector) in enumerate(zip(queries.chunks, queries.vectors, strict=True)):
         for depth in DEPTHS:
             rows = nearest(table, vector, depth + SPARE, parameters).select(["id", "_distance"]).to_arrow().to_pydict()
-            found = [1 - distance for id, distance in zip(*rows.values(), strict=True) if id != chunk][:depth]
-            if wanted := int(there[depth][at]):
-                missed[depth] += wanted - int(sum(score >= best[at, wanted - 1] - _ROUNDING for score in found))
+            scores = [1 - distance for id, distance in zip(*rows.values(), strict=True) if id != chunk][:depth]
+            if wanted := int(expected[depth][at]):
+                missed[depth] += wanted - int(sum(score >= best[at, wanted - 1] - _ROUNDING for score in scores))
                 due[depth] += wanted
         if any(missed[depth] > most[depth] for depth in DEPTHS):
             return _shares(missed, due), False

@@ -1,55 +1,30 @@
-"""The states of an index that queries may read, and how a state becomes one. Knows the engine's tables."""
+"""Commits: the states of an index that queries may read."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.index_identity import Identity
-from ragloom.components.vector_store.protocols import IndexInfo
+from ragloom.components.vector_store.index_records import IndexInfo
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS, Commit
 from ragloom.core.maintenance_steps import step
 
 if TYPE_CHECKING:
     from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
     from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
-CHUNKS, DOCUMENTS = "chunks", "documents"
-"""The tables of an index."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A state that queries may read.
-
-    Attributes:
-        number: from 1.
-        versions: table -> the engine's version of it.
-        since: table -> a time (seconds) not after that version was made; what is older may be cleaned away.
-        rows: table -> how many rows that version has.
-        committed_at: ISO 8601, UTC.
-        description, summary: as in `IndexInfo`.
-        dense: what `Approximation` keeps of how dense search is made; None: exactly, there being few rows.
-    """
-
-    number: int
-    versions: dict[str, int]
-    since: dict[str, float]
-    rows: dict[str, int]
-    committed_at: str
-    description: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
-    dense: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a commit has to bring up to date beside what the engine does of itself.
+    """Maintenance that a commit requires.
 
     Attributes:
-        rebuild_terms: build the text index anew, also when nothing was written since the last commit.
+        rebuild_terms: rebuild the text index, also when nothing was written since the last commit.
         deleted: rows may have been deleted since.
         dense: what dense search is to be; None: exact, whatever it was.
     """
@@ -66,9 +41,9 @@ def publish(
     *,
     upkeep: Upkeep,
     retention: timedelta,
-    said: dict[str, dict[str, Any]],
+    record: dict[str, dict[str, Any]],
 ) -> Commit:
-    """Makes the newest state of the tables the one that queries read; the lock is held.
+    """Publish the newest state of the tables as a commit; requires the lock.
 
     Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
     crash anywhere before the record leaves the commit before as it was.
@@ -97,15 +72,17 @@ def publish(
         rows=count(),
         committed_at=datetime.now(UTC).isoformat(),
         dense=None if (dense := done[CHUNKS][1]) is None else dense.as_json(),
-        **said,
+        **record,
     )
-    kept = kept_commits([*before, commit], retention)
-    folder.record(kept)
+    readable = kept_commits([*before, commit], retention)
+    folder.record(readable)
     step("removing old versions")
     with tables.engine(folder.path, "removing old versions"):
         for name, table in opened.items():
-            tables.clean(table, oldest_kept(kept, name))
-        long_text_files.clean(folder.path, [item.versions[DOCUMENTS] for item in kept if DOCUMENTS in item.versions])
+            tables.clean(table, oldest_kept(readable, name))
+        long_text_files.clean(
+            folder.path, [item.versions[DOCUMENTS] for item in readable if DOCUMENTS in item.versions]
+        )
     return commit
 
 
@@ -127,16 +104,16 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
     if not unchanged or upkeep.rebuild_terms:
         step(f"{'building the text index' if upkeep.rebuild_terms else 'compacting'} ({name})")
         tables.maintain(table, rebuild_terms=upkeep.rebuild_terms)
-    found = before if plan == "keep" else None
+    dense = before if plan == "keep" else None
     if plan == "build" and wanted is not None:
-        found = ann_index.build(table, wanted)
+        dense = ann_index.build(table, wanted)
     if table.version != version:
-        return begun, found
-    return (last.since[name] if last else 0.0), found
+        return begun, dense
+    return (last.since[name] if last else 0.0), dense
 
 
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
-    """Returns the commits that stay readable: the newest, and those replaced less than `retention` ago."""
+    """Return the readable commits: the newest, and those recently replaced."""
     now = datetime.now(UTC)
     kept = [
         commit
@@ -146,16 +123,16 @@ def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
     return [*kept, commits[-1]]
 
 
-def oldest_kept(kept: list[Commit], table: str) -> timedelta:
-    """Returns how old a version of a table may be so that none that a kept commit names is removed."""
-    if len(kept) == 1:
+def oldest_kept(commits: list[Commit], table: str) -> timedelta:
+    """Return the age up to which versions of a table are removable."""
+    if len(commits) == 1:
         return timedelta(0)  # leaves the newest version, which is the one this commit names
     margin = 1.0  # between this reading of the clock and the engine's own
-    return timedelta(seconds=time.time() - min(commit.since[table] for commit in kept) + margin)
+    return timedelta(seconds=time.time() - min(commit.since[table] for commit in commits) + margin)
 
 
 def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
-    """Describes an index of `size` bytes at a commit."""
+    """Describe an index of `size` bytes at a commit."""
     from ragloom.components.vector_store.lancedb_store.ann_index import Approximation
 
     notes = () if commit.dense is None else (Approximation.of(commit.dense).note,)

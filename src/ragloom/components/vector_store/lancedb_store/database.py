@@ -1,4 +1,4 @@
-"""Indexes in a LanceDB folder: found, opened, removed, rebuilt, promoted. Knows what the parts beside it do."""
+"""Database of indexes in a LanceDB folder: list, open, delete, rebuild, promote."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.components import vector_store
 from ragloom.components.vector_store.index_identity import INGEST, Identity, outdated
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, tables
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
 from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, DOCUMENTS, Commit, info_of
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION, DOCUMENTS, Commit
+from ragloom.components.vector_store.lancedb_store.commits import info_of
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder, folders
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
 from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
-from ragloom.components.vector_store.protocols import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.core.records import Chunk, Hit
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
-
-CODE_VERSION: int = vector_store.lancedb.code_version  # type: ignore[attr-defined]
 
 
 class LanceDatabase:
@@ -62,24 +61,24 @@ class LanceDatabase:
         self._aliases = Aliases(self.path)
 
     def indexes(self) -> list[IndexInfo]:
-        """Lists the committed indexes by name.
+        """List the committed indexes by name.
 
         Raises:
             ServiceError: the folder cannot be read.
             DataError: an index is damaged; the text names its folder.
         """
-        found = []
+        infos = []
         for folder in folders(self.path):
             identity, commits = folder.identity(), folder.commits()
             if identity is not None and identity.kind == INGEST and commits:
-                found.append(info_of(identity, commits[-1], folder.size()))
-        return found
+                infos.append(info_of(identity, commits[-1], folder.size()))
+        return infos
 
     def open(self, name: str) -> LanceIndex:
-        """Opens the newest commit of an index.
+        """Open the newest commit of an index.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             DataError: it is damaged, or another version of the code wrote it.
         """
         folder = IndexFolder(self.path, name)
@@ -89,16 +88,21 @@ class LanceDatabase:
         return LanceIndex(folder, identity, commits[-1], self.analyzer)
 
     def writer(self, name: str, *, dimensions: int, description: dict[str, Any], root: str) -> LanceWriter:
-        """Returns the writer of an index, which is created when it is entered and missing."""
+        """Return the writer of an index.
+
+        The index is created when the writer is entered and it does not exist.
+        """
         identity = Identity(name, name.rpartition("-")[0] or name, root, INGEST, dimensions, CODE_VERSION)
         folder = IndexFolder(self.path, name)
         return LanceWriter(folder, identity, description, self.analyzer, self._retention, self._dense)
 
     def delete(self, name: str) -> None:
-        """Removes an index with all its versions and aliases, also one that is damaged or was never committed.
+        """Delete an index with all its versions and aliases.
+
+        It may be damaged or never committed.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it, or its files cannot be removed.
         """
         folder = IndexFolder(self.path, name)
@@ -111,10 +115,10 @@ class LanceDatabase:
             folder.remove()
 
     def rebuild(self, name: str) -> IndexInfo:
-        """Compacts an index and builds its text index anew, as a new commit; nothing is embedded.
+        """Compact an index and rebuild its text index, without embedding.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it, or an interrupted ingest has left it half done.
         """
         folder = IndexFolder(self.path, name)
@@ -124,14 +128,14 @@ class LanceDatabase:
             return writer.rebuild()
 
     def has(self, name: str) -> bool:
-        """Tells whether anything of an index is there, also if it was never committed or is damaged."""
+        """Return whether any file of an index exists, committed or not."""
         return IndexFolder(self.path, name).path.exists()
 
     def relocate(self, name: str, root: str) -> None:
-        """Records that the documents of an index lie elsewhere now.
+        """Record that the documents of an index lie elsewhere now.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
             ServiceError: somebody writes it.
         """
         folder = IndexFolder(self.path, name)
@@ -140,7 +144,7 @@ class LanceDatabase:
             folder.create(replace(identity, root=root))
 
     def promote(self, name: str, alias: str) -> None:
-        """Points an alias at an index, in one atomic step; the alias is created when missing.
+        """Point an alias at an index, atomically; create it when missing.
 
         Raises:
             IndexMissing: there is no index of that name.
@@ -153,17 +157,17 @@ class LanceDatabase:
             self._aliases.write({**aliases, alias: name})
 
     def aliases(self) -> dict[str, str]:
-        """Returns the index that each alias points at."""
+        """Return the index that each alias points at."""
         return self._aliases.read()
 
     def close(self) -> None:
-        """Does nothing: no connection outlives what it was opened for."""
+        """Do nothing: no connection outlives what it was opened for."""
 
     def _committed(self, folder: IndexFolder) -> tuple[Identity, list[Commit]]:
-        """Reads what an index is, and its commits.
+        """Read what an index is, and its commits.
 
         Raises:
-            IndexMissing: there is none.
+            IndexMissing: no such index exists.
         """
         identity, commits = folder.identity(), folder.commits()
         if identity is None or identity.kind != INGEST or not commits:
@@ -172,7 +176,7 @@ class LanceDatabase:
 
 
 class LanceIndex:
-    """The `Index` that reads one commit; it sees nothing of what is written later."""
+    """Reader of one commit, isolated from later writes."""
 
     def __init__(self, folder: IndexFolder, identity: Identity, commit: Commit, analyzer: Analyzer) -> None:
         self.folder = folder
@@ -205,7 +209,7 @@ class LanceIndex:
         """The same committed state as a read-only LlamaIndex vector store."""
         from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
 
-        return LanceDBVectorStore.reading(self)
+        return LanceDBVectorStore.reading(self.folder, self.search, self.analyzer)
 
     def dense(
         self,
@@ -215,7 +219,9 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k chunks of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Exactly, or as the commit's `info.notes` say.
 
@@ -232,11 +238,14 @@ class LanceIndex:
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Returns the k chunks of highest BM25 score for the analysed query; none for a query without terms."""
+        """Return the k chunks of highest BM25 score.
+
+        A query without terms has no results.
+        """
         return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
-        """Returns a stored document.
+        """Return a stored document.
 
         Raises:
             DataError: the index holds no such document.
@@ -251,22 +260,25 @@ class LanceIndex:
         return StoredDocument(row["id"], text, json.loads(row["metadata"]))
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Returns all chunks of documents, ordered by (document, start)."""
+        """Return all chunks of documents, ordered by (document, start)."""
         return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that the index holds, by chunk id."""
+        """Return the vectors of the given chunks, by chunk id."""
         return self.search.vectors(chunk_ids)
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, in no order."""
+        """Yield a row for each document, in no order."""
         with tables.engine(self.folder.path, "reading the manifest"):
             yield from bulk_reads.manifest(self._tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        `sent` limits them to these hashes.
+        """
         with tables.engine(self.folder.path, "reading vectors"):
             return bulk_reads.vectors_of(self._tables[CHUNKS], document_ids, sent)
 

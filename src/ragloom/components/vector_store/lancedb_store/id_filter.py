@@ -1,4 +1,4 @@
-"""Remembers which ids it was given, in little memory. Knows nothing else."""
+"""Bloom filter of ids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BITS = 27
 
 
 class Seen:
-    """Ids in 16 MB, however many: never forgets one, and takes a few for seen that are not.
+    """Set of ids in 16 MB with rare false positives and no false negatives.
 
     Four bits of 2**27 for each id (Bloom, 1970): at a million ids 1 in 1.3 million is a false alarm, at ten million 1
     in 230. Memory is only touched where a bit is set.
@@ -19,7 +19,7 @@ class Seen:
         self._bits = bytearray()
 
     def update(self, ids: Iterable[str]) -> None:
-        """Adds ids."""
+        """Add ids."""
         self._bits = self._bits or bytearray(1 << (_BITS - 3))
         for id in ids:
             for place in _places(id):

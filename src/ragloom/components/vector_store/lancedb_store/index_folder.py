@@ -1,4 +1,4 @@
-"""The folder of one index: its identity, its commits, its lock, its size. Knows files, not the engine.
+"""Folder of one index: identity, commits, lock and size.
 
     <path>/<index>/index.json      what the index is, written once when it is created
     <path>/<index>/commits.json    which table versions queries read, newest last; replaced atomically at each commit
@@ -29,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ragloom.components.vector_store.index_identity import Identity
-from ragloom.components.vector_store.lancedb_store.commits import Commit
+from ragloom.components.vector_store.lancedb_store.commit_record import Commit
 from ragloom.core.records import sha256
 from ragloom.errors import DataError, ServiceError
 
@@ -38,7 +38,10 @@ _DELETED = ".deleted-"
 
 
 def folder_name(name: str) -> str:
-    """Names the folder of an index: its own name where every file system can hold it, else a slug and a hash."""
+    """Return the folder name of an index: its name, or slug and hash.
+
+    Only names that every file system can hold are used as they are.
+    """
     if _SLUG.fullmatch(name) and not name.endswith("."):
         return name
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
@@ -59,20 +62,20 @@ class IndexFolder:
         self.path = base / folder_name(name)
 
     def identity(self) -> Identity | None:
-        """Reads what the index is; None when there is none.
+        """Read the identity of the index; None without one.
 
         Raises:
             DataError: the file is damaged.
         """
-        found = self._read("index.json")
-        return None if found is None else self._parse(Identity, found)
+        record = self._read("index.json")
+        return None if record is None else self._parse(Identity, record)
 
     def commits(self) -> list[Commit]:
-        """Reads the commits whose versions are still kept, newest last; empty when there is none."""
+        """Read the readable commits, newest last; empty without one."""
         return [self._parse(Commit, item) for item in self._read("commits.json") or []]
 
     def create(self, identity: Identity) -> None:
-        """Makes the folder and says what it is.
+        """Make the folder and says what it is.
 
         Raises:
             ServiceError: it cannot be written.
@@ -82,12 +85,12 @@ class IndexFolder:
             replace_file(self.path / "index.json", asdict(identity))
 
     def record(self, commits: list[Commit]) -> None:
-        """Replaces the commits in one atomic step: the newest is what queries read from now on."""
+        """Replace the commits atomically; queries read the newest from now on."""
         with writing(self.path):
             replace_file(self.path / "commits.json", [asdict(commit) for commit in commits])
 
     def size(self) -> int:
-        """Adds up the bytes of all files of the index."""
+        """Add up the bytes of all files of the index."""
         total = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
@@ -98,7 +101,7 @@ class IndexFolder:
         return total
 
     def remove(self) -> None:
-        """Removes the index in one step that is seen at once, then its files. The lock must be held."""
+        """Remove the index: first its visibility, then its files; requires the lock."""
         with writing(self.path):
             grave = self.base / f"{_DELETED}{uuid.uuid4().hex}"
             self.path.rename(grave)
@@ -107,7 +110,7 @@ class IndexFolder:
 
     @contextmanager
     def lock(self, wait: float = 0) -> Iterator[None]:
-        """Holds the index for writing.
+        """Hold the index for writing.
 
         Args:
             wait: seconds to wait for another writer.
@@ -141,7 +144,7 @@ class IndexFolder:
             lock.release()
 
     def damaged(self, what: object) -> DataError:
-        """Says that the index is damaged and what to do."""
+        """Return the error of a damaged index."""
         return DataError(
             f"vector_store: index {self.name} in {self.path} is damaged ({_first_line(what)}); "
             "delete the index and ingest again"
@@ -159,15 +162,15 @@ class IndexFolder:
         except ValueError as error:
             raise self.damaged(f"{file}: {error}") from None
 
-    def _parse(self, record: Any, found: Any) -> Any:
+    def _parse(self, record: Any, fields: Any) -> Any:
         try:
-            return record(**found)
+            return record(**fields)
         except TypeError as error:
             raise self.damaged(error) from None
 
 
 def folders(base: Path) -> list[IndexFolder]:
-    """Lists the index folders of a database, by name.
+    """List the index folders of a database, by name.
 
     Raises:
         ServiceError: the database's folder cannot be listed.
@@ -181,20 +184,20 @@ def folders(base: Path) -> list[IndexFolder]:
             f"vector_store: vector_store.path={base} cannot be listed ({error.strerror}); "
             "name a folder that you may read"
         ) from None
-    found = []
+    result = []
     for path in paths:
         folder = IndexFolder(base, path.name)
         folder.path = path
         identity = folder.identity()
         if identity is not None:
             folder.name = identity.name
-            found.append(folder)
-    return sorted(found, key=lambda folder: folder.name)
+            result.append(folder)
+    return sorted(result, key=lambda folder: folder.name)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into an error that names the place."""
+    """Turn file system errors into a `ServiceError` with the path."""
     try:
         yield
     except OSError as error:
@@ -205,7 +208,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(file: Path, content: Any) -> None:
-    """Writes JSON so that readers and a crash see the old or the new file, never a part [14]; a lock is held."""
+    """Write JSON atomically and durably [14]; requires the lock."""
     draft = file.with_name(f"{file.name}.new")
     with draft.open("w", encoding="utf-8") as stream:
         json.dump(content, stream, ensure_ascii=True, indent=1, default=str)
@@ -222,8 +225,8 @@ def replace_file(file: Path, content: Any) -> None:
 
 def _describe(holder: Path) -> str:
     try:
-        found = json.loads(holder.read_bytes())
-        return f"process {found['pid']} on {found['host']} since {found['since']}"
+        record = json.loads(holder.read_bytes())
+        return f"process {record['pid']} on {record['host']} since {record['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process (it has not said which)"
 

@@ -1,4 +1,4 @@
-"""Finds what an interrupted run left: chunks and manifest rows that do not belong together. Changes nothing."""
+"""Leftovers of an interrupted run: chunks and manifest rows that do not match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Leftovers:
 
 
 def leftovers(chunks: Any, documents: Any) -> Leftovers:
-    """Compares chunks with the manifest per (document, content_hash).
+    """Compare chunks with the manifest per (document, content_hash).
 
     A document is complete when as many chunks carry its manifest row's content hash as the row says. Chunks of no
     row or of another hash are left over; so are row and chunks of a document that is not complete. Memory grows with
@@ -35,14 +35,14 @@ def leftovers(chunks: Any, documents: Any) -> Leftovers:
     wrong = both.filter(pa.compute.invert(pa.compute.equal(expected, stored).fill_null(False)))
     orphans = [row for row in wrong.to_pylist() if row["expected"] is None]
     incomplete = [row["document"] for row in wrong.to_pylist() if row["expected"] is not None]
-    found = Leftovers()
+    result = Leftovers()
     for start in range(0, len(orphans), IDS_PER_STATEMENT):
         some = orphans[start : start + IDS_PER_STATEMENT]
-        found.chunks.append(any_of(version(row["document"], row["content_hash"]) for row in some))
+        result.chunks.append(any_of(version(row["document"], row["content_hash"]) for row in some))
     for some in batches(incomplete):
-        found.chunks.append(one_of("document", some))
-        found.documents.append(one_of("id", some))
-    return found
+        result.chunks.append(one_of("document", some))
+        result.documents.append(one_of("id", some))
+    return result
 
 
 def _arrow(table: Any, columns: list[str]) -> pa.Table:

@@ -1,4 +1,6 @@
-"""Long texts of documents: a file each, named by its hash. The engine would hold such a text several times in memory.
+"""Files of long document texts, named by their hash.
+
+The engine would hold such a text several times in memory.
 
 A file is there before the manifest row that needs it, and stays until no commit that is kept has such a row.
 """
@@ -9,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ragloom.components.vector_store.lancedb_store import tables
-from ragloom.components.vector_store.lancedb_store.commits import DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.commit_record import DOCUMENTS
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
 from ragloom.core.file_backed_text import FileBackedText
 
@@ -17,7 +19,7 @@ _FOLDER = "texts"
 
 
 def put(index: Path, text_hash: str, text: FileBackedText) -> None:
-    """Keeps a text.
+    """Keep a text.
 
     Args:
         index: the index's folder.
@@ -32,7 +34,7 @@ def put(index: Path, text_hash: str, text: FileBackedText) -> None:
 
 
 def read(index: Path, text_hash: str) -> str:
-    """Reads a text.
+    """Read a text.
 
     Raises:
         OSError: it is not there, which `put` and `clean` do not let happen.
@@ -41,16 +43,16 @@ def read(index: Path, text_hash: str) -> str:
 
 
 def clean(index: Path, versions: Iterable[int]) -> None:
-    """Removes texts that no document has in any of these versions of the table of documents; the lock is held."""
+    """Remove texts unused in all given versions; requires the lock."""
     folder = index / _FOLDER
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if not there:
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not names:
         return
     connection, used = tables.connect(index), set()
     for version in versions:
         documents = tables.open_table(connection, DOCUMENTS, version)
-        for some in tables.batches(sorted(there)):
+        for some in tables.batches(sorted(names)):
             rows = documents.search().where(one_of("text_hash", some)).select(["text_hash"]).to_arrow()
             used.update(rows["text_hash"].to_pylist())
-    for name in there - used:
+    for name in names - used:
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The two ways of asking a chunk table for nearest neighbours: all vectors, or an approximate index. Knows LanceDB."""
+"""Nearest-neighbor queries on a chunk table: exact or approximate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches in a chunk table: cosine and BM25, complete and in one order. Knows LanceDB, not who asks.
+"""Searches in a chunk table: cosine and BM25, with complete ties.
 
 Dense search is exact unless it is given parameters of an approximate index; these score what they find by the stored
 vectors, so that the same row has the same score, equal rows stand in the same order, and ties are completed as well.
@@ -54,7 +54,9 @@ class ChunkSearch:
         self._parameters = parameters
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns the k rows of highest cosine similarity; ties by (document, start), complete at the cut.
+        """Return the k rows of highest cosine similarity.
+
+        Ties are ordered by (document, start), complete at the cut.
 
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
@@ -68,15 +70,15 @@ class ChunkSearch:
 
         def fetch(limit: int) -> Any:
             if parameters is not None:
-                found = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
-                if found.num_rows == limit:
-                    return found  # fewer: the partitions that were searched do not hold so many
+                result = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
+                if result.num_rows == limit:
+                    return result  # fewer: the partitions that were searched do not hold so many
             return self._run(nearest(self._table, query, limit, None), scope, with_vectors, "_distance")
 
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns the k rows of highest BM25 score that hold a term of the query; as `dense` otherwise."""
+        """Return the k rows of highest BM25 score, ordered as `dense`."""
         terms = self._analyzer.terms(query)
         if not terms:
             return []
@@ -88,30 +90,30 @@ class ChunkSearch:
         return self._best(fetch, k, "_score", lambda score: score)
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Returns all rows in scope, ordered by (document, start)."""
-        found: list[Row] = []
+        """Return all rows in scope, ordered by (document, start)."""
+        rows: list[Row] = []
         for part in _parts(scope):
             with engine(self._path, "reading", READING):
                 table = self._run(self._table.search(), part, with_vectors)
-            found += [_row(item, 0.0) for item in table.to_pylist()]
-        return sorted(found, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
+            rows += [_row(item, 0.0) for item in table.to_pylist()]
+        return sorted(rows, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
-        """Returns the vectors of those chunks that are there, by chunk id."""
-        found: dict[str, list[float]] = {}
+        """Return the vectors of those chunks that are there, by chunk id."""
+        vectors: dict[str, list[float]] = {}
         for some in batches(list(dict.fromkeys(ids))):
             with engine(self._path, "reading vectors", READING):
                 rows = self._table.search().where(sql_filters.one_of("id", some)).select(["id", "vector"]).to_arrow()
-            found |= dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
-        return found
+            vectors |= dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
+        return vectors
 
     def count(self) -> int:
-        """Counts the rows."""
+        """Count the rows."""
         with engine(self._path, "counting", READING):
             return int(self._table.count_rows())
 
     def condition(self, scope: Scope) -> str | None:
-        """Translates a scope to SQL; None when it limits nothing."""
+        """Translate a scope to SQL; None when it limits nothing."""
         parts = [sql_filters.where(scope.filters, self._table.schema.names)]
         parts += [
             sql_filters.one_of(name, values)
@@ -136,12 +138,15 @@ class ChunkSearch:
 
 
 def _any_of(terms: list[str]) -> MatchQuery:
-    """Asks for any of the terms; nothing in them is syntax, and one that comes twice counts twice."""
+    """Build a query for any of the terms.
+
+    Nothing in them is syntax, and a term that occurs twice counts twice.
+    """
     return MatchQuery(" ".join(terms), "terms")  # type: ignore[call-arg]  # its other fields have defaults
 
 
 def _parts(scope: Scope) -> Iterator[Scope]:
-    """Cuts a scope of many ids into scopes that one statement may name."""
+    """Split a scope of many ids into scopes of one statement each."""
     if scope.ids is None:
         yield scope
         return

@@ -1,4 +1,4 @@
-"""LanceDB's spelling of filters: SQL over the columns of a table. Knows no table."""
+"""Metadata filters as SQL conditions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def where(filters: MetadataFilters | None, columns: Collection[str]) -> str | None:
-    """Translates filters to an SQL condition; not to be negated, since NULL stands for false in it.
+    """Translate filters to an SQL condition, which must not be negated.
+
+    NULL stands for false in it.
 
     `text_match_insensitive` lower-cases by the engine's Unicode tables, newer than Python 3.11's by 55 letters.
 
@@ -53,18 +55,24 @@ def quoted(text: str) -> str:
 
 
 def one_of(name: str, values: Iterable[str]) -> str:
-    """Returns the condition that a column is one of some texts (false for none)."""
+    """Return the condition for a column in a list of texts.
+
+    It is false for an empty list.
+    """
     listed = ", ".join(map(quoted, values))
     return f"{name} IN ({listed})" if listed else "false"
 
 
 def version(document: str, content_hash: str | None, *, other: bool = False) -> str:
-    """Returns the condition that a chunk is of this version of a document; `other`: of another version of it."""
+    """Return the condition for a version of a document.
+
+    With `other` it is the condition for every other version of it.
+    """
     return f"(document = {quoted(document)} AND content_hash {'!=' if other else '='} {quoted(content_hash or '')})"
 
 
 def any_of(conditions: Iterable[str]) -> str:
-    """Joins conditions of which one is enough."""
+    """Join conditions of which one is enough."""
     return " OR ".join(conditions)
 
 
@@ -81,7 +89,7 @@ def _sql(part: Predicate) -> str:
 
 
 def _test(part: Test) -> str:
-    """Translates a test; NULL or false where the column is NULL."""
+    """Translate a test; NULL or false where the column is NULL."""
     name = part.column
     match part:
         case Missing():

@@ -1,4 +1,4 @@
-"""A LlamaIndex vector store on LanceDB: on its own in any LlamaIndex program, or reading a committed index.
+"""LlamaIndex vector store on LanceDB.
 
 On its own it reads the newest state at once. Its text index is brought up to date before the first text search after
 a write (a rebuild: BM25 is wrong in between [32]), which takes seconds for 100,000s of nodes. Ragloom's own ingest does
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from ragloom.components.vector_store.index_identity import STORE, Identity, demand_same
 from ragloom.components.vector_store.lancedb_store import tables
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, Upkeep, publish
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION
+from ragloom.components.vector_store.lancedb_store.commits import Upkeep, publish
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of, quoted
@@ -23,15 +24,12 @@ from ragloom.components.vector_store.llama_index_store import Batch, NodeStore
 from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Scope
 
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.lancedb_store.database import LanceIndex
-
 _LOCK_SECONDS = 30.0
 _RETENTION = timedelta(hours=1)
 
 
 class LanceDBVectorStore(NodeStore):
-    """Nodes in a LanceDB folder: exact cosine search, BM25, all metadata filters, deletion by exact document id.
+    """LlamaIndex vector store in a LanceDB folder: cosine, BM25, all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
     the old one [33]; `replace` is one atomic step; a node without a document counts as a document of its own id.
@@ -45,7 +43,7 @@ class LanceDBVectorStore(NodeStore):
     path: str
 
     _folder: IndexFolder = PrivateAttr()
-    _index: LanceIndex | None = PrivateAttr(default=None)
+    _committed: ChunkSearch | None = PrivateAttr(default=None)
     _connection: Any = PrivateAttr(default=None)
 
     def __init__(self, path: str | Path, name: str, analyzer: Analyzer) -> None:
@@ -55,11 +53,10 @@ class LanceDBVectorStore(NodeStore):
         self._folder = IndexFolder(base, name)
 
     @classmethod
-    def reading(cls, index: LanceIndex) -> LanceDBVectorStore:
-        """Returns the store that reads what an opened index reads, and refuses to write."""
-        folder = index.folder
-        store = cls(folder.base, folder.name, index.analyzer)
-        store._index, store._read_only = index, True
+    def reading(cls, folder: IndexFolder, search: ChunkSearch, analyzer: Analyzer) -> LanceDBVectorStore:
+        """Return a read-only store on the state of an opened index."""
+        store = cls(folder.base, folder.name, analyzer)
+        store._committed, store._read_only = search, True
         return store
 
     @classmethod
@@ -75,16 +72,19 @@ class LanceDBVectorStore(NodeStore):
         return self._connection
 
     def _search(self) -> ChunkSearch | None:
-        if self._index is not None:
-            return self._index.search
+        if self._committed is not None:
+            return self._committed
         if self._own() is None or not tables.is_there(self._folder.path, CHUNKS):
             return None
         return self._reading()
 
     def _text_search(self) -> ChunkSearch | None:
-        """Returns the newest state whose text index is right, which is made first where there is none."""
+        """Return the newest state with an up-to-date text index.
+
+        The index is built if necessary.
+        """
         newest = self._search()
-        if self._index is not None or newest is None:
+        if self._committed is not None or newest is None:
             return newest
         commits = self._folder.commits()
         if not commits or commits[-1].versions[CHUNKS] != self._table().version:
@@ -97,12 +97,12 @@ class LanceDBVectorStore(NodeStore):
         rows = tables.chunk_rows(batch.chunks, terms, batch.vectors, [""] * len(batch.chunks), batch.nodes)
         dimensions = batch.vectors.shape[1]
         with self._folder.lock(_LOCK_SECONDS):
-            asked = self._identity(dimensions)
-            there = self._folder.identity()
-            if there is None:
-                self._folder.create(asked)
+            identity = self._identity(dimensions)
+            stored = self._folder.identity()
+            if stored is None:
+                self._folder.create(identity)
             else:
-                demand_same(there, asked)
+                demand_same(stored, identity)
             with tables.engine(self._folder.path, "writing"):
                 tables.create(self.client, CHUNKS, tables.chunk_schema(dimensions))
                 table = self._table()
@@ -123,7 +123,7 @@ class LanceDBVectorStore(NodeStore):
                     self._table().delete(condition)
 
     def _drop(self) -> None:
-        """Removes the folder, old versions included."""
+        """Remove the folder, old versions included."""
         with self._folder.lock(_LOCK_SECONDS):
             if self._own() is not None:
                 self._folder.remove()
@@ -142,7 +142,7 @@ class LanceDBVectorStore(NodeStore):
                 count,
                 upkeep=Upkeep(rebuild_terms=True),
                 retention=_RETENTION,
-                said={"description": {}, "summary": {}},
+                record={"description": {}, "summary": {}},
             )
 
     def _reading(self, version: int | None = None) -> ChunkSearch:
@@ -155,13 +155,11 @@ class LanceDBVectorStore(NodeStore):
             return tables.open_table(self.client, CHUNKS, version)
 
     def _own(self) -> Identity | None:
-        """Returns what there is of this name, unless an ingest made it."""
+        """Return what there is of this name, unless an ingest made it."""
         identity = self._folder.identity()
         if identity is not None:
             demand_same(identity, self._identity(identity.dimensions))
         return identity
 
     def _identity(self, dimensions: int) -> Identity:
-        from ragloom.components.vector_store.lancedb_store.database import CODE_VERSION
-
         return Identity(self.name, self.name, "", STORE, dimensions, CODE_VERSION)

@@ -1,4 +1,4 @@
-"""The two tables of an index, and every write to them: chunks and documents. Knows LanceDB, no commit and no lock."""
+"""Tables of an index: schemas, rows and every write to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
@@ -26,7 +26,7 @@ MANIFEST_COLUMNS = list(ManifestRow.__dataclass_fields__)
 IDS_PER_STATEMENT = 1000
 """Ids named in one SQL condition; the engine takes 20,000 in .2 s, and longer ones only grow the parse."""
 FOREVER = timedelta(days=36500)
-"""`optimize()` removes versions that are older than 7 days unless told otherwise (lancedb 0.40), even the committed."""
+"""`optimize()` removes versions older than 7 days by default (lancedb 0.40), even the committed one."""
 _STABLE_AFTER = 5
 TERMS_INDEX = "terms_idx"
 
@@ -42,7 +42,7 @@ READING = (
 
 @contextmanager
 def engine(path: Path, doing: str, remedy: str = WRITING) -> Iterator[None]:
-    """Turns a failure of the engine into an error that names the place, the action and what to do.
+    """Turn engine failures into a `ServiceError` with place, action and fix.
 
     LanceDB raises RuntimeError, ValueError, OSError and Arrow's errors for what goes wrong below it.
     """
@@ -58,17 +58,17 @@ def engine(path: Path, doing: str, remedy: str = WRITING) -> Iterator[None]:
 
 
 def connect(path: Path) -> Any:
-    """Connects to the folder of one index.
+    """Connect to the folder of one index.
 
     A table that is kept open does not see what other processes write [32]; here nobody keeps one: readers open a
-    table at a version, the LlamaIndex store opens it anew each time, and a writer is alone.
+    table at a version, the LlamaIndex store opens it again each time, and a writer is alone.
     """
     with engine(path, "opening"):
         return lancedb.connect(path)
 
 
 def open_table(connection: Any, name: str, version: int | None = None) -> Any:
-    """Opens a table, at a version or at its newest state."""
+    """Open a table, at a version or at its newest state."""
     table = connection.open_table(name)
     if version is not None:
         table.checkout(version)
@@ -76,27 +76,30 @@ def open_table(connection: Any, name: str, version: int | None = None) -> Any:
 
 
 def is_there(path: Path, name: str) -> bool:
-    """Says whether the engine has committed a table; a killed creation leaves a folder without any version."""
+    """Return whether a table was committed.
+
+    A killed creation leaves a folder without any version.
+    """
     return any((path / f"{name}.lance" / "_versions").glob("*.manifest"))
 
 
 def create(connection: Any, name: str, schema: pa.Schema) -> None:
-    """Creates an empty table, over what a killed creation left."""
+    """Create an empty table, over what a killed creation left."""
     path = Path(connection.uri)
     if not is_there(path, name):
         shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
         connection.create_table(name, schema=schema)
     table = connection.open_table(name)
-    there = {index.name for index in table.list_indices()}
+    names = {index.name for index in table.list_indices()}
     for column in ("id", "document"):
-        if column in schema.names and f"{column}_idx" not in there:
+        if column in schema.names and f"{column}_idx" not in names:
             table.create_index(column, config=BTree(), replace=True)
-    if "terms" in schema.names and TERMS_INDEX not in there:
+    if "terms" in schema.names and TERMS_INDEX not in names:
         table.create_index("terms", config=terms_index(), replace=True)
 
 
 def chunk_schema(dimensions: int) -> pa.Schema:
-    """Returns the columns of the chunk table; those of metadata keys are added as they come."""
+    """Return the schema of the chunk table, without metadata columns."""
     ids = [pa.field(name, pa.utf8()) for name in ("id", "document", "content_hash")]
     span = [pa.field("start_char", pa.int64()), pa.field("end_char", pa.int64())]
     text = [pa.field(name, pa.utf8()) for name in ("text", "terms", "sent_hash", "metadata", "node")]
@@ -104,7 +107,7 @@ def chunk_schema(dimensions: int) -> pa.Schema:
 
 
 def document_schema() -> pa.Schema:
-    """Returns the columns of the document table: the manifest, the text and the metadata."""
+    """Return the schema of the document table: manifest, text, metadata."""
     fields = [pa.field(name, _kind(name)) for name in MANIFEST_COLUMNS]
     return pa.schema([*fields, pa.field("text", pa.large_utf8()), pa.field("metadata", pa.utf8())])
 
@@ -116,7 +119,7 @@ def chunk_rows(
     sent_hashes: Sequence[str],
     nodes: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """Turns chunks into rows of the chunk table, a column for each metadata key included.
+    """Build rows of the chunk table, with a column per metadata key.
 
     Args:
         terms: search terms of each chunk, joined by blanks.
@@ -148,7 +151,7 @@ def chunk_rows(
 
 
 def document_rows(documents: Sequence[StoredDocumentRow]) -> pa.Table:
-    """Turns documents into rows of the document table; a text in a file is no part of them."""
+    """Build rows of the document table, without texts in files."""
     arrays = _manifest_arrays([document.manifest for document in documents])
     texts = [document.text if isinstance(document.text, str) else None for document in documents]
     arrays["text"] = _texts(texts, [document.manifest for document in documents], pa.large_utf8())
@@ -157,12 +160,12 @@ def document_rows(documents: Sequence[StoredDocumentRow]) -> pa.Table:
 
 
 def manifest_rows(rows: Sequence[ManifestRow]) -> pa.Table:
-    """Turns manifest rows into what `merge_insert` updates: all columns but text and metadata."""
+    """Build manifest rows for `merge_insert`: all columns but text and metadata."""
     return pa.table(_manifest_arrays(rows))
 
 
 def add_missing_columns(table: Any, rows: pa.Table) -> None:
-    """Adds the metadata columns that rows bring and the table lacks; costs no rewrite of what is stored."""
+    """Add metadata columns that rows have and the table lacks."""
     known = set(table.schema.names)
     missing = [field for field in rows.schema if field.name not in known]
     if missing:
@@ -170,7 +173,7 @@ def add_missing_columns(table: Any, rows: pa.Table) -> None:
 
 
 def replace(table: Any, condition: str, rows: pa.Table) -> None:
-    """Puts rows in place of those of equal id and of those that meet the condition, in one atomic step."""
+    """Replace rows of equal id and rows that meet the condition, atomically."""
     # A source without some of the table's columns would leave the old values of these in rows of equal id.
     for field in table.schema:
         if field.name not in rows.schema.names:
@@ -180,10 +183,10 @@ def replace(table: Any, condition: str, rows: pa.Table) -> None:
 
 
 def maintain(table: Any, *, rebuild_terms: bool) -> None:
-    """Compacts the table and brings all indexes up to date; older versions stay.
+    """Compact the table and update all indexes; older versions stay.
 
     Args:
-        rebuild_terms: build the text index anew: after deletions `optimize()` leaves BM25 wrong [32].
+        rebuild_terms: rebuild the text index: after deletions `optimize()` leaves BM25 wrong [32].
     """
     if rebuild_terms and any(index.name == TERMS_INDEX for index in table.list_indices()):
         table.drop_index(TERMS_INDEX)
@@ -211,7 +214,7 @@ def settle(table: Any) -> None:
 
 
 def clean(table: Any, keep: timedelta) -> None:
-    """Removes the versions that are older, and what killed writers left; the newest version stays in any case.
+    """Remove older versions and files of killed writers.
 
     The lock must be held: files of a running write would be taken for a killed one's.
     """

@@ -1,4 +1,4 @@
-"""Writes one index so that a crash at any moment loses nothing that was committed. Knows tables and commits.
+"""Crash-safe writer of one index.
 
 The order is the promise: chunks, counted, then the manifest row of their document; at the commit maintenance, counted
 again, then one atomic record of the versions that queries read, then the removal of what nobody reads any more.
@@ -18,21 +18,16 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ragloom.components.vector_store.index_identity import Identity, demand_same
+from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, sql_filters, tables
 from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, DOCUMENTS, Upkeep, info_of, publish
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.commits import Upkeep, info_of, publish
 from ragloom.components.vector_store.lancedb_store.id_filter import Seen
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.lancedb_store.leftovers import leftovers
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
-from ragloom.components.vector_store.protocols import (
-    Analyzer,
-    IndexInfo,
-    ManifestRow,
-    Questions,
-    Recovered,
-    StoredDocumentRow,
-)
+from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
 from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Chunk
@@ -40,7 +35,7 @@ from ragloom.errors import ServiceError
 
 
 class LanceWriter:
-    """The `Writer` of an index in a LanceDB folder; it holds the index's lock from `with` to the end of the block.
+    """`Writer` of an index in a LanceDB folder; it holds the lock.
 
     Args:
         folder: of the index.
@@ -72,11 +67,11 @@ class LanceWriter:
     def __enter__(self) -> LanceWriter:
         with ExitStack() as stack:
             stack.enter_context(self._folder.lock())
-            there = self._folder.identity()
-            if there is None:
+            stored = self._folder.identity()
+            if stored is None:
                 self._folder.create(self._identity)
             else:
-                demand_same(there, self._identity)
+                demand_same(stored, self._identity)
             self._connection, self._tables = self._opened_tables()
             self._begin()
             self._open = stack.pop_all()
@@ -86,31 +81,37 @@ class LanceWriter:
         self._open.close()
 
     def recover(self) -> Recovered:
-        """Removes what an interrupted run left half done; what it completed stays. Cheap when there is nothing."""
+        """Remove unfinished documents of an interrupted run.
+
+        Finished documents stay. Without any it is cheap.
+        """
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
-            found = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
-            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in found.chunks)
-            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in found.documents)
+            rows = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in rows.chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in rows.documents)
             self._see_base()
         self._recovered = True
         return Recovered(chunks, documents)
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yields a row for each document, uncommitted ones included, in no order."""
+        """Yield a row for each document, uncommitted ones included, in no order."""
         with self._engine("reading the manifest"):
             yield from bulk_reads.manifest(self._tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
     ) -> dict[tuple[str, str], np.ndarray]:
-        """Returns the stored vectors of documents by (document, sent_hash); `sent`: only of these hashes."""
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        `sent` limits them to these hashes.
+        """
         with self._engine("reading vectors"):
             return bulk_reads.vectors_of(self._base[CHUNKS], document_ids, sent)
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Stores chunks of documents that are not finished yet, by a plain append.
+        """Append chunks of unfinished documents.
 
         Raises:
             DataError: two chunks of one id, a vector that is not finite, metadata or text that cannot be kept.
@@ -130,7 +131,7 @@ class LanceWriter:
             self._unfinished[chunk.document, chunk.content_hash] += 1
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Writes the manifest rows of documents whose chunks were all appended, then removes their old chunks.
+        """Write manifest rows of complete documents, then remove old chunks.
 
         Raises:
             DataError: metadata or text that cannot be kept.
@@ -156,7 +157,7 @@ class LanceWriter:
         self._finished.update(names)
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Removes what was appended of documents that will not be finished; old versions stay."""
+        """Remove appended chunks of abandoned documents; old versions stay."""
         with self._engine("writing"):
             begun = [sql_filters.version(*key) for key in documents if self._unfinished.pop(key, 0)]
             for some in tables.batches(begun):
@@ -170,14 +171,14 @@ class LanceWriter:
         vectors: np.ndarray,
         sent_hashes: Sequence[str],
     ) -> None:
-        """Stores whole documents: `append` and `finish` in one; all is checked before anything is written."""
+        """Store whole documents, with all checks before the first write."""
         check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
         tables.document_rows(documents)
         self.append(chunks, vectors, sent_hashes)
         self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
-        """Records new sizes, times and hashes of documents whose text and chunks stay as they are."""
+        """Update sizes, times and hashes of unchanged documents."""
         if not rows:
             return
         self.recover()
@@ -188,7 +189,7 @@ class LanceWriter:
             raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; returns how many there were."""
         self.recover()
         count = 0
         for some in tables.batches(list(document_ids)):
@@ -199,10 +200,10 @@ class LanceWriter:
         return count
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
-        """Maintains, counts, records the versions that queries read, and removes states nobody reads any more.
+        """Maintain, count, and record the versions for queries.
 
         Args:
-            questions: asked where dense search is to be approximate and its recall has to be measured (anew).
+            questions: source of query vectors to measure the recall of approximate search.
 
         Raises:
             ServiceError: the engine failed or the counts disagree; the commit before this one is still what is read.
@@ -211,7 +212,9 @@ class LanceWriter:
         return self._publish(summary, Upkeep(self._rebuild, self._rebuild, replace(self._dense, questions=questions)))
 
     def rebuild(self) -> IndexInfo:
-        """Compacts, builds the text index anew and commits that; documents and what was said of them stay as they are.
+        """Compact and rebuild the text index in a new commit.
+
+        Documents and summary stay as they are.
 
         Raises:
             ServiceError: an interrupted ingest has left the index half done, or as `commit`.
@@ -232,7 +235,7 @@ class LanceWriter:
             self._count,
             upkeep=upkeep,
             retention=self._retention,
-            said={"description": self._description, "summary": summary},
+            record={"description": self._description, "summary": summary},
         )
         self._begin()
         return info_of(self._identity, commit, self._folder.size())
@@ -249,11 +252,11 @@ class LanceWriter:
             return connection, {name: tables.open_table(connection, name) for name in schemas}
 
     def _begin(self) -> None:
-        """Starts from the newest commit: whatever the tables hold beyond it has to be looked at."""
+        """Start from the newest commit; the rest of the tables is unverified."""
         commits = self._folder.commits()
         versions = {name: table.version for name, table in self._tables.items()}
         self._recovered = bool(commits) and commits[-1].versions == versions
-        # Something else than appending may have happened: then the text index must be built anew.
+        # Something else than appending may have happened: then the text index must be rebuilt.
         self._rebuild = not self._recovered
         self._unfinished: Counter[tuple[str, str]] = Counter()
         self._finished = Seen()
@@ -261,12 +264,15 @@ class LanceWriter:
         self._see_base()
 
     def _see_base(self) -> None:
-        """Fixes the state before this run's own writes: reading it does not slow down as the run writes."""
+        """Fix the state before the writes of this run, for fast reads."""
         versions = {name: table.version for name, table in self._tables.items()}
         self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
 
     def _known(self, ids: list[str]) -> dict[str, str | None]:
-        """Returns the documents that may be stored already, with their content hash; None where this run wrote them."""
+        """Return stored documents with their content hash.
+
+        It is None where this run wrote them.
+        """
         known: dict[str, str | None] = {}
         for some in tables.batches(ids):
             rows = self._base[DOCUMENTS].search().where(one_of("id", some)).select(["id", "content_hash"]).to_arrow()
@@ -274,7 +280,7 @@ class LanceWriter:
         return known | {id: None for id in ids if id in self._finished}
 
     def _remove_repeated(self, chunks: Sequence[Chunk]) -> None:
-        """Removes chunks that may be stored already, so that appending them does not store them twice."""
+        """Remove stored chunks that are about to be appended again."""
         known = self._known(list({chunk.document for chunk in chunks}))
         again = [
             chunk.id
@@ -298,7 +304,7 @@ class LanceWriter:
         self._demand(table.count_rows() - before, rows.num_rows)
 
     def _remove_old(self, versions: Mapping[str, str]) -> None:
-        """Removes all chunks of documents but those of the version that the manifest names."""
+        """Remove chunks of documents except those of the manifest's version."""
         self._rebuild = True
         for some in tables.batches(list(versions)):
             old = (sql_filters.version(id, versions[id], other=True) for id in some)
@@ -314,7 +320,7 @@ class LanceWriter:
             merge.execute(rows.filter(~new))
 
     def _count(self) -> dict[str, int]:
-        """Counts both tables and holds the chunks against the manifest."""
+        """Count both tables and holds the chunks against the manifest."""
         with self._engine("counting"):
             rows = {name: table.count_rows() for name, table in self._tables.items()}
             expected = self._tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]

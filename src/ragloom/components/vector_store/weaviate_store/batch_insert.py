@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class _BatchQueue:
 
     def __init__(self, objects: Sequence[DataObject[Any, Any]], limits: BatchLimits) -> None:
         self._objects = deque(objects)
-        self._limits = limits
+        self.limits = limits
         self._lock = Lock()
 
     def next_batch(self) -> _Objects:
@@ -97,9 +98,9 @@ class _BatchQueue:
         batch: _Objects = []
         size = 0
         with self._lock:
-            while self._objects and len(batch) < self._limits.sizer.size:
+            while self._objects and len(batch) < self.limits.sizer.size:
                 weight = _weight(self._objects[0])
-                if batch and size + weight > self._limits.bytes:
+                if batch and size + weight > self.limits.bytes:
                     break
                 batch.append(self._objects.popleft())
                 size += weight
@@ -111,22 +112,15 @@ class _BatchQueue:
             self._objects.clear()
 
 
+@dataclass(frozen=True)
 class _BatchSender:
     """Sender of batches: repairs unknown outcomes, then sends halves again."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        collection: Collection[Any, Any],
-        limits: BatchLimits,
-        describe: Describe,
-        repair: Repair,
-    ) -> None:
-        self._connection = connection
-        self._collection = collection
-        self._limits = limits
-        self._describe = describe
-        self._repair = repair
+    connection: Connection
+    collection: Collection[Any, Any]
+    limits: BatchLimits
+    describe: Describe
+    repair: Repair
 
     def insert(self, batch: _Objects) -> None:
         """Insert a batch and confirm it.
@@ -136,13 +130,13 @@ class _BatchSender:
             ServiceError: none of the objects could be stored for `retry_seconds`.
         """
         parts, delay, attempts = deque([batch]), _FIRST_DELAY, 0
-        deadline = time.monotonic() + self._limits.retry_seconds
+        deadline = time.monotonic() + self.limits.retry_seconds
         while parts:
             part = parts.popleft()
             attempts += 1
             unsure, reason = self._attempt(part)
             if len(unsure) < len(part):
-                deadline, delay = time.monotonic() + self._limits.retry_seconds, _FIRST_DELAY
+                deadline, delay = time.monotonic() + self.limits.retry_seconds, _FIRST_DELAY
             if not unsure:
                 continue
             if time.monotonic() + delay > deadline:
@@ -150,17 +144,17 @@ class _BatchSender:
             _log.warning("%s; repairing the write of %d objects first", reason, len(unsure))
             time.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, _MAX_DELAY)
-            retry = list(self._repair(unsure, reason))
+            retry = list(self.repair(unsure, reason))
             half = max(1, len(part) // 2)
             parts.extendleft(reversed([retry[start : start + half] for start in range(0, len(retry), half)]))
 
     def _exhausted(self, unsure: _Objects, size: int, attempts: int, reason: RagloomError) -> ServiceError:
-        name = f"{self._describe(unsure[0])}{_and_others(len(unsure))}"
+        name = f"{self.describe(unsure[0])}{_and_others(len(unsure))}"
         tried = f"{attempts} attempt{'s' if attempts > 1 else ''}, the last with {size} object{'s' if size > 1 else ''}"
         return ServiceError(
-            f"vector_store: {self._connection.where} did not store {name} in {tried} "
-            f"(vector_store.timeouts.retry={self._limits.retry_seconds:g} s): "
-            f"{str(reason).removeprefix('vector_store: ')}; lower vector_store.batch.objects={self._limits.objects}, "
+            f"vector_store: {self.connection.where} did not store {name} in {tried} "
+            f"(vector_store.timeouts.retry={self.limits.retry_seconds:g} s): "
+            f"{str(reason).removeprefix('vector_store: ')}; lower vector_store.batch.objects={self.limits.objects}, "
             "or raise vector_store.timeouts.insert, and run the same command again"
         )
 
@@ -170,9 +164,9 @@ class _BatchSender:
         try:
             refused = self._send(part)
         except OutcomeUnknown as error:
-            self._limits.sizer.failed(len(part))
+            self.limits.sizer.failed(len(part))
             return part, error
-        self._limits.sizer.succeeded(len(part), time.monotonic() - start, self._connection.insert_seconds)
+        self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.insert_seconds)
         for position, reason in refused.items():
             if not is_transient(reason):
                 raise self._refusal(part[position], len(refused), reason)
@@ -185,7 +179,7 @@ class _BatchSender:
         """Confirm stored ids; a replica may receive one later."""
         missing, delay = part, _FIRST_DELAY
         for read in range(1, _CONFIRM_READS + 1):
-            stored = stored_ids(self._connection, self._collection, [item.uuid for item in missing])  # type: ignore[misc]
+            stored = stored_ids(self.connection, self.collection, [item.uuid for item in missing])  # type: ignore[misc]
             missing = [item for item in missing if item.uuid not in stored]
             if not missing:
                 break
@@ -196,7 +190,7 @@ class _BatchSender:
 
     def _refusal(self, item: DataObject[Any, Any], count: int, reason: str) -> RagloomError:
         reason = one_line(redact(reason))
-        text = f"vector_store: {self._connection.where} refused {self._describe(item)}{_and_others(count)}: {reason}"
+        text = f"vector_store: {self.connection.where} refused {self.describe(item)}{_and_others(count)}: {reason}"
         return ServiceError(f"{text}; {WHEN_READ_ONLY}") if is_read_only(reason) else DataError(text)
 
     def _send(self, objects: _Objects) -> dict[int, str]:
@@ -204,16 +198,16 @@ class _BatchSender:
 
         def insert_many() -> dict[int, str]:
             try:
-                result = self._collection.data.insert_many(objects)
+                result = self.collection.data.insert_many(objects)
             except WeaviateInsertManyAllFailedError as error:
                 return dict.fromkeys(range(len(objects)), str(error).rpartition("set of all errors: ")[2])
             return {position: error.message for position, error in result.errors.items()}
 
         try:
-            return self._connection.write(f"writing {len(objects)} objects", insert_many)
+            return self.connection.write(f"writing {len(objects)} objects", insert_many)
         except TooLarge as error:
             if len(objects) == 1:
-                raise TooLarge(f"{error} ({self._describe(objects[0])})") from None
+                raise TooLarge(f"{error} ({self.describe(objects[0])})") from None
         half = len(objects) // 2
         first = self._send(objects[:half])
         second = self._send(objects[half:])

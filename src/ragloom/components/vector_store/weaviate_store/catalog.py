@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
@@ -13,6 +13,7 @@ from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUME
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease, read_labels
 
 
+@dataclass(frozen=True)
 class IndexCatalog:
     """Catalog of the indexes with a database's prefix and tenant.
 
@@ -21,9 +22,8 @@ class IndexCatalog:
         options: of the database.
     """
 
-    def __init__(self, connection: Connection, options: IndexOptions) -> None:
-        self.connection = connection
-        self.options = options
+    connection: Connection
+    options: IndexOptions
 
     def labels(self) -> list[CollectionLabel]:
         """Read the labels of all collections, also of other tenants."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from weaviate.collections import Collection
 
 
+@dataclass(eq=False)
 class CollectionSetup:
     """Schema of the two collections of one generation and tenant.
 
@@ -28,11 +29,10 @@ class CollectionSetup:
         label: of either collection.
     """
 
-    def __init__(self, connection: Connection, options: IndexOptions, label: CollectionLabel) -> None:
-        self.connection = connection
-        self.options = options
-        self.label = label
-        self._columns: set[str] | None = None
+    connection: Connection
+    options: IndexOptions
+    label: CollectionLabel
+    _columns: set[str] | None = field(default=None, init=False)
 
     @cached_property
     def chunks(self) -> Collection[Any, Any]:

@@ -33,7 +33,7 @@ from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelP
 from ragloom.components.vector_store.weaviate_store.rest_reads import RestReader
 from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
 from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
-from ragloom.errors import DataError, RagloomError
+from ragloom.errors import DataError
 
 T = TypeVar("T")
 
@@ -173,7 +173,10 @@ class Connection:
             elapsed = time.monotonic() - start
             text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
-                raise self._limited(failure.error(text))
+                problem = failure.error(text)
+                if isinstance(problem, TooMany):
+                    self.most_results = min(self.most_results, problem.most)
+                raise problem
             if not may_retry(failure):
                 kind = failure.kind if failure.not_executed else OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
@@ -187,12 +190,6 @@ class Connection:
                 self._parameters.wait(delay)
             else:
                 time.sleep(delay)
-
-    def _limited(self, error: RagloomError) -> RagloomError:
-        """Record the server's limit of results from its refusal."""
-        if isinstance(error, TooMany):
-            self.most_results = min(self.most_results, error.most)
-        return error
 
     def _timeouts(self) -> str:
         settings = self._settings

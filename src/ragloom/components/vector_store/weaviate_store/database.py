@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from ragloom.components.vector_store.index_identity import INGEST, outdated
-from ragloom.components.vector_store.protocols import Analyzer, IndexInfo, IndexMissing
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.validation import check_alias
+from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
@@ -34,9 +36,8 @@ class WeaviateDatabase:
         tenant: of Weaviate's multi-tenancy; None without.
         consistency_level: ONE, QUORUM or ALL.
         index: `vector_store.index`.
-        batch_objects, batch_bytes: of one write request.
-        retry_seconds: total limit for the attempts of a batch.
-        indexing_seconds: limit of a commit's wait for the server's vector queue.
+        batch: `vector_store.batch`.
+        timeouts: `vector_store.timeouts`.
         code_version: of the builder.
     """
 
@@ -49,16 +50,17 @@ class WeaviateDatabase:
         tenant: str | None,
         consistency_level: str,
         index: dict[str, Any],
-        batch_objects: int,
-        batch_bytes: int,
-        retry_seconds: float,
-        indexing_seconds: float,
+        batch: BatchSettings,
+        timeouts: TimeoutSettings,
         code_version: int,
     ) -> None:
         self._connect = connect
         self.analyzer = analyzer
-        limits = BatchLimits(batch_objects, batch_bytes, retry_seconds, BatchSizer(batch_objects))
-        self.options = IndexOptions(prefix, tenant, consistency_level, index, limits, indexing_seconds, code_version)
+        sizer, size = BatchSizer(batch["objects"]), int(batch["megabytes"] * 1_000_000)
+        limits = BatchLimits(batch["objects"], size, timeouts["retry"], sizer)
+        self.options = IndexOptions(
+            prefix, tenant, consistency_level, index, limits, timeouts["indexing"], code_version
+        )
 
     @cached_property
     def connection(self) -> Connection:

@@ -109,13 +109,7 @@ def _hidden(name: str) -> dict[str, Any]:
 
 
 def _equality(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "dataType": ["text"],
-        "tokenization": "field",
-        "indexFilterable": True,
-        "indexSearchable": False,
-    }
+    return _hidden(name) | {"tokenization": "field", "indexFilterable": True}
 
 
 def chunks_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,13 +127,7 @@ def chunks_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str,
             _equality("document"),
             _equality("content_hash"),
             {"name": "bucket", "dataType": ["int"], "indexFilterable": True, "indexSearchable": False},
-            {
-                "name": "terms",
-                "dataType": ["text"],
-                "tokenization": "whitespace",
-                "indexFilterable": False,
-                "indexSearchable": True,
-            },
+            _hidden("terms") | {"tokenization": "whitespace", "indexSearchable": True},
             _hidden("text"),
             _hidden("about"),
         ],
@@ -152,12 +140,7 @@ def documents_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[s
         **_common(label, index),
         "vectorIndexType": "hnsw",
         "vectorIndexConfig": {"skip": True},
-        "properties": [
-            _hidden("row"),
-            _hidden("content_hash"),
-            _hidden("text"),
-            _hidden("metadata"),
-        ],
+        "properties": [_hidden(name) for name in ("row", "content_hash", "text", "metadata")],
     }
 
 

@@ -30,6 +30,8 @@ from ragloom.errors import DataError, ServiceError
 _MAX_READS = 50
 _MAX_CACHED_DOCUMENTS = 100_000
 _UNKNOWN = object()
+_SPARE = {"distance": 1, "score": 8}
+"""Results beyond k of the first search: equal BM25 scores are more frequent than equal distances."""
 _DISTANCE, _SCORE = MetadataQuery(distance=True), MetadataQuery(score=True)
 
 
@@ -71,14 +73,11 @@ class WeaviateSearch:
             return []
         search = partial(self.pair.chunks.query.near_vector, query.tolist(), return_metadata=_DISTANCE)
 
-        def distance(item: Any) -> float:
-            return float(item.metadata.distance)
-
-        def score(item: Any) -> float:
-            similarity = 1.0 - distance(item)
+        def similarity(distance: float) -> float:
+            similarity = 1.0 - distance
             return max(-1.0, min(1.0, similarity)) if self.options.index["distance"] == "cosine" else similarity
 
-        return self._best(search, k, scope, distance, score, with_vectors, spare=1)
+        return self._best(search, k, scope, "distance", similarity, with_vectors)
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest BM25 score; as `dense` otherwise."""
@@ -89,11 +88,7 @@ class WeaviateSearch:
         search = partial(
             self.pair.chunks.query.bm25, " ".join(terms), query_properties=["terms"], return_metadata=_SCORE
         )
-
-        def raw(item: Any) -> float:
-            return float(item.metadata.score)
-
-        return self._best(search, k, scope, raw, lambda item: raw(item) * factor, with_vectors, spare=8)
+        return self._best(search, k, scope, "score", lambda score: score * factor, with_vectors)
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
@@ -140,13 +135,20 @@ class WeaviateSearch:
         search: Callable[..., Any],
         k: int,
         scope: Scope,
-        raw: Callable[[Any], float],
-        score: Callable[[Any], float],
+        metadata: str,
+        score: Callable[[float], float],
         with_vectors: bool,
-        *,
-        spare: int,
     ) -> list[Row]:
-        """Fetch until k committed rows are complete at the cut."""
+        """Fetch until k committed rows are complete at the cut.
+
+        Args:
+            search: of the client, without limit.
+            k: number of rows.
+            scope: of the search.
+            metadata: name of the server's own score of an object.
+            score: converts the server's score.
+            with_vectors: rows come with their vectors.
+        """
         where = self.condition(scope)
         if where is NOTHING:
             return []
@@ -154,11 +156,14 @@ class WeaviateSearch:
         search = partial(search, filters=where, return_properties=READ, include_vector=with_vectors)
         depth, fetched = k, 0
 
+        def raw(item: Any) -> float:
+            return float(getattr(item.metadata, metadata))
+
         def read() -> list[Row]:
             nonlocal fetched
-            items = complete(lambda limit: self._fetch(search, k, limit), depth, raw, spare=spare)
+            items = complete(lambda limit: self._fetch(search, k, limit), depth, raw, spare=_SPARE[metadata])
             fetched = len(items)
-            return [stored_chunk(item, score=score(item), dimensions=dimensions).row for item in items]
+            return [stored_chunk(item, score=score(raw(item)), dimensions=dimensions).row for item in items]
 
         while True:
             rows = self._committed(read)

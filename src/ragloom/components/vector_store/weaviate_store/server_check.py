@@ -38,46 +38,45 @@ def check_http(
                 meta = http.get(f"{url}/meta")
                 ready = http.get(f"{url}/.well-known/ready")
         except httpx.HTTPError as error:
-            problem, final = _unreachable(settings, error, secrets)
+            problem = _unreachable(settings, error, secrets)
         else:
-            refusal = _refused(settings, meta, key)
-            if refusal is None:
-                version = _version(settings, meta)
+            response = meta
+            if _is_weaviate(settings, meta, key):
+                version, response = _version(settings, meta), ready
                 if ready.status_code == 200:
                     return version
-                refusal = _not_ready(settings, ready.status_code), False
-            problem, final = refusal
-        if final or time.monotonic() + _POLL_SECONDS > deadline:
+            problem = _not_ready(settings, response.status_code)
+        if time.monotonic() + _POLL_SECONDS > deadline:
             raise problem
         time.sleep(_POLL_SECONDS)
 
 
-def _unreachable(
-    settings: ServerSettings, error: httpx.HTTPError, secrets: frozenset[str]
-) -> tuple[RagloomError, bool]:
-    """Explain a missing HTTP answer (True: final)."""
+def _unreachable(settings: ServerSettings, error: httpx.HTTPError, secrets: frozenset[str]) -> RagloomError:
+    """Explain a missing HTTP answer; raise where waiting is useless."""
     where, cause = settings.where, _root(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return ServiceError(
+        raise ServiceError(
             f"vector_store: {where} has a certificate that is not trusted ({cause.verify_message}); "
             "check vector_store.url, or put its authority into SSL_CERT_FILE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
-        ), True
+        ) from None
     if isinstance(cause, ssl.SSLError):
-        return ConfigError(
+        raise ConfigError(
             f"vector_store: url={where} must be a TLS server, and it speaks plain HTTP; "
             f"set vector_store.url=http://{where.partition('://')[2]}"
-        ), True
+        ) from None
     if isinstance(error, httpx.TimeoutException):
-        return ServiceError(
+        raise ServiceError(
             f"vector_store: {where} did not answer within "
             f"vector_store.timeouts.connect={settings.connect_seconds:g} s; check the address and the server"
-        ), True
+        ) from None
     reason = one_line(without(str(cause) or type(cause).__name__, secrets))
-    # A port that a container publishes before its server listens is open and breaks off.
-    return ServiceError(
+    problem = ServiceError(
         f"vector_store: no Weaviate answers at {where} ({reason}); "
         "start it (docker compose up -d), or set vector_store.url"
-    ), isinstance(error, httpx.ConnectError)
+    )
+    if isinstance(error, httpx.ConnectError):
+        raise problem from None
+    return problem  # a port that a container publishes before its server listens is open and breaks off
 
 
 def _not_ready(settings: ServerSettings, status: int) -> RagloomError:
@@ -87,27 +86,31 @@ def _not_ready(settings: ServerSettings, status: int) -> RagloomError:
     )
 
 
-def _refused(settings: ServerSettings, response: httpx.Response, key: str | None) -> tuple[RagloomError, bool] | None:
-    """Explain a refusal (True: final); None for a good response."""
+def _is_weaviate(settings: ServerSettings, response: httpx.Response, key: str | None) -> bool:
+    """Check a response for Weaviate's version; False while the server is overloaded.
+
+    Raises:
+        ConfigError: the key is missing or wrong, or another program answers.
+    """
     where, status = settings.where, response.status_code
     if status in (401, 403):
         if key is None:
             reason = f"wants a key ({status}); export {settings.api_key_env}=..."
         else:
             reason = f"refuses the key in {settings.api_key_env} ({status}); correct its value"
-        return ConfigError(f"vector_store: {where} {reason}"), True
+        raise ConfigError(f"vector_store: {where} {reason}")
     if "HTTP request to an HTTPS server" in response.text or "plain HTTP request was sent to HTTPS" in response.text:
-        return ConfigError(
+        raise ConfigError(
             f"vector_store: url={where} must begin with https://, the server speaks TLS; set vector_store.url"
-        ), True
+        )
     if status in (429, 502, 503, 504):
-        return _not_ready(settings, status), False
+        return False
     if status != 200 or not isinstance(_json(response).get("version"), str):
-        return ConfigError(
+        raise ConfigError(
             f"vector_store: url={where} must be a Weaviate server, and another program answers ({status}); "
             "check host and port"
-        ), True
-    return None
+        )
+    return True
 
 
 def _version(settings: ServerSettings, response: httpx.Response) -> tuple[int, int, int]:

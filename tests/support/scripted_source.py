@@ -1,4 +1,4 @@
-"""A source that gives what it is told, or does to its process what a file's name says."""
+"""A source that gives scripted results, or does to its process what a file's name says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ragloom.core.records import Entry
 from worker_functions import act
 
 
-class ToldSource(Source):
+class ScriptedSource(Source):
     """Gives one document whatever is read; or a folder's files, doing what a file's name says while it is parsed."""
 
     def __init__(self, document: Document | None, folder: Source | None = None) -> None:
