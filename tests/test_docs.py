@@ -28,7 +28,7 @@ PAGES = sorted(
     for path in [*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
 )
 GENERATED = "docs/reference/options.md"
-EXAMPLES = {"chunking=my_chunker", "experiment=recomrepaired", "prices=NAME"}  # options that the reader makes
+EXAMPLES = {"chunking=my_chunker", "experiment=recommended", "prices=NAME"}  # options that the reader makes
 VERBS = {  # of each verb that takes flags, its help
     "init": ["init"],
     "query": ["query"],
