@@ -13,7 +13,7 @@ from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
-    from ragloom.components.llm.extractive_llm import SentenceLLM, TermAnalyzer
+    from ragloom.components.llm.extractive_llm import Analyzer, SentenceLLM
     from ragloom.components.llm.openai_llm import OpenAIChat
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
