@@ -132,7 +132,7 @@ def openai_compatible(
 
 
 @code_version(2)
-def extractive(analyzer: "TermAnalyzer", *, max_sentences: Positive) -> "SentenceLLM":
+def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
     """Build the LLM without a model: the passages' best sentences, each cited."""
     from ragloom.components.llm.extractive_llm import SentenceLLM
 
