@@ -29,7 +29,7 @@ PAGES = sorted(
 )
 GENERATED = "docs/reference/options.md"
 EXTENSION = ROOT / "docs" / "tutorials" / "extension"
-EXAMPLES = {"chunking=my_chunker", "experiment=recomrepaired", "prices=NAME"}  # options that the reader makes
+EXAMPLES = {"chunking=my_chunker", "experiment=recommended", "prices=NAME"}  # options that the reader makes
 VERBS = {  # of each verb that takes flags, its help
     "init": ["init"],
     "query": ["query"],
