@@ -221,7 +221,7 @@ class LanceWriter:
         """
         if not self._recovered:
             raise ServiceError(
-                f"vector_store: index {self._identity.name} was left half done by an interrupted ingest; ingest again, "
+                f"vector_store: index {self._identity.name} is incomplete after an interrupted ingest; ingest again, "
                 "then rebuild"
             )
         # The rows are those of the commit before: what was measured of dense search holds.
