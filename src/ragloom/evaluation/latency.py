@@ -52,7 +52,7 @@ def latency_passes(
 def latency(
     run: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
 ) -> dict[str, Any]:
-    """Asks questions and says how long each stage build.
+    """Measure the latency of queries, stage by stage.
 
     Args:
         run: runs one query and returns stage -> milliseconds.

@@ -31,7 +31,7 @@ BASIS = (
     "LLM reranks each question once, whatever the metrics are; passes for latency are "
     "included; what is asked again after a failure is not"
 )
-"""What the numbers of `SweepPlan.asked` rest on."""
+"""Basis of the numbers in `SweepPlan.asked`."""
 
 
 @dataclass
