@@ -158,13 +158,13 @@ def test_lost_store_is_filled_from_the_embedding_cache_and_the_kept_chunks(befor
     assert found["errors"] == []
 
 
-def test_recomrepaired_experiment_composes_to_the_run_that_it_was_made_of(before: Path) -> None:
-    (composed,) = load([*BASE, "experiment=recomrepaired"], extra_dir=str(before / "comparison"))
+def test_recommended_experiment_composes_to_the_run_that_it_was_made_of(before: Path) -> None:
+    (composed,) = load([*BASE, "experiment=recommended"], extra_dir=str(before / "comparison"))
     (config,) = load(list(BASE))
     assert composed.tree == config.tree
     trial, folder = DONE["reranker=none vector_store.path=store"]
     assert trial_digest(config) == trial
-    (alone,) = load(["experiment=recomrepaired"], extra_dir=str(before / "comparison"))
+    (alone,) = load(["experiment=recommended"], extra_dir=str(before / "comparison"))
     recorded = yaml.safe_load((before / folder / "config.yaml").read_text(encoding="utf-8"))
     for group in ("chunking", "analyzer", "embedding", "vector_store", "retriever", "reranker", "llm", "prompt"):
         ours, theirs = ({**tree[group], "_target_": None} for tree in (alone.public(), recorded))

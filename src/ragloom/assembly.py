@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
-    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
-    from ragloom.ingestion.pipeline import Cuts
+    from ragloom.ingestion.pipeline import ChunkCache
     from ragloom.query.engine import CitedQueryEngine
 
 
@@ -226,7 +227,7 @@ class Assembly:
         self,
         progress: Progress | None = None,
         stop: Callable[[], bool] = lambda: False,
-        cuts: Cuts | None = None,
+        cuts: ChunkCache | None = None,
     ) -> IngestSummary:
         """Sync the index with its source.
 

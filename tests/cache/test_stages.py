@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import threading
 import time
@@ -187,6 +189,17 @@ def test_nearest_stage_differs_in_the_fewest_keys(tmp_path: Path) -> None:
         assert stage.explanation == "rankings: new; the nearest differs in b.d: 3 / 1"
     with StageCache(tmp_path).open("chunks", {"a": 1}) as stage:
         assert stage.explanation == "chunks: new, and the first of its kind"
+
+
+def test_nearest_is_looked_for_among_the_newest_256_stages(tmp_path: Path) -> None:
+    others = [{"a": 1, "b": 9, "c": 3}, *[{"a": 1, "b": 1, "c": 2}] * 255, {"a": 1, "b": 1, "c": 1}]
+    for at, other in enumerate(others):
+        file = tmp_path / "rankings" / f"{at:03}" / "key.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(other))
+        os.utime(file, (at, at))
+    with StageCache(tmp_path).open("rankings", {"a": 9, "b": 9, "c": 1}) as stage:
+        assert list(stage.differences) == ["a: 9 / 1", "b: 9 / 1"]  # to the newest; the oldest is not read
 
 
 def test_explanation_of_a_hit_counts_items_that_were_added(tmp_path: Path) -> None:

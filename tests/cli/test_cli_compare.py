@@ -45,12 +45,12 @@ def test_compare_shows_a_line_a_config_best_first_and_the_verdict_last(tmp_path:
     means = [float(row[head.index(METRIC) :].split()[0]) for row in rows]
     assert means == sorted(means, reverse=True)
     assert rows[0].startswith("*")
-    assert "recomrepaired" in rows[0]
+    assert "recommended" in rows[0]
     assert sum("baseline" in row for row in rows) == 1
     assert all(len(line) <= 80 for line in lines[: 1 + len(runs)])
     assert lines[len(runs) + 1] in ("", *(line for line in lines if line.startswith("not shown in 80 columns")))
     assert "Tests (" not in done.stdout  # in verdict.md
-    assert any(line.startswith("Recomrepaired: ") for line in lines[-8:])
+    assert any(line.startswith("Recommended: ") for line in lines[-8:])
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_recommendation_without_a_winner_says_why_that_is_no_contradiction(tmp_p
     b = write(tmp_path / "b", near, BETTER, usd=2.0)
     done = run("compare", str(a), str(b), cwd=tmp_path)
     assert "no clear winner" in done.stdout
-    line = next(line for line in done.stdout.splitlines() if line.startswith("Recomrepaired: "))
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Recommended: "))
     assert "It need not be the best for that" in line
     assert "is shown to lose less than .020 to it" in line
 
@@ -96,7 +96,7 @@ def test_verdict_names_the_key_that_groups_questions_and_what_would_help(tmp_pat
 def test_compare_prints_one_object_as_json(tmp_path: Path, runs: list[str]) -> None:
     done = run("compare", *runs, "comparison.baseline=base", "--json", cwd=tmp_path)
     shown = json.loads(done.stdout)
-    assert shown["winner"] == shown["recomrepaired"] == "good"
+    assert shown["winner"] == shown["recommended"] == "good"
     assert shown["plan"] == "baseline"
     assert len(shown["tests"]) == 2
     assert {config["run"] for config in shown["configs"]} == {"base", "good", "dense"}
@@ -122,18 +122,18 @@ def test_compare_prints_markdown_in_which_no_text_is_markup(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_the_recommendation_is_an_experiment_that_composes_what_was_measured(tmp_path: Path, runs: list[str]) -> None:
     done = run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
-    assert "experiment=recomrepaired" in done.stdout
-    (config,) = load(["experiment=recomrepaired", "source=sample"], extra_dir=str(tmp_path / "verdict"))
+    assert "experiment=recommended" in done.stdout
+    (config,) = load(["experiment=recommended", "source=sample"], extra_dir=str(tmp_path / "verdict"))
     (measured,) = load([BETTER, "retriever.top_k=7", "prompt.language=ko"])
     for group in COMPONENTS:
         assert config.tree[group] == measured.tree[group], group
-    text = (tmp_path / "verdict" / "experiment" / "recomrepaired.yaml").read_text(encoding="utf-8")
+    text = (tmp_path / "verdict" / "experiment" / "recommended.yaml").read_text(encoding="utf-8")
     assert "top_k: 7" in text
     assert "chunk_size" not in text  # a value of the option itself is not repeated
 
 
 @pytest.mark.slow
-def test_a_key_that_follows_another_is_recomrepaired_as_it_was_measured(tmp_path: Path) -> None:
+def test_a_key_that_follows_another_is_recommended_as_it_was_measured(tmp_path: Path) -> None:
     follows = ["retriever.top_k=20", "reranker.top_n=10"]  # 10 is what top_n follows unless top_k is changed
     (measured,) = load(follows)
     (plain,) = load([])
@@ -141,7 +141,7 @@ def test_a_key_that_follows_another_is_recomrepaired_as_it_was_measured(tmp_path
     good, base = write(tmp_path / "good", scores(2, 0.9), *follows), write(tmp_path / "base", scores(5), BETTER)
     done = run("compare", str(good), str(base), "comparison.baseline=base", "--out", "v", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (config,) = load(["experiment=recomrepaired"], extra_dir=str(tmp_path / "v"))
+    (config,) = load(["experiment=recommended"], extra_dir=str(tmp_path / "v"))
     assert config.tree["reranker"]["top_n"] == 10
     assert config.tree["retriever"]["top_k"] == 20
 
@@ -149,18 +149,18 @@ def test_a_key_that_follows_another_is_recomrepaired_as_it_was_measured(tmp_path
 @pytest.mark.slow
 def test_the_recommendation_runs(tmp_path: Path, runs: list[str]) -> None:
     run("compare", *runs, "comparison.baseline=base", "--out", "verdict", cwd=tmp_path)
-    done = run("ingest", "--config-dir", "verdict", "experiment=recomrepaired", "workers.processes=0", cwd=tmp_path)
+    done = run("ingest", "--config-dir", "verdict", "experiment=recommended", "workers.processes=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 def test_no_recommendation_leaves_none_of_an_earlier_verdict(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER)
     named = run("compare", str(a), str(b), "comparison.baseline=a", "--out", "v", cwd=tmp_path)
-    assert (tmp_path / "v" / "experiment" / "recomrepaired.yaml").is_file(), named.stderr
+    assert (tmp_path / "v" / "experiment" / "recommended.yaml").is_file(), named.stderr
     done = run("compare", str(a), str(b), "--out", "v", cwd=tmp_path)
     assert done.returncode == 0
     assert "no clear winner" in done.stdout
-    assert not (tmp_path / "v" / "experiment" / "recomrepaired.yaml").exists()
+    assert not (tmp_path / "v" / "experiment" / "recommended.yaml").exists()
 
 
 @pytest.mark.slow

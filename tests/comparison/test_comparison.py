@@ -1,6 +1,7 @@
 """What a comparison of run folders says, and refuses to say."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from ragloom.comparison import Comparison, compare
 from ragloom.comparison.advice import advice
 from ragloom.comparison.report import as_json, sections, shortened
+from ragloom.comparison.selection import select
+from ragloom.comparison.verdict import ComparisonRules
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
@@ -60,7 +63,7 @@ def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_
     assert f"about {finding.needed} questions (now {N})" in found.verdict.sentences[0]
     assert finding.needed is not None
     assert finding.needed > N
-    assert found.choice.recomrepaired is None
+    assert found.choice.recommended is None
 
 
 def test_a_named_baseline_is_tested_against_each_other_and_corrected_for_them(tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_more_than_two_configs_without_baseline_are_split_and_tested_once_on_the
     assert verdict.plan == "split"
     assert [tuple(names[row] for row in finding.pair) for finding in verdict.findings] == [("good", "base")]
     assert verdict.findings[0].p == verdict.findings[0].adjusted
-    assert verdict.queries + round(sum(1 for _ in found.table.rows) - verdict.queries) == N
+    assert len(found.table.rows) == N
     assert abs(verdict.queries - N / 2) <= 1
     good = names.index("good")
     means = (verdict.dev[good] * (N - verdict.queries) + verdict.test[good] * verdict.queries) / N
@@ -312,7 +315,7 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
     names, choice = [run.name for run in found.runs], found.choice
     assert names[choice.cheapest] == "cheap"  # type: ignore[index]
     assert names[choice.fastest] == "fast"  # type: ignore[index]
-    assert names[choice.recomrepaired] == "cheap"  # type: ignore[index]
+    assert names[choice.recommended] == "cheap"  # type: ignore[index]
     as_good = {name: each.as_good for name, each in zip(names, choice.standings, strict=True)}
     assert as_good == {"best": True, "cheap": True, "fast": True, "poor": False}
     fronts = {
@@ -334,8 +337,84 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
-    assert found.runs[found.choice.recomrepaired].name == "b"  # type: ignore[index]
+    assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
     assert "the baseline stays" in found.choice.reason
+
+
+@pytest.mark.parametrize(
+    ("others", "chosen", "reason"),
+    [
+        ({"usd": 0.01, "p95": 20.0, "gain": 0.002}, "first", "the cheapest"),  # as cheap, and better, but slower
+        ({"usd": 0.01, "p95": 10.0, "gain": 0.002}, "second", "the cheapest"),  # as cheap and as fast, and better
+        ({"usd": 0.01, "p95": 10.0, "gain": -0.002}, "first", "the cheapest"),
+        ({"usd": 0.03, "p95": 5.0, "gain": 0.0}, "second", "the fastest"),
+        ({"usd": 0.03, "p95": 10.0, "gain": 0.002}, "second", "the best"),
+        ({"usd": 0.03, "p95": 10.0, "gain": 0.0}, "first", "the best"),
+    ],
+    ids=["then faster", "then better", "then not worse", "fastest", "best", "first of equals"],
+)
+def test_of_configs_as_good_price_decides_then_time_then_score(
+    tmp_path: Path, others: dict[str, float], chosen: str, reason: str
+) -> None:
+    good = scores(1, 0.5)
+    # The third costs more wherever the price is to decide, and is slower wherever the time is.
+    usd, p95 = 0.03, 10.0 if reason == "the best" else 30.0
+    first_usd = 0.01 if reason == "the cheapest" else 0.03
+    own = [value + others["gain"] if value else 0.0 for value in good]
+    found = compared(
+        write(tmp_path / "first", good, usd=first_usd, p95=10.0),
+        write(tmp_path / "second", own, BETTER, usd=others["usd"], p95=others["p95"]),
+        write(tmp_path / "third", [value - 0.001 if value else 0.0 for value in good], EQUAL, usd=usd, p95=p95),
+        baseline="first",
+    )
+    assert found.runs[found.choice.recommended].name == chosen  # type: ignore[index]
+    assert found.choice.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("winner", "baseline", "beaten", "row", "words"),
+    [
+        (1, 0, [0], 1, "shown to be better than the baseline"),
+        (0, 0, [1], 0, "shown to be better than every other"),
+        (1, None, [0], 1, "shown to be better than every other"),
+        (None, 0, [], 0, "the baseline stays"),
+        (None, 0, [0], None, "nothing was shown"),
+        (None, None, [], None, "nothing was shown"),
+    ],
+)
+def test_where_none_is_as_good_the_verdict_decides(
+    tmp_path: Path, winner: int | None, baseline: int | None, beaten: list[int], row: int | None, words: str
+) -> None:
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
+    rules = ComparisonRules("auto", None, 0, tolerance=0.0001, seed=0, resamples=2000)
+    choice = select(
+        found.runs, found.table, replace(found.verdict, winner=winner, baseline=baseline, beaten=beaten), rules
+    )
+    assert [each.as_good for each in choice.standings] == [False, False]
+    assert choice.recommended == row
+    assert choice.reason.startswith(words)
+
+
+def test_open_question_of_a_split_needs_twice_the_questions_of_its_test_half(tmp_path: Path) -> None:
+    runs = [write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2, 0.05), BETTER)]
+    found = compared(*runs, plan="split", baseline="a")
+    (finding,) = found.verdict.findings
+    assert found.verdict.winner is None
+    assert finding.needed is not None
+    assert (
+        f"about {2 * finding.needed} questions (half of them to test; now {found.verdict.queries})"
+        in found.verdict.sentences[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "words"), [(0.3, "would have shown a difference of .300"), (0.001, "would settle whether")]
+)
+def test_open_question_says_whether_these_questions_would_have_shown_the_tolerance(
+    tmp_path: Path, tolerance: float, words: str
+) -> None:
+    found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), tolerance=tolerance)
+    assert words in found.verdict.sentences[0]
 
 
 def test_who_was_not_timed_alike_is_not_called_faster(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ragloom.components import chunking, embedding
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import Source
 from ragloom.core.records import Unreadable
-from ragloom.ingestion.read_stage import Cut, Job, Reading, Same
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Reading, Unchanged
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"
@@ -583,7 +583,7 @@ def _keys(group: str, option: str) -> dict[str, Any]:
     return keys
 
 
-def read(item: tuple[Source, str, Job]) -> Cut | Same | Unreadable:
+def read(item: tuple[Source, str, Job]) -> ChunkedDocument | Unchanged | Unreadable:
     """What the workers run."""
     source, option, job = item
     return Reading(source, CHUNKINGS[option])(job)

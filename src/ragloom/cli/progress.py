@@ -15,7 +15,7 @@ from ragloom.core.pricing import cost_usd
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.ingestion import Progress, State
+    from ragloom.ingestion import IngestState, Progress
 
 _SCREEN_INTERVAL = 0.1
 _EVENT_INTERVAL = 1.0
@@ -28,7 +28,7 @@ def json_progress(stream: TextIO) -> Iterator[Progress]:
     last: list[object] = [None, 0.0]
     began = time.monotonic()
 
-    def write(state: State) -> None:
+    def write(state: IngestState) -> None:
         now = time.monotonic()
         if (state.stage, state.step) == last[0] and now - float(str(last[1])) < _EVENT_INTERVAL:
             return
@@ -70,7 +70,7 @@ def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
         tasks = {name: bars.add_task(name, total=None, text="") for name in names}
         last = [0.0]
 
-        def update(state: State) -> None:
+        def update(state: IngestState) -> None:
             now = time.monotonic()
             if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SCREEN_INTERVAL):
                 return
@@ -109,7 +109,7 @@ def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
         yield update
 
 
-def _money(state: State, assembly: Assembly) -> str:
+def _money(state: IngestState, assembly: Assembly) -> str:
     """Format the cost of the tokens so far; empty where nothing is paid or the price is unknown."""
     embedding = assembly.embedding
     if not getattr(embedding, "paid", False):

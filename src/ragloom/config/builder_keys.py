@@ -165,9 +165,13 @@ def is_added(annotation: Any, value: Any) -> bool:
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword-only parameters: the keys of a yaml."""
+    """Return the keyword-only parameters: the keys of a yaml.
+
+    Annotations are evaluated, so that a builder's module may have `from __future__ import annotations`.
+    """
+    names = getattr(inspect.unwrap(builder), "__globals__", {})
     return {
-        name: item
+        name: item.replace(annotation=eval(item.annotation, names)) if isinstance(item.annotation, str) else item
         for name, item in inspect.signature(builder).parameters.items()
         if item.kind is inspect.Parameter.KEYWORD_ONLY
     }

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_items import CachedStage
-from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config import fingerprint
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256

@@ -30,7 +30,7 @@ _STAND_IN = 256
 
 
 @dataclass
-class Asked:
+class TextCounts:
     """Counts for texts of one kind.
 
     Attributes:
@@ -46,7 +46,7 @@ class Asked:
     requests: int = 0
 
 
-class Unmade:
+class CountingEmbedding:
     """Fake embedding of a dry run.
 
     A context manager, safe for several threads.
@@ -67,7 +67,7 @@ class Unmade:
         self._rates = Rates(*rates)
         self._limiter = Limiter(self._rates, lambda: 0.0)
         self._last = 0.0
-        self.chunks, self.sentences, self.guessed = Asked(), Asked(), 0
+        self.chunks, self.sentences, self.guessed = TextCounts(), TextCounts(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +135,7 @@ class Unmade:
         sent = self._sent.among(texts) if self._keeps else set()
         return [hit or text in sent for text, hit in zip(texts, cached, strict=True)]
 
-    def _count(self, asked: Asked, texts: list[str], tokens: int) -> None:
+    def _count(self, asked: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:
             asked.requests += 1
             asked.texts += len(texts)

@@ -10,7 +10,7 @@ from ragloom.ingestion.summary import IngestSummary
 
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
-    from ragloom.ingestion.pipeline import Run
+    from ragloom.ingestion.pipeline import IngestRun
 
 
 class NothingToIndex(DataError):
@@ -34,7 +34,7 @@ def demand_document(source: Source) -> None:
     raise _nothing(source, summary)
 
 
-def demand_something(run: Run, source: Source) -> None:
+def demand_something(run: IngestRun, source: Source) -> None:
     """Refuse a first ingest of unreadable documents only.
 
     Raises:

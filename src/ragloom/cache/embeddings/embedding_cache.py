@@ -1,4 +1,4 @@
-"""On-disk cache of embedding vectors. A failure of the file is never an error, but counted."""
+"""On-disk cache of embedding vectors; failures are counted, not raised."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class CacheLookup:
 
 
 class EmbeddingCache:
-    """A folder of vectors, shared by all experiments and by several processes. Safe for several threads; picklable.
+    """Folder of cached vectors, shared by all experiments.
+
+    Safe for several threads and processes; picklable.
 
     Args:
         folder: created if missing.
@@ -73,7 +75,7 @@ class EmbeddingCache:
 
 
 class ModelCache:
-    """The cached vectors of one model. Safe for several threads; picklable.
+    """Cached vectors of one model. Safe for several threads; picklable.
 
     Attributes:
         described: what decides the vectors, as canonical JSON; with the dimensions it is their identity.
@@ -88,7 +90,7 @@ class ModelCache:
         return ModelCache, (self.cache, self.described, self.rows.dimensions, self.name)
 
     def contains(self, texts: Sequence[str]) -> list[bool]:
-        """Return whether each text has an entry; reads no vector and counts nothing."""
+        """Return whether each text has an entry, without counting hits."""
         keys = [key_of(text) for text in texts]
         stored: set[bytes] = set()
         with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
@@ -104,7 +106,7 @@ class ModelCache:
         return {wanted[key]: vector for key, vector in vectors.items()}
 
     def look_up(self, texts: Sequence[str]) -> CacheLookup:
-        """Look up the vectors of distinct texts: `[dimensions] float32` each, bit by bit as they were stored."""
+        """Look up distinct texts; a vector is `[dimensions] float32`, as stored."""
         database, hits = self.cache.database, self.cache.hits
         result = CacheLookup()
         wanted = {key_of(text): text for text in texts}
@@ -127,7 +129,9 @@ class ModelCache:
         return result
 
     def store(self, texts: Sequence[str], vectors: npt.NDArray[Any]) -> bool:
-        """Store the vectors of distinct texts: `[n, dimensions] float32`. A later kill does not lose them.
+        """Store `[n, dimensions] float32` vectors of distinct texts.
+
+        A kill after the return does not lose them.
 
         Returns:
             whether they were stored; not when the file could not be written.

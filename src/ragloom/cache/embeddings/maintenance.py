@@ -93,7 +93,7 @@ class CacheVerification:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """Number of entries removed, and the bytes by which the file became smaller."""
+    """Entries removed, and bytes by which the file became smaller."""
 
     entries: int
     bytes: int
@@ -117,7 +117,9 @@ def report(cache: EmbeddingCache) -> CacheReport:
 
 
 def verify(cache: EmbeddingCache) -> CacheVerification:
-    """Check every entry, remove damaged ones, and recover the entries of a file that was set aside.
+    """Check every entry, remove damaged ones, and recover others.
+
+    Entries are recovered from a damaged file: an earlier one that was set aside, or this one.
 
     Raises:
         ServiceError: the file cannot be read or written now.
@@ -172,7 +174,7 @@ def prune(
 
 
 def forget(cache: EmbeddingCache, texts: Iterable[str]) -> int:
-    """Remove the vectors of texts, of all models, and overwrite them in the file.
+    """Remove the vectors of texts and overwrite them on disk.
 
     Args:
         texts: SHA-256 of each text as it was sent, 64 hexadecimal digits: as a store keeps it with each chunk.
@@ -222,7 +224,7 @@ def _id(model: CachedModel) -> str:
 
 
 def _check_entries(cache: EmbeddingCache) -> tuple[int, int]:
-    """Remove the entries that lead to no sound row; return the number of sound entries, and of those removed."""
+    """Remove the entries without a sound row; return sound, removed."""
     with cache.database.transaction(write=False) as tables:
         models = {model.number: model.rows for model in queries.models(tables)}
         tables.execute("CREATE TEMP TABLE sound (model, text, PRIMARY KEY (model, text)) WITHOUT ROWID")

@@ -1,4 +1,4 @@
-"""Recovery of what a damaged file still holds; any statement on it may fail."""
+"""Recovery of entries from a damaged file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_PACKS = 10_000_000  # 640 GB: a damaged number is not counted up to
 
 
 def recover(cache: EmbeddingCache) -> tuple[int, int]:
-    """Copy every sound row out of the file that was set aside, and delete that file.
+    """Copy all sound rows from the file set aside, and delete it.
 
     Returns:
         rows copied; rows that are damaged, each unreadable pack counting as one.
@@ -49,7 +49,7 @@ def recover(cache: EmbeddingCache) -> tuple[int, int]:
 
 
 def _last_pack(damaged: sqlite3.Connection) -> int:
-    """Return the number of the last pack; 0 if no table can be read."""
+    """Return the last pack's number; 0 if no table can be read."""
     for table in ("contents", "packs"):
         with suppress(*FAILURES):  # the other table may say it
             (last,) = damaged.execute(f"SELECT CAST(max(rowid) AS INTEGER) FROM {table}").fetchone()
@@ -59,7 +59,7 @@ def _last_pack(damaged: sqlite3.Connection) -> int:
 
 
 def _copy(cache: EmbeddingCache, models: Sequence[CachedModel], content: object) -> tuple[int, int]:
-    """Add the sound rows of a pack under the model that they belong to; return rows added, rows damaged."""
+    """Add a pack's sound rows to their model; return added, damaged."""
     for model in models:
         rows = [(key, vector) for _, key, vector in model.rows.rows(content)]
         sound = {key: vector for key, vector in rows if vector is not None}

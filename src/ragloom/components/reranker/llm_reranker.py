@@ -90,7 +90,8 @@ class Listwise(Reranker):
             yield [message.content or "" for message in messages], (end - start) * self.passage_tokens
             end = end - self.window_step if start else 0
 
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Order by the LLM's listwise rankings."""
         exchange = self._exchange(nodes, query.query_str)
         reply: str | None = None
         while True:

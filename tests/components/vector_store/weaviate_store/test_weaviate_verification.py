@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.weaviate_store import write_audit, write_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.index_identity import INGEST, Identity, outdated
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, tables
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
 from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
@@ -20,7 +21,7 @@ from ragloom.components.vector_store.lancedb_store.index_folder import IndexFold
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
 from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
-from ragloom.components.vector_store.protocols import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.core.records import Chunk, Hit

@@ -18,14 +18,8 @@ from typing import Any
 import numpy as np
 
 from ragloom.components.vector_store.index_identity import Identity, demand_same
-from ragloom.components.vector_store.protocols import (
-    Analyzer,
-    IndexInfo,
-    ManifestRow,
-    Questions,
-    Recovered,
-    StoredDocumentRow,
-)
+from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
+from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair

@@ -1,0 +1,35 @@
+"""Limits of a budget, exactly."""
+
+import pytest
+
+from ragloom.core.budget import Budget, BudgetSpent
+
+PRICES = {"l": {"input": 1, "output": 10}}
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("max_tokens", 30), ("max_usd", 0.00012)], ids=["tokens", "dollars"]
+)  # two calls of 10 + 5 tokens, at 1 and 10 dollars per million
+def test_budget_may_be_spent_to_the_limit_and_no_further(limit: str, value: float) -> None:
+    budget = Budget(**{"max_usd": None, "max_tokens": None, "price": 2, "prices": PRICES, limit: value})  # type: ignore[arg-type]
+    assert budget.limits
+    for _ in range(2):
+        budget.charge(10, 5, "l")
+    assert budget.tokens == 30
+    assert budget.usd == pytest.approx(0.00012)
+    with pytest.raises(BudgetSpent, match=f"budget.{limit}"):
+        budget.charge(1)
+    with pytest.raises(BudgetSpent):  # after one call was refused, none is made
+        budget.charge(0)
+
+
+def test_refund_takes_back_what_was_charged() -> None:
+    budget = Budget(max_usd=1, max_tokens=None, price=2, prices=PRICES)
+    budget.charge(1000)
+    budget.charge(10, 5, "l")
+    budget.charge(7, 7, "free")
+    assert (budget.tokens, budget.usd) == (1029, pytest.approx(0.00206))
+    budget.refund(10, 5, "l")
+    budget.refund(1000)
+    assert (budget.tokens, budget.usd) == (14, 0)
+    assert not Budget(max_usd=None, max_tokens=None, price=0).limits
