@@ -202,7 +202,7 @@ class WeaviateWriter:
             batch = rows[start : start + FILTER_DOCUMENTS]
             stored = self.pair.manifest_objects([row.id for row in batch], ["text", "metadata"])
             if len(stored) != len(batch):
-                raise ValueError(f"{len(stored)} of {len(batch)} touched documents are stored; all must be")
+                raise ValueError(f"{len(batch)} documents were to be touched and {len(stored)} are stored")
             self.lease.demand_held()
             objects = [touched_object(row, stored[row.id]) for row in batch]
             self.pair.put_documents(objects, {document_uuid(row.id): row.id for row in batch})
