@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0, 3 when verify found damage, 1 when it failed."""
+    """Run the program; return 0, 3 for damage found, 1 on failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 

@@ -1,4 +1,4 @@
-"""`compare.py`: says which of several evaluated configs is better, what is not settled, and which one to ship."""
+"""`compare.py`: compare evaluated configs and recommend one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ragloom.config.project_file import ProjectFile
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
-_INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
+_INGEST = "ingest.json"  # what an ingest leaves in its own folder
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 
 
@@ -38,14 +38,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: beside the runs)",
+        help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: next to the runs)",
     )
     add_config_flags(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
+    """Run the program; return 0 for any verdict, 1 on failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 

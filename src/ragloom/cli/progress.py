@@ -24,7 +24,7 @@ _EVENT_INTERVAL = 1.0
 
 @contextmanager
 def json_progress(stream: TextIO) -> Iterator[Progress]:
-    """Yield a progress callback that writes a JSON line at each change of stage, and once a second."""
+    """Yield a progress callback that writes JSON lines."""
     last: list[object] = [None, 0.0]
     began = time.monotonic()
 
@@ -42,7 +42,7 @@ def json_progress(stream: TextIO) -> Iterator[Progress]:
 
 @contextmanager
 def terminal_steps(what: str) -> Iterator[None]:
-    """Show the steps of an index's maintenance inside the block, on a terminal."""
+    """Show maintenance steps inside the block, on a terminal."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield
@@ -53,7 +53,7 @@ def terminal_steps(what: str) -> Iterator[None]:
 
 @contextmanager
 def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
-    """Yield a progress callback with a bar for each stage, on a terminal."""
+    """Yield a progress callback with a bar per stage."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     screen = console(stderr=True)
@@ -110,7 +110,7 @@ def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
 
 
 def _money(state: IngestState, assembly: Assembly) -> str:
-    """Format the cost of the tokens so far; empty where nothing is paid or the price is unknown."""
+    """Format the cost of tokens so far; empty for unpaid or unknown."""
     embedding = assembly.embedding
     if not getattr(embedding, "paid", False):
         return ""

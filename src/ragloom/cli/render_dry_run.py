@@ -1,4 +1,4 @@
-"""Terminal output of a dry run: what an ingest would do and cost."""
+"""Terminal output of a dry run: work and cost of an ingest."""
 
 from __future__ import annotations
 

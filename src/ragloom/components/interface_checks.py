@@ -1,4 +1,4 @@
-"""Check that the object of a group's option has the methods that Ragloom calls."""
+"""Checks of built components: methods that Ragloom calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _MISSING = object()
 
 
 def built(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
-    """Build a group's option, and check that it has the methods that Ragloom calls.
+    """Build a group's option, and check its methods.
 
     Args:
         config, group, code_version, available: as for `ragloom.config.config.build`.

@@ -13,7 +13,7 @@ from ragloom.errors import ConfigError, nearest
 
 
 def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
-    """Imports a builder by its dotted name.
+    """Import a builder by its dotted name.
 
     Raises:
         ConfigError: it is not below `ragloom` or a listed extension, is missing, or is no builder.

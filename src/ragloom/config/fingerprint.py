@@ -71,7 +71,7 @@ def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """List the dotted keys in which two descriptions differ: `chunking.chunk_size: 256 / 512`."""
+    """List differing keys of two descriptions: `chunking.chunk_size: 256 / 512`."""
     lines = []
     mine, other = flat(ours), flat(theirs)
     for key in sorted(set(mine) | set(other)):
@@ -83,13 +83,13 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return dotted key -> value of a nested tree."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            result |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def _installed(distribution: str) -> str:

@@ -1,4 +1,4 @@
-"""Validation of a composed config: every value against its type, then the rules between keys and groups."""
+"""Validation of a composed config: types, then rules between keys and groups."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
 
 
 def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
-    """Say why a value does not fit its annotation, a line per entry."""
+    """Explain why a value does not fit its annotation, line by line."""
     entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
         return _wrong_entries(group, key, value, entries)

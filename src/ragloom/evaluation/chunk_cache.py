@@ -1,4 +1,4 @@
-"""Chunk cache: parsed and chunked documents, shared by indexes with the same chunking.
+"""Chunk cache: chunked documents, shared by indexes with the same chunking.
 
 Three embeddings of one chunking are three indexes whose documents are chunked once. The cache key holds parsing and
 chunking; an item is named by the document's id and the hash of its bytes, independent of the corpus name and place.
@@ -31,7 +31,7 @@ CUT_CODE = 1
 
 
 def chunk_key(assembly: Assembly) -> dict[str, Any]:
-    """Return the cache key of chunks: everything that decides them, the bytes of the document aside."""
+    """Return the cache key of chunks, without the bytes of the document."""
     described = assembly.description
     asks = "embedding" in needs_of(assembly.config.builder("chunking"))
     return {
@@ -45,7 +45,7 @@ def chunk_key(assembly: Assembly) -> dict[str, Any]:
 
 
 def cache_chunks(assembly: Assembly, stages: StageCache) -> tuple[CachedChunks, CachedStage]:
-    """Chunk all documents of a source that are not cached, for several indexes.
+    """Chunk all uncached documents of a source, for several indexes.
 
     Other processes that need the same chunks wait. A chunking that needs an embedding chunks during the ingest, within
     its budget, and caches the chunks then.
@@ -89,7 +89,7 @@ class CachedChunks:
         self._unit.items.close()
 
     def jobs(self) -> Iterator[Job]:
-        """Yield all documents of the source, after one pause if one of them changed a moment ago."""
+        """Yield all documents of the source, after one pause for recent changes."""
         paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
@@ -112,7 +112,7 @@ class CachedChunks:
             return None
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
-        """Yield each job with its outcome, in order, as `readers.run` does; only cache misses are read."""
+        """Yield each job with its outcome, in order; only misses are read."""
         waiting: deque[tuple[Job, str | None, bool]] = deque()
 
         def cache_misses() -> Iterator[Job]:
@@ -148,7 +148,10 @@ class CachedChunks:
             yield job, Unchanged(cut.bytes_hash) if cut.content_hash == job.content_hash else cut
 
     def _name(self, job: Job) -> str | None:
-        """Return the cache name of a document; None where it is unreadable or its stored version is current."""
+        """Return the cache name of a document; None when it needs none.
+
+        Unreadable documents and those with a current stored version need none.
+        """
         try:
             bytes_hash = sha256(self._source.read(job.entry))
         except CannotRead:
@@ -161,7 +164,10 @@ def _name(document: str, bytes_hash: str) -> str:
 
 
 def _is_long(cut: ChunkedDocument) -> bool:
-    """Check whether a text is too long for the cache: it is read and chunked again for each index."""
+    """Return whether a text is too long for the cache.
+
+    It is read and chunked again for each index.
+    """
     return isinstance(cut.content, FileBackedText) or len(cut.content) >= file_backed_text.LONG
 
 

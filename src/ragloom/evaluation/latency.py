@@ -87,7 +87,7 @@ def latency(
 
 
 def pass_queries(questions: Sequence[str], total: int) -> list[str]:
-    """Return the queries of a pass: warm-up queries, then `total` ones, repeating the questions in order."""
+    """Return the queries of a pass: warm-up, then `total` repeating ones."""
     queries = [questions[at % len(questions)] for at in range(total)]
     return [*queries[:_WARM], *queries]
 

@@ -46,7 +46,7 @@ class PendingDocument:
 
 @dataclass(slots=True, eq=False)
 class ChunkBatch:
-    """Batch of consecutive chunks: end of one document, whole documents, start of another.
+    """Batch of consecutive chunks, across document borders.
 
     Attributes:
         chunks: of `owners`, one each.

@@ -117,8 +117,8 @@ class CountingEmbedding:
         return PartialBatch(_stand_ins(texts))
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
-        made = self._sent.among(new) if self._keeps else set()
-        new = [text for text in new if text not in made]
+        sent_before = self._sent.among(new) if self._keeps else set()
+        new = [text for text in new if text not in sent_before]
         missing = set(new)
         hits = self._tokens([text for text in whole if text not in missing])
         if new:
@@ -135,11 +135,11 @@ class CountingEmbedding:
         sent = self._sent.among(texts) if self._keeps else set()
         return [hit or text in sent for text, hit in zip(texts, cached, strict=True)]
 
-    def _count(self, asked: TextCounts, texts: list[str], tokens: int) -> None:
+    def _count(self, counts: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:
-            asked.requests += 1
-            asked.texts += len(texts)
-            asked.tokens += tokens
+            counts.requests += 1
+            counts.texts += len(texts)
+            counts.tokens += tokens
             self._last = max(self._last, self._limiter.reserve(tokens))
         self._sent.add(texts)
 

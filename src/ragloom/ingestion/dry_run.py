@@ -180,9 +180,9 @@ def rehearse(
     writer = _Unwritten(index)
     with collect_usage() as usage, DocumentDiff() as ledger, CountingEmbedding(embedding, keeps=keeps) as unmade:
         summary = IngestSummary(index_name, usage=usage)
-        chunking, made = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
+        chunking, counted = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
         tell = progress or (lambda state: None)
-        run = IngestRun(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
+        run = IngestRun(source, chunking, counted, cast(Writer, writer), ledger, summary, tell, stop)
         run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
         run.verify |= root != source.root
         run.list()

@@ -50,10 +50,10 @@ def _nothing(source: Source, summary: IngestSummary) -> NothingToIndex:
         (summary.unreadable_count, "cannot be read", summary.unreadable),
         (summary.skipped_count, "left out", summary.skipped),
     )
-    found = [
+    unread = [
         f"{count} {what}, such as {items[0].location} ({items[0].reason})" for count, what, items in groups if count
     ]
     return NothingToIndex(
-        f"source: {source.root} must hold a document that can be read; {'; '.join(found) or 'it is empty'}. "
+        f"source: {source.root} must hold a document that can be read; {'; '.join(unread) or 'it is empty'}. "
         "No index was made"
     )

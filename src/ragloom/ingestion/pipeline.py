@@ -1,4 +1,4 @@
-"""Ingestion pipeline: list the source, pass changes through worker processes and stage threads."""
+"""Ingestion pipeline: list the source, pass changes through workers and stage threads."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ class IngestRun:
         )
 
     def _stored(self, some: Sequence[ChunkBatch]) -> dict[str, np.ndarray]:
-        """Look up vectors in the index: former versions, and documents of equal text."""
+        """Look up vectors in the index, by former versions and equal text."""
         owners = {id(owner): owner for block in some for owner in block.owners}.values()
         names = {owner.row.id for owner in owners if owner.known}
         names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
@@ -316,15 +316,15 @@ class IngestRun:
             self._storing.put(self._touched)
             self._touched = []
 
-    def _refused_or_unreadable(self, id: str, found: Unreadable) -> None:
+    def _refused_or_unreadable(self, id: str, item: Unreadable) -> None:
         """Record an unreadable document, with its place for the embedding."""
-        if found.refused is not None:
+        if item.refused is not None:
             self.summary.refused += 1
-            if found.reason:
-                self.refusals.add(id, found.refused, found.reason)
+            if item.reason:
+                self.refusals.add(id, item.refused, item.reason)
             else:
-                found = replace(found, reason=self.refusals.again(id))
-        self._unreadable(found)
+                item = replace(item, reason=self.refusals.again(id))
+        self._unreadable(item)
 
     def _unreadable(self, item: Unreadable) -> None:
         self.summary.cannot_read(item)

@@ -217,7 +217,7 @@ class Reading:
 
 
 def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
-    """Convert the config's `workers` to pool limits; by default one process per core."""
+    """Convert `workers` to pool limits; by default one process per core."""
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0

@@ -68,7 +68,7 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Open the index of an alias, if queries of the config can read it.
+    """Open the index of an alias, if the config can query it.
 
     Raises:
         IndexMissing: it is empty.
@@ -102,13 +102,13 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
-    """Describe a config as the versions of the code that built an index do."""
+    """Describe a config with the code versions of an index."""
     versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Find the newest index that differs from the config's by code versions only."""
+    """Find the newest index that differs by code versions only."""
     candidates = [
         info
         for info in reader.database.indexes()
@@ -121,7 +121,7 @@ def _older(reader: Reader) -> IndexInfo | None:
 
 
 def _as_built(reader: Reader, info: IndexInfo) -> Index:
-    """Open an index with the versions of analyzer, embedding and store that built it.
+    """Open an index with the code versions that built it.
 
     Raises:
         IndexMissing: it is empty.

@@ -83,5 +83,5 @@ def by_score(scores: Sequence[float]) -> Order:
 
 
 def passage(node: NodeWithScore) -> str:
-    """Return the text of a chunk for a model: heading path and text."""
+    """Return the text of a chunk with its heading path."""
     return node.node.get_content(metadata_mode=MetadataMode.EMBED)

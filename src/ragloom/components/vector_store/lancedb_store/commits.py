@@ -43,7 +43,7 @@ def publish(
     retention: timedelta,
     record: dict[str, dict[str, Any]],
 ) -> Commit:
-    """Publish the newest state of the tables as a commit; requires the lock.
+    """Publish the newest state of the tables; requires the lock.
 
     Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
     crash anywhere before the record leaves the commit before as it was.
@@ -115,12 +115,12 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
     """Return the readable commits: the newest, and those recently replaced."""
     now = datetime.now(UTC)
-    kept = [
+    readable = [
         commit
         for commit, successor in itertools.pairwise(commits)
         if now - datetime.fromisoformat(successor.committed_at) < retention
     ]
-    return [*kept, commits[-1]]
+    return [*readable, commits[-1]]
 
 
 def oldest_kept(commits: list[Commit], table: str) -> timedelta:

@@ -38,7 +38,7 @@ _DELETED = ".deleted-"
 
 
 def folder_name(name: str) -> str:
-    """Return the folder name of an index: its name, or slug and hash.
+    """Return an index's folder name: its name, or slug and hash.
 
     Only names that every file system can hold are used as they are.
     """

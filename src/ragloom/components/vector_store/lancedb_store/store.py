@@ -32,7 +32,7 @@ class LanceDBVectorStore(NodeStore):
     """LlamaIndex vector store in a LanceDB folder: cosine, BM25, all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
-    the old one [33]; `replace` is one atomic step; a node without a document counts as a document of its own id.
+    the old one [33]; `replace` is one atomic step; a node without a document counts as its own document.
 
     Args:
         path: folder of the database; created by the first `add`.

@@ -223,7 +223,7 @@ def clean(table: Any, keep: timedelta) -> None:
 
 
 def terms_index() -> FTS:
-    """The text index: the analyzer's terms as they are, whatever their length.
+    """Return the settings of the text index: terms as they are.
 
     By default the engine lower-cases, stems, folds accents and drops stop words and terms over 40 characters.
     """
