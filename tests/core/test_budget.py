@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.core.budget import Budget, BudgetSpent
+from ragloom.core.budget import Budget, BudgetSpent, accounted, open_budget, within
 
 PRICES = {"l": {"input": 1, "output": 10}}
 
@@ -28,8 +28,21 @@ def test_refund_takes_back_what_was_charged() -> None:
     budget.charge(1000)
     budget.charge(10, 5, "l")
     budget.charge(7, 7, "free")
-    assert (budget.tokens, budget.usd) == (1029, pytest.approx(0.00206))
+    assert (budget.tokens, budget.usd) == (1029, 0.00206)
     budget.refund(10, 5, "l")
     budget.refund(1000)
     assert (budget.tokens, budget.usd) == (14, 0)
     assert not Budget(max_usd=None, max_tokens=None, price=0).limits
+
+
+def test_innermost_budget_is_open_and_each_is_accounted_once() -> None:
+    outer, inner = (Budget(max_usd=1, max_tokens=None, price=0) for _ in range(2))
+    with accounted() as opened, within(outer):
+        with within(inner), within(outer), within(None):
+            assert open_budget() is None
+        assert open_budget() is outer
+    assert opened == [outer, inner]
+    with within(inner):
+        assert open_budget() is inner
+    assert open_budget() is None
+    assert opened == [outer, inner]

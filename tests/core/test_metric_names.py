@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ragloom.core.metric_names import Need, measurable, need, problems
+from ragloom.core.metric_names import Need, judged, measurable, measures, need, problems
 
 SETTINGS: dict[str, Any] = {
     "spans": ["recall@5", "recall@1000tokens", "iou@300tokens", "nDCG@7", "precision_omega"],
@@ -54,7 +54,7 @@ def test_something_is_measurable_where_a_metric_has_what_it_needs(
         ("spans", "recal@5", "did you mean 'recall@k'"),
         ("spans", "nDCG@0", "with a number"),
         ("spans", "nDCG@10tokens", "with a number"),
-        ("spans", "precision_omeg", "precision_omega"),
+        ("spans", "precision_omeg", "did you mean 'precision_omega'"),
         ("documents", "recall@5", "metrics.spans"),
         ("documents", "precision_omega", "metrics.spans"),
     ],
@@ -69,3 +69,8 @@ def test_wrong_name_is_an_error_with_its_fix(kind: str, name: str, words: str) -
 def test_name_given_twice_is_an_error() -> None:
     (line,) = problems({**SETTINGS, "answers": ["f1", "f1"]})
     assert "once" in line
+
+
+def test_kinds_of_metrics_are_told_apart() -> None:
+    assert [item.of_characters for item in measures(SETTINGS["spans"])] == [True, True, True, False, True]
+    assert judged({"answers": ["f1", "faithfulness", "abstained", "correctness"]}) == ["faithfulness", "correctness"]

@@ -5,11 +5,11 @@ import pytest
 from ragloom.core.pricing import cost_usd
 from ragloom.core.usage import as_json, collect_usage, record, record_lookups, record_made, record_unavailable
 
-PRICES = {"e": {"input": 2, "output": 0}, "l": {"input": 3, "output": 50}}
+PRICES = {"e": {"input": 2, "output": 7}, "l": {"input": 3, "output": 50}}
 
 
 def test_cost_is_input_and_output_by_their_prices_per_million() -> None:
-    assert cost_usd([("e", 1_000_000, 7), ("l", 200_000, 10_000)], PRICES) == pytest.approx(2 + 0.6 + 0.5)
+    assert cost_usd([("e", 1_000_000, 0), ("l", 250_000, 10_000)], PRICES) == 2 + 0.75 + 0.5
     assert cost_usd([], PRICES) == 0
     assert cost_usd([("e", 1, 0), ("unknown", 0, 0)], PRICES) is None
 
@@ -30,7 +30,7 @@ def test_usage_adds_up_by_kind_in_every_open_collection() -> None:
     shown = as_json(outer, PRICES)
     assert (shown["llm_input_tokens"], shown["llm_output_tokens"]) == (3040, 304)
     assert (shown["embedding_tokens"], shown["requests"], shown["unreported"]) == (500_000, 4, 0)
-    assert shown["cost_usd"] == pytest.approx((3008 * 3 + 309 * 50 + 40 * 2 + 500_000 * 2) / 1e6)
+    assert shown["cost_usd"] == pytest.approx((3008 * 3 + 309 * 50 + 40 * 2 + 4 * 7 + 500_000 * 2) / 1e6)
     assert shown["cache"] == {
         "hits": 6,
         "misses": 8,

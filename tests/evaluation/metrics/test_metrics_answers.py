@@ -82,10 +82,10 @@ def test_citations_are_held_against_documents_where_there_are_no_spans() -> None
 
 
 def test_abstention_counts_both_kinds_of_question() -> None:
-    outcomes = [(True, False), (True, False), (True, True), (False, True), (False, False)]
+    outcomes = [(True, False)] * 2 + [(True, True)] + [(False, True)] * 4 + [(False, False)] * 3
     counted = abstention(outcomes)
-    assert counted == Abstention(answered=2, abstained=1, invented=1, refused=1)
-    assert counted.accuracy == 3 / 5
+    assert counted == Abstention(answered=2, abstained=1, invented=3, refused=4)
+    assert counted.accuracy == 6 / 10
     assert abstention([]).accuracy == 0.0
 
 

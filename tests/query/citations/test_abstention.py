@@ -149,3 +149,9 @@ def test_korean_abstention_is_recognised(answer: str) -> None:
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_answer_is_no_abstention(answer: str) -> None:
     assert not abstains(answer)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(400, True), (401, False)])
+def test_sentence_of_more_than_400_characters_says_something_else_as_well(length: int, expected: bool) -> None:
+    opening = "The passages do not say "
+    assert abstains(opening + "x" * (length - len(opening)) + ".") is expected
