@@ -58,10 +58,7 @@ class Assembly:
                 raise
 
     def close(self) -> None:
-        """Close store, its server and the cache.
-
-        A later use opens them again.
-        """
+        """Close store, its server and the cache, until their next use."""
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()

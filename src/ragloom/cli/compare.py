@@ -82,17 +82,17 @@ def _run(argv: list[str]) -> int:
 
 
 def _is_override(text: str) -> bool:
-    """Check for an override; a folder name may hold an equals sign, too."""
+    """Return whether an argument is an override instead of a folder."""
     return bool(_OVERRIDE.match(text)) and not Path(text).exists()
 
 
 def _is_no_run(path: Path) -> bool:
-    """Check for a sweep log or an ingest, so that `RUNS/*` names the runs only."""
+    """Return whether a path is a sweep log or ingest, matched by `RUNS/*`."""
     return path.name == LEDGER or ((path / _INGEST).is_file() and not (path / "run.json").exists())
 
 
 def _default_folder(comparison: Comparison) -> Path:
-    """Return the folder of a comparison; the same runs and settings share it."""
+    """Return the folder of a comparison, shared by equal runs and settings."""
     from ragloom.core.records import canonical_json, sha256
 
     named = canonical_json([sorted(run.name for run in comparison.runs), dict(comparison.settings)])
@@ -100,7 +100,7 @@ def _default_folder(comparison: Comparison) -> Path:
 
 
 def _write(comparison: Comparison, out: Path, config_dir: str | None, project: ProjectFile | None) -> list[str]:
-    """Write the comparison; returns lines with the paths and the command of the recommendation."""
+    """Write the comparison; return lines with paths and the recommended command."""
     import json
 
     from ragloom.comparison.experiment_file import NAME

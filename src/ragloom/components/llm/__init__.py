@@ -13,7 +13,7 @@ from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
-    from ragloom.components.llm.extractive_llm import Analyzer, SentenceLLM
+    from ragloom.components.llm.extractive_llm import SentenceLLM, TermAnalyzer
     from ragloom.components.llm.openai_llm import OpenAIChat
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -132,7 +132,7 @@ def openai_compatible(
 
 
 @code_version(2)
-def extractive(analyzer: "Analyzer", *, max_sentences: Positive) -> "SentenceLLM":
+def extractive(analyzer: "TermAnalyzer", *, max_sentences: Positive) -> "SentenceLLM":
     """Build the LLM without a model: the passages' best sentences, each cited."""
     from ragloom.components.llm.extractive_llm import SentenceLLM
 

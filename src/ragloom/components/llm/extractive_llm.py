@@ -48,7 +48,7 @@ _RULE_ROW = re.compile(r"[ \t|:\-]*\Z")
 _RULE_UNDER_HEAD = re.compile(r"[ \t]*\|[ \t|:]*-[ \t|:\-]*\Z")
 
 
-class Analyzer(Protocol):
+class TermAnalyzer(Protocol):
     """An analyzer: turns text into search terms."""
 
     def terms(self, text: str) -> list[str]:
@@ -86,9 +86,9 @@ class SentenceLLM(CustomLLM):
     """Characters of the stored document around a chunk that complete a sentence cut by its border."""
 
     max_sentences: int
-    _analyzer: Analyzer = PrivateAttr()
+    _analyzer: TermAnalyzer = PrivateAttr()
 
-    def __init__(self, analyzer: Analyzer, *, max_sentences: int) -> None:
+    def __init__(self, analyzer: TermAnalyzer, *, max_sentences: int) -> None:
         super().__init__(max_sentences=max_sentences)
         self._analyzer = analyzer
 
