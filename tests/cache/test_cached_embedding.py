@@ -37,7 +37,7 @@ from ragloom.components.embedding.base import Embedding
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
-from ragloom.core import sqlite
+from ragloom.core import sqlite_connections
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
@@ -404,7 +404,7 @@ def test_requests_are_full_also_if_some_texts_are_hits(tmp_path: Path) -> None:
 def test_cache_that_cannot_be_used_costs_money_but_no_vector_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_connections, "BUSY_SECONDS", 0.05)
     embedding = counting(tmp_path)
     embedding.embed(["a"])
     embedding.cache.cache.close()

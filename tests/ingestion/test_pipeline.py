@@ -17,7 +17,7 @@ from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
-from ragloom.core.sqlite import SCRATCH_SETTINGS
+from ragloom.core.sqlite_connections import SCRATCH_SETTINGS
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.ingestion import IngestState, IngestSummary, batches

@@ -70,7 +70,7 @@ def _run(argv: list[str]) -> int:
         print_json({**as_json(comparison), "written": str(out)})
         return OK
     if options.markdown:
-        from ragloom.comparison.rendering import markdown
+        from ragloom.comparison.markdown_report import markdown
         from ragloom.comparison.report import sections
 
         sys.stdout.write(markdown(sections(comparison)))
@@ -87,7 +87,7 @@ def _is_override(text: str) -> bool:
 
 
 def _is_no_run(path: Path) -> bool:
-    """Return whether a path is a sweep log or ingest, matched by `RUNS/*`."""
+    """Return whether a path matched by `RUNS/*` is no run."""
     return path.name == LEDGER or ((path / _INGEST).is_file() and not (path / "run.json").exists())
 
 
@@ -104,7 +104,7 @@ def _write(comparison: Comparison, out: Path, config_dir: str | None, project: P
     import json
 
     from ragloom.comparison.experiment_file import NAME
-    from ragloom.comparison.rendering import markdown
+    from ragloom.comparison.markdown_report import markdown
     from ragloom.comparison.report import as_json, sections
     from ragloom.core.redaction import redact, redact_tree
 

@@ -69,7 +69,7 @@ def _start_sweep(configs: Sequence[Config]) -> _SweepProgram | int:
 
 @dataclass(frozen=True)
 class _SweepProgram:
-    """Sweep as a Hydra program: a task per trial, and the final output."""
+    """Sweep as a Hydra program: a task per trial, then output."""
 
     sweep: Sweep
     output: str

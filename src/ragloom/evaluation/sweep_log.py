@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragloom.core.records import canonical_json, sha256
-from ragloom.core.sqlite import failures_as, log_transaction
+from ragloom.core.sqlite_connections import failures_as, log_transaction
 from ragloom.errors import DataError
 
 FILE = "trials.sqlite"

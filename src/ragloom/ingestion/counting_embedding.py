@@ -18,7 +18,7 @@ import numpy as np
 
 from ragloom.components.embedding.rejected_inputs import PartialBatch
 from ragloom.core.records import sha256
-from ragloom.core.sqlite import ScratchTables
+from ragloom.core.sqlite_connections import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:

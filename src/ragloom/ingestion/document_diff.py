@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.core.records import Entry
-from ragloom.core.sqlite import ScratchTables
+from ragloom.core.sqlite_connections import ScratchTables
 
 _PREFIX, _LOCK = "ragloom-ingest-", "lock"
 _YOUNG = 60

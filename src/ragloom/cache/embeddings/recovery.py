@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ragloom.cache.embeddings import queries
-from ragloom.cache.embeddings.database import DAMAGED_NAME
+from ragloom.cache.embeddings import cache_tables
+from ragloom.cache.embeddings.cache_file import DAMAGED_NAME
+from ragloom.cache.embeddings.cache_tables import CachedModel
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
-from ragloom.cache.embeddings.queries import CachedModel
-from ragloom.core.sqlite import FAILURES, connect_damaged
+from ragloom.core.sqlite_connections import FAILURES, connect_damaged
 
 _MOST_PACKS = 10_000_000  # 640 GB: a damaged number is not counted up to
 
@@ -34,7 +34,7 @@ def recover(cache: EmbeddingCache) -> tuple[int, int]:
     with closing(connect_damaged(aside)) as damaged:
         models: list[CachedModel] = []
         with suppress(*FAILURES):  # without a model no row can be checked, and each pack counts as lost
-            models = queries.models(damaged)
+            models = cache_tables.models(damaged)
         for number in range(1, _last_pack(damaged) + 1):
             try:
                 contents = damaged.execute("SELECT content FROM contents WHERE id = ?", (number,)).fetchall()
@@ -66,7 +66,7 @@ def _copy(cache: EmbeddingCache, models: Sequence[CachedModel], content: object)
         if sound:
             with cache.database.transaction(write=True) as tables:
                 named = (model.rows, model.name, model.described)
-                added = queries.add(tables, named, list(sound), np.stack(list(sound.values())))
-                queries.make_room(tables, cache.max_bytes)
+                added = cache_tables.add(tables, named, list(sound), np.stack(list(sound.values())))
+                cache_tables.make_room(tables, cache.max_bytes)
             return added, len(rows) - len(sound)
     return 0, 1

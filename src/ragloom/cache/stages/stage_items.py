@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.core.records import sha256
-from ragloom.core.sqlite import connect_shared, failures_as
+from ragloom.core.sqlite_connections import connect_shared, failures_as
 from ragloom.errors import ServiceError
 
 _TABLE = "CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, digest TEXT) WITHOUT ROWID"

@@ -24,7 +24,7 @@ from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
 from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
-from ragloom.core.sqlite import SCRATCH_SETTINGS
+from ragloom.core.sqlite_connections import SCRATCH_SETTINGS
 from ragloom.errors import DataError
 from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers
 from ragloom.process_pool.pool import ProcessPool

@@ -16,8 +16,8 @@ from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
 from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION, DOCUMENTS, Commit
-from ragloom.components.vector_store.lancedb_store.commits import info_of
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder, folders
+from ragloom.components.vector_store.lancedb_store.publishing import info_of
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
 from ragloom.components.vector_store.lancedb_store.writer import LanceWriter

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ragloom.cache.embeddings import NAME
-from ragloom.core import sqlite
+from ragloom.core import sqlite_connections
 from ragloom.errors import ConfigError
 
 DAMAGED_NAME, LOCK_NAME = "vectors.damaged.sqlite", "vectors.lock"
@@ -75,7 +75,7 @@ class CacheDatabase:
         Raises:
             CacheDamaged, CacheUnavailable: nothing of the block was written.
         """
-        with self.connection() as connection, sqlite.transaction(connection, write=write):
+        with self.connection() as connection, sqlite_connections.transaction(connection, write=write):
             yield connection
 
     @contextmanager
@@ -90,7 +90,7 @@ class CacheDatabase:
                 yield self._connected()
             except sqlite3.ProgrammingError:
                 raise  # a bug of ours
-            except sqlite.FAILURES as error:
+            except sqlite_connections.FAILURES as error:
                 if not self._is_damage(error):
                     raise CacheUnavailable(str(error)) from error
                 self._move_aside()
@@ -119,12 +119,12 @@ class CacheDatabase:
                     connection.close()
 
     def _is_damage(self, error: Exception) -> bool:
-        code = sqlite.error_code(error)
+        code = sqlite_connections.error_code(error)
         if code == sqlite3.SQLITE_READONLY:  # also a damaged header can say so
             return os.access(self.path, os.W_OK)
         if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and code != sqlite3.SQLITE_IOERR_SHORT_READ:
             return not self._is_sound()  # a damaged page number leads beyond any disk
-        return sqlite.is_damage(error)
+        return sqlite_connections.is_damage(error)
 
     def _is_sound(self) -> bool:
         """Check the file's structure, once per opening: it reads everything."""
@@ -133,7 +133,7 @@ class CacheDatabase:
         self._checked = True
         try:
             return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except sqlite.FAILURES:
+        except sqlite_connections.FAILURES:
             return False
 
     def _connected(self) -> sqlite3.Connection:
@@ -155,7 +155,7 @@ class CacheDatabase:
             if empty:
                 _remove_logs(self.path)
             try:
-                connection = sqlite.connect_shared(self.path, _CREATION if empty else None)
+                connection = sqlite_connections.connect_shared(self.path, _CREATION if empty else None)
             finally:
                 self._opened = _file_id(self.path)  # also of a damaged file, by which it is set aside
             try:
@@ -183,7 +183,7 @@ class CacheDatabase:
     def _locked(self) -> Iterator[None]:
         """Hold the lock under which the file is opened or moved."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / LOCK_NAME, timeout=sqlite.BUSY_SECONDS):
+        with FileLock(self.folder / LOCK_NAME, timeout=sqlite_connections.BUSY_SECONDS):
             yield
 
 
@@ -192,7 +192,7 @@ def _prepare_tables(connection: sqlite3.Connection) -> None:
 
     A file can be sound to SQLite and yet mean something else: `PRIMARY KEY` with one bit flipped is the name of a type.
     """
-    with sqlite.transaction(connection, write=False):
+    with sqlite_connections.transaction(connection, write=False):
         existing = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         if not existing.items() <= _TABLES.items():
             raise sqlite3.DatabaseError("its tables have another definition")
