@@ -9,7 +9,7 @@ import pytest
 
 from evaluation_corpus import DOCUMENTS, evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import OpenAIServer
-from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.core.tokenizers import load
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 
 from ragloom.comparison import Comparison, compare
 from ragloom.comparison.next_steps import advice
+from ragloom.comparison.recommendation import select
 from ragloom.comparison.report import as_json, sections, shortened
-from ragloom.comparison.selection import select
 from ragloom.comparison.verdict import ComparisonRules
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError

@@ -6,7 +6,7 @@ import pytest
 
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import ANSWERS
-from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.query_outcome import Answer, QueryOutcome
 

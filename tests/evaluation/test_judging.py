@@ -15,7 +15,7 @@ from ragloom.comparison.run_loader import demand_comparable, load_run
 from ragloom.comparison.score_table import build_table
 from ragloom.config.config import load
 from ragloom.core.gold import Query
-from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.judging import judge_request
 from ragloom.evaluation.metrics.llm_judge import Verdict

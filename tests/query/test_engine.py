@@ -15,7 +15,7 @@ from ragloom.components import reranker, retriever
 from ragloom.components.analyzer import multilingual
 from ragloom.components.llm.extractive_llm import SentenceLLM
 from ragloom.components.prompt.base import Prompt
-from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.errors import DataError, ServiceError
 from ragloom.query.engine import CitedQueryEngine
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ragloom.assembly import Assembly
-    from ragloom.cache.stages.stage_items import CachedStage
+    from ragloom.cache.stages.stage_entries import CachedStage
     from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 

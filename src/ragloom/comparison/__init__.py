@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas
 
     from ragloom.comparison.breakdown import ChangedQuestion, TagScores
+    from ragloom.comparison.recommendation import Selection
     from ragloom.comparison.run_loader import EvaluatedRun
     from ragloom.comparison.score_table import ScoreTable
-    from ragloom.comparison.selection import Selection
     from ragloom.comparison.verdict import ComparisonVerdict
     from ragloom.config.settings import ComparisonSettings
 
@@ -87,9 +87,9 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
     from ragloom.comparison.breakdown import largest_changes, tag_scores
+    from ragloom.comparison.recommendation import select
     from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents, row_of
     from ragloom.comparison.score_table import build_table, default_metric
-    from ragloom.comparison.selection import select
     from ragloom.comparison.verdict import ComparisonRules, decide
     from ragloom.config.labels import run_labels
 

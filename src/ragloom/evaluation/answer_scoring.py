@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from ragloom.core.gold import Query
 from ragloom.core.metric_names import JUDGED
-from ragloom.core.prompt_blocks import language_of
+from ragloom.core.prompt_and_reply import language_of
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.answers import answer_scores, citation_scores, unit_of
 from ragloom.evaluation.query_outcome import QueryOutcome, Scores

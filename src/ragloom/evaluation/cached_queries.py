@@ -7,11 +7,11 @@ import threading
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import TARGET, needs_of
 from ragloom.core.metric_names import Need
-from ragloom.core.prompt_blocks import ending_note, has_failed
+from ragloom.core.prompt_and_reply import ending_note, has_failed
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from ragloom.evaluation.index_sync import committed

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.source import file_age
 from ragloom.components.source.base import CannotRead
 from ragloom.config.builder_keys import needs_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import DataError

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
 from ragloom.components.vector_store.protocols import Index
 from ragloom.config import fingerprint

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.core.gold import Query
-from ragloom.core.prompt_blocks import ending_note, finish_reason_of, has_failed
+from ragloom.core.prompt_and_reply import ending_note, finish_reason_of, has_failed
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ServiceError

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ragloom.assembly import Assembly
     from ragloom.cache.stages.stage_cache import StageCache
-    from ragloom.cache.stages.stage_items import CachedStage
+    from ragloom.cache.stages.stage_entries import CachedStage
 
 
 class GoldMissing(DataError):

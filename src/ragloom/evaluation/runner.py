@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
-from ragloom.cache.stages.stage_items import CachedStage
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS

@@ -23,7 +23,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.components.prompt.base import FilledPrompt, Prompt
 from ragloom.core.nodes import raw_scores, to_chunk
-from ragloom.core.prompt_blocks import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
+from ragloom.core.prompt_and_reply import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
 from ragloom.core.text_normalization import join_surrogates
 from ragloom.core.timing import collect, timed

@@ -7,7 +7,7 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock
 
 from ragloom.components.analyzer import multilingual
 from ragloom.components.llm.extractive_llm import SentenceLLM, split_sentences
-from ragloom.core.prompt_blocks import NO_ANSWER, PassageBlock, QuestionBlock, language_of
+from ragloom.core.prompt_and_reply import NO_ANSWER, PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError
 from ragloom.query.citations import verify

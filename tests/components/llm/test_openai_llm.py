@@ -23,7 +23,7 @@ from made import defaults, make
 from provider_calls import KEY
 from ragloom.components.llm.openai_llm import OpenAIChat
 from ragloom.config.key_rules import key_problems
-from ragloom.core.prompt_blocks import PassageBlock
+from ragloom.core.prompt_and_reply import PassageBlock
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.providers.openai_client import ProviderUsage

@@ -22,7 +22,7 @@ from ragloom.components.prompt.base import Prompt
 from ragloom.components.reranker import none
 from ragloom.components.reranker.llm_reranker import Listwise
 from ragloom.config.config import load as load_config
-from ragloom.core.prompt_blocks import ending_note, has_failed, reasoning_of
+from ragloom.core.prompt_and_reply import ending_note, has_failed, reasoning_of
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError, ServiceError
 from ragloom.query.engine import CitedQueryEngine

@@ -6,7 +6,7 @@ from llama_index.core.schema import NodeWithScore
 from ragloom.components.prompt.base import Prompt
 from ragloom.config.config import build, load
 from ragloom.core.nodes import to_node
-from ragloom.core.prompt_blocks import PassageBlock, QuestionBlock, language_of
+from ragloom.core.prompt_and_reply import PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.errors import ConfigError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.core.prompt_blocks import NO_ANSWER
+from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.query.citations.abstention import abstains
 
 ENGLISH = [

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ragloom.cache.stages.stage_items import CachedStage, StageItems
+from ragloom.cache.stages.stage_entries import CachedStage, StageItems
 from ragloom.config.fingerprint import difference
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError

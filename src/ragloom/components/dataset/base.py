@@ -234,7 +234,7 @@ def malformed(problems: Sequence[str]) -> DataError:
 
 def language(text: str) -> str:
     """Return `ko` for Korean by script, else `en`, as for answers."""
-    from ragloom.core.prompt_blocks import language_of
+    from ragloom.core.prompt_and_reply import language_of
 
     return language_of(text)
 

@@ -27,7 +27,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.llms.custom import CustomLLM
 from pydantic import PrivateAttr
 
-from ragloom.core.prompt_blocks import NO_ANSWER, Language, PassageBlock, QuestionBlock
+from ragloom.core.prompt_and_reply import NO_ANSWER, Language, PassageBlock, QuestionBlock
 from ragloom.errors import ConfigError
 
 # BM25's usual constants (Robertson & Zaragoza 2009), here over sentences.

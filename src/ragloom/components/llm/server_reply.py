@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock, ThinkingBlock
 
 from ragloom.components.llm.reasoning import Separator, Tags
-from ragloom.core.prompt_blocks import NOT_SAID
+from ragloom.core.prompt_and_reply import NOT_SAID
 from ragloom.core.text_normalization import join_surrogates
 from ragloom.errors import ServiceError
 from ragloom.providers.retry import Link

@@ -11,7 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.schema import NodeWithScore
 
 from ragloom.core.nodes import place, to_chunk
-from ragloom.core.prompt_blocks import Language, PassageBlock, QuestionBlock, language_of
+from ragloom.core.prompt_and_reply import Language, PassageBlock, QuestionBlock, language_of
 from ragloom.core.records import Chunk
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError

@@ -17,7 +17,7 @@ import pytest
 
 from made import defaults
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.embedded.process import demand_free
+from ragloom.components.vector_store.weaviate_store.embedded.launch import demand_free
 from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
 from ragloom.components.vector_store.weaviate_store.embedded.supervisor import start_time
 from ragloom.errors import ConfigError, ServiceError
