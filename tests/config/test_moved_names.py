@@ -74,5 +74,5 @@ def test_extension_that_imports_a_moved_name_is_told_the_new_one(
 def test_own_missing_module_of_an_extension_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lacks_module.py").write_text("import nowhere_at_all\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ConfigError, match="no module named 'nowhere_at_all'$"):
+    with pytest.raises(ConfigError, match="no module named 'nowhere_at_all'"):
         locate("lacks_module.own", ["lacks_module"])
