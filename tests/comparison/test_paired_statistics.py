@@ -43,6 +43,30 @@ def test_power_without_an_effect_is_the_level_of_the_test_and_grows_with_the_eff
     assert paired_statistics.power(-0.2, 0.1, 30) == powers[2]
 
 
+def test_power_of_two_groups_is_that_of_the_cauchy_distribution() -> None:
+    critical = math.tan(math.pi * 0.475)  # t with one degree of freedom: F(x) = 1 / 2 + atan(x) / pi
+    tails = [0.5 + math.atan(x) / math.pi for x in (10 - critical, -critical - 10)]
+    assert paired_statistics.power(1.0, 0.1, 2) == pytest.approx(sum(tails))
+
+
+@pytest.mark.parametrize(
+    ("adjusted", "low", "high", "shown"),
+    [
+        (0.05, 0.001, 0.2, True),
+        (0.05, -0.2, -0.001, True),
+        (0.051, 0.001, 0.2, False),
+        (0.01, -0.001, 0.2, False),
+        (0.01, 0.0, 0.2, False),
+        (0.01, -0.2, 0.0, False),
+    ],
+)
+def test_difference_is_shown_by_its_p_and_an_interval_without_zero(
+    adjusted: float, low: float, high: float, shown: bool
+) -> None:
+    finding = significance.Finding((0, 1), 0.1, low, high, 0.05, adjusted, adjusted, 0.1, None)
+    assert finding.shown is shown
+
+
 def test_mean_and_error_are_those_of_a_ratio_over_groups() -> None:
     # Groups of 1, 2 and 1 queries with sums .4, .2 and 0: mean .6 / 4; residuals .4 - .15, .2 - .3, 0 - .15.
     data = paired(np.array([[0.4], [0.1], [0.1], [0.0]]), np.array([0, 1, 1, 2]))
@@ -252,7 +276,7 @@ def test_windows_of_five_articles_are_about_twenty() -> None:
 
 def test_pairs_of_each_plan() -> None:
     assert pairs("baseline", 4, 2) == [(0, 2), (1, 2), (3, 2)]
-    assert pairs("pairs", 3, None) == [(0, 1), (0, 2), (1, 2)]
+    assert pairs("pairs", 3, None) == pairs("pairs", 3, 1) == [(0, 1), (0, 2), (1, 2)]
     assert pairs("split", 9, 4, 7) == [(7, 4)]
     assert pairs("split", 9, 4, 4) == []
 
