@@ -47,6 +47,24 @@ def test_power_of_two_groups_is_that_of_the_cauchy_distribution() -> None:
     critical = math.tan(math.pi * 0.475)  # t with one degree of freedom: F(x) = 1 / 2 + atan(x) / pi
     tails = [0.5 + math.atan(x) / math.pi for x in (10 - critical, -critical - 10)]
     assert paired_statistics.power(1.0, 0.1, 2) == pytest.approx(sum(tails))
+    assert paired_statistics.power(10.0, 1.0, 2) == pytest.approx(sum(tails))
+    assert (paired_statistics.power(1.0, 0.0, 2), paired_statistics.power(0.0, 0.0, 2)) == (1, 0.05)
+
+
+def test_two_groups_have_an_error() -> None:
+    assert paired(np.array([[0.1], [0.3]]), np.array([0, 1])).error[0] == pytest.approx(0.1)
+
+
+def test_first_group_of_a_split_is_of_the_dev_half() -> None:
+    assert halves(np.zeros(3, dtype=np.int64), seed=0).all()
+
+
+def test_detectable_difference_of_several_tests_is_corrected_for_their_number() -> None:
+    scores = rng(7).random((3, 40))
+    for chosen in ([(0, 1)], [(0, 1), (0, 2), (1, 2)]):
+        for finding in significance.run_tests(scores, np.arange(40), chosen, resamples=RESAMPLES, seed=0, worth=0.02):
+            expected = paired_statistics.detectable(finding.error, 40, 0.05 / len(chosen))
+            assert finding.detectable == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ragloom.core.budget import Bound, Budget, BudgetSpent, accounted, has_budget, open_budget, within
+from ragloom.core.budget import Bound, Budget, BudgetSpent, accounted, charge, has_budget, open_budget, refund, within
 
 PRICES = {"l": {"input": 4, "output": 10}}
 
@@ -19,6 +19,8 @@ def test_budget_may_be_spent_to_the_limit_and_no_further(limit: str, value: floa
     assert budget.usd == 0.00018
     with pytest.raises(BudgetSpent, match=f"budget.{limit}"):
         budget.charge(1)
+    with pytest.raises(BudgetSpent):
+        Budget(max_usd=None, max_tokens=14, price=0).charge(10, 5)
     with pytest.raises(BudgetSpent):  # after one call was refused, none is made
         budget.charge(0)
 
@@ -44,7 +46,12 @@ def test_innermost_budget_is_open_and_each_is_accounted_once() -> None:
     assert opened == [outer, inner]
     with within(inner):
         assert open_budget() is inner
+        charge(3)
+        refund(1)
+    charge(3)
+    refund(1)
     assert open_budget() is None
+    assert (inner.tokens, outer.tokens) == (2, 0)
     assert opened == [outer, inner]
 
 
