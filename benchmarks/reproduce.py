@@ -113,7 +113,7 @@ def _omega(assembly: Assembly) -> float:
 
 
 def chroma(folder: Path) -> Iterator[Value]:
-    """Measures the published row with MiniLM: 200 tokens of its own tokenizer, special ones included, no overlap."""
+    """Measures the published row with MiniLM: 200 tokens of the model's tokenizer, special ones too, no overlap."""
     with assembled(folder, *CHROMA, MINILM) as assembly:
         yield near("MiniLM recursive 200/0: PrecisionΩ", _omega(assembly), 31.2, CHROMA_WITHIN)
         queries, found = searched(assembly)

@@ -28,6 +28,7 @@ PAGES = sorted(
     for path in [*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
 )
 GENERATED = "docs/reference/options.md"
+EXTENSION = ROOT / "docs" / "tutorials" / "extension"
 EXAMPLES = {"chunking=my_chunker", "experiment=recommended", "prices=NAME"}  # options that the reader makes
 VERBS = {  # of each verb that takes flags, its help
     "init": ["init"],
@@ -105,7 +106,11 @@ def test_readme_is_read_in_two_minutes(page: str) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page != GENERATED])
 def test_every_option_and_key_of_a_page_exists(page: str) -> None:
     tables = option_tables()
-    files = {group.name: {path.stem: path for path in group.glob("*.yaml")} for group in (ROOT / "conf").iterdir()}
+    folders = [ROOT / "conf", EXTENSION / "conf"]
+    files = {
+        group.name: {path.stem: path for folder in folders for path in (folder / group.name).glob("*.yaml")}
+        for group in (ROOT / "conf").iterdir()
+    }
     known = {key for key, *_ in tables.keys((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))}
     for group, options in files.items():
         known |= {

@@ -94,7 +94,6 @@ def load_config(overrides: Sequence[str] = (), *, config_dir: str | None = None,
         overrides: as on the command line: `chunking=paragraph`, `retriever.top_k=5`.
         config_dir: folder with further options, as `--config-dir`.
         project: project file, as `--project`; None is `ragloom.yaml` in the working directory, `none` is no file.
-        project: project file; None: no file is read, unlike on the command line.
 
     Raises:
         ConfigError: all wrong keys and values.

@@ -1,4 +1,4 @@
-"""The parts of one experiment, built when they are first needed: an ingest builds no LLM."""
+"""Parts of one experiment, built when they are first needed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
-    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
-    from ragloom.ingestion.pipeline import Cuts
+    from ragloom.ingestion.pipeline import ChunkCache
     from ragloom.query.engine import CitedQueryEngine
 
 
@@ -57,7 +58,7 @@ class Assembly:
                 raise
 
     def close(self) -> None:
-        """Close store, its server and the cache; a later use opens them again."""
+        """Close store, its server and the cache, until their next use."""
         cache: EmbeddingCache | None = self.__dict__.get("cache")
         if cache is not None:
             cache.close()
@@ -72,7 +73,7 @@ class Assembly:
         return {group: self.described(group) for group in groups}
 
     def described(self, group: str, version: int | None = None) -> dict[str, Any]:
-        """Describe a group's option as a version of its code does; None: this release's."""
+        """Describe the option of a group, at a code version."""
         return fingerprint.describe(self.config.builder(group), self.config.values(group), version)
 
     @cached_property
@@ -161,7 +162,7 @@ class Assembly:
         return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
-        """Open the committed index of this config, or the one that `vector_store.alias` names.
+        """Open the index of this config, or the one of `vector_store.alias`.
 
         An index that former versions of the code built (`older`) is queried by those versions of analyzer, embedding
         and store: one with an alias always, another one with `or_older`, where this release's index is missing.
@@ -175,7 +176,7 @@ class Assembly:
         return sourced(self, or_older=or_older) if self.alias is None else promoted(self, self.alias)
 
     def read_by(self, versions: dict[str, int]) -> None:
-        """Use former versions of the code of analyzer, embedding and store, by group."""
+        """Use former code versions of analyzer, embedding and store, by group."""
         if versions != self._versions:
             self.close()
             self._versions = versions
@@ -226,7 +227,7 @@ class Assembly:
         self,
         progress: Progress | None = None,
         stop: Callable[[], bool] = lambda: False,
-        cuts: Cuts | None = None,
+        cuts: ChunkCache | None = None,
     ) -> IngestSummary:
         """Sync the index with its source.
 
@@ -336,10 +337,10 @@ class Assembly:
             raise ConfigError(*unknown)
         return Budget(**settings, price=price, prices=self.prices)
 
-    def _is_uncounted(self, group: str, asked: Sequence[Any]) -> bool:
+    def _is_uncounted(self, group: str, llms: Sequence[Any]) -> bool:
         """Tell whether a called LLM may cost something that no budget counts."""
         llm = self.__dict__.get(group)
-        if llm is None or all(llm is not item for item in asked):
+        if llm is None or all(llm is not item for item in llms):
             return False
         counts = getattr(llm, "paid", None) is False or hasattr(llm, "bound")
         return not counts and getattr(self.config.builder(group), "writes_text", True)

@@ -1,4 +1,4 @@
-"""Errors for people: the type says who can fix it, the text how.
+"""Errors for people: their type says who can fix them.
 
 `ConfigError`, `DataError` and `ServiceError` are printed one line a problem, and the program exits with status 1.
 Anything else is a bug and keeps its traceback.
@@ -32,7 +32,7 @@ class ConfigError(RagloomError):
 
 
 class DataError(RagloomError):
-    """Wrong document, index or file: the owner of the data can fix it."""
+    """Wrong document, index or file: its owner can fix it."""
 
 
 class ServiceError(RagloomError):
@@ -73,6 +73,6 @@ def require(module: str, *, extra: str, option: str) -> ModuleType:
 
 
 def counted(names: Sequence[str], noun: str) -> str:
-    """Count things and name the first: `2 quotes (q1 (in a.md), q7 (in b.md))`."""
+    """Count things and name the first: `2 quotes (q1, q7)`."""
     shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'} ({shown})"

@@ -73,7 +73,7 @@ def test_sweep_over_chunkings_pays_each_distinct_text_once(tmp_path: Path, serve
     assert times_sent(server) == first
 
 
-def test_summary_counts_what_was_embedded_apart_from_what_was_found(tmp_path: Path, server: OpenAIServer) -> None:
+def test_summary_counts_embedded_texts_apart_from_cache_hits(tmp_path: Path, server: OpenAIServer) -> None:
     first = ingest(cwd=tmp_path, server=server)
     assert (first["usage"]["cache"]["hits"], first["usage"]["cache"]["misses"]) == (0, first["chunks"])
     assert first["tokens"] == server.tokens
@@ -91,17 +91,17 @@ def test_summary_counts_what_was_embedded_apart_from_what_was_found(tmp_path: Pa
     assert "cache       not used: this embedding is cheap" in hashing
 
 
-def test_damage_and_an_unknown_price_are_told_in_the_summary(tmp_path: Path, server: OpenAIServer) -> None:
+def test_summary_shows_damage_and_an_unknown_price(tmp_path: Path, server: OpenAIServer) -> None:
     unknown = "embedding.model=my-own"
     first = ingest(unknown, cwd=tmp_path, server=server)
     (tmp_path / ".ragloom" / "cache" / "vectors.sqlite").write_bytes(b"garbage")
-    message = run("ingest", unknown, "vector_store.path=second", cwd=tmp_path, server=server).stdout
+    summary = run("ingest", unknown, "vector_store.path=second", cwd=tmp_path, server=server).stdout
     damaged = (
         f"0 hits, {first['chunks']} misses, 0 tokens saved, $0.000000; {first['chunks']} of the misses were damaged"
     )
-    assert damaged in message
-    message = run("ingest", unknown, "vector_store.path=third", cwd=tmp_path, server=server).stdout
-    assert f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, unknown price" in message
+    assert damaged in summary
+    summary = run("ingest", unknown, "vector_store.path=third", cwd=tmp_path, server=server).stdout
+    assert f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, unknown price" in summary
 
 
 def test_equal_questions_of_several_runs_are_paid_once(tmp_path: Path, server: OpenAIServer) -> None:
@@ -166,19 +166,19 @@ def test_deleted_documents_texts_are_forgotten(tmp_path: Path, server: OpenAISer
     (docs / "moves.txt").rename(docs / "moved.txt")
     summary = ingest(*keys, cwd=tmp_path, server=server)
     assert (summary["deleted"], summary["moved"], summary["usage"]["requests"]) == (1, 1, 0)
-    known = _opened(tmp_path, server, *keys)
+    cache = _open(tmp_path, server, *keys)
     gone = {text for text in paid if text in DOCUMENTS["goes.txt"]}
     assert len(gone) >= (5 if chunking == "semantic" else 3)
-    assert {text for text in paid if not known.contains([text])[0]} == gone
+    assert {text for text in paid if not cache.contains([text])[0]} == gone
 
 
-def _opened(folder: Path, server: OpenAIServer, *keys: str) -> ModelCache:
-    """Opens the cache of the program's config from here."""
+def _open(folder: Path, server: OpenAIServer, *keys: str) -> ModelCache:
+    """Open the cache of the program's config in this process."""
     (config,) = load(
         [*BASE, f"embedding.base_url={server.base_url}", f"cache.path={folder / '.ragloom' / 'cache'}", *keys]
     )
-    opened: ModelCache = Assembly(config).embedding.cache
-    return opened
+    cache: ModelCache = Assembly(config).embedding.cache
+    return cache
 
 
 # cache.py
@@ -203,7 +203,7 @@ def test_show_verify_and_prune(tmp_path: Path, server: OpenAIServer) -> None:
     assert done.stdout.startswith(f"removed {chunks} vectors; the file is 0.")
 
 
-def test_verify_says_what_was_damaged_and_ends_with_three(tmp_path: Path, server: OpenAIServer) -> None:
+def test_verify_reports_damage_and_ends_with_three(tmp_path: Path, server: OpenAIServer) -> None:
     chunks = ingest(cwd=tmp_path, server=server)["chunks"]
     path = tmp_path / ".ragloom" / "cache" / "vectors.sqlite"
     path.write_bytes(b"garbage" + path.read_bytes()[7:])
@@ -212,14 +212,14 @@ def test_verify_says_what_was_damaged_and_ends_with_three(tmp_path: Path, server
     assert len(shown.stderr.splitlines()) == 1
     assert "set aside; run cache.py verify" in shown.stderr
     assert "a damaged file of" in programs.run("cache", "show", cwd=tmp_path).stdout
-    found = programs.run("cache", "verify", cwd=tmp_path)
-    assert found.returncode == (3 if "0 were damaged" not in found.stdout else 0)
+    verified = programs.run("cache", "verify", cwd=tmp_path)
+    assert verified.returncode == (3 if "0 were damaged" not in verified.stdout else 0)
     assert cache("verify", cwd=tmp_path)["damaged"] == 0
     summary = ingest("vector_store.path=elsewhere", cwd=tmp_path, server=server)
     assert summary["chunks"] == chunks
 
 
-def test_looking_at_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None:
+def test_show_verify_and_prune_create_no_cache(tmp_path: Path) -> None:
     assert cache("show", cwd=tmp_path)["entries"] == 0
     assert cache("verify", cwd=tmp_path)["entries"] == 0
     assert cache("prune", "--max-gb", "1", cwd=tmp_path)["entries"] == 0
@@ -245,14 +245,16 @@ def test_looking_at_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_argument_is_told_with_its_rule(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_argument_is_an_error_with_its_rule(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = programs.run("cache", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_folder_that_cannot_be_written_is_told_before_anything_is_paid(tmp_path: Path, server: OpenAIServer) -> None:
+def test_folder_that_cannot_be_written_is_an_error_before_anything_is_paid(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
     (tmp_path / "file").write_text("x")
     done = run("ingest", "cache.path=file", cwd=tmp_path, server=server)
     assert done.returncode == 1

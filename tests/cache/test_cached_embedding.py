@@ -1,4 +1,4 @@
-"""Embeddings and the cache: what is the same is found again, what differs in anything is not, what was paid is kept."""
+"""Embeddings with a cache: equal inputs are hits, all others misses, and paid vectors are stored."""
 
 import asyncio
 import pickle
@@ -8,6 +8,7 @@ import types
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from ragloom.components.embedding.base import Embedding
 from ragloom.config.builder_keys import code_version
 from ragloom.config.config import load
 from ragloom.config.fingerprint import describe
-from ragloom.core import sqlite
+from ragloom.core import sqlite_connections
 from ragloom.core.usage import Usage, as_json, collect_usage
 from ragloom.errors import ServiceError
 
@@ -47,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("api_key")
 
 
 def cached(folder: Path, option: str, **changed: Any) -> Any:
-    """Builds an embedding as the assembly does, with its cache in a folder."""
+    """Build an embedding as the assembly does, with its cache in a folder."""
     embedding = make("embedding", option, **changed)
     embedding.use_cache(
         EmbeddingCache(folder, max_bytes=1 << 30),
@@ -58,8 +59,8 @@ def cached(folder: Path, option: str, **changed: Any) -> Any:
 
 def openai(folder: Path, server: OpenAIServer, **changed: Any) -> Embedding:
     keys = {"base_url": server.base_url, "dimensions": server.dimensions}
-    made: Embedding = cached(folder, "openai", **(keys | changed))
-    return made
+    embedding: Embedding = cached(folder, "openai", **(keys | changed))
+    return embedding
 
 
 def counting(folder: Path, **fields: Any) -> Any:
@@ -77,7 +78,7 @@ def expected(texts: Sequence[str]) -> np.ndarray:
     return np.stack([vector_of(text) for text in texts])
 
 
-# What is found again.
+# Cache hits.
 
 
 @pytest.mark.slow
@@ -100,8 +101,8 @@ def test_each_distinct_text_is_embedded_once_whatever_the_calls(
 ) -> None:
     embedding = counting(tmp_path_factory.mktemp("c"), embed_batch_size=group)
     for number, texts in enumerate(calls):
-        made = embedding.get_text_embedding_batch(texts) if number % 2 else embedding.embed(texts).tolist()
-        assert made == [[len(text), 1] for text in texts]
+        vectors = embedding.get_text_embedding_batch(texts) if number % 2 else embedding.embed(texts).tolist()
+        assert vectors == [[len(text), 1] for text in texts]
     assert max(Counter(embedding.sent).values(), default=0) <= 1
     assert set(embedding.sent) == {text for texts in calls for text in texts}
 
@@ -127,7 +128,7 @@ def test_every_way_to_embed_goes_through_the_cache(tmp_path: Path) -> None:
     assert again.sent == []
 
 
-def test_llamaindex_events_fire_for_texts_that_are_found(tmp_path: Path) -> None:
+def test_llamaindex_events_fire_for_cache_hits(tmp_path: Path) -> None:
     counting(tmp_path).embed(["a"])
     seen: list[Any] = []
 
@@ -168,7 +169,7 @@ def test_texts_that_embedded_metadata_does_not_change_are_not_paid_again(tmp_pat
     assert other.sent == ["text"]
 
 
-def test_half_a_surrogate_pair_is_found_by_what_is_sent_for_it(tmp_path: Path) -> None:
+def test_half_a_surrogate_pair_has_the_key_of_the_text_sent_for_it(tmp_path: Path) -> None:
     broken = chunk("a \ud800 b")
     embedding = counting(tmp_path)
     embed_chunks(embedding, [broken])
@@ -178,7 +179,7 @@ def test_half_a_surrogate_pair_is_found_by_what_is_sent_for_it(tmp_path: Path) -
     assert again.cache.contains([again.document_text(broken.text, {})]) == [True]
 
 
-def test_embedding_sent_to_another_process_keeps_its_cache(tmp_path: Path) -> None:
+def test_pickled_embedding_uses_the_same_cache(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         openai(tmp_path, server).embed(TEXTS)
         copy = pickle.loads(pickle.dumps(openai(tmp_path, server)))
@@ -187,7 +188,7 @@ def test_embedding_sent_to_another_process_keeps_its_cache(tmp_path: Path) -> No
     assert "cache" not in copy.to_dict()
 
 
-# What is never found for something else.
+# Cache misses.
 
 COMPATIBLE = {"model": "m", "dimensions": 8, "base_url": "http://127.0.0.1:9/v1"}
 FASTEMBED = {"dimensions": 6, "max_length": 16, "normalize": False}
@@ -229,7 +230,7 @@ def test_anything_that_may_change_a_vector_is_another_key(
 
 
 def prepared(option: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Makes what an option needs to be built."""
+    """Prepare what a builder needs: files or a module."""
     if option == "fastembed":
         tiny_model = pytest.importorskip("tiny_model", reason="onnx (extra 'dev') is not installed")
         return {"model": str(tiny_model.make_model(folder / "model"))}
@@ -241,7 +242,7 @@ def prepared(option: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict
 
 
 class CommittedTransformer(FakeTransformer):
-    """A model whose files say which commit they are, as those of the hub do."""
+    """A model whose files name their commit, as those of the hub do."""
 
     commit = "c0ffee"
 
@@ -262,7 +263,7 @@ class CommittedTransformer(FakeTransformer):
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
-def test_what_cannot_change_a_vector_is_no_part_of_the_key(
+def test_keys_that_cannot_change_a_vector_are_no_part_of_the_cache_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, base: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("ANOTHER_KEY", "sk-another-planted-key")
@@ -295,14 +296,14 @@ def test_new_commit_of_a_model_is_another_key(tmp_path: Path, monkeypatch: pytes
 
 def test_raised_code_version_is_another_key(tmp_path: Path) -> None:
     @code_version(1)
-    def made(*, model: str) -> None: ...
+    def builder(*, model: str) -> None: ...
 
-    before = describe(made, {"model": "m"})
-    made.code_version = 2  # type: ignore[attr-defined]
+    before = describe(builder, {"model": "m"})
+    builder.code_version = 2  # type: ignore[attr-defined]
     cache = EmbeddingCache(tmp_path, max_bytes=1 << 30)
     first, second = measured(), measured()
     first.use_cache(cache, before)
-    second.use_cache(cache, describe(made, {"model": "m"}))
+    second.use_cache(cache, describe(builder, {"model": "m"}))
     assert first.cache.rows.identity != second.cache.rows.identity
 
 
@@ -328,11 +329,11 @@ def test_api_key_is_in_no_key_and_in_no_file(tmp_path: Path) -> None:
     assert not [path for path in files if b"planted" in path.read_bytes()]
 
 
-# What was paid for is kept.
+# Storing.
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_each_response_is_kept_before_the_next_request(tmp_path: Path, way: str) -> None:
+def test_each_response_is_stored_before_the_next_request(tmp_path: Path, way: str) -> None:
     with OpenAIServer([None, None, status(400)]) as server:
         embedding = openai(tmp_path, server, batch_size=3)
         texts = [f"text {number}" for number in range(9)]
@@ -344,21 +345,20 @@ def test_each_response_is_kept_before_the_next_request(tmp_path: Path, way: str)
     assert Counter(sent(server)) == Counter(texts + texts[6:]), "only what was in flight is sent twice"
 
 
-def test_local_batches_are_kept_before_the_next_one_is_computed(
+def test_local_batches_are_stored_before_the_next_one_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = FASTEMBED | prepared("fastembed", tmp_path, monkeypatch) | {"batch_size": 2}
     embedding = cached(tmp_path / "c", "fastembed", **keys)
-    batches: list[list[str]] = []
-    run = embedding._model.run
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run, batches = onnxruntime.InferenceSession.run, count(1)
 
-    def failing(texts: list[str]) -> Any:
-        batches.append(texts)
-        if len(batches) == 3:
+    def failing_run(*arguments: Any, **options: Any) -> Any:
+        if next(batches) == 3:
             raise RuntimeError("out of memory")
-        return run(texts)
+        return run(*arguments, **options)
 
-    embedding._model.run = failing
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", failing_run)
     texts = ["apple " * size for size in range(1, 7)]
     with pytest.raises(RuntimeError):
         embedding.embed(texts)
@@ -376,7 +376,7 @@ def test_local_batches_are_kept_before_the_next_one_is_computed(
     ],
     ids=["n-1", "NaN", "zero", "short", "twice"],
 )
-def test_response_that_cannot_be_right_is_not_kept(tmp_path: Path, change: Any) -> None:
+def test_response_that_cannot_be_right_is_not_stored(tmp_path: Path, change: Any) -> None:
     with OpenAIServer([edit(change)]) as server:
         embedding = openai(tmp_path, server)
         with pytest.raises(ServiceError):
@@ -386,14 +386,14 @@ def test_response_that_cannot_be_right_is_not_kept(tmp_path: Path, change: Any) 
         np.testing.assert_array_equal(embedding.embed(TEXTS), expected(TEXTS))
 
 
-def test_reordered_response_is_kept_under_the_right_texts(tmp_path: Path) -> None:
+def test_reordered_response_is_stored_under_the_right_texts(tmp_path: Path) -> None:
     with OpenAIServer([edit(lambda body: body["data"].reverse())]) as server:
         openai(tmp_path, server).embed(TEXTS)
         np.testing.assert_array_equal(openai(tmp_path, server).embed(TEXTS), expected(TEXTS))
     assert len(server.requests) == 1
 
 
-def test_requests_are_full_where_some_texts_are_known(tmp_path: Path) -> None:
+def test_requests_are_full_also_if_some_texts_are_hits(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(40)]
     with OpenAIServer() as server:
         openai(tmp_path, server).embed(texts[::2])
@@ -404,7 +404,7 @@ def test_requests_are_full_where_some_texts_are_known(tmp_path: Path) -> None:
 def test_cache_that_cannot_be_used_costs_money_but_no_vector_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_connections, "BUSY_SECONDS", 0.05)
     embedding = counting(tmp_path)
     embedding.embed(["a"])
     embedding.cache.cache.close()
@@ -471,14 +471,14 @@ def test_local_models_save_tokens_and_no_money(tmp_path: Path) -> None:
     assert as_json(usage, {})["cache"]["saved_usd"] == 0
 
 
-def test_truncated_texts_are_counted_also_when_they_are_found(tmp_path: Path) -> None:
+def test_truncated_texts_are_counted_also_as_cache_hits(tmp_path: Path) -> None:
     for _ in range(2):
         embedding = counting(tmp_path, overlong="truncate")
         embedding.embed(["a b c d e f g", "a"])
         assert embedding.truncated == 1
 
 
-def test_bypass_makes_every_vector_again_and_keeps_none(tmp_path: Path) -> None:
+def test_bypass_computes_every_vector_and_stores_none(tmp_path: Path) -> None:
     embedding = counting(tmp_path)
     embedding.get_query_embedding("ask")
     embedding.embed(["a"])
@@ -492,10 +492,10 @@ def test_bypass_makes_every_vector_again_and_keeps_none(tmp_path: Path) -> None:
     assert embedding.cache.contains(["ask", "a", "b"]) == [True, True, False]
 
 
-# Who uses it.
+# Which embeddings use the cache.
 
 
-def test_hashing_looks_nothing_up_and_makes_no_folder(tmp_path: Path) -> None:
+def test_hashing_uses_no_cache_and_creates_no_folder(tmp_path: Path) -> None:
     assert make("embedding", "hashing").cheap
     (config,) = load([f"cache.path={tmp_path / 'cache'}"])
     assert Assembly(config).embedding.cache is None
@@ -527,26 +527,26 @@ TEXT = "Cats sleep. Cats purr. Cats eat. Bonds pay interest. Bonds mature. Stock
 def test_chunking_by_meaning_looks_up_what_it_embeds(tmp_path: Path, chunking: str) -> None:
     keys = defaults("chunking", chunking) | {"chunk_size": 20, "chunk_overlap": 0, "min_size": 2}
     cut: list[list[str]] = []
-    asked: list[list[str]] = []
+    listed: list[list[str]] = []
     for _ in range(2):
         embedding = counting(tmp_path, max_tokens=None)
         parser = getattr(chunkers, chunking)(embedding, **keys)
-        asked.append(parser.embedded_texts(TEXT))
-        assert embedding.sent == [], "asking what it would embed embeds nothing"
+        listed.append(parser.embedded_texts(TEXT))
+        assert embedding.sent == [], "listing the texts embeds nothing"
         cut.append([node.get_content() for node in parser([Document(text=TEXT)])])
         assert (embedding.sent == []) == (len(cut) == 2)
         if len(cut) == 1:
-            assert embedding.sent == asked[0], "and it is what it embeds"
-            assert len(asked[0]) > 3
+            assert embedding.sent == listed[0]
+            assert len(listed[0]) > 3
     assert cut[0] == cut[1]
-    assert asked[0] == asked[1]
+    assert listed[0] == listed[1]
 
 
-def test_chunking_without_an_embedding_asks_nothing() -> None:
+def test_chunking_without_an_embedding_lists_no_texts() -> None:
     assert make("chunking", "paragraph").embedded_texts(TEXT) == []
 
 
-def test_report_names_the_model_and_what_made_its_vectors(tmp_path: Path) -> None:
+def test_report_names_the_model_and_what_decides_its_vectors(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         embedding = openai(tmp_path, server)
         embedding.embed(TEXTS)

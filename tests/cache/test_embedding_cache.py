@@ -19,16 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ragloom.cache.embeddings.database
+import ragloom.cache.embeddings.cache_file
 import ragloom.cache.embeddings.row_format
 from cache_tools import BATCH, DIMENSIONS, names, open_cache, vectors, wrong
 from places import TESTS
 from ragloom.cache.embeddings import bypassed, is_bypassed
-from ragloom.cache.embeddings.database import DAMAGED_NAME, NAME, PAGE_BYTES
+from ragloom.cache.embeddings.cache_file import DAMAGED_NAME, NAME, PAGE_BYTES
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache, ModelCache
 from ragloom.cache.embeddings.maintenance import forget, prune, report, verify
 from ragloom.cache.embeddings.row_format import RowFormat, key_of
-from ragloom.core import sqlite
+from ragloom.core import sqlite_connections
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
 
@@ -359,7 +359,7 @@ def test_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> No
 def test_cache_locked_by_another_process_can_be_read_and_counts_as_unavailable_for_writing(
     cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_connections, "BUSY_SECONDS", 0.05)
     path = closed(cache)
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
@@ -433,8 +433,10 @@ def test_killed_writer_loses_no_stored_vector(tmp_path: Path) -> None:
 def test_forked_child_uses_a_connection_of_its_own(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.look_up(TEXTS).vectors
     opened: list[Path] = []
-    connect = sqlite.connect_shared
-    monkeypatch.setattr(sqlite, "connect_shared", lambda path, *rest: (opened.append(path), connect(path, *rest))[1])
+    connect = sqlite_connections.connect_shared
+    monkeypatch.setattr(
+        sqlite_connections, "connect_shared", lambda path, *rest: (opened.append(path), connect(path, *rest))[1]
+    )
     child = os.fork()
     if child == 0:  # nothing may leave this block but an exit status
         status = 1

@@ -50,7 +50,7 @@ def test_compare_shows_a_line_a_config_best_first_and_the_verdict_last(tmp_path:
     assert all(len(line) <= 80 for line in lines[: 1 + len(runs)])
     assert lines[len(runs) + 1] in ("", *(line for line in lines if line.startswith("not shown in 80 columns")))
     assert "Tests (" not in done.stdout  # in verdict.md
-    assert any(line.startswith("Recomrepaired: ") for line in lines[-8:])
+    assert any(line.startswith("Recommended: ") for line in lines[-8:])
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_recommendation_without_a_winner_says_why_that_is_no_contradiction(tmp_p
     b = write(tmp_path / "b", near, BETTER, usd=2.0)
     done = run("compare", str(a), str(b), cwd=tmp_path)
     assert "no clear winner" in done.stdout
-    line = next(line for line in done.stdout.splitlines() if line.startswith("Recomrepaired: "))
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Recommended: "))
     assert "It need not be the best for that" in line
     assert "is shown to lose less than .020 to it" in line
 

@@ -136,10 +136,11 @@ def test_tests_and_demo_use_no_project_file(project: Path) -> None:
     assert "export RAGLOOM_PROJECT := none" in (ROOT / "Makefile").read_text()
 
 
-def test_python_api_reads_a_file_only_where_one_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_api_reads_the_file_of_the_working_directory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     monkeypatch.delenv("RAGLOOM_PROJECT")
-    assert ragloom.load_config().choices["source"] == "sample"
+    assert ragloom.load_config().choices["source"] == "folder"
+    assert ragloom.load_config(project="none").choices["source"] == "sample"
     assert ragloom.load_config(project="ragloom.yaml").choices["source"] == "folder"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ragloom.comparison import Comparison, compare
-from ragloom.comparison.advice import advice
+from ragloom.comparison.next_steps import advice
 from ragloom.comparison.report import as_json, sections, shortened
 from ragloom.comparison.selection import select
 from ragloom.comparison.verdict import ComparisonRules

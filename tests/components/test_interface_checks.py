@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 
 from ragloom.assembly import Assembly
+from ragloom.components.interface_checks import built
 from ragloom.components.llm.extension_llm import ForeignLLM, wrap_extension
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError, ServiceError
@@ -81,6 +82,31 @@ def test_part_of_a_query_engine_that_is_not_enough_says_what_to_do(
     index: Any = SimpleNamespace(document=None)
     with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
         assembly.query_engine(index)
+
+
+METHODS = {
+    "chunking": ("from ragloom.components.chunking.base import SpanParser as Base", "", "cut"),
+    "embedding": ("from ragloom.components.embedding.base import Embedding as Base", "dimensions=8", "compute_vectors"),
+    "reranker": ("from ragloom.components.reranker.base import Reranker as Base", "top_n=3", "order"),
+}
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_class_without_its_method_says_which_to_write(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, keys, method = METHODS[group]
+    imports = f"{base}\n\n\nclass Mine(Base):\n    pass"
+    assembly = extension(tmp_path, monkeypatch, group, imports, f"Mine({keys})")
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .*{method}.*; write"):
+        built(assembly.config, group)
+
+
+def test_builder_without_code_version_says_what_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assembly = extension(tmp_path, monkeypatch, "chunking", "", "None")
+    del assembly.config.builder("chunking").code_version  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"my_plain\.mine must declare a code_version.*@code_version\(1\)"):
+        assembly.description  # noqa: B018
 
 
 class Failing(MockLLM):

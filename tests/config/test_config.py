@@ -1,5 +1,6 @@
 """Config: wrong input is named with its value, its rule and the nearest right name, all at once and without secrets."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,47 @@ def test_target_outside_ragloom_needs_an_extension(tmp_path: Path) -> None:
     (tmp_path / "llm" / "evil.yaml").write_text("_target_: os.system\ncommand: 'true'\n")
     (line,) = problems("llm=evil", extra_dir=str(tmp_path))
     assert "extensions" in line
+
+
+def write_option(place: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
+    """Writes the option llm=loud of a package my_loud, whose yaml has one key; returns its conf folder."""
+    (place / "my_loud.py").write_text(code)
+    (place / "conf" / "llm").mkdir(parents=True)
+    (place / "conf" / "llm" / "loud.yaml").write_text("_target_: my_loud.loud\nvolume: 0\n")
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.delitem(sys.modules, "my_loud", raising=False)
+    return str(place / "conf")
+
+
+def test_builder_of_a_module_with_postponed_annotations_has_its_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from __future__ import annotations\n\nfrom ragloom.config.builder_keys import Positive\n\n\n"
+        "def loud(*, volume: Positive):\n    return None\n"
+    )
+    conf = write_option(tmp_path, monkeypatch, code)
+    (line,) = problems("llm=loud", "extensions=[my_loud]", extra_dir=conf)
+    assert line == "llm: llm.volume=0 must be greater than 0"
+
+
+def test_builder_whose_keys_lack_the_star_says_where_to_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = write_option(tmp_path, monkeypatch, "def loud(volume):\n    return None\n")
+    (line,) = problems("llm=loud", "extensions=[my_loud]", extra_dir=conf)
+    assert line.startswith("llm: llm.volume=0 must name a key of loud")
+    assert "write *" in line
+
+
+def test_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = write_option(tmp_path, monkeypatch, "")
+    monkeypatch.delitem(sys.modules, "my_loud", raising=False)
+    (tmp_path / "my_loud.py").unlink()
+    (line,) = problems("llm=loud", "extensions=[my_loud]", extra_dir=conf)
+    assert "'my_loud'; install" in line
+    (line,) = problems("llm=loud", extra_dir=conf)
+    assert "'extensions=[my_loud]'" in line
 
 
 def test_option_of_ones_own_package_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

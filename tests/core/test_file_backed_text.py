@@ -27,22 +27,28 @@ def test_slices_of_the_file_are_those_of_the_text(
 ) -> None:
     text, spans = case
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_backed_text, "_PIECE", piece)
-        kept = file_backed_text.write_text(text, tmp_path_factory.getbasetemp())
-        assert list(kept.slices(spans)) == [text[start:end] for start, end in spans]
-        assert kept.read() == text
-        kept.remove()
-        assert not kept.path.exists()
+        patch.setattr(file_backed_text, "PIECE", piece)
+        file = file_backed_text.write_text(text, tmp_path_factory.getbasetemp())
+        assert list(file.slices(spans)) == [text[start:end] for start, end in spans]
+        assert file.read() == text
+        file.remove()
+        assert not file.path.exists()
+
+
+def test_slices_across_pieces_of_two_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_backed_text, "PIECE", 2)
+    file = file_backed_text.write_text("abcdefghij", tmp_path)
+    assert list(file.slices([(0, 1), (1, 4), (3, 5), (4, 9), (8, 10)])) == ["a", "bcd", "de", "efghi", "ij"]
 
 
 def test_spans_out_of_order_are_refused(tmp_path: Path) -> None:
-    kept = file_backed_text.write_text("abcdef", tmp_path)
+    file = file_backed_text.write_text("abcdef", tmp_path)
     with pytest.raises(ValueError, match="in order of their start"):
-        list(kept.slices([(3, 4), (1, 2)]))
+        list(file.slices([(3, 4), (1, 2)]))
 
 
 def test_a_copy_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = file_backed_text.write_text("가나다\r\n" * 10, tmp_path)
+    file = file_backed_text.write_text("가나다\r\n" * 10, tmp_path)
 
     def half(source: Path, draft: Path) -> None:
         draft.write_bytes(source.read_bytes()[:7])
@@ -50,8 +56,8 @@ def test_a_copy_is_seen_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(file_backed_text.shutil, "copyfile", half)
     with pytest.raises(OSError, match="no room"):
-        kept.copy_to(tmp_path / "there.txt")
+        file.copy_to(tmp_path / "there.txt")
     assert not (tmp_path / "there.txt").exists()
     monkeypatch.undo()
-    kept.copy_to(tmp_path / "there.txt")
-    assert FileBackedText(tmp_path / "there.txt").read() == kept.read()
+    file.copy_to(tmp_path / "there.txt")
+    assert FileBackedText(tmp_path / "there.txt").read() == file.read()

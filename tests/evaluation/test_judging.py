@@ -293,7 +293,7 @@ def test_judges_key_comes_from_the_environment_and_is_in_nothing_that_is_left(pl
         missing = evaluate(place, *server.overrides(), BOTH, JUDGE_KEY="")
         assert missing.returncode == 1
         assert missing.stderr.startswith("judge: the environment variable JUDGE_KEY must hold")
-        assert not server.requests, "told before anything is paid for"
+        assert not server.requests, "reported before anything is paid for"
         judged(place, server)
         server.api_key = "another"
         refused = evaluate(place, *server.overrides(), BOTH, "judge.model=other", **ENV)

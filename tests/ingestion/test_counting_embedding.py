@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragloom.components.embedding.base import Embedding
-from ragloom.ingestion.counting_embedding import Asked, Unmade
+from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 
 
 class Cached:
@@ -40,16 +40,16 @@ class Paid:
 def test_hits_of_chunks_are_cached_texts_and_with_a_cache_those_of_earlier_requests(
     keeps: bool, hits: int, hit_tokens: int
 ) -> None:
-    with Unmade(cast(Embedding, Paid()), keeps=keeps) as counting:
+    with CountingEmbedding(cast(Embedding, Paid()), keeps=keeps) as counting:
         assert list(counting.look_up(["aa", "bbb"], None)) == ["aa"]
         counting.embed_batch_tolerant(["bbb"], None)
         assert ("bbb" in counting.look_up(["aa", "bbb"], None)) is keeps
         counting.embed_batch_tolerant(["cccc", "ddddd"], [40, 50])
-        assert counting.chunks == Asked(hits, hit_tokens, texts=3, tokens=93, requests=2)
+        assert counting.chunks == TextCounts(hits, hit_tokens, texts=3, tokens=93, requests=2)
 
 
 def test_hits_of_sentences_are_cached_texts_and_those_of_earlier_documents() -> None:
-    with Unmade(cast(Embedding, Paid()), keeps=True) as counting:
+    with CountingEmbedding(cast(Embedding, Paid()), keeps=True) as counting:
         assert counting.embed_documents(["aa"]).vectors.tolist() == [[1, 1]]
         assert counting.guessed == 0
         counting.embed_documents(["aa", "bbb"])

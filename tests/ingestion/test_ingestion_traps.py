@@ -111,7 +111,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Any, texts: list[str], counts: list[int] | None) -> Any:
         raise Outage("the provider is down")
 
-    monkeypatch.setattr(HashingEmbedding, "make", fail)
+    monkeypatch.setattr(HashingEmbedding, "embed_batch", fail)
 
 
 @pytest.mark.slow

@@ -17,11 +17,11 @@ from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry
-from ragloom.core.sqlite import SCRATCH_SETTINGS
+from ragloom.core.sqlite_connections import SCRATCH_SETTINGS
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.chunk_cache import cache_chunks
-from ragloom.ingestion import IngestSummary, State, batches
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion import IngestState, IngestSummary, batches
+from ragloom.ingestion.document_diff import DocumentDiff
 from store_tools import contents
 
 KO = "프레임의 보증 기간은 10년입니다. 소모품의 보증 기간은 6개월입니다."
@@ -148,7 +148,7 @@ def test_document_of_many_blocks_has_each_stored_vector_read_once(
 def test_full_folder_of_temporary_files_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 20)
     with (
-        Ledger() as ledger,
+        DocumentDiff() as ledger,
         pytest.raises(DataError, match="no room for what source and index list.* is full; make room, or set TMPDIR"),
     ):
         ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
@@ -423,7 +423,7 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
     def fail(self: Any, texts: list[str], counts: list[int] | None) -> Any:
         raise RuntimeError("the provider is gone")
 
-    monkeypatch.setattr(type(assembly.embedding), "make", fail)
+    monkeypatch.setattr(type(assembly.embedding), "embed_batch", fail)
     with pytest.raises(RuntimeError, match="gone"):
         assembly.ingest()
     monkeypatch.undo()
@@ -435,7 +435,7 @@ def test_failed_ingest_changes_no_answer_and_the_next_one_completes(
 
 
 def test_progress_is_told(corpus: Corpus) -> None:
-    record: list[State] = []
+    record: list[IngestState] = []
     corpus.assembly().ingest(lambda state: record.append(replace(state)))
     assert list(dict.fromkeys(state.stage for state in record)) == [
         "listing",
@@ -566,11 +566,11 @@ def test_folder_that_a_killed_ingest_left_goes_with_the_next_one_but_no_other(
     os.utime(young)
     with FileLock(at_work / "lock"):
         os.utime(at_work, (1, 1))
-        with Ledger() as ledger:
+        with DocumentDiff() as ledger:
             assert not left.exists()
             assert young.exists()
             assert at_work.exists()
             os.utime(ledger.folder, (1, 1))
-            with Ledger():
+            with DocumentDiff():
                 assert ledger.folder.exists()
     assert not ledger.folder.exists()

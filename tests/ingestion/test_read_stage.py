@@ -20,7 +20,8 @@ from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Entry, Unreadable, canonical_json, document_hash, sha256
 from ragloom.errors import DataError
-from ragloom.ingestion.read_stage import AskingEmbedding, Cut, Job, Readers, Reading, Same, answers_of
+from ragloom.ingestion.parent_embedding import ParentEmbedding, embedding_callback
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, Reading, Unchanged
 from ragloom.process_pool.parent_callbacks import callback_handler
 from ragloom.process_pool.task_queue import PoolLimits
 from scripted_source import ScriptedSource
@@ -39,20 +40,22 @@ def jobs(source: Source) -> list[Job]:
     return [Job(entry) for entry in source.entries() if isinstance(entry, Entry)]
 
 
-def run(source: Source, chunking: SpanParser, processes: int, **changed: Any) -> dict[str, Cut | Same | Unreadable]:
+def run(
+    source: Source, chunking: SpanParser, processes: int, **changed: Any
+) -> dict[str, ChunkedDocument | Unchanged | Unreadable]:
     with Readers(source, chunking, bounds(processes, **changed)) as readers:
         return {job.entry.id: found for job, found in readers.run(jobs(source))}
 
 
-def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> Cut:
-    with callback_handler(answers_of(getattr(chunking, "embedding", None))):
+def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> ChunkedDocument:
+    with callback_handler(embedding_callback(getattr(chunking, "embedding", None))):
         found = Reading(ScriptedSource(made), chunking, spool)(Job(Entry("x", "x", 1, None)))
-    assert isinstance(found, Cut)
+    assert isinstance(found, ChunkedDocument)
     return found
 
 
-def comparable(found: Cut | Same | Unreadable) -> Any:
-    return (list(found.chunks()), found.metadata, found.oversized) if isinstance(found, Cut) else found
+def comparable(found: ChunkedDocument | Unchanged | Unreadable) -> Any:
+    return (list(found.chunks()), found.metadata, found.oversized) if isinstance(found, ChunkedDocument) else found
 
 
 @pytest.fixture
@@ -76,7 +79,7 @@ def test_a_long_text_stays_behind_in_a_file_and_gives_the_same_chunks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(file_backed_text, "LONG", 0)
         sent = pickle.dumps(read(made, chunking, folder), protocol=5)
-    crossed: Cut = pickle.loads(sent)
+    crossed: ChunkedDocument = pickle.loads(sent)
     assert isinstance(crossed.text, FileBackedText)
     assert crossed.text.read() == made.text
     assert crossed.text_hash == sha256(made.text)
@@ -102,7 +105,7 @@ def test_cut_gives_the_chunks_of_the_chunking_after_it_crossed(
     chunking = CHUNKERS[option].model_copy(update={"include_metadata": inherits})
     made = document(text, format, page="the user's own", nested={"a": [1, None]})
     found = read(made, chunking)
-    crossed: Cut = pickle.loads(pickle.dumps(found, protocol=5))
+    crossed: ChunkedDocument = pickle.loads(pickle.dumps(found, protocol=5))
     chunks = list(chunking.chunks(made))
     assert list(crossed.chunks()) == chunks
     assert len(crossed) == len(chunks)
@@ -147,15 +150,15 @@ def test_what_is_stored_already_is_neither_cut_nor_sent(files: Path) -> None:
     source = folder(files)
     found = run(source, CHUNKERS["fixed"], 0)
     notes = found["notes.txt"]
-    assert isinstance(notes, Cut)
+    assert isinstance(notes, ChunkedDocument)
     (entry,) = (job.entry for job in jobs(source) if job.entry.id == "notes.txt")
     reading = Reading(source, CHUNKERS["fixed"])
-    assert reading(Job(entry, bytes_hash=notes.bytes_hash)) == Same(notes.bytes_hash)
-    assert isinstance(reading(Job(entry, bytes_hash="other", content_hash="other")), Cut)
+    assert reading(Job(entry, bytes_hash=notes.bytes_hash)) == Unchanged(notes.bytes_hash)
+    assert isinstance(reading(Job(entry, bytes_hash="other", content_hash="other")), ChunkedDocument)
     (files / "notes.txt").write_bytes(("한글 문서입니다. " * 30).encode("cp949") + b"\r\n")
     entry = source.refresh(entry)
     other = reading(Job(entry, notes.bytes_hash, document_hash(notes.text + "\n", notes.metadata)))
-    assert isinstance(other, Same)  # other bytes, and the text that is stored
+    assert isinstance(other, Unchanged)  # other bytes, and the text that is stored
     assert other.bytes_hash != notes.bytes_hash
 
 
@@ -171,7 +174,7 @@ def test_document_that_hangs_dies_or_is_too_large_is_unreadable_and_no_other_is(
         "hang.txt": "it took longer than 2 s",
         "segfault.txt": "its worker process died (signal 11, SIGSEGV)",
     }
-    assert [item.text for item in found.values() if isinstance(item, Cut)] == ["a.txt", "b.txt", "z.txt"]
+    assert [item.text for item in found.values() if isinstance(item, ChunkedDocument)] == ["a.txt", "b.txt", "z.txt"]
 
 
 @FORKS
@@ -239,4 +242,4 @@ def test_cheap_embedding_goes_along() -> None:
     )
     assert isinstance(kept._chunking.embedding, Cheap)
     left: Any = Reading(ScriptedSource(None), chunkers()["semantic"])
-    assert isinstance(left._chunking.embedding, AskingEmbedding)
+    assert isinstance(left._chunking.embedding, ParentEmbedding)

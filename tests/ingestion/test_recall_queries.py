@@ -50,7 +50,7 @@ class Letters(Embedding):
     def count_tokens(self, texts: Any) -> list[int]:
         return [len(text) for text in texts]
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         self.sent += texts
         return np.array([[text.count(letter) + 1 for letter in "abc"] for text in texts], dtype=np.float32)
 
@@ -110,10 +110,10 @@ def test_builders_know_hashing_gives_questions() -> None:
 class Choosy(Letters):
     """Fails at texts with a zebra, as some servers do."""
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         if any("zebra" in text for text in texts):
             raise Unanswered("embedding: failed", says="500: NaN")
-        return super()._vectors(texts, counts)
+        return super().compute_vectors(texts, counts)
 
 
 def test_sentence_at_which_the_embedding_fails_gives_no_question_and_stops_nothing() -> None:

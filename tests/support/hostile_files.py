@@ -23,7 +23,7 @@ from ragloom.components import chunking, embedding
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import Source
 from ragloom.core.records import Unreadable
-from ragloom.ingestion.read_stage import Cut, Job, Reading, Same
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Reading, Unchanged
 from source_files import W, docx_bytes, pdf_bytes, zip_bytes
 
 KOREAN = "보증 기간은 구입일로부터 2년입니다. 문의는 고객센터로 해 주세요.\n"
@@ -223,7 +223,7 @@ TEXTS = [
     ),
     Hostile("overlong UTF-8.txt", lambda s: (KOREAN * 5).encode() + b"\xc0\xaf", reason="UTF-8 except for byte 0xc0"),
     Hostile(
-        "damaged CP949.txt", lambda s: (KOREAN * 5).encode("cp949") + b"\xff\n", reason=r"CP949 \(Korean\) but for"
+        "damaged CP949.txt", lambda s: (KOREAN * 5).encode("cp949") + b"\xff\n", reason=r"CP949 \(Korean\) except for"
     ),
     Hostile("UTF-16 without a mark.txt", encoded(lambda s: LETTER * s, "utf-16-le"), LETTER),
     Hostile("UTF-16 big-endian without a mark.txt", encoded(lambda s: LETTER * s, "utf-16-be"), LETTER),
@@ -415,7 +415,7 @@ PDF = [
 OFFICE = [
     Hostile("cut.docx", lambda s: docx_bytes(paragraph("x"))[:300], reason="damaged DOCX"),
     Hostile("a bomb.docx", zeros_in_zip, reason="unpacks to over 100 MB"),
-    Hostile("a bomb in bzip2.docx", docx_of_bzip2, reason="packed in a way that DOCX does not have"),
+    Hostile("a bomb in bzip2.docx", docx_of_bzip2, reason="ZIP compression is not allowed"),
     Hostile("a thousand archives in each other.docx", lambda s: docx_in_itself(), reason="damaged DOCX"),
     Hostile("many entries.docx", docx_with_many_entries, "found"),
     Hostile("entities in entities.docx", lambda s: docx_with_dtd(laughs(), paragraph("&l8;")), reason="document type"),
@@ -444,7 +444,7 @@ OFFICE = [
         lambda s: docx_bytes(
             nested("<w:sdt><w:sdtContent>", paragraph("deep"), "</w:sdtContent></w:sdt>", 1_000 + 500 * s)
         ),
-        reason="nested over 2,048 levels",
+        reason="more than 2,048 levels",
     ),
     Hostile(
         "tables in tables.docx",
@@ -583,7 +583,7 @@ def _keys(group: str, option: str) -> dict[str, Any]:
     return keys
 
 
-def read(item: tuple[Source, str, Job]) -> Cut | Same | Unreadable:
+def read(item: tuple[Source, str, Job]) -> ChunkedDocument | Unchanged | Unreadable:
     """What the workers run."""
     source, option, job = item
     return Reading(source, CHUNKINGS[option])(job)

@@ -91,7 +91,7 @@ class PaidCorpus:
         return found
 
     def demand_complete(self, server: OpenAIServer, *further: str, but: tuple[str, ...] = ()) -> None:
-        """Holds that the index has every chunk with the vector of its own text, and nothing else.
+        """Holds that the index has every chunk with the vector of its text, and nothing else.
 
         Args:
             but: documents that are not there.

@@ -1,4 +1,4 @@
-"""Command line: the mains of `ragloom VERB ...` and of the scripts. Heavy imports are lazy."""
+"""Command line: mains of `ragloom VERB ...` and the scripts, importing lazily."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (
         ("show", "what is kept: vectors, MB, hits, by model"),
-        ("verify", "check every entry, remove what is damaged, take back what a damaged file still holds"),
+        ("verify", "check every entry, remove damaged ones, recover what a damaged file still holds"),
         ("prune", "remove vectors, and make the file smaller"),
     ):
         sub = verbs.add_parser(verb, help=text, description=text)
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0, 3 when verify found damage, 1 when it failed."""
+    """Run the program; return 0, 3 for damage found, 1 on failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
@@ -62,7 +62,7 @@ def _run(argv: list[str]) -> int:
 
     settings = config.tree["cache"]
     folder, max_bytes = Path(settings["path"]).expanduser(), int(settings["max_gb"] * 1e9)
-    cache = EmbeddingCache(folder, max_bytes=max_bytes) if folder.exists() else None  # looking makes no folder
+    cache = EmbeddingCache(folder, max_bytes=max_bytes) if folder.exists() else None  # show creates no folder
     as_json = options.json or config.tree["output"] == "json"
     if options.verb == "show":
         return _show(cache, folder, max_bytes, as_json=as_json)
@@ -81,24 +81,24 @@ def _amount(text: str) -> float:
 def _show(cache: EmbeddingCache | None, folder: Path, max_bytes: int, *, as_json: bool) -> int:
     from ragloom.cache.embeddings.maintenance import CacheReport, report
 
-    found = CacheReport(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
+    contents = CacheReport(str(folder), max_bytes=max_bytes) if cache is None else report(cache)
     if as_json:
-        print_json(_report_json(found))
+        print_json(_report_json(contents))
         return OK
     from rich.markup import escape
 
     screen = console()
     screen.print(
-        f"{escape(found.path)}: {found.entries} vectors, {found.bytes / 1e6:.2f} of at most {max_bytes / 1e6:.0f} MB, "
-        f"{found.hits} hits"
+        f"{escape(contents.path)}: {contents.entries} vectors, {contents.bytes / 1e6:.2f} of at most "
+        f"{max_bytes / 1e6:.0f} MB, {contents.hits} hits"
     )
-    if found.set_aside_bytes:
+    if contents.set_aside_bytes:
         screen.print(
-            f"[yellow]a damaged file of {found.set_aside_bytes / 1e6:.2f} MB was set aside:[/] "
-            "verify takes back what can be read"
+            f"[yellow]a damaged file of {contents.set_aside_bytes / 1e6:.2f} MB was set aside:[/] "
+            "verify recovers what can be read"
         )
-    if found.models:
-        print_columns(screen, _model_columns(found.models))
+    if contents.models:
+        print_columns(screen, _model_columns(contents.models))
     return OK
 
 
@@ -115,8 +115,8 @@ def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
     ]
 
 
-def _report_json(found: CacheReport) -> dict[str, Any]:
-    shown = {**asdict(found), "entries": found.entries, "hits": found.hits}
+def _report_json(report: CacheReport) -> dict[str, Any]:
+    shown = {**asdict(report), "entries": report.entries, "hits": report.hits}
     for model in shown["models"]:
         model["last_used"] = None if model["last_used"] is None else model["last_used"].isoformat()
     return shown
@@ -125,28 +125,30 @@ def _report_json(found: CacheReport) -> dict[str, Any]:
 def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
     from ragloom.cache.embeddings.maintenance import CacheVerification, verify
 
-    found = CacheVerification() if cache is None else verify(cache)
+    result = CacheVerification() if cache is None else verify(cache)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        back = f", {found.taken_back} of them taken back from a damaged file" if found.taken_back else ""
-        sys.stdout.write(f"{found.entries} vectors are right{back}; {found.damaged} were damaged and are removed\n")
-    return LISTED_FAILURES if found.damaged else OK
+        recovered = f", {result.taken_back} of them recovered from a damaged file" if result.taken_back else ""
+        sys.stdout.write(
+            f"{result.entries} vectors are right{recovered}; {result.damaged} were damaged and are removed\n"
+        )
+    return LISTED_FAILURES if result.damaged else OK
 
 
 def _prune(cache: EmbeddingCache | None, options: argparse.Namespace, *, as_json: bool) -> int:
     from ragloom.cache.embeddings.maintenance import PruneResult, prune
 
-    found = PruneResult(0, 0)
+    result = PruneResult(0, 0)
     if cache is not None:
-        found = prune(
+        result = prune(
             cache,
             max_bytes=None if options.max_gb is None else int(options.max_gb * 1e9),
             unused_seconds=None if options.unused_days is None else options.unused_days * _DAY,
             model=options.model,
         )
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        sys.stdout.write(f"removed {found.entries} vectors; the file is {found.bytes / 1e6:.2f} MB smaller\n")
+        sys.stdout.write(f"removed {result.entries} vectors; the file is {result.bytes / 1e6:.2f} MB smaller\n")
     return OK

@@ -1,4 +1,4 @@
-"""`compare.py`: says which of several evaluated configs is better, what is not settled, and which one to ship."""
+"""`compare.py`: compare evaluated configs and recommend one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ragloom.config.project_file import ProjectFile
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
-_INGEST = "ingest.json"  # what an ingest leaves in a folder of its own
+_INGEST = "ingest.json"  # what an ingest leaves in its own folder
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 
 
@@ -38,20 +38,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: beside the runs)",
+        help="where verdict.md, verdict.json and experiment/recommended.yaml are written (default: next to the runs)",
     )
     add_config_flags(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0 when there is a verdict, also that nothing is settled, and 1 when it failed."""
+    """Run the program; return 0 for any verdict, 1 on failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
     options = parse_keys(_parser(), argv)
-    folders = [item for item in options.runs if not _is_override(item) and not _is_beside(Path(item))]
+    folders = [item for item in options.runs if not _is_override(item) and not _is_no_run(Path(item))]
     overrides = [item for item in options.runs if _is_override(item)]
     config = config_of(options, overrides)
     if not folders:
@@ -61,50 +61,50 @@ def _run(argv: list[str]) -> int:
     with stdout_to_stderr():
         from ragloom.comparison import compare
 
-        found = compare([Path(item) for item in folders], config.tree["comparison"])
-    out = Path(options.out).expanduser() if options.out else _beside(found)
-    notes = _written(found, out, options.config_dir, config.project)
+        comparison = compare([Path(item) for item in folders], config.tree["comparison"])
+    out = Path(options.out).expanduser() if options.out else _default_folder(comparison)
+    notes = _write(comparison, out, options.config_dir, config.project)
     if options.json or config.tree["output"] == "json":
         from ragloom.comparison.report import as_json
 
-        print_json({**as_json(found), "written": str(out)})
+        print_json({**as_json(comparison), "written": str(out)})
         return OK
     if options.markdown:
-        from ragloom.comparison.rendering import markdown
+        from ragloom.comparison.markdown_report import markdown
         from ragloom.comparison.report import sections
 
-        sys.stdout.write(markdown(sections(found)))
+        sys.stdout.write(markdown(sections(comparison)))
         return OK
     from ragloom.cli.render_comparison import print_comparison
 
-    print_comparison(console(), found, notes)
+    print_comparison(console(), comparison, notes)
     return OK
 
 
 def _is_override(text: str) -> bool:
-    """Tells an override from a folder, whose name may hold an equals sign too."""
+    """Return whether an argument is an override instead of a folder."""
     return bool(_OVERRIDE.match(text)) and not Path(text).exists()
 
 
-def _is_beside(path: Path) -> bool:
-    """Tells what else stands in a folder of runs, so that `RUNS/*` names the runs: a sweep's ledger, ingests."""
+def _is_no_run(path: Path) -> bool:
+    """Return whether a path matched by `RUNS/*` is no run."""
     return path.name == LEDGER or ((path / _INGEST).is_file() and not (path / "run.json").exists())
 
 
-def _beside(found: Comparison) -> Path:
-    """Names the folder of a comparison by what is compared, and how: the same again takes its place."""
+def _default_folder(comparison: Comparison) -> Path:
+    """Return the folder of a comparison, shared by equal runs and settings."""
     from ragloom.core.records import canonical_json, sha256
 
-    named = canonical_json([sorted(run.name for run in found.runs), dict(found.settings)])
-    return found.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
+    named = canonical_json([sorted(run.name for run in comparison.runs), dict(comparison.settings)])
+    return comparison.runs[0].folder.parent.parent / "comparisons" / sha256(named)[:12]
 
 
-def _written(found: Comparison, out: Path, config_dir: str | None, project: ProjectFile | None) -> list[str]:
-    """Writes what was found, and says where, and how the recommendation is run."""
+def _write(comparison: Comparison, out: Path, config_dir: str | None, project: ProjectFile | None) -> list[str]:
+    """Write the comparison; return lines with paths and the recommended command."""
     import json
 
     from ragloom.comparison.experiment_file import NAME
-    from ragloom.comparison.rendering import markdown
+    from ragloom.comparison.markdown_report import markdown
     from ragloom.comparison.report import as_json, sections
     from ragloom.core.redaction import redact, redact_tree
 
@@ -112,21 +112,21 @@ def _written(found: Comparison, out: Path, config_dir: str | None, project: Proj
     try:
         recommended.parent.mkdir(parents=True, exist_ok=True)
         recommended.unlink(missing_ok=True)  # of an earlier verdict that recommended something
-        text = json.dumps(redact_tree(as_json(found)), ensure_ascii=False, indent=1, allow_nan=False)
+        text = json.dumps(redact_tree(as_json(comparison)), ensure_ascii=False, indent=1, allow_nan=False)
         (out / "verdict.json").write_text(text + "\n", encoding="utf-8")
-        (out / "verdict.md").write_text(redact(markdown(sections(found))), encoding="utf-8")
+        (out / "verdict.md").write_text(redact(markdown(sections(comparison))), encoding="utf-8")
     except OSError as error:
         raise DataError(f"compare: --out={out} must be a folder that can be written ({error.strerror})") from None
     notes = [f"tests, tags and questions: {out / 'verdict.md'} (verdict.json for programs)"]
-    if found.choice.recommended is not None:
-        _recommend(found, recommended, config_dir, project)
+    if comparison.choice.recommended is not None:
+        _recommend(comparison, recommended, config_dir, project)
         run = command("ingest", ["--config-dir", str(out), f"experiment={NAME}"])
         notes.append(f"the recommendation is {recommended}; run it with: {run} source=...")
     return notes
 
 
-def _recommend(found: Comparison, file: Path, config_dir: str | None, project: ProjectFile | None) -> None:
-    """Writes the experiment, and holds that it composes the pipeline that was measured.
+def _recommend(comparison: Comparison, file: Path, config_dir: str | None, project: ProjectFile | None) -> None:
+    """Write the experiment, and check that it composes the measured pipeline.
 
     A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
     option's own value all the same: what comes out otherwise is written out. So is what
@@ -135,48 +135,48 @@ def _recommend(found: Comparison, file: Path, config_dir: str | None, project: P
     from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
 
-    _, groups = _recommended(found)
-    defaults = _defaults(found, config_dir)
-    file.write_text(_experiment(found, defaults), encoding="utf-8")
+    _, groups = _recommended_run(comparison)
+    defaults = _defaults(comparison, config_dir)
+    file.write_text(_experiment(comparison, defaults), encoding="utf-8")
     (composed,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent), project=project)
     followed = {
         group: {key: value for key, value in defaults[group].items() if composed.tree[group].get(key) == value}
         for group in groups
     }
-    file.write_text(_experiment(found, {**defaults, **followed}), encoding="utf-8")
-    _demand_runnable(found, file.parent.parent, project)
+    file.write_text(_experiment(comparison, {**defaults, **followed}), encoding="utf-8")
+    _require_runnable(comparison, file.parent.parent, project)
 
 
-def _defaults(found: Comparison, config_dir: str | None) -> dict[str, Any]:
-    """Composes what the recommended options alone give."""
+def _defaults(comparison: Comparison, config_dir: str | None) -> dict[str, Any]:
+    """Compose the recommended options without further keys."""
     from ragloom.config.config import load
 
-    run, groups = _recommended(found)
+    run, groups = _recommended_run(comparison)
     options = [f"{group}={run.choices[group]}" for group in groups]
     extensions = [f"extensions={run.config['extensions']}"] if run.config.get("extensions") else []
     (defaults,) = load([*options, *extensions], extra_dir=config_dir)
     return defaults.tree
 
 
-def _experiment(found: Comparison, defaults: dict[str, Any]) -> str:
+def _experiment(comparison: Comparison, defaults: dict[str, Any]) -> str:
     from ragloom.comparison.experiment_file import experiment_yaml
     from ragloom.comparison.report import shortened
 
-    run, groups = _recommended(found)
+    run, groups = _recommended_run(comparison)
     why = [
-        f"Recommended by {program('compare')} on {found.table.metric}: {found.choice.reason}.",
-        *shortened(found.verdict.sentences),
+        f"Recommended by {program('compare')} on {comparison.table.metric}: {comparison.choice.reason}.",
+        *shortened(comparison.verdict.sentences),
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
     return experiment_yaml(run.choices, run.config, defaults, groups, why)
 
 
-def _demand_runnable(found: Comparison, folder: Path, project: ProjectFile | None) -> None:
-    """Composes what was written, and refuses it when it is not the pipeline that was measured."""
+def _require_runnable(comparison: Comparison, folder: Path, project: ProjectFile | None) -> None:
+    """Require that the written experiment composes the measured pipeline."""
     from ragloom.comparison.experiment_file import NAME
     from ragloom.config.config import load
 
-    run, groups = _recommended(found)
+    run, groups = _recommended_run(comparison)
     (config,) = load([f"experiment={NAME}"], extra_dir=str(folder), project=project)
     composed = config.identity()
     differ = [group for group in groups if composed[group] != run.config[group]]
@@ -187,9 +187,9 @@ def _demand_runnable(found: Comparison, folder: Path, project: ProjectFile | Non
         )
 
 
-def _recommended(found: Comparison) -> tuple[Any, Sequence[str]]:
+def _recommended_run(comparison: Comparison) -> tuple[Any, Sequence[str]]:
     from ragloom.config.settings import COMPONENTS
 
-    assert found.choice.recommended is not None
-    run = found.runs[found.choice.recommended]
+    assert comparison.choice.recommended is not None
+    run = comparison.runs[comparison.choice.recommended]
     return run, [group for group in COMPONENTS if group not in _NOT_SHIPPED and group in run.choices]

@@ -23,7 +23,7 @@ OK, FAILED, LISTED_FAILURES, INTERRUPTED = 0, 1, 3, 130
 
 
 def run_program(run: Callable[[], int]) -> int:
-    """Run a program; a `RagloomError` becomes one line for each problem on standard error, and status 1."""
+    """Run a program; print the problems of a `RagloomError` and return 1."""
     _escape_unencodable()
     try:
         return run()
@@ -47,7 +47,7 @@ def _escape_unencodable() -> None:
 
 @contextlib.contextmanager
 def _status_of_wrong_arguments() -> Iterator[None]:
-    """Exit with status 1 where argparse refuses arguments, as for any wrong configuration."""
+    """Exit with status 1 for arguments that argparse refuses."""
     try:
         yield
     except SystemExit as error:
@@ -57,7 +57,7 @@ def _status_of_wrong_arguments() -> Iterator[None]:
 
 
 def parse_verb(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse arguments with subcommands; overrides may stand on both sides of an option."""
+    """Parse arguments with subcommands; overrides stand anywhere among them."""
     with _status_of_wrong_arguments():
         options, rest = parser.parse_known_args(argv)
         if unknown := [item for item in rest if item.startswith("-")]:
@@ -98,7 +98,7 @@ def print_json(value: Any) -> None:
     shown = redact_tree(value)
     text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
     if not _can_write(text):
-        text = json.dumps(shown, allow_nan=False)  # JSON has escapes of its own
+        text = json.dumps(shown, allow_nan=False)  # JSON has its own escapes
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -134,6 +134,6 @@ def price_text(usd: float | None) -> str:
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Redirect output of libraries to standard error, so that `--json` prints one object only."""
+    """Redirect output of libraries to standard error, for clean JSON."""
     with contextlib.redirect_stdout(sys.stderr):
         yield

@@ -1,4 +1,4 @@
-"""`evaluate.py`: measures a config on a dataset; with `-m` each config of a sweep. A Hydra program: keys, no flags."""
+"""`evaluate.py`: evaluate a config or, with `-m`, each config of a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0 when complete, 3 when queries failed (they score zero), 1 when it failed."""
+    """Run the program; return 0 complete, 3 failed queries, 1 failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
@@ -69,17 +69,20 @@ def _start_sweep(configs: Sequence[Config]) -> _SweepProgram | int:
 
 @dataclass(frozen=True)
 class _SweepProgram:
-    """What Hydra runs for each trial of a sweep and at its end."""
+    """Sweep as a Hydra program: a task per trial, then output."""
 
     sweep: Sweep
     output: str
 
     def task(self) -> Callable[[Config], int]:
-        """Return a picklable function that runs one trial; it raises nothing but an interruption."""
+        """Return a picklable function that runs one trial.
+
+        It raises nothing but an interruption.
+        """
         return functools.partial(_run_trial, self.sweep)
 
     def finish(self) -> int:
-        """Print the trials; returns 0, 3 when queries failed, 1 when a trial failed or is missing."""
+        """Print the trials; return 0, 3 failed queries, 1 failed trials."""
         if self.output == "json":
             print_json(self.sweep.as_json())
         else:

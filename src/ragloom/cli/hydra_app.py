@@ -1,4 +1,4 @@
-"""A Hydra program: its arguments are checked first, each config is validated once, and its exit status is kept.
+"""Hydra programs: arguments checked first, configs validated once, exit status kept.
 
 Hydra's `main` returns None, stops at the first wrong override, repeats secrets, and loses later errors of a
 multirun: here all overrides are checked before Hydra runs, and the worst status of all jobs is the program's.
@@ -159,7 +159,7 @@ def _flags_first(argv: list[str], overrides: list[str]) -> list[str]:
 
 
 def _refuse(arguments: Any) -> None:
-    """Refuse Hydra's flags that would run another config than the one that was checked."""
+    """Refuse Hydra flags that would run an unchecked config."""
     for flag in ("config_path", "config_name", "experimental_rerun"):
         if getattr(arguments, flag) is not None:
             name = flag.replace("_", "-")

@@ -1,4 +1,7 @@
-"""`ingest.py`: sync an index with its source. A Hydra program: keys, no flags of its own."""
+"""`ingest.py`: sync an index with its source.
+
+A Hydra program: keys, no own flags.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _MOST_LISTED = 20
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns 0 when complete, 3 when complete with listed failures, 1 when failed."""
+    """Run the program; return 0 complete, 3 listed failures, 1 failure."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
@@ -80,7 +83,7 @@ def _status(summary: IngestSummary, *, dry: bool, stopped: bool) -> int:
 
 
 def _write_summary(shown: dict[str, Any], config: Any) -> Path:
-    """Write the summary to a new folder; returns the path of the file."""
+    """Write the summary to a new folder; return the file's path."""
     began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = Path(config.tree["runs"]).expanduser() / f"ingest-{shown['index']}-{began}"
     try:
@@ -109,7 +112,7 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
 
 
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
-    """Print a summary, and the first twenty unreadable files, skipped files and warnings."""
+    """Print a summary with the first twenty unreadable files, skips and warnings."""
     from rich.markup import escape
     from rich.table import Table
 

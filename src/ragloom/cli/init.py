@@ -1,4 +1,4 @@
-"""`ragloom init`: writes a commented project file from flags, or from a few questions on a terminal."""
+"""`ragloom init`: write a commented project file from flags or questions."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _run(argv: list[str]) -> int:
         raise ConfigError(
             f"{redact(str(path))} exists; give --force to overwrite it, or --project FILE for another one"
         )
-    given = {flag: getattr(options, flag) for flag in _FLAGS if getattr(options, flag) is not None}
-    if given or options.keys:
-        entries = _entries(given, options.keys, path, conf)
+    flags = {flag: getattr(options, flag) for flag in _FLAGS if getattr(options, flag) is not None}
+    if flags or options.keys:
+        entries = _entries(flags, options.keys, path, conf)
     elif sys.stdin.isatty():
         entries = _answers(path, conf)
     else:
@@ -79,8 +79,8 @@ def _run(argv: list[str]) -> int:
     return OK
 
 
-def _entries(given: Mapping[str, str], keys: list[str], path: Path, conf: ConfFolder) -> dict[str, Any]:
-    """Return the lines of the file: options with their paths, then further keys.
+def _entries(flags: Mapping[str, str], keys: list[str], path: Path, conf: ConfFolder) -> dict[str, Any]:
+    """Return the lines of the file: options with paths, then keys.
 
     Raises:
         ConfigError: a path is no source or dataset, or a key is not KEY=VALUE.
@@ -88,7 +88,7 @@ def _entries(given: Mapping[str, str], keys: list[str], path: Path, conf: ConfFo
     import yaml
 
     entries: dict[str, Any] = {}
-    for group, value in given.items():
+    for group, value in flags.items():
         if group in ("source", "dataset") and value not in conf.options(group):
             entries[group] = _option_of(group, Path(value).expanduser())
             entries[f"{group}.path"] = _relative(value, path.parent)
@@ -131,14 +131,14 @@ def _relative(text: str, folder: Path) -> str:
 
 def _answers(path: Path, conf: ConfFolder) -> dict[str, Any]:
     """Ask for the lines of the file."""
-    given: dict[str, str] = {}
+    flags: dict[str, str] = {}
     if source := _ask("Your documents, a folder or file (empty: the bundled sample)"):
-        given["source"] = source
+        flags["source"] = source
     if dataset := _ask("Your questions, a file or folder (empty: none yet)"):
-        given["dataset"] = dataset
+        flags["dataset"] = dataset
     for group, default in (("embedding", "hashing"), ("vector_store", "lancedb")):
-        given[group] = _ask(f"{group}, one of {', '.join(conf.options(group))} (empty: {default})") or default
-    return _entries({"source": "sample"} | given, [], path, conf)
+        flags[group] = _ask(f"{group}, one of {', '.join(conf.options(group))} (empty: {default})") or default
+    return _entries({"source": "sample"} | flags, [], path, conf)
 
 
 def _ask(question: str) -> str:
@@ -148,7 +148,7 @@ def _ask(question: str) -> str:
 
 
 def _write(path: Path, entries: Mapping[str, Any], conf: ConfFolder, config_dir: str | None) -> None:
-    """Write the file, once what is in it has been read back and validated.
+    """Write the file after reading back and validating its content.
 
     Raises:
         ConfigError: a line is wrong, a key is missing, or the place cannot be written; nothing is left then.
@@ -174,7 +174,7 @@ def _write(path: Path, entries: Mapping[str, Any], conf: ConfFolder, config_dir:
 
 
 def _line(key: str, entries: Mapping[str, Any], conf: ConfFolder) -> str:
-    """Write one line, with what its yaml says of the option or key."""
+    """Write one line, with the comment of its option or key."""
     import yaml
 
     shown = yaml.safe_dump(entries[key], allow_unicode=True, width=100_000, default_flow_style=True)

@@ -1,4 +1,4 @@
-"""Interrupts: one Ctrl-C finishes the work in flight, a second one ends at once."""
+"""Interrupts: one Ctrl-C finishes work in flight, a second ends at once."""
 
 from __future__ import annotations
 

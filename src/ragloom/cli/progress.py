@@ -15,7 +15,7 @@ from ragloom.core.pricing import cost_usd
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
-    from ragloom.ingestion import Progress, State
+    from ragloom.ingestion import IngestState, Progress
 
 _SCREEN_INTERVAL = 0.1
 _EVENT_INTERVAL = 1.0
@@ -24,11 +24,11 @@ _EVENT_INTERVAL = 1.0
 
 @contextmanager
 def json_progress(stream: TextIO) -> Iterator[Progress]:
-    """Yield a progress callback that writes a JSON line at each change of stage, and once a second."""
+    """Yield a progress callback that writes JSON lines."""
     last: list[object] = [None, 0.0]
     began = time.monotonic()
 
-    def write(state: State) -> None:
+    def write(state: IngestState) -> None:
         now = time.monotonic()
         if (state.stage, state.step) == last[0] and now - float(str(last[1])) < _EVENT_INTERVAL:
             return
@@ -42,7 +42,7 @@ def json_progress(stream: TextIO) -> Iterator[Progress]:
 
 @contextmanager
 def terminal_steps(what: str) -> Iterator[None]:
-    """Show the steps of an index's maintenance inside the block, on a terminal."""
+    """Show maintenance steps inside the block, on a terminal."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield
@@ -53,7 +53,7 @@ def terminal_steps(what: str) -> Iterator[None]:
 
 @contextmanager
 def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
-    """Yield a progress callback with a bar for each stage, on a terminal."""
+    """Yield a progress callback with a bar per stage."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     screen = console(stderr=True)
@@ -70,7 +70,7 @@ def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
         tasks = {name: bars.add_task(name, total=None, text="") for name in names}
         last = [0.0]
 
-        def update(state: State) -> None:
+        def update(state: IngestState) -> None:
             now = time.monotonic()
             if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SCREEN_INTERVAL):
                 return
@@ -109,8 +109,8 @@ def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
         yield update
 
 
-def _money(state: State, assembly: Assembly) -> str:
-    """Format the cost of the tokens so far; empty where nothing is paid or the price is unknown."""
+def _money(state: IngestState, assembly: Assembly) -> str:
+    """Format the cost of tokens so far; empty for unpaid or unknown."""
     embedding = assembly.embedding
     if not getattr(embedding, "paid", False):
         return ""

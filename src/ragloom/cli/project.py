@@ -1,4 +1,4 @@
-"""The project file on the command line: the flag, the line that names the file, and the config of a command."""
+"""Project file on the command line: flag, printed line, and config."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_project_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def project_of(options: argparse.Namespace) -> ProjectFile | None:
-    """Read the project file of a command, and name it on standard error.
+    """Read the project file of a command; name it on standard error.
 
     Raises:
         ConfigError: it is missing or wrong.

@@ -168,7 +168,7 @@ def _ingest(assembly: Assembly) -> None:
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
     from ragloom.cli.upgrade_notice import upgrade_notice
-    from ragloom.components.vector_store.protocols import IndexMissing
+    from ragloom.components.vector_store.index_records import IndexMissing
 
     arguments = config_arguments(options, overrides)
     try:
@@ -183,7 +183,10 @@ def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace)
 
 
 def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index: Index, *, answering: bool) -> int:
-    """Answer a JSONL file of questions, in order; a failure is a line with `error`."""
+    """Answer a JSONL file of questions, in order.
+
+    A failure is a line with `error`.
+    """
     failures, number = 0, 0
     for number, line in _lines(path):
         shown: dict[str, Any] = {"line": number}

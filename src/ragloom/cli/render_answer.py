@@ -1,4 +1,4 @@
-"""Terminal output of a query: answer, sources, and with --explain the ranks of each chunk."""
+"""Terminal output of a query: answer, sources, and explained ranks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _rank_columns(result: QueryResult, chunks: list[Chunk]) -> list[Column]:
 
 
 def _arm(node: Any, arm: str) -> str:
-    """Format rank and raw score of a retriever arm; `-` where it did not return the chunk."""
+    """Format rank and raw score of a retriever arm, `-` if absent."""
     rank = getattr(node, f"{arm}_rank", None)
     return "-" if rank is None else f"{rank} ({_number(getattr(node, f'{arm}_score', None))})"
 

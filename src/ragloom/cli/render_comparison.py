@@ -1,4 +1,4 @@
-"""Terminal output of a comparison: one line for each config, best first; then the verdict."""
+"""Terminal output of a comparison: configs, best first, then the verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "; verdict.md has them"
 
 
-def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -> None:
+def print_comparison(screen: Console, comparison: Comparison, notes: Sequence[str]) -> None:
     """Print the configs, the verdict and the notes.
 
     Args:
@@ -25,8 +25,8 @@ def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -
 
     from ragloom.comparison.report import verdict_section
 
-    print_columns(screen, list(_columns(found)), _ELSEWHERE)
-    section = verdict_section(found)
+    print_columns(screen, list(_columns(comparison)), _ELSEWHERE)
+    section = verdict_section(comparison)
     screen.print(f"\n[bold]{escape(section.title)}[/]", soft_wrap=True)
     for line in section.lines:
         screen.print(line, markup=False, soft_wrap=True)
@@ -35,32 +35,32 @@ def print_comparison(screen: Console, found: Comparison, notes: Sequence[str]) -
         screen.print(note, markup=False, soft_wrap=True)
 
 
-def _columns(found: Comparison) -> Iterator[Column]:
-    """Yield what the configs differ in, the metric, the largest loss, cost, latency, and what each config is."""
+def _columns(comparison: Comparison) -> Iterator[Column]:
+    """Yield the columns: differences, metric, largest loss, cost, latency, role."""
     from ragloom.comparison.verdict import number
     from ragloom.config.labels import differing_options
 
-    standings, choice = found.choice.standings, found.choice
+    standings, choice = comparison.choice.standings, comparison.choice
     order = sorted(range(len(standings)), key=lambda row: (-standings[row].mean, row))
     yield Column("", ["*" if row == choice.recommended else "" for row in order])
-    differing = differing_options(found.runs) or {"config": found.labels}
+    differing = differing_options(comparison.runs) or {"config": comparison.labels}
     for group, texts in differing.items():
         yield Column(group, [texts[row] for row in order])
-    yield Column(found.table.metric, [number(standings[row].mean) for row in order], number=True)
-    if any(found.table.failed):
-        yield Column("failed", [str(found.table.failed[row]) for row in order], number=True)
+    yield Column(comparison.table.metric, [number(standings[row].mean) for row in order], number=True)
+    if any(comparison.table.failed):
+        yield Column("failed", [str(comparison.table.failed[row]) for row in order], number=True)
     yield Column("loss at most", [number(max(standings[row].most, 0.0)) for row in order], number=True, rank=1)
     if len({each.cost for each in standings}) > 1:
         unit = "cost $" if choice.cost_of.startswith("US dollars") else "tokens"
         yield Column(unit, [_plain(standings[row].cost, ".6g") for row in order], number=True, rank=2)
     if any(each.milliseconds is not None for each in standings):
         yield Column("p95 ms", [_plain(standings[row].milliseconds, ".1f") for row in order], number=True, rank=3)
-    yield Column("is", [_words(found, row) for row in order], whole=True)
+    yield Column("is", [_words(comparison, row) for row in order], whole=True)
 
 
-def _words(found: Comparison, row: int) -> str:
-    """Describe a config: the recommended one, the baseline, and whether it is shown to be as good as any."""
-    verdict, choice = found.verdict, found.choice
+def _words(comparison: Comparison, row: int) -> str:
+    """Describe a config: recommended, baseline, or shown to be as good."""
+    verdict, choice = comparison.verdict, comparison.choice
     words = [
         ("recommended", row == choice.recommended),
         ("winner", row == verdict.winner),

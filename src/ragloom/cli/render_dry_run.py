@@ -1,4 +1,4 @@
-"""Terminal output of a dry run: what an ingest would do and cost."""
+"""Terminal output of a dry run: work and cost of an ingest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ragloom.core.redaction import redact
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ragloom.ingestion.counting_embedding import Asked
+    from ragloom.ingestion.counting_embedding import TextCounts
     from ragloom.ingestion.dry_run import Estimate
 
 _MOST_LISTED = 20
@@ -72,7 +72,7 @@ def _rows(estimate: Estimate) -> dict[str, str]:
     return rows
 
 
-def _requests(estimate: Estimate, requests: Asked) -> str:
+def _requests(estimate: Estimate, requests: TextCounts) -> str:
     text = f"{requests.texts} texts, {requests.tokens} tokens"
     return (
         text if estimate.model is None else f"{text}, {requests.requests} requests, {_cost(estimate, requests.tokens)}"

@@ -1,4 +1,4 @@
-"""Terminal output of an evaluation: progress, and a table of what it measured."""
+"""Terminal output of an evaluation: progress and a table of results."""
 
 from __future__ import annotations
 

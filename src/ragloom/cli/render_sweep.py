@@ -1,4 +1,4 @@
-"""Terminal output of sweeps: the plan of a dry run, and the table of trials, best first."""
+"""Terminal output of sweeps: plan of a dry run, and trials."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _labels_by_text(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str
 
 
 def print_sweep(screen: Console, sweep: Sweep) -> None:
-    """Print one line for each trial, the problems that not all share, and the failures."""
+    """Print trials, problems that not all share, and failures."""
     from rich.markup import escape
 
     trials = sweep.records()
@@ -92,7 +92,7 @@ def print_sweep(screen: Console, sweep: Sweep) -> None:
 
 
 def _sort_key(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
-    """Return a key that sorts trials by the first metric, best first, those without a score last."""
+    """Return a sort key by the first metric, best first."""
     value = item.details.get("metrics", {}).get(names[0]) if item.state == "done" and names else None
     return (value is None, -(value or 0.0))
 
@@ -100,7 +100,10 @@ def _sort_key(item: TrialRecord, names: Sequence[str]) -> tuple[bool, float]:
 def _columns(
     trials: Sequence[TrialRecord], written: dict[str, dict[str, str]], names: Sequence[str], sweep: Sweep
 ) -> Iterator[Column]:
-    """Yield the varying keys, metrics, failures and seconds; later metrics are left out first."""
+    """Yield the columns: varying keys, metrics, failures, seconds.
+
+    Later metrics are left out first.
+    """
     marks = ["*" if at == 0 and len(trials) > 1 and item.state == "done" else "" for at, item in enumerate(trials)]
     yield Column("", marks)
     for place, key in enumerate(sweep.keys):

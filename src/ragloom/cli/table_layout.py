@@ -1,4 +1,4 @@
-"""Tables that fit the screen: one line for each row; columns are left out by rank."""
+"""Tables that fit the screen; columns are left out by rank."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Column:
 
 
 def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], list[str]]:
-    """Choose the columns that fit a width, and shorten the widest texts if the others are too wide as well.
+    """Choose the columns for a width, and shorten the widest texts.
 
     Returns:
         the columns, and the names of those left out.
@@ -48,8 +48,8 @@ def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], li
     while _total(shown) > width and (optional := [column for column in shown if column.rank]):
         last = max(optional, key=lambda column: (column.rank, shown.index(column)))
         shown.remove(last)
-    kept = {id(column) for column in shown}
-    left_out = [column.name for column in columns if id(column) not in kept]
+    chosen = {id(column) for column in shown}
+    left_out = [column.name for column in columns if id(column) not in chosen]
     while (over := _total(shown) - width) > 0:
         texts = [column for column in shown if not (column.number or column.whole) and column.width > _SHORTEST]
         if not texts:
@@ -62,7 +62,10 @@ def fit_columns(columns: Sequence[Column], width: int) -> tuple[list[Column], li
 
 
 def print_columns(screen: Console, columns: Sequence[Column], elsewhere: str = "") -> None:
-    """Print a table within the screen's width; a last line names the columns left out, and where they are."""
+    """Print a table within the screen's width.
+
+    A last line names the columns left out, and where they are.
+    """
     from rich.markup import escape
     from rich.table import Table
 

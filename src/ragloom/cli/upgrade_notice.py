@@ -1,4 +1,4 @@
-"""Notice about an index built by former versions of the code, with the commands that replace it."""
+"""Notice about an index of older code, with replacing commands."""
 
 from __future__ import annotations
 

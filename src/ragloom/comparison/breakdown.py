@@ -86,7 +86,7 @@ def _part(table: ScoreTable, pair: Pair, tag: str, value: str) -> TagScores:
 def largest_changes(
     runs: Sequence[EvaluatedRun], table: ScoreTable, pair: Pair, most: int
 ) -> tuple[list[ChangedQuestion], list[ChangedQuestion]]:
-    """Return the questions with the largest losses and gains of a pair's first config."""
+    """Return the questions with the largest losses and gains of a pair."""
     first, second = pair
     gained = table.scores[first] - table.scores[second]
     order = np.argsort(gained, kind="stable")

@@ -20,7 +20,7 @@ def experiment_yaml(
     groups: Sequence[str],
     why: Sequence[str],
 ) -> str:
-    """Write the yaml of an experiment: options, and keys that differ from them.
+    """Write the yaml of an experiment: options, and keys with other values.
 
     Args:
         choices: group -> option, of the run.

@@ -89,7 +89,7 @@ def paired(differences: Numbers, groups: Groups) -> Paired:
 
 
 def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """Return the 95 % interval of each mean difference, `[m]` low and high.
+    """Return 95 % intervals of mean differences, `[m]` low and high.
 
     With enough groups and queries a bootstrap of whole groups (Efron, "Bootstrap methods: another look at the
     jackknife", Annals of Statistics 7, 1979; clusters: Davison and Hinkley, "Bootstrap Methods", 1997, 3.8), its
@@ -108,7 +108,7 @@ def intervals(data: Paired, resamples: int, rng: np.random.Generator) -> tuple[N
 
 
 def t_intervals(data: Paired) -> tuple[Numbers, Numbers]:
-    """Return the 95 % t interval with groups - 1 degrees of freedom.
+    """Return 95 % t intervals with groups - 1 degrees of freedom.
 
     `[m]` low and high; infinite for one group.
     """
@@ -217,7 +217,10 @@ def _reach(data: Paired) -> float:
 
 
 def _t(sums: Numbers, squares: Numbers, weighed: Numbers, data: Paired) -> Numbers:
-    """Compute |mean| / standard error from sums of s, s^2 and s x size."""
+    """Compute |mean| / standard error from sums over groups.
+
+    The sums are of s, s^2 and s x size.
+    """
     total = data.sizes.sum()
     mean = sums / total
     residual = squares - 2 * mean * weighed + mean**2 * (data.sizes**2).sum()

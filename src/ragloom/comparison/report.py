@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ragloom.comparison import Comparison
-from ragloom.comparison.advice import advice, grouping
 from ragloom.comparison.breakdown import ChangedQuestion
+from ragloom.comparison.next_steps import advice, grouping
 from ragloom.comparison.paired_statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
 from ragloom.comparison.significance import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number

@@ -1,4 +1,4 @@
-"""Check that the object of a group's option has the methods that Ragloom calls."""
+"""Checks of built components: methods that Ragloom calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _MISSING = object()
 
 
 def built(config: Config, group: str, code_version: int | None = None, **available: Any) -> Any:
-    """Build a group's option, and check that it has the methods that Ragloom calls.
+    """Build a group's option, and check its methods.
 
     Args:
         config, group, code_version, available: as for `ragloom.config.config.build`.
@@ -58,16 +58,23 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     Raises:
         ConfigError: some are missing; the text says what to do.
     """
-    part = build(config, group, code_version, **available)
+    shown = f"{group}: {group}={config.choices.get(group)} must build an object with"
+    try:
+        part = build(config, group, code_version, **available)
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        raise ConfigError(f"{shown} all methods ({error}); write them in its class") from error
     if part is None and group == "judge":
         return None
+    kind = type(part)
     missing = [name for name in _NEEDED[group] if inspect.getattr_static(part, name, _MISSING) is _MISSING]
     if missing:
-        kind = type(part)
         raise ConfigError(
-            f"{group}: {group}={config.choices.get(group)} must build an object with {', '.join(missing)}, and builds "
-            f"{kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
+            f"{shown} {', '.join(missing)}, and builds {kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
         )
+    if undefined := [name for name, method in inspect.getmembers_static(kind) if getattr(method, "undefined", False)]:
+        raise ConfigError(f"{shown} {', '.join(undefined)}; write it in {kind.__module__}.{kind.__qualname__}")
     if group in ("llm", "judge"):
         from ragloom.components.llm.extension_llm import wrap_extension
 

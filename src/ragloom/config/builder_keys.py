@@ -1,4 +1,4 @@
-"""Types of config values, and what a builder's signature says about its keys.
+"""Types of config values, and keys in builder signatures.
 
 A builder's keyword-only parameters are the keys of its yaml. Their annotations are the rule that `validation` checks
 values against, and mark for `fingerprint` what shapes an index.
@@ -38,14 +38,14 @@ CONTENT = _Mark("content")
 
 @dataclass(frozen=True)
 class Shapes:
-    """Mark of a key of which a part shapes an index: `part(value)` is fingerprinted."""
+    """Mark of a key whose `part(value)` alone shapes an index."""
 
     part: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class Added:
-    """Mark of a key added after indexes were built: at its `default` it is part of no identity.
+    """Mark of a key added later: at its `default` in no identity.
 
     The default is that of the yaml, and gives what the option gave before the key existed.
     """
@@ -114,7 +114,7 @@ def declared_id(builder: Callable[..., Any]) -> str | None:
 
 
 def stable_target(target: str) -> str:
-    """Name the builder at a dotted path as identities do, without importing it.
+    """Return the identity of the builder at a path, without importing.
 
     What is ours was at `ragloom.<group>.<name>` when identities were first written, and is called so ever since.
     """
@@ -126,7 +126,7 @@ def stable_target(target: str) -> str:
 
 
 def with_ids(tree: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, Any]:
-    """Copy a config with the id of each group's builder in place of its path.
+    """Copy a config with builder ids in place of their paths.
 
     Args:
         tree: a composed config.
@@ -148,8 +148,8 @@ def at_version(builder: Callable[..., Any], number: int) -> Callable[..., Any]:
     """
     if number == builder.code_version:  # type: ignore[attr-defined]
         return builder
-    found: Callable[..., Any] = builder.former[number]  # type: ignore[attr-defined]
-    return found
+    builder_at: Callable[..., Any] = builder.former[number]  # type: ignore[attr-defined]
+    return builder_at
 
 
 def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
@@ -159,15 +159,19 @@ def added_at_default(builder: Callable[..., Any], values: Mapping[str, Any]) -> 
 
 
 def is_added(annotation: Any, value: Any) -> bool:
-    """Tell whether a key was `Added` later and has its default, by its annotation."""
+    """Return whether a key was `Added` later and has its default."""
     marks = getattr(annotation, "__metadata__", ())
     return any(isinstance(mark, Added) and mark.default == value for mark in marks)
 
 
 def keys_of(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword-only parameters: the keys of a yaml."""
+    """Return the keyword-only parameters: the keys of a yaml.
+
+    Annotations are evaluated, so that a builder's module may have `from __future__ import annotations`.
+    """
+    names = getattr(inspect.unwrap(builder), "__globals__", {})
     return {
-        name: item
+        name: item.replace(annotation=eval(item.annotation, names)) if isinstance(item.annotation, str) else item
         for name, item in inspect.signature(builder).parameters.items()
         if item.kind is inspect.Parameter.KEYWORD_ONLY
     }

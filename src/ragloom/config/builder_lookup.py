@@ -13,7 +13,7 @@ from ragloom.errors import ConfigError, nearest
 
 
 def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
-    """Imports a builder by its dotted name.
+    """Import a builder by its dotted name.
 
     Raises:
         ConfigError: it is not below `ragloom` or a listed extension, is missing, or is no builder.
@@ -22,7 +22,7 @@ def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
     if target.split(".")[0] not in {name.split(".")[0] for name in allowed}:
         raise ConfigError(
             f"{TARGET}={target} must name a builder of {' or '.join(allowed)}; "
-            "add its package to `extensions` if it is yours"
+            f"if it is yours, add 'extensions=[{target.split('.')[0]}]'"
         )
     if (moved := new_name(target)) is not None:
         raise ConfigError(f"{TARGET}={target} must be the builder's present name, since it moved; write {moved}")
@@ -32,7 +32,9 @@ def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if moved := moved_import(error):
             raise ConfigError(f"{TARGET}={target} must be importable; {moved}: change the import") from None
-        raise ConfigError(f"{TARGET}={target} must be importable; no module named {error.name!r}") from None
+        raise ConfigError(
+            f"{TARGET}={target} must be importable; no module named {error.name!r}; install its package in this Python"
+        ) from None
     builder = getattr(module, name, None)
     if not inspect.isfunction(builder):
         known = [

@@ -1,4 +1,4 @@
-"""The folder of configs: its groups, their options, and the keys of each."""
+"""Folder of configs: groups, their options, and the keys of each."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ConfFolder:
         return sorted({file.stem for root in self._roots() for file in (root / group).glob("*.yaml")})
 
     def get_group_options(self, group_name: str, results_filter: object = None) -> list[str]:
-        """List the options of a group, for a `glob(...)` of Hydra's override grammar."""
+        """List the options of a group that match a `glob(...)`."""
         return self.options(group_name)
 
     def load(self, group: str, option: str) -> Any:
@@ -69,7 +69,7 @@ class ConfFolder:
         return OmegaConf.create() if file is None else OmegaConf.load(file)
 
     def comment(self, group: str, option: str, key: str = "") -> str:
-        """Return the comment on an option or one of its keys; empty without one."""
+        """Return the comment on an option or key; empty without one."""
         file = self._file(group, option)
         lines = [] if file is None else file.read_text(encoding="utf-8").splitlines()
         pattern = re.compile(rf"{re.escape(key)}: .* # (.*)" if key else r"# (?!@package)(.*)")

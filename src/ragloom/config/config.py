@@ -58,14 +58,14 @@ class Config:
         return locate(self.tree[group][TARGET], self.tree.get("extensions", []))
 
     def is_neutral(self, group: str) -> bool:
-        """Tell whether a group was added later and changes nothing: `ADDED_GROUPS`' option, all keys at defaults."""
+        """Return whether a group was added later and has its neutral option."""
         if group not in ADDED_GROUPS or self.choices.get(group) != ADDED_GROUPS[group]:
             return False
         values = self.values(group) if self.tree.get(group) else {}
         return not values or len(added_at_default(self.builder(group), values)) == len(values)
 
     def added(self) -> list[str]:
-        """List groups and keys that were added later and change nothing: `group`, `key` or `group.key`."""
+        """List neutral groups and keys added later: `group`, `key` or `group.key`."""
         groups = [group for group in ADDED_GROUPS if self.is_neutral(group)]
         keys = [key for key, annotation in TOP_LEVEL.items() if is_added(annotation, self.tree.get(key))]
         entries = {
@@ -77,7 +77,7 @@ class Config:
         return [*groups, *keys, *(f"{key}.{name}" for key, names in entries.items() for name in names)]
 
     def public(self) -> dict[str, Any]:
-        """Copy the config for saving and naming, without secrets and without what was `added`."""
+        """Copy the config for saving, without secrets and neutral additions."""
         return without(redact_tree(self.tree), self.added())
 
     def project_record(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class Config:
         return {} if self.project is None else {"project": str(self.project.path)}
 
     def public_choices(self) -> dict[str, str]:
-        """Copy the choices for saving and naming, without groups that were added later and change nothing."""
+        """Copy the choices for saving, without neutral groups added later."""
         return {group: option for group, option in self.choices.items() if not self.is_neutral(group)}
 
     def declared_ids(self) -> dict[str, str]:
@@ -137,7 +137,7 @@ def load(
 
 
 def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) -> str:
-    """Name the project file where it set the key that a problem is about."""
+    """Name the project file in a problem with its key."""
     if project is None:
         return problem
     for key in project.keys:

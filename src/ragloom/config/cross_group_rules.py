@@ -32,7 +32,7 @@ def problems(tree: Tree, choices: Choices, builders: Builders) -> list[str]:
 
 
 def _depth(tree: Tree) -> Iterator[str]:
-    """The reranker gets what the retriever leaves."""
+    """Check that the reranker keeps no more than the retriever returns."""
     top_k, top_n = _keys(tree, "retriever").get("top_k"), _keys(tree, "reranker").get("top_n")
     if isinstance(top_k, int) and isinstance(top_n, int) and top_n > top_k > 0:
         yield (
@@ -42,7 +42,7 @@ def _depth(tree: Tree) -> Iterator[str]:
 
 
 def _window(tree: Tree, group: str) -> Iterator[str]:
-    """An LLM's context window holds passages, question and reply."""
+    """Check that passages, question and reply fit the context window."""
     window, context = _keys(tree, group).get("context_window"), _keys(tree, "prompt").get("max_context_tokens")
     reply = _keys(tree, group).get("max_tokens") or 0
     if isinstance(window, int) and isinstance(context, int) and isinstance(reply, int):
@@ -56,7 +56,7 @@ def _window(tree: Tree, group: str) -> Iterator[str]:
 
 
 def _writing(choices: Choices, builders: Builders) -> Iterator[str]:
-    """A reranker that calls the LLM needs one that writes text."""
+    """Check that a reranker's LLM writes text."""
     if "llm" in needs_of(builders["reranker"]) and not getattr(builders["llm"], "writes_text", True):
         yield (
             f"reranker: reranker={choices.get('reranker')} must have an llm that writes text; "

@@ -17,6 +17,7 @@ from typing import Any
 
 from ragloom.config.builder_keys import CONTENT, OPERATIONAL, Shapes, added_at_default, builder_id, keys_of
 from ragloom.core.records import canonical_json, sha256
+from ragloom.errors import ConfigError
 
 SHAPING_GROUPS = ("source", "chunking", "analyzer", "embedding", "vector_store")
 """The groups that shape an index."""
@@ -33,10 +34,15 @@ def describe(builder: Callable[..., Any], values: dict[str, Any], version: int |
             None: this release's.
 
     Raises:
-        AttributeError: the builder declares no `code_version`.
+        ConfigError: the builder declares no `code_version`.
     """
+    if not hasattr(builder, "code_version"):
+        raise ConfigError(
+            f"config: {builder.__module__}.{builder.__name__} must declare a code_version, since it shapes the index; "
+            "write @code_version(1) above it (from ragloom.config.builder_keys)"
+        )
     described: dict[str, Any] = {"builder": builder_id(builder)}
-    described["code_version"] = builder.code_version if version is None else version  # type: ignore[attr-defined]
+    described["code_version"] = builder.code_version if version is None else version
     if depends_on := getattr(builder, "depends_on", None):
         described[depends_on] = _installed(depends_on)
     keyed = getattr(builder, "former", {}).get(version, builder)
@@ -65,7 +71,7 @@ def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """List the dotted keys in which two descriptions differ: `chunking.chunk_size: 256 / 512`."""
+    """List differing keys of two descriptions: `chunking.chunk_size: 256 / 512`."""
     lines = []
     mine, other = flat(ours), flat(theirs)
     for key in sorted(set(mine) | set(other)):
@@ -77,13 +83,13 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return dotted key -> value of a nested tree."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            result |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def _installed(distribution: str) -> str:

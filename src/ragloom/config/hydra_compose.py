@@ -1,4 +1,6 @@
-"""Composition by Hydra, with every override checked first: all problems at once, one line each, no secrets.
+"""Composition by Hydra, after checks of every override.
+
+All problems are reported at once, one line each, without secrets.
 
 Hydra itself stops at the first wrong override, prints several lines for it and repeats secrets.
 """
@@ -55,7 +57,7 @@ class Composed:
 
 
 def compose_checked(overrides: list[str], conf: ConfFolder, *, sweep: bool = False) -> tuple[list[Composed], list[str]]:
-    """Compose the config of each combination that the overrides describe (one, unless `sweep`).
+    """Compose the configs of all combinations of overrides.
 
     Args:
         overrides: Hydra's arguments, such as `chunking=semantic` or `retriever.top_k=5`.
@@ -161,7 +163,7 @@ def _parse(overrides: list[str], conf: ConfFolder, *, sweep: bool) -> tuple[list
 
 
 def _escaped(text: str, escape: str) -> str:
-    """Word the refusal of an escape, which Hydra's grammar keeps as backslash and letter."""
+    """Format the refusal of an escape, kept literally by Hydra's grammar."""
     shown = redact_override(text)
     ansi = shown.replace("'", "\\'")
     return (
@@ -225,10 +227,10 @@ def _instead_of_path(group: str, name: str, conf: ConfFolder) -> str:
     if not is_path and not Path(name).exists():
         return ""
     for key in ("path", "model"):
-        if found := conf.options_with(group, key):
-            option = Path(name).suffix[1:] if Path(name).suffix[1:] in found else found[0]
-            given = f"{group}.{key}={redact(name)}"
-            shown = given if re.fullmatch(r"[\w./~=-]+", given, re.ASCII) else _quoted(given)
+        if match := conf.options_with(group, key):
+            option = Path(name).suffix[1:] if Path(name).suffix[1:] in match else match[0]
+            value = f"{group}.{key}={redact(name)}"
+            shown = value if re.fullmatch(r"[\w./~=-]+", value, re.ASCII) else _quoted(value)
             return f"; for what is at a path give both: {group}={option} {shown}"
     return ""
 
@@ -279,7 +281,7 @@ def _dotted(tree: Any, prefix: str = "") -> set[str]:
 
 
 def _texts(parsed: list[Override], *, sweep: bool) -> list[list[str]]:
-    """Write the overrides of each combination, as Hydra gives them to a job."""
+    """Format the overrides of each combination, as Hydra does for jobs."""
     axes = []
     for item in parsed:
         line = item.input_line or ""

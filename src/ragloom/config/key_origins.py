@@ -1,4 +1,4 @@
-"""Where each value of a composed config comes from, as comments of its yaml (`--cfg job`)."""
+"""Origins of config values, as comments in the yaml of `--cfg job`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Origins:
         return own is not None and own == self.composed.choices.get("source") and (by_other or not in_file)
 
     def _applies(self, group: str) -> bool:
-        """Say whether the file's keys of a group are those of the chosen option."""
+        """Return whether the file's keys belong to the chosen option."""
         assert self.project is not None
         chosen = self.project.options.get(group)
         if chosen is None:

@@ -1,4 +1,4 @@
-"""Rules between the keys of one option: declared by its builder, held before anything is built."""
+"""Rules between keys of one option, declared by its builder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ragloom.errors import ConfigError
 Rule = Callable[[Mapping[str, Any]], Iterable[str]]
 """The keys of an option (and the `group`, where its builder takes one) -> problems, one line each.
 
-Each key has passed the check of its own type before.
+Each key has passed its type check before.
 """
 Arguments = ParamSpec("Arguments")
 Product = TypeVar("Product")
@@ -40,5 +40,5 @@ def checked_by(*rules: Rule) -> Callable[[Callable[Arguments, Product]], Callabl
 
 
 def key_problems(builder: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """List the problems between the values of a builder's keys, without building anything."""
+    """List the problems between values of a builder's keys."""
     return [problem for rule in getattr(builder, "rules", ()) for problem in rule(values)]

@@ -42,7 +42,7 @@ class ConfiguredRun(Protocol):
 
 
 def varying(configs: Sequence[Config]) -> list[str]:
-    """Return the groups whose option differs, and the dotted keys that differ between configs of one option."""
+    """Return groups with differing options, and differing keys of equal options."""
     groups = list(dict.fromkeys(group for config in configs for group in config.choices))
     differing = [group for group in groups if len({config.choices.get(group) for config in configs}) > 1]
     values: dict[tuple[str, str | None], set[str]] = defaultdict(set)
@@ -59,7 +59,7 @@ def label_of(config: Config, keys: Sequence[str]) -> str:
 
 
 def values_of(config: Config, keys: Sequence[str]) -> dict[str, str]:
-    """Return the texts of groups and keys of a config; keys that its options lack are left out."""
+    """Return the texts of groups and keys; missing keys are left out."""
     values = _values_of(config.tree)
     return {
         key: str(config.choices.get(key, values.get(key))) for key in keys if key in config.choices or key in values
@@ -67,7 +67,7 @@ def values_of(config: Config, keys: Sequence[str]) -> dict[str, str]:
 
 
 def run_labels(runs: Sequence[ConfiguredRun]) -> list[str]:
-    """Return a label for each run: the options and keys in which runs differ.
+    """Return a label per run: the options and keys that differ.
 
     A key counts if two runs with the same option differ in it. Equal labels are replaced by names, then by folders.
     """
@@ -84,14 +84,14 @@ def run_labels(runs: Sequence[ConfiguredRun]) -> list[str]:
 
 
 def differing_options(runs: Sequence[ConfiguredRun]) -> dict[str, list[str]]:
-    """Return group -> option and keys of each run, for the groups in which runs differ; `[k]` texts each."""
+    """Return options and differing keys by group, for groups that differ."""
     groups = dict.fromkeys((*_ORDER, *(group for run in runs for group in run.config)))
     parts = {group: _option_texts(runs, group) for group in groups if any(_has_option(run, group) for run in runs)}
     return {group: texts for group, texts in parts.items() if any(texts)}
 
 
 def _option_texts(runs: Sequence[ConfiguredRun], group: str) -> list[str]:
-    """Return the option of each run with its differing keys; empty texts where no run differs."""
+    """Return each run's option with differing keys; empty if none differ."""
     options = [str(run.choices.get(group, ADDED_GROUPS.get(group, "-"))) for run in runs]
     differs = len(set(options)) > 1
     texts = []

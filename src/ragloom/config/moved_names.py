@@ -1,4 +1,4 @@
-"""New names of builders and public modules that moved before 0.1.0, for configs and extensions written earlier."""
+"""New names of builders and modules that moved before 0.1.0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project file `ragloom.yaml`: what is the same in every command of a project.
+"""Project file `ragloom.yaml`: settings shared by every command of a project.
 
 A line `KEY: VALUE` means what `KEY=VALUE` means on the command line. An experiment and the command line come before
 it, and it comes before `conf/`.
@@ -57,7 +57,7 @@ class ProjectFile:
         return any(key == own or key.startswith(f"{own}.") for own in self.keys)
 
 
-def find_project(given: str | None, conf: ConfFolder) -> ProjectFile | None:
+def find_project(requested: str | None, conf: ConfFolder) -> ProjectFile | None:
     """Read the project file of a command.
 
     Args:
@@ -67,7 +67,7 @@ def find_project(given: str | None, conf: ConfFolder) -> ProjectFile | None:
     Raises:
         ConfigError: there is no such file, or it is wrong; all problems, one line each.
     """
-    named = given if given is not None else os.environ.get(VARIABLE) or None
+    named = requested if requested is not None else os.environ.get(VARIABLE) or None
     if named == NONE or (named is None and not Path(FILE).is_file()):
         return None
     path = Path(named or FILE).expanduser()
@@ -133,7 +133,7 @@ def _secrets(key: str, value: Any) -> Iterator[str]:
 
 
 def _unknown_key(key: str, options: Mapping[str, str], conf: ConfFolder) -> Iterator[str]:
-    """Say which key of a group an unknown one was probably meant to be."""
+    """Suggest the key of a group nearest to an unknown one."""
     group, _, rest = key.partition(".")
     chosen = [options[group]] if options.get(group) in conf.options(group) else conf.options(group)
     known = {name for option in chosen for name in conf.keys(group, option)} - {"_target_"}
@@ -143,7 +143,7 @@ def _unknown_key(key: str, options: Mapping[str, str], conf: ConfFolder) -> Iter
 
 
 def _unknown_top_key(key: str, top: Mapping[str, Any], groups: Sequence[str]) -> Iterator[str]:
-    """Say which top-level key or group an unknown one was probably meant to be."""
+    """Suggest the top-level key or group nearest to an unknown one."""
     first, _, rest = key.partition(".")
     known = top.get(first)
     if first not in top:

@@ -1,4 +1,4 @@
-"""A project file's place in Hydra's composition: after the options of `conf/`, before experiment and command line."""
+"""Layer of the project file in Hydra's composition, above `conf/`."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _layer(conf: ConfFolder, project: ProjectFile, group: str, dataset: str | No
 
 
 def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: str | None) -> list[str]:
-    """Name a source with each dataset that brings no source of its own."""
+    """Set a source for each dataset without its own."""
     return [
         f"{name}-{source}"
         for name in conf.options("dataset")
@@ -108,7 +108,7 @@ def _with_datasets(conf: ConfFolder, source: str, chosen: str | None, dataset: s
 
 
 def _detach_source(conf: ConfFolder, dataset: str) -> None:
-    """Remove the source that the file's dataset brings; experiments with that dataset bring it."""
+    """Remove the source of the file's dataset; experiments bring it back."""
     source = brings_source(conf, dataset)
     if source is None:
         return

@@ -59,14 +59,14 @@ class WorkerSettings(TypedDict):
 
 
 class BudgetSettings(TypedDict):
-    """Limits of what one ingest, evaluation or sweep spends; None = no limit."""
+    """Spending limits of an ingest, evaluation or sweep; None = no limit."""
 
     max_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     max_tokens: Annotated[int, Field(ge=0)] | None
 
 
 class Latency(TypedDict):
-    """The latency pass: number of questions, and how many at the same time."""
+    """Latency pass: number of questions and concurrency."""
 
     questions: Annotated[int, Field(ge=0)]
     concurrency: list[Annotated[int, Field(ge=1, le=256)]]

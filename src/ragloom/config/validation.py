@@ -1,4 +1,4 @@
-"""Validation of a composed config: every value against its type, then the rules between keys and groups."""
+"""Validation of a composed config: types, then rules between keys and groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import get_type_hints, is_typeddict
 
 from ragloom.config import cross_group_rules
-from ragloom.config.builder_keys import TARGET, keys_of
+from ragloom.config.builder_keys import TARGET, keys_of, needs_of
 from ragloom.config.builder_lookup import locate
 from ragloom.config.conf_folder import ConfFolder
 from ragloom.config.hydra_compose import Composed
@@ -20,6 +20,8 @@ from ragloom.config.settings import COMPONENTS, TOP_LEVEL
 from ragloom.core import metric_names
 from ragloom.core.redaction import MASK, holds_a_secret, names_a_secret, redact
 from ragloom.errors import ConfigError, nearest
+
+_BEFORE_THE_STAR = "; its builder has it as a part: write * before the keys, as in def builder(*, key: Positive)"
 
 
 def validate(composed: Composed, conf: ConfFolder) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
             shown = MASK if names_a_secret(key) or holds_a_secret(values[key]) else redact(repr(values[key]))
             problems.append(
                 f"{group}: {group}.{key}={shown} must name a key of {composed.choices.get(group, group)}"
-                f"{nearest(key, keys)}"
+                f"{_BEFORE_THE_STAR if key in needs_of(builder) else nearest(key, keys)}"
             )
     for key in keys:
         if key not in values and key not in declared and not OmegaConf.is_missing(declared, key):
@@ -124,7 +126,7 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
 
 
 def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
-    """Say why a value does not fit its annotation, a line per entry."""
+    """Explain why a value does not fit its annotation, line by line."""
     entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
         return _wrong_entries(group, key, value, entries)

@@ -1,4 +1,4 @@
-"""Budget of paid calls: charged before each call, so that no call exceeds it.
+"""Budget of paid calls, charged before each call.
 
 A budget belongs to the context (thread or task) that opened it and to what that context starts. The longest reply of an
 LLM is reserved, and settled when the bill is known.

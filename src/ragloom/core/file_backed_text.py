@@ -10,7 +10,7 @@ from pathlib import Path
 
 LONG = 16_000_000
 """Characters of the shortest text kept in a file."""
-_PIECE = 1 << 20
+PIECE = 1 << 20
 """Characters per read or write."""
 
 
@@ -48,7 +48,7 @@ class FileBackedText:
                 if offset + len(buffer) < end:
                     passed = min(start - offset, len(buffer))
                     buffer, offset = buffer[passed:], offset + passed
-                while offset + len(buffer) < end and (more := file.read(_PIECE)):
+                while offset + len(buffer) < end and (more := file.read(PIECE)):
                     if offset + len(buffer) <= start:  # the buffer is no longer needed
                         buffer, offset = "", offset + len(buffer)
                     buffer += more
@@ -82,6 +82,6 @@ def write_text(text: str, folder: Path) -> FileBackedText:
     """
     path = folder / f"{uuid.uuid4().hex}.txt"
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        for at in range(0, len(text), _PIECE):
-            file.write(text[at : at + _PIECE])
+        for at in range(0, len(text), PIECE):
+            file.write(text[at : at + PIECE])
     return FileBackedText(path)

@@ -27,17 +27,17 @@ _SHORTEST_SECRET = 8
 
 
 def names_a_secret(key: str) -> bool:
-    """Tell whether the name of a key or environment variable looks like a secret's."""
+    """Return whether a key or variable name looks like a secret's."""
     return bool(_SECRET_KEY.search(re.split(r"[./]", key)[-1].strip("+~ ").replace("-", "_").lower()))
 
 
 def names_a_variable(text: str) -> bool:
-    """Tell whether a text is the name of an environment variable, in capitals."""
+    """Return whether a text is the name of an environment variable."""
     return bool(_VARIABLE.fullmatch(text))
 
 
 def holds_a_secret(value: Any) -> bool:
-    """Tell whether a key at any depth of a value looks like a secret's."""
+    """Return whether a key at any depth looks like a secret's."""
     if isinstance(value, dict):
         return any(names_a_secret(str(key)) or holds_a_secret(item) for key, item in value.items())
     return isinstance(value, list) and any(map(holds_a_secret, value))
@@ -64,7 +64,7 @@ def redact_override(override: str) -> str:
 
 
 def redact_tree(value: Any, key: str = "") -> Any:
-    """Copy a config with the values of secret-looking keys masked, and every text redacted."""
+    """Copy a config with masked secrets and redacted texts."""
     if isinstance(value, dict):
         shown = {name for name, item in value.items() if key == _HEADERS_KEY and names_a_variable(str(item))}
         return {name: redact_tree(item, "" if name in shown else str(name)) for name, item in value.items()}

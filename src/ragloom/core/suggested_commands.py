@@ -23,5 +23,5 @@ def command(verb: str, arguments: Sequence[str] = ()) -> str:
 
 
 def program(verb: str) -> str:
-    """Name a program: `ragloom indexes`, or `indexes.py` where a script of ours runs."""
+    """Return the name of a program: `ragloom indexes` or `indexes.py`."""
     return _SCRIPTS[verb] if Path(sys.argv[0]).name in _SCRIPTS.values() else f"ragloom {verb}"

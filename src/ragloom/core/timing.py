@@ -51,7 +51,7 @@ def timed(stage: str) -> Iterator[None]:
 
 
 def in_context(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Bind a function to the current context, for one call in a thread."""
+    """Bind a function to the current context, for one threaded call."""
     context = contextvars.copy_context()
 
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:

@@ -1,4 +1,4 @@
-"""Evaluation of configs: run the queries of a dataset, score them, write run folders; sweeps over configs.
+"""Evaluation of configs: queries, scores, run folders, sweeps.
 
 index_sync        the index holds what its source holds
 requirements      checks before anything is paid

@@ -69,12 +69,12 @@ class CachedQueries:
         )
 
     def ranking_key(self) -> dict[str, Any]:
-        """Return the cache key of rankings: everything that decides them, the question aside."""
+        """Return the cache key of rankings, without the question."""
         index = {**committed(self._index.info), "built": self._index.info.description}
         return {"index": index, **method(self._assembly.config)}
 
     def answer_key(self) -> dict[str, Any]:
-        """Return the cache key of answers: everything that decides them, the question aside."""
+        """Return the cache key of answers, without the question."""
         tree = self._assembly.config.tree
         return {
             "code": ANSWER_CODE,
@@ -105,7 +105,10 @@ class CachedQueries:
         return self._deepening.suffices(ranking_from(value))
 
     def answer(self, unit: CachedStage, query: Query, ranked: QueryOutcome) -> QueryOutcome:
-        """Return the answer to a query, cached or computed; after an error the outcome is unchanged."""
+        """Return the answer to a query, cached or computed.
+
+        After an error the outcome is unchanged.
+        """
         if ranked.error is not None:
             return ranked
         timings = dict(ranked.timings_ms)
@@ -161,7 +164,7 @@ class CachedQueries:
 
 
 def method(config: Config) -> dict[str, Any]:
-    """Return the part of the ranking key that does not depend on the index."""
+    """Return the part of the ranking key independent of the index."""
     return {
         "code": RANKING_CODE,
         # Settings that a server changes in place are no part of the index name (Weaviate's `ef`, BM25 parameters).
@@ -172,12 +175,12 @@ def method(config: Config) -> dict[str, Any]:
 
 
 def all_described(config: Config, *groups: str) -> dict[str, Any]:
-    """Describe groups for a key, those aside that were added later and change nothing: group -> description."""
+    """Describe groups for a key, without neutral groups added later."""
     return {group: described(config, group) for group in groups if not config.is_neutral(group)}
 
 
 def described(config: Config, group: str) -> dict[str, Any]:
-    """Describe the option of a group, and the LLM it uses, for a cache key."""
+    """Describe the option of a group and its LLM for a key."""
     builder = config.builder(group)
     shown = fingerprint.describe(builder, config.values(group))
     if "llm" in needs_of(builder):

@@ -26,14 +26,17 @@ class EvaluationCallbacks:
         return nullcontext(None)
 
     def querying(self, stage: str) -> AbstractContextManager[QueryProgress]:
-        """Open a progress callback for one pass over all queries: `questions`, `answers` or `verdicts`."""
+        """Open a progress callback for one pass over all queries.
+
+        The pass is `questions`, `answers` or `verdicts`.
+        """
         return nullcontext(lambda done, total, failed: None)
 
     def note(self, text: str) -> None:
         """Receive one line about the current step."""
 
     def shared_problem(self, text: str) -> None:
-        """Receive a problem of dataset or source that all trials of a sweep share."""
+        """Receive a problem of dataset or source shared by all trials."""
 
     def trial_started(self, label: str) -> None:
         """Receive the label of a trial that starts."""

@@ -1,4 +1,4 @@
-"""Chunk cache: parsed and chunked documents, shared by indexes with the same chunking.
+"""Chunk cache: chunked documents, shared by indexes with the same chunking.
 
 Three embeddings of one chunking are three indexes whose documents are chunked once. The cache key holds parsing and
 chunking; an item is named by the document's id and the hash of its bytes, independent of the corpus name and place.
@@ -20,7 +20,7 @@ from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import FileBackedText, full_text
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
-from ragloom.ingestion.read_stage import Cut, Job, Readers, Same, bounds_of
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, ReadResult, Unchanged, bounds_of
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 CUT_CODE = 1
 """Increase it when the cached form of a document changes: cached documents become misses."""
 
-Outcome = Cut | Same | Unreadable
-
 
 def chunk_key(assembly: Assembly) -> dict[str, Any]:
-    """Return the cache key of chunks: everything that decides them, the bytes of the document aside."""
+    """Return the cache key of chunks, without the bytes of the document."""
     described = assembly.description
     asks = "embedding" in needs_of(assembly.config.builder("chunking"))
     return {
@@ -47,7 +45,7 @@ def chunk_key(assembly: Assembly) -> dict[str, Any]:
 
 
 def cache_chunks(assembly: Assembly, stages: StageCache) -> tuple[CachedChunks, CachedStage]:
-    """Chunk all documents of a source that are not cached, for several indexes.
+    """Chunk all uncached documents of a source, for several indexes.
 
     Other processes that need the same chunks wait. A chunking that needs an embedding chunks during the ingest, within
     its budget, and caches the chunks then.
@@ -60,7 +58,7 @@ def cache_chunks(assembly: Assembly, stages: StageCache) -> tuple[CachedChunks, 
                 for _, outcome in chunks.run(readers, chunks.jobs()):
                     if isinstance(outcome, Unreadable) and not isinstance(outcome, Changing):
                         chunks.unreadable.append(outcome)
-                    elif isinstance(outcome, Cut) and not len(outcome):
+                    elif isinstance(outcome, ChunkedDocument) and not len(outcome):
                         chunks.empty.append(outcome.document)
             chunks.counts = False  # chunks computed above are no cache hits of the ingest
     return chunks, unit
@@ -91,7 +89,7 @@ class CachedChunks:
         self._unit.items.close()
 
     def jobs(self) -> Iterator[Job]:
-        """Yield all documents of the source, after one pause if one of them changed a moment ago."""
+        """Yield all documents of the source, after one pause for recent changes."""
         paused = False
         for item in self._source.entries():
             if isinstance(item, Entry):
@@ -113,8 +111,8 @@ class CachedChunks:
         except CannotRead:
             return None
 
-    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Yield each job with its outcome, in order, as `readers.run` does; only cache misses are read."""
+    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
+        """Yield each job with its outcome, in order; only misses are read."""
         waiting: deque[tuple[Job, str | None, bool]] = deque()
 
         def cache_misses() -> Iterator[Job]:
@@ -129,7 +127,7 @@ class CachedChunks:
             yield from self._hits(waiting)
             _, name, _ = waiting.popleft()
             if (
-                isinstance(outcome, Cut)
+                isinstance(outcome, ChunkedDocument)
                 and name == _name(outcome.document, outcome.bytes_hash)
                 and not _is_long(outcome)
             ):
@@ -137,7 +135,7 @@ class CachedChunks:
             yield job, outcome
         yield from self._hits(waiting)
 
-    def _hits(self, waiting: deque[tuple[Job, str | None, bool]]) -> Iterator[tuple[Job, Outcome]]:
+    def _hits(self, waiting: deque[tuple[Job, str | None, bool]]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield the cache hits at the head of the queue."""
         while waiting and waiting[0][2]:
             job, name, _ = waiting.popleft()
@@ -147,10 +145,13 @@ class CachedChunks:
                     f"config: stages: the cached chunks of {job.entry.id} were removed during the run; run again"
                 )
             cut = chunks_from(value)
-            yield job, Same(cut.bytes_hash) if cut.content_hash == job.content_hash else cut
+            yield job, Unchanged(cut.bytes_hash) if cut.content_hash == job.content_hash else cut
 
     def _name(self, job: Job) -> str | None:
-        """Return the cache name of a document; None where it is unreadable or its stored version is current."""
+        """Return the cache name of a document; None when it needs none.
+
+        Unreadable documents and those with a current stored version need none.
+        """
         try:
             bytes_hash = sha256(self._source.read(job.entry))
         except CannotRead:
@@ -162,12 +163,15 @@ def _name(document: str, bytes_hash: str) -> str:
     return sha256(canonical_json([document, bytes_hash]))
 
 
-def _is_long(cut: Cut) -> bool:
-    """Check whether a text is too long for the cache: it is read and chunked again for each index."""
+def _is_long(cut: ChunkedDocument) -> bool:
+    """Return whether a text is too long for the cache.
+
+    It is read and chunked again for each index.
+    """
     return isinstance(cut.content, FileBackedText) or len(cut.content) >= file_backed_text.LONG
 
 
-def chunks_json(cut: Cut) -> dict[str, Any]:
+def chunks_json(cut: ChunkedDocument) -> dict[str, Any]:
     """Serialize a chunked document to plain values."""
     return {
         "document": cut.document,
@@ -185,6 +189,8 @@ def chunks_json(cut: Cut) -> dict[str, Any]:
     }
 
 
-def chunks_from(shown: dict[str, Any]) -> Cut:
+def chunks_from(shown: dict[str, Any]) -> ChunkedDocument:
     """Deserialize the output of `chunks_json`."""
-    return Cut(**{"warnings": [], **shown, "spans": array("q", shown["spans"])})  # older entries have no warnings
+    return ChunkedDocument(
+        **{"warnings": [], **shown, "spans": array("q", shown["spans"])}
+    )  # older entries have no warnings

@@ -1,4 +1,4 @@
-"""Cost forecast: upper bounds of requests for queries, reranking, answers and verdicts. Sends no request.
+"""Cost forecast: upper bounds of requests, without sending any.
 
 Embedded queries are counted exactly. The passages of a future prompt count with their token limit, and a reply with its
 token limit. Cache hits count nothing; requests that trials share count once, if the stage cache is enabled.
@@ -81,7 +81,7 @@ class CostForecast:
     _trials: int = 0
 
     def add(self, trial: Trial, stages: StageCache, index: Index | None, place: str, chunks: int | None) -> None:
-        """Add the requests of a trial that it does not share with earlier trials.
+        """Add the requests of a trial not shared with earlier trials.
 
         Args:
             index: synced; None before the first ingest.
@@ -127,7 +127,7 @@ class CostForecast:
         ]
 
     def _scope(self, config: Config) -> Any:
-        """Return what shares results: the stage cache, or this trial alone without one."""
+        """Return the scope of shared results: stage cache or this trial."""
         folder = config.tree["stages"]
         return self._trials if folder is None else folder
 
@@ -210,7 +210,7 @@ class CostForecast:
                     self._count("verdicts", judge.model, 1, most.input + shown + reply, most.output)
 
     def _longest_answer(self, trial: Trial) -> int:
-        """Return the upper bound of an answer's tokens; an extractive LLM returns passages."""
+        """Return the upper bound of answer tokens; extractive LLMs return passages."""
         llm = trial.assembly.llm
         if self._paid("llm", trial, llm):
             return int(llm.bound([]).output)
@@ -221,7 +221,7 @@ class CostForecast:
         return _passages(trial.config)
 
     def _paid(self, group: str, trial: Trial, component: Any) -> bool:
-        """Check whether a component is paid and has a bound; one that does not declare it is unknown."""
+        """Return whether a component is paid and bounded; undeclared is unknown."""
         paid, bounded = getattr(component, "paid", None), group == "embedding" or hasattr(component, "bound")
         if (paid is None or (paid and not bounded)) and getattr(trial.config.builder(group), "writes_text", True):
             self._add_unknown(f"what {group}={trial.config.choices.get(group)} is asked")
@@ -250,5 +250,5 @@ def _latency_queries(config: Config, texts: Sequence[str]) -> list[str]:
 
 
 def _passages(config: Config) -> int:
-    """Return the upper bound of the passage tokens in a prompt of the LLM or the judge."""
+    """Return the upper bound of passage tokens in a prompt."""
     return int(config.tree["prompt"]["max_context_tokens"] + _LABEL_TOKENS * config.tree["reranker"]["top_n"])

@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def git() -> dict[str, Any] | None:
-    """Return the git commit of the working directory and whether it is dirty; None outside a repository."""
+    """Return git commit and dirtiness; None outside a repository."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None

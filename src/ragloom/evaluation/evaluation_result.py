@@ -39,7 +39,9 @@ class EvaluationResult:
     problems: list[str]
 
     def queries(self) -> list[dict[str, Any]]:
-        """Read one record for each query from the run folder: text, gold, scores, chunks, answer, usage.
+        """Read one record per query from the run folder.
+
+        Its keys: text, gold, scores, chunks, answer, usage.
 
         Raises:
             DataError: the run folder was changed or removed.
@@ -51,7 +53,9 @@ class EvaluationResult:
             raise DataError(f"{path} must be the queries of a run ({error}); evaluate again") from None
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for each query: id, text, group, tags, scores by metric, error.
+        """Return one row per query.
+
+        Its keys: id, text, group, tags, scores by metric, error.
 
         Raises:
             ConfigError: pandas is not installed.

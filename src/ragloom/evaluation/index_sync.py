@@ -1,4 +1,4 @@
-"""Index sync: an index must hold what its source holds before it is measured.
+"""Index sync: an index must hold what its source holds.
 
 A corpus that was emptied must not score from documents stored earlier. An incomplete ingest is an error here, not a
 note.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_items import CachedStage
-from ragloom.components.vector_store.protocols import Index, IndexInfo, IndexMissing
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config import fingerprint
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
@@ -32,7 +33,7 @@ _OVER_BUDGET = "budget:"  # prefix of the reason why the budget stopped an inges
 
 
 def committed(info: IndexInfo) -> dict[str, Any]:
-    """Identify the committed state of an index: it changes with every commit and every rebuild."""
+    """Identify the committed state of an index by commit and rebuild."""
     return {"name": info.name, "version": info.version, "committed_at": info.committed_at.isoformat()}
 
 
@@ -89,7 +90,7 @@ class SyncedIndex:
 
 
 def sync_index(assembly: Assembly, stages: StageCache, ingest: Callable[[], IngestSummary]) -> SyncedIndex:
-    """Open the index, after an ingest unless the source listing is that of the last commit.
+    """Open the index, after an ingest if the source listing changed.
 
     Args:
         assembly: of the config.
@@ -124,7 +125,10 @@ def empty_document_problems(ids: Sequence[str]) -> list[str]:
 
 
 def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line about unreadable documents, given as [location, reason]; they are missing for every config."""
+    """Return a line about unreadable documents, given as [location, reason].
+
+    They are missing for every config.
+    """
     if not unreadable:
         return []
     shown = [f"{location} ({reason})" for location, reason in unreadable]
@@ -154,7 +158,7 @@ def index_json(index: Index, content: IndexContent, build: dict[str, Any], price
 
 
 def index_key(assembly: Assembly) -> dict[str, Any]:
-    """Return the cache key of an index sync: index, store and source listing."""
+    """Return the key of an index sync: index, store, source listing."""
     return {
         "index": assembly.index_name,
         "store": assembly.config.identity()["vector_store"],
@@ -172,7 +176,7 @@ def synced_index(assembly: Assembly, stages: StageCache) -> Index | None:
 
 
 def unreadable_when_synced(assembly: Assembly, stages: StageCache) -> list[list[str]]:
-    """Return [location, reason] of the documents that were unreadable at the last sync."""
+    """Return [location, reason] of documents unreadable at the last sync."""
     known = stages.values("index", index_key(assembly), [_COMMIT]).get(_COMMIT) or {}
     return list(known.get("unreadable", []))
 
@@ -193,7 +197,10 @@ def _as_listed(assembly: Assembly, known: dict[str, Any] | None) -> Index | None
 
 
 def _listed(assembly: Assembly) -> str:
-    """Return the digest of the source listing; bytes stand in for a missing modification time."""
+    """Return the digest of the source listing.
+
+    Bytes stand in for a missing modification time.
+    """
     source = assembly.source
     lines = []
     for item in source.entries():
@@ -258,7 +265,7 @@ def _names(location: str) -> set[str]:
 
 
 def _build_record(summary: IngestSummary, info: IndexInfo, known: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the cost of building the index, if this ingest built all of it; otherwise the known record.
+    """Return the cost of building the whole index, or the known record.
 
     `seconds` cover embedding and writing: chunking is shared with other indexes.
     """

@@ -47,7 +47,7 @@ class AnswerJudge:
     names: Sequence[str]
 
     def key(self) -> dict[str, Any]:
-        """Return the cache key of verdicts: everything that decides them, the messages aside.
+        """Return the cache key of verdicts, without the messages.
 
         The messages (instruction, question, answer, passages or reference answers) name the item: configs with equal
         answers share the verdict, and never differ by the variance of the judge.
@@ -109,7 +109,7 @@ def judge_json(config: Config) -> dict[str, Any]:
 
 
 def judge_request(name: str, query: Query, outcome: QueryOutcome) -> Messages | Verdict | None:
-    """Return the messages for the judge, or the verdict that needs no call; None where the metric does not apply."""
+    """Return the judge's messages, a free verdict, or None if inapplicable."""
     if query.answerable is False or (name == "correctness" and not query.answers):
         return None
     if outcome.error is not None or outcome.answer is None:

@@ -52,7 +52,7 @@ def latency_passes(
 def latency(
     run: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
 ) -> dict[str, Any]:
-    """Asks questions and says how long each stage build.
+    """Measure the latency of queries, stage by stage.
 
     Args:
         run: runs one query and returns stage -> milliseconds.
@@ -87,7 +87,7 @@ def latency(
 
 
 def pass_queries(questions: Sequence[str], total: int) -> list[str]:
-    """Return the queries of a pass: warm-up queries, then `total` ones, repeating the questions in order."""
+    """Return the queries of a pass: warm-up, then `total` repeating ones."""
     queries = [questions[at % len(questions)] for at in range(total)]
     return [*queries[:_WARM], *queries]
 

@@ -1,4 +1,4 @@
-"""Problems that all trials of a sweep share, reported before the first trial."""
+"""Problems shared by all trials of a sweep, reported beforehand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class GoldMissing(DataError):
-    """Missing gold in documents that all trials share: each of them would fail."""
+    """Missing gold shared by all trials; each of them would fail."""
 
 
 def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], list[CachedStage]]:

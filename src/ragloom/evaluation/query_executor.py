@@ -52,7 +52,7 @@ def map_concurrently(
     concurrency: int,
     progress: QueryProgress,
 ) -> list[Value]:
-    """Apply a function to each item, at most `concurrency` at the same time; values in the order of the items.
+    """Apply a function to each item concurrently, with values in order.
 
     Args:
         fails: whether a value counts as failed.

@@ -151,7 +151,7 @@ def ranked_chunks(nodes: Sequence[NodeWithScore]) -> tuple[RankedChunk, ...]:
 
 
 def query_result_from(question: str, ranking: Ranking, top_n: int) -> QueryResult:
-    """Rebuild the search result of a config from a ranking, as input for an answer."""
+    """Rebuild the search result of a config from a ranking."""
     from ragloom.components.retriever.scored_nodes import Ranked
 
     own = ranking.chunks[: min(top_n, ranking.reranked)]

@@ -65,14 +65,14 @@ class RankingDepth:
         return not ranking.more or reach(ranking.chunks, self._need, self._count) is not None
 
     def cut(self, ranking: Ranking) -> Ranking:
-        """Trim a ranking to what the metrics look at, whatever its depth in the cache."""
+        """Trim a ranking to the depth that metrics read."""
         enough = reach(ranking.chunks, self._need, self._count)
         shown = len(ranking.chunks) if enough is None else max(enough, min(self._least, ranking.reranked))
         return replace(ranking, chunks=ranking.chunks[:shown])
 
 
 def reach(chunks: Sequence[RankedChunk], need: Need, count: Callable[[str], int]) -> int | None:
-    """Return the number of leading chunks that fulfil a need; None where all together do not."""
+    """Return how many leading chunks fulfil a need; None if too few."""
     names: set[str] = set()
     tokens = 0
     if need == Need():

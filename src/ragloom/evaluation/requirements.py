@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kinds_of_gold(queries: Sequence[Query]) -> tuple[bool, bool]:
-    """Return whether any query has gold spans, and whether any is scored by graded documents."""
+    """Return whether any query has gold spans, and any graded documents."""
     return any(query.spans for query in queries), any(map(by_documents, queries))
 
 
@@ -37,7 +37,7 @@ def require_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str
 
 
 def require_reranking(config: Config, queries: Sequence[Query]) -> None:
-    """Require a reranker that can change recall: `top_k` above the smallest k of the metrics.
+    """Require a reranker that can change recall: `top_k` above the smallest k.
 
     Raises:
         ConfigError: `top_k` is too small.

@@ -16,7 +16,7 @@ from ragloom.evaluation.trec_format import qrels_lines, run_lines
 
 @dataclass
 class ScoredRun:
-    """Queries, outcomes and scores of a run, in the order of the dataset.
+    """Queries, outcomes and scores of a run, in dataset order.
 
     Attributes:
         ranked: for each query its ranking by ids of the qrels.
@@ -31,7 +31,7 @@ class ScoredRun:
     below: Mapping[str, int] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
-        """Return the content of metrics.json, which is equal for the same index and config."""
+        """Return the content of metrics.json, equal for equal index and config."""
         return {
             "metrics": means(self.scores),
             "verdicts": self.verdicts(),
@@ -41,7 +41,7 @@ class ScoredRun:
         }
 
     def verdicts(self) -> dict[str, Any]:
-        """Count the verdicts by metric, with lower and upper bound of the share that passed."""
+        """Count the verdicts by metric, with bounds of the passing share."""
         names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.verdicts)
         counts = {
             name: judged(outcome.verdicts[name] for outcome in self.outcomes if name in outcome.verdicts)
@@ -65,7 +65,7 @@ class ScoredRun:
         }
 
     def cost(self) -> dict[str, Any]:
-        """Return the cost of all queries, cache hits included; US dollars are None where unknown.
+        """Return the cost of all queries, cache hits included.
 
         `usd` is the cost of the config; the cost of judging is separate.
         """
@@ -134,7 +134,7 @@ class ScoredRun:
 
 
 def usage_cost_usd(models: Mapping[str, Mapping[str, int]], prices: Mapping[str, Any]) -> float | None:
-    """Price usage by model in US dollars; None where a model has no price or a provider reported no usage."""
+    """Price usage by model in US dollars; None for unknown parts."""
     if any(tokens["unreported"] for tokens in models.values()):
         return None
     return cost_usd(((name.partition(":")[2], each["input"], each["output"]) for name, each in models.items()), prices)
@@ -155,7 +155,7 @@ def _tokens(models: Mapping[str, Mapping[str, int]], kind: str, name: str) -> in
 
 
 def _gold(query: Query) -> list[dict[str, Any]]:
-    """Return the first place of each gold passage, of which `compare` makes windows."""
+    """Return the first place of each gold passage, for windows in `compare`."""
     return [{"document": span.document, "start": span.places[0][0], "end": span.places[0][1]} for span in query.spans]
 
 

@@ -1,4 +1,4 @@
-"""Evaluation of one config: sync the index, run all queries, score them, write the run folder.
+"""Evaluation of one config: sync, run queries, score, write the run folder.
 
 Stages are cached by complete keys (`ragloom.cache.stages`); a cache hit is never part of a latency.
 """
@@ -52,7 +52,7 @@ _RESUMABLE = "what was asked is kept, and the same command goes on from there wi
 
 
 def trial_digest(config: Config) -> str:
-    """Return a digest of what a config measures, 12 hexadecimal digits; operational keys do not count."""
+    """Return the 12-digit digest of a config, without operational keys."""
     tree = {key: value for key, value in config.identity().items() if key not in OPERATIONAL_KEYS}
     return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
@@ -125,7 +125,7 @@ class Trial:
         return len(rankings) == len(names) and all(map(cached.suffices, rankings.values()))
 
     def run(self) -> EvaluationResult:
-        """Sync the index, run all queries, score them, and write the run folder.
+        """Sync the index, run all queries, score them, write the run folder.
 
         Raises:
             ConfigError, DataError, ServiceError: nothing can be measured; the failure of a query raises nothing.
@@ -281,7 +281,7 @@ class Trial:
         latency: dict[str, Any] | None,
         problems: list[str],
     ) -> EvaluationResult:
-        """Write the run folder; its name identifies what was measured, so that a repetition replaces it."""
+        """Write the run folder; a repetition replaces it."""
         named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
         options = [self.config.choices[group] for group in _NAMED_BY]
         name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
@@ -331,7 +331,7 @@ def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: No
 def evaluate(
     config: Config, callbacks: EvaluationCallbacks | None = None, stop: Callable[[], bool] = lambda: False
 ) -> EvaluationResult:
-    """Evaluate one config: sync its index, run all queries, score them, and write the run folder.
+    """Evaluate one config and write its run folder.
 
     Args:
         config: validated.

@@ -92,7 +92,7 @@ class Scorer:
         ]
 
     def below(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> dict[str, int]:
-        """Count for each metric the queries on which it looks below the reranker's list; zeros are left out."""
+        """Count for each metric the queries that look below the reranker."""
         counts: Counter[str] = Counter()
         for query, outcome in zip(queries, outcomes, strict=True):
             ranking = outcome.ranking
@@ -114,7 +114,7 @@ class Scorer:
         return Need(documents=item.k) if by_documents(query) else Need(chunks=item.k)
 
     def ranked(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[list[str]]:
-        """Return for each query its ranking by ids of the qrels: documents or gold spans; empty without gold."""
+        """Return the rankings of queries by qrels ids; empty without gold."""
         most = max((item.k for item in self._of_spans if item.k and not item.budget), default=None)
         lists: list[list[str]] = []
         for query, outcome in zip(queries, outcomes, strict=True):
@@ -172,7 +172,7 @@ def qrels(query: Query) -> dict[str, int]:
 
 
 def means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    """Average each metric over the queries that have a score, in the order of first appearance.
+    """Average each metric over its scored queries, in order of appearance.
 
     Queries without a verdict are left out; a metric without any verdict has no mean.
     """
@@ -185,5 +185,8 @@ def means(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
 
 
 def by_documents(query: Query) -> bool:
-    """Check whether a query is scored by graded documents; gold spans, being stricter, come first."""
+    """Return whether a query is scored by graded documents.
+
+    Gold spans, being stricter, come first.
+    """
     return bool(query.grades) and not query.spans

@@ -54,7 +54,10 @@ class Sweep:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def run_trial(self, config: Config, callbacks: EvaluationCallbacks) -> EvaluationResult | None:
-        """Run and record one trial; return None if it failed, was left out, or the budget is spent."""
+        """Run and record one trial.
+
+        None if it failed, was left out or is over budget.
+        """
         trial, label = trial_digest(config), label_of(config, self.keys)
         if trial in self.left_out:
             return None
@@ -79,7 +82,9 @@ class Sweep:
         return self.log.of(self.digest)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for each trial: label, varying keys, state, metrics, cost, seconds, run folder, error.
+        """Return one row per trial.
+
+        Its keys: label, varying keys, state, metrics, cost, seconds, run folder, error.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -100,7 +105,7 @@ class Sweep:
         }
 
     def stage_counts(self) -> dict[str, dict[str, int]]:
-        """Count for each stage how often it was computed and how often it was a cache hit."""
+        """Count computations and cache hits of each stage."""
         computed: Counter[str] = Counter()
         hits: Counter[str] = Counter()
         trials = (stage for record in self.records() for stage in record.details.get("stages", ()))
@@ -119,7 +124,7 @@ class Sweep:
         }
 
     def _spending(self) -> tuple[float, int]:
-        """Sum the US dollars and tokens of the trials of this run, failed ones included.
+        """Sum the US dollars and tokens of this run's trials.
 
         Raises:
             BudgetSpent: the budget stopped a trial of this run.
@@ -177,7 +182,7 @@ def run_sweep(configs: Sequence[Config], callbacks: EvaluationCallbacks | None =
 
 
 def _check_shared(configs: Sequence[Config], callbacks: EvaluationCallbacks) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the problems that all trials share, and the stages that the check computed.
+    """Return problems shared by all trials, and the stages computed for them.
 
     Raises:
         ConfigError, DataError: every trial would fail, for the same reason.
@@ -234,7 +239,7 @@ def _spent(budgets: Sequence[Budget]) -> dict[str, Any]:
 
 
 def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
-    """Return a config whose budget is what the sweep has left for one trial.
+    """Return a config with the sweep's remaining budget for one trial.
 
     Raises:
         BudgetSpent: nothing is left.

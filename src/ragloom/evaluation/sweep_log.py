@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragloom.core.records import canonical_json, sha256
-from ragloom.core.sqlite import failures_as, log_transaction
+from ragloom.core.sqlite_connections import failures_as, log_transaction
 from ragloom.errors import DataError
 
 FILE = "trials.sqlite"
@@ -59,7 +59,7 @@ class TrialRecord:
 
 
 def sweep_digest(trials: Sequence[str]) -> str:
-    """Return the digest that identifies a sweep: the same trials are the same sweep."""
+    """Return the digest of a sweep: equal trials, equal sweep."""
     return sha256(canonical_json(sorted(trials)))[:12]
 
 
@@ -88,7 +88,7 @@ class SweepLog:
                 )
 
     def begin(self, sweep: str, trial: str, label: str) -> None:
-        """Record the start of a trial; a trial chosen by a sweeper is added."""
+        """Record the start of a trial; add one chosen by a sweeper."""
         with self._changing() as tables:
             tables.execute(
                 "INSERT OR IGNORE INTO trials (sweep, number, trial, label, state, changed, told) "
@@ -136,5 +136,5 @@ class SweepLog:
 
 
 def now() -> str:
-    """Return the present time in the format of the log; later times compare greater."""
+    """Return the present time for the log; later times compare greater."""
     return datetime.now(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""Dry run of a sweep: its trials, the stages they share, and the cost of what is not cached."""
+"""Dry run of a sweep: trials, shared stages, and costs of misses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BASIS = (
     "LLM reranks each question once, whatever the metrics are; passes for latency are "
     "included; what is asked again after a failure is not"
 )
-"""What the numbers of `SweepPlan.asked` rest on."""
+"""Basis of the numbers in `SweepPlan.asked`."""
 
 
 @dataclass
@@ -54,13 +54,13 @@ class SweepPlan:
 
     @property
     def max_usd(self) -> float | None:
-        """Upper bound of the total cost in US dollars; None where a price or a bound is unknown."""
+        """Upper bound of the total cost in US dollars; None if unknown."""
         costs = [self.embedding_usd, *(item["cost_usd"] for item in self.asked)]
         return None if None in costs or self.unknown else float(sum(costs))
 
     @property
     def embedding_usd(self) -> float | None:
-        """Cost of embedding documents in US dollars; None where a price is unknown."""
+        """Cost of embedding documents in US dollars; None if unknown."""
         costs = [item["cost_usd"] for item in self.indexes]
         return None if None in costs else sum(costs)
 
@@ -75,7 +75,7 @@ class SweepPlan:
         return sum(item["tokens"] for item in self.indexes)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return one row for each index and each model: purpose, requests, tokens, cost.
+        """Return one row per index and model: purpose, requests, tokens, cost.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -144,7 +144,7 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
 
 
 def _chunks(estimate: Estimate, config: Config) -> int | None:
-    """Return the number of chunks after an ingest; None where it is not an exact count."""
+    """Return the number of chunks after an ingest; None if inexact."""
     if estimate.guessed or estimate.summary.stopped is not None or config.tree["ingest"] == "never":
         return None
     return estimate.summary.chunks

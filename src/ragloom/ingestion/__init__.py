@@ -27,20 +27,20 @@ from ragloom.core.budget import within
 from ragloom.core.maintenance_steps import steps_reported
 from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.pipeline import Cuts, Run
+from ragloom.ingestion.pipeline import ChunkCache, IngestRun
 from ragloom.ingestion.recall_queries import questions_of
-from ragloom.ingestion.refused_documents import Refusals, remembered
-from ragloom.ingestion.summary import IngestSummary, Progress, State
+from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
+from ragloom.ingestion.summary import IngestState, IngestSummary, Progress
 
 if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
 
-__all__ = ["Deletions", "IngestSummary", "Limits", "Progress", "State", "ingest"]
+__all__ = ["Deletions", "IngestState", "IngestSummary", "Limits", "Progress", "ingest"]
 
 
 def ingest(
@@ -55,7 +55,7 @@ def ingest(
     limits: Limits,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
-    cuts: Cuts | None = None,
+    cuts: ChunkCache | None = None,
 ) -> IngestSummary:
     """Sync an index with its source.
 
@@ -85,13 +85,13 @@ def ingest(
         _first(source, database, index_name) as is_first,
         collect_usage() as usage,
         within(limits.budget),
-        Ledger() as ledger,
+        DocumentDiff() as ledger,
         database.writer(index_name, dimensions=embedding.dimensions, description=description, root=root) as writer,
     ):
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
-        run = Run(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
+        run = IngestRun(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
         run.cuts = cuts
-        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
         run.verify |= root != source.root
         run.list()
         clock.lap(summary, "listing")

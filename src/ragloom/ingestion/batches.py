@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 
 if TYPE_CHECKING:
     from ragloom.core.records import Chunk
-    from ragloom.ingestion.read_stage import Cut
+    from ragloom.ingestion.read_stage import ChunkedDocument
 
 MOST_CHUNKS = 512
 MOST_BYTES = 4_000_000
@@ -22,7 +22,7 @@ _EACH = 1000
 
 
 @dataclass(slots=True, eq=False)
-class Incoming:
+class PendingDocument:
     """A document that was read and cut, and is not stored yet.
 
     Attributes:
@@ -33,7 +33,7 @@ class Incoming:
     """
 
     row: ManifestRow
-    cut: Cut
+    cut: ChunkedDocument
     known: bool
     location: str
     failed: str | None = None
@@ -45,8 +45,8 @@ class Incoming:
 
 
 @dataclass(slots=True, eq=False)
-class Block:
-    """Batch of consecutive chunks: end of one document, whole documents, start of another.
+class ChunkBatch:
+    """Batch of consecutive chunks, across document borders.
 
     Attributes:
         chunks: of `owners`, one each.
@@ -58,8 +58,8 @@ class Block:
     """
 
     chunks: list[Chunk] = field(default_factory=list)
-    owners: list[Incoming] = field(default_factory=list)
-    complete: list[Incoming] = field(default_factory=list)
+    owners: list[PendingDocument] = field(default_factory=list)
+    complete: list[PendingDocument] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
@@ -67,14 +67,14 @@ class Block:
     bytes: int = 0
 
 
-def blocks(documents: Iterable[Incoming], dimensions: int) -> Iterator[Block]:
+def chunk_batches(documents: Iterable[PendingDocument], dimensions: int) -> Iterator[ChunkBatch]:
     """Split a stream of documents into batches, making chunks on demand."""
-    block = Block()
+    block = ChunkBatch()
     for document in documents:
         for chunk in document.cut.chunks():
             if len(block.chunks) >= MOST_CHUNKS or block.bytes >= MOST_BYTES:
                 yield block
-                block = Block()
+                block = ChunkBatch()
             block.chunks.append(chunk)
             block.owners.append(document)
             block.bytes += 2 * len(chunk.text) + 4 * dimensions + _EACH

@@ -18,7 +18,7 @@ import numpy as np
 
 from ragloom.components.embedding.rejected_inputs import PartialBatch
 from ragloom.core.records import sha256
-from ragloom.core.sqlite import ScratchTables
+from ragloom.core.sqlite_connections import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _STAND_IN = 256
 
 
 @dataclass
-class Asked:
+class TextCounts:
     """Counts for texts of one kind.
 
     Attributes:
@@ -46,7 +46,7 @@ class Asked:
     requests: int = 0
 
 
-class Unmade:
+class CountingEmbedding:
     """Fake embedding of a dry run.
 
     A context manager, safe for several threads.
@@ -67,7 +67,7 @@ class Unmade:
         self._rates = Rates(*rates)
         self._limiter = Limiter(self._rates, lambda: 0.0)
         self._last = 0.0
-        self.chunks, self.sentences, self.guessed = Asked(), Asked(), 0
+        self.chunks, self.sentences, self.guessed = TextCounts(), TextCounts(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -117,8 +117,8 @@ class Unmade:
         return PartialBatch(_stand_ins(texts))
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
-        made = self._sent.among(new) if self._keeps else set()
-        new = [text for text in new if text not in made]
+        sent_before = self._sent.among(new) if self._keeps else set()
+        new = [text for text in new if text not in sent_before]
         missing = set(new)
         hits = self._tokens([text for text in whole if text not in missing])
         if new:
@@ -135,11 +135,11 @@ class Unmade:
         sent = self._sent.among(texts) if self._keeps else set()
         return [hit or text in sent for text, hit in zip(texts, cached, strict=True)]
 
-    def _count(self, asked: Asked, texts: list[str], tokens: int) -> None:
+    def _count(self, counts: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:
-            asked.requests += 1
-            asked.texts += len(texts)
-            asked.tokens += tokens
+            counts.requests += 1
+            counts.texts += len(texts)
+            counts.tokens += tokens
             self._last = max(self._last, self._limiter.reserve(tokens))
         self._sent.add(texts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.core.records import FORMAT_KEY, sha256
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
@@ -15,7 +15,7 @@ from ragloom.errors import DataError
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
     from ragloom.components.vector_store.protocols import Database, Index
-    from ragloom.ingestion.pipeline import Run
+    from ragloom.ingestion.pipeline import IngestRun
 
 _FORGOTTEN_AT_ONCE = 16
 """Documents whose vectors are looked up together, to be forgotten."""
@@ -34,7 +34,7 @@ class Deletions:
     allow_mass: bool
 
 
-def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Index]) -> None:
+def delete_vanished(run: IngestRun, deletions: Deletions, committed: Callable[[], Index]) -> None:
     """Delete unlisted documents, or record why they stay.
 
     Args:
@@ -56,7 +56,7 @@ def delete_vanished(run: Run, deletions: Deletions, committed: Callable[[], Inde
     summary.moved, summary.added, summary.deleted = moved, summary.added - moved, gone - moved
 
 
-def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | None:
+def _objection(run: IngestRun, gone: int, moved: int, deletions: Deletions) -> str | None:
     if run.hiding is not None:
         return (
             f"{gone} indexed documents were not found, but {run.hiding.location} could not be read and they may be "
@@ -76,7 +76,7 @@ def _objection(run: Run, gone: int, moved: int, deletions: Deletions) -> str | N
     return None
 
 
-def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
+def _forget(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> None:
     """Remove cache entries of deleted documents.
 
     Entries of texts that another document shares stay.
@@ -93,7 +93,7 @@ def _forget(run: Run, names: list[str], committed: Callable[[], Index]) -> None:
     forget(cache.cache, sent | _asked(run, leaving, committed))
 
 
-def _asked(run: Run, names: list[str], committed: Callable[[], Index]) -> set[str]:
+def _asked(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> set[str]:
     """Hashes the texts that were embedded to decide where documents are cut."""
     if getattr(run.chunking, "embedding", None) is None or not names:
         return set()

@@ -17,9 +17,9 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from ragloom.components.vector_store.protocols import ManifestRow
+from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.core.records import Entry
-from ragloom.core.sqlite import ScratchTables
+from ragloom.core.sqlite_connections import ScratchTables
 
 _PREFIX, _LOCK = "ragloom-ingest-", "lock"
 _YOUNG = 60
@@ -52,7 +52,7 @@ class Staying(NamedTuple):
     chunks: int
 
 
-class Ledger:
+class DocumentDiff:
     """A context manager: leaving it removes the folder.
 
     Attributes:

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ragloom.components.vector_store.protocols import IndexMissing, ManifestRow, Writer
+from ragloom.components.vector_store.index_records import IndexMissing, ManifestRow
+from ragloom.components.vector_store.protocols import Writer
 from ragloom.core.budget import Budget, BudgetSpent
 from ragloom.core.data_frame import data_frame
 from ragloom.core.pricing import cost_usd
 from ragloom.core.usage import collect_usage
-from ragloom.ingestion.counting_embedding import Asked, Unmade
+from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 from ragloom.ingestion.deletions import checked_root, delete_vanished
-from ragloom.ingestion.document_diff import Ledger
+from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import demand_document
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.pipeline import Run
-from ragloom.ingestion.refused_documents import Refusals, remembered
+from ragloom.ingestion.pipeline import IngestRun
+from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
-    from ragloom.components.vector_store.protocols import Database, Index, StoredDocumentRow
+    from ragloom.components.vector_store.index_records import StoredDocumentRow
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.core.records import Chunk
 
 # As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
@@ -61,8 +63,8 @@ class Estimate:
 
     summary: IngestSummary
     new_chunks: int
-    chunks: Asked
-    sentences: Asked
+    chunks: TextCounts
+    sentences: TextCounts
     guessed: int
     seconds: float | None
     index_bytes: int
@@ -141,7 +143,7 @@ class Estimate:
             "over_budget": self.over_budget,
         }
 
-    def _requests_json(self, requests: Asked) -> dict[str, Any]:
+    def _requests_json(self, requests: TextCounts) -> dict[str, Any]:
         return {**asdict(requests), "cost_usd": self.usd(requests.tokens)}
 
 
@@ -176,12 +178,12 @@ def rehearse(
         index = None
         demand_document(source)
     writer = _Unwritten(index)
-    with collect_usage() as usage, Ledger() as ledger, Unmade(embedding, keeps=keeps) as unmade:
+    with collect_usage() as usage, DocumentDiff() as ledger, CountingEmbedding(embedding, keeps=keeps) as unmade:
         summary = IngestSummary(index_name, usage=usage)
-        chunking, made = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
+        chunking, counted = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
         tell = progress or (lambda state: None)
-        run = Run(source, chunking, made, cast(Writer, writer), ledger, summary, tell, stop)
-        run.refusals = Refusals(remembered(database, index_name), retry=limits.retry_failed)
+        run = IngestRun(source, chunking, counted, cast(Writer, writer), ledger, summary, tell, stop)
+        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
         run.verify |= root != source.root
         run.list()
         run.take_in(limits.workers, limits.in_flight_mb)

@@ -1,7 +1,7 @@
 """Embedding stage: look up vectors, pack misses into batches, embed concurrently.
 batches are made at once.
 
-All but `_made` runs in one thread; batches are made in others, which answer by putting a `Made` into the queue.
+All but `_made` runs in one thread; batches are made in others, which answer by putting a `BatchResult` into the queue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
-from ragloom.ingestion.batches import Block, Incoming
+from ragloom.ingestion.batches import ChunkBatch, PendingDocument
 from ragloom.providers.failed_batch import TooManyRefused
 from ragloom.providers.request_context import cancelled_by
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 ALWAYS_REFUSED = 10
 """Texts at which the server may fail in any ingest, however small their share."""
-Slot = tuple[Block, int]
+Slot = tuple[ChunkBatch, int]
 """A chunk that waits for its vector."""
 
 
 @dataclass(slots=True, eq=False)
-class Made:
+class BatchResult:
     """Result of a batch.
 
     Attributes:
@@ -50,13 +50,13 @@ class Made:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-class Vectoriser:
+class EmbedStage:
     """Fills in the vectors of blocks.
 
     Args:
         embedding: makes them.
         stored: gives the vectors that the index holds of documents, by hash of what was sent.
-        events: receives a `Made` for each batch.
+        events: receives a `BatchResult` for each batch.
 
     Attributes:
         running: batches that are being made.
@@ -68,7 +68,7 @@ class Vectoriser:
     def __init__(
         self,
         embedding: Embedding,
-        stored: Callable[[Sequence[Block]], dict[str, np.ndarray]],
+        stored: Callable[[Sequence[ChunkBatch]], dict[str, np.ndarray]],
         events: SimpleQueue[Any],
     ) -> None:
         self._embedding, self._stored, self._events = embedding, stored, events
@@ -95,7 +95,7 @@ class Vectoriser:
         self._flight.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def take(self, block: Block) -> None:
+    def take(self, block: ChunkBatch) -> None:
         """Look up a block's vectors and has the others made.
 
         Raises:
@@ -144,7 +144,7 @@ class Vectoriser:
         """Has made what waits for a batch to be full."""
         self._pack(flush=True)
 
-    def took(self, batch: Made) -> list[tuple[Incoming, str]]:
+    def took(self, batch: BatchResult) -> list[tuple[PendingDocument, str]]:
         """Store the result of a batch.
 
         Returns:
@@ -188,7 +188,7 @@ class Vectoriser:
         """Answer a repeated text with the result of its first request."""
         self.running += 1
         nothing = np.zeros((1, self._embedding.dimensions), dtype=np.float32)
-        self._events.put(Made([sent], 0, nothing, refused={0: self._refused[sent]}))
+        self._events.put(BatchResult([sent], 0, nothing, refused={0: self._refused[sent]}))
 
     def _most(self) -> float:
         share = self._embedding.max_refused
@@ -208,7 +208,7 @@ class Vectoriser:
         self._give_up([*hashes, *(sent for sent, _, _ in self._pending)], self.stopped)
         self._pending, self._pending_tokens = [], 0
 
-    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[Incoming, Chunk]]:
+    def _give_up(self, hashes: list[str], reason: str) -> list[tuple[PendingDocument, Chunk]]:
         """Stop waiting for vectors; return newly failed documents and the chunk."""
         failed = []
         for sent in hashes:
@@ -245,7 +245,7 @@ class Vectoriser:
         self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens)
 
     def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
-        result = Made([sent for sent, _, _ in batch], tokens)
+        result = BatchResult([sent for sent, _, _ in batch], tokens)
         if not self._flight.enter(tokens):
             return  # nobody waits for it any more
         try:
@@ -296,6 +296,6 @@ class _Flight:
             self._changed.notify_all()
 
 
-def _fill(block: Block, at: int, vector: np.ndarray) -> None:
+def _fill(block: ChunkBatch, at: int, vector: np.ndarray) -> None:
     block.vectors[at] = vector
     block.missing -= 1

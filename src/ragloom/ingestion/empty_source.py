@@ -10,7 +10,7 @@ from ragloom.ingestion.summary import IngestSummary
 
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
-    from ragloom.ingestion.pipeline import Run
+    from ragloom.ingestion.pipeline import IngestRun
 
 
 class NothingToIndex(DataError):
@@ -34,7 +34,7 @@ def demand_document(source: Source) -> None:
     raise _nothing(source, summary)
 
 
-def demand_something(run: Run, source: Source) -> None:
+def demand_something(run: IngestRun, source: Source) -> None:
     """Refuse a first ingest of unreadable documents only.
 
     Raises:
@@ -50,10 +50,10 @@ def _nothing(source: Source, summary: IngestSummary) -> NothingToIndex:
         (summary.unreadable_count, "cannot be read", summary.unreadable),
         (summary.skipped_count, "left out", summary.skipped),
     )
-    found = [
+    unread = [
         f"{count} {what}, such as {items[0].location} ({items[0].reason})" for count, what, items in groups if count
     ]
     return NothingToIndex(
-        f"source: {source.root} must hold a document that can be read; {'; '.join(found) or 'it is empty'}. "
+        f"source: {source.root} must hold a document that can be read; {'; '.join(unread) or 'it is empty'}. "
         "No index was made"
     )

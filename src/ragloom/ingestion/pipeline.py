@@ -1,7 +1,4 @@
-"""Ingestion pipeline: list the source, pass changes through the stages.
-
-This thread decides everything; reading is done by worker processes, embedding and writing by threads that only answer.
-"""
+"""Ingestion pipeline: list the source, pass changes through workers and stage threads."""
 
 from __future__ import annotations
 
@@ -17,17 +14,19 @@ import numpy as np
 
 from ragloom.components.source import file_age
 from ragloom.components.source.base import STILL_WRITTEN, printable_path
-from ragloom.components.vector_store.protocols import ManifestRow, Writer
+from ragloom.components.vector_store.index_records import ManifestRow
+from ragloom.components.vector_store.protocols import Writer
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.errors import DataError
-from ragloom.ingestion.batches import Block, Incoming, blocks
-from ragloom.ingestion.document_diff import Ledger
-from ragloom.ingestion.embed_stage import Made, Vectoriser
-from ragloom.ingestion.read_stage import Cut, Job, Readers, Same, refusal
-from ragloom.ingestion.refused_documents import Refusals
-from ragloom.ingestion.summary import IngestSummary, Progress, Stage, State
-from ragloom.ingestion.write_stage import Stored, Storing
+from ragloom.ingestion.batches import ChunkBatch, PendingDocument, chunk_batches
+from ragloom.ingestion.document_diff import DocumentDiff
+from ragloom.ingestion.embed_stage import BatchResult, EmbedStage
+from ragloom.ingestion.parent_embedding import refusal
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, ReadResult, Unchanged
+from ragloom.ingestion.refused_documents import RefusedDocuments
+from ragloom.ingestion.summary import IngestState, IngestSummary, Progress, Stage
+from ragloom.ingestion.write_stage import StoredRows, WriteStage
 
 if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
@@ -41,14 +40,14 @@ INTERRUPTED = "it was interrupted; what it had read is committed, and the same c
 SPENT = "what was completed is committed, and the same command goes on from there with as much again, or set more"
 
 
-class Cuts(Protocol):
+class ChunkCache(Protocol):
     """Chunk cache: supplies documents that were cut before."""
 
-    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+    def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield each job with its result in order, as `readers.run` does."""
 
 
-class Run:
+class IngestRun:
     """The state of one pass.
 
     Attributes:
@@ -64,7 +63,7 @@ class Run:
         chunking: SpanParser,
         embedding: Embedding,
         writer: Writer,
-        ledger: Ledger,
+        ledger: DocumentDiff,
         summary: IngestSummary,
         progress: Progress,
         stop: Callable[[], bool],
@@ -72,15 +71,15 @@ class Run:
         self.source, self.chunking, self.embedding = source, chunking, embedding
         self.writer, self.ledger, self.summary = writer, ledger, summary
         self.hiding: Unreadable | None = None
-        self.cuts: Cuts | None = None
-        self.refusals = Refusals({})
+        self.cuts: ChunkCache | None = None
+        self.refusals = RefusedDocuments({})
         self.verify = source.verify
         self._progress, self._stop = progress, stop
-        self._state = State()
+        self._state = IngestState()
         self._reading: dict[str, ManifestRow | None] = {}
         self._touched: list[ManifestRow] = []
-        self._events: SimpleQueue[Made | Stored | BaseException] = SimpleQueue()
-        self._blocks: deque[Block] = deque()
+        self._events: SimpleQueue[BatchResult | StoredRows | BaseException] = SimpleQueue()
+        self._blocks: deque[ChunkBatch] = deque()
         self._in_flight = 0
         self._youngest: int | None = None
         self._racy: set[str] = set()
@@ -133,18 +132,17 @@ class Run:
         """Take in every document that is new or changed.
 
         Raises:
-            DataError: a text is over the embedding's limit, or a document cannot be read and
-                `source.on_unreadable=stop`.
+            DataError: a text is over the embedding's limit, or `source.on_unreadable=stop` met an unreadable document.
             ServiceError: the store or the provider failed.
         """
         if not self._state.to_read:
             return
         with (
-            closing(Vectoriser(self.embedding, self._stored, self._events)) as self._vectors,
-            closing(Storing(self.writer, self._events)) as self._storing,
+            closing(EmbedStage(self.embedding, self._stored, self._events)) as self._vectors,
+            closing(WriteStage(self.writer, self._events)) as self._storing,
         ):
             with Readers(self.source, self.chunking, workers, self.ledger.folder) as readers:
-                for block in blocks(self._documents(readers), self.embedding.dimensions):
+                for block in chunk_batches(self._documents(readers), self.embedding.dimensions):
                     while self._vectors.busy or (
                         self._in_flight and self._in_flight + block.bytes > in_flight_mb * 1e6
                     ):
@@ -160,7 +158,7 @@ class Run:
         self.summary.tokens = self._vectors.tokens + self.summary.usage.cache.made_tokens
         self.tell()
 
-    def _documents(self, readers: Readers) -> Iterator[Incoming]:
+    def _documents(self, readers: Readers) -> Iterator[PendingDocument]:
         """Read new and changed documents; yield those to store."""
         for job, itemt in self._found(readers):
             # A time that proves nothing is not kept: the next ingest reads the document again.
@@ -168,14 +166,14 @@ class Run:
             row = self._reading.pop(entry.id)
             self._state.read += 1
             self._state.bytes_read += entry.size
-            if isinstance(itemt, Cut) and self.refusals.knows(entry.id, itemt.bytes_hash):
+            if isinstance(itemt, ChunkedDocument) and self.refusals.knows(entry.id, itemt.bytes_hash):
                 itemt.close()
                 itemt = Unreadable(printable_path(entry.location), "", stage="embedding", refused=itemt.bytes_hash)
             if isinstance(itemt, Unreadable):
                 if itemt.refused is not None and itemt.reason:
                     self._vectors.refuse({itemt.refused: itemt.reason})
                 self._refused_or_unreadable(job.entry.id, itemt)
-            elif isinstance(itemt, Same):
+            elif isinstance(itemt, Unchanged):
                 assert row is not None
                 self.summary.unchanged += 1
                 new = replace(row, size=entry.size, mtime_ns=entry.mtime_ns, bytes_hash=itemt.bytes_hash)
@@ -190,7 +188,7 @@ class Run:
                 yield _incoming(entry, itemt, row)
             self.tell()
 
-    def _found(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+    def _found(self, readers: Readers) -> Iterator[tuple[Job, ReadResult]]:
         """Read until the budget is spent, by chunks or by cutting."""
         try:
             for job, result in self._read(readers):
@@ -200,11 +198,8 @@ class Run:
         except BudgetSpent as error:
             self._spent(error)
 
-    def _read(self, readers: Readers) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
-        """Read recently changed documents last, after one common pause.
-
-        See `source.file_age`.
-        """
+    def _read(self, readers: Readers) -> Iterator[tuple[Job, ReadResult]]:
+        """Read recently changed documents last, after one common pause (`source.file_age`)."""
         run = readers.run if self.cuts is None else partial(self.cuts.run, readers)
         for job, result in run(self._jobs()):
             if isinstance(result, Changing):
@@ -257,8 +252,8 @@ class Run:
             self.refusals.bytes_hash(entry.id),
         )
 
-    def _stored(self, some: Sequence[Block]) -> dict[str, np.ndarray]:
-        """Look up vectors in the index: former versions, and documents of equal text."""
+    def _stored(self, some: Sequence[ChunkBatch]) -> dict[str, np.ndarray]:
+        """Look up vectors in the index, by former versions and equal text."""
         owners = {id(owner): owner for block in some for owner in block.owners}.values()
         names = {owner.row.id for owner in owners if owner.known}
         names.update(self.ledger.holding([owner.row.text_hash for owner in owners]))
@@ -281,8 +276,8 @@ class Run:
             self._release()
         self.tell()
 
-    def _take(self, event: Made | Stored | BaseException) -> None:
-        if isinstance(event, Made):
+    def _take(self, event: BatchResult | StoredRows | BaseException) -> None:
+        if isinstance(event, BatchResult):
             for document, reason in self._vectors.took(event):
                 row = document.row
                 item = Unreadable(
@@ -291,9 +286,9 @@ class Run:
                 self._refused_or_unreadable(row.id, item)
             if self._vectors.stopped is not None:
                 self._spent(self._vectors.stopped)
-        elif isinstance(event, Stored):
+        elif isinstance(event, StoredRows):
             self._storing.took(event)
-            self._count(block for block in event.items if isinstance(block, Block))
+            self._count(block for block in event.items if isinstance(block, ChunkBatch))
         else:
             raise event
 
@@ -302,7 +297,7 @@ class Run:
         while self._blocks and not self._blocks[0].missing:
             self._storing.put(self._blocks.popleft())
 
-    def _count(self, some: Iterable[Block]) -> None:
+    def _count(self, some: Iterable[ChunkBatch]) -> None:
         for block in some:
             self._in_flight -= block.bytes
             self._state.written += len(block.chunks)
@@ -321,15 +316,15 @@ class Run:
             self._storing.put(self._touched)
             self._touched = []
 
-    def _refused_or_unreadable(self, id: str, found: Unreadable) -> None:
+    def _refused_or_unreadable(self, id: str, item: Unreadable) -> None:
         """Record an unreadable document, with its place for the embedding."""
-        if found.refused is not None:
+        if item.refused is not None:
             self.summary.refused += 1
-            if found.reason:
-                self.refusals.add(id, found.refused, found.reason)
+            if item.reason:
+                self.refusals.add(id, item.refused, item.reason)
             else:
-                found = replace(found, reason=self.refusals.again(id))
-        self._unreadable(found)
+                item = replace(item, reason=self.refusals.again(id))
+        self._unreadable(item)
 
     def _unreadable(self, item: Unreadable) -> None:
         self.summary.cannot_read(item)
@@ -339,7 +334,7 @@ class Run:
             )
 
 
-def _incoming(entry: Entry, cut: Cut, row: ManifestRow | None) -> Incoming:
+def _incoming(entry: Entry, cut: ChunkedDocument, row: ManifestRow | None) -> PendingDocument:
     new = ManifestRow(
         id=entry.id,
         size=entry.size,
@@ -350,4 +345,4 @@ def _incoming(entry: Entry, cut: Cut, row: ManifestRow | None) -> Incoming:
         content_hash=cut.content_hash,
         chunks=len(cut),
     )
-    return Incoming(new, cut, row is not None, entry.location)
+    return PendingDocument(new, cut, row is not None, entry.location)

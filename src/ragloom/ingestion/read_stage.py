@@ -9,21 +9,17 @@ from __future__ import annotations
 import os
 import pickle
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from llama_index.core.base.embeddings.base import BaseEmbedding
-
 from ragloom.components.source.base import CannotRead, FileChanged, printable_path
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import FileBackedText
-from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
-from ragloom.process_pool.parent_callbacks import call_parent
+from ragloom.ingestion.parent_embedding import TextRefused, embedding_callback, with_parent_embedding
 from ragloom.process_pool.pool import ProcessPool
 from ragloom.process_pool.results import TaskResult
 from ragloom.process_pool.task_queue import PoolLimits
@@ -38,12 +34,6 @@ _ITEMS_EACH = 64
 """Documents in flight for each worker."""
 _NOTHING: dict[str, Any] = {}
 """What most chunks' metadata has beyond the document's; one for all of them."""
-_ASKED_AT_ONCE = 2048
-"""Texts: LlamaIndex's own limit, so that the embedding makes its batches and not this one."""
-
-
-class TextRefused(CannotRead):
-    """The embedding failed at a text that cutting asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +52,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Same:
+class Unchanged:
     """Unchanged document: same bytes, or same text and metadata."""
 
     bytes_hash: str
 
 
 @dataclass(slots=True, eq=False)
-class Cut:
+class ChunkedDocument:
     """A document that was read and cut.
 
     Attributes:
@@ -134,7 +124,13 @@ class Cut:
         """Pickles with the text as a buffer, which is sent uncopied."""
         content = self.content.encode("utf-8", "surrogatepass") if isinstance(self.content, str) else self.content
         fields = (getattr(self, name) for name in self.__slots__[:-1])
-        return Cut, (*fields, content if isinstance(content, FileBackedText) else pickle.PickleBuffer(content))
+        return ChunkedDocument, (
+            *fields,
+            content if isinstance(content, FileBackedText) else pickle.PickleBuffer(content),
+        )
+
+
+ReadResult = ChunkedDocument | Unchanged | Unreadable
 
 
 class Reading:
@@ -145,14 +141,14 @@ class Reading:
     Args:
         source: whose documents these are.
         chunking: cuts them. An embedding that it needs stays in the process that runs the workers, with its cache,
-            limits and budget, and is asked (`answers_of`); only a cheap one goes along.
+            limits and budget, and is asked (`embedding_callback`); only a cheap one goes along.
         spool: folder for long texts, whose files are the caller's; None: they cross the boundary like others.
     """
 
     def __init__(self, source: Source, chunking: SpanParser, spool: Path | None = None) -> None:
         self._source = source
         self._spool = spool
-        self._chunking = _asking(chunking)
+        self._chunking = with_parent_embedding(chunking)
 
     def load(self) -> None:
         """Import and loads what reading needs, so that workers share it."""
@@ -161,21 +157,21 @@ class Reading:
         load_readers()
         list(self._chunking.spans("Ready."))
 
-    def __call__(self, job: Job) -> Cut | Same | Unreadable:
+    def __call__(self, job: Job) -> ReadResult:
         """Do it all, or says why the document cannot be read."""
         bytes_hash = None
         try:
             content = self._source.read(job.entry)
             bytes_hash = sha256(content)
             if bytes_hash == job.bytes_hash:
-                return Same(bytes_hash)
+                return Unchanged(bytes_hash)
             if bytes_hash == job.refused:
                 return Unreadable(printable_path(job.entry.location), "", stage="embedding", refused=bytes_hash)
             document = self._source.parse(job.entry, content)
             del content  # memory: from here on only the text is needed
             content_hash = document_hash(document.text, document.metadata)
             if content_hash == job.content_hash:
-                return Same(bytes_hash)
+                return Unchanged(bytes_hash)
         except FileChanged as error:
             return Changing(printable_path(job.entry.location), error.reason)
         except CannotRead as error:
@@ -187,13 +183,13 @@ class Reading:
         except CannotRead as error:
             return Unreadable(printable_path(job.entry.location), error.reason, stage="chunking")
 
-    def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> Cut:
+    def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> ChunkedDocument:
         inherited = document.metadata if self._chunking.include_metadata else {}
         spans, located, before = array("q"), [], self._chunking.oversized
         for chunk in self._chunking.chunks(document):
             spans.extend((chunk.start, chunk.end))
             located.append({key: value for key, value in chunk.metadata.items() if key not in inherited} or _NOTHING)
-        return Cut(
+        return ChunkedDocument(
             document=document.node_id,
             bytes_hash=bytes_hash,
             text_hash=sha256(document.text),
@@ -220,16 +216,8 @@ class Reading:
             ) from None
 
 
-def refusal(says: str) -> str:
-    """Format the reason for a document with a rejected text."""
-    return f"the embedding's server refuses a text of it ({says})"
-
-
 def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
-    """Convert the config's `workers` to pool limits.
-
-    Without a number of processes there is one per available core.
-    """
+    """Convert `workers` to pool limits; by default one process per core."""
     processes = settings["processes"]
     if processes is None:
         processes = _cores() if hasattr(os, "fork") else 0
@@ -257,12 +245,12 @@ class Readers:
 
     def __init__(self, source: Source, chunking: SpanParser, bounds: PoolLimits, spool: Path | None = None) -> None:
         reading = Reading(source, chunking, spool)
-        self._workers: ProcessPool[Job, Cut | Same | Unreadable] = ProcessPool(
+        self._workers: ProcessPool[Job, ReadResult] = ProcessPool(
             reading,
             bounds,
             initializer=reading.load,
             size=lambda job: job.entry.size,
-            callback=answers_of(getattr(chunking, "embedding", None)),
+            callback=embedding_callback(getattr(chunking, "embedding", None)),
         )
 
     def __enter__(self) -> Self:
@@ -275,7 +263,7 @@ class Readers:
         """End all processes at once; what they were at is lost."""
         self._workers.close()
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | Same | Unreadable]]:
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield each job with its result in order; starts on first use.
 
         A document that hangs, kills its process or needs too much memory is `Unreadable`, as one that is damaged.
@@ -289,64 +277,3 @@ class Readers:
                 yield outcome.item, outcome.value
             else:
                 yield outcome.item, Unreadable(printable_path(outcome.item.entry.location), outcome.reason)
-
-
-class AskingEmbedding(BaseEmbedding):
-    """Proxy in a worker for the embedding of the parent process."""
-
-    max_tokens: int | None
-    document_prefix: str
-
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count each text's tokens, as the embedding does."""
-        counts: list[int] = call_parent(("count", texts))
-        return counts
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        answer = call_parent(("embed", texts))
-        if isinstance(answer, str):
-            raise TextRefused(refusal(answer))
-        vectors: list[list[float]] = answer.tolist()
-        return vectors
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        raise RuntimeError("a worker embeds no query")
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        raise RuntimeError("a worker embeds no query")
-
-
-def answers_of(embedding: BaseEmbedding | None) -> Callable[[Any], Any] | None:
-    """Return the parent's handler for `AskingEmbedding`."""
-    if embedding is None:
-        return None
-
-    def answer(request: tuple[str, list[str]]) -> Any:
-        what, texts = request
-        if what == "count":
-            return embedding.count_tokens(texts)  # type: ignore[attr-defined]
-        if hasattr(embedding, "embed_documents"):  # ours: it tells a text that is refused by itself from a failure
-            result = embedding.embed_documents(texts)
-            refusals: list[str] = list(result.refused.values())
-            return refusals[0] if refusals else result.vectors.astype(np.float64)
-        with finished_before_exit():  # nobody knows whether it is native code
-            return np.asarray(embedding.get_text_embedding_batch(texts), dtype=np.float64)
-
-    return answer
-
-
-def _asking(chunking: SpanParser) -> SpanParser:
-    """Return the chunking with a proxy embedding, unless its own is cheap."""
-    embedding = getattr(chunking, "embedding", None)
-    if embedding is None or getattr(embedding, "cheap", False):
-        return chunking
-    asking = AskingEmbedding(
-        model_name=embedding.model_name,
-        embed_batch_size=_ASKED_AT_ONCE,
-        max_tokens=embedding.max_tokens if hasattr(embedding, "count_tokens") else None,
-        document_prefix=getattr(embedding, "document_prefix", ""),
-    )
-    return chunking.model_copy(update={"embedding": asking})

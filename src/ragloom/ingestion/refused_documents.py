@@ -17,7 +17,7 @@ def remembered(database: Database, index_name: str) -> Mapping[str, Mapping[str,
     return refusals or {}
 
 
-class Refusals:
+class RefusedDocuments:
     """Refusals recorded before and in this ingest.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ragloom.components.vector_store.protocols import Recovered
+from ragloom.components.vector_store.index_records import Recovered
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import DocumentWarning, Skipped, Unreadable
 from ragloom.core.usage import Usage
@@ -20,7 +20,7 @@ Stage = Literal["listing", "ingesting", "deleting", "maintaining", "done"]
 
 
 @dataclass
-class State:
+class IngestState:
     """How far an ingest is.
 
     Attributes:
@@ -53,7 +53,7 @@ class State:
 class Progress(Protocol):
     """Callback for progress updates."""
 
-    def __call__(self, state: State) -> None:
+    def __call__(self, state: IngestState) -> None:
         """Receive the present state, which goes on changing."""
 
 

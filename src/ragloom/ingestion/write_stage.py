@@ -13,32 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragloom.components.vector_store.protocols import ManifestRow
+from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.core.native_threads import finished_before_exit
-from ragloom.ingestion.batches import Block, Incoming
+from ragloom.ingestion.batches import ChunkBatch, PendingDocument
 
 if TYPE_CHECKING:
     from ragloom.components.vector_store.protocols import Writer
 
 MOST_TOGETHER = 8192
 """Chunks that are appended in one call, when so many are ready."""
-Item = Block | list[ManifestRow]
+Item = ChunkBatch | list[ManifestRow]
 
 
 @dataclass(slots=True, eq=False)
-class Stored:
+class StoredRows:
     """Rows written: batches in order, or updated manifest rows."""
 
     items: list[Item]
 
 
-class Storing:
+class WriteStage:
     """Writer thread of an ingest.
 
     Args:
         writer: entered and recovered.
-        events: is given a `Stored` for what was written, and what went wrong as an exception; after that nothing more
-            is written.
+        events: receives a `StoredRows` for each write, or the exception of the last one.
     """
 
     def __init__(self, writer: Writer, events: queue.SimpleQueue[Any]) -> None:
@@ -55,7 +54,7 @@ class Storing:
         self.waiting += 1
         self._items.put(item)
 
-    def took(self, stored: Stored) -> None:
+    def took(self, stored: StoredRows) -> None:
         """Count what was written."""
         self.waiting -= len(stored.items)
 
@@ -70,28 +69,28 @@ class Storing:
             while (item := left.pop() if left else self._items.get()) is not None:
                 some: list[Any] = [item]
                 with finished_before_exit():
-                    if isinstance(item, Block):
+                    if isinstance(item, ChunkBatch):
                         left += self._more(some)
                         self._write(some)
                     else:
                         self._writer.touch(item)
-                self._events.put(Stored(some))
+                self._events.put(StoredRows(some))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             self._events.put(error)
 
-    def _more(self, some: list[Block]) -> list[Item | None]:
+    def _more(self, some: list[ChunkBatch]) -> list[Item | None]:
         """Add batches that are ready; return the item after them, if any."""
         while sum(len(block.chunks) for block in some) < MOST_TOGETHER:
             try:
                 item = self._items.get_nowait()
             except queue.Empty:
                 return []
-            if not isinstance(item, Block):
+            if not isinstance(item, ChunkBatch):
                 return [item]
             some.append(item)
         return []
 
-    def _write(self, some: list[Block]) -> None:
+    def _write(self, some: list[ChunkBatch]) -> None:
         batches = [(block, np.array([owner.failed is None for owner in block.owners], dtype=bool)) for block in some]
         chunks = [chunk for block, mask in batches for chunk, keep in zip(block.chunks, mask, strict=True) if keep]
         hashes = [sent for block, mask in batches for sent, keep in zip(block.hashes, mask, strict=True) if keep]
@@ -102,5 +101,5 @@ class Storing:
         self._writer.discard([_key(document) for document in complete if document.failed is not None])
 
 
-def _key(document: Incoming) -> tuple[str, str]:
+def _key(document: PendingDocument) -> tuple[str, str]:
     return document.row.id, document.row.content_hash

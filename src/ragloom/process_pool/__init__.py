@@ -1,1 +1,1 @@
-"""Worker processes in which no item can hang, crash or fill the machine; the entry is `pool.ProcessPool`."""
+"""Worker processes that cannot hang or crash their caller; entry: `pool.ProcessPool`."""

@@ -1,4 +1,4 @@
-"""The process that forks workers: it loads everything once and runs no threads.
+"""Fork server: a single-threaded process that loads once and forks workers.
 
 Forking the parent is unsafe (its libraries run threads); starting each worker as a new program takes seconds
 (importing LlamaIndex). This process starts as a new program; a worker forked from it is ready in milliseconds and
@@ -32,7 +32,7 @@ _KILL_TIMEOUT = 2.0
 
 
 def main() -> Never:
-    """Serve until the parent closes the socket that is this process's standard input."""
+    """Serve until the parent closes the socket on standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which decides
     control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     null = os.open(os.devnull, os.O_RDONLY)

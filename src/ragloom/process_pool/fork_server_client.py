@@ -1,4 +1,4 @@
-"""The parent's side of the fork server: starts it for the first worker; starts and ends workers through it."""
+"""Client of the fork server: starts it, and starts and ends workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STOP_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerExit:
-    """Exit status of a worker (negative: signal) and its peak memory in bytes beyond that at start."""
+    """Exit status of a worker (negative: signal) and added peak memory, bytes."""
 
     status: int
     peak: int
@@ -61,7 +61,7 @@ class ForkServerClient:
         self._closed = False
 
     def start_worker(self) -> WorkerHandle:
-        """Fork a worker; the first call waits until the server has loaded everything.
+        """Fork a worker; the first call waits for loading.
 
         Raises:
             ServiceError: the system starts no more processes.
@@ -89,7 +89,7 @@ class ForkServerClient:
         return WorkerHandle(pid_or_error, MessageSocket(ours), server), 0 if forked else pid_or_error
 
     def end_worker(self, worker: WorkerHandle) -> WorkerExit | None:
-        """Kill a worker unless it has ended; None if its exit status is unknown."""
+        """Kill a worker unless it ended; None for an unknown status."""
         worker.messages.close()
         with self._lock:
             if self._server is None or worker.server is not self._server[0]:

@@ -1,6 +1,6 @@
-"""Messages between two processes over a socket: pickle protocol 5 with out-of-band buffers, uncopied.
+"""Messages between processes over a socket, with uncopied out-of-band buffers.
 
-Both ends are this program: it unpickles only what a process of its own pickled.
+Both ends are this program: it unpickles only what its own processes pickled.
 """
 
 from __future__ import annotations

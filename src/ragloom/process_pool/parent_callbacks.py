@@ -15,11 +15,11 @@ _cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("ragloom_callback
 
 
 class CallbackCancelled(Exception):
-    """Raised inside a callback after its pool was closed or its run ended."""
+    """Raised inside a callback after its pool or run ended."""
 
 
 def call_parent(request: Any) -> Any:
-    """Run the pool's callback in the parent process; this time does not count against the item's limit.
+    """Run the pool's callback in the parent, outside the item's time limit.
 
     Args:
         request: picklable, as the reply must be.
@@ -45,7 +45,9 @@ def callback_handler(callback: ParentCallback | None) -> Iterator[None]:
 
 
 def raise_if_cancelled() -> None:
-    """Stop a callback whose result nobody awaits; call it between the parts of a long callback.
+    """Stop a callback whose result nobody awaits.
+
+    Call it between the parts of a long callback.
 
     Raises:
         CallbackCancelled: the pool was closed, or its run ended.

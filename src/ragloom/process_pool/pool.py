@@ -1,4 +1,4 @@
-"""A pool of worker processes in which no item can hang, crash or fill the machine.
+"""Pool of worker processes with limits of time and memory.
 
 Each item is bounded in time and memory, even in C code that never returns: the pool kills and replaces its process,
 and only that item fails, with a reason. Items in flight are bounded in number and bytes, results come in the items'
@@ -27,7 +27,7 @@ _JOIN_TIMEOUT = 1.0
 
 
 class ProcessPool(Generic[Item, Value]):
-    """A function that runs on many items, each in one of a few processes.
+    """Function applied to many items in a few processes.
 
     A context manager: leaving it ends all processes.
 

@@ -37,7 +37,10 @@ class UnpicklableError(RuntimeError):
 
 
 class CallbackError(RuntimeError):
-    """Raised in a worker when the callback in the parent raised; the pool's caller sees the original error."""
+    """Raised in a worker after the parent's callback raised.
+
+    The caller of the pool sees the original error.
+    """
 
     def __init__(self) -> None:
         super().__init__("the callback in the parent process failed")

@@ -1,4 +1,4 @@
-"""Task queue between the caller's thread and the worker threads: ordered and bounded."""
+"""Ordered, bounded task queue between caller and worker threads."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Task:
 
 
 class TaskQueue:
-    """Tasks that are queued, at a worker, or finished and not yet yielded."""
+    """Tasks queued, at a worker, or finished and not yet yielded."""
 
     def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
@@ -95,7 +95,7 @@ class TaskQueue:
             )
 
     def add(self, task: Task) -> bool:
-        """Queue a task; return whether more tasks are queued than threads are idle."""
+        """Queue a task; return whether tasks outnumber idle threads."""
         with self._changed:
             self._queue.append(task)
             self._in_flight.append(task)
@@ -104,7 +104,7 @@ class TaskQueue:
             return len(self._queue) > self._idle_threads
 
     def wait_for_first(self) -> Task | None:
-        """Wait until the first task in flight is finished; None if no task is in flight.
+        """Wait until the first task in flight is finished; None without one.
 
         Raises:
             BaseException: the error that stopped a worker thread.
@@ -148,7 +148,10 @@ class TaskQueue:
     # For a worker thread.
 
     def take(self, assigned: Sequence[Task]) -> list[Task] | None:
-        """Take tasks for a thread with `assigned` tasks; wait for one if it has none; None after `close`."""
+        """Take tasks for a thread with `assigned` tasks; None after `close`.
+
+        It waits for one if the thread has none.
+        """
         with self._changed:
             while not (self._queue or assigned or self.closed):
                 self._idle_threads += 1
@@ -171,7 +174,10 @@ class TaskQueue:
             return taken
 
     def reserve(self, task: Task, size: int) -> None:
-        """Wait until a result of `size` bytes may be read; the first task in flight never waits."""
+        """Wait until a result of `size` bytes may be read.
+
+        The first task in flight never waits.
+        """
         with self._changed:
             while not (task.cancelled or self.closed or task is self._in_flight[0]):
                 if not self._result_bytes or self._result_bytes + size <= self._max_bytes:

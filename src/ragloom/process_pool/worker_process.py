@@ -1,4 +1,4 @@
-"""A worker process: runs one task after the other, within its limits, until the parent closes the connection.
+"""Worker process: runs tasks within limits until the parent closes the connection.
 
 The parent enforces the time limit; a kernel alarm backs it up if the parent is too busy, or dead.
 """
@@ -117,7 +117,7 @@ class _Worker:
 
 
 def _picklable(error: Exception) -> Exception:
-    """Return the exception, or its type and text if it cannot be pickled."""
+    """Return the exception, or type and text of an unpicklable one."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - pickling may raise anything
@@ -126,7 +126,10 @@ def _picklable(error: Exception) -> Exception:
 
 
 def _private_bytes() -> int:
-    """Read what counts against RLIMIT_DATA: this process's own writable memory; 0 on other systems than Linux."""
+    """Read the process's own writable memory, which counts against RLIMIT_DATA.
+
+    It is 0 on other systems than Linux.
+    """
     if sys.platform != "linux":
         return 0
     return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""The parent's thread for one worker: sends tasks, enforces their time limit and replaces the process.
+"""Parent's thread for one worker: sends tasks, enforces limits, replaces processes.
 
 An item is blamed for its worker's death only if the process had finished no other item: an earlier item's leftovers
 and a SIGKILL from outside must not count against it.

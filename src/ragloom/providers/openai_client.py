@@ -291,7 +291,7 @@ def _whole(value: object) -> int | None:
 
 
 def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound: Bound | None) -> float:
-    """Return the wait before the next request; charge again what may be billed."""
+    """Return the wait for the next request; charge billable failures again."""
     if bound is not None and not failure.maybe_done:
         bound.settle(0, 0)
     wait = attempts.wait_after(failure)

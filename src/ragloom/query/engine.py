@@ -162,7 +162,7 @@ class CitedQueryEngine(BaseQueryEngine):
         return self._found(bundle, retrieved, nodes, before)
 
     def _counted(self) -> dict[str, int]:
-        """What the reranker has counted so far: malformed replies, passages cut."""
+        """Return the counts of the reranker: malformed replies, cut passages."""
         return dict(getattr(self._reranker, "counts", {}))
 
     def _found(

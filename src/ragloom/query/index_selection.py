@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from ragloom.components.vector_store.protocols import Database, Index, IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.config.config import Config
 
 _READ_BY = ("vector_store", *fingerprint.QUERY_GROUPS)
@@ -67,7 +68,7 @@ def sourced(reader: Reader, *, or_older: bool) -> Index:
 
 
 def promoted(reader: Reader, alias: str) -> Index:
-    """Open the index of an alias, if queries of the config can read it.
+    """Open the index of an alias, if the config can query it.
 
     Raises:
         IndexMissing: it is empty.
@@ -101,13 +102,13 @@ def promoted(reader: Reader, alias: str) -> Index:
 
 
 def _described_as(reader: Reader, info: IndexInfo) -> dict[str, Any]:
-    """Describe a config as the versions of the code that built an index do."""
+    """Describe a config with the code versions of an index."""
     versions = {group: info.description.get(group, {}).get("code_version") for group in reader.description}
     return {group: reader.described(group, version) for group, version in versions.items()}
 
 
 def _older(reader: Reader) -> IndexInfo | None:
-    """Find the newest index that differs from the config's by code versions only."""
+    """Find the newest index that differs by code versions only."""
     candidates = [
         info
         for info in reader.database.indexes()
@@ -120,7 +121,7 @@ def _older(reader: Reader) -> IndexInfo | None:
 
 
 def _as_built(reader: Reader, info: IndexInfo) -> Index:
-    """Open an index with the versions of analyzer, embedding and store that built it.
+    """Open an index with the code versions that built it.
 
     Raises:
         IndexMissing: it is empty.

@@ -63,7 +63,7 @@ class Measured(Embedding):
     def count_tokens(self, texts: Any) -> list[int]:
         return [len(text.split()) for text in texts]
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         self.sent.extend(texts)
         if self.returns is not None:
             return np.array(self.returns, dtype=np.float32)
@@ -161,10 +161,10 @@ def test_llamaindex_events_fire_for_chunks_queries_and_nodes() -> None:
 
 def test_documents_are_embedded_with_their_prefix_and_bad_ones_are_named() -> None:
     class Picky(Measured):
-        def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
             if any("bad" in text for text in texts):
                 raise RequestRefused("embedding: refused", says="400: bad")
-            return super()._vectors(texts, counts)
+            return super().compute_vectors(texts, counts)
 
     embedding = Picky(
         model_name="picky", dimensions=2, max_tokens=5, embedded_metadata=[], document_prefix="p ", sent=[]

@@ -16,7 +16,7 @@ from ragloom.components.source.readers import text_reader
 from ragloom.config.config import load
 from ragloom.core.records import document_hash
 from ragloom.evaluation.chunk_cache import chunks_from, chunks_json
-from ragloom.ingestion.read_stage import Cut
+from ragloom.ingestion.read_stage import ChunkedDocument
 
 PLAIN = text_reader.read
 
@@ -69,7 +69,7 @@ def test_warning_is_no_part_of_text_metadata_or_hash() -> None:
 
 
 def test_warning_stays_with_a_cut_document_that_is_sent_or_kept() -> None:
-    cut = Cut("a", "b", "c", "d", "e", {}, array("q", [0, 4]), [], False, 0, ["doubtful"], "text")
+    cut = ChunkedDocument("a", "b", "c", "d", "e", {}, array("q", [0, 4]), [], False, 0, ["doubtful"], "text")
     sent, kept = pickle.loads(pickle.dumps(cut, protocol=5)), chunks_from(chunks_json(cut))
     assert (sent.warnings, sent.text, kept.warnings, kept.text) == (["doubtful"], "text", ["doubtful"], "text")
     older = chunks_json(cut)

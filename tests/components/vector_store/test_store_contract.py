@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from places import TESTS
-from ragloom.components.vector_store.protocols import IndexMissing
+from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
 from store_tools import contents, cut, ranking, sentence, vectors, write, writer
@@ -391,7 +391,7 @@ def test_index_that_was_left_half_done_is_not_rebuilt(place: "Place") -> None:
     place.fresh(CORPUS)
     with writer(place.database) as writing:
         write(writing, [cut("new.md", "zebra")])
-    with pytest.raises(ServiceError, match="left half done by an interrupted ingest; ingest again"):
+    with pytest.raises(ServiceError, match="interrupted ingest; ingest again"):
         place.database.rebuild("corpus-1")
     assert place.database.open("corpus-1").info.version == 1
 

@@ -23,7 +23,7 @@ _bypassed: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_cache_
 
 @contextmanager
 def bypassed() -> Iterator[None]:
-    """Compute every vector inside the block and store none, so that a latency is the model's own.
+    """Bypass the cache inside the block, to measure latencies of the model.
 
     It belongs to the context (thread or task) that opened it and to what that context starts.
     """

@@ -1,4 +1,4 @@
-"""On-disk cache of embedding vectors. A failure of the file is never an error, but counted."""
+"""On-disk cache of embedding vectors; failures are counted, not raised."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ragloom.cache.embeddings import queries
-from ragloom.cache.embeddings.database import CacheDamaged, CacheDatabase, CacheUnavailable
+from ragloom.cache.embeddings import cache_tables
+from ragloom.cache.embeddings.cache_file import CacheDamaged, CacheDatabase, CacheUnavailable
 from ragloom.cache.embeddings.row_format import RowFormat, Vector, key_of
 from ragloom.core.records import canonical_json, sha256
 
@@ -35,7 +35,9 @@ class CacheLookup:
 
 
 class EmbeddingCache:
-    """A folder of vectors, shared by all experiments and by several processes. Safe for several threads; picklable.
+    """Folder of cached vectors, shared by all experiments.
+
+    Safe for several threads and processes; picklable.
 
     Args:
         folder: created if missing.
@@ -73,7 +75,7 @@ class EmbeddingCache:
 
 
 class ModelCache:
-    """The cached vectors of one model. Safe for several threads; picklable.
+    """Cached vectors of one model. Safe for several threads; picklable.
 
     Attributes:
         described: what decides the vectors, as canonical JSON; with the dimensions it is their identity.
@@ -88,11 +90,11 @@ class ModelCache:
         return ModelCache, (self.cache, self.described, self.rows.dimensions, self.name)
 
     def contains(self, texts: Sequence[str]) -> list[bool]:
-        """Return whether each text has an entry; reads no vector and counts nothing."""
+        """Return whether each text has an entry, without counting hits."""
         keys = [key_of(text) for text in texts]
         stored: set[bytes] = set()
         with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
-            stored = {key for key, _, _ in queries.entries(tables, self.rows, keys)}
+            stored = {key for key, _, _ in cache_tables.entries(tables, self.rows, keys)}
         return [key in stored for key in keys]
 
     def peek(self, texts: Sequence[str]) -> dict[str, Vector]:
@@ -100,24 +102,24 @@ class ModelCache:
         wanted = {key_of(text): text for text in texts}
         vectors: dict[bytes, Vector] = {}
         with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
-            vectors, _, _ = queries.look_up(tables, self.rows, wanted)
+            vectors, _, _ = cache_tables.look_up(tables, self.rows, wanted)
         return {wanted[key]: vector for key, vector in vectors.items()}
 
     def look_up(self, texts: Sequence[str]) -> CacheLookup:
-        """Look up the vectors of distinct texts: `[dimensions] float32` each, bit by bit as they were stored."""
+        """Look up distinct texts; a vector is `[dimensions] float32`, as stored."""
         database, hits = self.cache.database, self.cache.hits
         result = CacheLookup()
         wanted = {key_of(text): text for text in texts}
         try:
             with database.transaction(write=False) as tables:
-                vectors, damaged, stale = queries.look_up(tables, self.rows, wanted)
+                vectors, damaged, stale = cache_tables.look_up(tables, self.rows, wanted)
                 hits[self.rows.identity] += len(vectors)
             result.vectors = {wanted[key]: vector for key, vector in vectors.items()}
             result.damaged = len(damaged)
             if damaged or stale:
                 with database.transaction(write=True) as tables:
-                    queries.forget(tables, self.rows, damaged)
-                    queries.record_use(tables, stale, hits)
+                    cache_tables.forget(tables, self.rows, damaged)
+                    cache_tables.record_use(tables, stale, hits)
         except CacheDamaged:
             pass  # counted below
         except CacheUnavailable:
@@ -127,7 +129,9 @@ class ModelCache:
         return result
 
     def store(self, texts: Sequence[str], vectors: npt.NDArray[Any]) -> bool:
-        """Store the vectors of distinct texts: `[n, dimensions] float32`. A later kill does not lose them.
+        """Store `[n, dimensions] float32` vectors of distinct texts.
+
+        A kill after the return does not lose them.
 
         Returns:
             whether they were stored; not when the file could not be written.
@@ -137,9 +141,9 @@ class ModelCache:
         for _ in range(2):  # a damaged file is set aside, and a new one begun
             try:
                 with self.cache.database.transaction(write=True) as tables:
-                    queries.add(tables, model, keys, vectors)
-                    queries.record_use(tables, (), self.cache.hits)
-                    queries.make_room(tables, self.cache.max_bytes)
+                    cache_tables.add(tables, model, keys, vectors)
+                    cache_tables.record_use(tables, (), self.cache.hits)
+                    cache_tables.make_room(tables, self.cache.max_bytes)
                 return True
             except CacheDamaged:
                 continue
@@ -152,5 +156,5 @@ def _close(database: CacheDatabase, hits: Counter[bytes]) -> None:
     if hits.total() and database.is_open():
         # Statistics only: the next look-up counts what is wrong with the file.
         with suppress(CacheDamaged, CacheUnavailable), database.transaction(write=True) as tables:
-            queries.record_use(tables, (), hits)
+            cache_tables.record_use(tables, (), hits)
     database.close()

@@ -14,10 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ragloom.cache.embeddings import queries
-from ragloom.cache.embeddings.database import DAMAGED_NAME, CacheDamaged, CacheUnavailable
+from ragloom.cache.embeddings import cache_tables
+from ragloom.cache.embeddings.cache_file import DAMAGED_NAME, CacheDamaged, CacheUnavailable
+from ragloom.cache.embeddings.cache_tables import CachedModel
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
-from ragloom.cache.embeddings.queries import CachedModel
 from ragloom.cache.embeddings.recovery import recover
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError, ServiceError, nearest
@@ -93,7 +93,7 @@ class CacheVerification:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """Number of entries removed, and the bytes by which the file became smaller."""
+    """Entries removed, and bytes by which the file became smaller."""
 
     entries: int
     bytes: int
@@ -106,7 +106,7 @@ def report(cache: EmbeddingCache) -> CacheReport:
         ServiceError: the file cannot be read now, or is damaged.
     """
     with _explained(cache), cache.database.transaction(write=False) as tables:
-        models = [_model_report(tables, model) for model in queries.models(tables)]
+        models = [_model_report(tables, model) for model in cache_tables.models(tables)]
     return CacheReport(
         path=str(cache.database.folder),
         bytes=_size(cache.database.path),
@@ -117,7 +117,9 @@ def report(cache: EmbeddingCache) -> CacheReport:
 
 
 def verify(cache: EmbeddingCache) -> CacheVerification:
-    """Check every entry, remove damaged ones, and recover the entries of a file that was set aside.
+    """Check every entry, remove damaged ones, and recover others.
+
+    Entries are recovered from a damaged file: an earlier one that was set aside, or this one.
 
     Raises:
         ServiceError: the file cannot be read or written now.
@@ -158,13 +160,13 @@ def prune(
         if model is not None or unused_seconds is not None:
             with cache.database.transaction(write=False) as tables:
                 packs = _selected(tables, model, unused_seconds)
-            for some in queries.batched(packs, _SLICE):
+            for some in cache_tables.batched(packs, _SLICE):
                 with cache.database.transaction(write=True) as tables:
-                    removed += queries.remove_packs(tables, some)
+                    removed += cache_tables.remove_packs(tables, some)
         while max_bytes is not None:
             with cache.database.transaction(write=True) as tables:
-                packs = queries.least_used(tables, queries.bytes_in_use(tables) - max_bytes)[:_SLICE]
-                removed += queries.remove_packs(tables, packs)
+                packs = cache_tables.least_used(tables, cache_tables.bytes_in_use(tables) - max_bytes)[:_SLICE]
+                removed += cache_tables.remove_packs(tables, packs)
             if not packs:
                 break
         _shrink_file(cache)
@@ -172,7 +174,7 @@ def prune(
 
 
 def forget(cache: EmbeddingCache, texts: Iterable[str]) -> int:
-    """Remove the vectors of texts, of all models, and overwrite them in the file.
+    """Remove the vectors of texts and overwrite them on disk.
 
     Args:
         texts: SHA-256 of each text as it was sent, 64 hexadecimal digits: as a store keeps it with each chunk.
@@ -186,9 +188,9 @@ def forget(cache: EmbeddingCache, texts: Iterable[str]) -> int:
     removed = 0
     with _explained(cache):
         recover(cache)  # what was set aside is not searched
-        for keys in queries.batched((bytes.fromhex(text) for text in texts), _SLICE):
+        for keys in cache_tables.batched((bytes.fromhex(text) for text in texts), _SLICE):
             with cache.database.transaction(write=True) as tables:
-                removed += sum(queries.forget(tables, model.rows, keys) for model in queries.models(tables))
+                removed += sum(cache_tables.forget(tables, model.rows, keys) for model in cache_tables.models(tables))
         if removed:
             _empty_log(cache)  # it holds older states of what was overwritten
     return removed
@@ -222,9 +224,9 @@ def _id(model: CachedModel) -> str:
 
 
 def _check_entries(cache: EmbeddingCache) -> tuple[int, int]:
-    """Remove the entries that lead to no sound row; return the number of sound entries, and of those removed."""
+    """Remove the entries without a sound row; return sound, removed."""
     with cache.database.transaction(write=False) as tables:
-        models = {model.number: model.rows for model in queries.models(tables)}
+        models = {model.number: model.rows for model in cache_tables.models(tables)}
         tables.execute("CREATE TEMP TABLE sound (model, text, PRIMARY KEY (model, text)) WITHOUT ROWID")
         for number, pack, content in tables.execute("SELECT model, id, content FROM packs JOIN contents USING (id)"):
             rows = models[number].rows(content) if number in models else ()
@@ -237,19 +239,19 @@ def _check_entries(cache: EmbeddingCache) -> tuple[int, int]:
         tables.execute("DROP TABLE sound")
     damaged = 0
     for number, group in groupby(wrong, key=lambda record: record[0]):
-        for keys in queries.batched((text for _, text in group), _SLICE):
+        for keys in cache_tables.batched((text for _, text in group), _SLICE):
             with cache.database.transaction(write=True) as tables:
                 damaged += (
-                    queries.forget(tables, models[number], keys)
+                    cache_tables.forget(tables, models[number], keys)
                     if number in models
-                    else queries.remove_entries(tables, number, keys)
+                    else cache_tables.remove_entries(tables, number, keys)
                 )
     return entries, damaged
 
 
 def _selected(tables: sqlite3.Connection, model: str | None, unused_seconds: float | None) -> list[int]:
     """List the packs to be removed."""
-    models = queries.models(tables)
+    models = cache_tables.models(tables)
     chosen = {item.number for item in models if model == item.name or (model and _id(item).startswith(model))}
     if model is not None and not chosen:
         known = [name for item in models for name in (_id(item), item.name)]

@@ -1,4 +1,4 @@
-"""Recovery of what a damaged file still holds; any statement on it may fail."""
+"""Recovery of entries from a damaged file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ragloom.cache.embeddings import queries
-from ragloom.cache.embeddings.database import DAMAGED_NAME
+from ragloom.cache.embeddings import cache_tables
+from ragloom.cache.embeddings.cache_file import DAMAGED_NAME
+from ragloom.cache.embeddings.cache_tables import CachedModel
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
-from ragloom.cache.embeddings.queries import CachedModel
-from ragloom.core.sqlite import FAILURES, connect_damaged
+from ragloom.core.sqlite_connections import FAILURES, connect_damaged
 
 _MOST_PACKS = 10_000_000  # 640 GB: a damaged number is not counted up to
 
 
 def recover(cache: EmbeddingCache) -> tuple[int, int]:
-    """Copy every sound row out of the file that was set aside, and delete that file.
+    """Copy all sound rows from the file set aside, and delete it.
 
     Returns:
         rows copied; rows that are damaged, each unreadable pack counting as one.
@@ -34,7 +34,7 @@ def recover(cache: EmbeddingCache) -> tuple[int, int]:
     with closing(connect_damaged(aside)) as damaged:
         models: list[CachedModel] = []
         with suppress(*FAILURES):  # without a model no row can be checked, and each pack counts as lost
-            models = queries.models(damaged)
+            models = cache_tables.models(damaged)
         for number in range(1, _last_pack(damaged) + 1):
             try:
                 contents = damaged.execute("SELECT content FROM contents WHERE id = ?", (number,)).fetchall()
@@ -49,7 +49,7 @@ def recover(cache: EmbeddingCache) -> tuple[int, int]:
 
 
 def _last_pack(damaged: sqlite3.Connection) -> int:
-    """Return the number of the last pack; 0 if no table can be read."""
+    """Return the last pack's number; 0 if no table can be read."""
     for table in ("contents", "packs"):
         with suppress(*FAILURES):  # the other table may say it
             (last,) = damaged.execute(f"SELECT CAST(max(rowid) AS INTEGER) FROM {table}").fetchone()
@@ -59,14 +59,14 @@ def _last_pack(damaged: sqlite3.Connection) -> int:
 
 
 def _copy(cache: EmbeddingCache, models: Sequence[CachedModel], content: object) -> tuple[int, int]:
-    """Add the sound rows of a pack under the model that they belong to; return rows added, rows damaged."""
+    """Add a pack's sound rows to their model; return added, damaged."""
     for model in models:
         rows = [(key, vector) for _, key, vector in model.rows.rows(content)]
         sound = {key: vector for key, vector in rows if vector is not None}
         if sound:
             with cache.database.transaction(write=True) as tables:
                 named = (model.rows, model.name, model.described)
-                added = queries.add(tables, named, list(sound), np.stack(list(sound.values())))
-                queries.make_room(tables, cache.max_bytes)
+                added = cache_tables.add(tables, named, list(sound), np.stack(list(sound.values())))
+                cache_tables.make_room(tables, cache.max_bytes)
             return added, len(rows) - len(sound)
     return 0, 1

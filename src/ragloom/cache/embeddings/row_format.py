@@ -1,4 +1,4 @@
-"""Byte layout of cached vectors: rows with a checksum, several to a pack.
+"""Byte layout of cached vectors: packs of rows with checksums.
 
 A row is the SHA-256 of a text, its vector as little-endian float32, and a checksum keyed by the identity of the model:
 a row in the wrong place, of another model or with one changed bit fails it. Rows that are written together share a
@@ -45,7 +45,7 @@ class RowFormat:
         return _KEY + 4 * self.dimensions + _CHECKSUM
 
     def packs(self, keys: Sequence[bytes], vectors: npt.NDArray[np.float32]) -> Iterator[tuple[Sequence[bytes], bytes]]:
-        """Yield the keys and the content of each pack; `vectors` is `[n, dimensions] float32`."""
+        """Yield keys and content of each pack of `[n, dimensions] float32`."""
         step = max(1, PACK_BYTES // self.size)
         exact = np.ascontiguousarray(vectors, dtype="<f4")
         for first in range(0, len(keys), step):
@@ -54,7 +54,7 @@ class RowFormat:
             yield pack, b"".join(row + self._checksum(row) for row in rows)
 
     def vector(self, content: object, place: object, key: bytes) -> Vector | None:
-        """Read the vector of a key from its place in a pack; None if the row is missing, damaged or another key's."""
+        """Read a vector; None if missing, damaged or of another key."""
         if not isinstance(content, bytes) or not isinstance(place, int) or place < 0:
             return None
         row = content[place * self.size : (place + 1) * self.size]
@@ -71,17 +71,17 @@ class RowFormat:
                     yield place, key
 
     def rows(self, content: object) -> Iterator[tuple[int, bytes, Vector | None]]:
-        """Yield place, key and vector of each row that was not removed; a damaged row has no vector."""
+        """Yield place, key and vector (None if damaged) of each row."""
         return ((place, key, self.vector(content, place, key)) for place, key in self.keys(content))
 
     def without(self, content: object, keys: Collection[bytes]) -> bytes:
-        """Overwrite the rows of keys, and damaged rows, with zeros; all others keep their place."""
-        kept = bytearray(len(content) if isinstance(content, bytes) else 0)
+        """Overwrite the rows of keys, and damaged rows, with zeros."""
+        remaining = bytearray(len(content) if isinstance(content, bytes) else 0)
         for place, key, vector in self.rows(content):
             if vector is not None and key not in keys:
                 at = slice(place * self.size, (place + 1) * self.size)
-                kept[at] = content[at]  # type: ignore[index]
-        return bytes(kept)
+                remaining[at] = content[at]  # type: ignore[index]
+        return bytes(remaining)
 
     def _checksum(self, row: bytes) -> bytes:
         return hashlib.blake2b(row, digest_size=_CHECKSUM, key=self.identity).digest()

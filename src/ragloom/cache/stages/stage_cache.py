@@ -1,4 +1,4 @@
-"""On-disk cache of stage results, keyed by all of a stage's inputs and shared by all experiments.
+"""On-disk cache of stage results, shared by all experiments.
 
     <stages>/<kind>/<digest>/key.json        the whole key in words
     <stages>/<kind>/<digest>/items.sqlite    name -> value, each with its checksum
@@ -43,7 +43,7 @@ class StageCache:
 
     @contextmanager
     def open(self, kind: str, key: Mapping[str, Any]) -> Iterator[CachedStage]:
-        """Open a stage for this process alone; wait while another process has it open.
+        """Open a stage for this process alone, after other processes closed it.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -76,7 +76,7 @@ class StageCache:
             return 0 if items is None else len(items)
 
     def values(self, kind: str, key: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        """Read the stored items of a stage without opening it: name -> value."""
+        """Read stored items without opening the stage: name -> value."""
         with self._read(kind, key) as items:
             values = {} if items is None else {name: items.read(name)[0] for name in names}
         return {name: value for name, value in values.items() if value is not None}
@@ -109,7 +109,7 @@ class StageCache:
 
     @staticmethod
     def _nearest(folder: Path, key: Mapping[str, Any]) -> list[str]:
-        """List the keys in which the nearest stage of the same kind differs."""
+        """List the keys in which the nearest stage differs."""
         best: list[str] = []
         others = [path for path in folder.parent.glob("*/key.json") if path.parent != folder]
         for path in sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:_COMPARED]:

@@ -1,4 +1,4 @@
-"""Items of one cached stage: looked up or computed, counted, and stored one by one."""
+"""Items of one cached stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ragloom.core.records import sha256
-from ragloom.core.sqlite import connect_shared, failures_as
+from ragloom.core.sqlite_connections import connect_shared, failures_as
 from ragloom.errors import ServiceError
 
 _TABLE = "CREATE TABLE IF NOT EXISTS items (name TEXT PRIMARY KEY, value TEXT, digest TEXT) WITHOUT ROWID"
@@ -29,9 +29,10 @@ class StageCounts:
 
 
 class StageItems:
-    """Values by name in a file. Safe for several threads and several processes.
+    """Values by name in a file.
 
-    Each write is a transaction: a killed process loses none. A power cut may lose the last ones.
+    Safe for several threads and several processes. Each write is a transaction: a killed process loses none. A power
+    cut may lose the last ones.
 
     Args:
         path: the file, opened when it is used; None stores in memory.
@@ -49,7 +50,7 @@ class StageItems:
         return int(self._rows("SELECT count(*) FROM items")[0][0])
 
     def read(self, name: str) -> tuple[Any | None, bool]:
-        """Return a value, or None if it is missing or damaged; and whether it is damaged."""
+        """Return value (None if missing or damaged) and whether it is damaged."""
         if self._path is None:
             return self._memory.get(name), False
         rows = self._rows("SELECT value, digest FROM items WHERE name = ?", name)
@@ -87,7 +88,7 @@ class StageItems:
 
 @dataclass
 class _ItemLock:
-    """Lock of an item, and the number of threads that hold it or wait for it."""
+    """Lock of an item, and the threads that use it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     callers: int = 0
@@ -95,7 +96,9 @@ class _ItemLock:
 
 @dataclass
 class CachedStage:
-    """All items of one key, open in this process alone. Safe for several threads.
+    """All items of one key, open in this process alone.
+
+    Safe for several threads.
 
     Attributes:
         kind: of stage.
@@ -126,9 +129,10 @@ class CachedStage:
             self.seconds = time.perf_counter() - began
 
     def get_or_compute(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Return an item's value, computed if it is missing; after an error nothing is stored.
+        """Return an item's value, computed and stored if it is missing.
 
-        Of several threads that need the same item one computes it and the others wait; if it fails, the next one tries.
+        After an error nothing is stored. Of several threads that need the same item one computes it and the
+        others wait; if it fails, the next one tries.
 
         Args:
             name: what the item is, such as the digest of a question.
@@ -155,7 +159,7 @@ class CachedStage:
             return value
 
     def peek(self, name: str) -> Any | None:
-        """Return an item's value without counting a hit; None if it is missing or damaged."""
+        """Return an item's value, None if missing or damaged; counts no hit."""
         value, damaged = self.items.read(name)
         if damaged:
             with self._counting:
@@ -163,7 +167,7 @@ class CachedStage:
         return value
 
     def get(self, name: str) -> Any | None:
-        """Return an item's value and count a hit; None if it is missing or damaged."""
+        """Return an item's value, None if missing or damaged; counts a hit."""
         value = self.peek(name)
         if value is not None:
             with self._counting:
@@ -178,7 +182,7 @@ class CachedStage:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Hold an item's lock, which exists for as long as a thread holds it or waits for it."""
+        """Hold an item's lock, and drop it when no thread uses it."""
         with self._counting:
             item = self._locks.setdefault(name, _ItemLock())
             item.callers += 1
@@ -198,7 +202,7 @@ class CachedStage:
 
     @property
     def explanation(self) -> str:
-        """One line: whether the stage was cached, and on a miss in what the nearest differs."""
+        """Cached or not; on a miss, in what the nearest differs."""
         if self.existed:
             added = f", but for {self.counts.computed} of its items" if self.counts.computed else ""
             return f"{self.kind}: cached{added}"

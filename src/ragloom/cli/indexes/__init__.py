@@ -19,7 +19,7 @@ _VERBS = (
     ("show", ("index",), "one index, with everything that shaped it"),
     ("compare", ("index", "other"), "in which keys two indexes differ"),
     ("delete", ("index",), "remove an index and all its versions from the store"),
-    ("rebuild", ("index",), "build an index anew from what it holds: no text is embedded, no deleted chunk counts"),
+    ("rebuild", ("index",), "rebuild an index from its stored data: no text is embedded, no deleted chunk counts"),
     ("promote", ("index", "alias"), "point an alias at an index: queries with vector_store.alias=ALIAS read that"),
     ("prune", (), "remove the indexes that no given config and no alias names"),
 )

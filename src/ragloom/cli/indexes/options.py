@@ -13,7 +13,8 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from ragloom.components.vector_store.protocols import Database, IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.protocols import Database
     from ragloom.config.config import Config
 
 
@@ -68,7 +69,7 @@ class Request:
         raise DataError(f"index: {name} must be the name of an index{known}")
 
     def find_of_source(self, name: str) -> IndexInfo:
-        """Return the index of a name; a source in the overrides must be that of the index.
+        """Return the index of a name, checked against the overridden source.
 
         Raises:
             DataError: no index has this name.
@@ -89,7 +90,7 @@ class Request:
         return info
 
     def confirm(self, question: str, otherwise: str) -> bool:
-        """Ask for confirmation, unless `--yes` is set; prints to standard error if nothing is done.
+        """Ask for confirmation, unless `--yes` is set.
 
         Args:
             question: of the prompt.

@@ -1,4 +1,4 @@
-"""`indexes.py prune`: delete the indexes that neither a config nor an alias names."""
+"""`indexes.py prune`: delete indexes that no config and no alias names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.options import Request
-    from ragloom.components.vector_store.protocols import IndexInfo
+    from ragloom.components.vector_store.index_records import IndexInfo
     from ragloom.config.config import Config
 
 _NO_KEEP = "the config of this command"
@@ -73,7 +73,7 @@ def _remove(request: Request, unnamed: list[IndexInfo]) -> None:
 
 
 def _wanted(request: Request) -> dict[str, str]:
-    """Return the indexes that the configs name: index -> overrides of the config."""
+    """Return the indexes named by configs: index -> overrides of the config."""
     from ragloom.assembly import Assembly
     from ragloom.config.config import load
     from ragloom.config.hydra_compose import demand_countable
@@ -99,7 +99,7 @@ def _wanted(request: Request) -> dict[str, str]:
 
 
 def _require_same_store(text: str, ours: Config, theirs: Config) -> None:
-    """Require the store of the command: in another store, every index would look unnamed."""
+    """Require the command's store: others would make every index look unnamed."""
     from ragloom.config.fingerprint import difference
 
     differs = difference({"vector_store": _place(ours)}, {"vector_store": _place(theirs)})
@@ -111,7 +111,7 @@ def _require_same_store(text: str, ours: Config, theirs: Config) -> None:
 
 
 def _place(config: Config) -> dict[str, Any]:
-    """Return what identifies the store: option, tenant, and keys that do not shape an index."""
+    """Return the identity of the store: option, tenant, non-shaping keys."""
     from ragloom.config.fingerprint import describe
 
     builder, values = config.builder("vector_store"), config.values("vector_store")
@@ -133,5 +133,5 @@ def _print_plan(wanted: dict[str, str], names: set[str], unnamed: list[IndexInfo
 
 def _print_json(request: Request, unnamed: list[IndexInfo], deleted: list[str]) -> None:
     leaving = {info.name for info in unnamed}
-    kept = [info.name for info in request.infos if info.name not in leaving]
-    print_json({"kept": kept, "unnamed": [info.name for info in unnamed], "deleted": deleted})
+    remaining = [info.name for info in request.infos if info.name not in leaving]
+    print_json({"kept": remaining, "unnamed": [info.name for info in unnamed], "deleted": deleted})

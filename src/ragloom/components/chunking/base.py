@@ -51,6 +51,8 @@ class SpanParser(NodeParser):
         """
         raise NotImplementedError(f"{type(self).__name__} must define cut")
 
+    cut.undefined = True  # type: ignore[attr-defined]  # read by interface_checks
+
     def spans(self, text: str, format: str | None = None) -> Iterator[Span]:
         """Yield the spans of a text's chunks.
 

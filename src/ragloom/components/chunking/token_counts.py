@@ -54,7 +54,7 @@ class TokenCounter:
         return last - first + 1
 
     def exact(self, start: int, end: int) -> int:
-        """Count the tokens of a span on its own, at the edges if possible."""
+        """Count the tokens of a span on its own."""
         if self._counted[:2] != (start, end):
             count, between, edges = self._tokenizer.count, *self._parts(start, end)
             self._counted = (start, end, between + sum(count(edge) for edge in edges))

@@ -1,6 +1,6 @@
 """Base class of the embeddings: batches, cache, budget, checks of vectors.
 
-A subclass turns texts into vectors. The texts and their limits are those of `document_text`.
+A subclass defines `compute_vectors` and `count_tokens`. The texts and their limits are those of `document_text`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Embedding(TextEmbedding):
         return self
 
     @abstractmethod
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         """Embed one batch of texts within the limit, or to be truncated.
 
         Args:
@@ -94,9 +94,9 @@ class Embedding(TextEmbedding):
             `[n, dimensions] float32`, in the order of the texts.
         """
 
-    async def _avectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
-        """As `_vectors`, by default in a thread."""
-        return await asyncio.to_thread(self._vectors, texts, counts)
+    async def acompute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """As `compute_vectors`, by default in a thread."""
+        return await asyncio.to_thread(self.compute_vectors, texts, counts)
 
     @property
     def window(self) -> int:
@@ -154,7 +154,7 @@ class Embedding(TextEmbedding):
         for at in self.batches(call.texts, call.counts):
             part, tokens = call.part(at)
             with self._charged(part, tokens):
-                vectors = await self._avectors(part, tokens)
+                vectors = await self.acompute_vectors(part, tokens)
             await asyncio.to_thread(self._store, part, tokens, vectors)
             call.take(at, vectors)
         return call.vectors()
@@ -236,7 +236,7 @@ class Embedding(TextEmbedding):
 
     def _embed_batch(self, texts: list[str], counts: list[int] | None) -> Vectors:
         with self._charged(texts, counts):
-            vectors = self._vectors(texts, counts)
+            vectors = self.compute_vectors(texts, counts)
         self._store(texts, counts, vectors)
         return vectors
 

@@ -29,8 +29,8 @@ class TextEmbedding(BaseEmbedding):
     """
 
     dimensions: int = Field(gt=0)
-    max_tokens: int | None
-    embedded_metadata: list[str]
+    max_tokens: int | None = None
+    embedded_metadata: list[str] = Field(default_factory=list)
     document_prefix: str = ""
     query_prefix: str = ""
     overlong: Literal["error", "truncate"] = "error"

@@ -59,7 +59,8 @@ class HashingEmbedding(Embedding):
         """Count words."""
         return [len(_WORD.findall(_normal(text))) for text in texts]
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Sum hashed features, damp and scale them."""
         parts = [self._features.sums(texts[at : at + _ROWS]) for at in range(0, len(texts), _ROWS)]
         damped = [np.sign(sums) * np.sqrt(np.abs(sums)) for sums in parts]
         scaled = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in damped]

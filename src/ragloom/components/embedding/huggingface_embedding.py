@@ -70,7 +70,8 @@ class SentenceTransformerEmbedding(Embedding):
         config = getattr(getattr(self._model[0], "auto_model", None), "config", None)
         return {"commit": str(getattr(config, "_commit_hash", None))}
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Run the model."""
         with self._lock:
             vectors = self._model.encode(
                 texts,

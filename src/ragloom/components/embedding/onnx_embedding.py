@@ -74,7 +74,7 @@ class OnnxEmbedding(Embedding):
             self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
             self._model = _ListedModel(self)
-        width = self._vectors(["a"], None).shape[1]
+        width = self.compute_vectors(["a"], None).shape[1]
         if width != self.dimensions:
             raise ConfigError(
                 f"embedding: dimensions={self.dimensions} must be {width}, the length of {self.model_name}'s vectors; "
@@ -101,7 +101,8 @@ class OnnxEmbedding(Embedding):
         for first in range(0, len(texts), self.batch_size):
             yield order[first : first + self.batch_size]
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Run the model."""
         vectors = self._model.run(texts)
         return _unit(vectors) if self.normalize else vectors
 

@@ -116,10 +116,12 @@ class OpenAIEmbedding(Embedding):
         special = 0 if self.tokenizer in TIKTOKEN_NAMES else _SPECIAL_TOKENS
         return [tokens + special for tokens in load(self.tokenizer).counts(texts)]
 
-    def _vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    def compute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Send one request."""
         return self._read(self._provider.embeddings(**self._request(texts, counts)), len(texts))
 
-    async def _avectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+    async def acompute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        """Send one request without blocking the event loop."""
         return self._read(await self._provider.aembeddings(**self._request(texts, counts)), len(texts))
 
     @property

@@ -136,7 +136,7 @@ class OpenAIChat(LLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Yield the reply as it grows: text so far, new piece as `delta`.
+        """Yield the growing reply: text so far, new piece as `delta`.
 
         Raises:
             ServiceError: also after pieces were yielded, when the stream breaks off.
@@ -272,7 +272,7 @@ class OpenAIChat(LLM):
 
 
 def _add_piece(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
-    """Add a piece; return the reply if it has new text or ends."""
+    """Add a piece; return the reply if it grows or ends."""
     choices = getattr(chunk, "choices", None)
     if not choices:
         return None  # the report of usage comes in a separate piece

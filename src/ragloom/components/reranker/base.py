@@ -38,7 +38,7 @@ class Reranker(BaseNodePostprocessor):
     """LlamaIndex node postprocessor that reorders candidates and keeps `top_n`.
 
     The nodes that leave are copies with another `score`; what else they carry (how the retriever found them) stays,
-    and the nodes that were given are not changed.
+    and the given nodes are not changed. A subclass defines `order`.
     """
 
     top_n: int = Field(gt=0, description="How many leave.")
@@ -49,14 +49,19 @@ class Reranker(BaseNodePostprocessor):
         return {}
 
     @abstractmethod
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
-        """Orders at least one node."""
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Return the nodes' positions with new scores, best first.
+
+        Args:
+            nodes: candidates in the retriever's order, at least one.
+            query: the question is `query.query_str`.
+        """
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = self._start(nodes, query_bundle)
-        return self._finish(nodes, self._order(nodes, query) if nodes else [])
+        return self._finish(nodes, self.order(nodes, query) if nodes else [])
 
     def _start(self, nodes: list[NodeWithScore], query: QueryBundle | None) -> QueryBundle:
         if query is None:
@@ -73,10 +78,10 @@ class Reranker(BaseNodePostprocessor):
 
 
 def by_score(scores: Sequence[float]) -> Order:
-    """Orders by falling score; equal scores keep the order they came in."""
+    """Order by falling score; equal scores keep their order."""
     return [(at, float(scores[at])) for at in sorted(range(len(scores)), key=lambda at: -scores[at])]
 
 
 def passage(node: NodeWithScore) -> str:
-    """Return the text of a chunk for a model: heading path and text."""
+    """Return the text of a chunk with its heading path."""
     return node.node.get_content(metadata_mode=MetadataMode.EMBED)

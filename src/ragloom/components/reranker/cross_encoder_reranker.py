@@ -223,7 +223,8 @@ class CrossEncoder(Reranker):
         """Deviations since construction: name -> count."""
         return {"truncated passages": self.truncated}
 
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Order by the model's scores."""
         encoded = self._model.encode(query.query_str, [passage(node) for node in nodes])
         too_long = [at for at, (_, _, tokens) in enumerate(encoded) if tokens > self.max_length]
         if too_long and self.on_too_long == "error":

@@ -34,7 +34,7 @@ Exchange = Generator[list[ChatMessage], str | None, list[int] | None]
 
 
 class Listwise(Reranker):
-    """Reranker by an LLM's order of passages; the score is `1 / rank`.
+    """Reranker by an LLM's order; the score is `1 / rank`.
 
     A reply that is not exactly each number once is malformed: it is counted, and the retriever's order and scores are
     kept entirely. An error of the provider is raised.
@@ -90,7 +90,8 @@ class Listwise(Reranker):
             yield [message.content or "" for message in messages], (end - start) * self.passage_tokens
             end = end - self.window_step if start else 0
 
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Order by the LLM's listwise rankings."""
         exchange = self._exchange(nodes, query.query_str)
         reply: str | None = None
         while True:
@@ -114,7 +115,7 @@ class Listwise(Reranker):
             reply = (await self._llm.achat(messages)).message.content or ""
 
     def _exchange(self, nodes: list[NodeWithScore], question: str) -> Exchange:
-        """Rank window by window, from the end of the list to its head.
+        """Rank window by window, from the list's end to its head.
 
         Each window begins with the best of the last one.
         """

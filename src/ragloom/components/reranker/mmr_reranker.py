@@ -52,7 +52,8 @@ class Marginal(Reranker):
         """Names the class in LlamaIndex's serialised form and events."""
         return "MaximalMarginalRelevance"
 
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Order by maximal marginal relevance."""
         vector = query.embedding
         if vector is None:
             vector = self._embedding.get_query_embedding(query.query_str)

@@ -18,7 +18,8 @@ class PassthroughReranker(Reranker):
         """Names the class in LlamaIndex's serialised form and events."""
         return "PassthroughReranker"
 
-    def _order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+    def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
+        """Keep the order."""
         return [(at, None) for at in range(len(nodes))]
 
     def _start(self, nodes: list[NodeWithScore], query: QueryBundle | None) -> QueryBundle:

@@ -102,7 +102,7 @@ class Source(BaseReader):
         """
 
     def key_location(self, location: str) -> str:
-        """Return the location that stands for one of this source in stage keys: itself, unless its files moved."""
+        """Return the location used in stage keys; differs for moved files."""
         return location
 
     def refresh(self, entry: Entry) -> Entry:

@@ -100,7 +100,7 @@ class SampleSource(FolderSource):
             yield replace(listed, mtime_ns=None) if isinstance(listed, Entry) else listed
 
     def key_location(self, location: str) -> str:
-        """Return where the package had this file when the first stage keys were made."""
+        """Return the location of the file in the first stage keys."""
         package = self._path.parents[2]
         return str(package / "sample" / Path(location).relative_to(self._path))
 

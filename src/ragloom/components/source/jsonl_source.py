@@ -30,7 +30,7 @@ from ragloom.components.source.base import (
 from ragloom.components.source.file_age import stat_after_pause, trusted_mtime
 from ragloom.components.source.readers.json_reader import MAX_DEPTH, is_nested_deeper
 from ragloom.core.records import Entry, Unreadable
-from ragloom.core.sqlite import ScratchTables
+from ragloom.core.sqlite_connections import ScratchTables
 from ragloom.core.text_normalization import normalize_text
 from ragloom.errors import DataError
 

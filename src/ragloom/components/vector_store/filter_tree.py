@@ -258,7 +258,7 @@ def _not_within(name: str, value: Any) -> Predicate:
 
 
 def _contains(name: str, value: Any) -> Predicate:
-    """Build a test for a list element, a dict key or a substring."""
+    """Build a test for a list element, dict key or substring."""
     return some([HoldsElement(name, value), _matches(name, value)])
 
 

@@ -73,7 +73,7 @@ class NodeStore(BasePydanticVectorStore):
     """LlamaIndex vector store with cosine search, BM25 and all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
-    the old one [33]; a node without a document counts as a document of its own id.
+    the old one [33]; a node without a document counts as its own document.
     """
 
     stores_text: bool = True
@@ -218,7 +218,7 @@ class NodeStore(BasePydanticVectorStore):
         """Return what reads the newest state; None before the first `add`."""
 
     def _text_search(self) -> Search | None:
-        """Return the BM25 reader of the newest state; None before the first `add`."""
+        """Return the newest BM25 reader; None before the first `add`."""
         return self._search()
 
     @abstractmethod

@@ -115,7 +115,7 @@ def at_first_occurrence(passage: Passage, text: str, document_text: str) -> Pass
 def within_budget(
     passages: Sequence[Passage], texts: Sequence[str], *, budget: int, tokenizer: Tokenizer
 ) -> list[Passage]:
-    """Take passages in order within a token budget; the last one is cut.
+    """Take passages in order within a token budget, cutting the last.
 
     Each chunk is counted as it stands alone, as a prompt holds it, so that what two share costs twice.
 
@@ -142,7 +142,7 @@ def within_budget(
 
 
 def _characters(text: str, tokens: int, tokenizer: Tokenizer) -> int:
-    """Count the characters that are complete in the first tokens of a text."""
+    """Count the characters completed by the first tokens of a text."""
     before = 0
     for complete, _ in tokenizer.edges(text):
         if tokens - before < len(complete):

@@ -94,7 +94,7 @@ _OF_COURSE = re.compile(r"(?:if you|please|feel free|let me know|you may|conside
 
 
 def abstains(answer: str) -> bool:
-    """Return whether an answer is empty or says that the passages lack one.
+    """Return whether an answer is empty or abstains.
 
     Args:
         answer: its `[1]` marks are not its words.

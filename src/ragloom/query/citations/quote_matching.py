@@ -1,4 +1,4 @@
-"""Matching of quoted words in a text, tolerant of white space and typography."""
+"""Matching of quoted words, tolerant of white space and typography."""
 
 from __future__ import annotations
 

@@ -27,14 +27,18 @@ def numbered(format: str, text: str = "%1", start: int = 1) -> str:
         ("koreanLegal", {1: "하나", 11: "열하나", 20: "스물"}),
         ("ideographDigital", {1: "一", 10: "一〇"}),
         ("chineseCounting", {3: "三", 10: "十", 12: "十二", 20: "二十"}),
-        ("chineseCountingThousand", {11: "十一", 101: "一百零一", 110: "一百一十"}),
+        (
+            "chineseCountingThousand",
+            {11: "十一", 101: "一百零一", 110: "一百一十", 10_050: "一万零五十", 12_000: "一万二千"},
+        ),
         ("chineseLegalSimplified", {1: "壹", 10: "壹拾"}),
         ("ideographLegalTraditional", {2: "貳", 10: "壹拾"}),
         ("taiwaneseCountingThousand", {15: "十五"}),
-        ("japaneseCounting", {100: "百", 101: "百一"}),
+        ("japaneseCounting", {100: "百", 101: "百一", 10_000: "万", 20_001: "二万一"}),
         ("japaneseLegal", {1: "壱", 10: "壱拾"}),
         ("ideographTraditional", {1: "甲", 10: "癸", 11: "11"}),
         ("ideographZodiac", {1: "子", 12: "亥"}),
+        ("ideographZodiacTraditional", {1: "甲子", 2: "乙丑", 11: "甲戌", 13: "丙子"}),
         ("ideographEnclosedCircle", {1: "㊀"}),
         ("decimalEnclosedCircle", {1: "①", 20: "⑳", 21: "21"}),
         ("decimalEnclosedParen", {1: "⑴"}),
@@ -258,3 +262,8 @@ def test_numbers_that_are_hidden_are_counted_and_not_shown() -> None:
 
 def test_numbers_of_no_list_are_none() -> None:
     assert shown(para("a", number=9) + para("b", number=0), numbering=outline(level(0, "%1."))) == "a\n\nb"
+
+
+def test_depth_beyond_the_nine_levels_is_the_last_one() -> None:
+    levels = [level(depth, f"%{depth + 1}") for depth in range(9)]
+    assert shown(para("x", number=1, depth=12), numbering=definition(0, *levels) + instance(1, 0)).strip() == "1 x"

@@ -24,9 +24,9 @@ from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
 from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
-from ragloom.core.sqlite import SCRATCH_SETTINGS
+from ragloom.core.sqlite_connections import SCRATCH_SETTINGS
 from ragloom.errors import DataError
-from ragloom.ingestion.read_stage import Cut, Job, Readers
+from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers
 from ragloom.process_pool.pool import ProcessPool
 from ragloom.process_pool.results import TaskFailure, TaskResult
 from ragloom.process_pool.task_queue import PoolLimits
@@ -46,18 +46,18 @@ def pool() -> Iterator[Pool]:
         yield workers
 
 
-def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[Cut | str]:
+def reading(pool: Pool, source: Source, entry: Entry, *options: str) -> Iterator[ChunkedDocument | str]:
     """Read an entry with each chunking; a text is why it cannot be read."""
     for outcome in pool.run((source, option, Job(entry)) for option in options or OPTIONS):
         if isinstance(outcome, TaskFailure):
             yield outcome.reason
         else:
             assert isinstance(outcome, TaskResult)
-            yield outcome.value if isinstance(outcome.value, Cut) else outcome.value.reason
+            yield outcome.value if isinstance(outcome.value, ChunkedDocument) else outcome.value.reason
 
 
-def check_cut(result: Cut | str) -> Cut:
-    assert isinstance(result, Cut), result
+def check_cut(result: ChunkedDocument | str) -> ChunkedDocument:
+    assert isinstance(result, ChunkedDocument), result
     chunks = list(result.chunks())
     check_exact(result.text, chunks)
     assert not set(result.text) & set("\r\0\ufffe")
@@ -162,7 +162,7 @@ def test_file_without_enough_memory_is_named_and_never_cut_or_given_another_reas
 def outcome_text(outcome: TaskResult[Any, Any] | TaskFailure[Any]) -> str:
     if isinstance(outcome, TaskFailure):
         return outcome.reason
-    return outcome.value.text if isinstance(outcome.value, Cut) else outcome.value.reason
+    return outcome.value.text if isinstance(outcome.value, ChunkedDocument) else outcome.value.reason
 
 
 # Names, and what is no file.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.weaviate_store import write_audit, write_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
@@ -346,7 +346,7 @@ def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
     with writer(database) as writing:  # equal chunks among the older ones
         write(writing, [cut("new.md", "something new")])
         info = writing.commit({})
-    # An hnsw graph may really not get to a chunk among so many equal ones; that is said, and rewrites nothing.
+    # An hnsw graph may really not reach a chunk among so many equal ones: a note, and nothing is rewritten.
     assert info.deleted_chunks == 0
     assert all("dense search does not reach them" in note for note in info.notes)
     database.close()

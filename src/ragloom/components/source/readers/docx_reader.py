@@ -316,7 +316,7 @@ class _DocxWalk:
         self._ahead = ""
 
     def _label(self, paragraph: Any, style: Style) -> ParagraphLabel | None:
-        """Number a paragraph; an entirely deleted one does not count."""
+        """Return a paragraph with its number; deleted ones do not count."""
         if is_mark_removed(paragraph) and not has_visible_text(paragraph, self._styles):
             return None
         id, depth = self._styles.list_reference(paragraph)

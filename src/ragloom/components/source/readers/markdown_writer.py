@@ -190,7 +190,7 @@ class MarkdownWriter:
             self._parts.append((gap, text))
 
     def start_heading(self, level: int) -> None:
-        """Open a heading of level 1 to 6; 0 continues the block as ordinary text."""
+        """Open a heading of level 1 to 6; 0 means ordinary text."""
         if level:
             self.end_block()
         self._heading = level

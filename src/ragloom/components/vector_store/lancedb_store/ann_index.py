@@ -1,7 +1,7 @@
-"""Approximate nearest-neighbor index: whether a commit uses one, and its parameters, by measurement.
+"""Approximate nearest-neighbor index, with measured parameters.
 
 The index is IVF_SQ with large partitions. Searching all of them is exact search over vectors of a quarter the size,
-held in memory and scored anew by the stored ones, so that the ladder of parameters ends where nothing but quantisation
+held in memory and scored again by the stored ones, so that the ladder of parameters ends where nothing but quantisation
 can be lost. On 1,000,000 x 384 it was built in 35 s and 1.0 GB, where IVF_HNSW_SQ took 153 s for 400,000 x 256 and
 found .76 [32].
 """
@@ -30,7 +30,7 @@ KIND = "IVF_SQ"
 ROWS_PER_PARTITION = 8192
 """The engine's own aim; with 15 times the partitions 300,000 rows took 7 times as long to build, and no query less.
 
-It is told as `target_partition_size`: `num_partitions` is forgotten, and the first `optimize()` brings an index back to
+It is set as `target_partition_size`: `num_partitions` is forgotten, and the first `optimize()` brings an index back to
 partitions of 8,192 rows (lancedb 0.40).
 """
 LADDER = ((1 / 16, 4), (1 / 8, 4), (1 / 4, 4), (1 / 2, 4), (1, 4), (1, 16))
@@ -118,7 +118,7 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
     """Plan the maintenance of dense search for a commit.
 
     Measuring costs some questions' embedding (those that the cache does not know) and a pass over the vectors, so what
-    was measured holds until a tenth more rows have come. Where rows were deleted the index is built anew as the text
+    was measured holds until a tenth more rows have come. Where rows were deleted the index is rebuilt as the text
     index is, which also removes what it holds of them.
 
     Args:

@@ -10,17 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.components import vector_store
 from ragloom.components.vector_store.index_identity import INGEST, Identity, outdated
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, tables
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
 from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, DOCUMENTS, Commit, info_of
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION, DOCUMENTS, Commit
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder, folders
+from ragloom.components.vector_store.lancedb_store.publishing import info_of
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
 from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
-from ragloom.components.vector_store.protocols import Analyzer, IndexInfo, IndexMissing, ManifestRow, StoredDocument
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.core.records import Chunk, Hit
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
 
     from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
-
-CODE_VERSION: int = vector_store.lancedb.code_version  # type: ignore[attr-defined]
 
 
 class LanceDatabase:
@@ -210,7 +209,7 @@ class LanceIndex:
         """The same committed state as a read-only LlamaIndex vector store."""
         from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
 
-        return LanceDBVectorStore.reading(self)
+        return LanceDBVectorStore.reading(self.folder, self.search, self.analyzer)
 
     def dense(
         self,

@@ -9,7 +9,7 @@ _BITS = 27
 
 
 class Seen:
-    """Set of ids in 16 MB with rare false positives and no false negatives.
+    """Set of ids in 16 MB, with rare false positives only.
 
     Four bits of 2**27 for each id (Bloom, 1970): at a million ids 1 in 1.3 million is a false alarm, at ten million 1
     in 230. Memory is only touched where a bit is set.

@@ -29,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ragloom.components.vector_store.index_identity import Identity
-from ragloom.components.vector_store.lancedb_store.commits import Commit
+from ragloom.components.vector_store.lancedb_store.commit_record import Commit
 from ragloom.core.records import sha256
 from ragloom.errors import DataError, ServiceError
 
@@ -38,7 +38,7 @@ _DELETED = ".deleted-"
 
 
 def folder_name(name: str) -> str:
-    """Return the folder name of an index: its name, or slug and hash.
+    """Return an index's folder name: its name, or slug and hash.
 
     Only names that every file system can hold are used as they are.
     """

@@ -1,4 +1,4 @@
-"""Leftovers of an interrupted run: chunks and manifest rows that do not match."""
+"""Leftovers of an interrupted run: unmatched chunks and manifest rows."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ragloom.components.vector_store.lancedb_store import tables
-from ragloom.components.vector_store.lancedb_store.commits import DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.commit_record import DOCUMENTS
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
 from ragloom.core.file_backed_text import FileBackedText
 

@@ -1,6 +1,6 @@
 """Searches in a chunk table: cosine and BM25, with complete ties.
 
-Dense search is exact unless it is given parameters of an approximate index; these score what they find by the stored
+Dense search is exact unless it has parameters of an approximate index; these score what they find by the stored
 vectors, so that the same row has the same score, equal rows stand in the same order, and ties are completed as well.
 
 BM25 is Lucene's: for each term of the query, as often as it stands there, `idf * tf * (k1 + 1) / (tf + k1 * (1 - b +

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from ragloom.components.vector_store.index_identity import STORE, Identity, demand_same
 from ragloom.components.vector_store.lancedb_store import tables
-from ragloom.components.vector_store.lancedb_store.commits import CHUNKS, Upkeep, publish
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
+from ragloom.components.vector_store.lancedb_store.publishing import Upkeep, publish
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of, quoted
 from ragloom.components.vector_store.llama_index_store import Batch, NodeStore
 from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Scope
-
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.lancedb_store.database import LanceIndex
 
 _LOCK_SECONDS = 30.0
 _RETENTION = timedelta(hours=1)
@@ -34,7 +32,7 @@ class LanceDBVectorStore(NodeStore):
     """LlamaIndex vector store in a LanceDB folder: cosine, BM25, all filters.
 
     Similarities are raw: cosine for `DEFAULT`, BM25 for `TEXT_SEARCH` and `SPARSE`. A node that is added again replaces
-    the old one [33]; `replace` is one atomic step; a node without a document counts as a document of its own id.
+    the old one [33]; `replace` is one atomic step; a node without a document counts as its own document.
 
     Args:
         path: folder of the database; created by the first `add`.
@@ -45,7 +43,7 @@ class LanceDBVectorStore(NodeStore):
     path: str
 
     _folder: IndexFolder = PrivateAttr()
-    _index: LanceIndex | None = PrivateAttr(default=None)
+    _committed: ChunkSearch | None = PrivateAttr(default=None)
     _connection: Any = PrivateAttr(default=None)
 
     def __init__(self, path: str | Path, name: str, analyzer: Analyzer) -> None:
@@ -55,11 +53,10 @@ class LanceDBVectorStore(NodeStore):
         self._folder = IndexFolder(base, name)
 
     @classmethod
-    def reading(cls, index: LanceIndex) -> LanceDBVectorStore:
+    def reading(cls, folder: IndexFolder, search: ChunkSearch, analyzer: Analyzer) -> LanceDBVectorStore:
         """Return a read-only store on the state of an opened index."""
-        folder = index.folder
-        store = cls(folder.base, folder.name, index.analyzer)
-        store._index, store._read_only = index, True
+        store = cls(folder.base, folder.name, analyzer)
+        store._committed, store._read_only = search, True
         return store
 
     @classmethod
@@ -75,8 +72,8 @@ class LanceDBVectorStore(NodeStore):
         return self._connection
 
     def _search(self) -> ChunkSearch | None:
-        if self._index is not None:
-            return self._index.search
+        if self._committed is not None:
+            return self._committed
         if self._own() is None or not tables.is_there(self._folder.path, CHUNKS):
             return None
         return self._reading()
@@ -87,7 +84,7 @@ class LanceDBVectorStore(NodeStore):
         The index is built if necessary.
         """
         newest = self._search()
-        if self._index is not None or newest is None:
+        if self._committed is not None or newest is None:
             return newest
         commits = self._folder.commits()
         if not commits or commits[-1].versions[CHUNKS] != self._table().version:
@@ -165,6 +162,4 @@ class LanceDBVectorStore(NodeStore):
         return identity
 
     def _identity(self, dimensions: int) -> Identity:
-        from ragloom.components.vector_store.lancedb_store.database import CODE_VERSION
-
         return Identity(self.name, self.name, "", STORE, dimensions, CODE_VERSION)

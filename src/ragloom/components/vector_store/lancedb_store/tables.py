@@ -16,7 +16,7 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
@@ -223,7 +223,7 @@ def clean(table: Any, keep: timedelta) -> None:
 
 
 def terms_index() -> FTS:
-    """The text index: the analyzer's terms as they are, whatever their length.
+    """Return the settings of the text index: terms as they are.
 
     By default the engine lower-cases, stems, folds accents and drops stop words and terms over 40 characters.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
 
-from ragloom.components.vector_store.protocols import ManifestRow, StoredDocument
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocument
 from ragloom.components.vector_store.weaviate_store import batch_insert
 from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup

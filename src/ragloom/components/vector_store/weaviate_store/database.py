@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from ragloom.components.vector_store.index_identity import INGEST, outdated
-from ragloom.components.vector_store.protocols import Analyzer, IndexInfo, IndexMissing
+from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ragloom.components.vector_store.protocols import Analyzer, ManifestRow, StoredDocument
+from ragloom.components.vector_store.index_records import ManifestRow, StoredDocument
+from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_info import info_of

@@ -15,7 +15,7 @@ from typing import Any
 
 from weaviate.classes.data import DataObject
 
-from ragloom.components.vector_store.protocols import IndexInfo
+from ragloom.components.vector_store.index_records import IndexInfo
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair

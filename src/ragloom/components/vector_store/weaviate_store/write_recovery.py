@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ragloom.components.vector_store.protocols import Recovered
+from ragloom.components.vector_store.index_records import Recovered
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 

@@ -18,14 +18,8 @@ from typing import Any
 import numpy as np
 
 from ragloom.components.vector_store.index_identity import Identity, demand_same
-from ragloom.components.vector_store.protocols import (
-    Analyzer,
-    IndexInfo,
-    ManifestRow,
-    Questions,
-    Recovered,
-    StoredDocumentRow,
-)
+from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
+from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair
@@ -208,7 +202,7 @@ class WeaviateWriter:
             batch = rows[start : start + FILTER_DOCUMENTS]
             stored = self.pair.manifest_objects([row.id for row in batch], ["text", "metadata"])
             if len(stored) != len(batch):
-                raise ValueError(f"{len(stored)} of {len(batch)} touched documents are stored; all must be")
+                raise ValueError(f"{len(batch)} documents were to be touched and {len(stored)} are stored")
             self.lease.demand_held()
             objects = [touched_object(row, stored[row.id]) for row in batch]
             self.pair.put_documents(objects, {document_uuid(row.id): row.id for row in batch})

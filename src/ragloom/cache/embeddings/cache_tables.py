@@ -105,7 +105,12 @@ def look_up(
 
 
 def record_use(tables: sqlite3.Connection, packs: Iterable[int], hits: Counter[bytes]) -> None:
-    """Record that packs were used now, and add hits (by identity) to their models; clears `hits`."""
+    """Write the use of packs and the hits of models.
+
+    Args:
+        packs: used now.
+        hits: by model identity; cleared.
+    """
     now = int(time.time())
     tables.executemany("UPDATE packs SET used = ? WHERE id = ?", [(now, pack) for pack in packs])
     counts = [(count, identity) for identity, count in hits.items()]
@@ -149,7 +154,7 @@ def add(
 
 
 def forget(tables: sqlite3.Connection, rows: RowFormat, keys: Sequence[bytes]) -> int:
-    """Remove the entries of keys, of one model, and overwrite their rows; return the number of entries removed."""
+    """Remove entries of one model and overwrite their rows; return the count."""
     model = model_number(tables, rows)
     packs = {pack for _, pack, _ in entries(tables, rows, keys)}
     removed = 0 if model is None else remove_entries(tables, model, keys)
@@ -164,7 +169,7 @@ def forget(tables: sqlite3.Connection, rows: RowFormat, keys: Sequence[bytes]) -
 
 
 def remove_packs(tables: sqlite3.Connection, packs: Iterable[int]) -> int:
-    """Remove packs with their entries; return the number of entries removed."""
+    """Remove packs with their entries; return the count of entries."""
     removed = 0
     formats = {model.number: model.rows for model in models(tables)}
     for pack in packs:
@@ -180,7 +185,11 @@ def remove_packs(tables: sqlite3.Connection, packs: Iterable[int]) -> int:
 
 
 def remove_entries(tables: sqlite3.Connection, model: int, keys: Iterable[bytes], *, pack: int | None = None) -> int:
-    """Remove entries of a model, only those that lead to `pack` unless it is None; return how many."""
+    """Remove entries of a model and return the count.
+
+    Args:
+        pack: remove only entries that lead to it; None = all.
+    """
     return tables.executemany(
         "DELETE FROM entries WHERE model = ?1 AND text = ?2 AND (?3 IS NULL OR pack = ?3)",
         [(model, key, pack) for key in keys],
@@ -188,14 +197,14 @@ def remove_entries(tables: sqlite3.Connection, model: int, keys: Iterable[bytes]
 
 
 def make_room(tables: sqlite3.Connection, max_bytes: int) -> None:
-    """Remove the least recently used packs if more than `max_bytes` are in use, and some more for new ones."""
+    """Remove the least recently used packs above the size limit."""
     excess = bytes_in_use(tables) - max_bytes
     if excess > 0:
         remove_packs(tables, least_used(tables, excess + int(_SPARE * max_bytes)))
 
 
 def least_used(tables: sqlite3.Connection, size: int) -> list[int]:
-    """List the least recently used packs that together hold `size` bytes, or all packs if they hold less."""
+    """List the least recently used packs that hold `size` bytes."""
     packs = []
     page = _pragma(tables, "page_size")
     for pack, held in tables.execute("SELECT id, CAST(bytes AS INTEGER) FROM packs ORDER BY used, id"):

@@ -5,43 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.index_identity import Identity
-from ragloom.components.vector_store.protocols import IndexInfo
+from ragloom.components.vector_store.index_records import IndexInfo
+from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS, Commit
 from ragloom.core.maintenance_steps import step
 
 if TYPE_CHECKING:
     from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
     from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
-CHUNKS, DOCUMENTS = "chunks", "documents"
-"""The tables of an index."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A state that queries may read.
-
-    Attributes:
-        number: from 1.
-        versions: table -> the engine's version of it.
-        since: table -> a time (seconds) not after that version was made; what is older may be cleaned away.
-        rows: table -> how many rows that version has.
-        committed_at: ISO 8601, UTC.
-        description, summary: as in `IndexInfo`.
-        dense: what `Approximation` keeps of how dense search is made; None: exactly, there being few rows.
-    """
-
-    number: int
-    versions: dict[str, int]
-    since: dict[str, float]
-    rows: dict[str, int]
-    committed_at: str
-    description: dict[str, Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
-    dense: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +43,7 @@ def publish(
     retention: timedelta,
     record: dict[str, dict[str, Any]],
 ) -> Commit:
-    """Publish the newest state of the tables as a commit; requires the lock.
+    """Publish the newest state of the tables; requires the lock.
 
     Maintenance, counting, the record (one atomic step), and only then the removal of states nobody reads any more: a
     crash anywhere before the record leaves the commit before as it was.
@@ -140,12 +115,12 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
 def kept_commits(commits: list[Commit], retention: timedelta) -> list[Commit]:
     """Return the readable commits: the newest, and those recently replaced."""
     now = datetime.now(UTC)
-    kept = [
+    readable = [
         commit
         for commit, successor in itertools.pairwise(commits)
         if now - datetime.fromisoformat(successor.committed_at) < retention
     ]
-    return [*kept, commits[-1]]
+    return [*readable, commits[-1]]
 
 
 def oldest_kept(commits: list[Commit], table: str) -> timedelta:

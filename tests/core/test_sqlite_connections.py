@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ragloom.core import sqlite
-from ragloom.core.sqlite import ScratchTables, connect_shared, error_code, failures_as, is_damage, log_transaction
+from ragloom.core import sqlite_connections
+from ragloom.core.sqlite_connections import (
+    ScratchTables,
+    connect_shared,
+    error_code,
+    failures_as,
+    is_damage,
+    log_transaction,
+)
 from ragloom.errors import DataError, ServiceError
 
 SCHEMA = "CREATE TABLE numbers (number INTEGER PRIMARY KEY)"
@@ -26,7 +33,7 @@ def scratch() -> Iterator[ScratchTables]:
 
 def test_shared_file_survives_a_kill_without_its_last_transaction_being_torn(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from ragloom.core.sqlite import *; c = connect_shared(Path(sys.argv[1]))\n"
+        "import os, sys; from pathlib import Path; from ragloom.core.sqlite_connections import *; c = connect_shared(Path(sys.argv[1]))\n"
         f"c.execute('{SCHEMA}'); c.execute('INSERT INTO numbers VALUES (1)')\n"
         "with transaction(c, write=True): c.execute('INSERT INTO numbers VALUES (2)'); os._exit(1)\n"
     )
@@ -39,7 +46,7 @@ def test_shared_file_survives_a_kill_without_its_last_transaction_being_torn(tmp
 def test_shared_file_is_read_while_another_connection_writes(tmp_path: Path) -> None:
     writer, reader = connect_shared(tmp_path / "file"), connect_shared(tmp_path / "file")
     writer.execute(SCHEMA)
-    with sqlite.transaction(writer, write=True):
+    with sqlite_connections.transaction(writer, write=True):
         writer.execute("INSERT INTO numbers VALUES (1)")
         assert reader.execute("SELECT * FROM numbers").fetchall() == []
     assert reader.execute("SELECT * FROM numbers").fetchall() == [(1,)]
@@ -96,7 +103,7 @@ def test_scratch_rows_may_come_from_the_same_tables(scratch: ScratchTables) -> N
 
 
 def test_full_temporary_disk_names_what_needs_room_and_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sqlite.SCRATCH_SETTINGS, "max_page_count", 3)
+    monkeypatch.setitem(sqlite_connections.SCRATCH_SETTINGS, "max_page_count", 3)
     scratch = ScratchTables(SCHEMA, "numbers, 1 MB per million")
     with pytest.raises(DataError, match="no room for numbers, 1 MB per million: .* is full; make room, or set TMPDIR"):
         scratch.insert("INSERT INTO numbers VALUES (?)", ((number,) for number in range(10_000)))
@@ -127,7 +134,7 @@ def test_wrong_use_of_sqlite3_is_a_bug() -> None:
 
 
 def test_busy_file_is_not_damaged_and_garbage_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_connections, "BUSY_SECONDS", 0.01)
     one, other = connect_shared(tmp_path / "file"), connect_shared(tmp_path / "file")
     one.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError) as busy:

@@ -1,4 +1,4 @@
-"""Database file of the embedding cache: opened, locked, and set aside if it is damaged."""
+"""Database file of the embedding cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ragloom.cache.embeddings import NAME
-from ragloom.core import sqlite
+from ragloom.core import sqlite_connections
 from ragloom.errors import ConfigError
 
 DAMAGED_NAME, LOCK_NAME = "vectors.damaged.sqlite", "vectors.lock"
@@ -32,15 +32,17 @@ _inherited: list[sqlite3.Connection] = []  # a parent's connections, which SQLit
 
 
 class CacheDamaged(Exception):
-    """The file was damaged; it was set aside, and the next call begins a new one."""
+    """The file was damaged and set aside; the next call creates another."""
 
 
 class CacheUnavailable(Exception):
-    """The file cannot be read or written now: locked for too long, disk full, not writable."""
+    """The file cannot be used now: locked, disk full, not writable."""
 
 
 class CacheDatabase:
-    """One process's access to the file. Safe for several threads, and in a forked child.
+    """Access of one process to the file; sets a damaged file aside.
+
+    Safe for several threads, and in a forked child.
 
     Args:
         folder: created if missing.
@@ -68,17 +70,17 @@ class CacheDatabase:
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Run the block on one state of the file; what it writes is stored completely or not at all.
+        """Run the block in a transaction.
 
         Raises:
             CacheDamaged, CacheUnavailable: nothing of the block was written.
         """
-        with self.connection() as connection, sqlite.transaction(connection, write=write):
+        with self.connection() as connection, sqlite_connections.transaction(connection, write=write):
             yield connection
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Run the block outside of a transaction, for statements that SQLite allows in none.
+        """Run the block outside of a transaction, as some statements need.
 
         Raises:
             CacheDamaged, CacheUnavailable: as `transaction`.
@@ -88,7 +90,7 @@ class CacheDatabase:
                 yield self._connected()
             except sqlite3.ProgrammingError:
                 raise  # a bug of ours
-            except sqlite.FAILURES as error:
+            except sqlite_connections.FAILURES as error:
                 if not self._is_damage(error):
                     raise CacheUnavailable(str(error)) from error
                 self._move_aside()
@@ -97,13 +99,13 @@ class CacheDatabase:
                 raise CacheUnavailable(str(error)) from error
 
     def is_open(self) -> bool:
-        """Return whether this process has the file open, and it is still the one of its name."""
+        """Return whether the current file is open in this process."""
         with self._using:
             self._drop_inherited()
             return self._connection is not None and self._opened == _file_id(self.path)
 
     def was_set_aside(self) -> bool:
-        """Return whether this process set a damaged file aside since the last call."""
+        """Return whether a damaged file was set aside since the last call."""
         set_aside, self._set_aside = self._set_aside, False
         return set_aside
 
@@ -117,21 +119,21 @@ class CacheDatabase:
                     connection.close()
 
     def _is_damage(self, error: Exception) -> bool:
-        code = sqlite.error_code(error)
+        code = sqlite_connections.error_code(error)
         if code == sqlite3.SQLITE_READONLY:  # also a damaged header can say so
             return os.access(self.path, os.W_OK)
         if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and code != sqlite3.SQLITE_IOERR_SHORT_READ:
             return not self._is_sound()  # a damaged page number leads beyond any disk
-        return sqlite.is_damage(error)
+        return sqlite_connections.is_damage(error)
 
     def _is_sound(self) -> bool:
-        """Check the file's structure, which reads all of it: once for each time that it is opened."""
+        """Check the file's structure, once per opening: it reads everything."""
         if self._connection is None or self._checked:
             return True
         self._checked = True
         try:
             return bool(self._connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except sqlite.FAILURES:
+        except sqlite_connections.FAILURES:
             return False
 
     def _connected(self) -> sqlite3.Connection:
@@ -153,7 +155,7 @@ class CacheDatabase:
             if empty:
                 _remove_logs(self.path)
             try:
-                connection = sqlite.connect_shared(self.path, _CREATION if empty else None)
+                connection = sqlite_connections.connect_shared(self.path, _CREATION if empty else None)
             finally:
                 self._opened = _file_id(self.path)  # also of a damaged file, by which it is set aside
             try:
@@ -179,9 +181,9 @@ class CacheDatabase:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock under which the file is opened or moved, so that nobody opens a half-moved one."""
+        """Hold the lock under which the file is opened or moved."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / LOCK_NAME, timeout=sqlite.BUSY_SECONDS):
+        with FileLock(self.folder / LOCK_NAME, timeout=sqlite_connections.BUSY_SECONDS):
             yield
 
 
@@ -190,7 +192,7 @@ def _prepare_tables(connection: sqlite3.Connection) -> None:
 
     A file can be sound to SQLite and yet mean something else: `PRIMARY KEY` with one bit flipped is the name of a type.
     """
-    with sqlite.transaction(connection, write=False):
+    with sqlite_connections.transaction(connection, write=False):
         existing = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         if not existing.items() <= _TABLES.items():
             raise sqlite3.DatabaseError("its tables have another definition")
@@ -200,7 +202,7 @@ def _prepare_tables(connection: sqlite3.Connection) -> None:
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:
-    """Return device and inode, which tell one file from another of the same name; None if there is no file."""
+    """Return device and inode; None if no file exists."""
     try:
         status = path.stat()
     except FileNotFoundError:

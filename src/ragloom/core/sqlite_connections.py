@@ -64,13 +64,13 @@ def connect_shared(path: Path, creation: Mapping[str, str | int] | None = None) 
 
 
 def connect_damaged(path: Path) -> sqlite3.Connection:
-    """Open a file for recovery: any statement may raise `FAILURES`."""
+    """Open a file for recovery; any statement may raise one of `FAILURES`."""
     return sqlite3.connect(path, isolation_level=None)
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool) -> Iterator[sqlite3.Connection]:
-    """Run the block in one transaction, rolled back if it raises."""
+    """Run the block in a transaction; roll back if it raises."""
     connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
     try:
         yield connection
@@ -98,7 +98,10 @@ def log_transaction(path: Path, schema: str) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def failures_as(error_class: type[RagloomError], problem: str, fix: str) -> Iterator[None]:
-    """Raise failures of SQLite and the file system as `error_class`."""
+    """Raise failures as `error_class`: problem, reason, fix.
+
+    Failures of SQLite and of the file system count; wrong use of the module `sqlite3` stays as it is.
+    """
     try:
         yield
     except sqlite3.ProgrammingError:
@@ -108,21 +111,20 @@ def failures_as(error_class: type[RagloomError], problem: str, fix: str) -> Iter
 
 
 def error_code(error: Exception) -> int:
-    """Return SQLite's extended error code.
-
-    Text that is not UTF-8 has the code of damage.
-    """
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    """Return SQLite's extended code of an error."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # without one: text that is not UTF-8
 
 
 def is_damage(error: Exception) -> bool:
-    """Return whether an error means damaged content, not temporary failure."""
+    """Return whether an error means damage, not a busy or full disk."""
     code = error_code(error)
     return code & 0xFF not in _TRANSIENT or code == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 class ScratchTables:
-    """Private tables on disk, safe for several threads.
+    """Private tables on disk: memory does not grow with the corpus.
+
+    Safe for several threads.
 
     Args:
         schema: statements that create the tables.

@@ -1,0 +1,1 @@
+"""Options of our own for Ragloom: one module for each."""

@@ -1,0 +1,1 @@
+"""Adapters to other tools: LlamaIndex drop-ins, executors, trackers and tracing (reserved)."""
