@@ -43,6 +43,48 @@ def test_power_without_an_effect_is_the_level_of_the_test_and_grows_with_the_eff
     assert paired_statistics.power(-0.2, 0.1, 30) == powers[2]
 
 
+def test_power_of_two_groups_is_that_of_the_cauchy_distribution() -> None:
+    critical = math.tan(math.pi * 0.475)  # t with one degree of freedom: F(x) = 1 / 2 + atan(x) / pi
+    tails = [0.5 + math.atan(x) / math.pi for x in (10 - critical, -critical - 10)]
+    assert paired_statistics.power(1.0, 0.1, 2) == pytest.approx(sum(tails))
+    assert paired_statistics.power(10.0, 1.0, 2) == pytest.approx(sum(tails))
+    assert (paired_statistics.power(1.0, 0.0, 2), paired_statistics.power(0.0, 0.0, 2)) == (1, 0.05)
+
+
+def test_two_groups_have_an_error() -> None:
+    assert paired(np.array([[0.1], [0.3]]), np.array([0, 1])).error[0] == pytest.approx(0.1)
+
+
+def test_first_group_of_a_split_is_of_the_dev_half() -> None:
+    assert halves(np.zeros(3, dtype=np.int64), seed=0).all()
+
+
+def test_detectable_difference_of_several_tests_is_corrected_for_their_number() -> None:
+    scores = rng(7).random((3, 40))
+    for chosen in ([(0, 1)], [(0, 1), (0, 2), (1, 2)]):
+        for finding in significance.run_tests(scores, np.arange(40), chosen, resamples=RESAMPLES, seed=0, worth=0.02):
+            expected = paired_statistics.detectable(finding.error, 40, 0.05 / len(chosen))
+            assert finding.detectable == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("adjusted", "low", "high", "shown"),
+    [
+        (0.05, 0.001, 0.2, True),
+        (0.05, -0.2, -0.001, True),
+        (0.051, 0.001, 0.2, False),
+        (0.01, -0.001, 0.2, False),
+        (0.01, 0.0, 0.2, False),
+        (0.01, -0.2, 0.0, False),
+    ],
+)
+def test_difference_is_shown_by_its_p_and_an_interval_without_zero(
+    adjusted: float, low: float, high: float, shown: bool
+) -> None:
+    finding = significance.Finding((0, 1), 0.1, low, high, 0.05, adjusted, adjusted, 0.1, None)
+    assert finding.shown is shown
+
+
 def test_mean_and_error_are_those_of_a_ratio_over_groups() -> None:
     # Groups of 1, 2 and 1 queries with sums .4, .2 and 0: mean .6 / 4; residuals .4 - .15, .2 - .3, 0 - .15.
     data = paired(np.array([[0.4], [0.1], [0.1], [0.0]]), np.array([0, 1, 1, 2]))
@@ -252,7 +294,7 @@ def test_windows_of_five_articles_are_about_twenty() -> None:
 
 def test_pairs_of_each_plan() -> None:
     assert pairs("baseline", 4, 2) == [(0, 2), (1, 2), (3, 2)]
-    assert pairs("pairs", 3, None) == [(0, 1), (0, 2), (1, 2)]
+    assert pairs("pairs", 3, None) == pairs("pairs", 3, 1) == [(0, 1), (0, 2), (1, 2)]
     assert pairs("split", 9, 4, 7) == [(7, 4)]
     assert pairs("split", 9, 4, 4) == []
 

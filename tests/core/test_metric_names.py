@@ -73,4 +73,6 @@ def test_name_given_twice_is_an_error() -> None:
 
 def test_kinds_of_metrics_are_told_apart() -> None:
     assert [item.of_characters for item in measures(SETTINGS["spans"])] == [True, True, True, False, True]
+    assert [item.k for item in measures(SETTINGS["spans"])] == [5, 1000, 300, 7, 0]
+    assert [item.budget for item in measures(SETTINGS["spans"])] == [False, True, True, False, False]
     assert judged({"answers": ["f1", "faithfulness", "abstained", "correctness"]}) == ["faithfulness", "correctness"]

@@ -51,3 +51,4 @@ def test_usage_that_a_provider_did_not_report_has_no_price(kind: str, reported: 
         record(kind, "l", input_tokens=reported[0], output_tokens=reported[1])  # type: ignore[arg-type]
     assert usage.cost_usd(PRICES) is None
     assert as_json(usage, PRICES)["unreported"] == 1
+    assert as_json(usage, PRICES)["llm_input_tokens"] == ((reported[0] or 0) if kind == "llm" else 0)

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_sizes_hold_where_estimates_are_far_off() -> None:
     whole = list(pack([TextUnit(0, len(text) - 1)], TokenCounter(Misleading(), text, limit=20), overlap=0))
     assert max(end - start for start, end in whole) <= 20
     assert [(unit.start, unit.end) for unit in tokens(0, len(text) - 1, TokenCounter(Misleading(), text, 20))] == whole
+
+
+def test_overlap_makes_room_for_the_next_units() -> None:
+    """Letters are a token each: 5 + 5, then 6 + 4, before which the overlap of 5 has no room."""
+    text = " ".join("abcdefghijklmnopqrst")
+    bounds = [0, 5, 10, 16, 20]
+    units = [TextUnit(2 * first, 2 * last - 1) for first, last in itertools.pairwise(bounds)]
+    spans = list(pack(units, TokenCounter(load("cl100k_base"), text, limit=10), overlap=5))
+    assert spans == [(0, 19), (20, 39)]
 
 
 def test_sentences_are_looked_for_in_bounded_slices(monkeypatch: pytest.MonkeyPatch) -> None:

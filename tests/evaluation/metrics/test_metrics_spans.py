@@ -1,11 +1,13 @@
 """Span metrics against a set of characters, and the defects of other tools that they must not have."""
 
 import random
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from ragloom.core.gold import GoldSpan
-from ragloom.core.tokenizers import load
+from ragloom.core.tokenizers import Offsets, Tokenizer, load
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.intervals import intersection, length, union
 from ragloom.evaluation.metrics.spans import (
@@ -184,3 +186,24 @@ def test_budget_takes_nothing_after_the_chunk_that_crosses_it() -> None:
     assert within_budget(passages, texts, budget=2, tokenizer=tokenizer) == [Passage(A, 0, 7)]
     with pytest.raises(ValueError, match="above 0"):
         within_budget(passages, texts, budget=0, tokenizer=tokenizer)
+
+
+class InPieces(Tokenizer):
+    """A token per two characters, whose offsets come eight characters at once."""
+
+    name = "in pieces"
+    max_char_tokens = 1
+
+    def count(self, text: str) -> int:
+        return -(-len(text) // 2)
+
+    def edges(self, text: str, fitting: int = 0) -> Iterator[tuple[Offsets, Offsets]]:
+        for start in range(0, len(text), 8):
+            bounds = np.append(np.arange(start, min(start + 8, len(text)), 2), min(start + 8, len(text)))
+            yield bounds, bounds
+
+
+@pytest.mark.parametrize("budget", range(1, 15))
+def test_last_passage_is_cut_after_the_tokens_that_are_left_wherever_they_are(budget: int) -> None:
+    (cut,) = within_budget([Passage(A, 100, 130)], ["x" * 30], budget=budget, tokenizer=InPieces())
+    assert cut == Passage(A, 100, 100 + 2 * budget)

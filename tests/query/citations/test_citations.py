@@ -37,6 +37,14 @@ def test_quote_is_looked_for_inside_the_chunk_only() -> None:
     assert not before.citations[0].verified
 
 
+def test_quote_that_begins_where_the_chunk_ends_is_not_in_it() -> None:
+    text = "one two three"
+    assert locate("two", Chunk("i", "d", "h", 0, 4, text[:4]), text) is None
+    assert locate("two", Chunk("i", "d", "h", 7, 13, text[7:]), text) is None
+    assert locate("two", Chunk("i", "d", "h", 0, 5, text[:5]), text) == (4, 7)  # across the border
+    assert locate("two", Chunk("i", "d", "h", 6, 13, text[6:]), text) == (4, 7)
+
+
 def test_invented_quote_is_not_verified() -> None:
     (citation,) = verify('x [1]\n\n[1] "The warranty lasts ten years"', [chunk(0, len(TEXT))], stored).citations
     assert not citation.verified
