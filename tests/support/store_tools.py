@@ -71,7 +71,15 @@ def write(writer: Writer, cuts: Iterable[Cut]) -> None:
     cuts = list(cuts)
     chunks = [chunk for item in cuts for chunk in item.chunks]
     texts = [chunk.text for chunk in chunks]
-    writer.write([item.row for item in cuts], chunks, vectors(texts), [sha256(text) for text in texts])
+    store(writer, [item.row for item in cuts], chunks, vectors(texts), [sha256(text) for text in texts])
+
+
+def store(
+    writer: Writer, rows: list[StoredDocumentRow], chunks: Sequence[Chunk], made: np.ndarray, hashes: list[str]
+) -> None:
+    """Store whole documents by the two calls of an ingest."""
+    writer.append(chunks, made, hashes)
+    writer.finish(rows)
 
 
 def database(path: Path, retention_minutes: int = 60, analyzer: Any = None, **keys: Any) -> Database:

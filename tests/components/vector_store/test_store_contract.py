@@ -21,7 +21,7 @@ from places import TESTS
 from ragloom.components.vector_store.index_records import IndexMissing
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from store_tools import contents, cut, ranking, sentence, vectors, write, writer
+from store_tools import contents, cut, ranking, sentence, store, vectors, write, writer
 
 if TYPE_CHECKING:
     from store_places import Place
@@ -339,7 +339,7 @@ def test_chunk_without_a_right_vector_is_refused_and_nothing_is_written(
     item = cut("a.md", "text")
     with writer(place.database) as writing:
         with pytest.raises(DataError, match=message):
-            writing.write([item.row], item.chunks, given, [""])
+            store(writing, [item.row], item.chunks, given, [""])
         assert list(writing.manifest()) == []
         assert writing.commit({}).chunks == 0
 
@@ -349,10 +349,12 @@ def test_half_a_document_is_refused(place: "Place") -> None:
     with writer(place.database) as writing:
         for documents, chunks in (([item], item.chunks[:1]), ([item], other.chunks), ([item, item], item.chunks)):
             with pytest.raises(ValueError, match="document"):
-                writing.write([x.row for x in documents], chunks, vectors([c.text for c in chunks]), [""] * len(chunks))
+                store(
+                    writing, [x.row for x in documents], chunks, vectors([c.text for c in chunks]), [""] * len(chunks)
+                )
         twice = [item.chunks[0], item.chunks[0], item.chunks[2]]
         with pytest.raises(DataError, match="comes twice"):
-            writing.write([item.row], twice, vectors([c.text for c in twice]), [""] * 3)
+            store(writing, [item.row], twice, vectors([c.text for c in twice]), [""] * 3)
         assert list(writing.manifest()) == []
 
 

@@ -20,6 +20,7 @@ from store_tools import (
     ranking,
     rounds,
     sentence,
+    store,
     sync,
     vectors,
     write,
@@ -114,7 +115,7 @@ def test_zero_vector_finds_nothing_and_is_not_found_but_comes_back(place: "Place
     items = [cut("zero.md", "zero"), cut("one.md", "one")]
     with writer(place.database) as writing:
         found = np.array([[0.0] * 16, [1.0] * 16], dtype=np.float32)
-        writing.write([item.row for item in items], [item.chunks[0] for item in items], found, ["", ""])
+        store(writing, [item.row for item in items], [item.chunks[0] for item in items], found, ["", ""])
         writing.commit({})
     index = place.database.open("corpus-1")
     assert [hit.chunk.document for hit in index.dense([1.0] * 16, 5)] == ["one.md"]

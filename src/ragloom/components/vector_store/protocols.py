@@ -167,22 +167,6 @@ class Writer(Protocol):
             documents: (id, content hash) of each.
         """
 
-    def write(
-        self,
-        documents: Sequence[StoredDocumentRow],
-        chunks: Sequence[Chunk],
-        vectors: np.ndarray,
-        sent_hashes: Sequence[str],
-    ) -> None:
-        """Store whole documents: `append` and `finish` in one.
-
-        Args:
-            documents: each at most once.
-            chunks: all chunks of these documents.
-            vectors: `[len(chunks), dimensions] float32`.
-            sent_hashes: hash of exactly the text that was embedded, a chunk each.
-        """
-
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Update sizes, times and hashes of unchanged documents."""
 

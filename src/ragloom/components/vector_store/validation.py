@@ -14,32 +14,6 @@ from ragloom.errors import DataError
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def check_documents(
-    documents: Sequence[StoredDocumentRow],
-    chunks: Sequence[Chunk],
-    vectors: np.ndarray,
-    sent_hashes: Sequence[str],
-    dimensions: int,
-) -> None:
-    """Refuses a call that would not store whole documents.
-
-    Raises:
-        ValueError: the caller mixed up documents and chunks.
-        DataError: as `check_chunks`.
-    """
-    rows = {document.manifest.id: document.manifest for document in documents}
-    counts = dict.fromkeys(rows, 0)
-    for chunk in chunks:
-        if chunk.document not in rows or chunk.content_hash != rows[chunk.document].content_hash:
-            raise ValueError(f"chunk {chunk.id} belongs to no document of this call")
-        counts[chunk.document] += 1
-    if len(rows) != len(documents) or any(rows[id].chunks != count for id, count in counts.items()):
-        raise ValueError("each document must come once, with all its chunks")
-    if len(sent_hashes) != len(chunks):
-        raise ValueError(f"{len(chunks)} chunks need as many sent_hashes, not {len(sent_hashes)}")
-    check_chunks(chunks, vectors, dimensions)
-
-
 def demand_appended(
     rows: Mapping[str, ManifestRow], documents: Sequence[StoredDocumentRow], appended: Mapping[tuple[str, str], int]
 ) -> None:

@@ -18,7 +18,7 @@ from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Para
 from ragloom.components.vector_store.protocols import Database, Index
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
-from store_tools import DIMENSIONS, Cut, cut, database, ranking, writer
+from store_tools import DIMENSIONS, Cut, cut, database, ranking, store, writer
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def commit(
         chunks = [chunk for item in cuts for chunk in item.chunks]
         vectors = np.array([clustered(chunk.text) for chunk in chunks], dtype=np.float32).reshape(-1, DIMENSIONS)
         if cuts:
-            writing.write([item.row for item in cuts], chunks, vectors, [sha256(chunk.text) for chunk in chunks])
+            store(writing, [item.row for item in cuts], chunks, vectors, [sha256(chunk.text) for chunk in chunks])
         writing.delete(delete)
         return writing.commit({}, asking)
 
@@ -350,7 +350,7 @@ def test_vectors_without_direction_leave_search_exact(tmp_path: Path) -> None:
     with writer(place) as writing:
         chunks = [chunk for item in CORPUS.values() for chunk in item.chunks]
         rows = [item.row for item in CORPUS.values()]
-        writing.write(rows, chunks, np.zeros((len(chunks), DIMENSIONS), dtype=np.float32), ["" for _ in chunks])
+        store(writing, rows, chunks, np.zeros((len(chunks), DIMENSIONS), dtype=np.float32), ["" for _ in chunks])
         info = writing.commit({}, Asking())
     assert "built no index" in info.notes[0]
     assert place.open("corpus-1").dense(QUERIES[0].tolist(), 10) == []

@@ -32,6 +32,7 @@ from store_tools import (
     cut,
     ranking,
     sentence,
+    store,
     vectors,
     write,
     writer,
@@ -112,7 +113,7 @@ def test_weights_zero_and_one_are_the_pure_arms_with_their_raw_scores(database: 
         chunks = [chunk for item in documents.values() for chunk in item.chunks]
         vectors = np.array(embedding.get_text_embedding_batch([chunk.text for chunk in chunks]), dtype=np.float32)
         hashes = [sha256(chunk.text) for chunk in chunks]
-        writing.write([item.row for item in documents.values()], chunks, vectors, hashes)
+        store(writing, [item.row for item in documents.values()], chunks, vectors, hashes)
         writing.commit({})
     index = database.open("corpus-1")
     query = QueryBundle("w1 w2 w7")
@@ -475,7 +476,7 @@ def test_vectors_come_back_bit_by_bit_and_zeros_have_no_direction(database: Weav
     item = cut("a.md", "one two three", 1)
     rows = np.array([[3.0, *[1e-7] * (DIMENSIONS - 1)], [0.0] * DIMENSIONS, [-2.5] * DIMENSIONS], dtype=np.float32)
     with writer(database) as writing:
-        writing.write([item.row], item.chunks, rows, ["a", "b", "c"])
+        store(writing, [item.row], item.chunks, rows, ["a", "b", "c"])
         writing.commit({})
         stored = writing.vectors_of(["a.md"])
     for name, row in zip("abc", rows, strict=True):

@@ -29,7 +29,7 @@ from ragloom.components.vector_store.weaviate_store.write_verification import (
 )
 from ragloom.core.records import Chunk, chunk_id, sha256
 from ragloom.errors import ServiceError
-from store_tools import Cut, contents, cut, sentence, sync, vectors, with_vector, write, writer
+from store_tools import Cut, contents, cut, sentence, store, sync, vectors, with_vector, write, writer
 from weaviate_servers import Address, Server
 from weaviate_tools import lost_in, unfound, weaviate_database
 
@@ -375,7 +375,7 @@ def test_vectors_that_others_outweigh_under_a_dot_product_are_no_false_alarm(
         np.abs(vectors([chunk.text for chunk in item.chunks])) * np.linspace(0.01, 10, 300, dtype=np.float32)[:, None]
     )
     with writer(database) as writing:
-        writing.write([item.row], item.chunks, made, [""] * 300)
+        store(writing, [item.row], item.chunks, made, [""] * 300)
         info = writing.commit({})
     assert (info.notes, info.deleted_chunks) == ((), 0)
 

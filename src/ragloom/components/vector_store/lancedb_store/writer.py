@@ -28,7 +28,7 @@ from ragloom.components.vector_store.lancedb_store.leftovers import leftovers
 from ragloom.components.vector_store.lancedb_store.publishing import Upkeep, info_of, publish
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
 from ragloom.components.vector_store.protocols import Analyzer, Questions
-from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
+from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Chunk
 from ragloom.errors import ServiceError
@@ -163,19 +163,6 @@ class LanceWriter:
             for some in tables.batches(begun):
                 self._tables[CHUNKS].delete(sql_filters.any_of(some))
                 self._rebuild = True
-
-    def write(
-        self,
-        documents: Sequence[StoredDocumentRow],
-        chunks: Sequence[Chunk],
-        vectors: np.ndarray,
-        sent_hashes: Sequence[str],
-    ) -> None:
-        """Store whole documents, with all checks before the first write."""
-        check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
-        tables.document_rows(documents)
-        self.append(chunks, vectors, sent_hashes)
-        self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Update sizes, times and hashes of unchanged documents."""

@@ -20,7 +20,7 @@ import numpy as np
 from ragloom.components.vector_store.index_identity import Identity, demand_same
 from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.protocols import Analyzer, Questions
-from ragloom.components.vector_store.validation import check_chunks, check_documents, demand_appended
+from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
@@ -177,20 +177,6 @@ class WeaviateWriter:
                 self._audit.sample.drop_version(id, content_hash)
                 removed = self.pair.delete_chunks(version)  # never counted as stored, but BM25 keeps counting them
                 self._state = self._state.plus(deleted_chunks=removed)
-
-    def write(
-        self,
-        documents: Sequence[StoredDocumentRow],
-        chunks: Sequence[Chunk],
-        vectors: np.ndarray,
-        sent_hashes: Sequence[str],
-    ) -> None:
-        """Store whole documents; check everything before the first write."""
-        check_documents(documents, chunks, vectors, sent_hashes, self._identity.dimensions)
-        for document in documents:
-            document_object(document)
-        self.append(chunks, vectors, sent_hashes)
-        self.finish(documents)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Record new sizes, times and hashes of unchanged documents."""
