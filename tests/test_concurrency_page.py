@@ -22,7 +22,7 @@ PRIMITIVES = {
     "os.register_at_fork",
     "queue.Queue",
     "queue.SimpleQueue",
-    "ragloom.core.timing.in_context",
+    "ragloom.core.run_context.in_context",
     "ragloom.process_pool.pool.ProcessPool",
     "signal.signal",
     "subprocess.Popen",

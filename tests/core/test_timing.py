@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ragloom.core.timing import collect, in_context, timed
+from ragloom.core.run_context import in_context
+from ragloom.core.timing import collect, timed
 
 
 def test_timed_adds_up_the_milliseconds_of_a_stage(monkeypatch):

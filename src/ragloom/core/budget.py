@@ -6,13 +6,13 @@ LLM is reserved, and settled when the bill is known.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ragloom.core.run_context import changed, current
 from ragloom.errors import RagloomError
 
 
@@ -108,43 +108,32 @@ class Budget:
         return None
 
 
-_budget: contextvars.ContextVar[Budget | None] = contextvars.ContextVar("ragloom_budget", default=None)
-
-
 @contextmanager
 def within(budget: Budget | None) -> Iterator[None]:
     """Charge all calls inside the block to a budget."""
-    if budget is not None and (account := _account.get()) is not None and budget not in account:
+    if budget is not None and (account := current().account) is not None and budget not in account:
         account.append(budget)
-    token = _budget.set(budget)
-    try:
+    with changed(budget=budget):
         yield
-    finally:
-        _budget.reset(token)
-
-
-_account: contextvars.ContextVar[list[Budget] | None] = contextvars.ContextVar("ragloom_account", default=None)
 
 
 @contextmanager
 def accounted() -> Iterator[list[Budget]]:
     """List budgets opened inside the block, to know their final spending."""
     opened: list[Budget] = []
-    token = _account.set(opened)
-    try:
+    with changed(account=opened):
         yield opened
-    finally:
-        _account.reset(token)
 
 
 def open_budget() -> Budget | None:
     """Return the budget that calls of this context are charged to."""
-    return _budget.get()
+    budget: Budget | None = current().budget
+    return budget
 
 
 def has_budget() -> bool:
     """Return whether a budget limits the calls of this context."""
-    budget = _budget.get()
+    budget = current().budget
     return budget is not None and budget.limits
 
 
@@ -154,13 +143,13 @@ def charge(tokens: int) -> None:
     Raises:
         BudgetSpent: the call must not be made.
     """
-    if (budget := _budget.get()) is not None:
+    if (budget := current().budget) is not None:
         budget.charge(tokens)
 
 
 def refund(tokens: int) -> None:
     """Refund to the open budget the charge of a refused call."""
-    if (budget := _budget.get()) is not None:
+    if (budget := current().budget) is not None:
         budget.refund(tokens)
 
 
@@ -182,7 +171,7 @@ class Bound:
         Raises:
             BudgetSpent: it must not be sent.
         """
-        if (budget := _budget.get()) is not None:
+        if (budget := current().budget) is not None:
             budget.charge(self.input, self.output, self.model)
 
     def settle(self, input: int | None = None, output: int | None = None) -> None:
@@ -191,6 +180,6 @@ class Bound:
         Args:
             input, output: tokens as the provider reported them; None: it reported nothing, so that all may be billed.
         """
-        if (budget := _budget.get()) is not None:
+        if (budget := current().budget) is not None:
             unused = 0 if input is None else self.input - input
             budget.refund(unused, 0 if output is None else self.output - output, self.model)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+
+from ragloom.core.run_context import changed, current
 
 _EVERY = 1.0  # seconds between two reports of the same step
-_report: ContextVar[Callable[[str], None] | None] = ContextVar("ragloom_maintenance", default=None)
 
 
 def step(name: str) -> None:
     """Report the step that begins, such as `building the text index`."""
-    report = _report.get()
+    report = current().report_step
     if report is not None:
         report(name)
 
@@ -37,12 +37,11 @@ def steps_reported(show: Callable[[str], None]) -> Iterator[None]:
             with lock:
                 show(current[0])
 
-    token = _report.set(report)
     thread = threading.Thread(target=repeat, name="ragloom-maintenance", daemon=True)
     thread.start()
     try:
-        yield
+        with changed(report_step=report):
+            yield
     finally:
-        _report.reset(token)
         ended.set()
         thread.join()

@@ -7,7 +7,6 @@ not see each other's tokens. Local models record nothing: nothing is paid for th
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ragloom.core.pricing import cost_usd
+from ragloom.core.run_context import changed, current
 
 Kind = Literal["embedding", "llm", "judge"]
 
@@ -102,23 +102,17 @@ class Usage:
         return cost_usd(((model, tokens, 0) for model, tokens in self.cache.saved.items()), prices)
 
 
-_collections: contextvars.ContextVar[tuple[Usage, ...]] = contextvars.ContextVar("ragloom_usage", default=())
-
-
 @contextmanager
 def collect_usage() -> Iterator[Usage]:
     """Collect usage inside the block, also of threads with its context."""
     usage = Usage()
-    token = _collections.set((*_collections.get(), usage))
-    try:
+    with changed(usage=(*current().usage, usage)):
         yield usage
-    finally:
-        _collections.reset(token)
 
 
 def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: int | None) -> None:
     """Record one answered request in every open collection of this context."""
-    for usage in _collections.get():
+    for usage in current().usage:
         usage.add(kind, model, input_tokens, output_tokens)
 
 
@@ -128,7 +122,7 @@ def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, t
     Args:
         model: that would have been paid; None = nothing would have been.
     """
-    for usage in _collections.get():
+    for usage in current().usage:
         with _adding:
             usage.cache.hits += hits
             usage.cache.misses += misses
@@ -140,7 +134,7 @@ def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, t
 
 def record_made(texts: int, tokens: int) -> None:
     """Record texts that were embedded, in every open collection of this context."""
-    for usage in _collections.get():
+    for usage in current().usage:
         with _adding:
             usage.cache.made += texts
             usage.cache.made_tokens += tokens
@@ -148,7 +142,7 @@ def record_made(texts: int, tokens: int) -> None:
 
 def record_unavailable(times: int) -> None:
     """Record a cache failure in every open collection."""
-    for usage in _collections.get():
+    for usage in current().usage:
         with _adding:
             usage.cache.unavailable += times
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ragloom.cache.embeddings import bypassed
 from ragloom.core.budget import BudgetSpent
-from ragloom.core.timing import in_context
+from ragloom.core.run_context import in_context
 
 Value = TypeVar("Value")
 

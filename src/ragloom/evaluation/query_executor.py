@@ -12,7 +12,7 @@ from typing import TypeVar
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.gold import Query
 from ragloom.core.redaction import redact
-from ragloom.core.timing import in_context
+from ragloom.core.run_context import in_context
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import QueryProgress
 from ragloom.evaluation.query_outcome import QueryOutcome

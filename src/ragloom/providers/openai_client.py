@@ -15,17 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.core.budget import Bound, charge
+from ragloom.core.run_context import current
 from ragloom.core.usage import record
 from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
 from ragloom.providers.reply_streams import AsyncStartedStream, StartedStream
-from ragloom.providers.request_context import (
-    END,
-    ONCE,
-    SILENT,
-    RequestCancelled,
-)
+from ragloom.providers.request_context import RequestCancelled
 from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
 if TYPE_CHECKING:
@@ -89,7 +85,7 @@ class Provider:
 
     def check_key(self) -> None:
         """Raise ConfigError when the key or a header is missing."""
-        if not SILENT.get():
+        if not current().no_requests:
             read_key(self.link.kind, self.link.api_key_env)
             read_headers(self.link.kind, self.link.headers_env)
 
@@ -178,7 +174,7 @@ class Provider:
     def _call(
         self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
     ) -> Answer:
-        client, attempts = self._sync_client(), Attempts(self.link, once=ONCE.get())
+        client, attempts = self._sync_client(), Attempts(self.link, once=current().single_attempt)
         while True:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
@@ -196,7 +192,7 @@ class Provider:
         tokens: int = 0,
         bound: Bound | None = None,
     ) -> Answer:
-        client, attempts = self._async_client(), Attempts(self.link, once=ONCE.get())
+        client, attempts = self._async_client(), Attempts(self.link, once=current().single_attempt)
         while True:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
@@ -237,7 +233,7 @@ class Provider:
             return self._async_clients[loop]
 
     def _demand_allowed(self) -> None:
-        if SILENT.get():
+        if current().no_requests:
             raise RuntimeError(f"{self!r} must send nothing here, and was called")
 
     @property
@@ -301,7 +297,7 @@ def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound:
 
 
 def _sleep(seconds: float) -> None:
-    end = END.get()
+    end = current().cancelled
     if end is None:
         time.sleep(seconds)
     elif end.wait(seconds):

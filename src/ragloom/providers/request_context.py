@@ -1,36 +1,27 @@
-"""Settings of all requests of a context: a thread or task."""
+"""Settings of all requests of a run context."""
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ragloom.core.run_context import changed
 from ragloom.errors import ServiceError
 
-SILENT: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_silent", default=False)
+
+class RequestCancelled(ServiceError):
+    """The run ended before a waiting request was sent."""
 
 
 @contextmanager
 def no_requests() -> Iterator[None]:
     """Forbid requests inside the block; no key is needed.
 
-    A request is a bug, and raises RuntimeError. The setting belongs to the context (thread or task) that opened it and
-    to what that context starts.
+    A request is a bug, and raises RuntimeError.
     """
-    token = SILENT.set(True)
-    try:
+    with changed(no_requests=True):
         yield
-    finally:
-        SILENT.reset(token)
-
-
-END: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("ragloom_provider_end", default=None)
-
-
-class RequestCancelled(ServiceError):
-    """The run ended before a waiting request was sent."""
 
 
 @contextmanager
@@ -39,14 +30,8 @@ def cancelled_by(end: threading.Event) -> Iterator[None]:
 
     A request already sent is waited for: it is paid for.
     """
-    token = END.set(end)
-    try:
+    with changed(cancelled=end):
         yield
-    finally:
-        END.reset(token)
-
-
-ONCE: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_provider_once", default=False)
 
 
 @contextmanager
@@ -55,8 +40,5 @@ def single_attempt() -> Iterator[None]:
 
     Other failures (the server has no time, or is unreachable) are retried as usual.
     """
-    token = ONCE.set(True)
-    try:
+    with changed(single_attempt=True):
         yield
-    finally:
-        ONCE.reset(token)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragloom.providers.request_context import ONCE
+from ragloom.core.run_context import current
 
 if TYPE_CHECKING:
     from ragloom.providers.retry import Link
@@ -59,7 +59,7 @@ def limit_answers(client: Any, link: Link) -> None:
     """Limit whole answers by the deadline, or the time-out under `once`."""
 
     def end() -> float:
-        return time.monotonic() + (link.timeout if ONCE.get() else link.deadline)
+        return time.monotonic() + (link.timeout if current().single_attempt else link.deadline)
 
     def bounded(response: httpx.Response) -> None:
         if not _is_stream(response):

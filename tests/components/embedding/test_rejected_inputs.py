@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
+from ragloom.core.run_context import current
 from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
-from ragloom.providers.request_context import ONCE
 
 
 class Server:
@@ -34,7 +34,7 @@ class Server:
         numbers = [int(text) for text in texts]
         assert counts == numbers
         self.requests.append(numbers)
-        self.careful.append(ONCE.get())
+        self.careful.append(current().single_attempt)
         if self.wicked.intersection(numbers) or len(numbers) > self.most:
             raise self.error("embedding: refused", says=f"400: {len(numbers)} texts")
         return np.array([[number + 1, 1] for number in numbers], dtype=np.float32)

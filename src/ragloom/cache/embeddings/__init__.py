@@ -11,32 +11,25 @@ a counted miss, never a wrong vector.
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAME = "vectors.sqlite"
+from ragloom.core.run_context import changed, current
 
-_bypassed: contextvars.ContextVar[bool] = contextvars.ContextVar("ragloom_cache_bypassed", default=False)
+NAME = "vectors.sqlite"
 
 
 @contextmanager
 def bypassed() -> Iterator[None]:
-    """Bypass the cache inside the block, to measure latencies of the model.
-
-    It belongs to the context (thread or task) that opened it and to what that context starts.
-    """
-    token = _bypassed.set(True)
-    try:
+    """Bypass the cache inside the block, to measure latencies of the model."""
+    with changed(bypass_cache=True):
         yield
-    finally:
-        _bypassed.reset(token)
 
 
 def is_bypassed() -> bool:
     """Return whether this context computes every vector."""
-    return _bypassed.get()
+    return current().bypass_cache
 
 
 def has_cache(folder: Path) -> bool:

@@ -20,7 +20,8 @@ from llama_index.core.vector_stores import MetadataFilters
 from ragloom.components.retriever.fusion import Candidate, ordered
 from ragloom.components.retriever.scored_nodes import ranked
 from ragloom.core.records import Hit
-from ragloom.core.timing import in_context, timed
+from ragloom.core.run_context import in_context
+from ragloom.core.timing import timed
 from ragloom.errors import DataError
 
 Fusion = Callable[[Sequence[Hit], Sequence[Hit]], list[Candidate]]
