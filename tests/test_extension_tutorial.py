@@ -140,3 +140,14 @@ def test_project_file_of_the_page_selects_the_options(shell: Callable[[str], str
         "my_rag.embedding.ngrams",
         "my_rag.reranker.overlap",
     ]
+
+
+def test_package_is_installed_editable_without_a_further_package(tmp_path: Path) -> None:
+    """The page's command builds in this environment, which lacks the package `editables`."""
+    shutil.copytree(EXTENSION, tmp_path / "my-rag")
+    build = "import hatchling.build as build; print(build.build_editable('..'))"
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path / "my-rag", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / done.stdout.strip()).is_file()

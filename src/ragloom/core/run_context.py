@@ -1,4 +1,4 @@
-"""Run context: the settings and collections of a piece of work, in one context variable.
+"""Run context: settings and collections of the current work, in one variable.
 
 They belong to the context (`contextvars`: a thread or task) that opened them and to what it starts. `asyncio` tasks and
 `asyncio.to_thread` take the context along; a thread pool gets it by `in_context` or `contextvars.copy_context`.
