@@ -26,7 +26,13 @@ FILES = sorted(
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Makes the package importable, as an installation does."""
     monkeypatch.syspath_prepend(str(EXTENSION / "src"))
+    forget()  # other tests have packages of that name
     yield
+    forget()
+
+
+def forget() -> None:
+    """Remove the package from the modules that are imported."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_rag"]:
         del sys.modules[name]
 

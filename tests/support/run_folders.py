@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragloom.config.config import Config, load
+from ragloom.config.config import load
 
 METRIC = "nDCG@10"
 
 
 @functools.lru_cache
-def _composed(overrides: tuple[str, ...]) -> Config:
+def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return choices and public config, as composed before a test changes the groups."""
     (config,) = load(list(overrides))
-    return config
+    return config.choices, config.public()
 
 
 def write(
@@ -40,7 +41,7 @@ def write(
         record: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
     """
     folder.mkdir(parents=True)
-    config = _composed(overrides)
+    choices, config = _composed(overrides)
     metric = record.pop("metric", METRIC)
     qrels = record.pop("qrels", [f"q{at} 0 d{at} 1" for at in range(len(scores))])
     positions = record.pop("positions", None)
@@ -68,8 +69,8 @@ def write(
         "run": folder.name,
         "dataset": {"name": "made", "digest": "d1"},
         "index": {"name": "i", "fingerprint": "f", "bytes": 1000, "embedding_tokens": 0, "usd": 0.0},
-        "choices": config.choices,
-        "config": config.public(),
+        "choices": choices,
+        "config": config,
         "created": "2026-01-01T00:00:00+00:00",
         "seeds": {},
         **record,
