@@ -44,6 +44,14 @@ def unreadable(summary: IngestSummary) -> list[str]:
     return sorted(Path(item.location).name for item in summary.unreadable)
 
 
+def settled(server: OpenAIServer) -> int:
+    """Count the requests once those in flight have arrived."""
+    count = -1
+    while count != (count := len(server.requests)):
+        threading.Event().wait(0.3)
+    return count
+
+
 def limits(fault: Fault) -> list[str]:
     return [*LIMITS, f"embedding.timeout={TIMEOUT if fault.delay else 60}"]
 
@@ -89,7 +97,7 @@ def test_fault_that_stays_ends_in_an_error_and_the_next_run_completes(corpus: Pa
     with counting_server(script=[*[None] * passing, *[fault] * 100]) as server:
         with pytest.raises(ServiceError, match=f"gave up after {ATTEMPTS} requests"):
             corpus.ingest(server, *limits(fault))
-        failed = len(server.requests)
+        failed = settled(server)
         assert failed <= passing + CONCURRENCY * (ATTEMPTS + 1)  # and the harmless text
         server.script = []
         assert corpus.ingest(server, *LIMITS).complete

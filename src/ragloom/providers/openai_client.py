@@ -205,7 +205,13 @@ class Provider:
             await _asleep(_wait_after(failure, attempts, tokens, bound))
 
     def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
-        """Charge and count a request; return its time limit in seconds."""
+        """Charge and count a request; return its time limit in seconds.
+
+        Raises:
+            RequestCancelled: the run has ended.
+        """
+        if (end := current().cancelled) is not None and end.is_set():
+            raise _cancelled()
         if bound is not None:
             bound.take()
         self._add(ProviderUsage(requests=1))
@@ -301,7 +307,11 @@ def _sleep(seconds: float) -> None:
     if end is None:
         time.sleep(seconds)
     elif end.wait(seconds):
-        raise RequestCancelled("the run ended before this request was sent; run it again")
+        raise _cancelled()
+
+
+def _cancelled() -> RequestCancelled:
+    return RequestCancelled("the run ended before this request was sent; run it again")
 
 
 async def _asleep(seconds: float) -> None:
