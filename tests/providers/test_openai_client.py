@@ -22,6 +22,7 @@ from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.credentials import link_problems
 from ragloom.providers.failed_batch import RequestRefused
 from ragloom.providers.openai_client import Provider, ProviderUsage
+from ragloom.providers.request_context import RequestCancelled, cancelled_by
 from ragloom.providers.retry import Attempts, RequestFailure
 
 pytestmark = pytest.mark.usefixtures("api_key")
@@ -45,6 +46,18 @@ def test_attempts_are_all_requests_that_are_made(call: Call, waits: list[float])
     assert len(server.requests) == 4
     assert len(waits) == 3
     assert provider.usage.requests == 4
+
+
+@every_call
+def test_run_that_has_ended_sends_no_further_request(call: Call) -> None:
+    end = threading.Event()
+    with OpenAIServer() as server, cancelled_by(end):
+        provider = Provider(link(server.base_url))
+        assert call(provider)
+        end.set()
+        with pytest.raises(RequestCancelled, match="run ended"):
+            call(provider)
+    assert len(server.requests) == provider.usage.requests == 1
 
 
 @every_call
