@@ -17,7 +17,7 @@ VERBS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `ragloom VERB ...`; returns the exit status."""
+    """Run `ragloom VERB ...`; return the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     verb = arguments[0] if arguments else "--help"
     if verb in VERBS:

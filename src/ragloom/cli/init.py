@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; returns the exit status."""
+    """Run the program; return the exit status."""
     return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 

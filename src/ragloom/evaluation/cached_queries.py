@@ -125,7 +125,7 @@ class CachedQueries:
         return QueryOutcome(ranked.ranking, answer_from(value), timings_ms=timings)
 
     def timings(self, question: str, *, answering: bool) -> dict[str, float]:
-        """Run a query without caching; returns stage -> milliseconds."""
+        """Run a query without caching; return stage -> milliseconds."""
         engine = self._engine(answering=answering)
         result = engine.answer(question) if answering else engine.search(question)
         return result.timings_ms

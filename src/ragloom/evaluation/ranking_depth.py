@@ -47,7 +47,7 @@ class RankingDepth:
         self._count = count
 
     def first(self, question: str) -> tuple[Ranking, dict[str, float]]:
-        """Search as the config says; returns the ranking and stage -> milliseconds."""
+        """Search as the config says; return the ranking and stage -> milliseconds."""
         result = self._search(question)
         return ranking_of(result, top_k=self._top_k), result.timings_ms
 

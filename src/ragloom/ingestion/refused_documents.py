@@ -46,7 +46,7 @@ class RefusedDocuments:
         self._now[id] = {"bytes_hash": bytes_hash, "reason": reason}
 
     def again(self, id: str) -> str:
-        """Keep a document that was not tried again; returns why."""
+        """Keep a document that was not tried again; return why."""
         self._now[id] = self._before[id]
         return f"{self._before[id]['reason']}; it has not changed since: retry_failed=true tries it again"
 

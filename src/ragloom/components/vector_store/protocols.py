@@ -171,7 +171,7 @@ class Writer(Protocol):
         """Update sizes, times and hashes of unchanged documents."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Remove exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; return how many there were."""
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
         """Commit everything written, in one atomic last step.

@@ -176,7 +176,7 @@ class LanceWriter:
             raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Remove exactly these documents and their chunks; returns how many there were."""
+        """Remove exactly these documents and their chunks; return how many there were."""
         self.recover()
         count = 0
         for some in tables.batches(list(document_ids)):

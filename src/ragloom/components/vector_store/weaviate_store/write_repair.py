@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Objects = Sequence["DataObject[Any, Any]"]
 Repair = Callable[[Objects, RagloomError], Objects]
-"""Repairs objects of unknown outcome; returns the objects to send again."""
+"""Repairs objects of unknown outcome; return the objects to send again."""
 _POLL_SECONDS = 0.1
 _EQUAL_READS = 4
 """Equal answers in a row after which a write that was cut off counts as over."""
