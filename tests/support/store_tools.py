@@ -16,7 +16,7 @@ from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
 import ragloom.components.vector_store as builders
 from made import defaults
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.protocols import Database, Index, Writer
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
@@ -104,7 +104,7 @@ def fresh(place: Path | Database, documents: Mapping[str, Cut], name: str = "cor
 
 def sync(
     writing: Writer, target: Mapping[str, Cut], batch: int = 20, say: Callable[[str], None] = lambda _: None
-) -> None:
+) -> IndexInfo:
     """Sync an index with documents as an ingest does: recover, delete, write in batches, commit."""
     say("recover")
     writing.recover()
@@ -120,8 +120,9 @@ def sync(
             say(kind)
             write(writing, items[start : start + 20])
     say("commit")
-    writing.commit({})
+    info = writing.commit({})
     say("done")
+    return info
 
 
 def rounds(place: Database, final: Mapping[str, Cut], count: int, seed: int) -> Index:

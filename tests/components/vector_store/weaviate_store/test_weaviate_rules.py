@@ -432,6 +432,14 @@ def test_removed_objects_are_counted_once_and_confirmed_gone(clock: FakeClock) -
         remove(Direct(), collection, ids)  # type: ignore[arg-type]
 
 
+def test_objects_that_no_read_finds_are_deleted_as_well(clock: FakeClock) -> None:
+    collection, ids = Objects(), [UUID(int=number) for number in (1, 2)]
+    collection.stored = {ids[0]}
+    collection.answers = [set()] * 10
+    remove(Direct(), collection, ids)  # type: ignore[arg-type]
+    assert collection.stored == set()
+
+
 def test_deleted_chunks_of_batches_repaired_at_the_same_time_are_all_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,7 +36,7 @@ from ragloom.components.vector_store.weaviate_store.object_mapping import (
     stored_chunk,
 )
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_repair import Repair, remove, unequal
+from ragloom.components.vector_store.weaviate_store.write_repair import Repair, remove, remove_partial
 from ragloom.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class CollectionPair(CollectionSetup):
     def put_state(self, state: IndexState) -> None:
         """Write the whole state."""
         item = DataObject(properties={"row": state.to_json()}, uuid=STATE_ID)
-        self._put_rows([item], lambda _: f"the state of {self.label.index}")
+        # Stored in part is only the first state, with nothing else there yet. A later one may be missing on a replica.
+        self._put_rows([item], lambda _: f"the state of {self.label.index}", may_delete=not state.version)
 
     def manifest(self) -> Iterator[ManifestRow]:
         """Yield the manifest's rows, without texts."""
@@ -101,6 +102,10 @@ class CollectionPair(CollectionSetup):
         """Remove manifest objects by document id; return their number."""
         uuids = [document_uuid(id) for id in ids]
         return self._delete(self.documents, Filter.by_id().contains_any(uuids)) if uuids else 0
+
+    def delete_document_ids(self, ids: Sequence[str]) -> int:
+        """Remove manifest objects one by one; return their number."""
+        return remove(self.connection, self.documents, [document_uuid(id) for id in ids])
 
     def delete_chunks(self, where: _Filters) -> int:
         """Remove all chunks of a filter, however many; return their number."""
@@ -163,6 +168,12 @@ class CollectionPair(CollectionSetup):
         total = self.connection.call("counting", count).total_count
         return int(total or 0) - (1 if part == DOCUMENTS else 0)
 
+    def dangling(self) -> int:
+        """Count the server's index entries of chunks that are not stored."""
+        where = Filter.by_property("bucket").greater_or_equal(0)
+        count = partial(self.chunks.aggregate.over_all, filters=where, total_count=True)
+        return int(self.connection.call("counting", count).total_count or 0) - self.count(CHUNKS)
+
     def queued(self) -> int:
         """Return the length of the server's vector queue (with asynchronous indexing)."""
         nodes = self.connection.call(
@@ -186,9 +197,11 @@ class CollectionPair(CollectionSetup):
         )
         return self.connection.call(operation, read)
 
-    def _put_rows(self, objects: Sequence[DataObject[Any, Any]], describe: batch_insert.Describe) -> None:
+    def _put_rows(
+        self, objects: Sequence[DataObject[Any, Any]], describe: batch_insert.Describe, *, may_delete: bool = True
+    ) -> None:
         def repair(rows: Sequence[DataObject[Any, Any]], _: object) -> Sequence[DataObject[Any, Any]]:
-            return unequal(self.connection, self.documents, rows)
+            return remove_partial(self.connection, self.documents, rows, may_delete=may_delete)
 
         batch_insert.insert(self.connection, self.documents, objects, self.options.limits, describe, repair)
 

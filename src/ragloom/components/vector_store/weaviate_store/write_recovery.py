@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 
-from ragloom.components.vector_store.index_records import Recovered
+from ragloom.components.vector_store.index_records import ManifestRow, Recovered
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 
 _BATCH_IDS = 2_000
-"""Chunks to delete between two checks of the lease."""
+"""Chunks to delete between two checks of the lease; manifest rows of one read."""
 
 
 def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
-    """Remove chunks without a manifest row, and documents without all their chunks.
+    """Remove chunks without a manifest row, and incomplete documents.
+
+    A document is incomplete without all its chunks, or where its row was stored in part.
 
     Raises:
         ServiceError: another writer took the lease.
@@ -21,7 +25,12 @@ def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
     stored: Counter[tuple[str, str]] = Counter()
     for item in pair.scan(None, with_texts=False):
         stored[item.row.chunk.document, item.row.chunk.content_hash] += 1
-    incomplete = {row.id for row in pair.manifest() if stored.pop((row.id, row.content_hash), 0) != row.chunks}
+    incomplete = set[str]()
+    for rows in _batches(pair.manifest()):
+        readable = pair.manifest_objects([row.id for row in rows], [])
+        incomplete |= {
+            row.id for row in rows if stored.pop((row.id, row.content_hash), 0) != row.chunks or row.id not in readable
+        }
     chunks = 0
     if stored or incomplete:
         # By their ids: no filter finds what a killed server has stored in part.
@@ -35,4 +44,9 @@ def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
             lease.demand_held()
             chunks += pair.delete_chunk_ids(leftovers[start : start + _BATCH_IDS])
     lease.demand_held()
-    return Recovered(chunks, pair.delete_documents(sorted(incomplete)))
+    return Recovered(chunks, pair.delete_document_ids(sorted(incomplete)))
+
+
+def _batches(rows: Iterator[ManifestRow]) -> Iterator[list[ManifestRow]]:
+    while batch := list(islice(rows, _BATCH_IDS)):
+        yield batch

@@ -78,26 +78,26 @@ class ChunkRepair:
 def remove(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> int:
     """Delete objects by id and confirm it, also while a write continues.
 
+    All ids are deleted, not only those that a read finds: a killed server may hold an object without its id in the
+    inverted index. No filter finds it then, and the same object sent again is skipped as unchanged.
+
     Returns:
-        the number of objects that were stored.
+        the number of objects that a read has found.
 
     Raises:
         ServiceError: the objects come back after each deletion.
     """
-    removed: set[UUID] = set()
-    for _ in range(_EQUAL_READS):
-        stored = stable_ids(connection, collection, ids)
-        if not stored:
+    removed, remaining = stored_ids(connection, collection, ids), list(ids)
+    for _ in range(_EQUAL_READS + 1):
+        delete(connection, collection, remaining)
+        remaining = sorted(stable_ids(connection, collection, ids))
+        if not remaining:
             return len(removed)
-        removed |= stored
-        delete(connection, collection, sorted(stored))
-    stored = stable_ids(connection, collection, ids)
-    if stored:
-        raise ServiceError(
-            f"vector_store: {connection.where} still holds {len(stored)} of {len(ids)} deleted objects; run the same "
-            "command again, and look at the server's log"
-        )
-    return len(removed)
+        removed.update(remaining)
+    raise ServiceError(
+        f"vector_store: {connection.where} still holds {len(remaining)} of {len(ids)} deleted objects; run the same "
+        "command again, and look at the server's log"
+    )
 
 
 def stable_ids(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> set[UUID]:
@@ -114,27 +114,39 @@ def stable_ids(connection: Connection, collection: Collection[Any, Any], ids: Se
 
 
 def delete(connection: Connection, collection: Collection[Any, Any], ids: Sequence[UUID]) -> None:
-    """Delete objects one by one.
+    """Delete objects one by one, by their key.
 
-    No filter finds objects stored in part.
+    A deletion without an answer is repeated: no read tells whether an object stored in part is gone.
     """
 
     def delete_one(id: UUID) -> None:
-        call = partial(collection.data.delete_by_id, id)
-        connection.ensure("deleting an object", call, lambda: not stored_ids(connection, collection, [id]))
+        connection.ensure("deleting an object", partial(collection.data.delete_by_id, id), lambda: False)
 
     with ThreadPoolExecutor(_DELETE_THREADS, thread_name_prefix="weaviate-delete") as pool:
         list(pool.map(delete_one, ids))
 
 
-def unequal(connection: Connection, collection: Collection[Any, Any], objects: Objects) -> Objects:
-    """Return missing objects and those stored with other properties."""
+def remove_partial(
+    connection: Connection, collection: Collection[Any, Any], objects: Objects, *, may_delete: bool = True
+) -> Objects:
+    """Delete what was stored in part; return the objects to send again.
+
+    These are the missing ones and those stored with other properties.
+
+    Args:
+        connection: to the server.
+        collection: with tenant and consistency level.
+        objects: as they must be stored.
+        may_delete: False = an object that is not found stays, to be written over.
+    """
     names = sorted({name for item in objects for name in item.properties or {}})
     ids: list[UUID] = [item.uuid for item in objects]  # type: ignore[misc]
     stored = {
         item.uuid: item.properties
         for item in by_ids(connection, collection, "reading what was written", ids, properties=names)
     }
+    if may_delete:
+        delete(connection, collection, [id for id in ids if id not in stored])
     return [item for item in objects if not _equal(item.properties or {}, stored.get(item.uuid))]
 
 

@@ -35,6 +35,8 @@ _NARROW, _WIDE, _WIDEST = 10, 1_000, 10_000
 """Hits of the searches for a chunk, one after another, since an approximate search may miss what is there."""
 RETRY_DELAYS = (0.2, 0.5, 1.0)
 """Seconds before a missed chunk is searched again: a replica or a queue may be behind."""
+_ENTRIES = 5
+"""Index entries of one id: its own, and those without an object that killed servers left."""
 _PAGE = 500
 _SEARCH_THREADS = 4
 _RANDOM_POINTS = 5
@@ -258,11 +260,13 @@ def indexed_ids(pair: CollectionPair, items: list[Any]) -> set[UUID]:
     """
     ids = [item.uuid for item in items if item.vector.get("default")]
     indexed: set[UUID] = set()
-    step = min(len(ids), pair.connection.most_results) or 1
+    step = min(len(ids), max(1, pair.connection.most_results // _ENTRIES)) or 1
     for start in range(0, len(ids), step):
         page = ids[start : start + step]
         vector = next(item.vector["default"] for item in items if item.uuid == page[0])
-        indexed |= {hit.uuid for hit in _nearest(pair, vector, len(page), where=Filter.by_id().contains_any(page))}
+        # More hits than ids: a killed server may hold an entry of an id without an object, which takes a place as well.
+        limit = min(_ENTRIES * len(page), pair.connection.most_results)
+        indexed |= {hit.uuid for hit in _nearest(pair, vector, limit, where=Filter.by_id().contains_any(page))}
     return indexed
 
 

@@ -38,6 +38,7 @@ from ragloom.components.vector_store.weaviate_store.write_lease import WriteLeas
 from ragloom.components.vector_store.weaviate_store.write_recovery import remove_incomplete
 from ragloom.core.maintenance_steps import step
 from ragloom.core.records import Chunk
+from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
 
 
@@ -96,6 +97,7 @@ class WeaviateWriter:
         self._announce()
         recovered = remove_incomplete(self.pair, self.lease)
         self._recovered = True
+        self._notes += self._dangling_notes()
         documents, chunks = self.pair.count(DOCUMENTS), self.pair.count(CHUNKS)
         self._state = replace(self._state, documents=documents, chunks=chunks).plus(deleted_chunks=recovered.chunks)
         return recovered
@@ -240,6 +242,16 @@ class WeaviateWriter:
         self.pair.put_state(self._state)
         self._notes = []
         return replace(info_of(self.pair, self._state), notes=tuple(notes))
+
+    def _dangling_notes(self) -> list[str]:
+        count = self.pair.dangling()
+        if count <= 0:
+            return []
+        rebuild = f"{program('indexes')} rebuild {self._identity.name}"
+        return [
+            f"the server was killed while it wrote, and holds {count} entries of chunks that are not stored: each may "
+            f"take the place of a hit; {rebuild} removes them, without an embedding call"
+        ]
 
     def _initial_state(self) -> IndexState:
         """Read the state, or write the first one; refuse another index."""
