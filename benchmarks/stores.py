@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ragloom.assembly import Assembly
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.protocols import Database, Writer
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.config.config import load
 from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
 

@@ -29,7 +29,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from ragloom.assembly import Assembly
-from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 from ragloom.config.config import load
 from ragloom.core.nodes import to_node
 from ragloom.errors import RagloomError

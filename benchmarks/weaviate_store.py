@@ -29,7 +29,7 @@ from weaviate.classes.data import DataObject
 from weaviate.classes.query import HybridFusion, MetadataQuery
 
 from ragloom.components.retriever.fusion import weighted_score
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.weaviate_store import filters, object_mapping, schema
 from ragloom.core.records import Chunk, chunk_id, sha256
 from stores import databases

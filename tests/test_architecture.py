@@ -144,8 +144,8 @@ SAME_ROLE_MODULES = {
     "aliases": "aliases of a store",
     "bulk_reads": "reads of a whole index in a store",
     "search": "search in a store",
-    "store": "LlamaIndex vector store of a store",
-    "writer": "writer of a store",
+    "crash_recovery": "removal of an interrupted run's leftovers in a store",
+    "index_writer": "writer of a store",
     "errors": "errors of the package",
     "settings": "typed settings of the package",
 }

@@ -15,7 +15,7 @@ from ragloom.comparison.run_loader import load_run
 from ragloom.config.builder_keys import builder_id, code_version, stable_target
 from ragloom.config.config import Config, load
 from ragloom.config.fingerprint import describe
-from ragloom.evaluation.cached_queries import method
+from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.runner import trial_digest
 from run_folders import write
 

@@ -34,7 +34,7 @@ from ragloom.config.labels import label_of, varying
 from ragloom.config.labels import run_labels as labels
 from ragloom.config.settings import COMPONENTS, TOP_LEVEL
 from ragloom.evaluation import runner
-from ragloom.evaluation.cached_queries import all_described
+from ragloom.evaluation.query_cache import all_described
 from ragloom.evaluation.runner import trial_digest
 from run_folders import write
 from upgrade.identity import FILE, NEEDED, identities, installed, sweep

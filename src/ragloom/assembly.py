@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
     from ragloom.components.dataset.base import Dataset
-    from ragloom.components.vector_store.index_records import IndexInfo
     from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.components.vector_store.record_types import IndexInfo
     from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate

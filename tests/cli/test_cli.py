@@ -264,7 +264,7 @@ def test_installed_command_shares_the_scripts_mains(place: Path) -> None:
 def test_ingest_tells_what_the_store_says_of_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
+    from ragloom.components.vector_store.lancedb_store.index_writer import LanceWriter
 
     commit = LanceWriter.commit
     monkeypatch.setattr(

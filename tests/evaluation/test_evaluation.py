@@ -27,8 +27,8 @@ from ragloom.core.tokenizers import load
 from ragloom.core.usage import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
 from ragloom.evaluation import scoring
-from ragloom.evaluation.cached_queries import method
 from ragloom.evaluation.latency import latency, quantiles
+from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.query_executor import run_queries
 from ragloom.evaluation.query_outcome import (
     QueryOutcome,
@@ -41,7 +41,7 @@ from ragloom.evaluation.query_outcome import (
 )
 from ragloom.evaluation.ranking_depth import RankingDepth, reach
 from ragloom.evaluation.run_folder import PARTIAL, write_run
-from ragloom.evaluation.run_report import ScoredRun, usage_cost_usd
+from ragloom.evaluation.run_summary import ScoredRun, usage_cost_usd
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
 from ragloom.query.query_result import QueryResult

@@ -254,7 +254,7 @@ def test_what_stops_the_look_for_shared_problems_stops_no_trial(
     def cache_chunks(*arguments: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("ragloom.evaluation.preflight.cache_chunks", cache_chunks)
+    monkeypatch.setattr("ragloom.evaluation.sweep_preflight.cache_chunks", cache_chunks)
     shown = evaluated(place, "-m", "chunking=fixed,paragraph")
     assert [item["state"] for item in shown["trials"]] == ["done", "done"]
 

@@ -218,7 +218,7 @@ def test_no_call_brings_all_chunks_at_once(ours: Ours, monkeypatch: pytest.Monke
     pipeline = IngestionPipeline(transformations=[make("chunking", "fixed"), Faulty()], vector_store=Store())
     pipeline.run(documents=[Document(id_=str(number), text=f"text {number}") for number in range(50)])
 
-    from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
+    from ragloom.components.vector_store.lancedb_store.index_writer import LanceWriter
     from ragloom.ingestion import write_stage
 
     monkeypatch.setattr(batches, "MOST_CHUNKS", 8)

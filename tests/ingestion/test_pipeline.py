@@ -13,7 +13,7 @@ from llama_index.core.schema import MetadataMode
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.embedding.hashing_embedding import HashingEmbedding
-from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
+from ragloom.components.vector_store.lancedb_store.index_writer import LanceWriter
 from ragloom.config.config import load
 from ragloom.core import file_backed_text
 from ragloom.core.records import Entry

@@ -15,7 +15,7 @@ from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall
 from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
 from ragloom.ingestion.recall_queries import questions_of, sentence
-from ragloom.providers.failed_batch import Unanswered
+from ragloom.providers.batch_errors import Unanswered
 
 TEXT = "Refunds take ten days to arrive. Dr. Kim answers every letter himself! 환불은 열흘 안에 처리됩니다. Yes."
 

@@ -24,8 +24,8 @@ from provider_calls import (
     stream,
 )
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.providers.batch_errors import RequestRefused, Unanswered
 from ragloom.providers.error_bodies import error_in, status_in, words_of
-from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.openai_client import Provider
 from ragloom.providers.request_context import single_attempt
 from ragloom.providers.retry import Link

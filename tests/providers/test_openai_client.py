@@ -19,8 +19,8 @@ from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from provider_calls import KEY, Call, aembed, chat, embed, every_call, every_stream, every_whole_call, link
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.providers.batch_errors import RequestRefused
 from ragloom.providers.credentials import link_problems
-from ragloom.providers.failed_batch import RequestRefused
 from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.request_context import RequestCancelled, cancelled_by
 from ragloom.providers.retry import Attempts, RequestFailure

@@ -13,7 +13,7 @@ import pytest
 import run_folders
 from programs import Done, run
 from ragloom.assembly import Assembly
-from ragloom.components.vector_store.index_records import IndexMissing
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 

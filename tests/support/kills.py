@@ -268,7 +268,7 @@ def _mark(board: _Board) -> None:
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
     from ragloom.components.vector_store.lancedb_store import writer as lance
     from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
-    from ragloom.components.vector_store.weaviate_store.writer import WeaviateWriter
+    from ragloom.components.vector_store.weaviate_store.index_writer import WeaviateWriter
     from ragloom.ingestion import batches, write_stage
 
     batches.MOST_CHUNKS, write_stage.MOST_TOGETHER = 24, 24

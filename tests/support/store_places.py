@@ -70,7 +70,7 @@ class Place(ABC):
 
 class _Folder(Place):
     def nodes(self, name: str = "nodes") -> NodeStore:
-        from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
+        from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 
         return LanceDBVectorStore(self.keys["path"], name, Words())
 
@@ -87,7 +87,7 @@ class _OnServer(Place):
         super().__init__(option, {**keys, "collection_prefix": f"T{secrets.token_hex(5)}", "index": index})
 
     def nodes(self, name: str = "nodes") -> NodeStore:
-        from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+        from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 
         return WeaviateVectorStore(self.database, name)  # type: ignore[arg-type]
 

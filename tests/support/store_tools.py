@@ -16,8 +16,8 @@ from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
 import ragloom.components.vector_store as builders
 from made import defaults
-from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.protocols import Database, Index, Writer
+from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, StoredDocumentRow
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, Hit, chunk_id, document_hash, sha256
 

@@ -168,7 +168,7 @@ def _ingest(assembly: Assembly) -> None:
 
 def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
     from ragloom.cli.upgrade_notice import upgrade_notice
-    from ragloom.components.vector_store.index_records import IndexMissing
+    from ragloom.components.vector_store.record_types import IndexMissing
 
     arguments = config_arguments(options, overrides)
     try:

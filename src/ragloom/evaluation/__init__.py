@@ -2,12 +2,12 @@
 
 index_sync        the index holds what its source holds
 requirements      checks before anything is paid
-preflight         problems that all trials of a sweep share
+sweep_preflight   problems that all trials of a sweep share
 ranking_depth     rankings as deep as the metrics look
-cached_queries    one query, through the stage cache
+query_cache       one query, through the stage cache
 query_executor    all queries, concurrently
 query_outcome     serializable outcome of one query
 scoring, answer_scoring, judging    scores against the gold
-run_report, run_folder, trec_format, environment    files of a run
+run_summary, run_folder, trec_format, environment    files of a run
 runner            one config; sweep: many, with sweep_log; sweep_plan, cost_forecast: their dry run
 """

@@ -15,9 +15,9 @@ from ragloom.config.config import build
 from ragloom.core.metric_names import judged
 from ragloom.core.pricing import cost_usd
 from ragloom.core.records import canonical_json, sha256
-from ragloom.evaluation.cached_queries import CachedQueries, described, method
 from ragloom.evaluation.judging import AnswerJudge, item_name, judge_request
 from ragloom.evaluation.latency import pass_queries
+from ragloom.evaluation.query_cache import CachedQueries, described, method
 from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
 
 if TYPE_CHECKING:

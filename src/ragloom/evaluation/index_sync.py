@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
-from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
 from ragloom.components.vector_store.protocols import Index
+from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical_json, sha256
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_outcome import usage_of
-from ragloom.evaluation.run_report import usage_cost_usd
+from ragloom.evaluation.run_summary import usage_cost_usd
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly

@@ -20,9 +20,9 @@ from ragloom.core.prompt_and_reply import ending_note, finish_reason_of, has_fai
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.usage import collect_usage
 from ragloom.errors import ServiceError
-from ragloom.evaluation.cached_queries import described
 from ragloom.evaluation.metrics import llm_judge
 from ragloom.evaluation.metrics.llm_judge import Messages, Verdict
+from ragloom.evaluation.query_cache import described
 from ragloom.evaluation.query_outcome import QueryOutcome, usage_of
 from ragloom.query.citations.abstention import abstains
 

@@ -24,7 +24,6 @@ from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load as load_tokenizer
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.answer_scoring import answer_metrics
-from ragloom.evaluation.cached_queries import ANSWER_CODE, RANKING_CODE, CachedQueries
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.evaluation.environment import environment, git
@@ -32,11 +31,12 @@ from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.index_sync import IndexContent, index_content, index_json, sync_index, unreadable_problems
 from ragloom.evaluation.judging import AnswerJudge, judge_json
 from ragloom.evaluation.latency import latency_passes
+from ragloom.evaluation.query_cache import ANSWER_CODE, RANKING_CODE, CachedQueries
 from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.requirements import kinds_of_gold, require_measurable, require_reranking
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
-from ragloom.evaluation.run_report import ScoredRun
+from ragloom.evaluation.run_summary import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
-from ragloom.evaluation.preflight import GoldMissing, shared_problems
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
 from ragloom.evaluation.sweep_log import SweepLog, TrialRecord, now, sweep_digest
+from ragloom.evaluation.sweep_preflight import GoldMissing, shared_problems
 
 if TYPE_CHECKING:
     import pandas

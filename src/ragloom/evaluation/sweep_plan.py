@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ragloom.config.labels import label_of, varying
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
-from ragloom.evaluation.cached_queries import method
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.cost_forecast import CostForecast
 from ragloom.evaluation.index_sync import synced_index
+from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.runner import Trial, open_stages
 from ragloom.providers.request_context import no_requests
 

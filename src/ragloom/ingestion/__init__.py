@@ -29,10 +29,10 @@ from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
 from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something
+from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import ChunkCache, IngestRun
 from ragloom.ingestion.recall_queries import questions_of
-from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
 from ragloom.ingestion.summary import IngestState, IngestSummary, Progress
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 
 if TYPE_CHECKING:
     from ragloom.core.records import Chunk

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ragloom.components.embedding.rejected_inputs import PartialBatch
+from ragloom.components.embedding.batch_bisection import PartialBatch
 from ragloom.core.records import sha256
 from ragloom.core.sqlite_connections import ScratchTables
 from ragloom.providers.rate_limiter import Limiter, Rates

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.index_records import IndexMissing
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.core.records import FORMAT_KEY, sha256
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from ragloom.components.vector_store.index_records import ManifestRow
+from ragloom.components.vector_store.record_types import ManifestRow
 from ragloom.core.records import Entry
 from ragloom.core.sqlite_connections import ScratchTables
 

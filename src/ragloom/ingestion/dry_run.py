@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ragloom.components.vector_store.index_records import IndexMissing, ManifestRow
 from ragloom.components.vector_store.protocols import Writer
+from ragloom.components.vector_store.record_types import IndexMissing, ManifestRow
 from ragloom.core.budget import Budget, BudgetSpent
 from ragloom.core.data_frame import data_frame
 from ragloom.core.pricing import cost_usd
@@ -23,9 +23,9 @@ from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 from ragloom.ingestion.deletions import checked_root, delete_vanished
 from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import demand_document
+from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import IngestRun
-from ragloom.ingestion.refused_documents import RefusedDocuments, remembered
 from ragloom.ingestion.summary import IngestSummary, Progress
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
     from ragloom.components.embedding.base import Embedding
     from ragloom.components.source.base import Source
-    from ragloom.components.vector_store.index_records import StoredDocumentRow
     from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.components.vector_store.record_types import StoredDocumentRow
     from ragloom.core.records import Chunk
 
 # As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.

@@ -20,7 +20,7 @@ from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument
-from ragloom.providers.failed_batch import TooManyRefused
+from ragloom.providers.batch_errors import TooManyRefused
 from ragloom.providers.request_context import cancelled_by
 
 if TYPE_CHECKING:

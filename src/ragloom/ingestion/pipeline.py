@@ -14,17 +14,17 @@ import numpy as np
 
 from ragloom.components.source import file_age
 from ragloom.components.source.base import STILL_WRITTEN, printable_path
-from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.components.vector_store.protocols import Writer
+from ragloom.components.vector_store.record_types import ManifestRow
 from ragloom.core.budget import BudgetSpent
 from ragloom.core.records import Changing, DocumentWarning, Entry, Skipped, Unreadable
 from ragloom.errors import DataError
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument, chunk_batches
 from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.embed_stage import BatchResult, EmbedStage
+from ragloom.ingestion.failed_documents import RefusedDocuments
 from ragloom.ingestion.parent_embedding import refusal
 from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, ReadResult, Unchanged
-from ragloom.ingestion.refused_documents import RefusedDocuments
 from ragloom.ingestion.summary import IngestState, IngestSummary, Progress, Stage
 from ragloom.ingestion.write_stage import StoredRows, WriteStage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ragloom.components.vector_store.index_records import Recovered
+from ragloom.components.vector_store.record_types import Recovered
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import DocumentWarning, Skipped, Unreadable
 from ragloom.core.usage import Usage

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragloom.components.vector_store.index_records import ManifestRow
+from ragloom.components.vector_store.record_types import ManifestRow
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument
 

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 from ragloom.core.redaction import MASK, redact
 from ragloom.errors import ConfigError, RagloomError, ServiceError
+from ragloom.providers.batch_errors import RequestRefused, Unanswered
 from ragloom.providers.credentials import secrets_of
 from ragloom.providers.error_bodies import ErrorBody, names_in, status_in, words_of
-from ragloom.providers.failed_batch import RequestRefused, Unanswered
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.server_address import AZURE_EXAMPLES, is_azure, resolved
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.components.vector_store.index_identity import demand_root
-from ragloom.components.vector_store.index_records import IndexMissing
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.config import fingerprint
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from ragloom.components.vector_store.index_records import IndexInfo
     from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.components.vector_store.record_types import IndexInfo
     from ragloom.config.config import Config
 
 _READ_BY = ("vector_store", *fingerprint.QUERY_GROUPS)

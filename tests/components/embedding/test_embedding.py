@@ -30,7 +30,7 @@ from ragloom.config.key_rules import key_problems
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
-from ragloom.providers.failed_batch import RequestRefused
+from ragloom.providers.batch_errors import RequestRefused
 from ragloom.providers.openai_client import ProviderUsage
 
 GOLDEN = TESTS / "golden" / "embedding.json"

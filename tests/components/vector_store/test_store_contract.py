@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from places import TESTS
-from ragloom.components.vector_store.index_records import IndexMissing
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.core.records import sha256
 from ragloom.errors import ConfigError, DataError, ServiceError
 from store_tools import contents, cut, ranking, sentence, store, vectors, write, writer

@@ -22,7 +22,7 @@ def delete(request: Request) -> int:
         ConfigError: an alias names it, and `--with-aliases` was not given.
         DataError: no index has this name.
     """
-    from ragloom.components.vector_store.index_records import IndexMissing
+    from ragloom.components.vector_store.record_types import IndexMissing
 
     name = request.options.index
     if not request.database.has(name):

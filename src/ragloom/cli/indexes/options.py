@@ -13,8 +13,8 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from ragloom.components.vector_store.index_records import IndexInfo
     from ragloom.components.vector_store.protocols import Database
+    from ragloom.components.vector_store.record_types import IndexInfo
     from ragloom.config.config import Config
 
 

@@ -14,7 +14,7 @@ from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.options import Request
-    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.record_types import IndexInfo
     from ragloom.config.config import Config
 
 _NO_KEEP = "the config of this command"

@@ -12,7 +12,7 @@ from ragloom.core.suggested_commands import program
 
 if TYPE_CHECKING:
     from ragloom.cli.indexes.options import Request
-    from ragloom.components.vector_store.index_records import IndexInfo
+    from ragloom.components.vector_store.record_types import IndexInfo
 
 
 def list_all(request: Request) -> int:

@@ -20,17 +20,17 @@ from pydantic import BaseModel, Field, PrivateAttr
 from ragloom.cache.embeddings import is_bypassed
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache, ModelCache
 from ragloom.cache.embeddings.row_format import Vector
-from ragloom.components.embedding.batch import EmbeddingCall
+from ragloom.components.embedding.batch_bisection import PartialBatch, isolate_rejected
+from ragloom.components.embedding.cached_batch import EmbeddingCall
 from ragloom.components.embedding.document_text import TextEmbedding
 from ragloom.components.embedding.events import with_events
-from ragloom.components.embedding.query_cache import MOST, QueryCache
-from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
+from ragloom.components.embedding.query_vector_memo import MOST, QueryCache
 from ragloom.components.embedding.validation import demand_vectors
 from ragloom.core.budget import charge, has_budget, refund
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.usage import record_lookups, record_made, record_unavailable
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
-from ragloom.providers.failed_batch import BatchFailed
+from ragloom.providers.batch_errors import BatchFailed
 from ragloom.providers.openai_client import ProviderUsage
 
 Vectors = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.errors import ServiceError
-from ragloom.providers.failed_batch import BatchFailed
+from ragloom.providers.batch_errors import BatchFailed
 from ragloom.providers.openai_client import Provider, ProviderUsage
 from ragloom.providers.rate_limiter import Rates
 from ragloom.providers.retry import Link

@@ -9,7 +9,7 @@ import numpy as np
 from llama_index.core.schema import BaseNode
 
 from ragloom.errors import DataError, ServiceError
-from ragloom.providers.failed_batch import BatchFailed
+from ragloom.providers.batch_errors import BatchFailed
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = 10  # texts over the limit that one error names

@@ -134,7 +134,7 @@ def weaviate_embedded(
         from ragloom.components.vector_store.weaviate_store.embedded.executable import find
 
         binary = find(version, binary_path)  # first: the next module needs what Windows has not
-        from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
+        from ragloom.components.vector_store.weaviate_store.embedded.shared_server import EmbeddedServer
 
         return EmbeddedServer(path, version, binary, http_port, grpc_port).connect(timeouts)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragloom.components.vector_store.index_records import (
+from ragloom.components.vector_store.record_types import (
     IndexInfo,
     ManifestRow,
     Recovered,

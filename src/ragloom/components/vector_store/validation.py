@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.core.records import Chunk
 from ragloom.errors import DataError
 

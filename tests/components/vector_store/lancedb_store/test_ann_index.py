@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
-from ragloom.components.vector_store.index_records import IndexInfo
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
 from ragloom.components.vector_store.protocols import Database, Index
+from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from store_tools import DIMENSIONS, Cut, cut, database, ranking, store, writer

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from places import TESTS
-from ragloom.components.vector_store.lancedb_store import publishing, tables
+from ragloom.components.vector_store.lancedb_store import commits, tables
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.protocols import Index
 from store_child import documents
@@ -179,10 +179,10 @@ def test_recover_counts_what_it_removes_and_keeps_what_is_complete(tmp_path: Pat
 
 
 def test_versions_that_a_kept_commit_names_are_never_older_than_what_is_cleaned() -> None:
-    def commit(number: int, since: float, at: str) -> publishing.Commit:
-        return publishing.Commit(number, {"chunks": number}, {"chunks": since}, {"chunks": 1}, at)
+    def commit(number: int, since: float, at: str) -> commits.Commit:
+        return commits.Commit(number, {"chunks": number}, {"chunks": since}, {"chunks": 1}, at)
 
     now = time.time()
     kept = [commit(1, now - 500, "2026-01-01T00:00:00+00:00"), commit(2, now - 5, "2026-01-02T00:00:00+00:00")]
-    assert publishing.oldest_kept(kept, "chunks").total_seconds() > 500
-    assert publishing.oldest_kept(kept[1:], "chunks").total_seconds() == 0
+    assert commits.oldest_kept(kept, "chunks").total_seconds() > 500
+    assert commits.oldest_kept(kept[1:], "chunks").total_seconds() == 0

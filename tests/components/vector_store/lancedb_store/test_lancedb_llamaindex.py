@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
+from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 from ragloom.errors import ServiceError
 from store_tools import BruteForce, Words, cut, database, fresh, node, with_vector, writer
 
@@ -55,7 +55,7 @@ def test_nothing_is_created_before_the_first_add(tmp_path: Path) -> None:
 
 
 def test_second_writing_process_waits_and_then_says_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragloom.components.vector_store.lancedb_store.store._LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("ragloom.components.vector_store.lancedb_store.lancedb_vector_store._LOCK_SECONDS", 0.05)
     place = store(tmp_path)
     place.add([node("a", "text")])
     with place._folder.lock(), pytest.raises(ServiceError, match="being written by process"):

@@ -17,8 +17,8 @@ import pytest
 
 from made import defaults
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.embedded.launch import demand_free
-from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
+from ragloom.components.vector_store.weaviate_store.embedded.server_process import demand_free
+from ragloom.components.vector_store.weaviate_store.embedded.shared_server import EmbeddedServer
 from ragloom.components.vector_store.weaviate_store.embedded.supervisor import start_time
 from ragloom.errors import ConfigError, ServiceError
 from weaviate_servers import Server
@@ -33,7 +33,7 @@ SCHEMA = {"class": "Here", "properties": [{"name": "text", "dataType": ["text"]}
 USER = """
 import os, signal, sys, time
 from pathlib import Path
-from ragloom.components.vector_store.weaviate_store.embedded.server import EmbeddedServer
+from ragloom.components.vector_store.weaviate_store.embedded.shared_server import EmbeddedServer
 path, version, binary, timeouts, how = sys.argv[1], sys.argv[2], Path(sys.argv[3]), eval(sys.argv[4]), sys.argv[5]
 made = EmbeddedServer(path, version, binary, 0, 0).connect(timeouts)
 if "write" in how:

@@ -22,9 +22,9 @@ from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.weaviate_store import (
     batch_insert,
     collection_pair,
+    search_verification,
+    uncertain_writes,
     write_lease,
-    write_repair,
-    write_verification,
 )
 from ragloom.components.vector_store.weaviate_store import connection as connections
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
@@ -39,10 +39,10 @@ from ragloom.components.vector_store.weaviate_store.index_options import IndexOp
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
 from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
+from ragloom.components.vector_store.weaviate_store.search_verification import draw_stored, wait_until_indexed
 from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove, stable_ids
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
-from ragloom.components.vector_store.weaviate_store.write_repair import ChunkRepair, remove, stable_ids
-from ragloom.components.vector_store.weaviate_store.write_verification import draw_stored, wait_until_indexed
 from ragloom.core.records import Chunk
 from ragloom.errors import DataError, ServiceError
 from store_tools import Words
@@ -105,7 +105,7 @@ class Calls:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The time of all modules that wait."""
     clock = FakeClock()
-    for module in (connections, batch_insert, collection_pair, write_repair, write_verification):
+    for module in (connections, batch_insert, collection_pair, uncertain_writes, search_verification):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -449,7 +449,7 @@ def test_deleted_chunks_of_batches_repaired_at_the_same_time_are_all_counted(
         together.wait()
         return 5
 
-    monkeypatch.setattr(write_repair, "remove", remove)
+    monkeypatch.setattr(uncertain_writes, "remove", remove)
     removal = ChunkRepair(None, None)  # type: ignore[arg-type]
     threads = [threading.Thread(target=removal, args=([], ServiceError("no answer"))) for _ in range(2)]
     for thread in threads:
@@ -530,7 +530,7 @@ def test_chunk_is_missed_unless_its_vector_finds_it_or_equals(distance: str, fou
     )
     item = SimpleNamespace(uuid=OWN, vector={"default": [2.0, 0.0]})
     pool: Any = SimpleNamespace(map=map)
-    assert bool(write_verification.missed_by_search(pair, [item], pool)) is is_missed
+    assert bool(search_verification.missed_by_search(pair, [item], pool)) is is_missed
 
 
 # --- counts, notes and versions ---

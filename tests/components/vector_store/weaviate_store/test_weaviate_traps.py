@@ -18,7 +18,7 @@ from fakes import LetterEmbedding
 from made import defaults
 from ragloom.components.analyzer import multilingual
 from ragloom.components.retriever import hybrid
-from ragloom.components.vector_store.index_records import IndexMissing
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.components.vector_store.weaviate_store import write_lease
 from ragloom.components.vector_store.weaviate_store import writer as server_writer
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase

@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
-from ragloom.components.vector_store.weaviate_store import write_audit, write_verification
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.weaviate_store import run_verification, search_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_uuid
-from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
-from ragloom.components.vector_store.weaviate_store.write_repair import remove, stable_ids
-from ragloom.components.vector_store.weaviate_store.write_verification import (
+from ragloom.components.vector_store.weaviate_store.search_verification import (
     SAMPLE,
     ChunkSample,
     LostToSearch,
     Verification,
     confirm,
 )
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import remove, stable_ids
+from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 from ragloom.core.records import Chunk, chunk_id, sha256
 from ragloom.errors import ServiceError
 from store_tools import Cut, contents, cut, sentence, store, sync, vectors, with_vector, write, writer
@@ -88,8 +88,8 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
         searched.extend(str(id) for id in ids)
         return Verification()
 
-    monkeypatch.setattr(write_audit, "confirm", confirmed)
-    checking = write_audit.WriteAudit(Unsure(), IndexState(), "seed", lambda: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(run_verification, "confirm", confirmed)
+    checking = run_verification.WriteAudit(Unsure(), IndexState(), "seed", lambda: None)  # type: ignore[arg-type]
     chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
     for some in chunks.values():
         checking.store([chunk_uuid(chunk.id) for chunk in some], some)  # type: ignore[misc]
@@ -111,9 +111,9 @@ def test_chunk_in_the_graph_that_no_search_reaches_is_rewritten_with_lost_ones_o
         rewritten.extend(ids)
         return len(ids)
 
-    monkeypatch.setattr(write_verification, "find_lost", lambda *_, **__: answers.pop(0))
-    monkeypatch.setattr(write_verification, "rewrite", rewrite)
-    monkeypatch.setattr(write_verification, "wait_until_indexed", lambda _: 0)
+    monkeypatch.setattr(search_verification, "find_lost", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(search_verification, "rewrite", rewrite)
+    monkeypatch.setattr(search_verification, "wait_until_indexed", lambda _: 0)
     checked = confirm(None, ["a", "b", "c"], "")  # type: ignore[arg-type, list-item]
     assert rewritten == (["a", "b"] if lost else [])
     assert checked == (Verification(rewritten=2) if lost else Verification(unreached=1))
@@ -188,7 +188,7 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(
     with writer(database) as writing:
         sync(writing, target)
     chunks = pair_of(database)
-    objects = [write_verification.copied_object(item) for item in chunks.objects("Chunks", 100)]
+    objects = [search_verification.copied_object(item) for item in chunks.objects("Chunks", 100)]
     assert plant_loss(chunks, weaviate_server, objects) > 5
     with writer(database) as writing:
         info = writing.commit({})
@@ -199,14 +199,14 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(
 
 def never_found(patched: pytest.MonkeyPatch, id: str) -> None:
     """Make all searches miss a chunk, however often it is written."""
-    original = write_verification.missed_by_search
+    original = search_verification.missed_by_search
 
     def missed(pair: CollectionPair, items: list[Any], pool: Any) -> list[Any]:
         return [item for item in items if str(item.uuid) == id] or original(pair, items, pool)
 
-    patched.setattr(write_verification, "missed_by_search", missed)
-    patched.setattr(write_verification, "indexed_ids", lambda pair, items: set())
-    patched.setattr(write_verification, "RETRY_DELAYS", ())
+    patched.setattr(search_verification, "missed_by_search", missed)
+    patched.setattr(search_verification, "indexed_ids", lambda pair, items: set())
+    patched.setattr(search_verification, "RETRY_DELAYS", ())
 
 
 @pytest.mark.weaviate
@@ -287,9 +287,9 @@ def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
         sync(writing, target)
     before = contents(database.open("corpus-1"))
     with monkeypatch.context() as patched:
-        patched.setattr(write_verification, "missed_by_search", lambda pair, items, pool: items)
-        patched.setattr(write_verification, "indexed_ids", lambda pair, items: set())
-        patched.setattr(write_verification, "RETRY_DELAYS", ())
+        patched.setattr(search_verification, "missed_by_search", lambda pair, items, pool: items)
+        patched.setattr(search_verification, "indexed_ids", lambda pair, items: set())
+        patched.setattr(search_verification, "RETRY_DELAYS", ())
         with pytest.raises(ServiceError, match="run ragloom indexes rebuild corpus-1 again"):
             database.rebuild("corpus-1")
     assert contents(database.open("corpus-1")) == before
@@ -308,7 +308,7 @@ def test_vectors_of_zeros_are_searched_by_their_words(databases: Callable[..., W
         assert writing.commit({}).notes == ()
     ids = [chunk.id for chunk in item.chunks]
     chunks = pair_of(database)
-    assert confirm(chunks, [write_verification.UUID(id) for id in ids], "") == Verification()
+    assert confirm(chunks, [search_verification.UUID(id) for id in ids], "") == Verification()
 
 
 SAME = "the same sentence again and again"
@@ -433,7 +433,7 @@ def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
     store = WeaviateVectorStore(database, "nodes")  # type: ignore[arg-type]
     nodes = [with_vector(chunk) for item in many(2).values() for chunk in item.chunks]
     store.add(nodes)
-    monkeypatch.setattr(write_audit, "confirm", lambda *_, **__: Verification(rewritten=1))
+    monkeypatch.setattr(run_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
     store.add(nodes)
     (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
     assert "clear() the store and add() all nodes again" in note

@@ -21,7 +21,7 @@ from cutting_proxy import CuttingProxy
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
-from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 from ragloom.errors import DataError, ServiceError
 from store_child import documents
 from store_tools import BruteForce, Cut, assert_same_ranking, contents, cut, ranking, sync, vectors, with_vector, writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.encoding import decode_text
+from ragloom.components.source.encoding_detection import decode_text
 from ragloom.components.source.readers.reader_interface import ENCODING_KEY, content_type
 from ragloom.core.records import FORMAT_KEY
 from ragloom.core.text_normalization import normalize_text

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ragloom.components.vector_store.index_records import ManifestRow
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
 from ragloom.components.vector_store.lancedb_store.tables import MANIFEST_COLUMNS, batches
+from ragloom.components.vector_store.record_types import ManifestRow
 
 
 def manifest(documents: Any) -> Iterator[ManifestRow]:

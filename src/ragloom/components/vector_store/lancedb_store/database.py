@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.index_identity import INGEST, Identity, outdated
-from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, tables
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
 from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION, DOCUMENTS, Commit
+from ragloom.components.vector_store.lancedb_store.commits import info_of
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder, folders
-from ragloom.components.vector_store.lancedb_store.publishing import info_of
+from ragloom.components.vector_store.lancedb_store.index_writer import LanceWriter
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
-from ragloom.components.vector_store.lancedb_store.writer import LanceWriter
 from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing, ManifestRow, StoredDocument
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.core.records import Chunk, Hit
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from llama_index.core.vector_stores.types import MetadataFilters
 
-    from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
+    from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 
 
 class LanceDatabase:
@@ -207,7 +207,7 @@ class LanceIndex:
     @cached_property
     def store(self) -> LanceDBVectorStore:
         """The same committed state as a read-only LlamaIndex vector store."""
-        from ragloom.components.vector_store.lancedb_store.store import LanceDBVectorStore
+        from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 
         return LanceDBVectorStore.reading(self.folder, self.search, self.analyzer)
 

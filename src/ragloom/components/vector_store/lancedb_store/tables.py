@@ -16,7 +16,7 @@ import pyarrow as pa
 from lancedb.index import FTS, BTree
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program

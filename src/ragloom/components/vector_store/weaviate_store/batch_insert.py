@@ -23,7 +23,7 @@ from ragloom.components.vector_store.weaviate_store.errors import (
     is_transient,
     one_line,
 )
-from ragloom.components.vector_store.weaviate_store.write_repair import Repair, stored_ids
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, stored_ids
 from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
 

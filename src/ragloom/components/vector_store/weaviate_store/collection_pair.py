@@ -16,7 +16,7 @@ import numpy as np
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
 
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocument
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
 from ragloom.components.vector_store.weaviate_store import batch_insert
 from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
@@ -36,7 +36,7 @@ from ragloom.components.vector_store.weaviate_store.object_mapping import (
     stored_chunk,
 )
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_repair import Repair, remove, remove_partial
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, remove, remove_partial
 from ragloom.errors import ServiceError
 
 if TYPE_CHECKING:

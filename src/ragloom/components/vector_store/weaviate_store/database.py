@@ -9,20 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from ragloom.components.vector_store.index_identity import INGEST, outdated
-from ragloom.components.vector_store.index_records import IndexInfo, IndexMissing
 from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.components.vector_store.validation import check_alias
 from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.index import WeaviateIndex
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_reader import WeaviateIndex
+from ragloom.components.vector_store.weaviate_store.index_writer import WeaviateWriter
 from ragloom.components.vector_store.weaviate_store.rebuild import rebuild
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, CollectionLabel
-from ragloom.components.vector_store.weaviate_store.writer import WeaviateWriter
 from ragloom.errors import DataError
 
 

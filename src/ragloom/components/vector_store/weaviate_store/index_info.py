@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import islice
 
-from ragloom.components.vector_store.index_records import IndexInfo
+from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.core.records import canonical_json

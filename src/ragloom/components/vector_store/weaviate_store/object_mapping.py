@@ -13,7 +13,7 @@ import numpy as np
 from weaviate.classes.data import DataObject
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.search_results import Row
 from ragloom.components.vector_store.validation import check_unicode
 from ragloom.components.vector_store.weaviate_store.filters import columns_of, wrapped

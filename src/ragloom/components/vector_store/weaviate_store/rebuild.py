@@ -15,7 +15,7 @@ from typing import Any
 
 from weaviate.classes.data import DataObject
 
-from ragloom.components.vector_store.index_records import IndexInfo
+from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
@@ -24,8 +24,8 @@ from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import STATE_ID, copied_object
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_repair import no_repair
-from ragloom.components.vector_store.weaviate_store.write_verification import ChunkSample, confirm, wait_until_indexed
+from ragloom.components.vector_store.weaviate_store.search_verification import ChunkSample, confirm, wait_until_indexed
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import no_repair
 from ragloom.core.maintenance_steps import step
 from ragloom.core.suggested_commands import command
 from ragloom.errors import RagloomError, ServiceError

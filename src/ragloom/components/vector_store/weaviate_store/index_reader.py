@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ragloom.components.vector_store.index_records import ManifestRow, StoredDocument
 from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from llama_index.core.vector_stores.types import MetadataFilters
 
-    from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+    from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 
 
 class WeaviateIndex:
@@ -41,7 +41,7 @@ class WeaviateIndex:
     @cached_property
     def store(self) -> WeaviateVectorStore:
         """The same index as a read-only LlamaIndex vector store."""
-        from ragloom.components.vector_store.weaviate_store.store import WeaviateVectorStore
+        from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 
         return WeaviateVectorStore.reading(self.search, self.info.name)
 

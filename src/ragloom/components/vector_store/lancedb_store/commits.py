@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.index_identity import Identity
-from ragloom.components.vector_store.index_records import IndexInfo
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS, Commit
+from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.core.maintenance_steps import step
 
 if TYPE_CHECKING:

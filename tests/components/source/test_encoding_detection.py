@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragloom.components.source.base import CannotRead
-from ragloom.components.source.encoding import decode_text
+from ragloom.components.source.encoding_detection import decode_text
 from ragloom.components.source.readers.file_types import parse_file
 from ragloom.core.text_normalization import normalize_text
 

@@ -23,7 +23,7 @@ from typing import Any
 from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
 from ragloom.components.vector_store.weaviate_store.embedded import supervisor
-from ragloom.components.vector_store.weaviate_store.embedded.launch import (
+from ragloom.components.vector_store.weaviate_store.embedded.server_process import (
     POLL_SECONDS,
     demand_free,
     end,

@@ -18,16 +18,16 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ragloom.components.vector_store.index_identity import Identity, demand_same
-from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, sql_filters, tables
 from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS
+from ragloom.components.vector_store.lancedb_store.commits import Upkeep, info_of, publish
+from ragloom.components.vector_store.lancedb_store.crash_recovery import leftovers
 from ragloom.components.vector_store.lancedb_store.id_filter import Seen
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
-from ragloom.components.vector_store.lancedb_store.leftovers import leftovers
-from ragloom.components.vector_store.lancedb_store.publishing import Upkeep, info_of, publish
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of
 from ragloom.components.vector_store.protocols import Analyzer, Questions
+from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Chunk

@@ -16,8 +16,8 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from ragloom.components.vector_store.index_identity import STORE, Identity, demand_same
 from ragloom.components.vector_store.lancedb_store import tables
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION
+from ragloom.components.vector_store.lancedb_store.commits import Upkeep, publish
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
-from ragloom.components.vector_store.lancedb_store.publishing import Upkeep, publish
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of, quoted
 from ragloom.components.vector_store.llama_index_store import Batch, NodeStore

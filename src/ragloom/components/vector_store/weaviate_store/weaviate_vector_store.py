@@ -25,9 +25,9 @@ from ragloom.components.vector_store.weaviate_store.collection_pair import Colle
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_object, chunk_uuid
+from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, CollectionLabel, read_label
 from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
-from ragloom.components.vector_store.weaviate_store.write_audit import WriteAudit
 from ragloom.components.vector_store.weaviate_store.write_lease import read_labels
 from ragloom.errors import RagloomError
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragloom.components.embedding.rejected_inputs import PartialBatch, isolate_rejected
+from ragloom.components.embedding.batch_bisection import PartialBatch, isolate_rejected
 from ragloom.core.run_context import current
-from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused, Unanswered
+from ragloom.providers.batch_errors import BatchFailed, RequestRefused, TooManyRefused, Unanswered
 
 
 class Server:

@@ -9,8 +9,7 @@ from uuid import UUID
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_uuid
-from ragloom.components.vector_store.weaviate_store.write_repair import ChunkRepair, remove
-from ragloom.components.vector_store.weaviate_store.write_verification import (
+from ragloom.components.vector_store.weaviate_store.search_verification import (
     OLDER,
     OLDER_AFTER_A_CRASH,
     ChunkSample,
@@ -20,6 +19,7 @@ from ragloom.components.vector_store.weaviate_store.write_verification import (
     draw_stored,
     wait_until_indexed,
 )
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
 

@@ -21,7 +21,7 @@ from weaviate.classes.query import Filter, MetadataQuery
 from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.object_mapping import ABOUT, chunk_name, copied_object
-from ragloom.components.vector_store.weaviate_store.write_repair import ChunkRepair, remove
+from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
 from ragloom.errors import ServiceError
 
 SAMPLE = 220

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-from ragloom.components.vector_store.index_records import ManifestRow, Recovered
+from ragloom.components.vector_store.record_types import ManifestRow, Recovered
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 

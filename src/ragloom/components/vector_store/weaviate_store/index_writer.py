@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from ragloom.components.vector_store.index_identity import Identity, demand_same
-from ragloom.components.vector_store.index_records import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.protocols import Analyzer, Questions
+from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair
+from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
@@ -32,10 +33,9 @@ from ragloom.components.vector_store.weaviate_store.object_mapping import (
     document_uuid,
     touched_object,
 )
+from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_audit import WriteAudit
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
-from ragloom.components.vector_store.weaviate_store.write_recovery import remove_incomplete
 from ragloom.core.maintenance_steps import step
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program

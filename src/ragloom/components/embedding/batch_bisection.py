@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ragloom.providers.failed_batch import BatchFailed, RequestRefused, TooManyRefused
+from ragloom.providers.batch_errors import BatchFailed, RequestRefused, TooManyRefused
 from ragloom.providers.request_context import single_attempt
 
 Make = Callable[[list[str], list[int] | None], np.ndarray]
