@@ -136,24 +136,24 @@ class Assembly:
     @cached_property
     def chunking(self) -> Any:
         """The chunker."""
-        return built(self.config, "chunking", **self._available("chunking"))
+        return built(self.config, "chunking", **self.available("chunking"))
 
     @cached_property
     def database(self) -> Database:
         """The store of indexes."""
         version = self._versions.get("vector_store")
-        database: Database = built(self.config, "vector_store", version, **self._available("vector_store"))
+        database: Database = built(self.config, "vector_store", version, **self.available("vector_store"))
         return database
 
     @cached_property
     def llm(self) -> Any:
         """The LLM that writes answers."""
-        return built(self.config, "llm", **self._available("llm"))
+        return built(self.config, "llm", **self.available("llm"))
 
     @cached_property
     def judge(self) -> Any:
         """The LLM that judges answers; None: no judge."""
-        return built(self.config, "judge", **self._available("judge"))
+        return built(self.config, "judge", **self.available("judge"))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -191,7 +191,7 @@ class Assembly:
             top_k: chunks that leave it; None: as the config says.
         """
         config = self.config if top_k is None else deepened(self.config, top_k=top_k)
-        retriever: BaseRetriever = built(config, "retriever", **self._available("retriever"), index=index)
+        retriever: BaseRetriever = built(config, "retriever", **self.available("retriever"), index=index)
         return retriever
 
     def query_engine(
@@ -213,7 +213,7 @@ class Assembly:
         from ragloom.query.engine import CitedQueryEngine
 
         config = self.config if top_n is None else deepened(self.config, top_n=top_n)
-        reranker = built(config, "reranker", **self._available("reranker"), index=index)
+        reranker = built(config, "reranker", **self.available("reranker"), index=index)
         return CitedQueryEngine(
             self.retriever(index),
             reranker,
@@ -345,6 +345,6 @@ class Assembly:
         counts = getattr(llm, "paid", None) is False or hasattr(llm, "bound")
         return not counts and getattr(self.config.builder(group), "writes_text", True)
 
-    def _available(self, group: str) -> dict[str, Any]:
+    def available(self, group: str) -> dict[str, Any]:
         """Build the objects that a group's builder takes, the index aside."""
         return {name: getattr(self, name) for name in needs_of(self.config.builder(group)) if name not in _OTHERS}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from ragloom.comparison import paired_statistics, significance
 from ragloom.comparison.paired_statistics import Paired, paired
@@ -342,3 +342,18 @@ def test_interval_covers_the_truth_and_power_is_as_the_formula_says() -> None:
         formula += paired_statistics.power(gain, float(data.error[0]), 60)
     assert 0.92 <= covered / sweeps <= 0.98
     assert shown / sweeps == pytest.approx(formula / sweeps, abs=0.06)
+
+
+def test_bootstrap_interval_is_that_of_its_definition_on_the_same_draws() -> None:
+    groups, resamples, block = 60, 5000, 4096
+    draw = rng(5)
+    sums, sizes = draw.normal(0.1, 1.0, (groups, 1)), draw.integers(2, 5, groups).astype(np.float64)
+    low, high = paired_statistics.intervals(Paired(sums, sizes), resamples, rng(7))
+    again, means = rng(7), list[float]()
+    for rows in (block, resamples - block):
+        for picked in again.integers(groups, size=(rows, groups)):
+            means.append(sums[picked, 0].sum() / sizes[picked].sum())
+    assert len(means) == resamples
+    wider = stdtrit(groups - 1, 0.975) * math.sqrt(groups / (groups - 1))
+    tail = (1 - math.erf(wider / math.sqrt(2))) / 2
+    assert (low[0], high[0]) == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])), rel=1e-12)

@@ -14,6 +14,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms import MockLLM
 
+import ragloom
 from ragloom.assembly import Assembly
 from ragloom.components.interface_checks import built
 from ragloom.components.llm.extension_llm import ForeignLLM, wrap_extension
@@ -82,6 +83,32 @@ def test_part_of_a_query_engine_that_is_not_enough_says_what_to_do(
     index: Any = SimpleNamespace(document=None)
     with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
         assembly.query_engine(index)
+
+
+@pytest.mark.parametrize("group", ON_AN_INDEX)
+@pytest.mark.parametrize("takes_index", [False, True])
+def test_part_of_a_query_engine_is_checked_before_an_index_is_built_for_it(
+    group: str, takes_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports, made, how = ON_AN_INDEX[group]
+    overrides = ["dataset=sample", *(["reranker.top_n=3"] if group == "retriever" else [])]
+    assembly = extension(tmp_path, monkeypatch, group, imports, made, *overrides)
+    if takes_index:  # a class, which cannot be built yet
+        mine = "class mine:\n    def __init__(self, index):\n        raise AssertionError('built')\n\n\nmine.code_version = 1\n"
+        (tmp_path / "my_plain.py").write_text(mine)
+    monkeypatch.setattr(Assembly, "ingest", lambda *_, **__: pytest.fail("ingested"))
+    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
+        ragloom.evaluate(assembly.config)
+
+
+def test_retriever_without_top_k_is_an_error_before_an_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports = "from llama_index.core.base.base_retriever import BaseRetriever\n\n\nclass Mine(BaseRetriever):\n    def _retrieve(self, query_bundle):\n        return []"
+    assembly = extension(tmp_path, monkeypatch, "retriever", imports, "Mine()", "dataset=sample", "reranker.top_n=3")
+    monkeypatch.setattr(Assembly, "ingest", lambda *_, **__: pytest.fail("ingested"))
+    with pytest.raises(ConfigError, match=r"^retriever: retriever=mine must have the key top_k"):
+        ragloom.evaluate(assembly.config)
 
 
 METHODS = {

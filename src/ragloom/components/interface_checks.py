@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import build
 from ragloom.errors import ConfigError
 
@@ -58,7 +59,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     Raises:
         ConfigError: some are missing; the text says what to do.
     """
-    shown = f"{group}: {group}={config.choices.get(group)} must build an object with"
+    shown = _shown(config, group)
     try:
         part = build(config, group, code_version, **available)
     except TypeError as error:
@@ -68,11 +69,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     if part is None and group == "judge":
         return None
     kind = type(part)
-    missing = [name for name in _NEEDED[group] if inspect.getattr_static(part, name, _MISSING) is _MISSING]
-    if missing:
-        raise ConfigError(
-            f"{shown} {', '.join(missing)}, and builds {kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
-        )
+    _demand_methods(part, kind, group, shown)
     if undefined := [name for name, method in inspect.getmembers_static(kind) if getattr(method, "undefined", False)]:
         raise ConfigError(f"{shown} {', '.join(undefined)}; write it in {kind.__module__}.{kind.__qualname__}")
     if group in ("llm", "judge"):
@@ -80,3 +77,35 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
 
         return wrap_extension(part, group)
     return part
+
+
+def check_extension(config: Config, group: str, **available: Any) -> None:
+    """Check an extension's option before anything is paid, as far as possible without an index.
+
+    A class that takes an index is checked and not built. A function that takes one is called only when there is one.
+
+    Args:
+        config, group, available: as for `built`.
+
+    Raises:
+        ConfigError: as `built`.
+    """
+    builder = config.builder(group)
+    if builder.__module__.partition(".")[0] == __package__.partition(".")[0]:
+        return
+    if "index" not in needs_of(builder):
+        built(config, group, **available)
+    elif isinstance(builder, type):
+        _demand_methods(builder, builder, group, _shown(config, group))
+
+
+def _shown(config: Config, group: str) -> str:
+    return f"{group}: {group}={config.choices.get(group)} must build an object with"
+
+
+def _demand_methods(part: object, kind: type, group: str, shown: str) -> None:
+    missing = [name for name in _NEEDED[group] if inspect.getattr_static(part, name, _MISSING) is _MISSING]
+    if missing:
+        raise ConfigError(
+            f"{shown} {', '.join(missing)}, and builds {kind.__module__}.{kind.__qualname__}; {_HOW[group]}"
+        )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ragloom.components.interface_checks import check_extension
 from ragloom.core.metric_names import measurable, measures
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.scoring import by_documents
 
 if TYPE_CHECKING:
+    from ragloom.assembly import Assembly
     from ragloom.config.config import Config
     from ragloom.core.gold import Query
 
@@ -34,6 +36,35 @@ def require_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str
         f"{' and '.join(kinds) or 'no gold at all'} in {len(queries)} questions; add gold, ask for metrics of "
         f"{' or '.join(kinds) or 'answers'}, or choose another dataset"
     )
+
+
+def require_methods(assembly: Assembly) -> None:
+    """Require the methods of an extension's retriever, reranker and prompt.
+
+    Raises:
+        ConfigError: one lacks a method.
+    """
+    for group in ("retriever", "reranker", "prompt"):
+        check_extension(assembly.config, group, **assembly.available(group))
+
+
+_DEPTH = {"retriever": ("top_k", "it returns"), "reranker": ("top_n", "it returns for the prompt")}
+
+
+def require_depth(config: Config) -> None:
+    """Require the keys by which a ranking is made deeper.
+
+    Raises:
+        ConfigError: an extension's retriever or reranker lacks its key.
+    """
+    problems = [
+        f"{group}: {group}={config.choices.get(group)} must have the key {key}, the number of chunks that {what}; "
+        f"declare it in the builder's signature and in the option's yaml"
+        for group, (key, what) in _DEPTH.items()
+        if key not in config.tree[group]
+    ]
+    if problems:
+        raise ConfigError(*problems)
 
 
 def require_reranking(config: Config, queries: Sequence[Query]) -> None:

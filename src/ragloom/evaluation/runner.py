@@ -23,6 +23,7 @@ from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.tokenizers import load as load_tokenizer
 from ragloom.errors import ConfigError, DataError
+from ragloom.evaluation import requirements
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.chunk_cache import cache_chunks
@@ -34,7 +35,6 @@ from ragloom.evaluation.latency import latency_passes
 from ragloom.evaluation.query_cache import ANSWER_CODE, RANKING_CODE, CachedQueries
 from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
-from ragloom.evaluation.requirements import kinds_of_gold, require_measurable, require_reranking
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.run_summary import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
@@ -96,20 +96,22 @@ class Trial:
     @functools.cached_property
     def need(self) -> Need:
         """Depth of rankings that the metrics need."""
-        spans, documents = kinds_of_gold(self.dataset.queries())
+        spans, documents = requirements.kinds_of_gold(self.dataset.queries())
         return need(self.config.tree["metrics"], spans=spans, documents=documents)
 
     def check(self) -> None:
         """Check config and dataset before anything is ingested or paid.
 
         Raises:
-            ConfigError: a reranker cannot change any metric, an alias would need an ingest, or the key of an LLM is
-                missing.
+            ConfigError: a reranker cannot change any metric, an alias would need an ingest, an extension lacks a
+                method or a key, or the key of an LLM is missing.
             DataError: no requested metric suits the gold.
         """
         tree, queries = self.config.tree, self.dataset.queries()
-        require_measurable(self.dataset.name, queries, tree)
-        require_reranking(self.config, queries)
+        requirements.require_measurable(self.dataset.name, queries, tree)
+        requirements.require_methods(self.assembly)
+        requirements.require_depth(self.config)
+        requirements.require_reranking(self.config, queries)
         if self.assembly.alias is not None and tree["ingest"] == "auto":
             raise ConfigError(
                 f"config: ingest=auto must not go with vector_store.alias={self.assembly.alias}; an ingest syncs "
@@ -178,7 +180,7 @@ class Trial:
 
         try:
             checked = self.dataset.check(text)
-            require_measurable(self.dataset.name, checked.queries, self.config.tree)
+            requirements.require_measurable(self.dataset.name, checked.queries, self.config.tree)
             return checked
         except DataError as error:
             raise DataError(
