@@ -72,7 +72,9 @@ def test_a_run_without_the_metric_of_a_question_that_did_not_fail_is_an_error_th
         build_table([run(row("a", {}, failed=True))], "recall@5")
 
 
-@pytest.mark.parametrize(("groups", "windowed", "count"), [(40, False, 40), (4, True, 8)])
+@pytest.mark.parametrize(
+    ("groups", "windowed", "count"), [(40, False, 40), (20, False, 20), (19, True, 19), (4, True, 8)]
+)
 def test_few_groups_are_split_into_windows_of_neighbours(groups: int, windowed: bool, count: int) -> None:
     rows = [row(str(at), {"recall@5": 0.0}, group=str(at % groups), position=at) for at in range(80)]  # type: ignore[arg-type]
     table = build_table([run(*rows)], "recall@5")
