@@ -87,7 +87,7 @@ def remove(connection: Connection, collection: Collection[Any, Any], ids: Sequen
     Raises:
         ServiceError: the objects come back after each deletion.
     """
-    removed, remaining = stored_ids(connection, collection, ids), list(ids)
+    removed, remaining = stable_ids(connection, collection, ids), list(ids)  # once the write is over
     for _ in range(_EQUAL_READS + 1):
         delete(connection, collection, remaining)
         remaining = sorted(stable_ids(connection, collection, ids))
