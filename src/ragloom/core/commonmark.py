@@ -19,6 +19,7 @@ from ragloom.core.markdown_lines import (
     TABLE_RULE,
     UNDERLINE,
     atx_title,
+    fence_end,
     front_matter_length,
     html_start,
     title_lines,
@@ -108,17 +109,14 @@ class _MarkdownParser:
         whole = matched == len(self._containers)
         if whole and self._leaf is not None and self._continues(self._leaf, number, line[at:]):
             return
-        if not line[at:].strip():
+        if line[at:].strip():
+            self._start(number, line, at, matched)
+        else:
             self._close(matched, number)
-            if self._leaf is not None and self._leaf.kind in ("paragraph", "table"):
-                self._leaf = None
-            return
-        self._start(number, line, at, matched)
 
     def finish(self, number: int) -> None:
         """End the document."""
         self._close(0, number)
-        self._end_leaf()
 
     def _match(self, number: int, line: str) -> tuple[int, int]:
         """Match open containers: return the column behind them and their number."""
@@ -167,9 +165,7 @@ class _MarkdownParser:
         return False
 
     def _close(self, matched: int, number: int) -> None:
-        """Close the containers from `matched` on, with their content."""
-        if matched == len(self._containers):
-            return
+        """Close the leaf block, and the containers from `matched` on."""
         self._end_leaf()
         outermost = next((at for at, container in enumerate(self._containers) if not container.width), None)
         if outermost is not None and outermost >= matched:
@@ -226,7 +222,6 @@ class _MarkdownParser:
 
     def _open(self, container: _Container, matched: int, number: int) -> None:
         self._close(matched, number)
-        self._end_leaf()
         self._containers.append(container)
         self._opened = True
 
@@ -234,33 +229,24 @@ class _MarkdownParser:
         indent = _indent(line, at)
         text = line[at + indent :].rstrip()
         if not text:
-            self._close(matched, number)
-            return
+            return  # the line opens containers only
         if indent <= 3 and self._start_marked(number, text, matched):
             return
         leaf = self._leaf
-        if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
-            if matched < len(self._containers) and leaf.kind == "table":
-                self._close(matched, number)
-            else:  # also a lazy line, without the marks of its containers
-                self._extend(leaf, text)
-                return
+        whole = matched == len(self._containers)
+        if leaf is not None and not self._opened and (leaf.kind == "paragraph" or (leaf.kind == "table" and whole)):
+            # also a lazy line, without the marks of its containers
+            if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
+                leaf.kind = "table"
+            leaf.lines.append(text)
+            return
         self._close(matched, number)
-        self._end_leaf()
-        if indent > 3:
-            self._leaf = _OpenLeaf("indented", number, last=number)
-        else:
-            self._leaf = _OpenLeaf("paragraph", number, [text])
-
-    def _extend(self, leaf: _OpenLeaf, text: str) -> None:
-        if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
-            leaf.kind = "table"
-        leaf.lines.append(text)
+        self._leaf = _OpenLeaf("indented" if indent > 3 else "paragraph", number, [text], last=number)
 
     def _start_marked(self, number: int, text: str, matched: int) -> bool:
         """Process headings, rules, and starts of fenced code or HTML."""
         if atx := ATX.match(text):
-            self._begin(matched, number)
+            self._close(matched, number)
             self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
             return True
         paragraph = self._paragraph(matched)
@@ -271,12 +257,11 @@ class _MarkdownParser:
             self._leaf = None
             return True
         if RULE.match(text):
-            self._begin(matched, number)
+            self._close(matched, number)
             return True
-        if (fence := FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
-            self._begin(matched, number)
-            end = re.compile(rf"{re.escape(fence[1][0])}{{{len(fence[1])},}}$")
-            self._leaf = _OpenLeaf("fence", number, end=end, last=number)
+        if fence := FENCE.match(text):
+            self._close(matched, number)
+            self._leaf = _OpenLeaf("fence", number, end=fence_end(fence[1]), last=number)
             return True
         return text.startswith("<") and self._html(number, text, matched)
 
@@ -285,15 +270,11 @@ class _MarkdownParser:
         block = html_start(text, interrupts=lazy)
         if block is None:
             return False
-        self._begin(matched, number)
+        self._close(matched, number)
         self._leaf = _OpenLeaf("html", number, end=block.end, last=number)
         if block.end is not None and block.end.search(text):
             self._end_leaf()
         return True
-
-    def _begin(self, matched: int, number: int) -> None:
-        self._close(matched, number)
-        self._end_leaf()
 
 
 def _indent(line: str, at: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 ATX = re.compile(r"(#{1,6})(?:[ \t]+(.*))?$")
-FENCE = re.compile(r"(`{3,}|~{3,})(.*)$")
+FENCE = re.compile(r"(`{3,}+(?=[^`]*$)|~{3,})")
 UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
 ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
@@ -60,6 +60,11 @@ def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
         if start.match(text):
             return HtmlStart(end)
     return None if interrupts or not _HTML_TAG.match(text) else HtmlStart(None)
+
+
+def fence_end(fence: str) -> re.Pattern[str]:
+    """Return the pattern of the line, without its indent, that ends a fence."""
+    return re.compile(rf"{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$")
 
 
 def front_matter_length(lines: Sequence[str]) -> int:
