@@ -13,6 +13,7 @@ from typing import Literal
 
 from ragloom.core.markdown_lines import (
     ATX,
+    BLANK_LINE,
     FENCE,
     ITEM,
     RULE,
@@ -21,7 +22,7 @@ from ragloom.core.markdown_lines import (
     atx_title,
     fence_end,
     front_matter_length,
-    html_start,
+    html_end,
     title_lines,
 )
 
@@ -75,7 +76,7 @@ class _OpenLeaf:
     kind: Literal["paragraph", "table", "fence", "html", "indented"]
     first: int
     lines: list[str] = field(default_factory=list)
-    end: re.Pattern[str] | None = None
+    end: re.Pattern[str] = BLANK_LINE  # of fenced code and HTML
     last: int = 0
 
 
@@ -140,29 +141,20 @@ class _MarkdownParser:
 
     def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
         """Continue an open code or HTML block with the line."""
-        blank = not text.strip()
+        blank, indent = not text.strip(), _indent(text, 0)
         if leaf.kind == "fence":
-            if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
-                leaf.last = number
-                self._end_leaf()
-            elif not blank:
-                leaf.last = number
-            return True
-        if leaf.kind == "html":
-            if leaf.end is None and blank:
-                self._end_leaf()
-                return False
+            continues, ends = True, indent <= 3 and leaf.end.match(text.strip()) is not None
+        elif leaf.kind == "html":
+            ends = leaf.end.search(text) is not None
+            continues = not (ends and blank)
+        else:
+            continues = leaf.kind == "indented" and (blank or indent > 3)
+            ends = leaf.kind == "indented" and not continues
+        if continues and not blank:
             leaf.last = number
-            if leaf.end is not None and leaf.end.search(text):
-                self._end_leaf()
-            return True
-        if leaf.kind == "indented":
-            if not blank and _indent(text, 0) < 4:
-                self._end_leaf()
-                return False
-            leaf.last = leaf.last if blank else number
-            return True
-        return False
+        if ends:
+            self._end_leaf()
+        return continues
 
     def _close(self, matched: int, number: int) -> None:
         """Close the leaf block, and the containers from `matched` on."""
@@ -186,7 +178,7 @@ class _MarkdownParser:
                 break
             text = line[at + indent :]
             if text.startswith(">"):
-                self._open(_Container(0, number), matched, number)
+                container = _Container(0, number)
                 at += indent + 1
                 at += line.startswith(" ", at)
             elif (item := self._item(text, matched)) is not None:
@@ -194,11 +186,14 @@ class _MarkdownParser:
                 rest = line[at + indent + marker :]
                 padding = len(rest) - len(rest.lstrip(" "))
                 empty = not rest.strip()
-                padding = 1 if empty or padding > 4 else padding
-                self._open(_Container(indent + marker + padding, number, empty), matched, number)
-                at = min(len(line), at + indent + marker + padding)
+                width = indent + marker + (1 if empty or padding > 4 else padding)
+                container = _Container(width, number, empty)
+                at = min(len(line), at + width)
             else:
                 break
+            self._close(matched, number)
+            self._containers.append(container)
+            self._opened = True
             matched = len(self._containers)
         self._start_leaf(number, line, at, matched)
 
@@ -219,11 +214,6 @@ class _MarkdownParser:
         if not text[item.end() :].strip() or (item[1] and int(item[1]) != 1):
             return None  # it does not interrupt a paragraph
         return item
-
-    def _open(self, container: _Container, matched: int, number: int) -> None:
-        self._close(matched, number)
-        self._containers.append(container)
-        self._opened = True
 
     def _start_leaf(self, number: int, line: str, at: int, matched: int) -> None:
         indent = _indent(line, at)
@@ -263,16 +253,13 @@ class _MarkdownParser:
             self._close(matched, number)
             self._leaf = _OpenLeaf("fence", number, end=fence_end(fence[1]), last=number)
             return True
-        return text.startswith("<") and self._html(number, text, matched)
-
-    def _html(self, number: int, text: str, matched: int) -> bool:
         lazy = self._leaf is not None and self._leaf.kind == "paragraph" and not self._opened
-        block = html_start(text, interrupts=lazy)
-        if block is None:
+        end = html_end(text, interrupts=lazy) if text.startswith("<") else None
+        if end is None:
             return False
         self._close(matched, number)
-        self._leaf = _OpenLeaf("html", number, end=block.end, last=number)
-        if block.end is not None and block.end.search(text):
+        self._leaf = _OpenLeaf("html", number, end=end, last=number)
+        if end.search(text):
             self._end_leaf()
         return True
 

@@ -146,8 +146,7 @@ def _path(headings: list[OutlineBlock]) -> str | None:
 
 def _lines(text: str) -> Iterator[_TextLine]:
     for match in _LINE.finditer(text):
-        line = match.group()
-        if line:
+        if line := match.group():
             body = line.rstrip("\r\n\f")
             yield _TextLine(match.start(), match.start() + len(body.rstrip()), body)
 
