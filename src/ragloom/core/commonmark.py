@@ -13,14 +13,16 @@ from typing import Literal
 
 from ragloom.core.markdown_lines import (
     ATX,
+    BLANK_LINE,
     FENCE,
     ITEM,
     RULE,
     TABLE_RULE,
     UNDERLINE,
     atx_title,
+    fence_end,
     front_matter_length,
-    html_start,
+    html_end,
     title_lines,
 )
 
@@ -74,7 +76,7 @@ class _OpenLeaf:
     kind: Literal["paragraph", "table", "fence", "html", "indented"]
     first: int
     lines: list[str] = field(default_factory=list)
-    end: re.Pattern[str] | None = None
+    end: re.Pattern[str] = BLANK_LINE  # of fenced code and HTML
     last: int = 0
 
 
@@ -108,17 +110,14 @@ class _MarkdownParser:
         whole = matched == len(self._containers)
         if whole and self._leaf is not None and self._continues(self._leaf, number, line[at:]):
             return
-        if not line[at:].strip():
+        if line[at:].strip():
+            self._start(number, line, at, matched)
+        else:
             self._close(matched, number)
-            if self._leaf is not None and self._leaf.kind in ("paragraph", "table"):
-                self._leaf = None
-            return
-        self._start(number, line, at, matched)
 
     def finish(self, number: int) -> None:
         """End the document."""
         self._close(0, number)
-        self._end_leaf()
 
     def _match(self, number: int, line: str) -> tuple[int, int]:
         """Match open containers: return the column behind them and their number."""
@@ -142,34 +141,23 @@ class _MarkdownParser:
 
     def _continues(self, leaf: _OpenLeaf, number: int, text: str) -> bool:
         """Continue an open code or HTML block with the line."""
-        blank = not text.strip()
+        blank, indent = not text.strip(), _indent(text, 0)
         if leaf.kind == "fence":
-            if _indent(text, 0) <= 3 and leaf.end is not None and leaf.end.match(text.strip()):
-                leaf.last = number
-                self._end_leaf()
-            elif not blank:
-                leaf.last = number
-            return True
-        if leaf.kind == "html":
-            if leaf.end is None and blank:
-                self._end_leaf()
-                return False
+            continues, ends = True, indent <= 3 and leaf.end.match(text.strip()) is not None
+        elif leaf.kind == "html":
+            ends = leaf.end.search(text) is not None
+            continues = not (ends and blank)
+        else:
+            continues = leaf.kind == "indented" and (blank or indent > 3)
+            ends = leaf.kind == "indented" and not continues
+        if continues and not blank:
             leaf.last = number
-            if leaf.end is not None and leaf.end.search(text):
-                self._end_leaf()
-            return True
-        if leaf.kind == "indented":
-            if not blank and _indent(text, 0) < 4:
-                self._end_leaf()
-                return False
-            leaf.last = leaf.last if blank else number
-            return True
-        return False
+        if ends:
+            self._end_leaf()
+        return continues
 
     def _close(self, matched: int, number: int) -> None:
-        """Close the containers from `matched` on, with their content."""
-        if matched == len(self._containers):
-            return
+        """Close the leaf block, and the containers from `matched` on."""
         self._end_leaf()
         outermost = next((at for at, container in enumerate(self._containers) if not container.width), None)
         if outermost is not None and outermost >= matched:
@@ -190,7 +178,7 @@ class _MarkdownParser:
                 break
             text = line[at + indent :]
             if text.startswith(">"):
-                self._open(_Container(0, number), matched, number)
+                container = _Container(0, number)
                 at += indent + 1
                 at += line.startswith(" ", at)
             elif (item := self._item(text, matched)) is not None:
@@ -198,11 +186,14 @@ class _MarkdownParser:
                 rest = line[at + indent + marker :]
                 padding = len(rest) - len(rest.lstrip(" "))
                 empty = not rest.strip()
-                padding = 1 if empty or padding > 4 else padding
-                self._open(_Container(indent + marker + padding, number, empty), matched, number)
-                at = min(len(line), at + indent + marker + padding)
+                width = indent + marker + (1 if empty or padding > 4 else padding)
+                container = _Container(width, number, empty)
+                at = min(len(line), at + width)
             else:
                 break
+            self._close(matched, number)
+            self._containers.append(container)
+            self._opened = True
             matched = len(self._containers)
         self._start_leaf(number, line, at, matched)
 
@@ -224,43 +215,28 @@ class _MarkdownParser:
             return None  # it does not interrupt a paragraph
         return item
 
-    def _open(self, container: _Container, matched: int, number: int) -> None:
-        self._close(matched, number)
-        self._end_leaf()
-        self._containers.append(container)
-        self._opened = True
-
     def _start_leaf(self, number: int, line: str, at: int, matched: int) -> None:
         indent = _indent(line, at)
         text = line[at + indent :].rstrip()
         if not text:
-            self._close(matched, number)
-            return
+            return  # the line opens containers only
         if indent <= 3 and self._start_marked(number, text, matched):
             return
         leaf = self._leaf
-        if leaf is not None and leaf.kind in ("paragraph", "table") and not self._opened:
-            if matched < len(self._containers) and leaf.kind == "table":
-                self._close(matched, number)
-            else:  # also a lazy line, without the marks of its containers
-                self._extend(leaf, text)
-                return
+        whole = matched == len(self._containers)
+        if leaf is not None and not self._opened and (leaf.kind == "paragraph" or (leaf.kind == "table" and whole)):
+            # also a lazy line, without the marks of its containers
+            if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
+                leaf.kind = "table"
+            leaf.lines.append(text)
+            return
         self._close(matched, number)
-        self._end_leaf()
-        if indent > 3:
-            self._leaf = _OpenLeaf("indented", number, last=number)
-        else:
-            self._leaf = _OpenLeaf("paragraph", number, [text])
-
-    def _extend(self, leaf: _OpenLeaf, text: str) -> None:
-        if "|" in text and "|" in leaf.lines[-1] and TABLE_RULE.match(text):
-            leaf.kind = "table"
-        leaf.lines.append(text)
+        self._leaf = _OpenLeaf("indented" if indent > 3 else "paragraph", number, [text], last=number)
 
     def _start_marked(self, number: int, text: str, matched: int) -> bool:
         """Process headings, rules, and starts of fenced code or HTML."""
         if atx := ATX.match(text):
-            self._begin(matched, number)
+            self._close(matched, number)
             self.parts.append(LeafBlock("heading", number, number, len(atx[1]), atx_title(atx[2] or "")))
             return True
         paragraph = self._paragraph(matched)
@@ -271,29 +247,21 @@ class _MarkdownParser:
             self._leaf = None
             return True
         if RULE.match(text):
-            self._begin(matched, number)
+            self._close(matched, number)
             return True
-        if (fence := FENCE.match(text)) and not (fence[1][0] == "`" and "`" in fence[2]):
-            self._begin(matched, number)
-            end = re.compile(rf"{re.escape(fence[1][0])}{{{len(fence[1])},}}$")
-            self._leaf = _OpenLeaf("fence", number, end=end, last=number)
+        if fence := FENCE.match(text):
+            self._close(matched, number)
+            self._leaf = _OpenLeaf("fence", number, end=fence_end(fence[1]), last=number)
             return True
-        return text.startswith("<") and self._html(number, text, matched)
-
-    def _html(self, number: int, text: str, matched: int) -> bool:
         lazy = self._leaf is not None and self._leaf.kind == "paragraph" and not self._opened
-        block = html_start(text, interrupts=lazy)
-        if block is None:
+        end = html_end(text, interrupts=lazy) if text.startswith("<") else None
+        if end is None:
             return False
-        self._begin(matched, number)
-        self._leaf = _OpenLeaf("html", number, end=block.end, last=number)
-        if block.end is not None and block.end.search(text):
+        self._close(matched, number)
+        self._leaf = _OpenLeaf("html", number, end=end, last=number)
+        if end.search(text):
             self._end_leaf()
         return True
-
-    def _begin(self, matched: int, number: int) -> None:
-        self._close(matched, number)
-        self._end_leaf()
 
 
 def _indent(line: str, at: int) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 ATX = re.compile(r"(#{1,6})(?:[ \t]+(.*))?$")
-FENCE = re.compile(r"(`{3,}|~{3,})(.*)$")
+FENCE = re.compile(r"(`{3,}+(?=[^`]*$)|~{3,})")
 UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*$")
 RULE = re.compile(r"(?:(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)$")
 ITEM = re.compile(r"(?:[-+*]|(\d{1,9})[.)])(?=[ \t]|$)")
@@ -30,36 +29,33 @@ _BLOCK_TAGS = (
 # fmt: on
 _RAW_TAGS = "script|pre|style|textarea"
 _ATTRIBUTE = r"""\s++[a-zA-Z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
-_HTML_STARTS = [  # start, end (None is a blank line)
+BLANK_LINE = re.compile(r"\A\s*\Z")
+_HTML_STARTS = [  # start, end
     (re.compile(rf"<(?:{_RAW_TAGS})(?:\s|>|$)", re.I), re.compile(rf"</(?:{_RAW_TAGS})>", re.I)),
     (re.compile(r"<!--"), re.compile(r"-->")),
     (re.compile(r"<\?"), re.compile(r"\?>")),
     (re.compile(r"<![a-zA-Z]"), re.compile(r">")),
     (re.compile(r"<!\[CDATA\["), re.compile(r"\]\]>")),
-    (re.compile(rf"</?(?:{_BLOCK_TAGS})(?:\s|/?>|$)", re.I), None),
+    (re.compile(rf"</?(?:{_BLOCK_TAGS})(?:\s|/?>|$)", re.I), BLANK_LINE),
 ]  # fmt: skip
 _HTML_TAG = re.compile(rf"(?:<[a-zA-Z][a-zA-Z0-9-]*+(?:{_ATTRIBUTE})*+\s*+/?>|</[a-zA-Z][a-zA-Z0-9-]*+\s*+>)\s*$")
 
 
-class HtmlStart(NamedTuple):
-    """The first line of an HTML block.
+def html_end(text: str, *, interrupts: bool) -> re.Pattern[str] | None:
+    """Return the end of the HTML block begun by a line.
 
-    Attributes:
-        end: matches its last line; None if a blank line ends it.
-    """
-
-    end: re.Pattern[str] | None
-
-
-def html_start(text: str, *, interrupts: bool) -> HtmlStart | None:
-    """Match the first line of an HTML block.
-
-    A single unknown tag does not interrupt a paragraph.
+    It matches the last line, or the blank line behind it; None without a block. A single unknown tag does not interrupt
+    a paragraph.
     """
     for start, end in _HTML_STARTS:
         if start.match(text):
-            return HtmlStart(end)
-    return None if interrupts or not _HTML_TAG.match(text) else HtmlStart(None)
+            return end
+    return None if interrupts or not _HTML_TAG.match(text) else BLANK_LINE
+
+
+def fence_end(fence: str) -> re.Pattern[str]:
+    """Return the pattern of a fence's last line, without indent."""
+    return re.compile(rf"{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$")
 
 
 def front_matter_length(lines: Sequence[str]) -> int:

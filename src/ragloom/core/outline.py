@@ -16,14 +16,12 @@ from itertools import groupby
 from typing import Literal
 
 from ragloom.core.commonmark import LeafBlock, MarkdownStructure, parse_structure
-from ragloom.core.markdown_lines import TABLE_RULE, atx_title
+from ragloom.core.markdown_lines import ATX, FENCE, TABLE_RULE, atx_title, fence_end
 from ragloom.core.records import HEADING_FORMATS, HEADING_SEPARATOR, PAGE_BREAK
 
 BlockKind = Literal["heading", "text", "table", "code"]
 
 _LINE = re.compile(r"[^\n\f]*[\n\f]?")
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 _MAX_TITLE = 300
 """Characters of a title; each chunk below the heading repeats it, and embeds it."""
 _ROW_FORMATS: dict[str, BlockKind] = {"csv": "table", "json": "code"}
@@ -148,8 +146,7 @@ def _path(headings: list[OutlineBlock]) -> str | None:
 
 def _lines(text: str) -> Iterator[_TextLine]:
     for match in _LINE.finditer(text):
-        line = match.group()
-        if line:
+        if line := match.group():
             body = line.rstrip("\r\n\f")
             yield _TextLine(match.start(), match.start() + len(body.rstrip()), body)
 
@@ -164,7 +161,7 @@ class _OutlineScanner:
     def __init__(self, text: str, *, markdown: bool) -> None:
         self._lines = list(_lines(text))
         lines = [line.text for line in self._lines]
-        structure = parse_structure(lines) if markdown else MarkdownStructure(self._written_parts(), [])
+        structure = parse_structure(lines) if markdown else MarkdownStructure(list(_written_parts(lines)), [])
         parts = structure.parts
         self._parts = {part.first: part for part in parts if part.kind != "opaque"}
         self._opaque = {n for part in parts if part.kind == "opaque" for n in range(part.first, part.last + 1)}
@@ -200,36 +197,6 @@ class _OutlineScanner:
     def _interrupts(self, at: int) -> bool:
         return self._lines[at].blank or at in self._parts or self._table_end(at) > at
 
-    def _written_parts(self) -> list[LeafBlock]:
-        """Find the headings and fences written by `MarkdownWriter`."""
-        parts: list[LeafBlock] = []
-        at = 0
-        while at < len(self._lines):
-            line, last = self._lines[at], at
-            if heading := _heading(line, at):
-                parts.append(heading)
-            elif _opens_fence(line):
-                last = self._fence_end(at) - 1
-                parts.append(LeafBlock("code", at, last))
-            at = last + 1
-        return parts
-
-    def _fence_end(self, at: int) -> int:
-        """Return the line after the closing fence.
-
-        An unclosed fence runs to the end (CommonMark).
-        """
-        opening = _FENCE.match(self._lines[at].text)
-        assert opening is not None
-        closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}[ \t]*$")
-        for end in range(at + 1, len(self._lines)):
-            if closing.match(self._lines[end].text):
-                return end + 1
-        end = len(self._lines)
-        while self._lines[end - 1].blank:
-            end -= 1
-        return end
-
     def _table_end(self, at: int) -> int:
         """Return the line after the table at `at`; `at` without one."""
         lines = self._lines
@@ -244,21 +211,24 @@ class _OutlineScanner:
         return end
 
 
-def _heading(line: _TextLine, at: int) -> LeafBlock | None:
-    if "#" not in line.text[:4]:
-        return None
-    match = _HEADING.match(line.text)
-    if match is None:
-        return None
-    return LeafBlock("heading", at, at, len(match[1]), atx_title(match[2] or ""))
+def _written_parts(lines: list[str]) -> Iterator[LeafBlock]:
+    """Find the headings and fences written by `MarkdownWriter`.
+
+    An unclosed fence runs to the end (CommonMark).
+    """
+    marks = [line.lstrip(" ") if line[:4].strip(" ") else line for line in lines]  # a deeper indent is text
+    at = 0
+    while at < len(marks):
+        last = at
+        if heading := ATX.match(marks[at]):
+            yield LeafBlock("heading", at, at, len(heading[1]), atx_title(heading[2] or ""))
+        elif fence := FENCE.match(marks[at]):
+            closing = fence_end(fence[1])
+            end = next((n for n in range(at + 1, len(marks)) if closing.match(marks[n])), None)
+            last = end if end is not None else max(n for n, mark in enumerate(marks) if mark.strip())
+            yield LeafBlock("code", at, last)
+        at = last + 1
 
 
 def _shorten(title: str) -> str:
     return title if len(title) <= _MAX_TITLE else title[: _MAX_TITLE - 1].rstrip() + "…"
-
-
-def _opens_fence(line: _TextLine) -> bool:
-    if "```" not in line.text and "~~~" not in line.text:
-        return False
-    match = _FENCE.match(line.text)
-    return match is not None and not (match[1][0] == "`" and "`" in match[2])

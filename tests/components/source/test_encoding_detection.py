@@ -46,7 +46,7 @@ CHINESE = "保修期为自购买之日起两年。如有疑问,请联系我们�
 )
 def test_decoded_text_is_right_and_its_encoding_named(text: str, written: str, encoding: str) -> None:
     """TRAPS 35: 한글 문서 in CP949 read as UTF-8 with errors dropped becomes `ѱ `."""
-    assert decode_text(text.encode(written)) == (text.removeprefix("\ufeff"), encoding)
+    assert decode_text(text.encode(written), None, []) == (text.removeprefix("\ufeff"), encoding)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_decoded_korean_with_few_common_syllables_is_korean_and_reported_as_a_gu
     ],
 )
 def test_decoded_western_signs_and_letters_stay_western(text: str) -> None:
-    assert decode_text(text.encode("latin-1")) == (text, "latin-1")
+    assert decode_text(text.encode("latin-1"), None, []) == (text, "latin-1")
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
 def test_decoded_utf8_is_exactly_what_was_written(text: str) -> None:
-    assert decode_text(text.encode()) == (text.removeprefix("\ufeff"), "utf-8")
+    assert decode_text(text.encode(), None, []) == (text.removeprefix("\ufeff"), "utf-8")
 
 
 @given(st.binary(max_size=60))
 def test_decoded_never_drops_a_byte(content: bytes) -> None:
     try:
-        text, encoding = decode_text(content)
+        text, encoding = decode_text(content, None, [])
     except CannotRead:
         return
     marks = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -199,7 +199,7 @@ def test_decoded_never_drops_a_byte(content: bytes) -> None:
 )
 def test_decoded_damage_is_said_and_never_garbled(content: bytes, reason: str) -> None:
     with pytest.raises(CannotRead, match=reason):
-        decode_text(content)
+        decode_text(content, None, [])
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from ragloom.components.source.jsonl_source import BeirSource, JsonlSource
     from ragloom.components.source.squad_source import SquadSource
 
-Megabytes = Annotated[float, Field(gt=0)]
+Megabytes = Annotated[float, Field(gt=0), OPERATIONAL]
 """A size above zero, in units of 1,000,000 bytes."""
-
+CorpusName = Annotated[Name | None, OPERATIONAL]
+"""Stable name of the corpus; None takes that of the file or folder."""
+Location = Annotated[Name, OPERATIONAL]
+"""A path of the file system."""
+OnUnreadable = Annotated[Literal["report", "stop"], OPERATIONAL]
+"""Whether ingestion continues after unreadable documents."""
+Switch = Annotated[bool, OPERATIONAL]
+"""On or off."""
 Moved = Annotated[bool, OPERATIONAL, Added(False)]
 """Whether an index filled from another root accepts this one."""
 
@@ -60,13 +67,14 @@ def _file_name(path: Path) -> str:
     return path.stem
 
 
+def _options(name: str, max_mb: float, on_unreadable: str, verify: bool, moved: bool) -> dict[str, Any]:
+    """Return the options that all sources of the user's files have."""
+    max_bytes = round(max_mb * 1_000_000)
+    return {"name": name, "max_bytes": max_bytes, "on_unreadable": on_unreadable, "verify": verify, "moved": moved}
+
+
 @code_version(1)
-def sample(
-    *,
-    name: Annotated[Name, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
-) -> "SampleSource":
+def sample(*, name: Annotated[Name, OPERATIONAL], on_unreadable: OnUnreadable, verify: Switch) -> "SampleSource":
     """Build the source of Ragloom's own sample documents."""
     from ragloom.components.source.file_source import SampleSource
 
@@ -77,13 +85,13 @@ def sample(
 @checked_by(_pattern_rule, _folder_name_rule)
 def folder(
     *,
-    name: Annotated[Name | None, OPERATIONAL],
-    path: Annotated[Name, OPERATIONAL],
+    name: CorpusName,
+    path: Location,
     include: Annotated[list[Name], Field(min_length=1), OPERATIONAL],
     exclude: Annotated[list[Name], OPERATIONAL],
-    max_file_mb: Annotated[Megabytes, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
+    max_file_mb: Megabytes,
+    on_unreadable: OnUnreadable,
+    verify: Switch,
     moved: Moved,
 ) -> "FolderSource":
     """Build the source of all readable files below a folder.
@@ -94,31 +102,22 @@ def folder(
     from ragloom.components.source.file_source import FolderSource
 
     place = Path(path).expanduser()
-    source = FolderSource(
-        name=name or _folder_name(place),
-        path=place,
-        include=list(include),
-        exclude=list(exclude),
-        max_bytes=round(max_file_mb * 1_000_000),
-        on_unreadable=on_unreadable,
-        verify=verify,
-    )
-    source.moved = moved
-    return source
+    options = _options(name or _folder_name(place), max_file_mb, on_unreadable, verify, moved)
+    return FolderSource(path=place, include=list(include), exclude=list(exclude), **options)
 
 
 @code_version(1)
 @checked_by(_file_name_rule)
 def jsonl(
     *,
-    name: Annotated[Name | None, OPERATIONAL],
-    path: Annotated[Name, OPERATIONAL],
+    name: CorpusName,
+    path: Location,
     id_field: Name,
     text_field: Name,
     metadata_field: Name | None,
-    max_line_mb: Annotated[Megabytes, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
+    max_line_mb: Megabytes,
+    on_unreadable: OnUnreadable,
+    verify: Switch,
     moved: Moved,
 ) -> "JsonlSource":
     """Build the source of a JSON Lines file, one document per line.
@@ -126,31 +125,23 @@ def jsonl(
     Raises:
         ConfigError: the file has no name and none is set.
     """
-    from ragloom.components.source.jsonl_source import JsonlFields, JsonlSource
+    from ragloom.components.source.jsonl_source import JsonlSource
 
     place = Path(path).expanduser()
-    source = JsonlSource(
-        name=name or _file_name(place),
-        path=place,
-        fields=JsonlFields(id=id_field, text=text_field, metadata=metadata_field),
-        max_bytes=round(max_line_mb * 1_000_000),
-        on_unreadable=on_unreadable,
-        verify=verify,
-    )
-    source.moved = moved
-    return source
+    options = _options(name or _file_name(place), max_line_mb, on_unreadable, verify, moved)
+    return JsonlSource(path=place, id_field=id_field, text_field=text_field, metadata_field=metadata_field, **options)
 
 
 @code_version(2)
 @checked_by(_folder_name_rule)
 def spans(
     *,
-    name: Annotated[Name | None, OPERATIONAL],
-    path: Annotated[Name, OPERATIONAL],
-    corpora: Annotated[Name, OPERATIONAL],
-    max_file_mb: Annotated[Megabytes, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
+    name: CorpusName,
+    path: Location,
+    corpora: Location,
+    max_file_mb: Megabytes,
+    on_unreadable: OnUnreadable,
+    verify: Switch,
     moved: Moved,
 ) -> "FolderSource":
     """Build the source of the corpus folder of a quote dataset.
@@ -161,29 +152,20 @@ def spans(
     from ragloom.components.source.file_source import FolderSource
 
     place = Path(path).expanduser()
-    source = FolderSource(
-        name=name or _folder_name(place),
-        path=place / corpora,
-        include=["**"],
-        exclude=[],
-        max_bytes=round(max_file_mb * 1_000_000),
-        on_unreadable=on_unreadable,
-        verify=verify,
-    )
-    source.moved = moved
-    return source
+    options = _options(name or _folder_name(place), max_file_mb, on_unreadable, verify, moved)
+    return FolderSource(path=place / corpora, include=["**"], exclude=[], **options)
 
 
 @code_version(1)
 @checked_by(_folder_name_rule)
 def beir(
     *,
-    name: Annotated[Name | None, OPERATIONAL],
-    path: Annotated[Name, OPERATIONAL],
+    name: CorpusName,
+    path: Location,
     title_separator: Name | None,
-    max_line_mb: Annotated[Megabytes, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
+    max_line_mb: Megabytes,
+    on_unreadable: OnUnreadable,
+    verify: Switch,
     moved: Moved,
 ) -> "BeirSource":
     """Build the source of a corpus folder in BEIR format.
@@ -194,28 +176,20 @@ def beir(
     from ragloom.components.source.jsonl_source import BeirSource
 
     place = Path(path).expanduser()
-    source = BeirSource(
-        name=name or _folder_name(place),
-        path=place / "corpus.jsonl",
-        title_separator=title_separator,
-        max_bytes=round(max_line_mb * 1_000_000),
-        on_unreadable=on_unreadable,
-        verify=verify,
-    )
-    source.moved = moved
-    return source
+    options = _options(name or _folder_name(place), max_line_mb, on_unreadable, verify, moved)
+    return BeirSource(path=place / "corpus.jsonl", title_separator=title_separator, **options)
 
 
 @code_version(1)
 @checked_by(_file_name_rule)
 def squad(
     *,
-    name: Annotated[Name | None, OPERATIONAL],
-    path: Annotated[Name, OPERATIONAL],
+    name: CorpusName,
+    path: Location,
     document: Literal["context", "article"],
-    max_file_mb: Annotated[Megabytes, OPERATIONAL],
-    on_unreadable: Annotated[Literal["report", "stop"], OPERATIONAL],
-    verify: Annotated[bool, OPERATIONAL],
+    max_file_mb: Megabytes,
+    on_unreadable: OnUnreadable,
+    verify: Switch,
     moved: Moved,
 ) -> "SquadSource":
     """Build the source of a SQuAD file: its paragraphs or articles.
@@ -226,13 +200,5 @@ def squad(
     from ragloom.components.source.squad_source import SquadSource
 
     place = Path(path).expanduser()
-    source = SquadSource(
-        name=name or _file_name(place),
-        path=place,
-        document=document,
-        max_bytes=round(max_file_mb * 1_000_000),
-        on_unreadable=on_unreadable,
-        verify=verify,
-    )
-    source.moved = moved
-    return source
+    options = _options(name or _file_name(place), max_file_mb, on_unreadable, verify, moved)
+    return SquadSource(path=place, document=document, **options)

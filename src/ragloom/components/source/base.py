@@ -69,11 +69,12 @@ class Source(BaseReader):
 
     moved: bool = False
 
-    def __init__(self, *, name: str, root: str, on_unreadable: str, verify: bool) -> None:
+    def __init__(self, *, name: str, root: str, on_unreadable: str, verify: bool, moved: bool = False) -> None:
         self.name = name
         self.root = root
         self.on_unreadable = on_unreadable
         self.verify = verify
+        self.moved = moved
 
     @abstractmethod
     def entries(self) -> Iterator[ListedItem]:

@@ -184,10 +184,8 @@ class _FolderWalk:
             identity = _inode(path.stat())
             if path.is_symlink():
                 if parent.encloses(identity):
-                    return Unreadable(
-                        location,
-                        f"it is a symbolic link loop: it leads back to {printable_path(os.path.realpath(path))}",
-                    )
+                    target = printable_path(os.path.realpath(path))
+                    return Unreadable(location, f"it is a symbolic link loop: it leads back to {target}")
                 first = self._linked.setdefault(identity, location)
                 if first != location:
                     return Skipped(location, f"a link to a folder already listed as {first}")
@@ -196,11 +194,10 @@ class _FolderWalk:
         return _ListedFolder(path, identity, parent)
 
     def _exclusion(self, id: str, name: str, location: str) -> Skipped | Unreadable | None:
-        if not name.isascii():
-            try:
-                name.encode("utf-8")
-            except UnicodeEncodeError:
-                return Unreadable(location, "its name is not Unicode; rename it")
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            return Unreadable(location, "its name is not Unicode; rename it")
         if name.startswith("."):
             return Skipped(location, "hidden")
         if name.startswith("~$"):
@@ -219,21 +216,18 @@ class _FolderWalk:
         paths: list[str] = []
         for folder, name in same:
             path = str(folder.path / name)
-            excluded = self._exclusion(id, name, printable_path(path))
-            if excluded:
+            if excluded := self._exclusion(id, name, printable_path(path)):
                 yield excluded
             else:
                 paths.append(path)
         for path in paths:
-            if len(paths) > 1:
-                reason = (
-                    f"its name and that of {len(paths) - 1} other become the same id {id!r} in Unicode NFC; rename one"
-                )
-                yield Unreadable(printable_path(path), reason)
-            else:
-                yield self._file(id, path)
+            yield self._file(id, path, others=len(paths) - 1)
 
-    def _file(self, id: str, path: str) -> ListedItem:
+    def _file(self, id: str, path: str, *, others: int) -> ListedItem:
+        """List a file; `others` have the same id."""
+        if others:
+            reason = f"its name and that of {others} other become the same id {id!r} in Unicode NFC; rename one"
+            return Unreadable(printable_path(path), reason)
         try:
             status = Path(path).stat()
         except OSError as error:

@@ -24,21 +24,10 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _ENCODING_ALIASES = {  # meaning of these names in browsers (WHATWG Encoding Standard)
-    "euc-kr": "cp949",
-    "euc_kr": "cp949",
-    "ks_c_5601-1987": "cp949",
-    "ksc5601": "cp949",
-    "windows-949": "cp949",
-    "x-windows-949": "cp949",
-    "iso-8859-1": "cp1252",
-    "latin-1": "cp1252",
-    "latin1": "cp1252",
-    "us-ascii": "cp1252",
-    "ascii": "cp1252",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "shift-jis": "cp932",
+    **dict.fromkeys(("euc-kr", "euc_kr", "ks_c_5601-1987", "ksc5601", "windows-949", "x-windows-949"), "cp949"),
+    **dict.fromkeys(("iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii"), "cp1252"),
+    **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
+    **dict.fromkeys(("shift_jis", "shift-jis"), "cp932"),
 }
 _REFUSED_ENCODINGS = frozenset(["punycode", "idna", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined"])
 """Python codecs unknown to browsers; decoding punycode takes quadratic time."""
@@ -51,7 +40,7 @@ _SAMPLE = 200_000
 """Bytes used for statistics; decoding always uses all."""
 
 
-def decode_text(content: bytes, declared: str | None = None, warnings: list[str] | None = None) -> tuple[str, str]:
+def decode_text(content: bytes, declared: str | None, warnings: list[str]) -> tuple[str, str]:
     """Decode a text file.
 
     Args:
@@ -65,9 +54,7 @@ def decode_text(content: bytes, declared: str | None = None, warnings: list[str]
     Raises:
         CannotRead: the bytes are not text, or fit no encoding.
     """
-    text, encoding = _decode_by_mark(content) or _decode_without_mark(
-        content, declared, [] if warnings is None else warnings
-    )
+    text, encoding = _decode_by_mark(content) or _decode_without_mark(content, declared, warnings)
     controls = len(_CONTROLS.findall(text[:_SAMPLE]))
     if controls > 0.01 * len(text[:_SAMPLE]) + 1:
         raise CannotRead("it is binary, not text")
@@ -114,10 +101,9 @@ def _decode_utf16(content: bytes) -> tuple[str, str] | None:
     if len(content) % 2 or min(even, odd) > max(even, odd) // 8 or max(even, odd) < max(2, len(sample) // 50):
         return None
     encoding = "utf-16-be" if even > odd else "utf-16-le"
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         return content.decode(encoding), encoding
-    except UnicodeDecodeError:
-        return None
+    return None
 
 
 def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
@@ -132,10 +118,8 @@ def _decode_declared(content: bytes, declared: str) -> tuple[str, str] | None:
     if not isinstance(text, str) or name.startswith(("utf-16", "utf-32")):
         return None  # these would have a mark or NULs: a readable declaration is wrong
     if not content.isascii():  # ISO-2022-JP and the like are
-        try:  # a stale declaration: other encodings are hardly ever valid UTF-8 by chance
-            return content.decode("utf-8"), "utf-8"
-        except UnicodeDecodeError:
-            pass
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode("utf-8"), "utf-8"  # a stale declaration: others are hardly ever UTF-8 by chance
     return text, name
 
 

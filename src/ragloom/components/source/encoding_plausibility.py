@@ -32,14 +32,19 @@ _TRADITIONAL = frozenset(
     "完設式色路記南品住告類求據程北邊死張該交規萬取拉格望覺術領共確傳師觀清今切院讓識候帶導爭運檔語案字選示項列標元輸錯效稱號誤顯未存除錄訊組引值符置令模支型失料否鍵版碼預啟敗印亞執器寫請參讀單包需鑰態"
 )
 # fmt: on
-_OPENING = frozenset("“‘„‚¿¡")
-_EITHER = frozenset("«»‹›")
 _AT_DIGITS = frozenset("°½¼¾€£¥¢‰µ")
-_BETWEEN = frozenset("±×÷")
 _RARE_LETTERS = frozenset("ŒœŠšŽžŸƒˆ˜ÿ")
 _ICELANDIC = frozenset("ÐÞðþ")
-_RAISED = frozenset("²³¹ºª")
-_FREE = frozenset("–—…•·’©®™†‡¶\u00a0\u00ad")
+_WESTERN_SIGNS: tuple[tuple[str, Callable[[str, str], bool], float, float], ...] = (
+    # signs, whether their neighbours are usual, score there, score elsewhere
+    ("“‘„‚¿¡", lambda left, right: not left.isalnum() and right.isalnum(), 0.9, 0.1),
+    ("«»‹›", lambda left, right: any(kind(left) != kind(right) for kind in (str.isalnum, str.isascii)), 0.9, 0.3),
+    ("”", lambda left, right: not left.isspace() and not right.isalnum(), 0.9, 0.1),
+    ("±×÷", lambda left, right: left.isascii() and right.isascii(), 0.9, 0.1),
+    ("²³¹ºª", lambda left, right: left.isascii() and (left.isalnum() or left in ")."), 0.9, 0.05),
+    ("§", lambda left, right: not left.isalnum() and (right.isspace() or right.isdigit() or right == "§"), 0.9, 0.1),
+    ("–—…•·’©®™†‡¶\u00a0\u00ad", lambda left, right: left.isascii() or right.isascii(), 0.8, 0.4),
+)
 
 Scorer = Callable[[str, str, str], float]
 """Scores a character between its neighbours from 0 (wrong) to 1 (common)."""
@@ -101,23 +106,12 @@ def _score_korean(before: str, character: str, behind: str) -> float:
 def _score_western(before: str, character: str, behind: str) -> float:
     if character.isalpha() and character not in "µºª":
         return _score_western_letter(before, character, behind)
-    if character in _OPENING:
-        return 0.9 if not before.isalnum() and behind.isalnum() else 0.1
-    if character in _EITHER:
-        return 0.9 if before.isalnum() != behind.isalnum() or before.isascii() != behind.isascii() else 0.3
-    if character == "”":
-        return 0.9 if not before.isspace() and not behind.isalnum() else 0.1
-    if character in _BETWEEN:
-        return 0.9 if before.isascii() and behind.isascii() else 0.1
-    if character in _RAISED:
-        return 0.9 if before.isascii() and (before.isalnum() or before in ").") else 0.05
     if character in _AT_DIGITS:
         near = before.isspace() or before.isdigit() or before in "([-+,;"
         return 0.9 if near and behind.isascii() else 0.6 if behind.isdigit() else 0.1
-    if character == "§":
-        return 0.9 if not before.isalnum() and (behind.isspace() or behind.isdigit() or behind == "§") else 0.1
-    if character in _FREE:
-        return 0.8 if before.isascii() or behind.isascii() else 0.4
+    for signs, is_usual, usual, unusual in _WESTERN_SIGNS:
+        if character in signs:
+            return usual if is_usual(before, behind) else unusual
     return 0.1
 
 
@@ -131,9 +125,8 @@ def _score_western_letter(before: str, character: str, behind: str) -> float:
     near = _is_ascii_letter(before) or _is_ascii_letter(behind)
     signs = [sign for sign in (before, behind) if not sign.isascii() and not sign.isalpha()]
     score = (1.0 if near else 0.8 if character.islower() and before == behind == " " else 0.7) - 0.4 * len(signs)
-    if character.isupper() and before.isalpha() and not before.isupper():
-        return 0.05
-    if not character.isupper() and behind.isupper():
+    wrong_case = before.isalpha() and not before.isupper() if character.isupper() else behind.isupper()
+    if wrong_case:
         return 0.05
     if not before.isascii() and not behind.isascii() and before.isalpha() and behind.isalpha():
         score -= 0.05  # three in a row

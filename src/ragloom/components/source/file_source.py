@@ -35,20 +35,10 @@ and all later stages depend on this bound."""
 class FolderSource(Source):
     """All files with a reader, in a folder and its sub-folders."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        path: Path,
-        include: list[str],
-        exclude: list[str],
-        max_bytes: int,
-        on_unreadable: str,
-        verify: bool,
-    ) -> None:
+    def __init__(self, *, path: Path, include: list[str], exclude: list[str], max_bytes: int, **options: Any) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._rules = ListingRules(include, exclude, max_bytes, no_reader)
-        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(root=path_identity(self._path), **options)
 
     def entries(self) -> Iterator[ListedItem]:
         """List the files below the folder, ordered by id; see `Source.entries`."""

@@ -12,7 +12,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,25 +67,20 @@ class _LineIds:
         return {line: first for first, (_, line) in zip(firsts, keys, strict=True) if first != line}
 
 
-@dataclass(frozen=True)
-class JsonlFields:
-    """Field names of a line; `metadata=None` takes all other fields."""
-
-    id: str
-    text: str
-    metadata: str | None
-
-
 class JsonlSource(Source):
-    """One document per line: id, text and exact metadata."""
+    """One document per line: id, text and exact metadata.
+
+    Args:
+        id_field, text_field, metadata_field: names in a line; without one for metadata, all other fields are metadata.
+    """
 
     def __init__(
-        self, *, name: str, path: Path, fields: JsonlFields, max_bytes: int, on_unreadable: str, verify: bool
+        self, *, path: Path, id_field: str, text_field: str, metadata_field: str | None, max_bytes: int, **options: Any
     ) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
-        self._fields = fields
+        self._fields = (id_field, text_field, metadata_field)
         self._max_bytes = max_bytes
-        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(root=path_identity(self._path), **options)
 
     def entries(self) -> Iterator[ListedItem]:
         """List the lines in file order; see `Source.entries`.
@@ -155,26 +149,24 @@ class JsonlSource(Source):
     def _id_text_metadata(self, line: bytes) -> tuple[str, str, dict[str, Any]]:
         """Return id, normalized text and metadata of a line."""
         record = self._parse_record(line)
-        names = self._fields
-        for name in (names.id, names.text):
+        id_field, text_field, metadata_field = self._fields
+        for name in (id_field, text_field):
             if name not in record:
                 raise CannotRead(f"the line has no field {name!r}; its fields are: {', '.join(map(repr, record))}")
-        id, text = record[names.id], record[names.text]
+        id, text = record[id_field], record[text_field]
         if isinstance(id, int) and not isinstance(id, bool):
             id = str(id)
         if not isinstance(id, str) or not normalize_text(id).strip():
-            raise CannotRead(f"its {names.id!r} is {_json_type(id)}; it must be a non-blank text or an integer")
+            raise CannotRead(f"its {id_field!r} is {_json_type(id)}; it must be a non-blank text or an integer")
         if len(id) > _MAX_ID:
-            raise CannotRead(f"its {names.id!r} has {len(id):,} characters; the limit is {_MAX_ID:,}")
+            raise CannotRead(f"its {id_field!r} has {len(id):,} characters; the limit is {_MAX_ID:,}")
         if not isinstance(text, str):
-            raise CannotRead(f"its {names.text!r} is {_json_type(text)}; it must be a text")
-        if names.metadata is None:
-            metadata: Any = {key: value for key, value in record.items() if key not in (names.id, names.text)}
-        else:
-            metadata = record.get(names.metadata)
-            metadata = {} if metadata is None else metadata
+            raise CannotRead(f"its {text_field!r} is {_json_type(text)}; it must be a text")
+        metadata: Any = {key: value for key, value in record.items() if key not in (id_field, text_field)}
+        if metadata_field is not None:
+            metadata = {} if record.get(metadata_field) is None else record[metadata_field]
         if not isinstance(metadata, dict):
-            raise CannotRead(f"its {names.metadata!r} is {_json_type(metadata)}; it must be an object")
+            raise CannotRead(f"its {metadata_field!r} is {_json_type(metadata)}; it must be an object")
         if metadata and line.count(b"[") + line.count(b"{") > _MAX_DEPTH and _is_nested_deeper(metadata, _MAX_DEPTH):
             raise CannotRead(f"its metadata is nested more than {_MAX_DEPTH} levels deep")
         return unicodedata.normalize("NFC", id), normalize_text(text), metadata
@@ -184,7 +176,7 @@ class BeirSource(JsonlSource):
     """Corpus of a BEIR folder; titles precede texts and are metadata."""
 
     def __init__(self, *, title_separator: str | None, **options: Any) -> None:
-        super().__init__(fields=JsonlFields(id="_id", text="text", metadata="metadata"), **options)
+        super().__init__(id_field="_id", text_field="text", metadata_field="metadata", **options)
         self._separator = title_separator
 
     def _parse_record(self, line: bytes) -> dict[str, Any]:

@@ -18,14 +18,12 @@ from ragloom.core.records import FORMAT_KEY, Entry
 class SquadSource(Source):
     """Paragraphs or articles of a SQuAD file; read once per process."""
 
-    def __init__(
-        self, *, name: str, path: Path, document: squad_format.Unit, max_bytes: int, on_unreadable: str, verify: bool
-    ) -> None:
+    def __init__(self, *, path: Path, document: squad_format.Unit, max_bytes: int, **options: Any) -> None:
         self._path = Path(os.path.realpath(path))  # Path.resolve raises on a loop
         self._document = document
         self._max_bytes = max_bytes
         self._read: dict[str, squad_format.SquadDocument] | None = None
-        super().__init__(name=name, root=path_identity(self._path), on_unreadable=on_unreadable, verify=verify)
+        super().__init__(root=path_identity(self._path), **options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the documents; workers read the file themselves."""

@@ -98,9 +98,7 @@ def _split_footer(rows: list[CsvRow]) -> tuple[list[CsvRow], list[CsvRow]]:
 
 
 def _is_note(row: CsvRow, usual: int) -> bool:
-    if not row.cells[0] or any(row.cells[1:]):
-        return False
-    return len(row.cells) == 1 or usual > 2
+    return bool(row.cells[0]) and not any(row.cells[1:]) and (len(row.cells) == 1 or usual > 2)
 
 
 def _usual_cell_count(rows: list[CsvRow]) -> int:

@@ -36,8 +36,7 @@ def read_rows(text: str, *, tabs: bool) -> tuple[str, list[CsvRow]]:
     Returns:
         The delimiter and the rows; blanks within a cell are single.
     """
-    separator_line = _SEP.match(text)
-    if separator_line:
+    if separator_line := _SEP.match(text):
         text = text[separator_line.end() :]
         delimiter = separator_line.group(1).replace("\\t", "\t")
     else:
@@ -87,10 +86,8 @@ def _detect_delimiter(text: str) -> str:
     beginning = text.split("\n", 4 * _SNIFFED_ROWS)[: 4 * _SNIFFED_ROWS]
     best, best_score = "", (0.0, 1, 0)
     for delimiter in _DELIMITERS:
-        widths = Counter[int]()
-        for row in itertools.islice(_parse_rows(beginning, delimiter), _SNIFFED_ROWS):
-            if row.cells:
-                widths[len(row.cells)] += 1
+        rows = itertools.islice(_parse_rows(beginning, delimiter), _SNIFFED_ROWS)
+        widths = Counter(len(row.cells) for row in rows if row.cells)
         wide = [(count, width) for width, count in widths.items() if width > 1]
         if wide:
             count, width = max(wide)
@@ -98,9 +95,4 @@ def _detect_delimiter(text: str) -> str:
             separating = sum(len(re.findall(rf"(?<!\d){pattern}|{pattern}(?!\d)", line)) for line in beginning)
             score = count / widths.total(), width, separating
             best, best_score = (delimiter, score) if score > best_score else (best, best_score)
-    return best or _most_frequent(text)
-
-
-def _most_frequent(text: str) -> str:
-    header = text.lstrip("\n").partition("\n")[0]
-    return max(_DELIMITERS, key=header.count)
+    return best or max(_DELIMITERS, key=text.lstrip("\n").partition("\n")[0].count)

@@ -23,9 +23,7 @@ def chart_text(root: Any) -> str:
     series = list(root.iter("{*}ser"))
     names = [" ".join(_points(child(element, "tx")).values()) for element in series]
     values = [_first_points(element, _VALUES) for element in series]
-    categories: dict[int, str] = {}
-    for element in series:
-        categories = {**_first_points(element, _CATEGORIES), **categories}
+    categories = {at: text for each in reversed(series) for at, text in _first_points(each, _CATEGORIES).items()}
     out = MarkdownWriter()
     out.add(_text(root.find("{*}chart/{*}title")))
     out.start_table()
@@ -33,8 +31,7 @@ def chart_text(root: Any) -> str:
     places = {*categories, *(at for column in values for at in column)}
     if (cells := len(places) * len(series)) > _MAX_CELLS:
         raise CannotRead(f"it has {cells:,} cells; the limit is {_MAX_CELLS:,}")
-    for at in sorted(places):
-        rows.append([categories.get(at, str(at + 1)), *(column.get(at, "") for column in values)])
+    rows += ([categories.get(at, str(at + 1)), *(column.get(at, "") for column in values)] for at in sorted(places))
     for row in rows:
         out.start_row()
         for cell in row:

@@ -43,11 +43,10 @@ class EmbeddedDocuments:
                 content = self._package.read(relation.target)
             return self._read(relation.target, content)
         except CannotRead as error:
-            self._warnings.append(f"its embedded part {relation.target} is missing in the text: {error.reason}")
+            reason = error.reason
         except RecursionError:
-            self._warnings.append(
-                f"its embedded part {relation.target} is missing in the text: it is nested too deeply"
-            )
+            reason = "it is nested too deeply"
+        self._warnings.append(f"its embedded part {relation.target} is missing in the text: {reason}")
         return ""
 
     def drawing(self, id: str | None, render: Callable[[Any], str]) -> str:

@@ -57,14 +57,6 @@ def _list(options: str, arguments: list[str]) -> str:
     return ",".join(arguments)
 
 
-def _fraction(options: str, arguments: list[str]) -> str:
-    return formula_text.fraction(*arguments) if len(arguments) == 2 else _list(options, arguments)
-
-
-def _root(options: str, arguments: list[str]) -> str:
-    return formula_text.root(arguments[-1], arguments[0] if len(arguments) > 1 else "")
-
-
 def _script(options: str, arguments: list[str]) -> str:
     if "\\do" in options:
         return formula_text.subscript("", arguments[0])
@@ -103,11 +95,11 @@ _RULES: dict[str, Callable[[str, list[str]], str]] = {
     "a": _array,
     "b": _brackets,
     "d": lambda options, arguments: "",
-    "f": _fraction,
+    "f": lambda options, terms: formula_text.fraction(*terms) if len(terms) == 2 else _list(options, terms),
     "i": _integral,
     "l": _list,
     "o": _overstrike,
-    "r": _root,
+    "r": lambda options, terms: formula_text.root(terms[-1], terms[0] if len(terms) > 1 else ""),
     "s": _script,
     "x": _list,
 }

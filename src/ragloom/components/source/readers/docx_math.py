@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
-from lxml import etree
-
 from ragloom.components.source.readers import formula_text
-from ragloom.components.source.readers.docx_xml import attribute, child, is_on, local_name
+from ragloom.components.source.readers.docx_xml import attribute, child, is_on, local_name, walk
 
 _SKIPPED = frozenset(["del", "moveFrom", "rPr", "ctrlPr", "pPr"])
 _INVISIBLE = str.maketrans({"\u2061": "", "\u2062": " ", "\u2063": " ", "\u2064": " ", "\u200b": ""})
@@ -29,17 +27,10 @@ def math_text(formula: Any) -> str:
     if sum(map(len, texts)) > _MAX_LENGTH:
         return " ".join(texts)
     opened: list[Parts] = [[]]
-    walk = etree.iterwalk(formula, events=("start", "end"))
-    skipped = None
-    for event, element in walk:
-        name = local_name(element)
-        if event == "start":
-            if name in _SKIPPED or name.endswith("Pr"):
-                skipped = element
-                walk.skip_subtree()
-            else:
-                opened.append([])
-        elif element is not skipped:
+    for starts, name, element in walk(formula, lambda name, _: name in _SKIPPED or name.endswith("Pr")):
+        if starts:
+            opened.append([])
+        else:
             parts = opened.pop()
             opened[-1].append((name, _render(name, element, parts)))
     return " ".join(opened[0][0][1].split())
@@ -78,21 +69,13 @@ def _sign(element: Any, name: str, otherwise: str) -> str:
     return otherwise if value is None else value
 
 
-def _run(element: Any, parts: Parts) -> str:
-    return "".join(text for _, text in parts)
-
-
 def _fraction(element: Any, parts: Parts) -> str:
     bar = attribute(_property(element, "type"), "val") != "noBar"
     return formula_text.fraction(_part(parts, "num"), _part(parts, "den"), bar=bar)
 
 
-def _scripts(element: Any, parts: Parts) -> str:
-    return formula_text.scripts(_part(parts, "e"), _part(parts, "sub"), _part(parts, "sup"))
-
-
-def _scripts_before(element: Any, parts: Parts) -> str:
-    return f"{formula_text.scripts('', _part(parts, 'sub'), _part(parts, 'sup'))} {_part(parts, 'e')}"
+def _scripts(base: str, parts: Parts) -> str:
+    return formula_text.scripts(base, _part(parts, "sub"), _part(parts, "sup"))
 
 
 def _root(element: Any, parts: Parts) -> str:
@@ -116,8 +99,7 @@ def _stands_alone(element: Any, name: str) -> bool:
 
 
 def _large_operator(element: Any, parts: Parts) -> str:
-    sign = _sign(element, "chr", "∫")
-    operator = formula_text.scripts(sign, _part(parts, "sub"), _part(parts, "sup"))
+    operator = _scripts(_sign(element, "chr", "∫"), parts)
     operand = _part(parts, "e").strip()
     return f"{operator} {formula_text.bracket(operand) if _is_sum(operand) else operand}".rstrip()
 
@@ -141,14 +123,6 @@ def _function(element: Any, parts: Parts) -> str:
     return f"{name}{argument}" if argument.startswith("(") else f"{name} {argument}" if bare else f"{name}({argument})"
 
 
-def _limit_below(element: Any, parts: Parts) -> str:
-    return formula_text.subscript(_part(parts, "e"), _part(parts, "lim"))
-
-
-def _limit_above(element: Any, parts: Parts) -> str:
-    return formula_text.power(_part(parts, "e"), _part(parts, "lim"))
-
-
 def _accent(element: Any, parts: Parts) -> str:
     sign = _sign(element, "chr", "\u0302")
     base = _part(parts, "e").strip()
@@ -167,14 +141,6 @@ def _bar(element: Any, parts: Parts) -> str:
     return formula_text.accent(base, "¯") if above else base
 
 
-def _matrix(element: Any, parts: Parts) -> str:
-    return formula_text.matrix([[text] for name, text in parts if name == "mr"])
-
-
-def _matrix_row(element: Any, parts: Parts) -> str:
-    return ", ".join(text.strip() for name, text in parts if name == "e")
-
-
 def _equations(element: Any, parts: Parts) -> str:
     """Render aligned equations without the alignment mark `&`."""
     return "; ".join(text.replace("&", "").strip() for name, text in parts if name == "e")
@@ -186,22 +152,20 @@ def _phantom(element: Any, parts: Parts) -> str:
 
 
 _RULES: dict[str, Callable[[Any, Parts], str]] = {
-    "r": _run,
+    **dict.fromkeys(("sSup", "sSub", "sSubSup"), lambda element, parts: _scripts(_part(parts, "e"), parts)),
+    "r": lambda element, parts: "".join(text for _, text in parts),
     "f": _fraction,
-    "sSup": _scripts,
-    "sSub": _scripts,
-    "sSubSup": _scripts,
-    "sPre": _scripts_before,
+    "sPre": lambda element, parts: f"{_scripts('', parts)} {_part(parts, 'e')}",
     "rad": _root,
     "d": _delimiters,
     "nary": _large_operator,
     "func": _function,
-    "limLow": _limit_below,
-    "limUpp": _limit_above,
+    "limLow": lambda element, parts: formula_text.subscript(_part(parts, "e"), _part(parts, "lim")),
+    "limUpp": lambda element, parts: formula_text.power(_part(parts, "e"), _part(parts, "lim")),
     "acc": _accent,
     "bar": _bar,
-    "m": _matrix,
-    "mr": _matrix_row,
+    "m": lambda element, parts: formula_text.matrix([[text] for name, text in parts if name == "mr"]),
+    "mr": lambda element, parts: ", ".join(text.strip() for name, text in parts if name == "e"),
     "eqArr": _equations,
     "phant": _phantom,
 }

@@ -7,19 +7,15 @@ from collections.abc import Callable
 
 _MOST_REPEATED = 30
 """Repetitions of a letter in one number (aaa...); further numbers are decimal, to bound their length."""
-_ROMAN = list(
-    zip(
-        (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
-        ("M", "CM", "D", "CD", "C", "XC", "L", "XL", "X", "IX", "V", "IV", "I"),
-        strict=True,
-    )
-)
+_ROMAN_SIGNS = ("M", "CM", "D", "CD", "C", "XC", "L", "XL", "X", "IX", "V", "IV", "I")
+_ROMAN_VALUES = (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1)
 # fmt: off
 _ENGLISH = [
     "", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 ]
-_TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_ENGLISH += ["-".join(filter(None, (ten, one))) for ten in _TENS for one in _ENGLISH[:10]]
 _ORDINAL_ENDS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
     "twelve": "twelfth",
@@ -90,7 +86,7 @@ def _half_width(text: str) -> str:
 def roman_numeral(value: int) -> str:
     """Write a number up to 29,999 in capital Roman numerals."""
     shown, left = "", value if value < 1000 * _MOST_REPEATED else 0
-    for size, sign in _ROMAN:
+    for size, sign in zip(_ROMAN_VALUES, _ROMAN_SIGNS, strict=True):
         shown += sign * (left // size)
         left %= size
     return shown
@@ -141,17 +137,9 @@ def _korean_legal(value: int) -> str:
 def _cardinal(value: int) -> str:
     if value >= 10_000:
         return ""
-    parts = []
-    if value >= 1000:
-        parts.append(f"{_ENGLISH[value // 1000]} thousand")
-    if value % 1000 >= 100:
-        parts.append(f"{_ENGLISH[value // 100 % 10]} hundred")
-    rest = value % 100
-    if rest >= 20:
-        parts.append("-".join(filter(None, (_TENS[rest // 10], _ENGLISH[rest % 10]))))
-    elif rest:
-        parts.append(_ENGLISH[rest])
-    return " ".join(parts).capitalize()
+    counts = ((value // 1000, "thousand"), (value // 100 % 10, "hundred"))
+    parts = [f"{_ENGLISH[count]} {unit}" for count, unit in counts if count]
+    return " ".join(filter(None, (*parts, _ENGLISH[value % 100]))).capitalize()
 
 
 def _ordinal_word(value: int) -> str:
@@ -168,10 +156,8 @@ def _ordinal(value: int) -> str:
 
 
 _KOREAN = _counting(" 일이삼사오육칠팔구", "십백천만")
-_CHINESE_THOUSAND = _counting(_HAN, "十百千万", zero="零")
 _RULES: dict[str, Numeral] = {
-    "decimal": str,
-    "decimalHalfWidth": str,
+    **dict.fromkeys(("decimal", "decimalHalfWidth"), str),
     "decimalZero": lambda value: f"{value:02d}",
     "numberInDash": lambda value: f"- {value} -",
     "hex": lambda value: f"{value:X}",
@@ -191,27 +177,22 @@ _RULES: dict[str, Numeral] = {
     "koreanDigital2": _digits("零一二三四五六七八九"),
     "koreanCounting": _KOREAN,
     "koreanLegal": _korean_legal,
-    "ideographDigital": _digits(_HAN),
-    "japaneseDigitalTenThousand": _digits(_HAN),
+    **dict.fromkeys(("ideographDigital", "japaneseDigitalTenThousand"), _digits(_HAN)),
     "taiwaneseDigital": _digits("○一二三四五六七八九"),
     "japaneseCounting": _counting(_HAN, "十百千万"),
     "japaneseLegal": _counting("零壱弐参四伍六七八九", "拾百阡萬", one=True),
-    "chineseCounting": _below_hundred("○一二三四五六七八九", "十"),
-    "taiwaneseCounting": _below_hundred("○一二三四五六七八九", "十"),
-    "chineseCountingThousand": _CHINESE_THOUSAND,
-    "taiwaneseCountingThousand": _CHINESE_THOUSAND,
+    **dict.fromkeys(("chineseCounting", "taiwaneseCounting"), _below_hundred("○一二三四五六七八九", "十")),
+    **dict.fromkeys(("chineseCountingThousand", "taiwaneseCountingThousand"), _counting(_HAN, "十百千万", zero="零")),
     "chineseLegalSimplified": _counting("零壹贰叁肆伍陆柒捌玖", "拾佰仟万", one=True, zero="零"),
     "ideographLegalTraditional": _counting("零壹貳參肆伍陸柒捌玖", "拾佰仟萬", one=True, zero="零"),
     "ideographTraditional": _once(_STEMS),
     "ideographZodiac": _once(_BRANCHES),
     "ideographZodiacTraditional": lambda value: _STEMS[(value - 1) % 10] + _BRANCHES[(value - 1) % 12],
     "ideographEnclosedCircle": _span(0x3280, 10),
-    "decimalEnclosedCircle": _span(0x2460, 20),
-    "decimalEnclosedCircleChinese": _span(0x2460, 20),
+    **dict.fromkeys(("decimalEnclosedCircle", "decimalEnclosedCircleChinese"), _span(0x2460, 20)),
     "decimalEnclosedParen": _span(0x2474, 20),
     "decimalEnclosedFullstop": _span(0x2488, 20),
-    "decimalFullWidth": _digits("０１２３４５６７８９"),
-    "decimalFullWidth2": _digits("０１２３４５６７８９"),
+    **dict.fromkeys(("decimalFullWidth", "decimalFullWidth2"), _digits("０１２３４５６７８９")),
     "aiueo": _cycle(_half_width(_AIUEO)),
     "aiueoFullWidth": _cycle(_AIUEO),
     "iroha": _cycle(_half_width(_IROHA)),

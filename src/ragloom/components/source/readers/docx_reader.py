@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lxml import etree
-
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers.docx_charts import chart_text, diagram_text
 from ragloom.components.source.readers.docx_embedded_documents import EmbeddedDocuments
@@ -26,11 +24,14 @@ from ragloom.components.source.readers.docx_revisions import (
 )
 from ragloom.components.source.readers.docx_styles import Style, Styles
 from ragloom.components.source.readers.docx_symbol_fonts import symbol_character, symbol_text
-from ragloom.components.source.readers.docx_xml import attribute, child, int_value, local_name
+from ragloom.components.source.readers.docx_xml import attribute, child, int_value, local_name, walk
 from ragloom.components.source.readers.markdown_writer import MarkdownWriter
 from ragloom.components.source.readers.reader_interface import content_type
 from ragloom.core.text_normalization import normalize_text
 
+_FORMATS = "numbers in the format {} are shown as decimal numbers"
+_FIELDS = "numbers of {} fields are missing: the file does not store them"
+_FONTS = "characters of the unknown font {} are replaced by U+FFFD"
 _RELATED = ("styles", "numbering", "footnotes", "endnotes")
 # fmt: off
 _SKIPPED = frozenset([
@@ -72,38 +73,24 @@ def docx_text(content: bytes, warnings: list[str], budget: UnpackBudget | None =
     body = child(root, "body")
     if local_name(root) != "document" or body is None:
         raise CannotRead("its name says DOCX, but it is another kind of Office file")
-    walk = _DocxWalk(parts, EmbeddedDocuments(package, warnings, docx_text))
-    text = walk.text(body)
-    warnings += walk.losses.sentences()
+    document = _DocxWalk(parts, EmbeddedDocuments(package, warnings, docx_text))
+    text = document.text(body)
+    warnings += [sentence.format(", ".join(sorted(names))) for sentence, names in document.losses.items() if names]
     return text
 
 
-class _MissingContent:
-    """Content missing in the text, by kind."""
-
-    def __init__(self) -> None:
-        self.formats: set[str] = set()
-        self.fields: set[str] = set()
-        self.fonts: set[str] = set()
-
-    def sentences(self) -> list[str]:
-        """Describe each kind in one sentence."""
-        kinds = (
-            (self.formats, "numbers in the format {} are shown as decimal numbers"),
-            (self.fields, "numbers of {} fields are missing: the file does not store them"),
-            (self.fonts, "characters of the unknown font {} are replaced by U+FFFD"),
-        )
-        return [text.format(", ".join(sorted(names))) for names, text in kinds if names]
-
-
 class _DocxWalk:
-    """One pass over the body of a document and its notes."""
+    """One pass over the body of a document and its notes.
+
+    Attributes:
+        losses: sentence about a kind of content missing in the text -> the names of that content.
+    """
 
     def __init__(self, parts: dict[str, Any | None], embedded: EmbeddedDocuments) -> None:
-        self.losses = _MissingContent()
+        self.losses: dict[str, set[str]] = {_FORMATS: set(), _FIELDS: set(), _FONTS: set()}
         self._styles = Styles(parts["styles"])
-        self._numbering = Numbering(parts["numbering"], self._styles.by_id, self.losses.formats)
-        self._fields = FieldStack(self.losses.fields)
+        self._numbering = Numbering(parts["numbering"], self._styles.by_id, self.losses[_FORMATS])
+        self._fields = FieldStack(self.losses[_FIELDS])
         self._embedded = embedded
         notes = {kind: parts[f"{kind}s"] for kind in ("footnote", "endnote")}
         self._notes = {
@@ -144,18 +131,12 @@ class _DocxWalk:
 
     def _walk(self, root: Any) -> None:
         self._fields.prepare(root)
-        walk = etree.iterwalk(root, events=("start", "end"))
-        skipped = None
-        for event, element in walk:
-            name = local_name(element)
-            if event == "end":
-                if name not in _SKIPPED and element is not skipped:
-                    self._end(name, element)
-            elif name in _SKIPPED or self._is_hidden(name, element) or self._render_object(name, element):
-                skipped = element
-                walk.skip_subtree()
-            else:
-                self._start(name, element)
+        for starts, name, element in walk(root, self._skips):
+            (self._start if starts else self._end)(name, element)
+
+    def _skips(self, name: str, element: Any) -> bool:
+        """Return whether an element is hidden, or rendered here as a whole."""
+        return name in _SKIPPED or self._is_hidden(name, element) or self._render_object(name, element)
 
     def _is_hidden(self, name: str, element: Any) -> bool:
         if name == "r":
@@ -222,7 +203,7 @@ class _DocxWalk:
             font = attribute(element, "font")
             sign = symbol_character(font, attribute(element, "char"))
             if sign is None:
-                self.losses.fonts.add(font or "(none)")
+                self.losses[_FONTS].add(font or "(none)")
             self._add(sign or "\ufffd")
         elif name == "fldChar":
             value = self._fields.mark(element)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,23 +113,21 @@ class Styles:
         return Style(title=title, names=tuple(names), **properties)
 
 
-def _own_properties(style: Any, name: str) -> list[tuple[str, Any]]:
-    """List the properties set by one style itself."""
-    properties: list[tuple[str, Any]] = []
+def _own_properties(style: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the properties set by one style itself."""
     paragraph, run = child(style, "pPr"), child(style, "rPr")
     outline, heading = child(paragraph, "outlineLvl"), re.fullmatch(r"heading ([1-9])", name)
     if outline is not None:
-        properties.append(("level", int_value(outline, 9) + 1))
+        yield "level", int_value(outline, 9) + 1
     elif heading:
-        properties.append(("level", int(heading.group(1))))
+        yield "level", int(heading.group(1))
     numbering = child(paragraph, "numPr")
     number, depth = child(numbering, "numId"), child(numbering, "ilvl")
     if number is not None:
-        properties.append(("number", attribute(number, "val")))
+        yield "number", attribute(number, "val")
     if depth is not None:
-        properties.append(("depth", int_value(depth, 0)))
+        yield "depth", int_value(depth, 0)
     if (hidden := child(run, "vanish")) is not None:
-        properties.append(("hidden", is_on(hidden)))
+        yield "hidden", is_on(hidden)
     if font := font_of(run):
-        properties.append(("font", font))
-    return properties
+        yield "font", font

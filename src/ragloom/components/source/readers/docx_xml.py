@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from lxml import etree
 
 
 def local_name(element: Any) -> str:
@@ -32,3 +35,23 @@ def int_value(element: Any | None, otherwise: int) -> int:
 def is_on(element: Any | None) -> bool:
     """Return whether a switch like `<w:vanish/>` is on."""
     return element is not None and attribute(element, "val") not in ("0", "false", "off")
+
+
+def walk(root: Any, skips: Callable[[str, Any], bool]) -> Iterator[tuple[bool, str, Any]]:
+    """Walk a tree without recursion.
+
+    Args:
+        skips: takes local name and element at its start; whether it is left out with all inside.
+
+    Yields:
+        Whether an element starts (or ends), its local name, and the element.
+    """
+    steps = etree.iterwalk(root, events=("start", "end"))
+    skipped = None
+    for event, element in steps:
+        name = local_name(element)
+        if event == "start" and skips(name, element):
+            skipped = element
+            steps.skip_subtree()
+        elif element is not skipped:
+            yield event == "start", name, element

@@ -12,14 +12,10 @@ from ragloom.components.source.readers.reader_interface import ParsedFile, Reade
 
 _FILE_TYPES = {  # suffix: format in the metadata, module of this package with the reader (its function `read`)
     ".txt": ("text", "text_reader"),
-    ".md": ("markdown", "text_reader"),
-    ".markdown": ("markdown", "text_reader"),
-    ".html": ("html", "html_reader"),
-    ".htm": ("html", "html_reader"),
-    ".xhtml": ("html", "html_reader"),
+    **dict.fromkeys((".md", ".markdown"), ("markdown", "text_reader")),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), ("html", "html_reader")),
     ".pdf": ("pdf", "pdf_reader"),
-    ".docx": ("docx", "docx_reader"),
-    ".docm": ("docx", "docx_reader"),
+    **dict.fromkeys((".docx", ".docm"), ("docx", "docx_reader")),
     ".csv": ("csv", "csv_reader"),
     ".tsv": ("csv", "tsv_reader"),
     ".json": ("json", "json_reader"),

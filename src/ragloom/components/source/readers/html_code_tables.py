@@ -86,9 +86,8 @@ def _line_rows(table: Any, rows: list[list[Any]]) -> set[int]:
 def _is_gutter(cell: Any) -> bool:
     """Return whether a cell is marked as one for line numbers."""
     attributes = cell.attributes
-    if "data-line-number" in attributes or re.fullmatch(r"[Ll]-?\d+", attributes.get("id") or ""):
-        return True
-    return bool(_GUTTER.search(_classes(cell)))
+    numbered = "data-line-number" in attributes or re.fullmatch(r"[Ll]-?\d+", attributes.get("id") or "")
+    return bool(numbered or _GUTTER.search(_classes(cell)))
 
 
 def _classes(element: Any) -> str:

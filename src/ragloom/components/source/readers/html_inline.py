@@ -15,6 +15,7 @@ _ORDINAL_AFTER_DIGIT = re.compile(r"(?:st|nd|rd|th|er|ers|re|res|e|es|eme|ème|�
 _ORDINAL_AFTER_WORD = re.compile(r"(?:th|tm|sm|mc|md|r|o|os|e|er|re|lles?|mes?|rs?|gr|st|ste|t|te)", re.I)
 _SIGNS = re.compile(r"[^\w\s]+")
 _TEX = re.compile(r"\{\\(?:display|text|script)style\s*(.*)\}", re.DOTALL)
+_BRACKETS = {"rt": "()", "q": "“”"}
 _MAX_LEVELS = 10
 """Marked levels of raised and lowered text; deeper text is added unchanged."""
 _NOTE = re.compile(r"[\w*†‡§¶]{1,5}")
@@ -68,10 +69,8 @@ class InlineWriter:
             self._levels += 1
             if self._levels <= _MAX_LEVELS:
                 self._open.append((self._out.mark(), self._out.last_character()))
-        elif tag == "rt":
-            self._out.add("(")
-        elif tag == "q":
-            self._out.add("“")
+        elif tag in _BRACKETS:
+            self._out.add(_BRACKETS[tag][0])
 
     def end(self, element: Any) -> None:
         """Close an inline element."""
@@ -83,10 +82,8 @@ class InlineWriter:
                 text = self._out.take(mark)
                 if text is not None:
                     self._set(element, text, before)
-        elif tag == "rt":
-            self._out.add(")")
-        elif tag == "q":
-            self._out.add("”")
+        elif tag in _BRACKETS:
+            self._out.add(_BRACKETS[tag][1])
 
     def _set(self, element: Any, text: str, before: str) -> None:
         bare = text.strip()

@@ -75,18 +75,11 @@ def _style_of(element: Any) -> str | None:
 
 def _items(element: Any) -> int:
     """Count the direct items of a list."""
-    count = 0
-    node = element.first_child
-    while node is not None:
-        count += int(node.tag == "li")
-        below = node.first_child if node.tag not in _LISTS else None
-        while below is None and node is not None:
-            below = node.next
-            if below is None:
-                node = node.parent
-                if node is None or node.mem_id == element.mem_id:
-                    return count
-        node = below
+    count, nodes = 0, [element]
+    while nodes:
+        children = list(nodes.pop().iter())
+        count += sum(child.tag == "li" for child in children)
+        nodes += [child for child in children if child.tag not in _LISTS]
     return count
 
 

@@ -51,9 +51,17 @@ def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
     Raises:
         CannotRead: it is a frameset.
     """
-    text, title = html_text(text_reader.read(content, metadata, warnings, declared_encoding(content)))
-    if title:
-        metadata["title"] = normalize_text(title)
+    html = text_reader.read(content, metadata, warnings, declared_encoding(content))
+    try:
+        page = _parse(xhtml_to_html(html))
+        titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
+        if title := " ".join(next(titles, "").split()):
+            metadata["title"] = normalize_text(title)
+        text = _HtmlWalk().text(page)
+    except SelectolaxError as error:  # Lexbor parses any text; it fails only without memory
+        raise MemoryError from error
+    if not text and page.css_first("frameset") is not None:
+        raise CannotRead("it has no text: it is a frameset of other files")
     return normalize_text(text)
 
 
@@ -61,27 +69,6 @@ def declared_encoding(content: bytes) -> str | None:
     """Return the encoding declared in the first 4,096 bytes, or None."""
     match = _CHARSET.search(content[:4096])
     return next(name for name in match.groups() if name).decode("ascii") if match else None
-
-
-def html_text(html: str) -> tuple[str, str | None]:
-    """Render an HTML document.
-
-    Returns:
-        The visible text as markdown, and the content of `<title>`.
-
-    Raises:
-        CannotRead: it is a frameset.
-    """
-    try:
-        page = _parse(xhtml_to_html(html))
-        titles = (title.text() for title in page.css("title") if title.parent is None or title.parent.tag != "svg")
-        title = " ".join(next(titles, "").split())
-        text = _HtmlWalk().text(page)
-    except SelectolaxError as error:  # Lexbor parses any text; it fails only without memory
-        raise MemoryError from error
-    if not text and page.css_first("frameset") is not None:
-        raise CannotRead("it has no text: it is a frameset of other files")
-    return text, title or None
 
 
 def _parse(html: str) -> LexborHTMLParser:
@@ -177,15 +164,12 @@ class _HtmlWalk:
                     self._layout.add(table.mem_id)
 
     def _is_hidden(self, element: Any) -> bool:
-        if is_hidden(element) or element.mem_id in self._gutters:
-            return True
-        return is_line_number(element, in_code=self._code > 0)
+        hidden = is_hidden(element) or element.mem_id in self._gutters
+        return hidden or is_line_number(element, in_code=self._code > 0)
 
     def _add(self, node: Any) -> None:
         text = node.text()
-        if self._drawings and not self._drawings[-1]:
-            return
-        if text.isspace() and _stands_between_blocks(node):
+        if (self._drawings and not self._drawings[-1]) or (text.isspace() and _stands_between_blocks(node)):
             return
         self._scripts.add(text, kept_lines=bool(self._kept_lines) and not self._code)
 
@@ -202,9 +186,10 @@ class _HtmlWalk:
             text = input_text(element) if tag == "input" else tex_text(element.attributes.get("alt") or "")
             self._scripts.add(f" {text} ")
             return []
-        if self._keeps_lines(element):
+        if element.tag == "textarea" or _KEPT_LINES.search(element.attributes.get("style") or ""):
             self._kept_lines.append(element.mem_id)
-        self._open_drawing(element, tag)
+        if tag == "svg" or self._drawings:
+            self._drawings.append(tag in ("text", "foreignobject") or (tag != "svg" and self._drawings[-1]))
         if self._is_code(element, tag):
             self._start_code()
         elif self._code:
@@ -272,23 +257,15 @@ class _HtmlWalk:
             self._out.code_line()
 
     def _is_code(self, element: Any, tag: str) -> bool:
-        if tag in _CODE or element.mem_id in self._listings:
-            return True
-        return tag == "div" and element.attributes.get("class") == "fragment"  # Doxygen
-
-    def _keeps_lines(self, element: Any) -> bool:
-        return element.tag == "textarea" or bool(_KEPT_LINES.search(element.attributes.get("style") or ""))
-
-    def _open_drawing(self, element: Any, tag: str) -> None:
-        if tag == "svg" or self._drawings:
-            self._drawings.append(tag in ("text", "foreignobject") or (tag != "svg" and self._drawings[-1]))
+        doxygen = tag == "div" and element.attributes.get("class") == "fragment"
+        return doxygen or tag in _CODE or element.mem_id in self._listings
 
     def _add_formula(self, element: Any) -> None:
-        display = element.attributes.get("display") == "block"
-        if display and not self._code:
+        display = element.attributes.get("display") == "block" and not self._code
+        if display:
             self._out.end_block()
         self._scripts.add_formula(math_text(element))
-        if display and not self._code:
+        if display:
             self._out.end_block()
 
     def _end(self, element: Any) -> None:

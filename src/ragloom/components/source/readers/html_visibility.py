@@ -24,13 +24,9 @@ _MATH_CLASS = re.compile(r"(?:^|[\s_-])(?:math|latex|tex|katex|mathjax|formula|e
 def is_hidden(element: Any) -> bool:
     """Return whether an element is invisible, or duplicates its MathML."""
     tag, attributes = element.tag.lower(), element.attributes
-    if tag in _HIDDEN:
+    if tag in _HIDDEN or "popover" in attributes or (tag == "dialog" and "open" not in attributes):
         return True
     if "hidden" in attributes and (attributes.get("hidden") or "").strip().lower() != "until-found":
-        return True
-    if tag == "dialog" and "open" not in attributes:
-        return True
-    if "popover" in attributes:
         return True
     if tag == "img":
         return not _shows_alternative(element)

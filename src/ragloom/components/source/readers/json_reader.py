@@ -36,12 +36,7 @@ _DECODER = json.JSONDecoder(
 
 
 def read(content: bytes, metadata: dict[str, Any], warnings: list[str]) -> str:
-    """Read a JSON file; see `json_text`."""
-    return normalize_text(json_text(text_reader.read(content, metadata, warnings), warnings))
-
-
-def json_text(text: str, warnings: list[str]) -> str:
-    """Render values as `path: value` lines, in file order.
+    """Render a JSON file as `path: value` lines, in order.
 
     Items of the outermost list become paragraphs.
 
@@ -53,6 +48,7 @@ def json_text(text: str, warnings: list[str]) -> str:
     Raises:
         CannotRead: it is not JSON, with line and column, or is nested too deeply.
     """
+    text = text_reader.read(content, metadata, warnings)
     if is_nested_deeper(text, MAX_DEPTH):
         raise CannotRead(f"its JSON is nested too deeply: more than {MAX_DEPTH} levels")
     try:
@@ -64,8 +60,10 @@ def json_text(text: str, warnings: list[str]) -> str:
     room = GrowthLimit(text, "its names, repeated with each value below them,")
     items = values if len(values) > 1 else values[0]
     if isinstance(items, list) and not isinstance(items, _Members) and items:
-        return "\n".join(line for item in items for line in ("", *_render_lines(item, room))).removeprefix("\n")
-    return "\n".join(_render_lines(items, room))
+        lines = [line for item in items for line in ("", *_render_lines(item, room))][1:]
+    else:
+        lines = list(_render_lines(items, room))
+    return normalize_text("\n".join(lines))
 
 
 def is_nested_deeper(text: str, levels: int) -> bool:

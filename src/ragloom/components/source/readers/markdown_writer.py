@@ -84,18 +84,18 @@ class MarkdownTable:
                 self._budget -= 1
             self._fill_next()
 
-    def lines(self) -> list[str]:
+    def text(self) -> str:
         """Render the rows without blank rows and columns."""
         self._fill()
         used = sorted({column for row in self.rows for column, cell in enumerate(row) if cell})
         # Short rows stay short: padding to the longest row is unbounded in a small file.
         rows = [[row[column] for column in used[: bisect_left(used, len(row))]] for row in self.rows if any(row)]
         if not rows:
-            return []
+            return ""
         if len(rows) == 1 or len(used) == 1:
-            return ["\n".join(" ".join(filter(None, row)) for row in rows)]
+            return "\n".join(" ".join(filter(None, row)) for row in rows)
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        return ["\n".join([lines[0], "| " + " | ".join(["---"] * len(used)) + " |", *lines[1:]])]
+        return "\n".join([lines[0], "| " + " | ".join(["---"] * len(used)) + " |", *lines[1:]])
 
 
 class MarkdownWriter:
@@ -263,10 +263,9 @@ class MarkdownWriter:
     def end_table(self) -> None:
         """Close a table and renders it."""
         self.end_cell()
-        lines = self._table.lines() if self._table is not None else []
-        self._table = None
-        for text in lines:
+        if self._table is not None and (text := self._table.text()):
             self._parts.append((2, text))
+        self._table = None
 
     def text(self) -> str:
         """End the document and returns its text."""
@@ -276,7 +275,6 @@ class MarkdownWriter:
         for gap, text in self._parts:
             pending = max(pending, gap)
             if text:
-                chunks.append("\n" * (pending if chunks else 0))
-                chunks.append(text)
+                chunks += ["\n" * (pending if chunks else 0), text]
                 pending = 0
         return "".join(chunks)

@@ -6,7 +6,7 @@ Presentation elements of MathML Core and MathML 3 are read, annotations are not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ragloom.components.source.readers import formula_text
@@ -19,6 +19,7 @@ _APPLIED = re.compile("\u2061(?=[(\\[])")
 """Function application before a bracket; elsewhere it becomes a blank."""
 _HIDDEN = frozenset(["annotation", "annotation-xml", "mphantom", "mprescripts", "none", "script", "style", "template"])
 _OPENING = frozenset("([{|‖⟨⌊⌈")
+_STRETCHED_BELOW = frozenset("_⏟︸⎵¯̲")
 _LIMITS = re.compile(r"[∑∏∐∫∮⋃⋂⋁⋀⨁⨂]|lim|max|min|sup|inf|argmax|argmin", re.IGNORECASE)
 
 
@@ -55,7 +56,7 @@ def _render(element: Any, depth: int) -> str:
         return _FORMS[tag](element, parts)
     if not parts and element.first_child is not None:
         return str(element.text())  # a formula of text alone
-    return _row(element, parts)
+    return formula_text.join_terms(parts)
 
 
 def _token(element: Any) -> str:
@@ -63,28 +64,9 @@ def _token(element: Any) -> str:
     return " ".join(element.text().split())
 
 
-def _operator(element: Any) -> str:
-    text = _token(element)
-    return _INVISIBLE.get(text, text)
-
-
-def _string(element: Any) -> str:
-    return f'"{_token(element)}"'
-
-
-def _text(element: Any) -> str:
-    """Return `<mtext>` with the blanks at its ends."""
-    text = re.sub(r"[ \t\n\u00a0]+", " ", element.text())
-    return str(text)
-
-
 def _space(element: Any) -> str:
     width = (element.attributes.get("width") or "").strip()
     return " " if re.match(r"(?:0*[1-9]|0?\.\d*[1-9])", width) else ""
-
-
-def _row(element: Any, parts: list[str]) -> str:
-    return formula_text.join_terms(parts)
 
 
 def _fraction(element: Any, parts: list[str]) -> str:
@@ -99,20 +81,13 @@ def _scripts(element: Any, parts: list[str]) -> str:
     tag = _name(element)
     if len(parts) != (3 if tag in ("msubsup", "munderover") else 2):
         return " ".join(parts)
-    base, below, above = parts[0], "", parts[-1]
-    if tag in ("msub", "munder", "msubsup", "munderover"):
-        below = parts[1]
-    if tag in ("msub", "munder"):
-        above = ""
+    base = parts[0]
+    below = parts[1] if "sub" in tag or "under" in tag else ""
+    above = "" if tag in ("msub", "munder") else parts[-1]
     if tag.startswith(("mu", "mo")) and not _LIMITS.search(base):
-        return _over_and_under(base, below.strip(), above.strip())
+        base = formula_text.accent(base, above) if above.strip() else base
+        return formula_text.subscript(base, "" if below.strip() in _STRETCHED_BELOW else below)
     return formula_text.scripts(base, below, above)
-
-
-def _over_and_under(base: str, below: str, above: str) -> str:
-    if above:
-        base = formula_text.accent(base, above)
-    return formula_text.subscript(base, "" if below in ("_", "⏟", "︸", "⎵", "¯", "̲") else below)
 
 
 def _multiscripts(element: Any, parts: list[str]) -> str:
@@ -125,14 +100,6 @@ def _multiscripts(element: Any, parts: list[str]) -> str:
     pairs = zip(before[::2], before[1::2], strict=False)
     front = "".join(formula_text.scripts("", below, above) for below, above in pairs)
     return f"{front} {base}".strip()
-
-
-def _square_root(element: Any, parts: list[str]) -> str:
-    return formula_text.root(formula_text.join_terms(parts))
-
-
-def _nth_root(element: Any, parts: list[str]) -> str:
-    return formula_text.root(*parts) if len(parts) == 2 else " ".join(parts)
 
 
 def _fence(element: Any, parts: list[str]) -> str:
@@ -163,47 +130,30 @@ def _table_row(element: Any, parts: list[str]) -> str:
     return text
 
 
-def _first(element: Any, parts: list[str]) -> str:
-    return parts[0] if parts else ""
-
-
 def _enclosure(element: Any, parts: list[str]) -> str:
     text = formula_text.join_terms(parts)
     notation = (element.attributes.get("notation") or "longdiv").split()
     return formula_text.root(text) if "radical" in notation else f"({text})" if "longdiv" in notation else text
 
 
-def _stack(element: Any, parts: list[str]) -> str:
-    return " ".join(parts)
-
-
-_LEAVES = {
+_LEAVES: dict[str, Callable[[Any], str]] = {
     "mi": _token,
     "mn": _token,
-    "mo": _operator,
-    "ms": _string,
-    "mtext": _text,
+    "mo": lambda element: _INVISIBLE.get(_token(element), _token(element)),
+    "ms": lambda element: f'"{_token(element)}"',
+    "mtext": lambda element: re.sub(r"[ \t\n\u00a0]+", " ", element.text()),  # with the blanks at its ends
     "mspace": _space,
 }
-_FORMS = {
+_FORMS: dict[str, Callable[[Any, list[str]], str]] = {
+    **dict.fromkeys(("msup", "msub", "msubsup", "mover", "munder", "munderover"), _scripts),
+    **dict.fromkeys(("mtr", "mlabeledtr"), _table_row),
+    **dict.fromkeys(("semantics", "maction"), lambda element, parts: parts[0] if parts else ""),
+    **dict.fromkeys(("mstack", "mlongdiv", "msrow"), lambda element, parts: " ".join(parts)),
     "mfrac": _fraction,
-    "msup": _scripts,
-    "msub": _scripts,
-    "msubsup": _scripts,
-    "mover": _scripts,
-    "munder": _scripts,
-    "munderover": _scripts,
     "mmultiscripts": _multiscripts,
-    "msqrt": _square_root,
-    "mroot": _nth_root,
+    "msqrt": lambda element, parts: formula_text.root(formula_text.join_terms(parts)),
+    "mroot": lambda element, parts: formula_text.root(*parts) if len(parts) == 2 else " ".join(parts),
     "mfenced": _fence,
     "mtable": _table,
-    "mtr": _table_row,
-    "mlabeledtr": _table_row,
-    "semantics": _first,
-    "maction": _first,
     "menclose": _enclosure,
-    "mstack": _stack,
-    "mlongdiv": _stack,
-    "msrow": _stack,
 }

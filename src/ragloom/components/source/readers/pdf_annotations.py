@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,16 +23,10 @@ _HIDDEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _PASSWORD = 1 << 13  # PDF 32000-1, table 228
 _MOST_OPTIONS = 10_000
 _UNFORMATTED = (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON, pdfium.FPDF_FORMFIELD_LISTBOX)
-_TEXTLESS = (
-    pdfium.FPDF_ANNOT_UNKNOWN,
-    pdfium.FPDF_ANNOT_LINK,
-    pdfium.FPDF_ANNOT_POPUP,
-    pdfium.FPDF_ANNOT_TEXT,  # a note visible after opening
-    pdfium.FPDF_ANNOT_HIGHLIGHT,
-    pdfium.FPDF_ANNOT_UNDERLINE,
-    pdfium.FPDF_ANNOT_STRIKEOUT,
-    pdfium.FPDF_ANNOT_SQUIGGLY,
-)
+_TEXTLESS = [
+    getattr(pdfium, f"FPDF_ANNOT_{kind}")  # TEXT is a note visible after opening
+    for kind in ("UNKNOWN", "LINK", "POPUP", "TEXT", "HIGHLIGHT", "UNDERLINE", "STRIKEOUT", "SQUIGGLY")
+]
 
 
 class AnnotationText(NamedTuple):
@@ -58,8 +53,7 @@ def add_annotations(glyphs: Glyphs, document: pypdfium2.PdfDocument, page: pypdf
     notes = [note for note in annotations if note is not None]
     if any(note.formatted for note in notes):
         notes = _with_appearance(notes, document, number)
-    notes = [note for note in notes if note.text]
-    if notes:
+    if notes := [note for note in notes if note.text]:
         _insert(glyphs, notes)
 
 
@@ -98,12 +92,11 @@ def _value(annotation: Any, form: Any) -> str | None:
         chosen = [at for at in range(count) if pdfium.FPDFAnnot_IsOptionSelected(form, annotation, at)]
         if chosen:
             return ", ".join(_string(pdfium.FPDFAnnot_GetOptionLabel, form, annotation, at) for at in chosen)
-        return _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
-    if kind == pdfium.FPDF_FORMFIELD_TEXTFIELD:
-        if pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
-            return None
-        return _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
-    return None if kind > 0 else _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
+    elif kind != pdfium.FPDF_FORMFIELD_TEXTFIELD:
+        return None if kind > 0 else _string(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
+    elif pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
+        return None
+    return _string(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
 
 
 def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocument, number: int) -> list[AnnotationText]:
@@ -119,12 +112,9 @@ def _with_appearance(notes: list[AnnotationText], document: pypdfium2.PdfDocumen
     pdfium.FPDFPage_GenerateContent(page)
     pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
     page.close()
-    page = document[number]
-    try:
+    with closing(document[number]) as page:
         textpage = page.get_textpage()
         return [note._replace(text=_appearance(note, textpage)) if note.formatted else note for note in notes]
-    finally:
-        page.close()
 
 
 def _appearance(note: AnnotationText, textpage: pypdfium2.PdfTextPage) -> str:

@@ -28,6 +28,11 @@ def install() -> None:
     types = {name: type(getattr(fields, name)) for name in ("MapFont", "GetFontData", "GetFaceName", "DeleteFont")}
     originals = {name: types[name](ctypes.cast(getattr(fields, name), ctypes.c_void_p).value) for name in types}
 
+    def copied(data: bytes, buffer: Any, size: int) -> int:
+        if buffer and size >= len(data):
+            ctypes.memmove(buffer, data, len(data))
+        return len(data)
+
     def map_font(this: Any, weight: int, italic: int, charset: int, pitch: int, face: Any, exact: Any) -> Any:
         handle = originals["MapFont"](this, weight, italic, charset, pitch, face, exact)
         return handle or (_HANDLE if charset in _CHARSETS else None)
@@ -35,19 +40,12 @@ def install() -> None:
     def font_data(this: Any, handle: Any, table: int, buffer: Any, size: int) -> int:
         if handle != _HANDLE:
             return int(originals["GetFontData"](this, handle, table, buffer, size))
-        if table:
-            return 0
-        if buffer and size >= len(font):
-            ctypes.memmove(buffer, font, len(font))
-        return len(font)
+        return 0 if table else copied(font, buffer, size)
 
     def face_name(this: Any, handle: Any, buffer: Any, size: int) -> int:
         if handle != _HANDLE:
             return int(originals["GetFaceName"](this, handle, buffer, size))
-        name = b"Ragloom Boxes\0"
-        if buffer and size >= len(name):
-            ctypes.memmove(buffer, name, len(name))
-        return len(name)
+        return copied(b"Ragloom Boxes\0", buffer, size)
 
     def delete_font(this: Any, handle: Any) -> None:
         if handle != _HANDLE:
@@ -61,14 +59,7 @@ def install() -> None:
     pdfium.FPDF_SetSystemFontInfo(info)
 
 
-_CHARSETS = frozenset(
-    (
-        pdfium.FXFONT_SHIFTJIS_CHARSET,
-        pdfium.FXFONT_HANGEUL_CHARSET,
-        pdfium.FXFONT_GB2312_CHARSET,
-        pdfium.FXFONT_CHINESEBIG5_CHARSET,
-    )
-)
+_CHARSETS = [getattr(pdfium, f"FXFONT_{name}_CHARSET") for name in ("SHIFTJIS", "HANGEUL", "GB2312", "CHINESEBIG5")]
 
 
 def box_font() -> bytes:

@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pypdfium2
@@ -25,6 +26,10 @@ logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA forms;
 _ONE_AT_A_TIME = threading.Lock()
 """PDFium may not be used by two threads at once, not even on two documents (pypdfium2's README)."""
 _BOXES = f"{UNTICKED}{TICKED} \t\n"
+_ERRORS = {
+    pdfium.FPDF_ERR_PASSWORD: "it is encrypted and needs a password",
+    pdfium.FPDF_ERR_SECURITY: "it is encrypted with a method PDFium does not support",
+}
 _MOST_NAMED = 10
 """Page numbers listed in a warning."""
 _CUT = re.compile(rf"{HYPHEN}\s*([^\W_]*)")
@@ -59,15 +64,9 @@ def _pages(content: bytes, warnings: list[str]) -> list[str]:
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:
-        if error.err_code == pdfium.FPDF_ERR_PASSWORD:
-            raise CannotRead("it is encrypted and needs a password") from None
-        if error.err_code == pdfium.FPDF_ERR_SECURITY:
-            raise CannotRead("it is encrypted with a method PDFium does not support") from None
-        raise CannotRead("it is a damaged PDF: PDFium cannot open it") from None
-    try:
+        raise CannotRead(_ERRORS.get(error.err_code, "it is a damaged PDF: PDFium cannot open it")) from None
+    with closing(document):
         return _PdfPages(document).pages(warnings)
-    finally:
-        document.close()
 
 
 class _PdfPages:
@@ -91,10 +90,7 @@ class _PdfPages:
             raise CannotRead("it is a damaged PDF: none of its pages can be read" if count else "it has no page")
         for numbers, problem in (
             (self._bad, "cannot be read; the file is damaged there"),
-            (
-                self._unmapped,
-                "most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it",
-            ),
+            (self._unmapped, "most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it"),
         ):
             if numbers:
                 warnings.append(f"{_page_list(numbers)} of {count}: {problem}")
@@ -102,24 +98,18 @@ class _PdfPages:
 
     def _page(self, number: int) -> str:
         try:
-            page = self._document[number]
+            with closing(self._document[number]) as page:
+                glyphs = Glyphs(page.get_textpage())
+                glyphs.drop_outside(page.get_bbox())
+                glyphs.order_right_to_left()
+                fix_spacing(glyphs)
+                if glyphs.unmapped() > 0.5:
+                    self._unmapped.append(number + 1)
+                add_annotations(glyphs, self._document, page, number)
+                text = glyphs.text()
         except pypdfium2.PdfiumError:
             self._bad.append(number + 1)
             return ""
-        try:
-            glyphs = Glyphs(page.get_textpage())
-            glyphs.drop_outside(page.get_bbox())
-            glyphs.order_right_to_left()
-            fix_spacing(glyphs)
-            if glyphs.unmapped() > 0.5:
-                self._unmapped.append(number + 1)
-            add_annotations(glyphs, self._document, page, number)
-            text = glyphs.text()
-        except pypdfium2.PdfiumError:
-            self._bad.append(number + 1)
-            return ""
-        finally:
-            page.close()
         return "\n".join(line.rstrip(" \t") for line in normalize_text(text).split("\n")).strip("\n")
 
 
