@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.core.budget import Bound, charge
@@ -20,7 +21,7 @@ from ragloom.core.usage import record
 from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
-from ragloom.providers.reply_streams import AsyncStartedStream, StartedStream
+from ragloom.providers.reply_streams import astarted, joined, started
 from ragloom.providers.request_context import RequestCancelled
 from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
@@ -130,18 +131,18 @@ class Provider:
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
-        opened = self._call(
-            lambda client, limit: StartedStream(client.chat.completions.create(**request, stream=True, timeout=limit))
+        stream, first = self._call(
+            lambda client, limit: started(client.chat.completions.create(**request, stream=True, timeout=limit))
         )
         usage, failure = None, None
         try:
-            for chunk in opened:
+            for chunk in chain(first, stream):
                 usage = getattr(chunk, "usage", None) or usage
                 yield chunk
         except self._failures as error:
             failure = failure_of(self.link, error)
         finally:
-            opened.close()
+            stream.close()
             self._count(usage)
         if failure:
             raise broken_stream(failure)
@@ -149,21 +150,19 @@ class Provider:
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
 
-        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncStartedStream:
-            return await AsyncStartedStream.start(
-                await client.chat.completions.create(**request, stream=True, timeout=limit)
-            )
+        async def begin(client: openai.AsyncOpenAI, limit: float) -> Any:
+            return await astarted(await client.chat.completions.create(**request, stream=True, timeout=limit))
 
-        opened = await self._acall(begin)
+        stream, first = await self._acall(begin)
         usage, failure = None, None
         try:
-            async for chunk in opened:
+            async for chunk in joined(first, stream):
                 usage = getattr(chunk, "usage", None) or usage
                 yield chunk
         except self._failures as error:
             failure = failure_of(self.link, error)
         finally:
-            await opened.close()
+            await stream.close()
             self._count(usage)
         if failure:
             raise broken_stream(failure)

@@ -48,7 +48,7 @@ def dense(
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.retrievers import DenseArm, OneArm
 
-    return OneArm(DenseArm(index, embedding, top_k, metadata_filters(filters), min_score))
+    return OneArm(DenseArm(index, top_k, metadata_filters(filters), min_score, embedding))
 
 
 @code_version(1)
@@ -95,7 +95,7 @@ def hybrid(
         "weighted": partial(weighted_score, dense_weight=dense_weight),
     }[fusion]
     return Hybrid(
-        DenseArm(index, embedding, candidates, wanted, min_score) if dense_weight > 0 else None,
+        DenseArm(index, candidates, wanted, min_score, embedding) if dense_weight > 0 else None,
         LexicalArm(index, candidates, wanted, min_bm25_score) if dense_weight < 1 else None,
         fuse,
         top_k,

@@ -10,7 +10,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -41,28 +42,23 @@ class SearchableIndex(Protocol):
         """Return the k filtered chunks of highest BM25 score."""
 
 
+@dataclass(frozen=True)
 class Arm(ABC):
     """One way of searching an index.
 
-    Args:
+    Attributes:
+        name: of the arm, in a candidate's fields.
         index: where to search.
         k: length of the list.
         filters: applied before the search; None for none.
         min_score: hits below this raw score are left out; None for none.
     """
 
-    def __init__(
-        self, index: SearchableIndex, k: int, filters: MetadataFilters | None, min_score: float | None
-    ) -> None:
-        self._index = index
-        self._k = k
-        self._filters = filters
-        self._min_score = min_score
-
-    @property
-    def k(self) -> int:
-        """Length of the list."""
-        return self._k
+    name: ClassVar[str]
+    index: SearchableIndex
+    k: int
+    filters: MetadataFilters | None
+    min_score: float | None
 
     @abstractmethod
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
@@ -77,28 +73,22 @@ class Arm(ABC):
         """As `search`, without blocking the event loop."""
         return await asyncio.to_thread(self.search, query)
 
-    @staticmethod
-    @abstractmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
+    def candidates(self, hits: Sequence[Hit]) -> list[Candidate]:
         """Convert hits of this arm, best first, to candidates."""
+        rank, score = f"{self.name}_rank", f"{self.name}_score"
+        places: list[dict[str, Any]] = [{rank: at, score: hit.score} for at, hit in enumerate(hits, start=1)]
+        return [Candidate(hit.chunk, hit.score, **place) for hit, place in zip(hits, places, strict=True)]
 
 
+@dataclass(frozen=True)
 class DenseArm(Arm):
     """Dense retriever by cosine similarity.
 
     `embedding` makes the vector of the query unless the query brings one.
     """
 
-    def __init__(
-        self,
-        index: SearchableIndex,
-        embedding: BaseEmbedding,
-        k: int,
-        filters: MetadataFilters | None,
-        min_score: float | None,
-    ) -> None:
-        super().__init__(index, k, filters, min_score)
-        self._embedding = embedding
+    name = "dense"
+    embedding: BaseEmbedding
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Return the hits for a query, best first."""
@@ -107,10 +97,10 @@ class DenseArm(Arm):
             with timed("embed_query"):
                 texts = query.embedding_strs
                 if len(texts) == 1:
-                    vector = self._embedding.get_query_embedding(texts[0])
+                    vector = self.embedding.get_query_embedding(texts[0])
                 else:
-                    vector = self._embedding.get_agg_embedding_from_queries(texts)
-        return self._near(vector, k or self._k)
+                    vector = self.embedding.get_agg_embedding_from_queries(texts)
+        return self._near(vector, k or self.k)
 
     async def asearch(self, query: QueryBundle) -> list[Hit]:
         """As `search`, with the embedding's own async client."""
@@ -119,39 +109,25 @@ class DenseArm(Arm):
             with timed("embed_query"):
                 texts = query.embedding_strs
                 if len(texts) == 1:
-                    vector = await self._embedding.aget_query_embedding(texts[0])
+                    vector = await self.embedding.aget_query_embedding(texts[0])
                 else:
-                    vector = await self._embedding.aget_agg_embedding_from_queries(texts)
-        return await asyncio.to_thread(self._near, vector, self._k)
+                    vector = await self.embedding.aget_agg_embedding_from_queries(texts)
+        return await asyncio.to_thread(self._near, vector, self.k)
 
     def _near(self, vector: list[float], k: int) -> list[Hit]:
         with timed("dense"):
-            return ordered(self._index.dense(vector, k, self._filters), self._min_score)
-
-    @staticmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Convert hits of this arm, best first, to candidates."""
-        return [
-            Candidate(hit.chunk, hit.score, dense_rank=rank, dense_score=hit.score)
-            for rank, hit in enumerate(hits, start=1)
-        ]
+            return ordered(self.index.dense(vector, k, self.filters), self.min_score)
 
 
 class LexicalArm(Arm):
     """BM25 over the terms of the index's analyzer."""
 
+    name = "bm25"
+
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Return the hits for a query, best first."""
         with timed("bm25"):
-            return ordered(self._index.lexical(query.query_str, k or self._k, self._filters), self._min_score)
-
-    @staticmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Convert hits of this arm, best first, to candidates."""
-        return [
-            Candidate(hit.chunk, hit.score, bm25_rank=rank, bm25_score=hit.score)
-            for rank, hit in enumerate(hits, start=1)
-        ]
+            return ordered(self.index.lexical(query.query_str, k or self.k, self.filters), self.min_score)
 
 
 class OneArm(BaseRetriever):
