@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.components.retriever.fusion import Candidate
-from ragloom.components.retriever.retrievers import Hybrid, OneArm
+from ragloom.components.retriever.retrievers import ArmRetriever
 from ragloom.components.retriever.scored_nodes import ranked
 from ragloom.core.records import Hit
 
@@ -39,7 +39,7 @@ def limit(depth: int, step: int) -> int:
     return depth + BLOCK * ((1 << (step - 1)) - 1)
 
 
-def below(retriever: OneArm | Hybrid, query: QueryBundle, step: int, known: Set[str]) -> Below:
+def below(retriever: ArmRetriever, query: QueryBundle, step: int, known: Set[str]) -> Below:
     """Read one step below what is known.
 
     Args:
