@@ -290,13 +290,8 @@ class Assembly:
 
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-        return Limits(
-            bounds_of(tree["workers"]),
-            tree["workers"]["in_flight_mb"],
-            deletions,
-            open_budget() or self.budget(),
-            tree["retry_failed"],
-        )
+        budget = open_budget() or self.budget()
+        return Limits(bounds_of(tree["workers"]), deletions, budget, tree["retry_failed"])
 
     def budget(self, *llms: Any) -> Budget:
         """Budget of one run: its embedding, and the LLMs that it calls.

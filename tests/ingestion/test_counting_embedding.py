@@ -1,6 +1,7 @@
 """What the embedding of a dry run counts: hits are texts with a vector, and texts asked for earlier in the run."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import astuple
 from typing import Any, cast
 
@@ -13,9 +14,6 @@ from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 
 class Cached:
     """A cache that holds one text."""
-
-    def contains(self, texts: Sequence[str]) -> list[bool]:
-        return [text == "aa" for text in texts]
 
     def peek(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         return {text: np.ones(2, np.float32) for text in texts if text == "aa"}
@@ -40,7 +38,7 @@ class Paid:
 def test_hits_of_chunks_are_cached_texts_and_with_a_cache_those_of_earlier_requests(
     keeps: bool, hits: int, hit_tokens: int
 ) -> None:
-    with CountingEmbedding(cast(Embedding, Paid()), keeps=keeps) as counting:
+    with closing(CountingEmbedding(cast(Embedding, Paid()), keeps)) as counting:
         assert list(counting.look_up(["aa", "bbb"], None)) == ["aa"]
         counting.embed_batch_tolerant(["bbb"], None)
         assert ("bbb" in counting.look_up(["aa", "bbb"], None)) is keeps
@@ -49,7 +47,7 @@ def test_hits_of_chunks_are_cached_texts_and_with_a_cache_those_of_earlier_reque
 
 
 def test_hits_of_sentences_are_cached_texts_and_those_of_earlier_documents() -> None:
-    with CountingEmbedding(cast(Embedding, Paid()), keeps=True) as counting:
+    with closing(CountingEmbedding(cast(Embedding, Paid()), True)) as counting:
         assert counting.embed_documents(["aa"]).vectors.tolist() == [[1, 1]]
         assert counting.guessed == 0
         counting.embed_documents(["aa", "bbb"])

@@ -44,7 +44,7 @@ def run(
     source: Source, chunking: SpanParser, processes: int, **changed: Any
 ) -> dict[str, ChunkedDocument | Unchanged | Unreadable]:
     with Readers(source, chunking, bounds(processes, **changed)) as readers:
-        return {job.entry.id: found for job, found in readers.run(jobs(source))}
+        return {job.entry.id: found for job, found in readers.read(jobs(source))}
 
 
 def read(made: Document, chunking: SpanParser, spool: Path | None = None) -> ChunkedDocument:
@@ -190,7 +190,7 @@ def test_nothing_to_read_starts_nothing(files: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(subprocess, "Popen", refused)
     with Readers(folder(files), CHUNKERS["fixed"], bounds(2)) as readers:
-        assert list(readers.run([])) == []
+        assert list(readers.read([])) == []
 
 
 class Counting(LetterEmbedding):

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from provider_calls import KEY, Call, aembed, chat, embed, every_call, every_stream, every_whole_call, link
-from ragloom.core.usage import collect_usage
+from ragloom.core.run_context import in_context
+from ragloom.core.usage import Tokens, collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.batch_errors import RequestRefused
 from ragloom.providers.credentials import link_problems
-from ragloom.providers.openai_client import Provider, ProviderUsage
+from ragloom.providers.openai_client import Provider
 from ragloom.providers.request_context import RequestCancelled, cancelled_by
 from ragloom.providers.retry import Attempts, RequestFailure
 
@@ -45,7 +46,6 @@ def test_attempts_are_all_requests_that_are_made(call: Call, waits: list[float])
             call(provider)
     assert len(server.requests) == 4
     assert len(waits) == 3
-    assert provider.usage.requests == 4
 
 
 @every_call
@@ -57,7 +57,7 @@ def test_run_that_has_ended_sends_no_further_request(call: Call) -> None:
         end.set()
         with pytest.raises(RequestCancelled, match="run ended"):
             call(provider)
-    assert len(server.requests) == provider.usage.requests == 1
+    assert len(server.requests) == 1
 
 
 @every_call
@@ -212,37 +212,34 @@ def test_stream_that_has_begun_is_never_asked_for_again(call: Call, waits: list[
 
 
 def test_stream_closed_by_its_reader_lets_the_connection_go() -> None:
-    with OpenAIServer([Fault(hang_after=4, delay=20)]) as server:
+    with OpenAIServer([Fault(hang_after=4, delay=20)]) as server, collect_usage() as usage:
         provider = Provider(link(server.base_url, kind="llm"))
         pieces = provider.stream(model="m", messages=[{"role": "user", "content": "hi"}])
         next(pieces)
         pieces.close()
-    assert provider.usage == ProviderUsage(1, None, None)
+    assert usage.tokens("llm") == Tokens(requests=1, unreported=1)
 
 
 def test_usage_adds_up_over_threads() -> None:
-    with OpenAIServer(answer="two words") as server:
+    with OpenAIServer(answer="two words") as server, collect_usage() as usage:
         provider = Provider(link(server.base_url, kind="llm"))
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: chat(provider), range(24)))
-    assert provider.usage == ProviderUsage(requests=24, input_tokens=24 * 1, output_tokens=24 * 2)
+            list(pool.map(lambda call: call(provider), [in_context(chat) for _ in range(24)]))
+    assert usage.tokens("llm") == Tokens(requests=24, input=24 * 1, output=24 * 2)
 
 
 def test_usage_is_unknown_once_a_server_reports_none() -> None:
-    with OpenAIServer(reports_usage=False) as server:
-        embedding, llm = Provider(link(server.base_url)), Provider(link(server.base_url, kind="llm"))
-        embed(embedding)
-        chat(llm)
-    assert embedding.usage == ProviderUsage(requests=1, input_tokens=None, output_tokens=0)
-    assert llm.usage == ProviderUsage(requests=1, input_tokens=None, output_tokens=None)
+    with OpenAIServer(reports_usage=False) as server, collect_usage() as usage:
+        embed(Provider(link(server.base_url)))
+        chat(Provider(link(server.base_url, kind="llm")))
+    assert usage.tokens("embedding") == usage.tokens("llm") == Tokens(requests=1, unreported=1)
 
 
 @pytest.mark.parametrize("report", [{"prompt_tokens": "12"}, {"prompt_tokens": None}, None, []])
 def test_usage_that_is_no_number_counts_as_none(report: Any) -> None:
-    with OpenAIServer([edit(lambda body: body.update(usage=report))]) as server:
-        provider = Provider(link(server.base_url))
-        embed(provider)
-    assert provider.usage.input_tokens is None
+    with OpenAIServer([edit(lambda body: body.update(usage=report))]) as server, collect_usage() as usage:
+        embed(Provider(link(server.base_url)))
+    assert usage.tokens("embedding") == Tokens(requests=1, unreported=1)
 
 
 def test_calls_are_recorded_with_kind_and_model_where_usage_is_collected() -> None:
@@ -362,7 +359,6 @@ def test_provider_works_after_it_was_copied_and_pickled() -> None:
         embed(provider)
         for twin in (copy.deepcopy(provider), pickle.loads(pickle.dumps(provider))):
             assert embed(twin)
-            assert twin.usage.requests == 1
 
 
 @pytest.mark.parametrize(

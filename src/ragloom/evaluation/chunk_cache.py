@@ -123,7 +123,7 @@ class CachedChunks:
                 if not hit:
                     yield job
 
-        for job, outcome in readers.run(cache_misses()):
+        for job, outcome in readers.read(cache_misses()):
             yield from self._hits(waiting)
             _, name, _ = waiting.popleft()
             if (

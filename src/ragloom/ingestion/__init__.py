@@ -33,7 +33,7 @@ from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import ChunkCache, IngestRun
 from ragloom.ingestion.recall_queries import questions_of
-from ragloom.ingestion.summary import IngestState, IngestSummary, Progress
+from ragloom.ingestion.summary import IngestState, IngestSummary, Progress, no_progress
 
 if TYPE_CHECKING:
     from ragloom.components.chunking.base import SpanParser
@@ -89,13 +89,13 @@ def ingest(
         database.writer(index_name, dimensions=embedding.dimensions, description=description, root=root) as writer,
     ):
         summary = IngestSummary(index_name, recovered=writer.recover(), usage=usage)
-        run = IngestRun(source, chunking, embedding, writer, ledger, summary, progress or (lambda state: None), stop)
-        run.cuts = cuts
-        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
-        run.verify |= root != source.root
+        tell = progress or no_progress
+        refusals = RefusedDocuments(remembered(database, index_name), limits.retry_failed)
+        verify = source.verify or root != source.root
+        run = IngestRun(source, chunking, embedding, writer, ledger, summary, tell, stop, refusals, verify, cuts)
         run.list()
         clock.lap(summary, "listing")
-        run.take_in(limits.workers, limits.in_flight_mb)
+        run.take_in(limits.workers)
         clock.lap(summary, "ingesting")
         if summary.stopped is None:
             run.tell("deleting")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
+from ragloom.components.vector_store.record_types import ManifestRow
 
 if TYPE_CHECKING:
     from ragloom.core.records import Chunk
@@ -37,11 +37,6 @@ class PendingDocument:
     known: bool
     location: str
     failed: str | None = None
-
-    @property
-    def stored_row(self) -> StoredDocumentRow:
-        """The document as it is written."""
-        return StoredDocumentRow(self.row, self.cut.text, self.cut.metadata)
 
 
 @dataclass(slots=True, eq=False)

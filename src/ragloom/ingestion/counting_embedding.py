@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class TextCounts:
 class CountingEmbedding:
     """Fake embedding of a dry run.
 
-    A context manager, safe for several threads.
+    Safe for several threads.
 
     Attributes:
         cache: none: nothing of it is to be forgotten.
@@ -59,21 +59,17 @@ class CountingEmbedding:
 
     cache = None
 
-    def __init__(self, embedding: Embedding, *, keeps: bool) -> None:
+    def __init__(self, embedding: Embedding, keeps: bool) -> None:
         self._embedding, self._keeps = embedding, keeps
-        self._sent = _SentTexts()
+        schema = "CREATE TABLE sent (text BLOB PRIMARY KEY) WITHOUT ROWID"
+        self._sent = ScratchTables(schema, "hashes of the texts to be embedded, about 90 MB per million")
+        self.close = self._sent.close
         self._changing = threading.Lock()
         rates = (getattr(embedding, f"{what}_per_minute", None) for what in ("requests", "tokens"))
         self._rates = Rates(*rates)
         self._limiter = Limiter(self._rates, lambda: 0.0)
         self._last = 0.0
         self.chunks, self.sentences, self.guessed = TextCounts(), TextCounts(), 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._sent.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._embedding, name)
@@ -91,13 +87,13 @@ class CountingEmbedding:
 
     def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, np.ndarray]:
         """Return which distinct chunk texts have or will have a vector."""
-        known = self._known(texts)
-        nothing = np.zeros(self._embedding.dimensions, dtype=np.float32)
-        tokens = self._tokens([text for text, hit in zip(texts, known, strict=True) if hit])
+        cached, sent = self._cached(texts), self._sent_before(texts)
+        known = [text for text in texts if text in cached or text in sent]
+        tokens = self._tokens(known)
         with self._changing:
-            self.chunks.hits += sum(known)
+            self.chunks.hits += len(known)
             self.chunks.hit_tokens += tokens
-        return {text: nothing for text, hit in zip(texts, known, strict=True) if hit}
+        return dict.fromkeys(known, np.zeros(self._embedding.dimensions, dtype=np.float32))
 
     def embed_batch_tolerant(self, texts: list[str], counts: list[int] | None, most: float = math.inf) -> PartialBatch:
         """Count a request of chunks."""
@@ -107,8 +103,7 @@ class CountingEmbedding:
     def embed_documents(self, texts: Sequence[str]) -> PartialBatch:
         """Return cached vectors if all are known, else vectors of words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
-        cache = self._embedding.cache
-        vectors = {} if cache is None else cache.peek(whole)
+        vectors = self._cached(whole)
         self._ask_for_sentences([text for text in whole if text not in vectors], whole)
         if len(vectors) == len(whole):
             return PartialBatch(np.stack([vectors[text] for text in whole]))
@@ -117,7 +112,7 @@ class CountingEmbedding:
         return PartialBatch(_stand_ins(texts))
 
     def _ask_for_sentences(self, new: list[str], whole: list[str]) -> None:
-        sent_before = self._sent.among(new) if self._keeps else set()
+        sent_before = self._sent_before(new)
         new = [text for text in new if text not in sent_before]
         missing = set(new)
         hits = self._tokens([text for text in whole if text not in missing])
@@ -129,11 +124,9 @@ class CountingEmbedding:
             self.sentences.hits += len(whole) - len(new)
             self.sentences.hit_tokens += hits
 
-    def _known(self, texts: list[str]) -> list[bool]:
+    def _cached(self, texts: list[str]) -> dict[str, np.ndarray]:
         cache = self._embedding.cache
-        cached = [False] * len(texts) if cache is None else cache.contains(texts)
-        sent = self._sent.among(texts) if self._keeps else set()
-        return [hit or text in sent for text, hit in zip(texts, cached, strict=True)]
+        return {} if cache is None else cache.peek(texts)
 
     def _count(self, counts: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:
@@ -141,26 +134,14 @@ class CountingEmbedding:
             counts.texts += len(texts)
             counts.tokens += tokens
             self._last = max(self._last, self._limiter.reserve(tokens))
-        self._sent.add(texts)
+        self._sent.insert("INSERT OR IGNORE INTO sent VALUES (?)", ((sha256(text),) for text in texts))
+
+    def _sent_before(self, texts: list[str]) -> set[str]:
+        query = "SELECT 1 FROM sent WHERE text = ?"
+        return {text for text in texts if self._keeps and self._sent.rows(query, (sha256(text),))}
 
     def _tokens(self, texts: list[str]) -> int:
         return sum(self._embedding.count_tokens(texts)) if texts else 0
-
-
-class _SentTexts:
-    """Set of texts by their hashes, on disk."""
-
-    def __init__(self) -> None:
-        schema = "CREATE TABLE sent (text BLOB PRIMARY KEY) WITHOUT ROWID"
-        self._tables = ScratchTables(schema, "hashes of the texts to be embedded, about 90 MB per million")
-        self.close = self._tables.close
-
-    def add(self, texts: Sequence[str]) -> None:
-        self._tables.insert("INSERT OR IGNORE INTO sent VALUES (?)", ((sha256(text),) for text in texts))
-
-    def among(self, texts: Sequence[str]) -> set[str]:
-        query = "SELECT 1 FROM sent WHERE text = ?"
-        return {text for text in texts if self._tables.rows(query, (sha256(text),))}
 
 
 def _stand_ins(texts: Sequence[str]) -> np.ndarray:

@@ -62,8 +62,8 @@ def _objection(run: IngestRun, gone: int, moved: int, deletions: Deletions) -> s
             f"{gone} indexed documents were not found, but {run.hiding.location} could not be read and they may be "
             "there; fix it, or exclude it by source.exclude"
         )
-    held = run.ledger.held()
-    if not run.ledger.listed():
+    held = run.ledger.count("held")
+    if not run.ledger.count("listed"):
         return (
             f"the source is empty and the index has {held} documents; if that is meant, delete the index with "
             f"{program('indexes')} delete"
@@ -101,14 +101,14 @@ def _asked(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> 
         index = committed()
     except IndexMissing:
         return set()  # a first ingest was interrupted: the text of what it wrote is not known any more
-    seen = set()
+    seen: set[str] = set()
     for name in names:
         try:
             document = index.document(name)
         except DataError:
             continue  # as above
-        for text in run.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY)):
-            seen.add(sha256(run.embedding.document_text(text, {})))
+        texts = run.chunking.embedded_texts(document.text, document.metadata.get(FORMAT_KEY))
+        seen |= {sha256(run.embedding.document_text(text, {})) for text in texts}
     return seen
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
@@ -102,17 +102,13 @@ class DocumentDiff:
             "INSERT OR REPLACE INTO written VALUES (?, ?)", ((_bytes(row.id), row.text_hash) for row in rows)
         )
 
-    def written(self) -> int:
-        """Count documents whose new version is stored."""
-        return self._number("SELECT count(*) FROM written")
+    def count(self, documents: Literal["held", "listed", "written"]) -> int:
+        """Count documents.
 
-    def held(self) -> int:
-        """Count what the index held."""
-        return self._number("SELECT count(*) FROM held")
-
-    def listed(self) -> int:
-        """Count what the source lists."""
-        return self._number("SELECT count(*) FROM listed")
+        Args:
+            documents: those that the index held, that the source lists, or whose new version is stored.
+        """
+        return self._number(f"SELECT count(*) FROM {documents}")
 
     def to_read(self, *, verify: bool) -> tuple[int, int]:
         """Count documents that are new or may have changed, and their bytes."""

@@ -8,6 +8,7 @@ seen; its vectors are, where they are cached.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,7 +27,7 @@ from ragloom.ingestion.empty_source import demand_document
 from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import IngestRun
-from ragloom.ingestion.summary import IngestSummary, Progress
+from ragloom.ingestion.summary import IngestSummary, Progress, no_progress
 
 if TYPE_CHECKING:
     import pandas
@@ -115,19 +116,13 @@ class Estimate:
             "dry_run": True,
             "index": summary.index,
             "documents": {
-                "added": summary.added,
-                "changed": summary.changed,
-                "unchanged": summary.unchanged,
-                "moved": summary.moved,
-                "deleted": summary.deleted,
+                **{name: getattr(summary, name) for name in ("added", "changed", "unchanged", "moved", "deleted")},
                 "unreadable": summary.unreadable_count,
                 "skipped": summary.skipped_count,
                 "warnings": summary.warnings_count,
                 "in_index": summary.documents,
             },
-            "unreadable": [asdict(item) for item in summary.unreadable],
-            "skipped": [asdict(item) for item in summary.skipped],
-            "warnings": [asdict(item) for item in summary.warnings],
+            **{name: [*map(asdict, getattr(summary, name))] for name in ("unreadable", "skipped", "warnings")},
             "kept": summary.kept,
             "stopped": summary.stopped,
             "chunks": {"new": self.new_chunks, "in_index": summary.chunks, "estimated": self.basis is not None},
@@ -178,15 +173,16 @@ def rehearse(
         index = None
         demand_document(source)
     writer = _Unwritten(index)
-    with collect_usage() as usage, DocumentDiff() as ledger, CountingEmbedding(embedding, keeps=keeps) as unmade:
+    with collect_usage() as usage, DocumentDiff() as ledger, closing(CountingEmbedding(embedding, keeps)) as unmade:
         summary = IngestSummary(index_name, usage=usage)
         chunking, counted = unmade.in_place_of_its_embedding(chunking), cast("Embedding", unmade)
-        tell = progress or (lambda state: None)
-        run = IngestRun(source, chunking, counted, cast(Writer, writer), ledger, summary, tell, stop)
-        run.refusals = RefusedDocuments(remembered(database, index_name), retry=limits.retry_failed)
-        run.verify |= root != source.root
+        tell = progress or no_progress
+        refusals = RefusedDocuments(remembered(database, index_name), limits.retry_failed)
+        verify = source.verify or root != source.root
+        nowhere = cast(Writer, writer)
+        run = IngestRun(source, chunking, counted, nowhere, ledger, summary, tell, stop, refusals, verify)
         run.list()
-        run.take_in(limits.workers, limits.in_flight_mb)
+        run.take_in(limits.workers)
         if summary.stopped is None and index is not None:
             delete_vanished(run, limits.deletions, lambda: index)
         staying = ledger.staying(without_gone=summary.kept is None)

@@ -40,7 +40,7 @@ def demand_something(run: IngestRun, source: Source) -> None:
     Raises:
         NothingToIndex: names the first ones.
     """
-    stored = run.ledger.written() + run.ledger.staying(without_gone=not run.summary.kept).documents
+    stored = run.ledger.count("written") + run.ledger.staying(without_gone=not run.summary.kept).documents
     if not stored and run.summary.stopped is None:
         raise _nothing(source, run.summary)
 

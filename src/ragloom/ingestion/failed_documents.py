@@ -25,7 +25,7 @@ class RefusedDocuments:
         retry: everything is tried again.
     """
 
-    def __init__(self, before: Mapping[str, Mapping[str, str]], *, retry: bool = False) -> None:
+    def __init__(self, before: Mapping[str, Mapping[str, str]], retry: bool) -> None:
         self._before, self._retry = before, retry
         self._now: dict[str, Mapping[str, str]] = {}
         self._asked: set[str] = set()

@@ -17,15 +17,14 @@ class Limits:
     """Limits of an ingest: use, spending, deletions.
 
     Attributes:
-        workers: processes that read, and what a document may take there.
-        in_flight_mb: text and vectors between reading and the store, about; one block may go over it.
+        workers: processes that read, and what a document may take there; their `in_flight_mb` also limits text and
+            vectors between reading and the store, about: one block may go over it.
         deletions: how many vanished documents may be deleted.
         budget: what the run may cost; None = it is not limited.
         retry_failed: documents at which the embedding failed before are tried again, also unchanged ones.
     """
 
     workers: PoolLimits
-    in_flight_mb: float
     deletions: Deletions
     budget: Budget | None = None
     retry_failed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -44,58 +44,54 @@ class ChunkCache(Protocol):
     """Chunk cache: supplies documents that were cut before."""
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
-        """Yield each job with its result in order, as `readers.run` does."""
+        """Yield each job with its result in order, as `readers.read` does."""
 
 
+@dataclass(eq=False)
 class IngestRun:
     """The state of one pass.
 
     Attributes:
+        stop: called before each document; True ends the pass early.
         hiding: the first thing that could not be read and may hide documents.
         cuts: has what was cut before; None: every document is read.
         refusals: documents at which the embedding failed, now and before.
         verify: whether size and time are no proof that a document is unchanged.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        chunking: SpanParser,
-        embedding: Embedding,
-        writer: Writer,
-        ledger: DocumentDiff,
-        summary: IngestSummary,
-        progress: Progress,
-        stop: Callable[[], bool],
-    ) -> None:
-        self.source, self.chunking, self.embedding = source, chunking, embedding
-        self.writer, self.ledger, self.summary = writer, ledger, summary
-        self.hiding: Unreadable | None = None
-        self.cuts: ChunkCache | None = None
-        self.refusals = RefusedDocuments({})
-        self.verify = source.verify
-        self._progress, self._stop = progress, stop
-        self._state = IngestState()
-        self._reading: dict[str, ManifestRow | None] = {}
-        self._touched: list[ManifestRow] = []
-        self._events: SimpleQueue[BatchResult | StoredRows | BaseException] = SimpleQueue()
-        self._blocks: deque[ChunkBatch] = deque()
-        self._in_flight = 0
-        self._youngest: int | None = None
-        self._racy: set[str] = set()
+    source: Source
+    chunking: SpanParser
+    embedding: Embedding
+    writer: Writer
+    ledger: DocumentDiff
+    summary: IngestSummary
+    progress: Progress
+    stop: Callable[[], bool]
+    refusals: RefusedDocuments
+    verify: bool
+    cuts: ChunkCache | None = None
+    hiding: Unreadable | None = field(default=None, init=False)
+    _state: IngestState = field(default_factory=IngestState, init=False)
+    _reading: dict[str, ManifestRow | None] = field(default_factory=dict, init=False)
+    _touched: list[ManifestRow] = field(default_factory=list, init=False)
+    _events: SimpleQueue[BatchResult | StoredRows | BaseException] = field(default_factory=SimpleQueue, init=False)
+    _blocks: deque[ChunkBatch] = field(default_factory=deque, init=False)
+    _in_flight: int = field(default=0, init=False)
+    _youngest: int | None = field(default=None, init=False)
+    _racy: set[str] = field(default_factory=set, init=False)
 
     def tell(self, stage: Stage | None = None) -> None:
-        """Tells how far it is."""
+        """Tell how far it is."""
         state = self._state
         state.stage = stage or state.stage
         state.unreadable = self.summary.unreadable_count
         state.embedded, state.tokens = self.summary.embedded, self.summary.tokens
-        self._progress(state)
+        self.progress(state)
 
     def tell_step(self, step: str) -> None:
         """Report a step of maintenance; also called again while it lasts."""
         self._state.step = step
-        self._progress(self._state)
+        self.progress(self._state)
 
     def list(self) -> None:
         """List the source completely, and counts what has to be read.
@@ -128,7 +124,7 @@ class IngestRun:
                 yield listed
             self.tell()
 
-    def take_in(self, workers: PoolLimits, in_flight_mb: float) -> None:
+    def take_in(self, workers: PoolLimits) -> None:
         """Take in every document that is new or changed.
 
         Raises:
@@ -144,7 +140,7 @@ class IngestRun:
             with Readers(self.source, self.chunking, workers, self.ledger.folder) as readers:
                 for block in chunk_batches(self._documents(readers), self.embedding.dimensions):
                     while self._vectors.busy or (
-                        self._in_flight and self._in_flight + block.bytes > in_flight_mb * 1e6
+                        self._in_flight and self._in_flight + block.bytes > workers.in_flight_mb * 1e6
                     ):
                         self._advance(wait=True)
                     self._in_flight += block.bytes
@@ -200,7 +196,7 @@ class IngestRun:
 
     def _read(self, readers: Readers) -> Iterator[tuple[Job, ReadResult]]:
         """Read recently changed documents last, after one common pause (`source.file_age`)."""
-        run = readers.run if self.cuts is None else partial(self.cuts.run, readers)
+        run = readers.read if self.cuts is None else partial(self.cuts.run, readers)
         for job, result in run(self._jobs()):
             if isinstance(result, Changing):
                 del self._reading[job.entry.id]
@@ -216,13 +212,17 @@ class IngestRun:
 
     def _jobs(self) -> Iterator[Job]:
         for entry, row in self.ledger.changes(verify=self.verify):
-            if self._stop():
-                self.summary.stopped = INTERRUPTED
+            if self._interrupted():
                 return
             if file_age.is_recent(entry.mtime_ns):
                 self._postpone(entry, entry.mtime_ns or 0)
             else:
                 yield self._job(entry, row)
+
+    def _interrupted(self) -> bool:
+        if interrupted := self.stop():
+            self.summary.stopped = INTERRUPTED
+        return interrupted
 
     def _postpone(self, entry: Entry, mtime_ns: int) -> None:
         self._youngest = max(mtime_ns, self._youngest or 0)
@@ -230,8 +230,7 @@ class IngestRun:
 
     def _postponed(self) -> Iterator[Job]:
         for listed, row in self.ledger.postponed():
-            if self._stop():
-                self.summary.stopped = INTERRUPTED
+            if self._interrupted():
                 return
             entry = self.source.refresh(listed)
             if entry != listed and file_age.is_recent(entry.mtime_ns, file_age.STILL_NS):
@@ -245,12 +244,8 @@ class IngestRun:
 
     def _job(self, entry: Entry, row: ManifestRow | None) -> Job:
         self._reading[entry.id] = row
-        return Job(
-            entry,
-            row.bytes_hash if row else None,
-            row.content_hash if row else None,
-            self.refusals.bytes_hash(entry.id),
-        )
+        bytes_hash, content_hash = (row.bytes_hash, row.content_hash) if row else (None, None)
+        return Job(entry, bytes_hash, content_hash, self.refusals.bytes_hash(entry.id))
 
     def _stored(self, some: Sequence[ChunkBatch]) -> dict[str, np.ndarray]:
         """Look up vectors in the index, by former versions and equal text."""

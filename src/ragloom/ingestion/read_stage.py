@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ragloom.components.source.base import CannotRead, FileChanged, printable_path
 from ragloom.core import file_backed_text
@@ -235,7 +235,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Readers:
+class Readers(ProcessPool[Job, ReadResult]):
     """Reads documents in worker processes. A context manager: leaving it ends them.
 
     Args:
@@ -245,7 +245,7 @@ class Readers:
 
     def __init__(self, source: Source, chunking: SpanParser, bounds: PoolLimits, spool: Path | None = None) -> None:
         reading = Reading(source, chunking, spool)
-        self._workers: ProcessPool[Job, ReadResult] = ProcessPool(
+        super().__init__(
             reading,
             bounds,
             initializer=reading.load,
@@ -253,17 +253,7 @@ class Readers:
             callback=embedding_callback(getattr(chunking, "embedding", None)),
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all processes at once; what they were at is lost."""
-        self._workers.close()
-
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
+    def read(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield each job with its result in order; starts on first use.
 
         A document that hangs, kills its process or needs too much memory is `Unreadable`, as one that is damaged.
@@ -272,7 +262,7 @@ class Readers:
             Exception: a bug, or what the embedding raised when the chunking asked it.
             ServiceError: the system starts no processes.
         """
-        for outcome in self._workers.run(jobs):
+        for outcome in self.run(jobs):
             if isinstance(outcome, TaskResult):
                 yield outcome.item, outcome.value
             else:

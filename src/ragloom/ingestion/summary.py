@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from ragloom.components.vector_store.record_types import Recovered
 from ragloom.core.data_frame import data_frame
@@ -50,11 +51,12 @@ class IngestState:
     unreadable: int = 0
 
 
-class Progress(Protocol):
-    """Callback for progress updates."""
+Progress = Callable[[IngestState], None]
+"""Receives the present state, which goes on changing."""
 
-    def __call__(self, state: IngestState) -> None:
-        """Receive the present state, which goes on changing."""
+
+def no_progress(state: IngestState) -> None:
+    """Ignore progress updates."""
 
 
 @dataclass
@@ -129,18 +131,18 @@ class IngestSummary:
         return data_frame([{"kind": kind, **asdict(item)} for kind, items in kinds.items() for item in items])
 
     def cannot_read(self, item: Unreadable) -> None:
-        """Count what could not be read, and names it."""
+        """Count what could not be read, and name it."""
         self.unreadable_count += 1
         self.lost_count += item.stage != "source"
         _keep(self.unreadable, item)
 
     def skip(self, item: Skipped) -> None:
-        """Count what was left out, and names it."""
+        """Count what was left out, and name it."""
         self.skipped_count += 1
         _keep(self.skipped, item)
 
     def warn(self, item: DocumentWarning) -> None:
-        """Count a warning about a document that was read, and keeps it."""
+        """Count a warning about a document that was read, and keep it."""
         self.warnings_count += 1
         _keep(self.warnings, item)
 

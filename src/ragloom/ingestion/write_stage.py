@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragloom.components.vector_store.record_types import ManifestRow
+from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.core.native_threads import finished_before_exit
-from ragloom.ingestion.batches import ChunkBatch, PendingDocument
+from ragloom.ingestion.batches import ChunkBatch
 
 if TYPE_CHECKING:
     from ragloom.components.vector_store.protocols import Writer
@@ -97,9 +97,7 @@ class WriteStage:
         if chunks:
             self._writer.append(chunks, np.concatenate([block.vectors[mask] for block, mask in batches]), hashes)
         complete = [document for block in some for document in block.complete]
-        self._writer.finish([document.stored_row for document in complete if document.failed is None])
-        self._writer.discard([_key(document) for document in complete if document.failed is not None])
-
-
-def _key(document: PendingDocument) -> tuple[str, str]:
-    return document.row.id, document.row.content_hash
+        stored = [document for document in complete if document.failed is None]
+        self._writer.finish([StoredDocumentRow(each.row, each.cut.text, each.cut.metadata) for each in stored])
+        failed = [document.row for document in complete if document.failed is not None]
+        self._writer.discard([(row.id, row.content_hash) for row in failed])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -35,13 +35,17 @@ def call_parent(request: Any) -> Any:
 
 
 @contextmanager
-def callback_handler(callback: ParentCallback | None) -> Iterator[None]:
-    """Route `call_parent` to a function inside the block."""
-    token = _callback.set(callback)
+def _changed(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _callback.reset(token)
+        variable.reset(token)
+
+
+def callback_handler(callback: ParentCallback | None) -> AbstractContextManager[None]:
+    """Route `call_parent` to a function inside the block."""
+    return _changed(_callback, callback)
 
 
 def raise_if_cancelled() -> None:
@@ -57,11 +61,6 @@ def raise_if_cancelled() -> None:
         raise CallbackCancelled
 
 
-@contextmanager
-def cancellation_check(cancelled: Callable[[], bool]) -> Iterator[None]:
+def cancellation_check(cancelled: Callable[[], bool]) -> AbstractContextManager[None]:
     """Set the condition that `raise_if_cancelled` checks inside the block."""
-    token = _cancelled.set(cancelled)
-    try:
-        yield
-    finally:
-        _cancelled.reset(token)
+    return _changed(_cancelled, cancelled)

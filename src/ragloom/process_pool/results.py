@@ -42,15 +42,9 @@ class CallbackError(RuntimeError):
     The caller of the pool sees the original error.
     """
 
-    def __init__(self) -> None:
-        super().__init__("the callback in the parent process failed")
-
 
 class WorkerTraceback(Exception):
     """Cause of an exception from a worker: the worker's traceback as text."""
-
-    def __init__(self, traceback: str) -> None:
-        super().__init__(traceback)
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'

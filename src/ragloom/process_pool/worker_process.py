@@ -105,7 +105,7 @@ class _Worker:
         signal.setitimer(signal.ITIMER_REAL, seconds_left)
         kind, reply = message
         if kind is MessageKind.CALLBACK_ERROR:
-            raise CallbackError
+            raise CallbackError("the callback in the parent process failed")
         return reply
 
     def _has_grown(self) -> bool:

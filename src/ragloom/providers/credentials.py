@@ -79,17 +79,7 @@ def read_key(kind: str, api_key_env: str | None) -> str | None:
     """
     if api_key_env is None:
         return None
-    key = os.environ.get(api_key_env, "").strip()
-    if not key:
-        raise ConfigError(
-            f"{kind}: the environment variable {api_key_env} must hold the provider's API key; it is not set: "
-            f"export {api_key_env}=..."
-        )
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ConfigError(
-            f"{kind}: the environment variable {api_key_env} must hold a key of printable ASCII letters; set it again"
-        )
-    return key
+    return _value(kind, api_key_env, "the provider's API key", "a key of printable ASCII letters", blanks=False)
 
 
 def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
@@ -98,21 +88,22 @@ def read_headers(kind: str, headers_env: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigError: a variable is not set, or holds what cannot be sent in a header. No value is shown.
     """
-    headers = {}
-    for name, variable in headers_env.items():
-        value = os.environ.get(variable, "").strip()
-        if not value:
-            raise ConfigError(
-                f"{kind}: the environment variable {variable} must hold the header {name}; it is not set: "
-                f"export {variable}=..."
-            )
-        if not (value.isascii() and value.isprintable()):
-            raise ConfigError(
-                f"{kind}: the environment variable {variable} must hold printable ASCII letters, to be sent as the "
-                f"header {name}; set it again"
-            )
-        headers[name] = value
-    return headers
+    letters = "printable ASCII letters, to be sent as the header"
+    return {
+        name: _value(kind, variable, f"the header {name}", f"{letters} {name}", blanks=True)
+        for name, variable in headers_env.items()
+    }
+
+
+def _value(kind: str, variable: str, content: str, form: str, *, blanks: bool) -> str:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise ConfigError(
+            f"{kind}: the environment variable {variable} must hold {content}; it is not set: export {variable}=..."
+        )
+    if not (value.isascii() and value.isprintable()) or (" " in value and not blanks):
+        raise ConfigError(f"{kind}: the environment variable {variable} must hold {form}; set it again")
+    return value
 
 
 def secrets_of(api_key_env: str | None, headers_env: Mapping[str, str]) -> list[str]:

@@ -14,23 +14,13 @@ _MOST_REASONS = 3  # of a list, that are shown
 _ERRORS = ("error", "errors", "detail")
 # Statuses of the words that servers write in their place: RATE_LIMIT_EXCEEDED, RateLimitError, overloaded_error.
 _NAMED = {
-    "ratelimit": 429,
-    "toomanyrequests": 429,
-    "resourceexhausted": 429,
-    "throttl": 429,
-    "overloaded": 503,
-    "unavailable": 503,
-    "timeout": 504,
-    "internal": 500,
-    "servererror": 500,
-    "apierror": 500,
-    "unauthenticated": 401,
-    "unauthorized": 401,
-    "authentication": 401,
-    "invalidapikey": 401,
-    "permissiondenied": 403,
-    "forbidden": 403,
-    "notfound": 404,
+    429: ("ratelimit", "toomanyrequests", "resourceexhausted", "throttl"),
+    503: ("overloaded", "unavailable"),
+    504: ("timeout",),
+    500: ("internal", "servererror", "apierror"),
+    401: ("unauthenticated", "unauthorized", "authentication", "invalidapikey"),
+    403: ("permissiondenied", "forbidden"),
+    404: ("notfound",),
 }
 
 
@@ -45,11 +35,6 @@ class ErrorBody(Exception):
     def __init__(self, error: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__("an error in the body")
         self.error, self.headers = error, headers or {}
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status named by the error; None without one."""
-        return status_in(self.error)
 
 
 def error_in(data: Any, part: str) -> Any:
@@ -124,7 +109,7 @@ def _status(value: Any) -> int | None:
         number = int(digits[:3]) if len(digits) in (3, 5) else 0  # FastChat: 42901
         return number if 400 <= number <= 599 else None
     plain = re.sub(r"[^a-z]", "", digits.lower())
-    return next((status for word, status in _NAMED.items() if word in plain), None)
+    return next((status for status, words in _NAMED.items() if any(word in plain for word in words)), None)
 
 
 def names_in(error: Any) -> set[str]:

@@ -20,7 +20,6 @@ from ragloom.providers.response_deadline import limit_answers
 from ragloom.providers.retry import Link, mask_secrets
 from ragloom.providers.server_address import is_openai, resolved, split_query, wants_api_key_header
 
-Answer = TypeVar("Answer")
 Client = TypeVar("Client", bound=OpenAI | AsyncOpenAI)
 
 FAILURES = (OpenAIError, httpx.HTTPError, httpx.InvalidURL, ErrorBody, ValueError, RecursionError)
@@ -29,12 +28,16 @@ _FIELD = re.compile(r"(data|event|id|retry)?(:|$)")
 _MOST_STRAY = 100_000  # characters kept of an answer that should be a stream and is not
 
 
-class SyncClient(OpenAI):
-    """OpenAI's client; raises `ErrorBody` for answers with an error."""
+class _CheckedAnswers:
+    """Mixin of OpenAI's clients; raises `ErrorBody` for answers with an error."""
 
-    def _process_response_data(self, *, data: object, cast_to: type[Answer], response: httpx.Response) -> Answer:
-        _demand_result(data, cast_to, response)
-        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+    def _process_response_data(self, *, data: object, cast_to: type, response: httpx.Response) -> Any:
+        part = "data" if cast_to is CreateEmbeddingResponse else "choices"
+        if (error := error_in(data, part)) is not None:
+            raise ErrorBody(error, response.headers)
+        return super()._process_response_data(  # type: ignore[misc]
+            data=data, cast_to=cast_to, response=response
+        )
 
     def _make_sse_decoder(self) -> SSEDecoder:
         return Events()
@@ -43,21 +46,12 @@ class SyncClient(OpenAI):
         """Allow a request without a key: not every server wants one."""
 
 
-class AsyncClient(AsyncOpenAI):
+class SyncClient(_CheckedAnswers, OpenAI):
+    """OpenAI's client with checked answers."""
+
+
+class AsyncClient(_CheckedAnswers, AsyncOpenAI):
     """As `SyncClient`, without blocking the event loop."""
-
-    _validate_headers = SyncClient._validate_headers
-    _make_sse_decoder = SyncClient._make_sse_decoder
-
-    def _process_response_data(self, *, data: object, cast_to: type[Answer], response: httpx.Response) -> Answer:
-        _demand_result(data, cast_to, response)
-        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
-
-
-def _demand_result(data: object, cast_to: type, response: httpx.Response) -> None:
-    part = "data" if cast_to is CreateEmbeddingResponse else "choices"
-    if (error := error_in(data, part)) is not None:
-        raise ErrorBody(error, response.headers)
 
 
 def make_client(link: Link, of: type[Client]) -> Client:

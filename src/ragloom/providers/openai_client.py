@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragloom.core.budget import Bound, charge
@@ -20,7 +20,7 @@ from ragloom.core.usage import record
 from ragloom.errors import ServiceError
 from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
-from ragloom.providers.reply_streams import AsyncStartedStream, StartedStream
+from ragloom.providers.reply_streams import astarted, joined, started
 from ragloom.providers.request_context import RequestCancelled
 from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
@@ -32,42 +32,16 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class ProviderUsage:
-    """Requests to a provider, and their tokens.
-
-    Attributes:
-        requests: sent, failed ones included.
-        input_tokens, output_tokens: as the server reported them; None once an answer came without a report, since a
-            part of a bill is not the bill.
-    """
-
-    requests: int = 0
-    input_tokens: int | None = 0
-    output_tokens: int | None = 0
-
-    def __add__(self, other: ProviderUsage) -> ProviderUsage:
-        return ProviderUsage(
-            self.requests + other.requests,
-            _sum(self.input_tokens, other.input_tokens),
-            _sum(self.output_tokens, other.output_tokens),
-        )
-
-
-def _sum(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else left + right
-
-
 class Provider:
-    """One model of one server: sends requests and counts them.
+    """One model of one server: sends requests and records their usage.
 
-    Safe to be used by several threads and event loops. Copies and pickles carry no client and so no key.
+    Usage is collected by `ragloom.core.usage`. Safe to be used by several threads and event loops. Copies and pickles
+    carry no client and so no key.
     """
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self._lock = threading.Lock()
-        self._usage = ProviderUsage()
         self._limiter = Limiter(link.rates)
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
@@ -77,11 +51,6 @@ class Provider:
 
     def __reduce__(self) -> tuple[type[Provider], tuple[Link]]:
         return Provider, (self.link,)
-
-    @property
-    def usage(self) -> ProviderUsage:
-        """Requests so far, over all threads."""
-        return self._usage
 
     def check_key(self) -> None:
         """Raise ConfigError when the key or a header is missing."""
@@ -130,18 +99,18 @@ class Provider:
         Raises:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
-        opened = self._call(
-            lambda client, limit: StartedStream(client.chat.completions.create(**request, stream=True, timeout=limit))
+        stream, first = self._call(
+            lambda client, limit: started(client.chat.completions.create(**request, stream=True, timeout=limit))
         )
         usage, failure = None, None
         try:
-            for chunk in opened:
+            for chunk in chain(first, stream):
                 usage = getattr(chunk, "usage", None) or usage
                 yield chunk
         except self._failures as error:
             failure = failure_of(self.link, error)
         finally:
-            opened.close()
+            stream.close()
             self._count(usage)
         if failure:
             raise broken_stream(failure)
@@ -149,21 +118,19 @@ class Provider:
     async def astream(self, **request: Any) -> AsyncIterator[ChatCompletionChunk]:
         """As `stream`, without blocking the event loop."""
 
-        async def begin(client: openai.AsyncOpenAI, limit: float) -> AsyncStartedStream:
-            return await AsyncStartedStream.start(
-                await client.chat.completions.create(**request, stream=True, timeout=limit)
-            )
+        async def begin(client: openai.AsyncOpenAI, limit: float) -> Any:
+            return await astarted(await client.chat.completions.create(**request, stream=True, timeout=limit))
 
-        opened = await self._acall(begin)
+        stream, first = await self._acall(begin)
         usage, failure = None, None
         try:
-            async for chunk in opened:
+            async for chunk in joined(first, stream):
                 usage = getattr(chunk, "usage", None) or usage
                 yield chunk
         except self._failures as error:
             failure = failure_of(self.link, error)
         finally:
-            await opened.close()
+            await stream.close()
             self._count(usage)
         if failure:
             raise broken_stream(failure)
@@ -205,7 +172,7 @@ class Provider:
             await _asleep(_wait_after(failure, attempts, tokens, bound))
 
     def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
-        """Charge and count a request; return its time limit in seconds.
+        """Charge and begin a request; return its time limit in seconds.
 
         Raises:
             RequestCancelled: the run has ended.
@@ -214,7 +181,6 @@ class Provider:
             raise _cancelled()
         if bound is not None:
             bound.take()
-        self._add(ProviderUsage(requests=1))
         return attempts.begin()
 
     def _sync_client(self) -> openai.OpenAI:
@@ -255,12 +221,7 @@ class Provider:
     def _count(self, reported: Any) -> None:
         prompt = _whole(getattr(reported, "prompt_tokens", None))
         completion = 0 if self.link.kind == "embedding" else _whole(getattr(reported, "completion_tokens", None))
-        self._add(ProviderUsage(0, prompt, completion))
         record(self.link.kind, self.link.model, input_tokens=prompt, output_tokens=completion)
-
-    def _add(self, usage: ProviderUsage) -> None:
-        with self._lock:
-            self._usage += usage
 
 
 def _with_format(request: dict[str, Any]) -> dict[str, Any]:

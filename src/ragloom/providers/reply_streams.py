@@ -2,72 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openai import AsyncStream, Stream
     from openai.types.chat import ChatCompletionChunk
 
+Pieces = list["ChatCompletionChunk"]
 
-class StartedStream:
-    """A stream after its first word, or its end.
+
+def started(stream: Stream[ChatCompletionChunk]) -> tuple[Stream[ChatCompletionChunk], Pieces]:
+    """Read a stream up to its first word, or its end.
+
+    Returns:
+        the stream, and the pieces read.
 
     Raises:
-        Exception: of reading the first word; the connection is closed.
+        Exception: of reading; the connection is closed.
     """
-
-    def __init__(self, stream: Stream[ChatCompletionChunk]) -> None:
-        self._stream = stream
-        self._first: list[ChatCompletionChunk] = []
-        try:
-            while (piece := next(stream, None)) is not None:
-                self._first.append(piece)
-                if _has_begun(piece):
-                    break
-        except BaseException:
-            self.close()
-            raise
-
-    def __iter__(self) -> Iterator[ChatCompletionChunk]:
-        yield from self._first
-        yield from self._stream
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._stream.close()
+    first: Pieces = []
+    try:
+        while (piece := next(stream, None)) is not None:
+            first.append(piece)
+            if _has_begun(piece):
+                break
+    except BaseException:
+        stream.close()
+        raise
+    return stream, first
 
 
-class AsyncStartedStream:
-    """As `StartedStream`; `start` makes one."""
+async def astarted(stream: AsyncStream[ChatCompletionChunk]) -> tuple[AsyncStream[ChatCompletionChunk], Pieces]:
+    """As `started`, without blocking the event loop."""
+    first: Pieces = []
+    try:
+        while (piece := await anext(stream, None)) is not None:
+            first.append(piece)
+            if _has_begun(piece):
+                break
+    except BaseException:
+        await stream.close()
+        raise
+    return stream, first
 
-    def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
-        self._stream = stream
-        self._first: list[ChatCompletionChunk] = []
 
-    @classmethod
-    async def start(cls, stream: AsyncStream[ChatCompletionChunk]) -> AsyncStartedStream:
-        """Read a stream up to its first word."""
-        started = cls(stream)
-        try:
-            while (piece := await anext(stream, None)) is not None:
-                started._first.append(piece)
-                if _has_begun(piece):
-                    break
-        except BaseException:
-            await started.close()
-            raise
-        return started
-
-    async def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
-        for piece in self._first:
-            yield piece
-        async for piece in self._stream:
-            yield piece
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._stream.close()
+async def joined(first: Iterable[Any], rest: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Yield what was read, then the rest."""
+    for piece in first:
+        yield piece
+    async for piece in rest:
+        yield piece
 
 
 def _has_begun(piece: ChatCompletionChunk) -> bool:

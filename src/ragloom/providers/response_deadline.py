@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ragloom.providers.retry import Link
 
 
-class DeadlineStream(httpx.SyncByteStream):
+class DeadlineStream(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The bytes of an answer, until a moment.
 
     Args:
@@ -32,13 +32,6 @@ class DeadlineStream(httpx.SyncByteStream):
     def close(self) -> None:
         """Close the connection."""
         self._stream.close()
-
-
-class AsyncDeadlineStream(httpx.AsyncByteStream):
-    """As `DeadlineStream`, without blocking the event loop."""
-
-    def __init__(self, stream: Any, end: float) -> None:
-        self._stream, self._end = stream, end
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
@@ -58,20 +51,13 @@ def _demand_time(end: float) -> None:
 def limit_answers(client: Any, link: Link) -> None:
     """Limit whole answers by the deadline, or the time-out under `once`."""
 
-    def end() -> float:
-        return time.monotonic() + (link.timeout if current().single_attempt else link.deadline)
-
     def bounded(response: httpx.Response) -> None:
-        if not _is_stream(response):
-            response.stream = DeadlineStream(response.stream, end())
+        if "event-stream" not in response.headers.get("content-type", ""):
+            seconds = link.timeout if current().single_attempt else link.deadline
+            response.stream = DeadlineStream(response.stream, time.monotonic() + seconds)
 
     async def abounded(response: httpx.Response) -> None:
-        if not _is_stream(response):
-            response.stream = AsyncDeadlineStream(response.stream, end())
+        bounded(response)
 
     hook = abounded if isinstance(client, httpx.AsyncClient) else bounded
     client.event_hooks = {**client.event_hooks, "response": [hook]}
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    return "event-stream" in response.headers.get("content-type", "")

@@ -49,6 +49,9 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6,
 _REFUSING_TEXTS = (400, 413, 422)  # statuses that may be about the texts, not about sender or address
 
 
+Kind = Literal["embedding", "llm", "judge"]
+
+
 @dataclass(frozen=True)
 class Link:
     """Address, key and limits of one model of one server.
@@ -65,7 +68,7 @@ class Link:
         rates: what may be sent in a minute.
     """
 
-    kind: Literal["embedding", "llm", "judge"]
+    kind: Kind
     model: str
     base_url: str | None
     api_key_env: str | None
@@ -99,7 +102,7 @@ class RequestFailure:
     """
 
     error: RagloomError
-    transient: bool
+    transient: bool = False
     retry_after: float | None = None
     maybe_done: bool = False
     suspect: bool = False
@@ -173,7 +176,7 @@ def failure_of(link: Link, error: Exception) -> RequestFailure:
     if isinstance(error, openai.APIStatusError):
         return _refusal(link, error.status_code, error.body or error.message, error.response.headers)
     if isinstance(error, ErrorBody):
-        return _refusal(link, error.status, error.error, error.headers)
+        return _refusal(link, status_in(error.error), error.error, error.headers)
     if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
         text = f"{link.kind}: {link.place} did not answer within {link.kind}.timeout={link.timeout:g} s"
     elif isinstance(error, openai.APIConnectionError | httpx.HTTPError):
@@ -184,7 +187,7 @@ def failure_of(link: Link, error: Exception) -> RequestFailure:
     elif isinstance(error, ValueError | RecursionError):
         text = f"{link.kind}: the answer of {link.place} is not the JSON it should be"
     else:
-        return RequestFailure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"), False)
+        return RequestFailure(ServiceError(f"{link.kind}: the client failed ({_excerpt(error, link)})"))
     sent = not isinstance(error.__cause__ or error, httpx.ConnectError | httpx.ConnectTimeout)
     says = text.removeprefix(f"{link.kind}: ")
     return RequestFailure(ServiceError(text), transient=True, maybe_done=sent, suspect=sent, says=says)
@@ -201,33 +204,28 @@ def _refusal(link: Link, status: int | None, error: Any, headers: Any) -> Reques
     """
     says = mask_secrets(words_of(error), link)
     if status == 401:
-        return RequestFailure(ConfigError(f"{link.kind}: {_wrong_key(link)}"), transient=False)
+        return RequestFailure(ConfigError(f"{link.kind}: {_wrong_key(link)}"))
     if status == 403:
-        return RequestFailure(
-            ConfigError(f"{link.kind}: {link.place} denied access (403: {says}); check the key's rights"),
-            transient=False,
-        )
+        denied = f"{link.kind}: {link.place} denied access (403: {says}); check the key's rights"
+        return RequestFailure(ConfigError(denied))
     if status == 404:
         azure = f"; an address of Azure's is {AZURE_EXAMPLES}" if is_azure(resolved(link.base_url)) else ""
-        return RequestFailure(
-            ConfigError(
-                f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
-                f"set {link.kind}.model, or check the address{azure}"
-            ),
-            transient=False,
+        unknown = (
+            f"{link.kind}: model={link.model!r} must be one that {link.place} serves (404: {says}); "
+            f"set {link.kind}.model, or check the address{azure}"
         )
+        return RequestFailure(ConfigError(unknown))
     if status == 429 and "insufficient_quota" in names_in(error):
-        return RequestFailure(
-            ServiceError(f"{link.kind}: the account's quota is used up (429: {says}); raise it there"), transient=False
-        )
+        spent = f"{link.kind}: the account's quota is used up (429: {says}); raise it there"
+        return RequestFailure(ServiceError(spent))
     what = f"{status}: {says}" if status else says
     text = f"{link.kind}: {link.place} refused the request ({what})"
     if status is not None and (status in (408, 409, 429) or status >= 500):
         suspect, wait = status == 408 or status >= 500, _wait_in(status, headers)
         return RequestFailure(ServiceError(text), transient=True, retry_after=wait, suspect=suspect, says=what)
     if status is None or status in _REFUSING_TEXTS:
-        return RequestFailure(RequestRefused(text, says=what), transient=False)
-    return RequestFailure(ServiceError(text), transient=False)
+        return RequestFailure(RequestRefused(text, says=what))
+    return RequestFailure(ServiceError(text))
 
 
 def _wrong_key(link: Link) -> str:

@@ -10,7 +10,7 @@ import contextvars
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -22,6 +22,7 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.components.prompt.base import FilledPrompt, Prompt
+from ragloom.components.vector_store.record_types import StoredDocument
 from ragloom.core.nodes import raw_scores, to_chunk
 from ragloom.core.prompt_and_reply import NO_ANSWER, Shown, ending_note, finish_reason_of, reasoning_of
 from ragloom.core.records import Chunk
@@ -32,14 +33,6 @@ from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.query.citations import verify
 from ragloom.query.citations.abstention import abstains
 from ragloom.query.query_result import QueryResult
-
-
-class DocumentText(Protocol):
-    """A document as the index keeps it."""
-
-    @property
-    def text(self) -> str:
-        """The text that offsets refer to."""
 
 
 class CitedQueryEngine(BaseQueryEngine):
@@ -60,7 +53,7 @@ class CitedQueryEngine(BaseQueryEngine):
         reranker: BaseNodePostprocessor,
         prompt: Prompt,
         llm: LLM | None,
-        document: Callable[[str], DocumentText],
+        document: Callable[[str], StoredDocument],
         *,
         streaming: bool = False,
     ) -> None:

@@ -163,18 +163,14 @@ def _filled(reader: Reader, name: str) -> Index:
 
 def _missing(reader: Reader) -> list[str]:
     """Explain a missing index by the nearest existing one."""
-    lines = [f"index: {reader.index_name} is not in {reader.config.choices.get('vector_store')} yet"]
-    nearest: tuple[int, str, list[str]] | None = None
+    missing = f"index: {reader.index_name} is not in {reader.config.choices.get('vector_store')} yet"
+    differences: dict[str, list[str]] = {}
     for info in reader.database.indexes():
-        differs = fingerprint.difference(reader.description, info.description)
-        for key, theirs in (("root", info.root), ("name", info.source)):
-            if (ours := getattr(reader.source, key)) != theirs:
-                differs.insert(0, f"source.{key}: {ours} / {theirs}")
-        if nearest is None or len(differs) < nearest[0]:
-            nearest = (len(differs), info.name, differs)
-    if nearest is None:
-        lines.append("no other index exists there")
-    else:
-        lines.append(f"the nearest existing index is {nearest[1]}; it differs (this config / that index) in")
-        lines += [f"  {line}" for line in nearest[2]]
-    return lines
+        places = (("name", reader.source.name, info.source), ("root", reader.source.root, info.root))
+        differs = [f"source.{key}: {ours} / {theirs}" for key, ours, theirs in places if ours != theirs]
+        differences[info.name] = differs + fingerprint.difference(reader.description, info.description)
+    if not differences:
+        return [missing, "no other index exists there"]
+    nearest = min(differences, key=lambda name: len(differences[name]))
+    near = f"the nearest existing index is {nearest}; it differs (this config / that index) in"
+    return [missing, near, *(f"  {line}" for line in differences[nearest])]

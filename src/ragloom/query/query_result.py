@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import NodeWithScore
 
+from ragloom.components.retriever.scored_nodes import ARM_FIELDS
 from ragloom.core.data_frame import data_frame
 from ragloom.core.nodes import to_chunk
 from ragloom.core.records import Citation
@@ -14,8 +15,6 @@ from ragloom.core.usage import Usage
 
 if TYPE_CHECKING:
     import pandas
-
-_ARMS = ("dense_rank", "dense_score", "bm25_rank", "bm25_score")
 
 
 @dataclass
@@ -72,7 +71,7 @@ class QueryResult:
                     "score": node.score,
                     "text": chunk.text,
                     "metadata": chunk.metadata,
-                    **{name: getattr(retrieved, name, None) for name in _ARMS},
+                    **{name: getattr(retrieved, name, None) for name in ARM_FIELDS},
                     "retriever_rank": retriever_rank,
                     "supplied": chunk.id in self.supplied,
                 }

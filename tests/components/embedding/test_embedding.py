@@ -29,9 +29,9 @@ from ragloom.components.embedding.base import Embedding, Vectors
 from ragloom.config.key_rules import key_problems
 from ragloom.core.nodes import to_node
 from ragloom.core.records import Chunk, canonical_json, chunk_id, sha256
+from ragloom.core.usage import collect_usage
 from ragloom.errors import ConfigError, DataError, ServiceError
 from ragloom.providers.batch_errors import RequestRefused
-from ragloom.providers.openai_client import ProviderUsage
 
 GOLDEN = TESTS / "golden" / "embedding.json"
 SAMPLES = [
@@ -264,7 +264,9 @@ def test_half_of_a_character_does_not_stop_an_embedding() -> None:
 
 
 def test_local_embedding_uses_no_provider() -> None:
-    assert hashing().usage == ProviderUsage(0, 0, 0)
+    with collect_usage() as usage:
+        hashing().embed(["a text"])
+    assert usage.models == {}
 
 
 @pytest.mark.parametrize(

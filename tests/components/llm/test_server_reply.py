@@ -282,11 +282,16 @@ def test_reranker_reads_the_text_without_reasoning() -> None:
     nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in ("one", "two")]
     with serving(answer="<think>[1] > [2]? No.</think>\n[2] > [1]") as server:
         ranker = Listwise(
-            compatible(server), load("cl100k_base"), top_n=2, window_size=20, window_step=10, passage_tokens=300
+            llm=compatible(server),
+            tokenizer=load("cl100k_base"),
+            top_n=2,
+            window_size=20,
+            window_step=10,
+            passage_tokens=300,
         )
         ranked = ranker.postprocess_nodes(nodes, query_bundle=QueryBundle("q"))
     assert [node.node.get_content() for node in ranked] == ["two", "one"]
-    assert ranker.malformed == 0
+    assert ranker.counts == {}
 
 
 @given(st.text("<think/>ab \n", max_size=40), st.lists(st.integers(1, 5), min_size=1, max_size=40))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,14 @@ class StageCache:
     def _place(self, kind: str, plain_key: dict[str, Any]) -> Path | None:
         return None if self._folder is None else self._folder / kind / sha256(canonical_json(plain_key))[:_DIGITS]
 
-    @contextmanager
-    def _locked(self, folder: Path, kind: str) -> Iterator[None]:
+    def _locked(self, folder: Path, kind: str) -> AbstractContextManager[object]:
+        """Acquire the lock of a stage; leaving the context releases it."""
         lock = FileLock(folder / "lock")
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
             self._on_wait(f"another process computes the same {kind}; waiting for it")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+            return lock.acquire()
 
     @staticmethod
     def _nearest(folder: Path, key: Mapping[str, Any]) -> list[str]:

@@ -39,20 +39,15 @@ class StageItems:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self._path = path or Path(":memory:")
         self._using = threading.Lock()
-        self._memory: dict[str, Any] = {}
         self._connection: sqlite3.Connection | None = None
 
     def __len__(self) -> int:
-        if self._path is None:
-            return len(self._memory)
         return int(self._rows("SELECT count(*) FROM items")[0][0])
 
     def read(self, name: str) -> tuple[Any | None, bool]:
         """Return value (None if missing or damaged) and whether it is damaged."""
-        if self._path is None:
-            return self._memory.get(name), False
         rows = self._rows("SELECT value, digest FROM items WHERE name = ?", name)
         if not rows:
             return None, False
@@ -63,9 +58,6 @@ class StageItems:
 
     def write(self, name: str, value: Any) -> None:
         """Store a value of plain values, in place of an earlier one."""
-        if self._path is None:
-            self._memory[name] = value
-            return
         text = json.dumps(value, separators=(",", ":"))
         self._rows("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", name, text, sha256(f"{name}:{text}"))
 
@@ -77,7 +69,6 @@ class StageItems:
             self._connection = None
 
     def _rows(self, statement: str, *values: str) -> list[Any]:
-        assert self._path is not None
         problem = f"config: the stage results {self._path} cannot be read or written"
         with self._using, failures_as(ServiceError, problem, "remove its folder: its items are computed again"):
             if self._connection is None:

@@ -16,10 +16,7 @@ from ragloom.errors import ConfigError
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-    from ragloom.components.chunking.fixed_chunker import TokenWindows
-    from ragloom.components.chunking.paragraph_chunker import ParagraphPacker
-    from ragloom.components.chunking.recursive_chunker import SeparatorCutter
-    from ragloom.components.chunking.semantic_chunker import HybridCutter, SemanticCutter
+    from ragloom.components.chunking.base import SpanParser
 
 TokenizerName = Annotated[str, Field(min_length=1), CONTENT]
 Separators = Annotated[list[str], Field(min_length=1)]
@@ -80,7 +77,7 @@ def _limit_problems(tokenizer: str, size: int, special: int = 0) -> Iterator[str
 
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
-def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "TokenWindows":
+def fixed(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "SpanParser":
     """Build the chunker of token windows.
 
     Raises:
@@ -101,7 +98,7 @@ def recursive(
     chunk_size: Positive,
     chunk_overlap: NonNegative,
     keep_separator: Literal["start", "end"],
-) -> "SeparatorCutter":
+) -> "SpanParser":
     """Build the chunker with cuts at separators, in order.
 
     Raises:
@@ -115,7 +112,7 @@ def recursive(
 
 @code_version(2)
 @checked_by(_size_rule, _tokenizer_rule)
-def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "ParagraphPacker":
+def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: TokenizerName) -> "SpanParser":
     """Build the chunker of whole paragraphs.
 
     Raises:
@@ -138,7 +135,7 @@ def semantic(
     threshold: Threshold,
     threshold_value: float,
     tokenizer: TokenizerName,
-) -> "SemanticCutter":
+) -> "SpanParser":
     """Build the chunker with cuts between sentences of different meaning.
 
     Raises:
@@ -162,7 +159,7 @@ def hybrid(
     threshold: Threshold,
     threshold_value: float,
     tokenizer: TokenizerName,
-) -> "HybridCutter":
+) -> "SpanParser":
     """Build the chunker of whole paragraphs, overlong ones cut by meaning.
 
     Raises:

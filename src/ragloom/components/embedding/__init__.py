@@ -21,25 +21,13 @@ from ragloom.config.key_rules import checked_by
 from ragloom.providers.credentials import body_problems, link_problems
 
 if TYPE_CHECKING:
-    from ragloom.components.embedding.hashing_embedding import HashingEmbedding
-    from ragloom.components.embedding.huggingface_embedding import SentenceTransformerEmbedding
-    from ragloom.components.embedding.onnx_embedding import OnnxEmbedding
-    from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
+    from ragloom.components.embedding.base import Embedding
 
 # Lengths of OpenAI's own vectors (platform documentation, 2025); only text-embedding-3 models shorten theirs.
-_OPENAI_DIMENSIONS = {
-    "text-embedding-3-small": 1536,
-    "text-embedding-3-large": 3072,
-    "text-embedding-ada-002": 1536,
-}
+_OPENAI_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 
 # Fields in every request, and the key that sets each.
-_OWN_FIELDS = {
-    "model": "model",
-    "input": None,
-    "dimensions": "send_dimensions",
-    "encoding_format": "encoding_format",
-}
+_OWN_FIELDS = {"model": "model", "input": None, "dimensions": "send_dimensions", "encoding_format": "encoding_format"}
 
 BatchSize = Annotated[int, Field(gt=0, le=2048), OPERATIONAL]
 """Texts per request, or run at once: at most 2,048, which is OpenAI's and LlamaIndex's limit."""
@@ -84,7 +72,7 @@ def _dimensions_rule(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 @code_version(1)
-def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: BatchSize) -> "HashingEmbedding":
+def hashing(*, dimensions: Positive, embedded_metadata: list[Name], batch_size: BatchSize) -> "Embedding":
     """Build lexical vectors by feature hashing: no model, no download, no key."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
 
@@ -117,7 +105,7 @@ def openai(
     requests_per_minute: Rate,
     tokens_per_minute: Rate,
     max_refused: Refused,
-) -> "OpenAIEmbedding":
+) -> "Embedding":
     """Build an embedding on OpenAI's API.
 
     Raises:
@@ -165,7 +153,7 @@ def openai_compatible(
     requests_per_minute: Rate,
     tokens_per_minute: Rate,
     max_refused: Refused,
-) -> "OpenAIEmbedding":
+) -> "Embedding":
     """Build an embedding on any server that speaks OpenAI's protocol.
 
     Such as vLLM, Ollama, TEI, LM Studio, or a gateway.
@@ -198,7 +186,7 @@ def fastembed(
     batch_size: BatchSize,
     threads: Annotated[Positive | None, OPERATIONAL],
     cache_dir: Annotated[Name | None, OPERATIONAL],
-) -> "OnnxEmbedding":
+) -> "Embedding":
     """Build an embedding on ONNX Runtime, from a folder or fastembed's list.
 
     Raises:
@@ -224,7 +212,7 @@ def huggingface(
     query_prefix: str,
     device: Annotated[Name | None, OPERATIONAL],
     batch_size: BatchSize,
-) -> "SentenceTransformerEmbedding":
+) -> "Embedding":
     """Build an embedding on sentence-transformers.
 
     Raises:

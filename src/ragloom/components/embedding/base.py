@@ -24,14 +24,14 @@ from ragloom.components.embedding.batch_bisection import PartialBatch, isolate_r
 from ragloom.components.embedding.cached_batch import EmbeddingCall
 from ragloom.components.embedding.document_text import TextEmbedding
 from ragloom.components.embedding.events import with_events
-from ragloom.components.embedding.query_vector_memo import MOST, QueryCache
+from ragloom.components.embedding.query_vector_memo import QueryCache
 from ragloom.components.embedding.validation import demand_vectors
 from ragloom.core.budget import charge, has_budget, refund
 from ragloom.core.native_threads import finished_before_exit
 from ragloom.core.usage import record_lookups, record_made, record_unavailable
+from ragloom.errors import ConfigError
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.batch_errors import BatchFailed
-from ragloom.providers.openai_client import ProviderUsage
 
 Vectors = npt.NDArray[np.float32]
 
@@ -63,19 +63,12 @@ class Embedding(TextEmbedding):
     """Whether a vector costs no money and well under a millisecond: then it is not cached."""
     paid: ClassVar[bool] = False
     """Whether each token costs money."""
-    remembered: ClassVar[int] = MOST
-    """Queries whose vectors are known without a cache, the last ones."""
     _recent: QueryCache = PrivateAttr(default_factory=QueryCache)
 
     @classmethod
     def class_name(cls) -> str:
         """Name the class in LlamaIndex's events and dumps."""
         return cls.__name__
-
-    @property
-    def usage(self) -> ProviderUsage:
-        """Requests to a provider and their tokens; nothing for a local model."""
-        return ProviderUsage()
 
     @property
     def query_embedding(self) -> Embedding:
@@ -279,6 +272,14 @@ class Embedding(TextEmbedding):
         record_made(len(texts), sum(counts or ()))
         if self.cache is not None and not is_bypassed():
             record_unavailable(not self.cache.store(texts, vectors))
+
+    def demand_dimensions(self, width: int) -> None:
+        """Raise ConfigError unless a loaded model's vectors have `dimensions`."""
+        if width != self.dimensions:
+            raise ConfigError(
+                f"embedding: dimensions={self.dimensions} must be {width}, the length of {self.model_name}'s vectors; "
+                f"set embedding.dimensions={width}"
+            )
 
     def _no_vectors(self) -> Vectors:
         return np.zeros((0, self.dimensions), dtype=np.float32)

@@ -73,13 +73,14 @@ class _Features:
     def __init__(self, dimensions: int) -> None:
         self._dimensions = dimensions
         self._lock = threading.Lock()
-        self._numbers: dict[str, int] = {}
-        self._starts: list[int] = []
-        self._lengths: list[int] = []
-        self._filled = 0
-        self._buckets: Numbers = np.zeros(0, np.int64)
-        self._weights: Sums = np.zeros(0, np.float64)
         self._forget()
+
+    def _forget(self) -> None:
+        self._numbers: dict[str, int] = {}
+        # Number 0 is no word, so that a word's number is never false.
+        self._starts, self._lengths, self._filled = [0], [0], 0
+        self._buckets: Numbers = np.zeros(1 << 16, np.int64)
+        self._weights: Sums = np.zeros(1 << 16, np.float64)
 
     def sums(self, texts: Sequence[str]) -> Sums:
         """Sum each text's features by bucket: `[n, dimensions]`, no row all zero."""
@@ -132,13 +133,6 @@ class _Features:
         self._filled = end
         self._numbers[word] = len(self._starts) - 1
         return len(self._starts) - 1
-
-    def _forget(self) -> None:
-        self._numbers = {}
-        # Number 0 is no word, so that a word's number is never false.
-        self._starts, self._lengths, self._filled = [0], [0], 0
-        self._buckets = np.zeros(1 << 16, np.int64)
-        self._weights = np.zeros(1 << 16, np.float64)
 
 
 def _normal(text: str) -> str:

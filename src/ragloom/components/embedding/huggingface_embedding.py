@@ -52,12 +52,7 @@ class SentenceTransformerEmbedding(Embedding):
         self._model.max_seq_length = self.max_tokens
         # Prefixes are config keys: a prompt that the model's files add by themselves would come on top of them.
         self._model.default_prompt_name = None
-        width = self._model.get_sentence_embedding_dimension()
-        if width != self.dimensions:
-            raise ConfigError(
-                f"embedding: dimensions={self.dimensions} must be {width}, the length of {self.model_name}'s vectors; "
-                f"set embedding.dimensions={width}"
-            )
+        self.demand_dimensions(self._model.get_sentence_embedding_dimension())
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count each text's tokens as the model reads them, special tokens included."""

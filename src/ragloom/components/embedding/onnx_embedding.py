@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,16 +28,6 @@ _MODEL_FILES = ("model.onnx", "onnx/model.onnx")
 _HIDDEN = ("last_hidden_state", "token_embeddings")
 _OPTION = "embedding=fastembed"
 _SORTED_BATCHES = 64
-
-
-class _TextModel(Protocol):
-    tokenizer: Any  # tokenizers.Tokenizer, cutting and padding nothing
-
-    def run(self, texts: list[str]) -> Vectors:
-        """Embed one batch, cut at the maximum length: [n, dim] float32."""
-
-    def origin(self) -> dict[str, str]:
-        """Return what decides the vectors outside the config."""
 
 
 class OnnxEmbedding(Embedding):
@@ -58,7 +48,7 @@ class OnnxEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     threads: int | None
     cache_dir: str | None
-    _model: _TextModel = PrivateAttr()
+    _model: _FolderModel | _ListedModel = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Load the model.
@@ -74,12 +64,7 @@ class OnnxEmbedding(Embedding):
             self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
             self._model = _ListedModel(self)
-        width = self.compute_vectors(["a"], None).shape[1]
-        if width != self.dimensions:
-            raise ConfigError(
-                f"embedding: dimensions={self.dimensions} must be {width}, the length of {self.model_name}'s vectors; "
-                f"set embedding.dimensions={width}"
-            )
+        self.demand_dimensions(self.compute_vectors(["a"], None).shape[1])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count each text's tokens as the model reads them, special tokens included."""
@@ -125,6 +110,7 @@ class _FolderModel:
         _check_length(folder, max_length)
 
     def run(self, texts: list[str]) -> Vectors:
+        """Embed one batch, cut at the maximum length: [n, dim] float32."""
         encoded = [encoding.ids for encoding in self._cutting.encode_batch_fast(texts)]
         longest = max(map(len, encoded))
         ids = np.full((len(texts), longest), self._padding, dtype=np.int64)

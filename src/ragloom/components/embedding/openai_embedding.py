@@ -19,9 +19,8 @@ from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
 from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
 from ragloom.errors import ServiceError
 from ragloom.providers.batch_errors import BatchFailed
-from ragloom.providers.openai_client import Provider, ProviderUsage
+from ragloom.providers.provider_settings import ProviderSettings
 from ragloom.providers.rate_limiter import Rates
-from ragloom.providers.retry import Link
 
 if TYPE_CHECKING:
     from openai.types import CreateEmbeddingResponse
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
 _SPECIAL_TOKENS = 2  # that a Hugging Face model adds to a text at most: its begin and end
 
 
-class OpenAIEmbedding(Embedding):
+class OpenAIEmbedding(Embedding, ProviderSettings):
     """Embedding by `/embeddings` of OpenAI or a server with its protocol.
+
+    Further fields are those of `ProviderSettings`.
 
     Attributes:
         tokenizer: by which texts are counted, as `ragloom.core.tokenizers.load` takes it.
@@ -38,8 +39,6 @@ class OpenAIEmbedding(Embedding):
         send_dimensions: whether the server is asked to shorten its vectors to `dimensions`.
         encoding_format: how the server is asked to write vectors; None = not asked. Whichever it uses is read.
         query_model: embeds questions, where the provider has a separate model for them; None = the same model.
-        extra_body: sent with each request as well.
-        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.providers.retry.Link`.
         requests_per_minute, tokens_per_minute: see `ragloom.providers.rate_limiter.Rates`.
     """
 
@@ -50,17 +49,9 @@ class OpenAIEmbedding(Embedding):
     batch_tokens: int = Field(gt=0)
     send_dimensions: bool
     encoding_format: Literal["base64", "float"] | None
-    base_url: str | None
-    api_key_env: str | None
-    timeout: float
-    attempts: int
-    deadline: float
     requests_per_minute: int | None
     tokens_per_minute: int | None
-    headers_env: dict[str, str] = Field(default_factory=dict)
-    extra_body: dict[str, Any] = Field(default_factory=dict)
     query_model: str | None = None
-    _provider: Provider = PrivateAttr()
     _query_embedding: OpenAIEmbedding | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -68,20 +59,7 @@ class OpenAIEmbedding(Embedding):
         super().model_post_init(context)
         # LlamaIndex's groups are as large as they may be, so that requests are full also where some texts are known.
         self.embed_batch_size = MAX_GROUP
-        self._provider = Provider(
-            Link(
-                kind="embedding",
-                model=self.model_name,
-                base_url=self.base_url,
-                api_key_env=self.api_key_env,
-                timeout=self.timeout,
-                attempts=self.attempts,
-                deadline=self.deadline,
-                rates=Rates(self.requests_per_minute, self.tokens_per_minute),
-                headers_env=self.headers_env,
-            )
-        )
-
+        self.connect("embedding", self.model_name, Rates(self.requests_per_minute, self.tokens_per_minute))
         if self.query_model is not None:
             same = {name: getattr(self, name) for name in type(self).model_fields if name != "cache"}
             self._query_embedding = type(self)(**same | {"model_name": self.query_model, "query_model": None})
@@ -96,20 +74,6 @@ class OpenAIEmbedding(Embedding):
         super().use_cache(cache, description)
         if self._query_embedding is not None:
             self._query_embedding.use_cache(cache, {**description, "model": self.query_model})
-
-    @property
-    def provider(self) -> Provider:
-        """What sends the requests."""
-        return self._provider
-
-    @property
-    def usage(self) -> ProviderUsage:
-        """Requests sent and tokens reported since this embedding was built."""
-        return (
-            self._provider.usage
-            if self._query_embedding is None
-            else self._provider.usage + self._query_embedding.usage
-        )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count each text's tokens, with special tokens of models not from OpenAI."""

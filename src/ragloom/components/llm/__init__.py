@@ -22,15 +22,10 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 
 # Fields in every request, and the key that sets each.
 _OWN_FIELDS = {
-    "model": "model",
-    "messages": None,
-    "temperature": "temperature",
-    "seed": "seed",
-    "max_tokens": "max_tokens",
+    **{name: name for name in ("model", "temperature", "seed", "max_tokens")},
+    **dict.fromkeys(("messages", "stream", "n")),
     "max_completion_tokens": "max_tokens",
-    "stream": None,
     "stream_options": "stream_usage",
-    "n": None,
 }
 
 ReasoningTags = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,13 +119,7 @@ class ForeignLLM(LLM):
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """As `stream_chat`, without blocking the event loop."""
-
-        async def pieces() -> AsyncIterator[ChatResponse]:
-            with self._translated():
-                async for piece in await self._inner.astream_chat(messages, **kwargs):
-                    yield piece
-
-        return pieces()  # type: ignore[return-value]
+        return self._pieces(self._inner.astream_chat, messages, **kwargs)  # type: ignore[return-value]
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Yield the reply as it grows; raises as `chat`."""
@@ -134,10 +128,9 @@ class ForeignLLM(LLM):
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """As `stream_complete`, without blocking the event loop."""
+        return self._pieces(self._inner.astream_complete, prompt, formatted, **kwargs)  # type: ignore[return-value]
 
-        async def pieces() -> AsyncIterator[CompletionResponse]:
-            with self._translated():
-                async for piece in await self._inner.astream_complete(prompt, formatted, **kwargs):
-                    yield piece
-
-        return pieces()  # type: ignore[return-value]
+    async def _pieces(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        with self._translated():
+            async for piece in await call(*args, **kwargs):
+                yield piece

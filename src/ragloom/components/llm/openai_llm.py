@@ -23,14 +23,13 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM
-from pydantic import Field, PrivateAttr
 
 from ragloom.components.llm.server_reply import Reply
 from ragloom.core.budget import Bound, has_budget
 from ragloom.core.tokenizers import load
 from ragloom.errors import DataError, ServiceError
-from ragloom.providers.openai_client import Provider, ProviderUsage
-from ragloom.providers.retry import Link
+from ragloom.providers.provider_settings import ProviderSettings
+from ragloom.providers.rate_limiter import Rates
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -40,11 +39,12 @@ _TOKENIZER = "cl100k_base"
 _MESSAGE_TOKENS = 4  # that the protocol adds to each message, and to the reply's beginning (OpenAI's cookbook: 3 and 3)
 
 
-class OpenAIChat(LLM):
+class OpenAIChat(LLM, ProviderSettings):
     """LLM by `/chat/completions` of OpenAI or a server with its protocol.
 
     A response's `message.additional_kwargs["finish_reason"]` is the reason for its end: `stop`, `length` when cut at
     `max_tokens`, or another word of the server. Reasoning is a separate block, and no part of `content`.
+    Further fields are those of `ProviderSettings`.
 
     Attributes:
         group: opens every message, and names the usage.
@@ -55,8 +55,6 @@ class OpenAIChat(LLM):
         stream_usage: whether a stream is asked to report its tokens.
         system_role: whether the server takes messages of the system; otherwise they open the user's.
         reasoning_tags: what opens and closes reasoning inside the text.
-        extra_body: sent with each request as well.
-        base_url, api_key_env, headers_env, timeout, attempts, deadline: see `ragloom.providers.retry.Link`.
     """
 
     paid: ClassVar[bool] = True
@@ -70,32 +68,13 @@ class OpenAIChat(LLM):
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
     context_window: int
     stream_usage: bool
-    base_url: str | None
-    api_key_env: str | None
-    timeout: float
-    attempts: int
-    deadline: float
     system_role: bool = True
     reasoning_tags: tuple[str, str] | None = None
-    headers_env: dict[str, str] = Field(default_factory=dict)
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    _provider: Provider = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the provider; the first request reads the key."""
         super().model_post_init(context)
-        self._provider = Provider(
-            Link(
-                kind=self.group,
-                model=self.model,
-                base_url=self.base_url,
-                api_key_env=self.api_key_env,
-                timeout=self.timeout,
-                attempts=self.attempts,
-                deadline=self.deadline,
-                headers_env=self.headers_env,
-            )
-        )
+        self.connect(self.group, self.model, Rates())
 
     @classmethod
     def class_name(cls) -> str:
@@ -107,16 +86,6 @@ class OpenAIChat(LLM):
         """Context window, longest reply and name, for LlamaIndex."""
         output: dict[str, Any] = {} if self.max_tokens is None else {"num_output": self.max_tokens}
         return LLMMetadata(context_window=self.context_window, is_chat_model=True, model_name=self.model, **output)
-
-    @property
-    def provider(self) -> Provider:
-        """What sends the requests."""
-        return self._provider
-
-    @property
-    def usage(self) -> ProviderUsage:
-        """Requests sent and tokens reported since this LLM was built."""
-        return self._provider.usage
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -174,15 +143,11 @@ class OpenAIChat(LLM):
 
     def _reply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
-        completion = self._provider.chat(bound=bound, **request)
-        _settle(bound, completion)
-        return self._read(completion)
+        return self._read(self._provider.chat(bound=bound, **request), bound)
 
     async def _areply(self, request: dict[str, Any]) -> ChatResponse:
         bound = self._bound(request)
-        completion = await self._provider.achat(bound=bound, **request)
-        _settle(bound, completion)
-        return self._read(completion)
+        return self._read(await self._provider.achat(bound=bound, **request), bound)
 
     def bound(self, messages: Sequence[str], longest: int | None = None) -> Bound:
         """Return the upper bound of a request's tokens.
@@ -252,12 +217,15 @@ class OpenAIChat(LLM):
         convert = None if formatted else self.completion_to_prompt
         return [ChatMessage(content=convert(prompt) if convert else prompt)]
 
-    def _read(self, completion: ChatCompletion) -> ChatResponse:
-        """Read a reply.
+    def _read(self, completion: ChatCompletion, bound: Bound | None) -> ChatResponse:
+        """Settle what a reply used, and read it.
 
         Raises:
             ServiceError: it has no choice or no text.
         """
+        if bound is not None:
+            reported = [getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
+            bound.settle(*(tokens if isinstance(tokens, int) else None for tokens in reported))
         link = self._provider.link
         choice = completion.choices[0] if completion.choices else None
         if getattr(choice, "message", None) is None:
@@ -285,12 +253,6 @@ def _add_piece(reply: Reply, chunk: ChatCompletionChunk) -> ChatResponse | None:
 def sent_tokens(messages: Sequence[str]) -> int:
     """Count the tokens of messages by `cl100k_base`, which newer models undercut."""
     return sum(load(_TOKENIZER).counts(messages)) + _MESSAGE_TOKENS * (len(messages) + 1)
-
-
-def _settle(bound: Bound | None, completion: ChatCompletion) -> None:
-    if bound is not None:
-        reported = [getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-        bound.settle(*(tokens if isinstance(tokens, int) else None for tokens in reported))
 
 
 def _completion(response: ChatResponse) -> CompletionResponse:

@@ -41,7 +41,7 @@ def mmr(
     """Build the reranker by maximal marginal relevance."""
     from ragloom.components.reranker.mmr_reranker import Marginal
 
-    return Marginal(embedding, index, top_n=top_n, relevance_weight=relevance_weight)
+    return Marginal(embedding=embedding, index=index, top_n=top_n, relevance_weight=relevance_weight)
 
 
 @code_version(1)
@@ -59,11 +59,10 @@ def cross_encoder(
         ConfigError: no such model, it does not fit its keys, or the extra `fastembed` is not installed.
         ServiceError: the model's download failed.
     """
+    values = locals()
     from ragloom.components.reranker.cross_encoder_reranker import CrossEncoder, load
 
-    return CrossEncoder(
-        load(model, max_length), top_n=top_n, max_length=max_length, on_too_long=on_too_long, batch_size=batch_size
-    )
+    return CrossEncoder(**values | {"model": load(model, max_length)})
 
 
 @code_version(1)
@@ -82,14 +81,8 @@ def llm(
     Raises:
         ConfigError: the window's step is not smaller than the window, or there is no such tokenizer.
     """
+    values = locals()
     from ragloom.components.reranker.llm_reranker import Listwise
     from ragloom.core.tokenizers import load
 
-    return Listwise(
-        llm,
-        load(tokenizer),
-        top_n=top_n,
-        window_size=window_size,
-        window_step=window_step,
-        passage_tokens=passage_tokens,
-    )
+    return Listwise(**values | {"tokenizer": load(tokenizer)})

@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 _dispatcher = get_dispatcher(__name__)
+_counting = threading.Lock()
 
 Order = list[tuple[int, float | None]]
 """Positions of the given nodes, best first, each with its new score; None keeps the old one."""
-
-
-class Count:
-    """A number that several threads add to."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.value = 0
-
-    def add(self, number: int) -> None:
-        """Add a number."""
-        with self._lock:
-            self.value += number
 
 
 class Reranker(BaseNodePostprocessor):
@@ -42,11 +31,23 @@ class Reranker(BaseNodePostprocessor):
     """
 
     top_n: int = Field(gt=0, description="How many leave.")
+    _counts: Counter[str] = PrivateAttr(default_factory=Counter)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class in LlamaIndex's serialised form and events."""
+        return cls.__name__
 
     @property
     def counts(self) -> dict[str, int]:
         """Deviations since construction: name -> count, for reports."""
-        return {}
+        with _counting:
+            return dict(self._counts)
+
+    def count(self, deviation: str, number: int = 1) -> None:
+        """Count a deviation; several threads may."""
+        with _counting:
+            self._counts[deviation] += number
 
     @abstractmethod
     def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from pydantic import PrivateAttr
+from pydantic import Field
 
-from ragloom.components.reranker.base import Count, Order, Reranker, by_score, passage
+from ragloom.components.reranker.base import Order, Reranker, by_score, passage
 from ragloom.errors import ConfigError, DataError, ServiceError, nearest, require
 from ragloom.providers.model_download import load_listed
 
@@ -191,41 +191,17 @@ class CrossEncoder(Reranker):
     Nogueira and Cho: Passage Re-ranking with BERT, arXiv 1901.04085, 2019. Equal scores keep the retriever's order.
 
     Attributes:
-        truncated: passages that were cut to fit `max_length`, since the reranker was built.
+        model: scores the pairs.
     """
 
     batch_size: int
     max_length: int
     on_too_long: Literal["cut", "error"]
-    _model: PairModel = PrivateAttr()
-    _truncated: Count = PrivateAttr(default_factory=Count)
-
-    def __init__(
-        self, model: PairModel, *, top_n: int, max_length: int, on_too_long: Literal["cut", "error"], batch_size: int
-    ) -> None:
-        super().__init__(  # type: ignore[call-arg]
-            top_n=top_n, max_length=max_length, on_too_long=on_too_long, batch_size=batch_size
-        )
-        self._model = model
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Names the class in LlamaIndex's serialised form and events."""
-        return "CrossEncoder"
-
-    @property
-    def truncated(self) -> int:
-        """Passages that were cut to fit `max_length`, since the reranker was built."""
-        return self._truncated.value
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Deviations since construction: name -> count."""
-        return {"truncated passages": self.truncated}
+    model: PairModel = Field(exclude=True, repr=False)
 
     def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         """Order by the model's scores."""
-        encoded = self._model.encode(query.query_str, [passage(node) for node in nodes])
+        encoded = self.model.encode(query.query_str, [passage(node) for node in nodes])
         too_long = [at for at, (_, _, tokens) in enumerate(encoded) if tokens > self.max_length]
         if too_long and self.on_too_long == "error":
             worst = max(too_long, key=lambda at: encoded[at][2])
@@ -235,5 +211,5 @@ class CrossEncoder(Reranker):
                 f"{self.max_length} tokens, the longest {encoded[worst][2]} (document {source!r}); "
                 "cut smaller chunks, or set reranker.on_too_long=cut"
             )
-        self._truncated.add(len(too_long))
-        return by_score(self._model.score([(ids, types) for ids, types, _ in encoded], self.batch_size))
+        self.count("truncated passages", len(too_long))
+        return by_score(self.model.score([(ids, types) for ids, types, _ in encoded], self.batch_size))

@@ -12,9 +12,9 @@ from collections.abc import Generator, Iterator
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from pydantic import PrivateAttr
+from pydantic import Field, SkipValidation
 
-from ragloom.components.reranker.base import Count, Order, Reranker, passage
+from ragloom.components.reranker.base import Order, Reranker, passage
 from ragloom.core.tokenizers import Tokenizer
 
 _SYSTEM = "You rank passages by how relevant they are to a question. You reply with the ranking and nothing else."
@@ -39,7 +39,7 @@ class Listwise(Reranker):
     A reply that is not exactly each number once is malformed: it is counted, and the retriever's order and scores are
     kept entirely. An error of the provider is raised.
 
-    Args:
+    Attributes:
         llm: replies; a temperature of 0 is its own key.
         tokenizer: counts the tokens of a passage.
     """
@@ -47,39 +47,8 @@ class Listwise(Reranker):
     window_size: int
     window_step: int
     passage_tokens: int
-    _llm: LLM = PrivateAttr()
-    _tokenizer: Tokenizer = PrivateAttr()
-    _malformed: Count = PrivateAttr(default_factory=Count)
-    _truncated: Count = PrivateAttr(default_factory=Count)
-
-    def __init__(
-        self, llm: LLM, tokenizer: Tokenizer, *, top_n: int, window_size: int, window_step: int, passage_tokens: int
-    ) -> None:
-        super().__init__(  # type: ignore[call-arg]
-            top_n=top_n, window_size=window_size, window_step=window_step, passage_tokens=passage_tokens
-        )
-        self._llm = llm
-        self._tokenizer = tokenizer
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Names the class in LlamaIndex's serialised form and events."""
-        return "Listwise"
-
-    @property
-    def malformed(self) -> int:
-        """Questions that kept the retriever's order after a malformed reply."""
-        return self._malformed.value
-
-    @property
-    def truncated(self) -> int:
-        """Passages that were cut to `passage_tokens`, since the reranker was built."""
-        return self._truncated.value
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Deviations since construction: name -> count."""
-        return {"malformed replies": self.malformed, "truncated passages": self.truncated}
+    llm: SkipValidation[LLM] = Field(exclude=True, repr=False)
+    tokenizer: SkipValidation[Tokenizer] = Field(exclude=True, repr=False)
 
     def asks(self, question: str, count: int) -> Iterator[tuple[list[str], int]]:
         """Yield the fixed texts of each request, with their token limits."""
@@ -99,7 +68,7 @@ class Listwise(Reranker):
                 messages = exchange.send(reply)
             except StopIteration as done:
                 return self._scored(done.value, len(nodes))
-            reply = self._llm.chat(messages).message.content or ""
+            reply = self.llm.chat(messages).message.content or ""
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -112,7 +81,7 @@ class Listwise(Reranker):
                 messages = exchange.send(reply)
             except StopIteration as done:
                 return self._finish(nodes, self._scored(done.value, len(nodes)))
-            reply = (await self._llm.achat(messages)).message.content or ""
+            reply = (await self.llm.achat(messages)).message.content or ""
 
     def _exchange(self, nodes: list[NodeWithScore], question: str) -> Exchange:
         """Rank window by window, from the list's end to its head.
@@ -131,7 +100,7 @@ class Listwise(Reranker):
             reply = yield _messages(question, [passages[at] for at in window])
             ranks = ranking(reply or "", len(window))
             if ranks is None:
-                self._malformed.add(1)
+                self.count("malformed replies")
                 return None
             order[start:end] = [window[rank] for rank in ranks]
             end -= self.window_step
@@ -143,9 +112,9 @@ class Listwise(Reranker):
         Its own `[1]` marks are written `(1)` as RankLLM does.
         """
         line = _NUMBER.sub(r"(\1)", " ".join(text.split()))
-        cut = first_tokens(self._tokenizer, line, self.passage_tokens)
+        cut = first_tokens(self.tokenizer, line, self.passage_tokens)
         if len(cut) < len(line):
-            self._truncated.add(1)
+            self.count("truncated passages")
         return cut
 
     def _scored(self, order: list[int] | None, count: int) -> Order:

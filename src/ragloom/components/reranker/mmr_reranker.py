@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from pydantic import Field, PrivateAttr
+from pydantic import Field, SkipValidation
 
 from ragloom.components.reranker.base import Order, Reranker
 from ragloom.errors import DataError
@@ -33,32 +33,27 @@ class Marginal(Reranker):
     SIGIR 1998. Before anything is picked the highest cosine to it counts as -1, the lowest there is: it moves the first
     pick's score alone, and makes the scores never rise down the list. Equal values keep the retriever's order.
 
-    Args:
+    Attributes:
         embedding: makes the query's vector, unless the query brings one.
         index: has the chunks' vectors.
     """
 
     relevance_weight: float = Field(ge=0, le=1, description="1: relevance alone, 0: difference alone.")
-    _embedding: BaseEmbedding = PrivateAttr()
-    _index: Any = PrivateAttr()
-
-    def __init__(self, embedding: BaseEmbedding, index: StoredVectors, *, top_n: int, relevance_weight: float) -> None:
-        super().__init__(top_n=top_n, relevance_weight=relevance_weight)  # type: ignore[call-arg]
-        self._embedding = embedding
-        self._index = index
+    embedding: SkipValidation[BaseEmbedding] = Field(exclude=True, repr=False)
+    index: SkipValidation[StoredVectors] = Field(exclude=True, repr=False)
 
     @classmethod
     def class_name(cls) -> str:
-        """Names the class in LlamaIndex's serialised form and events."""
+        """Name the class in LlamaIndex's serialised form and events."""
         return "MaximalMarginalRelevance"
 
     def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         """Order by maximal marginal relevance."""
         vector = query.embedding
         if vector is None:
-            vector = self._embedding.get_query_embedding(query.query_str)
+            vector = self.embedding.get_query_embedding(query.query_str)
         names = [node.node.node_id for node in nodes]
-        stored = self._index.vectors(names)
+        stored = self.index.vectors(names)
         missing = [name for name in names if name not in stored]
         if missing:
             raise DataError(

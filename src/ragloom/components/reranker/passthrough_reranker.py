@@ -13,11 +13,6 @@ class PassthroughReranker(Reranker):
     It needs no query.
     """
 
-    @classmethod
-    def class_name(cls) -> str:
-        """Names the class in LlamaIndex's serialised form and events."""
-        return "PassthroughReranker"
-
     def order(self, nodes: list[NodeWithScore], query: QueryBundle) -> Order:
         """Keep the order."""
         return [(at, None) for at in range(len(nodes))]

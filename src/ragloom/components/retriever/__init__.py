@@ -48,7 +48,7 @@ def dense(
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.retrievers import DenseArm, OneArm
 
-    return OneArm(DenseArm(index, embedding, top_k, metadata_filters(filters), min_score))
+    return OneArm([DenseArm(index, top_k, metadata_filters(filters), min_score, embedding)])
 
 
 @code_version(1)
@@ -62,7 +62,7 @@ def bm25(index: "Index", *, top_k: Positive, filters: Filters, min_score: NonNeg
     from ragloom.components.retriever.filter_config import metadata_filters
     from ragloom.components.retriever.retrievers import LexicalArm, OneArm
 
-    return OneArm(LexicalArm(index, top_k, metadata_filters(filters), min_score))
+    return OneArm([LexicalArm(index, top_k, metadata_filters(filters), min_score)])
 
 
 @code_version(1)
@@ -94,9 +94,6 @@ def hybrid(
         "rrf": partial(reciprocal_rank, dense_weight=dense_weight, k=rrf_k),
         "weighted": partial(weighted_score, dense_weight=dense_weight),
     }[fusion]
-    return Hybrid(
-        DenseArm(index, embedding, candidates, wanted, min_score) if dense_weight > 0 else None,
-        LexicalArm(index, candidates, wanted, min_bm25_score) if dense_weight < 1 else None,
-        fuse,
-        top_k,
-    )
+    dense = [DenseArm(index, candidates, wanted, min_score, embedding)] if dense_weight > 0 else []
+    bm25 = [LexicalArm(index, candidates, wanted, min_bm25_score)] if dense_weight < 1 else []
+    return Hybrid([*dense, *bm25], fuse, top_k)

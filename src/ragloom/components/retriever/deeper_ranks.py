@@ -9,30 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragloom.components.retriever.fusion import Candidate
+from ragloom.components.retriever.retrievers import ArmRetriever
 from ragloom.components.retriever.scored_nodes import ranked
 from ragloom.core.records import Hit
 
 BLOCK = 100
 """Ranks of each arm that are fused together below the configured fusion."""
-
-
-class Deep(Protocol):
-    """A retriever over one or two arms."""
-
-    @property
-    def depth(self) -> int:
-        """Length of each arm's list in the configured search."""
-
-    def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Return the first k hits of each arm."""
-
-    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
-        """Fuses one list of each arm."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,7 @@ def limit(depth: int, step: int) -> int:
     return depth + BLOCK * ((1 << (step - 1)) - 1)
 
 
-def below(retriever: Deep, query: QueryBundle, step: int, known: Set[str]) -> Below:
+def below(retriever: ArmRetriever, query: QueryBundle, step: int, known: Set[str]) -> Below:
     """Read one step below what is known.
 
     Args:

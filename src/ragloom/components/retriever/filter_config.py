@@ -19,8 +19,11 @@ CONDITIONS = ("and", "or", "not")
 
 # What a value may be. LlamaIndex's filter has no place for booleans, dates or lists of mixed types.
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "scalar": ("be text or a number", lambda value: _is_text(value) or _is_number(value)),
-    "text": ("be text", lambda value: _is_text(value)),
+    "scalar": (
+        "be text or a number",
+        lambda value: isinstance(value, str | int | float) and not isinstance(value, bool),
+    ),
+    "text": ("be text", lambda value: isinstance(value, str)),
     "list": (
         "be a list of texts, of whole numbers or of fractions, such as [a,b]",
         lambda value: (
@@ -30,30 +33,12 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nothing": ("be left out", lambda value: value is None),
 }
 OPERATORS = {
-    "==": "scalar",
-    "!=": "scalar",
-    ">": "scalar",
-    ">=": "scalar",
-    "<": "scalar",
-    "<=": "scalar",
-    "in": "list",
-    "nin": "list",
-    "any": "list",
-    "all": "list",
-    "contains": "scalar",
-    "text_match": "text",
-    "text_match_insensitive": "text",
+    **dict.fromkeys(("==", "!=", ">", ">=", "<", "<=", "contains"), "scalar"),
+    **dict.fromkeys(("in", "nin", "any", "all"), "list"),
+    **dict.fromkeys(("text_match", "text_match_insensitive"), "text"),
     "is_empty": "nothing",
 }
 """LlamaIndex's `FilterOperator` -> what its value may be (held against the enum by a test, so that none is missing)."""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def problems(filters: Any, path: str = "retriever.filters") -> list[str]:

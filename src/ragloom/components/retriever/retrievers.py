@@ -10,7 +10,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -41,28 +42,23 @@ class SearchableIndex(Protocol):
         """Return the k filtered chunks of highest BM25 score."""
 
 
+@dataclass(frozen=True)
 class Arm(ABC):
     """One way of searching an index.
 
-    Args:
+    Attributes:
+        name: of the arm, in a candidate's fields.
         index: where to search.
         k: length of the list.
         filters: applied before the search; None for none.
         min_score: hits below this raw score are left out; None for none.
     """
 
-    def __init__(
-        self, index: SearchableIndex, k: int, filters: MetadataFilters | None, min_score: float | None
-    ) -> None:
-        self._index = index
-        self._k = k
-        self._filters = filters
-        self._min_score = min_score
-
-    @property
-    def k(self) -> int:
-        """Length of the list."""
-        return self._k
+    name: ClassVar[str]
+    index: SearchableIndex
+    k: int
+    filters: MetadataFilters | None
+    min_score: float | None
 
     @abstractmethod
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
@@ -77,173 +73,134 @@ class Arm(ABC):
         """As `search`, without blocking the event loop."""
         return await asyncio.to_thread(self.search, query)
 
-    @staticmethod
-    @abstractmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
+    def candidates(self, hits: Sequence[Hit]) -> list[Candidate]:
         """Convert hits of this arm, best first, to candidates."""
+        rank, score = f"{self.name}_rank", f"{self.name}_score"
+        places: list[dict[str, Any]] = [{rank: at, score: hit.score} for at, hit in enumerate(hits, start=1)]
+        return [Candidate(hit.chunk, hit.score, **place) for hit, place in zip(hits, places, strict=True)]
 
 
+@dataclass(frozen=True)
 class DenseArm(Arm):
     """Dense retriever by cosine similarity.
 
     `embedding` makes the vector of the query unless the query brings one.
     """
 
-    def __init__(
-        self,
-        index: SearchableIndex,
-        embedding: BaseEmbedding,
-        k: int,
-        filters: MetadataFilters | None,
-        min_score: float | None,
-    ) -> None:
-        super().__init__(index, k, filters, min_score)
-        self._embedding = embedding
+    name = "dense"
+    embedding: BaseEmbedding
 
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Return the hits for a query, best first."""
         vector = query.embedding
         if vector is None:
             with timed("embed_query"):
-                texts = query.embedding_strs
-                if len(texts) == 1:
-                    vector = self._embedding.get_query_embedding(texts[0])
-                else:
-                    vector = self._embedding.get_agg_embedding_from_queries(texts)
-        return self._near(vector, k or self._k)
+                vector = self.embedding.get_agg_embedding_from_queries(query.embedding_strs)
+        return self._near(vector, k or self.k)
 
     async def asearch(self, query: QueryBundle) -> list[Hit]:
         """As `search`, with the embedding's own async client."""
         vector = query.embedding
         if vector is None:
             with timed("embed_query"):
-                texts = query.embedding_strs
-                if len(texts) == 1:
-                    vector = await self._embedding.aget_query_embedding(texts[0])
-                else:
-                    vector = await self._embedding.aget_agg_embedding_from_queries(texts)
-        return await asyncio.to_thread(self._near, vector, self._k)
+                vector = await self.embedding.aget_agg_embedding_from_queries(query.embedding_strs)
+        return await asyncio.to_thread(self._near, vector, self.k)
 
     def _near(self, vector: list[float], k: int) -> list[Hit]:
         with timed("dense"):
-            return ordered(self._index.dense(vector, k, self._filters), self._min_score)
-
-    @staticmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Convert hits of this arm, best first, to candidates."""
-        return [
-            Candidate(hit.chunk, hit.score, dense_rank=rank, dense_score=hit.score)
-            for rank, hit in enumerate(hits, start=1)
-        ]
+            return ordered(self.index.dense(vector, k, self.filters), self.min_score)
 
 
 class LexicalArm(Arm):
     """BM25 over the terms of the index's analyzer."""
 
+    name = "bm25"
+
     def search(self, query: QueryBundle, k: int | None = None) -> list[Hit]:
         """Return the hits for a query, best first."""
         with timed("bm25"):
-            return ordered(self._index.lexical(query.query_str, k or self._k, self._filters), self._min_score)
-
-    @staticmethod
-    def candidates(hits: Sequence[Hit]) -> list[Candidate]:
-        """Convert hits of this arm, best first, to candidates."""
-        return [
-            Candidate(hit.chunk, hit.score, bm25_rank=rank, bm25_score=hit.score)
-            for rank, hit in enumerate(hits, start=1)
-        ]
+            return ordered(self.index.lexical(query.query_str, k or self.k, self.filters), self.min_score)
 
 
-class OneArm(BaseRetriever):
-    """A LlamaIndex retriever that returns one arm's list as it is."""
-
-    def __init__(self, arm: Arm) -> None:
-        super().__init__()
-        self._arm = arm
-
-    @property
-    def depth(self) -> int:
-        """Length of the arm's list."""
-        return self._arm.k
-
-    def lists(self, query: QueryBundle, k: int) -> list[list[Hit]]:
-        """Return the arm's first k hits."""
-        return [self._arm.search(query, k)]
-
-    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
-        """Turn the arm's hits into candidates."""
-        return self._arm.candidates(lists[0])
-
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        _demand_text(query_bundle)
-        return ranked(self._arm.candidates(self._arm.search(query_bundle)))
-
-    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        _demand_text(query_bundle)
-        return ranked(self._arm.candidates(await self._arm.asearch(query_bundle)))
-
-
-class Hybrid(BaseRetriever):
-    """Hybrid retriever: both arms at once, with fused lists.
+class ArmRetriever(BaseRetriever):
+    """Base of the LlamaIndex retrievers: asks two arms at once.
 
     Args:
-        dense, bm25: the arms; None where its weight is 0, so that it is not asked at all.
-        fusion: both lists -> one.
-        top_k: length of the list that leaves.
+        arms: one or two, dense first; an arm whose weight is 0 is none of them, so that it is not asked at all.
     """
 
-    def __init__(self, dense: Arm | None, bm25: Arm | None, fusion: Fusion, top_k: int) -> None:
+    def __init__(self, arms: Sequence[Arm]) -> None:
         super().__init__()
-        self._dense = dense
-        self._bm25 = bm25
-        self._fusion = fusion
-        self._top_k = top_k
+        self._arms = arms
 
     @property
     def depth(self) -> int:
-        """Length of each arm's list before fusion."""
-        arm = self._dense or self._bm25
-        assert arm is not None
-        return arm.k
+        """Length of each arm's list."""
+        return self._arms[0].k
 
     def lists(self, query: QueryBundle, k: int | None = None) -> list[list[Hit]]:
-        """Return the first k hits of both arms, dense first.
-
-        An arm without weight has none.
-        """
-        if self._dense is None or self._bm25 is None:
-            dense = self._dense.search(query, k) if self._dense else []
-            return [dense, self._bm25.search(query, k) if self._bm25 else []]
+        """Return the first k hits of each arm."""
+        first, *others = self._arms
+        if not others:
+            return [first.search(query, k)]
         # A pool of one thread for this call: the other arm runs in this one, and an error of either is raised here.
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ragloom-bm25") as pool:
-            lexical = pool.submit(in_context(self._bm25.search), query, k)
-            dense = self._dense.search(query, k)
-            return [dense, lexical.result()]
+            lexical = pool.submit(in_context(others[0].search), query, k)
+            return [first.search(query, k), lexical.result()]
 
+    @abstractmethod
     def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
-        """Fuses the lists of both arms into one."""
-        return self._fusion(*lists)
+        """Turn the arms' lists into one."""
+
+    def _ranked(self, lists: Sequence[list[Hit]]) -> list[NodeWithScore]:
+        return ranked(self.fused(lists))
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         _demand_text(query_bundle)
-        return self._fuse(*self.lists(query_bundle))
+        return self._ranked(self.lists(query_bundle))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         _demand_text(query_bundle)
-        arms = [arm for arm in (self._dense, self._bm25) if arm is not None]
         # Both are awaited before either's error is raised: no search runs on unobserved.
-        results = await asyncio.gather(*(arm.asearch(query_bundle) for arm in arms), return_exceptions=True)
+        results = await asyncio.gather(*(arm.asearch(query_bundle) for arm in self._arms), return_exceptions=True)
         lists: list[list[Hit]] = []
         for result in results:
             if isinstance(result, BaseException):
                 raise result
             lists.append(result)
-        dense = lists[0] if self._dense else []
-        return self._fuse(dense, lists[-1] if self._bm25 else [])
+        return self._ranked(lists)
 
-    def _fuse(self, dense: list[Hit], bm25: list[Hit]) -> list[NodeWithScore]:
+
+class OneArm(ArmRetriever):
+    """A LlamaIndex retriever that returns one arm's list as it is."""
+
+    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
+        """Turn the arm's hits into candidates."""
+        return self._arms[0].candidates(lists[0])
+
+
+class Hybrid(ArmRetriever):
+    """Hybrid retriever: fused lists of both arms.
+
+    Args:
+        arms: as `ArmRetriever` has them.
+        fusion: both lists -> one.
+        top_k: length of the list that leaves.
+    """
+
+    def __init__(self, arms: Sequence[Arm], fusion: Fusion, top_k: int) -> None:
+        super().__init__(arms)
+        self._fusion = fusion
+        self._top_k = top_k
+
+    def fused(self, lists: Sequence[list[Hit]]) -> list[Candidate]:
+        """Fuse the lists of both arms; an unasked arm has none."""
+        hits = {arm.name: some for arm, some in zip(self._arms, lists, strict=True)}
+        return self._fusion(hits.get("dense", []), hits.get("bm25", []))
+
+    def _ranked(self, lists: Sequence[list[Hit]]) -> list[NodeWithScore]:
         with timed("fuse"):
-            return ranked(self.fused([dense, bm25])[: self._top_k])
+            return ranked(self.fused(lists)[: self._top_k])
 
 
 def _demand_text(query: QueryBundle) -> None:

@@ -9,6 +9,9 @@ from llama_index.core.schema import NodeWithScore
 from ragloom.components.retriever.fusion import Candidate
 from ragloom.core.nodes import to_node
 
+ARM_FIELDS = ("dense_rank", "dense_score", "bm25_rank", "bm25_score")
+"""How each arm found a chunk."""
+
 
 class Ranked(NodeWithScore):
     """Retrieved chunk with its ranks and scores.
@@ -51,10 +54,7 @@ def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithS
             score=candidate.score,
             retriever_rank=rank,
             retriever_score=candidate.score,
-            dense_rank=candidate.dense_rank,
-            dense_score=candidate.dense_score,
-            bm25_rank=candidate.bm25_rank,
-            bm25_score=candidate.bm25_score,
+            **{name: getattr(candidate, name) for name in ARM_FIELDS},
         )
         for rank, candidate in enumerate(candidates, start=first)
     ]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import starmap
 
 from ragloom.core.records import Chunk, Citation
 from ragloom.query.citations.citation_forms import read
@@ -42,13 +43,9 @@ def verify(reply: str, supplied: Sequence[Chunk], stored_text: Callable[[str], s
         supplied: the chunks in the prompt; number n is `supplied[n - 1]`.
         stored_text: document id -> text as stored in the index; None when there is no such document.
     """
-    texts = cache(stored_text)
-
-    def holds(number: int, quote: str) -> bool:
-        return _checked(number, quote, supplied, texts).verified
-
-    answer, pairs = read(reply, holds)
-    return Cited(answer, tuple(_checked(number, quote, supplied, texts) for number, quote in pairs))
+    check = partial(_checked, supplied, cache(stored_text))
+    answer, pairs = read(reply, lambda number, quote: check(number, quote).verified)
+    return Cited(answer, tuple(starmap(check, pairs)))
 
 
 def locate(quote: str, chunk: Chunk, text: str | None) -> tuple[int, int] | None:
@@ -68,7 +65,7 @@ def locate(quote: str, chunk: Chunk, text: str | None) -> tuple[int, int] | None
     return None
 
 
-def _checked(number: int, quote: str, supplied: Sequence[Chunk], stored_text: Callable[[str], str | None]) -> Citation:
+def _checked(supplied: Sequence[Chunk], stored_text: Callable[[str], str | None], number: int, quote: str) -> Citation:
     if not 1 <= number <= len(supplied):
         return Citation(number, None, None, None, quote, verified=False)
     chunk = supplied[number - 1]

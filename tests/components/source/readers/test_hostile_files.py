@@ -195,7 +195,7 @@ def test_hostile_name_is_read_and_shown_on_one_line(name: str, pool: Pool, tmp_p
     (result,) = reading(pool, source, entry, "fixed")
     assert check_cut(result).document == entry.id
     (tmp_path / name).write_bytes(b"")
-    ((_, unreadable),) = Readers(source, hostile_files.built("fixed"), ONE_PROCESS).run([Job(entry)])
+    ((_, unreadable),) = Readers(source, hostile_files.built("fixed"), ONE_PROCESS).read([Job(entry)])
     assert isinstance(unreadable, Unreadable)
     assert unreadable.location.isprintable()
 
