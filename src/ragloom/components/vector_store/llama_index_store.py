@@ -11,7 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -26,7 +26,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.protocols import Analyzer, Search
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_chunks
 from ragloom.core.nodes import to_chunk, to_node
@@ -34,22 +34,6 @@ from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError, DataError
 
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
-
-
-class Search(Protocol):
-    """Reader of one state of the chunks of a store."""
-
-    def dense(self, vector: Sequence[float], k: int, scope: Scope) -> list[Row]:
-        """Return the k rows nearest to a vector."""
-
-    def lexical(self, query: str, k: int, scope: Scope) -> list[Row]:
-        """Return the k rows of highest BM25 score."""
-
-    def rows(self, scope: Scope) -> list[Row]:
-        """Return all rows in scope, ordered by (document, start)."""
-
-    def count(self) -> int:
-        """Count the rows."""
 
 
 @dataclass(frozen=True)

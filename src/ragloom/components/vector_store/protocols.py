@@ -18,6 +18,7 @@ from ragloom.components.vector_store.record_types import (
     StoredDocument,
     StoredDocumentRow,
 )
+from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.core.records import Chunk, Hit
 
 if TYPE_CHECKING:
@@ -43,8 +44,38 @@ class Questions(Protocol):
         """
 
 
+class Search(Protocol):
+    """Reader of one state of the chunks of a store."""
+
+    def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
+        """Return the k rows nearest to a vector.
+
+        Ties are ordered by (document, start), complete at the cut.
+
+        Raises:
+            DataError: the vector has other dimensions than the index, or is not finite.
+        """
+
+    def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
+        """Return the k rows of highest BM25 score, ordered as `dense`; none without terms."""
+
+    def rows(self, scope: Scope) -> list[Row]:
+        """Return all rows in scope, ordered by (document, start)."""
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """Return the vectors of those chunks that are there, by chunk id."""
+
+    def count(self) -> int:
+        """Count the rows."""
+
+
 class Index(Protocol):
-    """Read access to the newest commit at opening time; thread-safe."""
+    """Read access to the newest commit at opening time; thread-safe.
+
+    A class derived from it gives `search`, by which the chunks are read.
+    """
+
+    search: Search
 
     @property
     def info(self) -> IndexInfo:
@@ -74,7 +105,11 @@ class Index(Protocol):
             filters: applied before the search.
             doc_ids: only chunks of these documents, together with `filters`; None for all.
             with_vectors: hits carry their vectors.
+
+        Raises:
+            DataError: the vector has other dimensions than the index, or is not finite.
         """
+        return _hits(self.search.dense(vector, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def lexical(
         self,
@@ -84,7 +119,11 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Return the k chunks of highest BM25 score, ordered as `dense`."""
+        """Return the k chunks of highest BM25 score, ordered as `dense`.
+
+        A query without terms has no results.
+        """
+        return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
         """Return a stored document.
@@ -95,9 +134,11 @@ class Index(Protocol):
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
         """Return all chunks of documents, ordered by (document, start)."""
+        return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Return the vectors of the given chunks, by chunk id."""
+        return self.search.vectors(chunk_ids)
 
     def manifest(self) -> Iterator[ManifestRow]:
         """Yield a row for each document, in no order."""
@@ -244,3 +285,7 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close connections, and end a server started for this database."""
+
+
+def _hits(rows: list[Row]) -> list[Hit]:
+    return [Hit(row.chunk, row.score, row.vector) for row in rows]
