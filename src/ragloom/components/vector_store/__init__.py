@@ -1,5 +1,6 @@
 """The `vector_store` group: where indexes are stored."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -41,15 +42,11 @@ def lancedb(
     alias: Annotated[Name | None, OPERATIONAL],  # read by `assembly.open`
 ) -> "Database":
     """Build the database of a LanceDB folder, created by the first ingest."""
+    from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
     from ragloom.components.vector_store.lancedb_store.database import LanceDatabase
 
-    return LanceDatabase(
-        path,
-        analyzer,
-        retention_minutes=retention_minutes,
-        ann_threshold=ann_threshold,
-        min_ann_recall=min_ann_recall,
-    )
+    dense = Wanted(ann_threshold, min_ann_recall)
+    return LanceDatabase(path, analyzer, timedelta(minutes=retention_minutes), dense)
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
@@ -79,33 +76,14 @@ def weaviate(
         from ragloom.components.vector_store.weaviate_store.connection import connect
         from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 
-        return connect(
-            ServerSettings(
-                url=url,
-                grpc_host=grpc_host,
-                grpc_port=grpc_port,
-                api_key_env=api_key_env,
-                headers_env=headers_env,
-                connect_seconds=timeouts["connect"],
-                query_seconds=timeouts["query"],
-                insert_seconds=timeouts["insert"],
-                retry_seconds=timeouts["retry"],
-            )
-        )
+        return connect(ServerSettings(url, grpc_host, grpc_port, api_key_env, headers_env, timeouts))
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 
-    return WeaviateDatabase(
-        connect,
-        analyzer,
-        prefix=collection_prefix,
-        tenant=tenant,
-        consistency_level=consistency_level,
-        index=dict(index),
-        batch=batch,
-        timeouts=timeouts,
-        code_version=_WEAVIATE_CODE_VERSION,
-    )
+    code_version = _WEAVIATE_CODE_VERSION
+    options = IndexOptions(collection_prefix, tenant, consistency_level, dict(index), batch, timeouts, code_version)
+    return WeaviateDatabase(connect, analyzer, options)
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
@@ -139,15 +117,7 @@ def weaviate_embedded(
         return EmbeddedServer(path, version, binary, http_port, grpc_port).connect(timeouts)
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 
-    return WeaviateDatabase(
-        connect,
-        analyzer,
-        prefix=collection_prefix,
-        tenant=tenant,
-        consistency_level="ONE",
-        index=dict(index),
-        batch=batch,
-        timeouts=timeouts,
-        code_version=_WEAVIATE_CODE_VERSION,
-    )
+    options = IndexOptions(collection_prefix, tenant, "ONE", dict(index), batch, timeouts, _WEAVIATE_CODE_VERSION)
+    return WeaviateDatabase(connect, analyzer, options)

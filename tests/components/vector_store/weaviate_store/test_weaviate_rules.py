@@ -48,7 +48,8 @@ from ragloom.errors import DataError, ServiceError
 from store_tools import Words
 from weaviate_tools import FakeClock
 
-SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, 1.0, 1.0, 1.0, 30.0)
+TIMEOUTS: Any = {"connect": 1.0, "query": 1.0, "insert": 1.0, "retry": 30.0, "indexing": 1.0}
+SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, TIMEOUTS)
 
 
 # --- failures and retries ---
@@ -483,7 +484,7 @@ def test_older_chunks_are_drawn_around_5_points_and_filled_up_from_the_first() -
 
 def test_vector_queue_is_awaited_until_its_limit(clock: FakeClock) -> None:
     queue = [5, 3, 0, 7]
-    pair: Any = SimpleNamespace(options=SimpleNamespace(indexing_seconds=2.0), queued=lambda: queue.pop(0))
+    pair: Any = SimpleNamespace(options=SimpleNamespace(timeouts={"indexing": 2.0}), queued=lambda: queue.pop(0))
     assert (wait_until_indexed(pair), queue, clock.delays) == (0, [7], [0.5, 0.5])
     pair.queued = lambda: 7
     assert wait_until_indexed(pair) == 7
@@ -540,8 +541,8 @@ INDEX = {"shards": 1, "bm25_k1": 1.2}
 
 def pair_of(connection: Any, tenant: str | None = None, retry: float = 30.0, **index: Any) -> CollectionPair:
     """Build a pair without a server."""
-    limits = BatchLimits(100, 10**9, retry, BatchSizer(100))
-    options = IndexOptions("Test", tenant, "ONE", INDEX | index, limits, 1.0, 1)
+    batch: Any = {"objects": 100, "megabytes": 1000}
+    options = IndexOptions("Test", tenant, "ONE", INDEX | index, batch, TIMEOUTS | {"retry": retry}, 1)
     label = CollectionLabel("Test", "corpus-1", CHUNKS, 1, "ingest", 384, 1, tenant is not None)
     return CollectionPair(connection, options, label)
 

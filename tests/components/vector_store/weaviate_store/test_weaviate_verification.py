@@ -76,7 +76,7 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
 
     class Unsure:
         connection = chunks = label = SimpleNamespace(index="corpus-1")
-        options = SimpleNamespace(indexing_seconds=-1)
+        options = SimpleNamespace(timeouts={"indexing": -1})
 
         def put_chunks(self, objects: Sequence[Any], repair: Any) -> None:
             repair.suspects.update(objects)

@@ -27,24 +27,15 @@ class LanceDatabase:
     Args:
         path: the folder; `~` is the home folder. It need not exist.
         analyzer: turns chunk texts and questions into search terms.
-        retention_minutes: how long a replaced state stays readable before a commit removes it.
-        ann_threshold: chunks from which dense search is approximate.
-        min_ann_recall: that it must have been measured to have; otherwise it stays exact.
+        retention: how long a replaced state stays readable before a commit removes it.
+        dense: from which size dense search is approximate, and the recall that it must have been measured to have.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        analyzer: Analyzer,
-        *,
-        retention_minutes: int,
-        ann_threshold: int,
-        min_ann_recall: float,
-    ) -> None:
+    def __init__(self, path: str | Path, analyzer: Analyzer, retention: timedelta, dense: Wanted) -> None:
         self.path = Path(path).expanduser().absolute()
         self.analyzer = analyzer
-        self._retention = timedelta(minutes=retention_minutes)
-        self._dense = Wanted(ann_threshold, min_ann_recall)
+        self._retention = retention
+        self._dense = dense
         self._aliases = Aliases(self.path)
 
     def indexes(self) -> list[IndexInfo]:

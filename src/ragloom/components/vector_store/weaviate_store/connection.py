@@ -82,7 +82,7 @@ class Connection:
         self.rest = rest
         self.version = version
         self.where = settings.where
-        self.insert_seconds = settings.insert_seconds
+        self.insert_seconds = settings.timeouts["insert"]
         self.most_results = MAX_RESULTS
         self._settings = settings
         self._parameters = parameters
@@ -141,7 +141,7 @@ class Connection:
         Raises:
             RagloomError: refusal of the server, or no effect within `retry_seconds`.
         """
-        deadline, delay = time.monotonic() + self._settings.retry_seconds, _FIRST_DELAY
+        deadline, delay = time.monotonic() + self._settings.timeouts["retry"], _FIRST_DELAY
         while True:
             try:
                 self.write(operation, function)
@@ -181,9 +181,9 @@ class Connection:
                 kind = failure.kind if failure.not_executed else OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
             delay = _delay(attempts)
-            if elapsed + delay > self._settings.retry_seconds:
+            if elapsed + delay > self._settings.timeouts["retry"]:
                 tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {elapsed:.1f} s"
-                limit = f"vector_store.timeouts.retry={self._settings.retry_seconds:g}"
+                limit = f"vector_store.timeouts.retry={self._settings.timeouts['retry']:g}"
                 raise failure.kind(f"{text} ({tried}, {limit}); {failure.advice}")
             _log.warning("%s; trying again in %.1f s", text, delay)
             if failure.unreachable:
@@ -194,8 +194,8 @@ class Connection:
     def _timeouts(self) -> str:
         settings = self._settings
         return (
-            f"vector_store.timeouts.query={settings.query_seconds:g} s, "
-            f"vector_store.timeouts.insert={settings.insert_seconds:g} s"
+            f"vector_store.timeouts.query={settings.timeouts['query']:g} s, "
+            f"vector_store.timeouts.insert={settings.timeouts['insert']:g} s"
         )
 
 
@@ -230,7 +230,7 @@ def connect(
         check_grpc(settings, parameters, secrets)
     except FAILURES as error:
         client.close()
-        failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.connect_seconds:g} s")
+        failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s")
         raise failure.kind(f"vector_store: {settings.where}: {failure.reason}; {failure.advice}") from None
     except BaseException:
         client.close()
@@ -261,7 +261,7 @@ def _client(
         additional_headers=headers or None,
         additional_config=AdditionalConfig(
             timeout=Timeout(
-                init=settings.connect_seconds, query=settings.query_seconds, insert=settings.insert_seconds
+                init=settings.timeouts["connect"], query=settings.timeouts["query"], insert=settings.timeouts["insert"]
             ),
             # Empty proxies: otherwise the client uses the environment's for everything, whatever NO_PROXY says.
             proxies=Proxies(),

@@ -26,7 +26,7 @@ class RestReader:
         self._http = httpx.Client(
             base_url=f"{settings.url.rstrip('/')}/v1",
             headers=request_headers(key, headers),
-            timeout=settings.query_seconds,
+            timeout=settings.timeouts["query"],
             trust_env=settings.trusts_environment,
         )
 

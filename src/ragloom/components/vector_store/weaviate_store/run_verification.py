@@ -85,8 +85,9 @@ class WriteAudit:
         """
         queued = wait_until_indexed(self._pair)
         if queued:
+            seconds = self._pair.options.timeouts["indexing"]
             return 0, [
-                f"{queued} vectors were still in the server's queue after {self._pair.options.indexing_seconds:g} s: "
+                f"{queued} vectors were still in the server's queue after {seconds:g} s: "
                 "dense search finds them only when they are indexed, and no chunk was verified by searching "
                 "(vector_store.timeouts.indexing)"
             ]

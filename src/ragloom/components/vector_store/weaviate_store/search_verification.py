@@ -118,7 +118,7 @@ class ChunkSample:
 
 def wait_until_indexed(pair: CollectionPair) -> int:
     """Wait for the server's vector queue; return its length after `timeouts.indexing`."""
-    deadline = time.monotonic() + pair.options.indexing_seconds
+    deadline = time.monotonic() + pair.options.timeouts["indexing"]
     while queued := pair.queued():
         if time.monotonic() > deadline:
             return queued

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.errors import ConfigError
 
 _CLOUD = ("weaviate.cloud", "weaviate.network", "semi.network")
@@ -25,9 +26,8 @@ class ServerSettings:
         grpc_port: Weaviate Cloud's is always 443.
         api_key_env: name of the environment variable with the API key; anonymous access when it is not set.
         headers_env: name of the environment variable with further headers, a JSON object; None for none.
-        connect_seconds: limit for a server that is starting or silent.
-        query_seconds, insert_seconds: limit for one request.
-        retry_seconds: total limit for the attempts of a call; an attempt in progress is not cut off.
+        timeouts: seconds: `connect` is the limit for a server that is starting or silent, `query` and `insert` for one
+            request, `retry` the total for the attempts of a call; an attempt in progress is not cut off.
         name: of the server in messages; None = its address.
     """
 
@@ -36,10 +36,7 @@ class ServerSettings:
     grpc_port: int
     api_key_env: str
     headers_env: str | None
-    connect_seconds: float
-    query_seconds: float
-    insert_seconds: float
-    retry_seconds: float
+    timeouts: TimeoutSettings
     name: str | None = None
 
     @property

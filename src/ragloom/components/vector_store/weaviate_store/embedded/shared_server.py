@@ -214,18 +214,9 @@ class EmbeddedServer:
 
     def _connected(self, state: dict[str, Any], timeouts: TimeoutSettings, deadline: float) -> Connection:
         url = f"http://127.0.0.1:{state['http_port']}"
-        settings = ServerSettings(
-            url=url,
-            grpc_host=None,
-            grpc_port=state["grpc_port"],
-            api_key_env="",
-            headers_env=None,
-            connect_seconds=max(1.0, deadline - time.monotonic()),
-            query_seconds=timeouts["query"],
-            insert_seconds=timeouts["insert"],
-            retry_seconds=timeouts["retry"],
-            name=f"embedded Weaviate at {url} (log: {self.folder / LOG})",
-        )
+        remaining: TimeoutSettings = {**timeouts, "connect": max(1.0, deadline - time.monotonic())}
+        name = f"embedded Weaviate at {url} (log: {self.folder / LOG})"
+        settings = ServerSettings(url, None, state["grpc_port"], "", None, remaining, name)
         connection = connect(settings, key=state["key"], on_close=self.release)
         version = ".".join(map(str, connection.version))
         if version != self._version.partition("-")[0]:
