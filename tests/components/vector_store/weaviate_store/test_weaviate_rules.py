@@ -244,7 +244,8 @@ class Objects:
 class Direct:
     """Connection that only runs what it gets."""
 
-    where, insert_seconds, most_results, version = "server", 60.0, 10_000, (1, 39, 0)
+    where, most_results, version = "server", 10_000, (1, 39, 0)
+    settings = SimpleNamespace(timeouts={"insert": 60.0})
 
     def call(self, operation: str, function: Callable[[], Any], *, retry: bool = True) -> Any:
         return function()
@@ -274,7 +275,8 @@ def insert(
         return objects
 
     limits = BatchLimits(size, bytes, retry, sizer)
-    batch_insert.insert(Direct(), collection, objects, limits, lambda item: f"object {item.uuid.int}", repair)  # type: ignore[arg-type]
+    describe = lambda item: f"object {item.uuid.int}"  # noqa: E731
+    batch_insert.BatchInsert(Direct(), collection, limits, describe, repair).insert(objects)  # type: ignore[arg-type]
     return sizer, repairs
 
 

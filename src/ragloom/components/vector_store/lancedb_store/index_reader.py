@@ -41,13 +41,8 @@ class LanceIndex(Index):
         except (ServiceError, RuntimeError, ValueError, OSError) as error:
             raise folder.damaged(error) from error
         dense = None if commit.dense is None else Approximation.of(commit.dense)
-        self.search = ChunkSearch(
-            self._tables[CHUNKS],
-            identity.dimensions,
-            analyzer,
-            folder.path,
-            parameters=None if dense is None else dense.parameters,
-        )
+        parameters = None if dense is None else dense.parameters
+        self.search = ChunkSearch(self._tables[CHUNKS], identity.dimensions, analyzer, folder.path, parameters)
 
     @cached_property
     def info(self) -> IndexInfo:

@@ -44,47 +44,6 @@ _CONFIRM_READS = 3
 _log = logging.getLogger(__name__)
 
 
-def insert(
-    connection: Connection,
-    collection: Collection[Any, Any],
-    objects: Sequence[DataObject[Any, Any]],
-    limits: BatchLimits,
-    describe: Describe,
-    repair: Repair,
-) -> None:
-    """Insert objects, replacing those of the same id, and confirm each.
-
-    Args:
-        connection: to the server.
-        collection: with tenant and consistency level.
-        objects: with distinct ids.
-        limits: of a batch.
-        describe: names an object in messages: document and span.
-        repair: repairs objects of a write with unknown outcome, and returns those to send again.
-
-    Raises:
-        DataError: the server refuses an object permanently; names the object and the reason.
-        ServiceError: no progress within `retry_seconds`.
-    """
-    queue = _BatchQueue(objects, limits)
-    sender = _BatchSender(connection, collection, limits, describe, repair)
-
-    def work() -> None:
-        while batch := queue.next_batch():
-            try:
-                sender.insert(batch)
-            except BaseException:
-                queue.clear()
-                raise
-
-    if len(objects) <= limits.sizer.size:
-        work()
-        return
-    with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
-        for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
-            future.result()
-
-
 class _BatchQueue:
     """Queue of objects, taken in batches of the current size. Thread-safe."""
 
@@ -113,8 +72,16 @@ class _BatchQueue:
 
 
 @dataclass(frozen=True)
-class _BatchSender:
-    """Sender of batches: repairs unknown outcomes, then sends halves again."""
+class BatchInsert:
+    """Insert in batches: repairs unknown outcomes, then sends halves again.
+
+    Args:
+        connection: to the server.
+        collection: with tenant and consistency level.
+        limits: of a batch.
+        describe: names an object in messages: document and span.
+        repair: repairs objects of a write with unknown outcome, and returns those to send again.
+    """
 
     connection: Connection
     collection: Collection[Any, Any]
@@ -122,13 +89,31 @@ class _BatchSender:
     describe: Describe
     repair: Repair
 
-    def insert(self, batch: _Objects) -> None:
-        """Insert a batch and confirm it.
+    def insert(self, objects: Sequence[DataObject[Any, Any]]) -> None:
+        """Insert objects with distinct ids, replacing those of the same id, and confirm each.
 
         Raises:
-            DataError: the server refuses an object permanently.
-            ServiceError: none of the objects could be stored for `retry_seconds`.
+            DataError: the server refuses an object permanently; names the object and the reason.
+            ServiceError: no progress within `retry_seconds`.
         """
+        queue = _BatchQueue(objects, self.limits)
+
+        def work() -> None:
+            while batch := queue.next_batch():
+                try:
+                    self._insert_batch(batch)
+                except BaseException:
+                    queue.clear()
+                    raise
+
+        if len(objects) <= self.limits.sizer.size:
+            work()
+            return
+        with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
+            for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
+                future.result()
+
+    def _insert_batch(self, batch: _Objects) -> None:
         parts, delay, attempts = deque([batch]), _FIRST_DELAY, 0
         deadline = time.monotonic() + self.limits.retry_seconds
         while parts:
@@ -166,7 +151,7 @@ class _BatchSender:
         except OutcomeUnknown as error:
             self.limits.sizer.failed(len(part))
             return part, error
-        self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.insert_seconds)
+        self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.settings.timeouts["insert"])
         for position, reason in refused.items():
             if not is_transient(reason):
                 raise self._refusal(part[position], len(refused), reason)

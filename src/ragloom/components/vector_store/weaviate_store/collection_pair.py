@@ -17,7 +17,7 @@ from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
 
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
-from ragloom.components.vector_store.weaviate_store import batch_insert
+from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
 from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
@@ -96,7 +96,7 @@ class CollectionPair(CollectionSetup):
         def describe(item: DataObject[Any, Any]) -> str:
             return chunk_name(item.properties[ABOUT])
 
-        batch_insert.insert(self.connection, self.chunks, objects, self.options.limits, describe, repair)
+        BatchInsert(self.connection, self.chunks, self.options.limits, describe, repair).insert(objects)
 
     def delete_documents(self, ids: Sequence[str]) -> int:
         """Remove manifest objects by document id; return their number."""
@@ -198,12 +198,12 @@ class CollectionPair(CollectionSetup):
         return self.connection.call(operation, read)
 
     def _put_rows(
-        self, objects: Sequence[DataObject[Any, Any]], describe: batch_insert.Describe, *, may_delete: bool = True
+        self, objects: Sequence[DataObject[Any, Any]], describe: Describe, *, may_delete: bool = True
     ) -> None:
         def repair(rows: Sequence[DataObject[Any, Any]], _: object) -> Sequence[DataObject[Any, Any]]:
             return remove_partial(self.connection, self.documents, rows, may_delete=may_delete)
 
-        batch_insert.insert(self.connection, self.documents, objects, self.options.limits, describe, repair)
+        BatchInsert(self.connection, self.documents, self.options.limits, describe, repair).insert(objects)
 
     def _delete(self, collection: ServerCollection[Any, Any], where: _Filters) -> int:
         """Delete until no match is left: one call is limited [2].

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -51,12 +52,9 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Connection:
     """Checked connection to a server, with retries. Thread-safe.
-
-    Attributes:
-        insert_seconds: time-out of one write.
-        most_results: limit of one search, as far as it is known.
 
     Args:
         client: connected.
@@ -66,28 +64,22 @@ class Connection:
         settings: address and time-outs.
         secrets: texts that no message may show.
         on_close: called by each `close`.
+        most_results: limit of one search, as far as it is known.
     """
 
-    def __init__(
-        self,
-        client: WeaviateClient,
-        parameters: ChannelParameters,
-        rest: RestReader,
-        version: tuple[int, int, int],
-        settings: ServerSettings,
-        secrets: frozenset[str],
-        on_close: Callable[[], None],
-    ) -> None:
-        self.client = client
-        self.rest = rest
-        self.version = version
-        self.where = settings.where
-        self.insert_seconds = settings.timeouts["insert"]
-        self.most_results = MAX_RESULTS
-        self._settings = settings
-        self._parameters = parameters
-        self._secrets = secrets
-        self._on_close = on_close
+    client: WeaviateClient
+    parameters: ChannelParameters
+    rest: RestReader
+    version: tuple[int, int, int]
+    settings: ServerSettings
+    secrets: frozenset[str]
+    on_close: Callable[[], None]
+    most_results: int = MAX_RESULTS
+
+    @property
+    def where(self) -> str:
+        """Name of the server in messages."""
+        return self.settings.where
 
     def __repr__(self) -> str:
         return f"Connection({self.where}, Weaviate {'.'.join(map(str, self.version))})"
@@ -96,7 +88,7 @@ class Connection:
         """Close the connection."""
         self.client.close()
         self.rest.close()
-        self._on_close()
+        self.on_close()
 
     def call(self, operation: str, function: Callable[[], T], *, retry: bool = True) -> T:
         """Run a read; retry transient failures for `retry_seconds`.
@@ -141,7 +133,7 @@ class Connection:
         Raises:
             RagloomError: refusal of the server, or no effect within `retry_seconds`.
         """
-        deadline, delay = time.monotonic() + self._settings.timeouts["retry"], _FIRST_DELAY
+        deadline, delay = time.monotonic() + self.settings.timeouts["retry"], _FIRST_DELAY
         while True:
             try:
                 self.write(operation, function)
@@ -169,7 +161,7 @@ class Connection:
             except BUGS:
                 raise
             except FAILURES as error:
-                failure = failure_of(error, self._secrets, self._timeouts())
+                failure = failure_of(error, self.secrets, self._timeouts())
             elapsed = time.monotonic() - start
             text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
@@ -181,18 +173,18 @@ class Connection:
                 kind = failure.kind if failure.not_executed else OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
             delay = _delay(attempts)
-            if elapsed + delay > self._settings.timeouts["retry"]:
+            if elapsed + delay > self.settings.timeouts["retry"]:
                 tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {elapsed:.1f} s"
-                limit = f"vector_store.timeouts.retry={self._settings.timeouts['retry']:g}"
+                limit = f"vector_store.timeouts.retry={self.settings.timeouts['retry']:g}"
                 raise failure.kind(f"{text} ({tried}, {limit}); {failure.advice}")
             _log.warning("%s; trying again in %.1f s", text, delay)
             if failure.unreachable:
-                self._parameters.wait(delay)
+                self.parameters.wait(delay)
             else:
                 time.sleep(delay)
 
     def _timeouts(self) -> str:
-        settings = self._settings
+        settings = self.settings
         return (
             f"vector_store.timeouts.query={settings.timeouts['query']:g} s, "
             f"vector_store.timeouts.insert={settings.timeouts['insert']:g} s"

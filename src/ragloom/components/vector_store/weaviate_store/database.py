@@ -72,13 +72,7 @@ class WeaviateDatabase:
         options = self.options
         tenants = options.tenant is not None
         first = CollectionLabel(options.prefix, name, CHUNKS, 1, INGEST, dimensions, options.code_version, tenants)
-        return WeaviateWriter(
-            lambda: self.catalog.writable(first),
-            lambda: self.catalog.lease(first),
-            first.identity(root),
-            description,
-            self.analyzer,
-        )
+        return WeaviateWriter(lambda: self.catalog, first, first.identity(root), description, self.analyzer)
 
     def delete(self, name: str) -> None:
         """Remove an index (of the tenant), also one without a commit.

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,8 @@ from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters
-from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair
+from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
+from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
@@ -34,20 +35,20 @@ from ragloom.components.vector_store.weaviate_store.object_mapping import (
     touched_object,
 )
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
-from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
+from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
 from ragloom.core.maintenance_steps import step
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
 
 
+@dataclass(eq=False)
 class WeaviateWriter:
     """`Writer` of an index on a server, under the index's lease.
 
     Args:
-        locate: finds the newest generation of the index, or the location of the first one.
-        lease: builds the lease, not yet acquired.
+        catalog: connects, and returns the catalog of the indexes.
+        first: of the chunks in the first generation, where there is none yet.
         identity: of the index.
         description: settings that shaped the index; recorded with each commit.
         analyzer: turns chunk texts into search terms.
@@ -56,33 +57,26 @@ class WeaviateWriter:
         pair, lease: collections and lease of the index, inside the `with` block.
     """
 
-    def __init__(
-        self,
-        locate: Callable[[], CollectionPair],
-        lease: Callable[[], WriteLease],
-        identity: Identity,
-        description: dict[str, Any],
-        analyzer: Analyzer,
-    ) -> None:
-        self._locate = locate
-        self._build_lease = lease
-        self._identity = identity
-        self._description = description
-        self._analyzer = analyzer
-        self._exit_stack = ExitStack()
+    catalog: Callable[[], IndexCatalog]
+    first: CollectionLabel
+    identity: Identity
+    description: dict[str, Any]
+    analyzer: Analyzer
+    _exit_stack: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> WeaviateWriter:
         with ExitStack() as stack:
-            self.lease = self._build_lease()
+            catalog = self.catalog()
+            self.lease = catalog.lease(self.first)
             self.lease.acquire()
             stack.push(self._release)
-            self.pair = self._locate()
+            self.pair = catalog.writable(self.first)
             self.pair.create()
             self._notes = update_settings(self.pair)
             self._state = self._initial_state()
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
-            seed = f"{self._identity.name} {self._state.version}"
+            seed = f"{self.identity.name} {self._state.version}"
             self._audit = WriteAudit(self.pair, self._state, seed, self._announce)
             self._exit_stack = stack.pop_all()
         return self
@@ -123,9 +117,9 @@ class WeaviateWriter:
         if not chunks:
             return
         self.recover()
-        check_chunks(chunks, vectors, self._identity.dimensions)
+        check_chunks(chunks, vectors, self.identity.dimensions)
         objects = [
-            chunk_object(chunk, self._analyzer.terms(chunk.text), vector, sent, None)
+            chunk_object(chunk, self.analyzer.terms(chunk.text), vector, sent, None)
             for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
         ]
         self._announce()
@@ -233,9 +227,9 @@ class WeaviateWriter:
             self._state,
             version=self._state.version + 1,
             writing=None,
-            root=self._identity.root,
+            root=self.identity.root,
             committed_at=datetime.now(UTC).isoformat(),
-            description=self._description,
+            description=self.description,
             summary=summary,
             bytes=estimated_bytes(self.pair, self._state.chunks),
         )
@@ -247,7 +241,7 @@ class WeaviateWriter:
         count = self.pair.dangling()
         if count <= 0:
             return []
-        rebuild = f"{program('indexes')} rebuild {self._identity.name}"
+        rebuild = f"{program('indexes')} rebuild {self.identity.name}"
         return [
             f"the server was killed while it wrote, and holds {count} entries of chunks that are not stored: each may "
             f"take the place of a hit; {rebuild} removes them, without an embedding call"
@@ -256,9 +250,9 @@ class WeaviateWriter:
     def _initial_state(self) -> IndexState:
         """Read the state, or write the first one; refuse another index."""
         state = self.pair.state()
-        demand_same(self.pair.label.identity(self._identity.root if state is None else state.root), self._identity)
+        demand_same(self.pair.label.identity(self.identity.root if state is None else state.root), self.identity)
         if state is None:
-            state = IndexState(root=self._identity.root, writing=self.lease.token)
+            state = IndexState(root=self.identity.root, writing=self.lease.token)
             self.pair.put_state(state)
             return replace(state, writing=None)
         return state
@@ -304,7 +298,7 @@ class WeaviateWriter:
         for part, expected in ((DOCUMENTS, self._state.documents), (CHUNKS, self._state.chunks)):
             if stored[part] != expected:
                 raise ServiceError(
-                    f"vector_store: index {self._identity.name} holds {stored[part]} {part.lower()} on "
+                    f"vector_store: index {self.identity.name} holds {stored[part]} {part.lower()} on "
                     f"{self.pair.connection.where} and must hold {expected}; ingest again, and delete the index if "
                     "that does not help"
                 )
