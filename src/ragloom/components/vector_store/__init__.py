@@ -5,17 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.components.vector_store.weaviate_config import (
-    BatchSettings,
-    IndexSettings,
-    TimeoutSettings,
-    address_rule,
-    embedded_rule,
-    immutable,
-    index_rule,
-    is_set,
-    name_rule,
-)
+from ragloom.components.vector_store import weaviate_config
+from ragloom.components.vector_store.weaviate_config import BatchSettings, IndexSettings, TimeoutSettings, is_set
 from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
 from ragloom.config.key_rules import checked_by
 
@@ -50,7 +41,7 @@ def lancedb(
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
-@checked_by(address_rule, name_rule, index_rule)
+@checked_by(weaviate_config.address_rule, weaviate_config.name_rule, weaviate_config.index_rule)
 def weaviate(
     analyzer: "Analyzer",
     *,
@@ -65,7 +56,7 @@ def weaviate(
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
-    index: Annotated[IndexSettings, Shapes(immutable)],
+    index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
 ) -> "Database":
     """Build the database of a Weaviate server, cluster or Weaviate Cloud.
 
@@ -87,7 +78,7 @@ def weaviate(
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
-@checked_by(embedded_rule, name_rule, index_rule)
+@checked_by(weaviate_config.embedded_rule, weaviate_config.name_rule, weaviate_config.index_rule)
 def weaviate_embedded(
     analyzer: "Analyzer",
     *,
@@ -101,7 +92,7 @@ def weaviate_embedded(
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
-    index: Annotated[IndexSettings, Shapes(immutable)],
+    index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
 ) -> "Database":
     """Build the database of a Weaviate server on a local folder.
 

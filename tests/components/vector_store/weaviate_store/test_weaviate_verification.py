@@ -88,7 +88,7 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
         searched.extend(str(id) for id in ids)
         return Verification()
 
-    monkeypatch.setattr(run_verification, "confirm", confirmed)
+    monkeypatch.setattr(search_verification, "confirm", confirmed)
     checking = run_verification.WriteAudit(Unsure(), IndexState(), "seed", lambda: None)  # type: ignore[arg-type]
     chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
     for some in chunks.values():
@@ -433,7 +433,7 @@ def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
     store = WeaviateVectorStore(database, "nodes")  # type: ignore[arg-type]
     nodes = [with_vector(chunk) for item in many(2).values() for chunk in item.chunks]
     store.add(nodes)
-    monkeypatch.setattr(run_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
+    monkeypatch.setattr(search_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
     store.add(nodes)
     (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
     assert "clear() the store and add() all nodes again" in note

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
+from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
-from ragloom.components.vector_store.weaviate_store.errors import (
-    WHEN_READ_ONLY,
-    OutcomeUnknown,
-    TooLarge,
-    is_read_only,
-    is_transient,
-    one_line,
-)
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, stored_ids
 from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
@@ -148,15 +141,15 @@ class BatchInsert:
         start = time.monotonic()
         try:
             refused = self._send(part)
-        except OutcomeUnknown as error:
+        except errors.OutcomeUnknown as error:
             self.limits.sizer.failed(len(part))
             return part, error
         self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.settings.timeouts["insert"])
         for position, reason in refused.items():
-            if not is_transient(reason):
+            if not errors.is_transient(reason):
                 raise self._refusal(part[position], len(refused), reason)
         if refused:  # the server has perhaps stored an object, and failed to index it
-            reason = one_line(redact(next(iter(refused.values()))))
+            reason = errors.one_line(redact(next(iter(refused.values()))))
             return [part[position] for position in sorted(refused)], ServiceError(reason)
         return self._missing(part)
 
@@ -174,9 +167,9 @@ class BatchInsert:
         return missing, ServiceError("it accepted the objects and does not hold them; look at the server's log")
 
     def _refusal(self, item: DataObject[Any, Any], count: int, reason: str) -> RagloomError:
-        reason = one_line(redact(reason))
+        reason = errors.one_line(redact(reason))
         text = f"vector_store: {self.connection.where} refused {self.describe(item)}{_and_others(count)}: {reason}"
-        return ServiceError(f"{text}; {WHEN_READ_ONLY}") if is_read_only(reason) else DataError(text)
+        return ServiceError(f"{text}; {errors.WHEN_READ_ONLY}") if errors.is_read_only(reason) else DataError(text)
 
     def _send(self, objects: _Objects) -> dict[int, str]:
         """Send objects, in halves if too large; return position -> refusal."""
@@ -190,9 +183,9 @@ class BatchInsert:
 
         try:
             return self.connection.write(f"writing {len(objects)} objects", insert_many)
-        except TooLarge as error:
+        except errors.TooLarge as error:
             if len(objects) == 1:
-                raise TooLarge(f"{error} ({self.describe(objects[0])})") from None
+                raise errors.TooLarge(f"{error} ({self.describe(objects[0])})") from None
         half = len(objects) // 2
         first = self._send(objects[:half])
         second = self._send(objects[half:])

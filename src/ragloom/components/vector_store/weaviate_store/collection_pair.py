@@ -17,24 +17,14 @@ from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
 
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
+from ragloom.components.vector_store.weaviate_store import object_mapping
 from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
 from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
 from ragloom.components.vector_store.weaviate_store.filters import one_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
-from ragloom.components.vector_store.weaviate_store.object_mapping import (
-    ABOUT,
-    BUCKETS,
-    READ,
-    STATE_ID,
-    StoredChunk,
-    chunk_name,
-    chunk_uuid,
-    document_uuid,
-    manifest_row,
-    stored_chunk,
-)
+from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, STATE_ID, StoredChunk, document_uuid
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, remove, remove_partial
 from ragloom.errors import ServiceError
@@ -66,7 +56,7 @@ class CollectionPair(CollectionSetup):
         """Yield the manifest's rows, without texts."""
         for item in self._all(self.documents, ["row"]):
             if item.uuid != STATE_ID:
-                yield manifest_row(item)
+                yield object_mapping.manifest_row(item)
 
     def manifest_objects(self, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Any]:
         """Read the stored manifest objects by document id."""
@@ -94,7 +84,7 @@ class CollectionPair(CollectionSetup):
         """
 
         def describe(item: DataObject[Any, Any]) -> str:
-            return chunk_name(item.properties[ABOUT])
+            return object_mapping.chunk_name(item.properties[object_mapping.ABOUT])
 
         BatchInsert(self.connection, self.chunks, self.options.limits, describe, repair).insert(objects)
 
@@ -113,20 +103,20 @@ class CollectionPair(CollectionSetup):
 
     def delete_chunk_ids(self, ids: Sequence[str]) -> int:
         """Remove chunks one by one and confirm it; return their number."""
-        return remove(self.connection, self.chunks, [chunk_uuid(id) for id in ids])
+        return remove(self.connection, self.chunks, [object_mapping.chunk_uuid(id) for id in ids])
 
     def scan(
         self, where: _Filters | None, *, with_vectors: bool = False, with_texts: bool = True
     ) -> Iterator[StoredChunk]:
         """Yield all chunks of a filter, in no order; `with_texts=False`: without texts."""
         dimensions = self.label.dimensions if with_vectors else None
-        properties = READ if with_texts else [ABOUT]
+        properties = object_mapping.READ if with_texts else [object_mapping.ABOUT]
         if where is None:
             objects = self._all(self.chunks, properties, include_vector=with_vectors)
         else:
             objects = self._filtered(where, properties, include_vector=with_vectors)
         for item in objects:
-            yield stored_chunk(item, dimensions=dimensions)
+            yield object_mapping.stored_chunk(item, dimensions=dimensions)
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None

@@ -22,14 +22,7 @@ from weaviate.config import GrpcConfig, Proxies
 from weaviate.connect.base import ProtocolParams
 from weaviate.exceptions import WeaviateInvalidInputError
 
-from ragloom.components.vector_store.weaviate_store.errors import (
-    BUGS,
-    FAILURES,
-    CallFailure,
-    OutcomeUnknown,
-    TooMany,
-    failure_of,
-)
+from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelParameters
 from ragloom.components.vector_store.weaviate_store.rest_reads import RestReader
 from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
@@ -109,7 +102,7 @@ class Connection:
             most = self.most_results
             try:
                 return self.call(operation, partial(function, min(limit, most)))
-            except TooMany:
+            except errors.TooMany:
                 if self.most_results == most:
                     raise
 
@@ -138,7 +131,7 @@ class Connection:
             try:
                 self.write(operation, function)
                 return
-            except OutcomeUnknown as error:
+            except errors.OutcomeUnknown as error:
                 problem = error
             except (DataError, WeaviateInvalidInputError):  # `already exists`, from the server or from the client:
                 if is_done():  # an earlier attempt, or another writer
@@ -151,26 +144,26 @@ class Connection:
             time.sleep(delay)
             delay = min(2 * delay, _MAX_DELAY)
 
-    def _retried(self, operation: str, function: Callable[[], T], may_retry: Callable[[CallFailure], bool]) -> T:
+    def _retried(self, operation: str, function: Callable[[], T], may_retry: Callable[[errors.CallFailure], bool]) -> T:
         start = time.monotonic()
         attempts = 0
         while True:
             attempts += 1
             try:
                 return function()
-            except BUGS:
+            except errors.BUGS:
                 raise
-            except FAILURES as error:
-                failure = failure_of(error, self.secrets, self._timeouts())
+            except errors.FAILURES as error:
+                failure = errors.failure_of(error, self.secrets, self._timeouts())
             elapsed = time.monotonic() - start
             text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
                 problem = failure.error(text)
-                if isinstance(problem, TooMany):
+                if isinstance(problem, errors.TooMany):
                     self.most_results = min(self.most_results, problem.most)
                 raise problem
             if not may_retry(failure):
-                kind = failure.kind if failure.not_executed else OutcomeUnknown
+                kind = failure.kind if failure.not_executed else errors.OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
             delay = _delay(attempts)
             if elapsed + delay > self.settings.timeouts["retry"]:
@@ -220,9 +213,9 @@ def connect(
     try:
         client.connect()
         check_grpc(settings, parameters, secrets)
-    except FAILURES as error:
+    except errors.FAILURES as error:
         client.close()
-        failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s")
+        failure = errors.failure_of(error, secrets, f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s")
         raise failure.kind(f"vector_store: {settings.where}: {failure.reason}; {failure.advice}") from None
     except BaseException:
         client.close()

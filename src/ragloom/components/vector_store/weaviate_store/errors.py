@@ -12,18 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from weaviate.exceptions import (
-    ResponseCannotBeDecodedError,
-    UnexpectedStatusCodeError,
-    WeaviateBaseError,
-    WeaviateClosedClientError,
-    WeaviateConnectionError,
-    WeaviateGRPCUnavailableError,
-    WeaviateInvalidInputError,
-    WeaviateRetryError,
-    WeaviateTimeoutError,
-    WeaviateUnsupportedFeatureError,
-)
+from weaviate import exceptions
 
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.core.redaction import MASK, redact
@@ -50,10 +39,15 @@ class OutcomeUnknown(ServiceError):
     """Write without an answer: executed, in progress, or not."""
 
 
-FAILURES = (WeaviateBaseError, httpx.HTTPError, CallFailed)
+FAILURES = (exceptions.WeaviateBaseError, httpx.HTTPError, CallFailed)
 """Exceptions of a failed call."""
-BUGS = (WeaviateInvalidInputError, WeaviateClosedClientError)
+BUGS = (exceptions.WeaviateInvalidInputError, exceptions.WeaviateClosedClientError)
 """Exceptions of a wrong call: these keep their traceback."""
+_CUT_OFF = (
+    exceptions.WeaviateConnectionError,
+    exceptions.WeaviateGRPCUnavailableError,
+    exceptions.WeaviateRetryError,
+)
 _EXCERPT = 400  # characters of a server's text
 _TRANSIENT_CODES = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED", "DEADLINE_EXCEEDED", "CANCELLED"}
 _TRANSIENT_STATUSES = {408, 429, 502, 503, 504}
@@ -141,16 +135,16 @@ def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> CallF
     """
     if isinstance(error, CallFailed):
         return _of_call(error.code, _line(error.details, secrets), timeouts)
-    if isinstance(error, UnexpectedStatusCodeError | ResponseCannotBeDecodedError):
+    if isinstance(error, exceptions.UnexpectedStatusCodeError | exceptions.ResponseCannotBeDecodedError):
         return _of_status(error.status_code, _line(_texts(error), secrets))
     if isinstance(error, httpx.HTTPStatusError):
         return _of_status(error.response.status_code, _line(error.response.text, secrets))
-    if isinstance(error, httpx.TimeoutException | WeaviateTimeoutError):
+    if isinstance(error, httpx.TimeoutException | exceptions.WeaviateTimeoutError):
         return replace(_no_answer(timeouts), not_executed=_found_no_connection(error))
     reason = _line(str(error.__cause__ or error) or type(error).__name__, secrets)
-    if isinstance(error, httpx.HTTPError | WeaviateConnectionError | WeaviateGRPCUnavailableError | WeaviateRetryError):
+    if isinstance(error, (httpx.HTTPError, *_CUT_OFF)):
         return replace(_lost(f"the connection failed: {reason}"), not_executed=_found_no_connection(error))
-    if isinstance(error, WeaviateUnsupportedFeatureError):
+    if isinstance(error, exceptions.WeaviateUnsupportedFeatureError):
         return CallFailure(ServiceError, reason, "update the server", False)
     return _of_reason(reason)
 
@@ -232,7 +226,7 @@ def _too_large(reason: str) -> CallFailure:
     return CallFailure(TooLarge, f"the request is too large for it: {reason}", advice, False)
 
 
-def _texts(error: UnexpectedStatusCodeError | ResponseCannotBeDecodedError) -> str:
+def _texts(error: exceptions.UnexpectedStatusCodeError | exceptions.ResponseCannotBeDecodedError) -> str:
     """Extract the error texts of a response.
 
     Its body is `{"error": [{"message": ...}]}` or `{"message": ...}`.

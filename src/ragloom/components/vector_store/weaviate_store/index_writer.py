@@ -21,19 +21,13 @@ from ragloom.components.vector_store.index_identity import Identity, demand_same
 from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
-from ragloom.components.vector_store.weaviate_store import filters
+from ragloom.components.vector_store.weaviate_store import filters, object_mapping
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
-from ragloom.components.vector_store.weaviate_store.object_mapping import (
-    chunk_object,
-    document_object,
-    document_uuid,
-    touched_object,
-)
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
 from ragloom.core.maintenance_steps import step
@@ -119,7 +113,7 @@ class WeaviateWriter:
         self.recover()
         check_chunks(chunks, vectors, self.identity.dimensions)
         objects = [
-            chunk_object(chunk, self.analyzer.terms(chunk.text), vector, sent, None)
+            object_mapping.chunk_object(chunk, self.analyzer.terms(chunk.text), vector, sent, None)
             for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
         ]
         self._announce()
@@ -145,14 +139,14 @@ class WeaviateWriter:
         self.recover()
         rows = {document.manifest.id: document.manifest for document in documents}
         demand_appended(rows, documents, self._unfinished)
-        objects = [document_object(document) for document in documents]
+        objects = [object_mapping.document_object(document) for document in documents]
         self._announce()
         previous = {
             id: str(item.properties["content_hash"])
             for id, item in self.pair.manifest_objects(list(rows), ["content_hash"]).items()
         }
         self.lease.demand_held()
-        self.pair.put_documents(objects, {document_uuid(id): id for id in rows})
+        self.pair.put_documents(objects, {object_mapping.document_uuid(id): id for id in rows})
         changed = {id: rows[id].content_hash for id, hashed in previous.items() if hashed != rows[id].content_hash}
         # A replica that was away may not know a document's old version: then chunks of all documents are searched.
         replicated = self.pair.options.index["replication"] > 1
@@ -186,8 +180,8 @@ class WeaviateWriter:
             if len(stored) != len(batch):
                 raise ValueError(f"{len(batch)} documents were to be touched and {len(stored)} are stored")
             self.lease.demand_held()
-            objects = [touched_object(row, stored[row.id]) for row in batch]
-            self.pair.put_documents(objects, {document_uuid(row.id): row.id for row in batch})
+            objects = [object_mapping.touched_object(row, stored[row.id]) for row in batch]
+            self.pair.put_documents(objects, {object_mapping.document_uuid(row.id): row.id for row in batch})
 
     def delete(self, document_ids: Sequence[str]) -> int:
         """Remove exactly these documents and their chunks; return the number of documents."""
