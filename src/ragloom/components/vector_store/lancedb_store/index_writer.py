@@ -80,9 +80,9 @@ class LanceWriter:
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
-            rows = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
-            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in rows.chunks)
-            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in rows.documents)
+            of_chunks, of_documents = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in of_chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in of_documents)
             self._see_base()
         self._recovered = True
         return Recovered(chunks, documents)
