@@ -65,7 +65,12 @@ class NodeStore(BasePydanticVectorStore):
     name: str
 
     _analyzer: Analyzer = PrivateAttr()
-    _read_only: bool = PrivateAttr(default=False)
+    _reader: Any = PrivateAttr(default=None)  # the search of an opened index: such a store is read-only
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class for LlamaIndex's serialisation."""
+        return cls.__name__
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Store nodes; those whose id is known replace the old ones.
@@ -197,8 +202,12 @@ class NodeStore(BasePydanticVectorStore):
         """As `query`, without blocking the event loop."""
         return await asyncio.to_thread(self.query, query, **kwargs)
 
-    @abstractmethod
     def _search(self) -> Search | None:
+        """Return what reads the opened index, or the newest state; None before the first `add`."""
+        return self._reader or self._newest()
+
+    @abstractmethod
+    def _newest(self) -> Search | None:
         """Return what reads the newest state; None before the first `add`."""
 
     def _text_search(self) -> Search | None:
@@ -221,7 +230,7 @@ class NodeStore(BasePydanticVectorStore):
         """Remove everything."""
 
     def _demand_writable(self) -> None:
-        if self._read_only:
+        if self._reader is not None:
             raise ConfigError(
                 f"vector_store: index {self.name} is read as it was ingested and cannot be written through LlamaIndex; "
                 f"ingest into it, or make a {self.class_name()} of your own"

@@ -65,7 +65,6 @@ class WeaviateVectorStore(NodeStore):
     """
 
     _host: StoreHost = PrivateAttr()
-    _reader: WeaviateSearch | None = PrivateAttr(default=None)
 
     def __init__(self, database: StoreHost, name: str) -> None:
         super().__init__(name=name)
@@ -76,13 +75,8 @@ class WeaviateVectorStore(NodeStore):
     def reading(cls, search: WeaviateSearch, name: str) -> WeaviateVectorStore:
         """Build the read-only store over an index's search."""
         store = cls(search, name)
-        store._reader, store._read_only = search, True
+        store._reader = search
         return store
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the name of the class for LlamaIndex's serialization."""
-        return "WeaviateVectorStore"
 
     @property
     def client(self) -> Any:
@@ -105,9 +99,7 @@ class WeaviateVectorStore(NodeStore):
         pairs = [CollectionPair(self._host.connection, self._host.options, label) for label in labels]
         return next((pair for pair in pairs if pair.has_tenant()), None)
 
-    def _search(self) -> WeaviateSearch | None:
-        if self._reader is not None:
-            return self._reader
+    def _newest(self) -> WeaviateSearch | None:
         pair = self.collections()
         return None if pair is None else WeaviateSearch(pair, self._analyzer, None)
 
@@ -139,7 +131,7 @@ class WeaviateVectorStore(NodeStore):
     def _remove(self, scope: Scope) -> None:
         parts = [None] if scope.ids is None else _parts(scope.ids)
         for ids in parts:
-            search = self._search()
+            search = self._newest()
             where = search.condition(Scope(scope.filters, scope.documents, ids)) if search else None
             if search is not None and where is not None and where is not NOTHING:
                 search.pair.delete_chunks(where)
