@@ -158,7 +158,7 @@ class Connection:
             elapsed = time.monotonic() - start
             text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
-                problem = failure.error(text)
+                problem = failure.kind(f"{text}; {failure.advice}")
                 if isinstance(problem, errors.TooMany):
                     self.most_results = min(self.most_results, problem.most)
                 raise problem

@@ -24,15 +24,13 @@ class TooLarge(DataError):
 
 
 class TooMany(DataError):
-    """Search for more results than the server allows [46].
+    """Search for more results than the server allows [46]."""
 
-    Attributes:
-        most: the server's QUERY_MAXIMUM_RESULTS.
-    """
-
-    def __init__(self, *problems: str, most: int = 1) -> None:
-        super().__init__(*problems)
-        self.most = most
+    @property
+    def most(self) -> int:
+        """The server's QUERY_MAXIMUM_RESULTS, as its text names it."""
+        match = _MOST_RESULTS.search(str(self))
+        return int(match[1]) if match else 1
 
 
 class OutcomeUnknown(ServiceError):
@@ -116,13 +114,6 @@ class CallFailure:
     transient: bool
     unreachable: bool = False
     not_executed: bool = False
-
-    def error(self, text: str) -> RagloomError:
-        """Build the exception for a text about the failed operation."""
-        if self.kind is TooMany:
-            match = _MOST_RESULTS.search(self.reason)
-            return TooMany(f"{text}; {self.advice}", most=int(match[1]) if match else 1)
-        return self.kind(f"{text}; {self.advice}")
 
 
 def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> CallFailure:
