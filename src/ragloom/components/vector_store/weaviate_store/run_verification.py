@@ -61,8 +61,8 @@ class WriteAudit:
         self._pair.put_chunks(objects, repair)
         stored = [(chunk_uuid(chunk.id), chunk.document, chunk.content_hash) for chunk in chunks]
         self.sample.add(chunk for chunk in stored if chunk[0] not in repair.suspects)
-        self.sample.require(chunk for chunk in stored if chunk[0] in repair.suspects)
-        if not self.sample.has_required or search_verification.wait_until_indexed(self._pair):
+        self.sample.required += [chunk for chunk in stored if chunk[0] in repair.suspects]
+        if not self.sample.required or search_verification.wait_until_indexed(self._pair):
             return repair.removed
         return repair.removed + self._confirmed(self.sample.take_required()).rewritten
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -63,12 +63,15 @@ class ChunkSample:
 
     Args:
         seed: equal seeds draw equal samples.
+
+    Attributes:
+        required: chunks to verify in any case: object id, document and content hash of each.
     """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
         self._sample: list[tuple[UUID, str, str]] = []
-        self._required: list[tuple[UUID, str, str]] = []
+        self.required: list[tuple[UUID, str, str]] = []
         self._count = 0
 
     def add(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
@@ -80,40 +83,21 @@ class ChunkSample:
             elif (position := self._random.randrange(self._count)) < SAMPLE:
                 self._sample[position] = chunk
 
-    def require(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
-        """Add chunks to verify in any case."""
-        self._required += chunks
-
     def take_required(self) -> list[UUID]:
         """Remove the required chunks and return their object ids."""
-        required, self._required = self._required, []
-        return [id for id, *_ in required]
+        ids = [id for id, *_ in self.required]
+        self.required = []
+        return ids
 
-    def drop_documents(self, ids: Collection[str]) -> None:
-        """Drop chunks of deleted documents."""
-        self._drop(lambda document, _: document in ids)
-
-    def drop_version(self, id: str, content_hash: str) -> None:
-        """Drop chunks of a discarded version of a document."""
-        self._drop(lambda *version: version == (id, content_hash))
-
-    def drop_replaced(self, versions: Mapping[str, str]) -> None:
-        """Drop chunks of all versions but the newest: document -> content hash."""
-        self._drop(lambda document, content_hash: versions.get(document, content_hash) != content_hash)
+    def drop(self, is_gone: Callable[[str, str], bool]) -> None:
+        """Drop chunks of versions that are gone, by document and content hash."""
+        self._sample = [chunk for chunk in self._sample if not is_gone(*chunk[1:])]
+        self.required = [chunk for chunk in self.required if not is_gone(*chunk[1:])]
 
     @property
     def ids(self) -> list[UUID]:
         """Object ids of the required chunks, then of the sample."""
-        return list(dict.fromkeys(id for id, *_ in (*self._required, *self._sample)))
-
-    @property
-    def has_required(self) -> bool:
-        """Whether there are required chunks."""
-        return bool(self._required)
-
-    def _drop(self, is_gone: Callable[[str, str], bool]) -> None:
-        self._sample = [chunk for chunk in self._sample if not is_gone(*chunk[1:])]
-        self._required = [chunk for chunk in self._required if not is_gone(*chunk[1:])]
+        return list(dict.fromkeys(id for id, *_ in (*self.required, *self._sample)))
 
 
 def wait_until_indexed(pair: CollectionPair) -> int:
