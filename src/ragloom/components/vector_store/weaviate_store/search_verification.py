@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -250,7 +251,7 @@ def indexed_ids(pair: CollectionPair, items: list[Any]) -> set[UUID]:
         vector = next(item.vector["default"] for item in items if item.uuid == page[0])
         # More hits than ids: a killed server may hold an entry of an id without an object, which takes a place as well.
         limit = min(_ENTRIES * len(page), pair.connection.most_results)
-        indexed |= {hit.uuid for hit in _nearest(pair, vector, limit, where=Filter.by_id().contains_any(page))}
+        indexed |= {hit.uuid for hit in _nearest(pair, vector, limit, filters=Filter.by_id().contains_any(page))}
     return indexed
 
 
@@ -283,19 +284,8 @@ def _distance(hit: Any) -> float:
     return float(hit.metadata.distance)
 
 
-def _nearest(
-    pair: CollectionPair, vector: list[float], limit: int, *, include_vector: bool = False, where: Any = None
-) -> list[Any]:
-    def search(limit: int) -> Any:
-        return pair.chunks.query.near_vector(
-            vector,
-            limit=limit,
-            filters=where,
-            return_properties=[],
-            return_metadata=_DISTANCE,
-            include_vector=include_vector,
-        )
-
+def _nearest(pair: CollectionPair, vector: list[float], limit: int, **options: Any) -> list[Any]:
+    search = partial(pair.chunks.query.near_vector, vector, return_properties=[], return_metadata=_DISTANCE, **options)
     return _hits(pair, search, limit)
 
 
@@ -306,14 +296,9 @@ def _is_lexical_hit(pair: CollectionPair, item: Any) -> bool:
         return True
     text = " ".join(terms[:: -(-len(terms) // _MAX_TERMS)])
 
-    def search(limit: int, where: Any = None) -> Any:
-        return pair.chunks.query.bm25(
-            text, query_properties=["terms"], limit=limit, filters=where, return_properties=[]
-        )
-
-    def filtered(limit: int) -> Any:  # a filter hides nothing here: BM25 has no other index to answer from
-        return search(limit, Filter.by_id().equal(item.uuid))
-
+    search = partial(pair.chunks.query.bm25, text, query_properties=["terms"], return_properties=[])
+    # A filter hides nothing here: BM25 has no other index to answer from.
+    filtered = partial(search, filters=Filter.by_id().equal(item.uuid))
     return any(
         hit.uuid == item.uuid
         for run, limit in ((search, _NARROW), (search, _WIDE), (filtered, 1))
@@ -321,5 +306,6 @@ def _is_lexical_hit(pair: CollectionPair, item: Any) -> bool:
     )
 
 
-def _hits(pair: CollectionPair, search: Callable[[int], Any], limit: int) -> list[Any]:
-    return list(pair.connection.limited("verifying what was stored", limit, search).objects)
+def _hits(pair: CollectionPair, search: Callable[..., Any], limit: int) -> list[Any]:
+    limited = pair.connection.limited("verifying what was stored", limit, lambda limit: search(limit=limit))
+    return list(limited.objects)
