@@ -50,7 +50,7 @@ class _BatchQueue:
         batch: _Objects = []
         size = 0
         with self._lock:
-            while self._objects and len(batch) < self.limits.sizer.size:
+            while self._objects and len(batch) < self.limits.size:
                 weight = _weight(self._objects[0])
                 if batch and size + weight > self.limits.bytes:
                     break
@@ -99,7 +99,7 @@ class BatchInsert:
                     queue.clear()
                     raise
 
-        if len(objects) <= self.limits.sizer.size:
+        if len(objects) <= self.limits.size:
             work()
             return
         with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
@@ -142,9 +142,9 @@ class BatchInsert:
         try:
             refused = self._send(part)
         except errors.OutcomeUnknown as error:
-            self.limits.sizer.failed(len(part))
+            self.limits.failed(len(part))
             return part, error
-        self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.settings.timeouts["insert"])
+        self.limits.succeeded(len(part), time.monotonic() - start, self.connection.settings.timeouts["insert"])
         for position, reason in refused.items():
             if not errors.is_transient(reason):
                 raise self._refusal(part[position], len(refused), reason)

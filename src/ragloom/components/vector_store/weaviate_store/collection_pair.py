@@ -19,7 +19,7 @@ from weaviate.classes.query import Filter
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
 from ragloom.components.vector_store.weaviate_store import object_mapping
 from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
-from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
+from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids, fetch_page
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
 from ragloom.components.vector_store.weaviate_store.filters import one_of
@@ -154,15 +154,11 @@ class CollectionPair(CollectionSetup):
 
     def count(self, part: str) -> int:
         """Count the objects of a collection, without the state."""
-        count = partial(self._of(part).aggregate.over_all, total_count=True)
-        total = self.connection.call("counting", count).total_count
-        return int(total or 0) - (1 if part == DOCUMENTS else 0)
+        return self._total(self._of(part)) - (1 if part == DOCUMENTS else 0)
 
     def dangling(self) -> int:
         """Count the server's index entries of chunks that are not stored."""
-        where = Filter.by_property("bucket").greater_or_equal(0)
-        count = partial(self.chunks.aggregate.over_all, filters=where, total_count=True)
-        return int(self.connection.call("counting", count).total_count or 0) - self.count(CHUNKS)
+        return self._total(self.chunks, Filter.by_property("bucket").greater_or_equal(0)) - self.count(CHUNKS)
 
     def queued(self) -> int:
         """Return the length of the server's vector queue (with asynchronous indexing)."""
@@ -172,6 +168,10 @@ class CollectionPair(CollectionSetup):
         )
         shards = [shard for node in nodes for shard in node.shards or []]
         return sum(shard.vector_queue_length for shard in shards if self.options.tenant in (None, shard.name))
+
+    def _total(self, collection: ServerCollection[Any, Any], where: _Filters | None = None) -> int:
+        count = partial(collection.aggregate.over_all, filters=where, total_count=True)
+        return int(self.connection.call("counting", count).total_count or 0)
 
     def _of(self, part: str) -> ServerCollection[Any, Any]:
         return self.chunks if part == CHUNKS else self.documents
@@ -200,8 +200,7 @@ class CollectionPair(CollectionSetup):
 
         Matches are counted first, since a deletion without an answer reports no number.
         """
-        count = partial(collection.aggregate.over_all, filters=where, total_count=True)
-        matches = int(self.connection.call("counting", count).total_count or 0)
+        matches = self._total(collection, where)
         deadline = time.monotonic() + self.options.limits.retry_seconds
         while True:
             try:
@@ -237,24 +236,9 @@ class CollectionPair(CollectionSetup):
         """
         after: UUID | None = None
         page = page or (PAGE_WITH_VECTORS if include_vector else PAGE)
+        fetch = partial(collection.query.fetch_objects, return_properties=properties, include_vector=include_vector)
         while True:
-            page = min(page, self.connection.most_results)
-            fetch = partial(
-                collection.query.fetch_objects,
-                limit=page,
-                after=after,
-                return_properties=properties,
-                include_vector=include_vector,
-            )
-            try:
-                objects = self.connection.call("reading objects", fetch).objects
-            except TooMany:
-                continue
-            except TooLarge:
-                if page == 1:
-                    raise
-                page = max(1, page // 4)
-                continue
+            objects, page = fetch_page(self.connection, "reading objects", page, partial(fetch, after=after))
             if not objects:
                 return
             yield from objects

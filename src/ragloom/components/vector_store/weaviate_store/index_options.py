@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
-from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
+from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,5 @@ class IndexOptions:
 
     @cached_property
     def limits(self) -> BatchLimits:
-        """Limits of write requests, with one sizer for all writers."""
-        objects, size = self.batch["objects"], int(self.batch["megabytes"] * 1_000_000)
-        return BatchLimits(objects, size, self.timeouts["retry"], BatchSizer(objects))
+        """Limits of write requests, adapted by all writers together."""
+        return BatchLimits(self.batch["objects"], int(self.batch["megabytes"] * 1_000_000), self.timeouts["retry"])

@@ -71,7 +71,7 @@ def _copy(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> Col
     """Copy to the next generation; retry unknown outcomes in smaller batches."""
     limits = pair.options.limits
     for attempt in range(1, _MAX_COPIES + 1):
-        target, size = catalog.next_generation(pair), limits.sizer.size
+        target, size = catalog.next_generation(pair), limits.size
         try:
             _fill(pair, target, state)
         except OutcomeUnknown as error:
@@ -82,8 +82,8 @@ def _copy(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> Col
                     f"vector_store.batch.objects={limits.objects} or raise vector_store.timeouts.insert, and rebuild "
                     "again"
                 ) from None
-            limits.sizer.failed(max(2, size))
-            _log.warning("%s; copying again with %d objects a batch", error, limits.sizer.size)
+            limits.failed(max(2, size))
+            _log.warning("%s; copying again with %d objects a batch", error, limits.size)
         except RagloomError:
             target.drop()
             raise
