@@ -20,7 +20,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,10 +94,8 @@ class IndexFolder:
         total = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
-                try:
+                with suppress(FileNotFoundError):  # a writer has just cleaned it away
                     total += (Path(folder) / name).lstat().st_size
-                except FileNotFoundError:  # a writer has just cleaned it away
-                    continue
         return total
 
     def remove(self) -> None:
