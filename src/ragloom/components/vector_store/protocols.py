@@ -69,7 +69,24 @@ class Search(Protocol):
         """Count the rows."""
 
 
-class Index(Protocol):
+class Manifest(Protocol):
+    """Read access to the documents of an index, and to the vectors of their texts."""
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yield a row for each document, in no order; a writer those not committed yet as well."""
+
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        Args:
+            sent: only these hashes, those of a block for example: a document may have more vectors than memory has
+                room for.
+        """
+
+
+class Index(Manifest, Protocol):
     """Read access to the newest commit at opening time; thread-safe.
 
     A class derived from it gives `search`, by which the chunks are read.
@@ -140,19 +157,8 @@ class Index(Protocol):
         """Return the vectors of the given chunks, by chunk id."""
         return self.search.vectors(chunk_ids)
 
-    def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, in no order."""
 
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash).
-
-        `sent` limits them to these hashes.
-        """
-
-
-class Writer(Protocol):
+class Writer(Manifest, Protocol):
     """Exclusive writer of an index.
 
     Queries see nothing of its writes before `commit`.
@@ -166,18 +172,6 @@ class Writer(Protocol):
         """Remove unfinished documents of an interrupted run.
 
         Finished documents stay. Without any it is cheap.
-        """
-
-    def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, uncommitted ones included, in no order."""
-
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash).
-
-        Args:
-            sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
         """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
