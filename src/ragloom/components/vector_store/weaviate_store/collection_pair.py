@@ -9,12 +9,14 @@ import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
+from weaviate.collections import Collection as ServerCollection
+from weaviate.collections.classes.filters import _Filters
 
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
 from ragloom.components.vector_store.weaviate_store import object_mapping
@@ -25,13 +27,10 @@ from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
 from ragloom.components.vector_store.weaviate_store.filters import one_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, STATE_ID, StoredChunk, document_uuid
+from ragloom.components.vector_store.weaviate_store.rest_reads import read_properties
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, remove, remove_partial
 from ragloom.errors import ServiceError
-
-if TYPE_CHECKING:
-    from weaviate.collections import Collection as ServerCollection
-    from weaviate.collections.classes.filters import _Filters
 
 FILTER_DOCUMENTS = 200
 """Documents in one filter."""
@@ -179,7 +178,8 @@ class CollectionPair(CollectionSetup):
     def _read(self, id: UUID, operation: str) -> dict[str, Any] | None:
         """Read an object of the documents collection at the consistency level."""
         read = partial(
-            self.connection.rest.properties,
+            read_properties,
+            self.connection.http,
             self.name(DOCUMENTS),
             id,
             tenant=self.options.tenant,

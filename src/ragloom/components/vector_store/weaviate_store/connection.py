@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
 from weaviate import WeaviateClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig, Proxies
@@ -24,9 +25,8 @@ from weaviate.exceptions import WeaviateInvalidInputError
 
 from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelParameters
-from ragloom.components.vector_store.weaviate_store.rest_reads import RestReader
 from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers, http_client
 from ragloom.errors import DataError
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Connection:
     Args:
         client: connected.
         parameters: of the client.
-        rest: of the same server, for reads that the client does not offer.
+        http: of the same server, for reads that `client` does not offer.
         version: of the server.
         settings: address and time-outs.
         secrets: texts that no message may show.
@@ -62,7 +62,7 @@ class Connection:
 
     client: WeaviateClient
     parameters: ChannelParameters
-    rest: RestReader
+    http: httpx.Client
     version: tuple[int, int, int]
     settings: ServerSettings
     secrets: frozenset[str]
@@ -80,7 +80,7 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self.client.close()
-        self.rest.close()
+        self.http.close()
         self.on_close()
 
     def call(self, operation: str, function: Callable[[], T], *, retry: bool = True) -> T:
@@ -220,7 +220,8 @@ def connect(
     except BaseException:
         client.close()
         raise
-    return Connection(client, parameters, RestReader(settings, key, headers), version, settings, secrets, on_close)
+    http = http_client(settings, key, headers, settings.timeouts["query"])
+    return Connection(client, parameters, http, version, settings, secrets, on_close)
 
 
 def _parameters(settings: ServerSettings) -> ChannelParameters:

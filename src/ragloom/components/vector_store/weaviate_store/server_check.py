@@ -11,7 +11,7 @@ import httpx
 
 from ragloom.components.vector_store.weaviate_store.errors import is_read_only, one_line, without
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed, ChannelParameters
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, request_headers
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, http_client
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 
 MIN_VERSION = (1, 30)
@@ -28,15 +28,12 @@ def check_http(
         ServiceError: no answer, not ready or too old.
     """
     deadline = time.monotonic() + settings.timeouts["connect"]
-    url = f"{settings.url.rstrip('/')}/v1"
     while True:
         timeout = max(0.1, deadline - time.monotonic())
         try:
-            with httpx.Client(
-                trust_env=settings.trusts_environment, timeout=timeout, headers=request_headers(key, headers)
-            ) as http:
-                meta = http.get(f"{url}/meta")
-                ready = http.get(f"{url}/.well-known/ready")
+            with http_client(settings, key, headers, timeout) as http:
+                meta = http.get("/meta")
+                ready = http.get("/.well-known/ready")
         except httpx.HTTPError as error:
             problem = _unreachable(settings, error, secrets)
         else:

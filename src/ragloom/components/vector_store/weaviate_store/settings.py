@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import httpx
+
 from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.errors import ConfigError
 
@@ -106,6 +108,11 @@ def extra_headers(settings: ServerSettings) -> dict[str, str]:
     return headers
 
 
-def request_headers(key: str | None, headers: dict[str, str]) -> dict[str, str]:
-    """Build the headers of an HTTP request, with authorization for a key."""
-    return {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+def http_client(settings: ServerSettings, key: str | None, headers: dict[str, str], seconds: float) -> httpx.Client:
+    """Build the client of the REST API, with authorization for a key."""
+    return httpx.Client(
+        base_url=f"{settings.url.rstrip('/')}/v1",
+        headers={**headers, **({"Authorization": f"Bearer {key}"} if key else {})},
+        timeout=seconds,
+        trust_env=settings.trusts_environment,
+    )
