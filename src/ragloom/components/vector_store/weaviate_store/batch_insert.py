@@ -10,24 +10,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from weaviate.classes.data import DataObject
+from weaviate.collections import Collection
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
 from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
+from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, stored_ids
 from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
 
-if TYPE_CHECKING:
-    from weaviate.classes.data import DataObject
-    from weaviate.collections import Collection
-
-    from ragloom.components.vector_store.weaviate_store.connection import Connection
-
-Describe = Callable[["DataObject[Any, Any]"], str]
-_Objects = list["DataObject[Any, Any]"]
+Describe = Callable[[DataObject[Any, Any]], str]
+_Objects = list[DataObject[Any, Any]]
 _WRITE_THREADS = 2
 """Batches in flight: one is packed here while the server works on the other."""
 _FIRST_DELAY, _MAX_DELAY = 0.2, 5.0  # seconds

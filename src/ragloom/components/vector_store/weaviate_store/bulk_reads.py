@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
+from weaviate.collections import Collection
+
+from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.errors import TooLarge, TooMany
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from weaviate.collections import Collection
-
-    from ragloom.components.vector_store.weaviate_store.connection import Connection
 
 PAGE, PAGE_WITH_VECTORS = 2_000, 500
 """Objects of one read request."""

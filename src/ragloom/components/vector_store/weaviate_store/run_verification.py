@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
+
+from weaviate.classes.data import DataObject
 
 from ragloom.components.vector_store.weaviate_store import search_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
@@ -14,9 +16,6 @@ from ragloom.components.vector_store.weaviate_store.search_verification import C
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
-
-if TYPE_CHECKING:
-    from weaviate.classes.data import DataObject
 
 _INGEST_AGAIN = "run the same ingest command again, which writes that document again"
 _ADD_AGAIN = "stored nodes stay: take these out with delete_nodes() and add() them again"
