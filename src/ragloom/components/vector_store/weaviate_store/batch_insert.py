@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -34,33 +34,6 @@ _CONFIRM_READS = 3
 _log = logging.getLogger(__name__)
 
 
-class _BatchQueue:
-    """Queue of objects, taken in batches of the current size. Thread-safe."""
-
-    def __init__(self, objects: Sequence[DataObject[Any, Any]], limits: BatchLimits) -> None:
-        self._objects = deque(objects)
-        self.limits = limits
-        self._lock = Lock()
-
-    def next_batch(self) -> _Objects:
-        """Remove and return the next batch; empty at the end."""
-        batch: _Objects = []
-        size = 0
-        with self._lock:
-            while self._objects and len(batch) < self.limits.size:
-                weight = _weight(self._objects[0])
-                if batch and size + weight > self.limits.bytes:
-                    break
-                batch.append(self._objects.popleft())
-                size += weight
-        return batch
-
-    def clear(self) -> None:
-        """Drop all remaining objects."""
-        with self._lock:
-            self._objects.clear()
-
-
 @dataclass(frozen=True)
 class BatchInsert:
     """Insert in batches: repairs unknown outcomes, then sends halves again.
@@ -86,14 +59,19 @@ class BatchInsert:
             DataError: the server refuses an object permanently; names the object and the reason.
             ServiceError: no progress within `retry_seconds`.
         """
-        queue = _BatchQueue(objects, self.limits)
+        batches, lock = self._batches(objects), Lock()
 
         def work() -> None:
-            while batch := queue.next_batch():
+            while True:
+                with lock:
+                    batch = next(batches, None)
+                if batch is None:
+                    return
                 try:
                     self._insert_batch(batch)
                 except BaseException:
-                    queue.clear()
+                    with lock:
+                        batches.close()
                     raise
 
         if len(objects) <= self.limits.size:
@@ -102,6 +80,20 @@ class BatchInsert:
         with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
             for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
                 future.result()
+
+    def _batches(self, objects: Sequence[DataObject[Any, Any]]) -> Generator[_Objects, None, None]:
+        """Yield batches of the current size."""
+        batch: _Objects = []
+        size = 0
+        for item in objects:
+            weight = _weight(item)
+            if batch and (len(batch) >= self.limits.size or size + weight > self.limits.bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(item)
+            size += weight
+        if batch:
+            yield batch
 
     def _insert_batch(self, batch: _Objects) -> None:
         parts, delay, attempts = deque([batch]), _FIRST_DELAY, 0

@@ -164,7 +164,7 @@ class WeaviateWriter:
             if self._unfinished.pop((id, content_hash), 0):
                 self.lease.demand_held()
                 version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                self._audit.sample.drop(lambda *stored: stored == (id, content_hash))  # noqa: B023
+                self._audit.sample.drop(lambda *stored: stored == (id, content_hash))  # noqa: B023  # called at once
                 removed = self.pair.delete_chunks(version)  # never counted as stored, but BM25 keeps counting them
                 self._state = self._state.plus(deleted_chunks=removed)
 
@@ -190,7 +190,7 @@ class WeaviateWriter:
         documents = chunks = 0
         for ids in _batches(list(dict.fromkeys(document_ids))):
             self.lease.demand_held()
-            self._audit.sample.drop(lambda document, _: document in ids)  # noqa: B023
+            self._audit.sample.drop(lambda document, _: document in ids)  # noqa: B023  # called at once
             documents += self.pair.delete_documents(ids)
             chunks += self.pair.delete_chunks(filters.one_of("document", ids))
         self._state = self._state.plus(documents=-documents, chunks=-chunks, deleted_chunks=chunks)
