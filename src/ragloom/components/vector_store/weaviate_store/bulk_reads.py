@@ -1,10 +1,11 @@
-"""Paged reads of many objects by id."""
+"""Batches, and paged reads of many objects by id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import UUID
 
 from weaviate.collections import Collection
@@ -12,8 +13,17 @@ from weaviate.collections import Collection
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.errors import TooLarge, TooMany
 
+Item = TypeVar("Item")
+
 PAGE, PAGE_WITH_VECTORS = 2_000, 500
 """Objects of one read request."""
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of a size; the last one may be shorter."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def by_ids(

@@ -21,7 +21,13 @@ from weaviate.collections.classes.filters import _Filters
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
 from ragloom.components.vector_store.weaviate_store import object_mapping
 from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
-from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids, fetch_page
+from ragloom.components.vector_store.weaviate_store.bulk_reads import (
+    PAGE,
+    PAGE_WITH_VECTORS,
+    batched,
+    by_ids,
+    fetch_page,
+)
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
 from ragloom.components.vector_store.weaviate_store.filters import one_of
@@ -70,9 +76,9 @@ class CollectionPair(CollectionSetup):
         row = self._read(document_uuid(id), "reading a document")
         return None if row is None else StoredDocument(id, row.get("text") or "", json.loads(row["metadata"]))
 
-    def put_documents(self, objects: Sequence[DataObject[Any, Any]], names: dict[UUID, str]) -> None:
+    def put_documents(self, objects: Sequence[DataObject[Any, Any]]) -> None:
         """Write manifest objects: each commits its document."""
-        self._put_rows(objects, lambda item: f"document {names.get(item.uuid, item.uuid)!r}")  # type: ignore[arg-type]
+        self._put_rows(objects, lambda item: f"document {object_mapping.manifest_row(item).id!r}")
 
     def put_chunks(self, objects: Sequence[DataObject[Any, Any]], repair: Repair) -> None:
         """Write chunks and confirm them.
@@ -127,8 +133,7 @@ class CollectionPair(CollectionSetup):
             sent: only vectors of these hashes are kept; None = all.
         """
         vectors: dict[tuple[str, str], np.ndarray] = {}
-        for start in range(0, len(document_ids), FILTER_DOCUMENTS):
-            batch = list(document_ids[start : start + FILTER_DOCUMENTS])
+        for batch in batched(document_ids, FILTER_DOCUMENTS):
             for item in self.scan(one_of("document", batch), with_vectors=True):
                 if sent is None or item.sent_hash in sent:
                     vectors[item.row.chunk.document, item.sent_hash] = np.array(item.row.vector, dtype=np.float32)

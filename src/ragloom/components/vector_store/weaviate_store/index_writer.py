@@ -22,6 +22,7 @@ from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
 from ragloom.components.vector_store.weaviate_store import filters, object_mapping
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
@@ -146,7 +147,7 @@ class WeaviateWriter:
             for id, item in self.pair.manifest_objects(list(rows), ["content_hash"]).items()
         }
         self.lease.demand_held()
-        self.pair.put_documents(objects, {object_mapping.document_uuid(id): id for id in rows})
+        self.pair.put_documents(objects)
         changed = {id: rows[id].content_hash for id, hashed in previous.items() if hashed != rows[id].content_hash}
         # A replica that was away may not know a document's old version: then chunks of all documents are searched.
         replicated = self.pair.options.index["replication"] > 1
@@ -174,21 +175,19 @@ class WeaviateWriter:
             return
         self.recover()
         self._announce()
-        for start in range(0, len(rows), FILTER_DOCUMENTS):
-            batch = rows[start : start + FILTER_DOCUMENTS]
+        for batch in batched(rows, FILTER_DOCUMENTS):
             stored = self.pair.manifest_objects([row.id for row in batch], ["text", "metadata"])
             if len(stored) != len(batch):
                 raise ValueError(f"{len(batch)} documents were to be touched and {len(stored)} are stored")
             self.lease.demand_held()
-            objects = [object_mapping.touched_object(row, stored[row.id]) for row in batch]
-            self.pair.put_documents(objects, {object_mapping.document_uuid(row.id): row.id for row in batch})
+            self.pair.put_documents([object_mapping.touched_object(row, stored[row.id]) for row in batch])
 
     def delete(self, document_ids: Sequence[str]) -> int:
         """Remove exactly these documents and their chunks; return the number of documents."""
         self.recover()
         self._announce()
         documents = chunks = 0
-        for ids in _batches(list(dict.fromkeys(document_ids))):
+        for ids in batched(dict.fromkeys(document_ids), FILTER_DOCUMENTS):
             self.lease.demand_held()
             self._audit.sample.drop(lambda document, _: document in ids)  # noqa: B023  # called at once
             documents += self.pair.delete_documents(ids)
@@ -273,7 +272,8 @@ class WeaviateWriter:
         # Two documents with swapped contents: what one keeps is what the other loses.
         single = [id for id in versions if previous.get(id) in hashes]
         chunks = 0
-        for ids in (*_batches([id for id in versions if previous.get(id) not in hashes]), *([id] for id in single)):
+        others = [id for id in versions if previous.get(id) not in hashes]
+        for ids in (*batched(others, FILTER_DOCUMENTS), *([id] for id in single)):
             self._audit.sample.drop(lambda id, stored: versions.get(id, stored) != stored)
             old = filters.one_of("document", ids) & filters.none_of("content_hash", [versions[id] for id in ids])
             chunks += self.pair.delete_chunks(old)
@@ -306,8 +306,3 @@ class WeaviateWriter:
             self.lease.abandon()
             if error is None:
                 raise
-
-
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), FILTER_DOCUMENTS):
-        yield list(ids[start : start + FILTER_DOCUMENTS])

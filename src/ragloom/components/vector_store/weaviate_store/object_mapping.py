@@ -136,7 +136,7 @@ def touched_object(row: ManifestRow, stored: Object[Any, Any]) -> DataObject[dic
     return DataObject(properties={**_manifest_properties(row), **unchanged}, uuid=document_uuid(row.id))
 
 
-def manifest_row(item: Object[Any, Any]) -> ManifestRow:
+def manifest_row(item: Object[Any, Any] | DataObject[Any, Any]) -> ManifestRow:
     """Parse the row of a manifest object."""
     return ManifestRow(**json.loads(str(item.properties["row"])))
 

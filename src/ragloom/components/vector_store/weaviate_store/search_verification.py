@@ -19,7 +19,7 @@ from uuid import UUID
 import numpy as np
 from weaviate.classes.query import Filter, MetadataQuery
 
-from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.object_mapping import ABOUT, chunk_name, copied_object
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
@@ -162,8 +162,7 @@ def confirm(
         LostToSearch: a chunk is lost after two rewrites; names chunk, document and fix.
     """
     result = Verification()
-    for start in range(0, len(ids), _PAGE):
-        page = ids[start : start + _PAGE]
+    for page in batched(ids, _PAGE):
         for rewrites in range(_REWRITES + 1):
             lost, unreached = find_lost(pair, page, may_be_gone=may_be_gone)
             if not lost:
