@@ -203,7 +203,7 @@ class NodeStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.query, query, **kwargs)
 
     def _search(self) -> Search | None:
-        """Return what reads the opened index, or the newest state; None before the first `add`."""
+        """Return the reader of the opened index, or of the newest state."""
         return self._reader or self._newest()
 
     @abstractmethod

@@ -57,7 +57,7 @@ class Search(Protocol):
         """
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Return the k rows of highest BM25 score, ordered as `dense`; none without terms."""
+        """Return the k rows of highest BM25 score, none without terms."""
 
     def rows(self, scope: Scope) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
@@ -70,10 +70,13 @@ class Search(Protocol):
 
 
 class Manifest(Protocol):
-    """Read access to the documents of an index, and to the vectors of their texts."""
+    """Read access to the documents and stored vectors of an index."""
 
     def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, in no order; a writer those not committed yet as well."""
+        """Yield a row for each document, in no order.
+
+        A writer yields uncommitted ones as well.
+        """
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None

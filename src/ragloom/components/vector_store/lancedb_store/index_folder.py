@@ -191,7 +191,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path, path: Path, wait: float, busy: Callable[[], str]) -> Iterator[None]:
-    """Hold a lock file, which the kernel lets go of when the process dies.
+    """Hold a lock file; the kernel releases it when the process ends.
 
     Args:
         path: what cannot be written where the lock file cannot.

@@ -61,7 +61,7 @@ def any_of(conditions: Iterable[str]) -> str:
 
 
 def _sql(part: filter_tree.Predicate) -> str:
-    """Translate a predicate; a test is NULL or false where its column is NULL."""
+    """Translate a predicate; tests of a NULL column are NULL or false."""
     match part:
         case filter_tree.Constant():
             return "true" if part is filter_tree.EVERYTHING else "false"

@@ -53,7 +53,10 @@ class BatchInsert:
     repair: Repair
 
     def insert(self, objects: Sequence[DataObject[Any, Any]]) -> None:
-        """Insert objects with distinct ids, replacing those of the same id, and confirm each.
+        """Insert objects, replacing those of the same id, and confirm each.
+
+        Args:
+            objects: with distinct ids.
 
         Raises:
             DataError: the server refuses an object permanently; names the object and the reason.

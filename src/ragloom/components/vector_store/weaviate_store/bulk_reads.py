@@ -20,7 +20,7 @@ PAGE, PAGE_WITH_VECTORS = 2_000, 500
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of a size; the last one may be shorter."""
+    """Yield items in lists of a size, the last one perhaps shorter."""
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
@@ -60,7 +60,7 @@ def by_ids(
 
 
 def fetch_page(connection: Connection, operation: str, page: int, fetch: Callable[..., Any]) -> tuple[list[Any], int]:
-    """Read a page of objects, or as much of it as the server can send at once.
+    """Read a page of objects, or what the server can send.
 
     Args:
         connection: to the server.

@@ -43,7 +43,7 @@ class WeaviateWriter:
 
     Args:
         catalog: connects, and returns the catalog of the indexes.
-        first: of the chunks in the first generation, where there is none yet.
+        first: of the chunks in the first generation, for a missing index.
         identity: of the index.
         description: settings that shaped the index; recorded with each commit.
         analyzer: turns chunk texts into search terms.
