@@ -19,15 +19,9 @@ from weaviate.collections import Collection as ServerCollection
 from weaviate.collections.classes.filters import _Filters
 
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
-from ragloom.components.vector_store.weaviate_store import object_mapping
+from ragloom.components.vector_store.weaviate_store import bulk_reads, object_mapping
 from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
-from ragloom.components.vector_store.weaviate_store.bulk_reads import (
-    PAGE,
-    PAGE_WITH_VECTORS,
-    batched,
-    by_ids,
-    fetch_page,
-)
+from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
 from ragloom.components.vector_store.weaviate_store.filters import one_of
@@ -66,7 +60,7 @@ class CollectionPair(CollectionSetup):
     def manifest_objects(self, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Any]:
         """Read the stored manifest objects by document id."""
         by_uuid = {document_uuid(id): id for id in ids}
-        objects = by_ids(
+        objects = bulk_reads.by_ids(
             self.connection, self.documents, "reading manifest rows", list(by_uuid), properties=list(properties)
         )
         return {by_uuid[item.uuid]: item for item in objects}
@@ -133,7 +127,7 @@ class CollectionPair(CollectionSetup):
             sent: only vectors of these hashes are kept; None = all.
         """
         vectors: dict[tuple[str, str], np.ndarray] = {}
-        for batch in batched(document_ids, FILTER_DOCUMENTS):
+        for batch in bulk_reads.batched(document_ids, FILTER_DOCUMENTS):
             for item in self.scan(one_of("document", batch), with_vectors=True):
                 if sent is None or item.sent_hash in sent:
                     vectors[item.row.chunk.document, item.sent_hash] = np.array(item.row.vector, dtype=np.float32)
@@ -243,7 +237,7 @@ class CollectionPair(CollectionSetup):
         page = page or (PAGE_WITH_VECTORS if include_vector else PAGE)
         fetch = partial(collection.query.fetch_objects, return_properties=properties, include_vector=include_vector)
         while True:
-            objects, page = fetch_page(self.connection, "reading objects", page, partial(fetch, after=after))
+            objects, page = bulk_reads.fetch_page(self.connection, "reading objects", page, partial(fetch, after=after))
             if not objects:
                 return
             yield from objects
