@@ -145,6 +145,7 @@ SAME_ROLE_MODULES = {
     "bulk_reads": "reads of a whole index in a store",
     "search": "search in a store",
     "crash_recovery": "removal of an interrupted run's leftovers in a store",
+    "index_reader": "index of a store",
     "index_writer": "writer of a store",
     "errors": "errors of the package",
     "settings": "typed settings of the package",

@@ -266,7 +266,7 @@ def _ingest(overrides: list[str], path: Path) -> None:
 def _mark(board: _Board) -> None:
     """Has the writers tell when they write, and blocks be small."""
     from ragloom.components.embedding.hashing_embedding import HashingEmbedding
-    from ragloom.components.vector_store.lancedb_store import writer as lance
+    from ragloom.components.vector_store.lancedb_store import index_writer as lance
     from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
     from ragloom.components.vector_store.weaviate_store.index_writer import WeaviateWriter
     from ragloom.ingestion import batches, write_stage

@@ -1,20 +1,12 @@
 """The `vector_store` group: where indexes are stored."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ragloom.components.vector_store.weaviate_config import (
-    BatchSettings,
-    IndexSettings,
-    TimeoutSettings,
-    address_rule,
-    embedded_rule,
-    immutable,
-    index_rule,
-    is_set,
-    name_rule,
-)
+from ragloom.components.vector_store import weaviate_config
+from ragloom.components.vector_store.weaviate_config import BatchSettings, IndexSettings, TimeoutSettings, is_set
 from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
 from ragloom.config.key_rules import checked_by
 
@@ -41,19 +33,15 @@ def lancedb(
     alias: Annotated[Name | None, OPERATIONAL],  # read by `assembly.open`
 ) -> "Database":
     """Build the database of a LanceDB folder, created by the first ingest."""
+    from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
     from ragloom.components.vector_store.lancedb_store.database import LanceDatabase
 
-    return LanceDatabase(
-        path,
-        analyzer,
-        retention_minutes=retention_minutes,
-        ann_threshold=ann_threshold,
-        min_ann_recall=min_ann_recall,
-    )
+    dense = Wanted(ann_threshold, min_ann_recall)
+    return LanceDatabase(path, analyzer, timedelta(minutes=retention_minutes), dense)
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
-@checked_by(address_rule, name_rule, index_rule)
+@checked_by(weaviate_config.address_rule, weaviate_config.name_rule, weaviate_config.index_rule)
 def weaviate(
     analyzer: "Analyzer",
     *,
@@ -68,7 +56,7 @@ def weaviate(
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
-    index: Annotated[IndexSettings, Shapes(immutable)],
+    index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
 ) -> "Database":
     """Build the database of a Weaviate server, cluster or Weaviate Cloud.
 
@@ -79,37 +67,18 @@ def weaviate(
         from ragloom.components.vector_store.weaviate_store.connection import connect
         from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 
-        return connect(
-            ServerSettings(
-                url=url,
-                grpc_host=grpc_host,
-                grpc_port=grpc_port,
-                api_key_env=api_key_env,
-                headers_env=headers_env,
-                connect_seconds=timeouts["connect"],
-                query_seconds=timeouts["query"],
-                insert_seconds=timeouts["insert"],
-                retry_seconds=timeouts["retry"],
-            )
-        )
+        return connect(ServerSettings(url, grpc_host, grpc_port, api_key_env, headers_env, timeouts))
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 
-    return WeaviateDatabase(
-        connect,
-        analyzer,
-        prefix=collection_prefix,
-        tenant=tenant,
-        consistency_level=consistency_level,
-        index=dict(index),
-        batch=batch,
-        timeouts=timeouts,
-        code_version=_WEAVIATE_CODE_VERSION,
-    )
+    code_version = _WEAVIATE_CODE_VERSION
+    options = IndexOptions(collection_prefix, tenant, consistency_level, dict(index), batch, timeouts, code_version)
+    return WeaviateDatabase(connect, analyzer, options)
 
 
 @code_version(_WEAVIATE_CODE_VERSION)
-@checked_by(embedded_rule, name_rule, index_rule)
+@checked_by(weaviate_config.embedded_rule, weaviate_config.name_rule, weaviate_config.index_rule)
 def weaviate_embedded(
     analyzer: "Analyzer",
     *,
@@ -123,7 +92,7 @@ def weaviate_embedded(
     alias: Annotated[Name | None, OPERATIONAL],
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
-    index: Annotated[IndexSettings, Shapes(immutable)],
+    index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
 ) -> "Database":
     """Build the database of a Weaviate server on a local folder.
 
@@ -139,15 +108,7 @@ def weaviate_embedded(
         return EmbeddedServer(path, version, binary, http_port, grpc_port).connect(timeouts)
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
+    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 
-    return WeaviateDatabase(
-        connect,
-        analyzer,
-        prefix=collection_prefix,
-        tenant=tenant,
-        consistency_level="ONE",
-        index=dict(index),
-        batch=batch,
-        timeouts=timeouts,
-        code_version=_WEAVIATE_CODE_VERSION,
-    )
+    options = IndexOptions(collection_prefix, tenant, "ONE", dict(index), batch, timeouts, _WEAVIATE_CODE_VERSION)
+    return WeaviateDatabase(connect, analyzer, options)

@@ -39,59 +39,51 @@ EVERYTHING: Final = Constant.EVERYTHING
 NOTHING: Final = Constant.NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+@dataclass(frozen=True)
+class _ColumnTest:
+    column: str
+
+
+@dataclass(frozen=True)
+class _TextTest(_ColumnTest):
+    text: str
+
+
+class Missing(_ColumnTest):
     """The row lacks the column."""
 
-    column: str
 
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
+@dataclass(frozen=True)
+class OneOf(_ColumnTest):
     """The column's token is one of these (at least one)."""
 
-    column: str
     tokens: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+@dataclass(frozen=True)
+class Range(_ColumnTest):
     """Predicate: the token lies in [low, high), by code points."""
 
-    column: str
     low: str
     high: str
 
 
-@dataclass(frozen=True, slots=True)
-class HoldsText:
+class HoldsText(_TextTest):
     """Predicate: the column is a text with a non-empty substring."""
 
-    column: str
-    text: str
 
-
-@dataclass(frozen=True, slots=True)
-class HoldsTextInAnyCase:
+class HoldsTextInAnyCase(_TextTest):
     """Predicate: the lower-cased column has a lower-cased substring."""
 
-    column: str
-    text: str
 
-
-@dataclass(frozen=True, slots=True)
-class PartOf:
+class PartOf(_TextTest):
     """The column is a text that another text holds."""
 
-    column: str
-    text: str
 
-
-@dataclass(frozen=True, slots=True)
-class HoldsElement:
+@dataclass(frozen=True)
+class HoldsElement(_ColumnTest):
     """Predicate: a list has this element, or a dict this key."""
 
-    column: str
     value: Any
 
 
@@ -140,24 +132,12 @@ def predicate(filters: MetadataFilters | None, columns: Collection[str]) -> Pred
 
 def every(parts: Iterable[Predicate]) -> Predicate:
     """Join predicates by `and`: everything when there are none."""
-    flat: list[Predicate] = []
-    for part in parts:
-        if part is NOTHING:
-            return NOTHING
-        if part is not EVERYTHING:
-            flat += part.parts if isinstance(part, Every) else [part]
-    return Every(tuple(flat)) if len(flat) > 1 else flat[0] if flat else EVERYTHING
+    return _joined(Every, parts, EVERYTHING, NOTHING)
 
 
 def some(parts: Iterable[Predicate]) -> Predicate:
     """Join predicates by `or`: nothing when there are none."""
-    flat: list[Predicate] = []
-    for part in parts:
-        if part is EVERYTHING:
-            return EVERYTHING
-        if part is not NOTHING:
-            flat += part.parts if isinstance(part, Some) else [part]
-    return Some(tuple(flat)) if len(flat) > 1 else flat[0] if flat else NOTHING
+    return _joined(Some, parts, NOTHING, EVERYTHING)
 
 
 def negated(part: Predicate) -> Predicate:
@@ -169,6 +149,16 @@ def negated(part: Predicate) -> Predicate:
     if isinstance(part, Some):
         return every(map(negated, part.parts))
     return part.test if isinstance(part, Not) else Not(part)
+
+
+def _joined(kind: type[Every | Some], parts: Iterable[Predicate], neutral: Constant, decisive: Constant) -> Predicate:
+    flat: list[Predicate] = []
+    for part in parts:
+        if part is decisive:
+            return decisive
+        if part is not neutral:
+            flat += part.parts if isinstance(part, kind) else [part]
+    return kind(tuple(flat)) if len(flat) > 1 else flat[0] if flat else neutral
 
 
 def _group(filters: MetadataFilters, columns: frozenset[str], depth: int) -> Predicate:

@@ -11,7 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -26,7 +26,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from ragloom.components.vector_store import metadata_columns
-from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.protocols import Analyzer, Search
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.validation import check_chunks
 from ragloom.core.nodes import to_chunk, to_node
@@ -34,22 +34,6 @@ from ragloom.core.records import Chunk
 from ragloom.errors import ConfigError, DataError
 
 _TEXT_MODES = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
-
-
-class Search(Protocol):
-    """Reader of one state of the chunks of a store."""
-
-    def dense(self, vector: Sequence[float], k: int, scope: Scope) -> list[Row]:
-        """Return the k rows nearest to a vector."""
-
-    def lexical(self, query: str, k: int, scope: Scope) -> list[Row]:
-        """Return the k rows of highest BM25 score."""
-
-    def rows(self, scope: Scope) -> list[Row]:
-        """Return all rows in scope, ordered by (document, start)."""
-
-    def count(self) -> int:
-        """Count the rows."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +65,12 @@ class NodeStore(BasePydanticVectorStore):
     name: str
 
     _analyzer: Analyzer = PrivateAttr()
-    _read_only: bool = PrivateAttr(default=False)
+    _reader: Any = PrivateAttr(default=None)  # the search of an opened index: such a store is read-only
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class for LlamaIndex's serialisation."""
+        return cls.__name__
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Store nodes; those whose id is known replace the old ones.
@@ -213,8 +202,12 @@ class NodeStore(BasePydanticVectorStore):
         """As `query`, without blocking the event loop."""
         return await asyncio.to_thread(self.query, query, **kwargs)
 
-    @abstractmethod
     def _search(self) -> Search | None:
+        """Return the reader of the opened index, or of the newest state."""
+        return self._reader or self._newest()
+
+    @abstractmethod
+    def _newest(self) -> Search | None:
         """Return what reads the newest state; None before the first `add`."""
 
     def _text_search(self) -> Search | None:
@@ -237,7 +230,7 @@ class NodeStore(BasePydanticVectorStore):
         """Remove everything."""
 
     def _demand_writable(self) -> None:
-        if self._read_only:
+        if self._reader is not None:
             raise ConfigError(
                 f"vector_store: index {self.name} is read as it was ingested and cannot be written through LlamaIndex; "
                 f"ingest into it, or make a {self.class_name()} of your own"

@@ -18,6 +18,7 @@ from ragloom.components.vector_store.record_types import (
     StoredDocument,
     StoredDocumentRow,
 )
+from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.core.records import Chunk, Hit
 
 if TYPE_CHECKING:
@@ -43,8 +44,58 @@ class Questions(Protocol):
         """
 
 
-class Index(Protocol):
-    """Read access to the newest commit at opening time; thread-safe."""
+class Search(Protocol):
+    """Reader of one state of the chunks of a store."""
+
+    def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
+        """Return the k rows nearest to a vector.
+
+        Ties are ordered by (document, start), complete at the cut.
+
+        Raises:
+            DataError: the vector has other dimensions than the index, or is not finite.
+        """
+
+    def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
+        """Return the k rows of highest BM25 score, none without terms."""
+
+    def rows(self, scope: Scope) -> list[Row]:
+        """Return all rows in scope, ordered by (document, start)."""
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, list[float]]:
+        """Return the vectors of those chunks that are there, by chunk id."""
+
+    def count(self) -> int:
+        """Count the rows."""
+
+
+class Manifest(Protocol):
+    """Read access to the documents and stored vectors of an index."""
+
+    def manifest(self) -> Iterator[ManifestRow]:
+        """Yield a row for each document, in no order.
+
+        A writer yields uncommitted ones as well.
+        """
+
+    def vectors_of(
+        self, document_ids: Sequence[str], sent: Collection[str] | None = None
+    ) -> dict[tuple[str, str], np.ndarray]:
+        """Return the stored vectors of documents by (document, sent_hash).
+
+        Args:
+            sent: only these hashes, those of a block for example: a document may have more vectors than memory has
+                room for.
+        """
+
+
+class Index(Manifest, Protocol):
+    """Read access to the newest commit at opening time; thread-safe.
+
+    A class derived from it gives `search`, by which the chunks are read.
+    """
+
+    search: Search
 
     @property
     def info(self) -> IndexInfo:
@@ -74,7 +125,11 @@ class Index(Protocol):
             filters: applied before the search.
             doc_ids: only chunks of these documents, together with `filters`; None for all.
             with_vectors: hits carry their vectors.
+
+        Raises:
+            DataError: the vector has other dimensions than the index, or is not finite.
         """
+        return _hits(self.search.dense(vector, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def lexical(
         self,
@@ -84,7 +139,11 @@ class Index(Protocol):
         doc_ids: Sequence[str] | None = None,
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Return the k chunks of highest BM25 score, ordered as `dense`."""
+        """Return the k chunks of highest BM25 score, ordered as `dense`.
+
+        A query without terms has no results.
+        """
+        return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
 
     def document(self, id: str) -> StoredDocument:
         """Return a stored document.
@@ -95,23 +154,14 @@ class Index(Protocol):
 
     def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
         """Return all chunks of documents, ordered by (document, start)."""
+        return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
         """Return the vectors of the given chunks, by chunk id."""
-
-    def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, in no order."""
-
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash).
-
-        `sent` limits them to these hashes.
-        """
+        return self.search.vectors(chunk_ids)
 
 
-class Writer(Protocol):
+class Writer(Manifest, Protocol):
     """Exclusive writer of an index.
 
     Queries see nothing of its writes before `commit`.
@@ -125,18 +175,6 @@ class Writer(Protocol):
         """Remove unfinished documents of an interrupted run.
 
         Finished documents stay. Without any it is cheap.
-        """
-
-    def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, uncommitted ones included, in no order."""
-
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash).
-
-        Args:
-            sent: hashes, those of a block for example: a document may have more vectors than memory has room for.
         """
 
     def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
@@ -244,3 +282,7 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close connections, and end a server started for this database."""
+
+
+def _hits(rows: list[Row]) -> list[Hit]:
+    return [Hit(row.chunk, row.score, row.vector) for row in rows]

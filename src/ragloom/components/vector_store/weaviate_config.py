@@ -6,7 +6,7 @@ A nested mapping is a `TypedDict`: `config` checks each of its entries by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -70,93 +70,86 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-(rc|beta|alpha)\.\d+)?")
 
 
-def name_rule(values: Mapping[str, Any]) -> list[str]:
+def name_rule(values: Mapping[str, Any]) -> Iterator[str]:
     """Check the form of prefix and tenant."""
-    problems = []
     if not _PREFIX.fullmatch(values["collection_prefix"]):
-        problems.append(
+        yield (
             f"vector_store: vector_store.collection_prefix={values['collection_prefix']!r} must be a capital letter "
             "followed by at most 63 letters and digits; write Ragloom, for example"
         )
     if values["tenant"] is not None and not _TENANT.fullmatch(values["tenant"]):
-        problems.append(
+        yield (
             f"vector_store: vector_store.tenant={values['tenant']!r} must be 1 to 64 letters, digits, - and _; "
             "choose another name"
         )
-    return problems
 
 
-def index_rule(values: Mapping[str, Any]) -> list[str]:
+def index_rule(values: Mapping[str, Any]) -> Iterator[str]:
     """Check combinations of index settings."""
-    index, problems = values["index"], []
+    index = values["index"]
     if index["ef"] == 0:
-        problems.append("vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)")
+        yield "vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)"
     if index["quantization"] == "sq" and index["type"] != "hnsw":
-        problems.append(
+        yield (
             f"vector_store: vector_store.index.quantization='sq' must go with index.type=hnsw, not {index['type']}; "
             "set vector_store.index.quantization=rq"
         )
     if values["tenant"] is not None and index["shards"] != 1:
-        problems.append(
+        yield (
             f"vector_store: vector_store.index.shards={index['shards']} must be 1 with a tenant: each tenant is a "
             "shard; set vector_store.index.shards=1"
         )
-    return problems
 
 
-def address_rule(values: Mapping[str, Any]) -> list[str]:
+def address_rule(values: Mapping[str, Any]) -> Iterator[str]:
     """Check address, ports and names of environment variables."""
-    problems = []
     parts = urlsplit(values["url"])
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         port = 0
     if "@" in parts.netloc or parts.query:
-        problems.append(
+        yield (
             "vector_store: vector_store.url must not hold a password or a query; put the key into an environment "
             "variable and its name into vector_store.api_key_env"
         )
     elif parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.path not in ("", "/"):
-        problems.append(
+        yield (
             f"vector_store: vector_store.url={values['url']!r} must be an address like http://localhost:8080, "
             "without a path; correct it"
         )
     elif values["grpc_host"] in (None, parts.hostname) and values["grpc_port"] == port:
-        problems.append(
+        yield (
             f"vector_store: vector_store.grpc_port={values['grpc_port']} must be another port than the url's; set the "
             "one that the server's gRPC API has (usually 50051)"
         )
     for key, example in (("api_key_env", "WEAVIATE_API_KEY"), ("headers_env", "WEAVIATE_HEADERS")):
         if values[key] is not None and not _VARIABLE.fullmatch(values[key]):
-            problems.append(
+            yield (
                 f"vector_store: vector_store.{key} must be the name of an environment variable, never its value; "
                 f"set vector_store.{key}={example}, for example"
             )
-    return problems
 
 
-def embedded_rule(values: Mapping[str, Any]) -> list[str]:
+def embedded_rule(values: Mapping[str, Any]) -> Iterator[str]:
     """Check version, ports and index of a single node."""
-    problems = []
     if not _VERSION.fullmatch(values["version"]):
-        problems.append(
+        yield (
             f"vector_store: vector_store.version={values['version']!r} must be a version like 1.39.0; write all three "
             "numbers"
         )
     if values["http_port"] == values["grpc_port"] != 0:
-        problems.append(
+        yield (
             f"vector_store: vector_store.grpc_port={values['grpc_port']} must be another port than http_port; "
             "set one of them to 0"
         )
     if values["index"]["type"] == "dynamic":
-        problems.append(
+        yield (
             "vector_store: vector_store.index.type='dynamic' must be hnsw or flat: an embedded server does not index "
             "asynchronously; set vector_store.index.type=hnsw"
         )
     if values["index"]["replication"] != 1:
-        problems.append(
+        yield (
             f"vector_store: vector_store.index.replication={values['index']['replication']} must be 1: "
             "an embedded server is a single node; set vector_store.index.replication=1"
         )
-    return problems

@@ -194,7 +194,7 @@ def test_parameters_that_do_not_reach_the_recall_leave_search_exact_and_it_is_sa
 def test_approximate_scores_are_those_of_exact_search_to_the_last_bit(built: tuple[Database, Asking]) -> None:
     index = built[0].open("corpus-1")
     exact = database(built[0].path, ann_threshold=THRESHOLD).open("corpus-1")  # type: ignore[attr-defined]
-    exact.search._parameters = None  # type: ignore[attr-defined]
+    exact.search.parameters = None  # type: ignore[attr-defined]
     differ = 0
     for query in QUERIES:
         found, true = (ranking(one.dense(query.tolist(), 10)) for one in (index, exact))
@@ -222,7 +222,7 @@ def test_with_filters_and_for_long_lists_search_is_exact(built: tuple[Database, 
 
 def test_list_that_the_searched_partitions_cannot_fill_is_exact(built: tuple[Database, Asking]) -> None:
     index = built[0].open("corpus-1")
-    index.search._parameters = Parameters(1, 1)  # type: ignore[attr-defined]  # about 40 rows
+    index.search.parameters = Parameters(1, 1)  # type: ignore[attr-defined]  # about 40 rows
     for query in QUERIES[:10]:
         assert [hit.chunk.text for hit in index.dense(query.tolist(), 99)] == [t for t, _ in exactly(TEXTS, query, 99)]
 

@@ -15,7 +15,8 @@ from ragloom.components.vector_store.weaviate_store.settings import ServerSettin
 from ragloom.config.config import load
 from ragloom.errors import ConfigError
 
-SETTINGS = ServerSettings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, 1, 1, 1, 0)
+TIMEOUTS: Any = {"connect": 1, "query": 1, "insert": 1, "retry": 0, "indexing": 1}
+SETTINGS = ServerSettings("http://127.0.0.1:8080", None, 50051, "WEAVIATE_API_KEY", None, TIMEOUTS)
 
 
 def problems(option: str, *overrides: str) -> list[str]:
@@ -169,13 +170,13 @@ def test_where_a_server_is_leaves_the_name(override: str) -> None:
 def test_cloud_has_its_grpc_api_where_the_official_client_finds_it(url: str, grpc_host: str) -> None:
     helpers = importlib.import_module("weaviate.connect.helpers")
     official = vars(helpers)["__parse_weaviate_cloud_cluster_url"](url)[1]
-    address = ServerSettings(url, None, 50051, "K", None, 1, 1, 1, 0).grpc_address
+    address = ServerSettings(url, None, 50051, "K", None, TIMEOUTS).grpc_address
     assert address == (official, 443) == (grpc_host, 443)
 
 
 def test_other_addresses_have_their_grpc_api_on_the_same_host_and_the_given_port() -> None:
-    assert ServerSettings("https://db.example:8443", None, 7, "K", None, 1, 1, 1, 0).grpc_address == ("db.example", 7)
-    assert ServerSettings("https://db.example", "grpc.example", 7, "K", None, 1, 1, 1, 0).grpc_address == (
+    assert ServerSettings("https://db.example:8443", None, 7, "K", None, TIMEOUTS).grpc_address == ("db.example", 7)
+    assert ServerSettings("https://db.example", "grpc.example", 7, "K", None, TIMEOUTS).grpc_address == (
         "grpc.example",
         7,
     )
@@ -185,7 +186,7 @@ def test_other_addresses_have_their_grpc_api_on_the_same_host_and_the_given_port
     ("url", "trusts"), [("http://localhost:1", False), ("http://127.0.0.1:1", False), ("http://db:1", True)]
 )
 def test_proxies_and_certificates_of_the_environment_are_for_other_machines(url: str, trusts: bool) -> None:
-    assert ServerSettings(url, None, 7, "K", None, 1, 1, 1, 0).trusts_environment is trusts
+    assert ServerSettings(url, None, 7, "K", None, TIMEOUTS).trusts_environment is trusts
 
 
 def test_key_is_read_from_the_environment_and_absent_means_anonymous(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +219,7 @@ def test_wrong_headers_are_named_without_their_values(
     else:
         monkeypatch.setenv("WEAVIATE_HEADERS", held)
     with pytest.raises(ConfigError, match=rule) as caught:
-        extra_headers(ServerSettings("http://x", None, 1, "K", "WEAVIATE_HEADERS", 1, 1, 1, 0))
+        extra_headers(ServerSettings("http://x", None, 1, "K", "WEAVIATE_HEADERS", TIMEOUTS))
     assert "planted" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

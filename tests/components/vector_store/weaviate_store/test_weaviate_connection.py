@@ -47,22 +47,15 @@ WITH_KEYS = {
     "AUTHORIZATION_ADMINLIST_USERS": "writer",
     "AUTHORIZATION_ADMINLIST_READONLY_USERS": "reader",
 }
-BASE = ServerSettings(
-    url="http://127.0.0.1:1",
-    grpc_host=None,
-    grpc_port=2,
-    api_key_env="WEAVIATE_API_KEY",
-    headers_env=None,
-    connect_seconds=10.0,
-    query_seconds=10.0,
-    insert_seconds=10.0,
-    retry_seconds=2.0,
-)
+TIMEOUTS = {"connect": 10.0, "query": 10.0, "insert": 10.0, "retry": 2.0, "indexing": 1.0}
+BASE = ServerSettings("http://127.0.0.1:1", None, 2, "WEAVIATE_API_KEY", None, TIMEOUTS)  # type: ignore[arg-type]
 SCHEMA = {"properties": [{"name": "text", "dataType": ["text"]}]}
 
 
 def settings(address: Address, **changed: Any) -> ServerSettings:
-    return dataclasses.replace(BASE, **{"url": address.url, "grpc_port": address.grpc_port, **changed})
+    timeouts: Any = TIMEOUTS | {name: changed.pop(name) for name in TIMEOUTS if name in changed}
+    keys = {"url": address.url, "grpc_port": address.grpc_port, "timeouts": timeouts, **changed}
+    return dataclasses.replace(BASE, **keys)
 
 
 @pytest.fixture
@@ -134,7 +127,7 @@ def test_host_that_does_not_exist_is_reported() -> None:
 def test_server_that_says_nothing_is_reported_with_the_time_waited() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}", 1)
-        line = error_line(lambda: connect(settings(address, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(address, connect=1.0)))
     assert "did not answer within vector_store.timeouts.connect=1 s" in line
 
 
@@ -145,7 +138,7 @@ def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_pa
         line = ""
         while "Connection refused" in line or not line:  # until its HTTP port is open, before it is ready
             try:
-                connect(settings(server.address, connect_seconds=60.0)).close()
+                connect(settings(server.address, connect=60.0)).close()
                 break
             except ServiceError as error:
                 line = str(error)
@@ -156,7 +149,7 @@ def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_pa
 @pytest.mark.parametrize(("of_meta", "of_ready"), [(meta("1.39.0"), 503), ((503, ""), 200)])
 def test_server_that_never_gets_ready_is_reported(of_meta: tuple[int, str], of_ready: int) -> None:
     with http({"/v1/meta": of_meta, "/v1/.well-known/ready": (of_ready, "")}) as (address, _):
-        line = error_line(lambda: connect(settings(address, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(address, connect=1.0)))
     assert "is not ready (503) after vector_store.timeouts.connect=1 s; wait for it" in line
 
 
@@ -183,7 +176,7 @@ def test_other_program_on_that_port_is_reported(answers: dict[str, tuple[int, st
 
 
 def test_blocked_grpc_port_is_reported_with_host_and_port(weaviate_server: Address) -> None:
-    line = error_line(lambda: connect(settings(weaviate_server, grpc_port=9, connect_seconds=1.0)))
+    line = error_line(lambda: connect(settings(weaviate_server, grpc_port=9, connect=1.0)))
     assert f"{weaviate_server.url} answers over HTTP, but not over gRPC at 127.0.0.1:9 (" in line
     assert "open that port, or set vector_store.grpc_port" in line
 
@@ -191,7 +184,7 @@ def test_blocked_grpc_port_is_reported_with_host_and_port(weaviate_server: Addre
 def test_grpc_port_that_swallows_everything_is_reported(weaviate_server: Address) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        line = error_line(lambda: connect(settings(weaviate_server, grpc_port=port, connect_seconds=1.0)))
+        line = error_line(lambda: connect(settings(weaviate_server, grpc_port=port, connect=1.0)))
     assert f"not over gRPC at 127.0.0.1:{port}" in line
 
 
@@ -285,8 +278,9 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
         socket.create_connection((socket.gethostname(), server.http_port), 2).close()
     except OSError as error:
         pytest.skip(f"this machine cannot be reached by its name: {error}")
+    timeouts: Any = TIMEOUTS | {"connect": 20.0, "retry": 0.0}
     secure = ServerSettings(
-        f"https://{socket.gethostname()}:{server.http_port}", None, server.grpc_port, "NO_KEY", None, 20, 10, 10, 0
+        f"https://{socket.gethostname()}:{server.http_port}", None, server.grpc_port, "NO_KEY", None, timeouts
     )
     code = (
         "from ragloom.components.vector_store.weaviate_store.connection import connect\n"
@@ -377,7 +371,7 @@ def test_further_headers_are_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPa
 
 def test_permanent_failure_is_reported_at_once_with_what_was_done(weaviate_server: Address, prefix: str) -> None:
     begun = time.monotonic()
-    patient = connect(settings(weaviate_server, retry_seconds=600.0))
+    patient = connect(settings(weaviate_server, retry=600.0))
     line = error_line(lambda: patient.call("searching", lambda: patient.client.collections.get("No").query.bm25("x")))
     assert "failed while searching: could not find class No in schema" in line
     wrong = {"class": f"{prefix} with blanks"}
@@ -404,7 +398,7 @@ CALLS: dict[str, Callable[[Connection], Any]] = {
 def test_server_that_was_killed_ends_every_call_in_bounded_time(weaviate_process: Callable[..., Server]) -> None:
     """The client itself repeats a search for 31 s, and a batch of 100 objects for 34 minutes."""
     server = weaviate_process()
-    connection = connect(settings(server.address, retry_seconds=1.0))
+    connection = connect(settings(server.address, retry=1.0))
     connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
     server.kill()
     for name, call in CALLS.items():
@@ -420,7 +414,7 @@ def test_server_that_was_killed_ends_every_call_in_bounded_time(weaviate_process
 
 def test_server_that_comes_back_in_time_lets_the_call_succeed(weaviate_process: Callable[..., Server]) -> None:
     server = weaviate_process()
-    connection = connect(settings(server.address, retry_seconds=120.0))
+    connection = connect(settings(server.address, retry=120.0))
     connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
     connection.call("writing", lambda: CALLS["insert_many"](connection))
     server.kill()
@@ -431,7 +425,7 @@ def test_server_that_comes_back_in_time_lets_the_call_succeed(weaviate_process: 
 
 def test_server_that_hangs_is_reported_with_the_time_outs(weaviate_process: Callable[..., Server]) -> None:
     server = weaviate_process()
-    connection = connect(settings(server.address, query_seconds=1.0, insert_seconds=1.0, retry_seconds=0.0))
+    connection = connect(settings(server.address, query=1.0, insert=1.0, retry=0.0))
     connection.call("creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA}))
     server.pause()
     for name in ("search", "insert_many", "schema"):
@@ -447,7 +441,7 @@ def test_request_over_the_servers_limit_is_reported_with_the_key_that_lowers_it(
     weaviate_process: Callable[..., Server],
 ) -> None:
     server = weaviate_process(GRPC_MAX_MESSAGE_SIZE="100000")
-    connection = connect(settings(server.address, retry_seconds=600.0))
+    connection = connect(settings(server.address, retry=600.0))
     here = connection.call(
         "creating", lambda: connection.client.collections.create_from_dict({"class": "Here", **SCHEMA})
     )
@@ -467,7 +461,7 @@ def test_server_that_takes_no_writes_is_reported_and_can_be_read(weaviate_proces
     connection.close()
     server.env["OPERATIONAL_MODE"] = "ReadOnly"
     server.restart()
-    connection = connect(settings(server.address, retry_seconds=600.0))
+    connection = connect(settings(server.address, retry=600.0))
     assert len(connection.call("searching", lambda: CALLS["search"](connection)).objects) == 1
     for name in ("insert_many", "delete_many"):
         line = error_line(lambda name=name: connection.call(name, lambda: CALLS[name](connection)))  # type: ignore[misc]
@@ -503,7 +497,7 @@ socket.getaddrinfo = (lambda real: lambda host, *a, **k: (asked.add((host, a[0])
 from ragloom.components.vector_store.weaviate_store.connection import connect
 from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
 assert list(warnings.filters) == before, warnings.filters
-made = connect(ServerSettings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, 10, 10, 10, 0))
+made = connect(ServerSettings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, {TIMEOUTS}))
 made.call("listing", made.client.collections.list_all)
 print(sorted({{address[1] for address in asked}}), {{address[0] for address in asked}})
 """

@@ -28,7 +28,7 @@ from ragloom.components.vector_store.weaviate_store import (
 )
 from ragloom.components.vector_store.weaviate_store import connection as connections
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
-from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
+from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
 from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.connection import Connection
@@ -48,7 +48,8 @@ from ragloom.errors import DataError, ServiceError
 from store_tools import Words
 from weaviate_tools import FakeClock
 
-SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, 1.0, 1.0, 1.0, 30.0)
+TIMEOUTS: Any = {"connect": 1.0, "query": 1.0, "insert": 1.0, "retry": 30.0, "indexing": 1.0}
+SETTINGS = ServerSettings("http://127.0.0.1:1", None, 2, "KEY", None, TIMEOUTS)
 
 
 # --- failures and retries ---
@@ -243,7 +244,8 @@ class Objects:
 class Direct:
     """Connection that only runs what it gets."""
 
-    where, insert_seconds, most_results, version = "server", 60.0, 10_000, (1, 39, 0)
+    where, most_results, version = "server", 10_000, (1, 39, 0)
+    settings = SimpleNamespace(timeouts={"insert": 60.0})
 
     def call(self, operation: str, function: Callable[[], Any], *, retry: bool = True) -> Any:
         return function()
@@ -264,17 +266,17 @@ def made_up(count: int, text: str = "x", vector: list[float] | None = None) -> l
 
 def insert(
     collection: Objects, objects: list[Any], *, size: int = 100, bytes: int = 10**9, retry: float = 30.0
-) -> tuple[BatchSizer, list[int]]:
-    """Insert objects; return the sizer and the sizes of all repairs."""
-    sizer, repairs = BatchSizer(size), list[int]()
+) -> tuple[BatchLimits, list[int]]:
+    """Insert objects; return the limits and the sizes of all repairs."""
+    limits, repairs = BatchLimits(size, bytes, retry), list[int]()
 
     def repair(objects: Sequence[Any], error: Exception) -> Sequence[Any]:
         repairs.append(len(objects))
         return objects
 
-    limits = BatchLimits(size, bytes, retry, sizer)
-    batch_insert.insert(Direct(), collection, objects, limits, lambda item: f"object {item.uuid.int}", repair)  # type: ignore[arg-type]
-    return sizer, repairs
+    describe = lambda item: f"object {item.uuid.int}"  # noqa: E731
+    batch_insert.BatchInsert(Direct(), collection, limits, describe, repair).insert(objects)  # type: ignore[arg-type]
+    return limits, repairs
 
 
 @pytest.mark.parametrize(
@@ -295,34 +297,34 @@ def test_batch_is_closed_before_it_exceeds_its_bytes(objects: list[Any]) -> None
 
 
 def test_batches_grow_while_the_server_is_quick_and_are_halved_for_good_after_one_that_was_too_slow() -> None:
-    sizer = BatchSizer(500)
-    first = sizer.size
+    limits = BatchLimits(500, 10**9, 30.0)
+    first = limits.size
     assert first < 500
-    sizer.succeeded(first, 0.01, 60.0)
-    assert sizer.size == 2 * first
+    limits.succeeded(first, 0.01, 60.0)
+    assert limits.size == 2 * first
     for _ in range(10):
-        sizer.succeeded(sizer.size, 0.01, 60.0)
-    assert sizer.size == 500
-    sizer.succeeded(500, 31.0, 60.0)  # over half of the time-out
-    assert sizer.size == 250
-    sizer.succeeded(250, 20.0, 60.0)
-    assert sizer.size == 250
-    sizer.failed(250)
-    assert sizer.size == 125
-    sizer.succeeded(125, 0.01, 60.0)
-    assert sizer.size == 125  # what was too much once is not tried again
+        limits.succeeded(limits.size, 0.01, 60.0)
+    assert limits.size == 500
+    limits.succeeded(500, 31.0, 60.0)  # over half of the time-out
+    assert limits.size == 250
+    limits.succeeded(250, 20.0, 60.0)
+    assert limits.size == 250
+    limits.failed(250)
+    assert limits.size == 125
+    limits.succeeded(125, 0.01, 60.0)
+    assert limits.size == 125  # what was too much once is not tried again
     for _ in range(20):
-        sizer.failed(sizer.size)
-    assert sizer.size == 1
-    assert BatchSizer(7).size == 7
+        limits.failed(limits.size)
+    assert limits.size == 1
+    assert BatchLimits(7, 10**9, 30.0).size == 7
 
 
 def test_batch_sizes_change_at_a_half_and_a_sixteenth_of_the_time_out() -> None:
     for seconds, size in ((31.0, 32), (30.0, 64), (3.75, 64), (3.74, 128)):
-        sizer = BatchSizer(500)
-        sizer.succeeded(64, seconds, 60.0)
-        assert sizer.size == size, seconds
-    single = BatchSizer(1)
+        limits = BatchLimits(500, 10**9, 30.0)
+        limits.succeeded(64, seconds, 60.0)
+        assert limits.size == size, seconds
+    single = BatchLimits(1, 10**9, 30.0)
     single.succeeded(1, 59.0, 60.0)
     single.failed(1)
     assert single.size == 1
@@ -344,10 +346,10 @@ def unknown(times: int) -> Callable[[int], dict[int, str]]:
 def test_batch_of_unknown_outcome_is_repaired_and_sent_again_in_halves(clock: FakeClock) -> None:
     collection = Objects()
     collection.refuse = unknown(2)
-    sizer, repairs = insert(collection, made_up(9))
+    limits, repairs = insert(collection, made_up(9))
     assert collection.sizes == [9, 4, 2, 2, 4, 1]
     assert repairs == [9, 4]
-    assert sizer.size == 2
+    assert limits.size == 2
     assert 0.1 <= clock.delays[0] <= 0.2 <= 2 * clock.delays[1] <= 0.8
 
 
@@ -483,7 +485,7 @@ def test_older_chunks_are_drawn_around_5_points_and_filled_up_from_the_first() -
 
 def test_vector_queue_is_awaited_until_its_limit(clock: FakeClock) -> None:
     queue = [5, 3, 0, 7]
-    pair: Any = SimpleNamespace(options=SimpleNamespace(indexing_seconds=2.0), queued=lambda: queue.pop(0))
+    pair: Any = SimpleNamespace(options=SimpleNamespace(timeouts={"indexing": 2.0}), queued=lambda: queue.pop(0))
     assert (wait_until_indexed(pair), queue, clock.delays) == (0, [7], [0.5, 0.5])
     pair.queued = lambda: 7
     assert wait_until_indexed(pair) == 7
@@ -540,8 +542,8 @@ INDEX = {"shards": 1, "bm25_k1": 1.2}
 
 def pair_of(connection: Any, tenant: str | None = None, retry: float = 30.0, **index: Any) -> CollectionPair:
     """Build a pair without a server."""
-    limits = BatchLimits(100, 10**9, retry, BatchSizer(100))
-    options = IndexOptions("Test", tenant, "ONE", INDEX | index, limits, 1.0, 1)
+    batch: Any = {"objects": 100, "megabytes": 1000}
+    options = IndexOptions("Test", tenant, "ONE", INDEX | index, batch, TIMEOUTS | {"retry": retry}, 1)
     label = CollectionLabel("Test", "corpus-1", CHUNKS, 1, "ingest", 384, 1, tenant is not None)
     return CollectionPair(connection, options, label)
 
@@ -569,7 +571,7 @@ def test_note_on_shards_is_for_several_without_a_tenant() -> None:
 
 def test_count_of_documents_leaves_the_state_aside() -> None:
     pair = pair_of(Direct())
-    over_all: Any = lambda *, total_count: SimpleNamespace(total_count=5)  # noqa: E731
+    over_all: Any = lambda *, filters, total_count: SimpleNamespace(total_count=5)  # noqa: E731
     pair.chunks = pair.documents = SimpleNamespace(aggregate=SimpleNamespace(over_all=over_all))  # type: ignore[assignment]
     assert (pair.count(CHUNKS), pair.count(DOCUMENTS)) == (5, 4)
 

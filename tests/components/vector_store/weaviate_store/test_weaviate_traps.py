@@ -19,8 +19,7 @@ from made import defaults
 from ragloom.components.analyzer import multilingual
 from ragloom.components.retriever import hybrid
 from ragloom.components.vector_store.record_types import IndexMissing
-from ragloom.components.vector_store.weaviate_store import write_lease
-from ragloom.components.vector_store.weaviate_store import writer as server_writer
+from ragloom.components.vector_store.weaviate_store import object_mapping, write_lease
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.core.records import Chunk, sha256
 from ragloom.errors import DataError, ServiceError
@@ -47,7 +46,7 @@ def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_do
     database: WeaviateDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRAPS 1: the published integration returned 10 ids when 5 of 10 objects were stored."""
-    original = server_writer.chunk_object
+    original = object_mapping.chunk_object
 
     def spoiled(chunk: Chunk, *arguments: Any) -> Any:
         item = original(chunk, *arguments)
@@ -57,7 +56,7 @@ def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_do
 
     with writer(database) as writing:
         write(writing, [cut("good.md", "some text")])
-        monkeypatch.setattr(server_writer, "chunk_object", spoiled)
+        monkeypatch.setattr(object_mapping, "chunk_object", spoiled)
         with pytest.raises(DataError, match=r"refused chunk \[0:9\] of 'bad\.md'.*vector") as caught:
             write(writing, [cut("fine.md", "more text"), cut("bad.md", "more text")])
         assert "\n" not in str(caught.value)

@@ -47,9 +47,9 @@ def test_sample_is_the_same_for_a_seed_and_of_bounded_size() -> None:
     assert drawn("a").ids != drawn("b").ids
     assert len(set(drawn("a").ids)) == SAMPLE >= 200
     sample = drawn("a")
-    sample.drop_documents(["7.md"])
-    sample.drop_version("8.md", "h")
-    sample.drop_replaced({"9.md": "another", "10.md": "h"})
+    sample.drop(lambda document, _: document in ["7.md"])
+    sample.drop(lambda *version: version == ("8.md", "h"))
+    sample.drop(lambda document, hashed: {"9.md": "another", "10.md": "h"}.get(document, hashed) != hashed)
     gone = ("7.md", "8.md", "9.md")
     assert not {id for id, document, _ in made if document in gone} & set(sample.ids)
     assert {id for id, document, _ in made if document not in gone} >= set(sample.ids)
@@ -60,23 +60,23 @@ def test_sample_is_the_same_for_a_seed_and_of_bounded_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "forget",
+    "is_gone",
     [
-        lambda sample: sample.drop_documents(["a.md"]),
-        lambda sample: sample.drop_version("a.md", cut("a.md", "one two").chunks[0].content_hash),
-        lambda sample: sample.drop_replaced({"a.md": "another"}),
+        lambda document, _: document == "a.md",
+        lambda *version: version == ("a.md", cut("a.md", "one two").chunks[0].content_hash),
+        lambda document, hashed: {"a.md": "another"}.get(document, hashed) != hashed,
     ],
     ids=["deleted", "discarded", "replaced"],
 )
 def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
-    forget: Callable[[ChunkSample], None], monkeypatch: pytest.MonkeyPatch
+    is_gone: Callable[[str, str], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With asynchronous indexing such a chunk waits for the queue, and may be deleted before it was looked for."""
     queue, searched = [7], list[Any]()
 
     class Unsure:
         connection = chunks = label = SimpleNamespace(index="corpus-1")
-        options = SimpleNamespace(indexing_seconds=-1)
+        options = SimpleNamespace(timeouts={"indexing": -1})
 
         def put_chunks(self, objects: Sequence[Any], repair: Any) -> None:
             repair.suspects.update(objects)
@@ -88,13 +88,13 @@ def test_chunk_of_unknown_outcome_is_not_searched_once_its_document_is_gone(
         searched.extend(str(id) for id in ids)
         return Verification()
 
-    monkeypatch.setattr(run_verification, "confirm", confirmed)
+    monkeypatch.setattr(search_verification, "confirm", confirmed)
     checking = run_verification.WriteAudit(Unsure(), IndexState(), "seed", lambda: None)  # type: ignore[arg-type]
     chunks = {id: cut(id, "one two").chunks for id in ("a.md", "b.md")}
     for some in chunks.values():
         checking.store([chunk_uuid(chunk.id) for chunk in some], some)  # type: ignore[misc]
     assert searched == []
-    forget(checking.sample)
+    checking.sample.drop(is_gone)
     queue[0] = 0
     checking.verify()
     assert searched == [chunk.id for chunk in chunks["b.md"]]
@@ -433,7 +433,7 @@ def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
     store = WeaviateVectorStore(database, "nodes")  # type: ignore[arg-type]
     nodes = [with_vector(chunk) for item in many(2).values() for chunk in item.chunks]
     store.add(nodes)
-    monkeypatch.setattr(run_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
+    monkeypatch.setattr(search_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
     store.add(nodes)
     (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
     assert "clear() the store and add() all nodes again" in note

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from ragloom.components.vector_store.lancedb_store.index_folder import replace_file, writing
-from ragloom.errors import DataError, ServiceError
+from ragloom.components.vector_store.lancedb_store.index_folder import locked, read_file, replace_file, writing
+from ragloom.errors import DataError
 
 _FILE = ".aliases.json"  # no index has a folder of this name: those begin with a letter or a digit
 _LOCK_SECONDS = 30.0
@@ -35,13 +32,7 @@ class Aliases:
         """
         file = self._base / _FILE
         try:
-            content = json.loads(file.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise ServiceError(
-                f"vector_store: {file} cannot be read ({error.strerror}); check its permissions"
-            ) from None
+            content = read_file(file, missing={})
         except ValueError:
             content = None
         if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
@@ -55,21 +46,9 @@ class Aliases:
         Raises:
             ServiceError: somebody else does not finish, or the folder cannot be written.
         """
-        locks = self._base / ".locks"
-        with writing(self._base):
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(locks / _FILE, thread_local=False)
-            try:
-                lock.acquire(timeout=_LOCK_SECONDS)
-            except Timeout:
-                raise ServiceError(
-                    f"vector_store: the aliases in {self._base} are being changed by another process for over "
-                    f"{_LOCK_SECONDS:g} s; end it"
-                ) from None
-        try:
+        busy = f"the aliases in {self._base} are being changed by another process for over {_LOCK_SECONDS:g} s; end it"
+        with locked(self._base / ".locks" / _FILE, self._base, _LOCK_SECONDS, lambda: busy):
             yield self.read()
-        finally:
-            lock.release()
 
     def write(self, aliases: Mapping[str, str]) -> None:
         """Replace the aliases in one atomic step; inside `changing` only."""

@@ -91,14 +91,9 @@ class Approximation:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Approximation:
         """Read what `as_json` gave."""
-        parameters = record["parameters"]
-        return cls(
-            **{
-                **record,
-                "parameters": None if parameters is None else Parameters(**parameters),
-                "recall": {int(depth): share for depth, share in record["recall"].items()},
-            }
-        )
+        parameters = None if record["parameters"] is None else Parameters(**record["parameters"])
+        recall = {int(depth): share for depth, share in record["recall"].items()}
+        return cls(**{**record, "parameters": parameters, "recall": recall})
 
     @property
     def note(self) -> str:

@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragloom.components.vector_store.index_identity import Identity
+from ragloom.components.vector_store.lancedb_store import ann_index, long_text_files, tables
+from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
 from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, DOCUMENTS, Commit
+from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.core.maintenance_steps import step
-
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
-    from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,6 @@ def publish(
         retention: how long a replaced state stays readable.
         said: `description` and `summary`.
     """
-    from ragloom.components.vector_store.lancedb_store import long_text_files, tables
-
     before = folder.commits()
     last = before[-1] if before else None
     count()
@@ -92,10 +89,8 @@ def _maintained(name: str, table: Any, last: Commit | None, upkeep: Upkeep) -> t
     Returns:
         a time not after its version was made, and how dense search of it is made.
     """
-    from ragloom.components.vector_store.lancedb_store import ann_index, tables
-
     version, begun = table.version, time.time()
-    before = None if last is None or last.dense is None else ann_index.Approximation.of(last.dense)
+    before = None if last is None or last.dense is None else Approximation.of(last.dense)
     wanted = upkeep.dense
     plan = "none" if wanted is None else ann_index.planned(table, before, wanted, deleted=upkeep.deleted)
     if plan != "keep":
@@ -133,8 +128,6 @@ def oldest_kept(commits: list[Commit], table: str) -> timedelta:
 
 def info_of(identity: Identity, commit: Commit, size: int) -> IndexInfo:
     """Describe an index of `size` bytes at a commit."""
-    from ragloom.components.vector_store.lancedb_store.ann_index import Approximation
-
     notes = () if commit.dense is None else (Approximation.of(commit.dense).note,)
     return IndexInfo(
         name=identity.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -12,20 +11,15 @@ from ragloom.components.vector_store.lancedb_store.sql_filters import any_of, on
 from ragloom.components.vector_store.lancedb_store.tables import IDS_PER_STATEMENT, batches
 
 
-@dataclass
-class Leftovers:
-    """SQL conditions of the rows to delete, chunks first, then documents."""
-
-    chunks: list[str] = field(default_factory=list)
-    documents: list[str] = field(default_factory=list)
-
-
-def leftovers(chunks: Any, documents: Any) -> Leftovers:
+def leftovers(chunks: Any, documents: Any) -> tuple[list[str], list[str]]:
     """Compare chunks with the manifest per (document, content_hash).
 
     A document is complete when as many chunks carry its manifest row's content hash as the row says. Chunks of no
     row or of another hash are left over; so are row and chunks of a document that is not complete. Memory grows with
     the number of documents (about 200 bytes each), not with the text.
+
+    Returns:
+        SQL conditions of the chunks to delete, then of the documents.
     """
     key = ["document", "content_hash"]
     rows = _arrow(documents, ["id", "content_hash", "chunks"]).rename_columns([*key, "expected"])
@@ -35,14 +29,12 @@ def leftovers(chunks: Any, documents: Any) -> Leftovers:
     wrong = both.filter(pa.compute.invert(pa.compute.equal(expected, stored).fill_null(False)))
     orphans = [row for row in wrong.to_pylist() if row["expected"] is None]
     incomplete = [row["document"] for row in wrong.to_pylist() if row["expected"] is not None]
-    result = Leftovers()
+    chunk_conditions = []
     for start in range(0, len(orphans), IDS_PER_STATEMENT):
         some = orphans[start : start + IDS_PER_STATEMENT]
-        result.chunks.append(any_of(version(row["document"], row["content_hash"]) for row in some))
-    for some in batches(incomplete):
-        result.chunks.append(one_of("document", some))
-        result.documents.append(one_of("id", some))
-    return result
+        chunk_conditions.append(any_of(version(row["document"], row["content_hash"]) for row in some))
+    chunk_conditions += [one_of("document", some) for some in batches(incomplete)]
+    return chunk_conditions, [one_of("id", some) for some in batches(incomplete)]
 
 
 def _arrow(table: Any, columns: list[str]) -> pa.Table:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragloom.components.vector_store.index_identity import INGEST, Identity, outdated
-from ragloom.components.vector_store.lancedb_store import bulk_reads, long_text_files, tables
 from ragloom.components.vector_store.lancedb_store.aliases import Aliases
-from ragloom.components.vector_store.lancedb_store.ann_index import Approximation, Wanted
-from ragloom.components.vector_store.lancedb_store.commit_record import CHUNKS, CODE_VERSION, DOCUMENTS, Commit
+from ragloom.components.vector_store.lancedb_store.ann_index import Wanted
+from ragloom.components.vector_store.lancedb_store.commit_record import CODE_VERSION, Commit
 from ragloom.components.vector_store.lancedb_store.commits import info_of
 from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder, folders
+from ragloom.components.vector_store.lancedb_store.index_reader import LanceIndex
 from ragloom.components.vector_store.lancedb_store.index_writer import LanceWriter
-from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
-from ragloom.components.vector_store.lancedb_store.sql_filters import quoted
 from ragloom.components.vector_store.protocols import Analyzer
-from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing, ManifestRow, StoredDocument
-from ragloom.components.vector_store.search_results import Row, Scope
+from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.components.vector_store.validation import check_alias
-from ragloom.core.records import Chunk, Hit
-from ragloom.errors import DataError, ServiceError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from llama_index.core.vector_stores.types import MetadataFilters
-
-    from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
+from ragloom.errors import DataError
 
 
 class LanceDatabase:
@@ -40,24 +27,15 @@ class LanceDatabase:
     Args:
         path: the folder; `~` is the home folder. It need not exist.
         analyzer: turns chunk texts and questions into search terms.
-        retention_minutes: how long a replaced state stays readable before a commit removes it.
-        ann_threshold: chunks from which dense search is approximate.
-        min_ann_recall: that it must have been measured to have; otherwise it stays exact.
+        retention: how long a replaced state stays readable before a commit removes it.
+        dense: from which size dense search is approximate, and the recall that it must have been measured to have.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        analyzer: Analyzer,
-        *,
-        retention_minutes: int,
-        ann_threshold: int,
-        min_ann_recall: float,
-    ) -> None:
+    def __init__(self, path: str | Path, analyzer: Analyzer, retention: timedelta, dense: Wanted) -> None:
         self.path = Path(path).expanduser().absolute()
         self.analyzer = analyzer
-        self._retention = timedelta(minutes=retention_minutes)
-        self._dense = Wanted(ann_threshold, min_ann_recall)
+        self._retention = retention
+        self._dense = dense
         self._aliases = Aliases(self.path)
 
     def indexes(self) -> list[IndexInfo]:
@@ -173,115 +151,3 @@ class LanceDatabase:
         if identity is None or identity.kind != INGEST or not commits:
             raise IndexMissing(f"vector_store: there is no index {folder.name} in {self.path}; ingest first")
         return identity, commits
-
-
-class LanceIndex:
-    """Reader of one commit, isolated from later writes."""
-
-    def __init__(self, folder: IndexFolder, identity: Identity, commit: Commit, analyzer: Analyzer) -> None:
-        self.folder = folder
-        self._identity = identity
-        self._commit = commit
-        self.analyzer = analyzer
-        try:
-            connection = tables.connect(folder.path)
-            self._tables = {
-                name: tables.open_table(connection, name, version) for name, version in commit.versions.items()
-            }
-        except (ServiceError, RuntimeError, ValueError, OSError) as error:
-            raise folder.damaged(error) from error
-        dense = None if commit.dense is None else Approximation.of(commit.dense)
-        self.search = ChunkSearch(
-            self._tables[CHUNKS],
-            identity.dimensions,
-            analyzer,
-            folder.path,
-            parameters=None if dense is None else dense.parameters,
-        )
-
-    @cached_property
-    def info(self) -> IndexInfo:
-        """The commit that this index reads."""
-        return info_of(self._identity, self._commit, self.folder.size())
-
-    @cached_property
-    def store(self) -> LanceDBVectorStore:
-        """The same committed state as a read-only LlamaIndex vector store."""
-        from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
-
-        return LanceDBVectorStore.reading(self.folder, self.search, self.analyzer)
-
-    def dense(
-        self,
-        vector: Sequence[float],
-        k: int,
-        filters: MetadataFilters | None = None,
-        doc_ids: Sequence[str] | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
-        """Return the k chunks of highest cosine similarity.
-
-        Ties are ordered by (document, start), complete at the cut.
-
-        Exactly, or as the commit's `info.notes` say.
-
-        Raises:
-            DataError: the vector has other dimensions than the index, or is not finite.
-        """
-        return _hits(self.search.dense(vector, k, Scope(filters, doc_ids), with_vectors=with_vectors))
-
-    def lexical(
-        self,
-        query: str,
-        k: int,
-        filters: MetadataFilters | None = None,
-        doc_ids: Sequence[str] | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
-        """Return the k chunks of highest BM25 score.
-
-        A query without terms has no results.
-        """
-        return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
-
-    def document(self, id: str) -> StoredDocument:
-        """Return a stored document.
-
-        Raises:
-            DataError: the index holds no such document.
-        """
-        with tables.engine(self.folder.path, "reading a document"):
-            search = self._tables[DOCUMENTS].search().where(f"id = {quoted(id)}")
-            rows = search.select(["id", "text", "text_hash", "metadata"]).to_arrow().to_pylist()
-            if not rows:
-                raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
-            row = rows[0]
-            text = long_text_files.read(self.folder.path, row["text_hash"]) if row["text"] is None else row["text"]
-        return StoredDocument(row["id"], text, json.loads(row["metadata"]))
-
-    def chunks_of(self, document_ids: Sequence[str]) -> list[Chunk]:
-        """Return all chunks of documents, ordered by (document, start)."""
-        return [row.chunk for row in self.search.rows(Scope(documents=document_ids))]
-
-    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, list[float]]:
-        """Return the vectors of the given chunks, by chunk id."""
-        return self.search.vectors(chunk_ids)
-
-    def manifest(self) -> Iterator[ManifestRow]:
-        """Yield a row for each document, in no order."""
-        with tables.engine(self.folder.path, "reading the manifest"):
-            yield from bulk_reads.manifest(self._tables[DOCUMENTS])
-
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return the stored vectors of documents by (document, sent_hash).
-
-        `sent` limits them to these hashes.
-        """
-        with tables.engine(self.folder.path, "reading vectors"):
-            return bulk_reads.vectors_of(self._tables[CHUNKS], document_ids, sent)
-
-
-def _hits(rows: list[Row]) -> list[Hit]:
-    return [Hit(row.chunk, row.score, row.vector) for row in rows]

@@ -19,8 +19,8 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,10 +94,8 @@ class IndexFolder:
         total = 0
         for folder, _, names in os.walk(self.path):
             for name in names:
-                try:
+                with suppress(FileNotFoundError):  # a writer has just cleaned it away
                     total += (Path(folder) / name).lstat().st_size
-                except FileNotFoundError:  # a writer has just cleaned it away
-                    continue
         return total
 
     def remove(self) -> None:
@@ -118,30 +116,20 @@ class IndexFolder:
         Raises:
             ServiceError: somebody else holds it (who, since when), or the folder cannot be written.
         """
-        locks = self.base / ".locks"
-        held = locks / self.path.name
-        holder = locks / f"{self.path.name}.holder"
-        with writing(self.path):
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(held, thread_local=False)
-            try:
-                lock.acquire(timeout=wait)
-            except Timeout:
-                raise ServiceError(
-                    f"vector_store: index {self.name} is being written by {_describe(holder)}; "
-                    "wait until it ends, or end it"
-                ) from None
-            try:
+        held = self.base / ".locks" / self.path.name
+        holder = held.with_name(f"{held.name}.holder")
+
+        def busy() -> str:
+            return f"index {self.name} is being written by {_describe(holder)}; wait until it ends, or end it"
+
+        with locked(held, self.path, wait, busy):
+            with writing(self.path):
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 replace_file(holder, {"pid": os.getpid(), "host": socket.gethostname(), "since": now})
-            except BaseException:
-                lock.release()
-                raise
-        try:
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+            try:
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
 
     def damaged(self, what: object) -> DataError:
         """Return the error of a damaged index."""
@@ -152,13 +140,7 @@ class IndexFolder:
 
     def _read(self, file: str) -> Any:
         try:
-            return json.loads((self.path / file).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise ServiceError(
-                f"vector_store: {self.path / file} cannot be read ({error.strerror}); check its permissions"
-            ) from None
+            return read_file(self.path / file)
         except ValueError as error:
             raise self.damaged(f"{file}: {error}") from None
 
@@ -205,6 +187,46 @@ def writing(path: Path) -> Iterator[None]:
             f"vector_store: {path} cannot be written ({error.strerror or _first_line(error)}); "
             "check permissions and free space, or set vector_store.path to another folder"
         ) from None
+
+
+@contextmanager
+def locked(file: Path, path: Path, wait: float, busy: Callable[[], str]) -> Iterator[None]:
+    """Hold a lock file; the kernel releases it when the process ends.
+
+    Args:
+        path: what cannot be written where the lock file cannot.
+        wait: seconds to wait for another holder.
+        busy: the message about another holder.
+
+    Raises:
+        ServiceError: somebody else holds it, or the folder cannot be written.
+    """
+    lock = FileLock(file, thread_local=False)
+    with writing(path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=wait)
+        except Timeout:
+            raise ServiceError(f"vector_store: {busy()}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_file(file: Path, *, missing: Any = None) -> Any:
+    """Read JSON; `missing` for a file that is not there.
+
+    Raises:
+        ServiceError: it cannot be read.
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return missing
+    except OSError as error:
+        raise ServiceError(f"vector_store: {file} cannot be read ({error.strerror}); check its permissions") from None
 
 
 def replace_file(file: Path, content: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ from ragloom.core.records import Chunk
 from ragloom.errors import ServiceError
 
 
+@dataclass(eq=False)
 class LanceWriter:
     """`Writer` of an index in a LanceDB folder; it holds the lock.
 
@@ -46,32 +47,23 @@ class LanceWriter:
         dense: what dense search of it is to be.
     """
 
-    def __init__(
-        self,
-        folder: IndexFolder,
-        identity: Identity,
-        description: dict[str, Any],
-        analyzer: Analyzer,
-        retention: timedelta,
-        dense: Wanted,
-    ) -> None:
-        self._folder = folder
-        self._identity = identity
-        self._description = description
-        self._analyzer = analyzer
-        self._retention = retention
-        self._dense = dense
-        self._open = ExitStack()
-        self._recovered = False
+    folder: IndexFolder
+    identity: Identity
+    description: dict[str, Any]
+    analyzer: Analyzer
+    retention: timedelta
+    dense: Wanted
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
+    _recovered: bool = field(default=False, init=False)
 
     def __enter__(self) -> LanceWriter:
         with ExitStack() as stack:
-            stack.enter_context(self._folder.lock())
-            stored = self._folder.identity()
+            stack.enter_context(self.folder.lock())
+            stored = self.folder.identity()
             if stored is None:
-                self._folder.create(self._identity)
+                self.folder.create(self.identity)
             else:
-                demand_same(stored, self._identity)
+                demand_same(stored, self.identity)
             self._connection, self._tables = self._opened_tables()
             self._begin()
             self._open = stack.pop_all()
@@ -88,9 +80,9 @@ class LanceWriter:
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
-            rows = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
-            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in rows.chunks)
-            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in rows.documents)
+            of_chunks, of_documents = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
+            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in of_chunks)
+            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in of_documents)
             self._see_base()
         self._recovered = True
         return Recovered(chunks, documents)
@@ -120,8 +112,8 @@ class LanceWriter:
         if not chunks:
             return
         self.recover()
-        check_chunks(chunks, vectors, self._identity.dimensions)
-        terms = [" ".join(self._analyzer.terms(chunk.text)) for chunk in chunks]
+        check_chunks(chunks, vectors, self.identity.dimensions)
+        terms = [" ".join(self.analyzer.terms(chunk.text)) for chunk in chunks]
         with self._engine("writing"):
             rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
             tables.add_missing_columns(self._tables[CHUNKS], rows)
@@ -146,7 +138,7 @@ class LanceWriter:
         with self._engine("writing"):
             for document in documents:
                 if isinstance(document.text, FileBackedText):
-                    long_text_files.put(self._folder.path, document.manifest.text_hash, document.text)
+                    long_text_files.put(self.folder.path, document.manifest.text_hash, document.text)
             known = self._known(list(names))
             self._write_manifest(manifest, known.keys())
             changed = {id: names[id].content_hash for id, old in known.items() if old != names[id].content_hash}
@@ -196,7 +188,7 @@ class LanceWriter:
             ServiceError: the engine failed or the counts disagree; the commit before this one is still what is read.
         """
         self.recover()
-        return self._publish(summary, Upkeep(self._rebuild, self._rebuild, replace(self._dense, questions=questions)))
+        return self._publish(summary, Upkeep(self._rebuild, self._rebuild, replace(self.dense, questions=questions)))
 
     def rebuild(self) -> IndexInfo:
         """Compact and rebuild the text index in a new commit.
@@ -208,39 +200,39 @@ class LanceWriter:
         """
         if not self._recovered:
             raise ServiceError(
-                f"vector_store: index {self._identity.name} is incomplete after an interrupted ingest; ingest again, "
+                f"vector_store: index {self.identity.name} is incomplete after an interrupted ingest; ingest again, "
                 "then rebuild"
             )
         # The rows are those of the commit before: what was measured of dense search holds.
-        upkeep = Upkeep(rebuild_terms=True, deleted=False, dense=self._dense)
-        return self._publish(self._folder.commits()[-1].summary, upkeep)
+        upkeep = Upkeep(rebuild_terms=True, deleted=False, dense=self.dense)
+        return self._publish(self.folder.commits()[-1].summary, upkeep)
 
     def _publish(self, summary: dict[str, Any], upkeep: Upkeep) -> IndexInfo:
         commit = publish(
-            self._folder,
+            self.folder,
             self._tables,
             self._count,
             upkeep=upkeep,
-            retention=self._retention,
-            record={"description": self._description, "summary": summary},
+            retention=self.retention,
+            record={"description": self.description, "summary": summary},
         )
         self._begin()
-        return info_of(self._identity, commit, self._folder.size())
+        return info_of(self.identity, commit, self.folder.size())
 
     def _opened_tables(self) -> tuple[Any, dict[str, Any]]:
-        schemas = {CHUNKS: tables.chunk_schema(self._identity.dimensions), DOCUMENTS: tables.document_schema()}
-        missing = [name for name in schemas if not tables.is_there(self._folder.path, name)]
-        if missing and self._folder.commits():
-            raise self._folder.damaged(f"table {missing[0]} is missing")
+        schemas = {CHUNKS: tables.chunk_schema(self.identity.dimensions), DOCUMENTS: tables.document_schema()}
+        missing = [name for name in schemas if not tables.is_there(self.folder.path, name)]
+        if missing and self.folder.commits():
+            raise self.folder.damaged(f"table {missing[0]} is missing")
         with self._engine("opening"):
-            connection = tables.connect(self._folder.path)
+            connection = tables.connect(self.folder.path)
             for name, schema in schemas.items():
                 tables.create(connection, name, schema)
             return connection, {name: tables.open_table(connection, name) for name in schemas}
 
     def _begin(self) -> None:
         """Start from the newest commit; the rest of the tables is unverified."""
-        commits = self._folder.commits()
+        commits = self.folder.commits()
         versions = {name: table.version for name, table in self._tables.items()}
         self._recovered = bool(commits) and commits[-1].versions == versions
         # Something else than appending may have happened: then the text index must be rebuilt.
@@ -317,9 +309,9 @@ class LanceWriter:
     def _demand(self, stored: int, written: int) -> None:
         if stored != written:
             raise ServiceError(
-                f"vector_store: of {written} chunks written to {self._folder.path} {stored} are stored; nothing was "
+                f"vector_store: of {written} chunks written to {self.folder.path} {stored} are stored; nothing was "
                 "committed: ingest again, and delete the index if that does not help"
             )
 
     def _engine(self, doing: str) -> Any:
-        return tables.engine(self._folder.path, doing)
+        return tables.engine(self.folder.path, doing)

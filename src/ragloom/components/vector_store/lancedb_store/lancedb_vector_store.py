@@ -21,7 +21,7 @@ from ragloom.components.vector_store.lancedb_store.index_folder import IndexFold
 from ragloom.components.vector_store.lancedb_store.search import ChunkSearch
 from ragloom.components.vector_store.lancedb_store.sql_filters import one_of, quoted
 from ragloom.components.vector_store.llama_index_store import Batch, NodeStore
-from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.protocols import Analyzer, Search
 from ragloom.components.vector_store.search_results import Scope
 
 _LOCK_SECONDS = 30.0
@@ -43,7 +43,6 @@ class LanceDBVectorStore(NodeStore):
     path: str
 
     _folder: IndexFolder = PrivateAttr()
-    _committed: ChunkSearch | None = PrivateAttr(default=None)
     _connection: Any = PrivateAttr(default=None)
 
     def __init__(self, path: str | Path, name: str, analyzer: Analyzer) -> None:
@@ -56,13 +55,8 @@ class LanceDBVectorStore(NodeStore):
     def reading(cls, folder: IndexFolder, search: ChunkSearch, analyzer: Analyzer) -> LanceDBVectorStore:
         """Return a read-only store on the state of an opened index."""
         store = cls(folder.base, folder.name, analyzer)
-        store._committed, store._read_only = search, True
+        store._reader = search
         return store
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Names the class for LlamaIndex's serialisation."""
-        return "LanceDBVectorStore"
 
     @property
     def client(self) -> Any:
@@ -71,21 +65,19 @@ class LanceDBVectorStore(NodeStore):
             self._connection = tables.connect(self._folder.path)
         return self._connection
 
-    def _search(self) -> ChunkSearch | None:
-        if self._committed is not None:
-            return self._committed
+    def _newest(self) -> ChunkSearch | None:
         if self._own() is None or not tables.is_there(self._folder.path, CHUNKS):
             return None
         return self._reading()
 
-    def _text_search(self) -> ChunkSearch | None:
+    def _text_search(self) -> Search | None:
         """Return the newest state with an up-to-date text index.
 
         The index is built if necessary.
         """
-        newest = self._search()
-        if self._committed is not None or newest is None:
-            return newest
+        opened_or_newest = self._search()
+        if self._reader is not None or opened_or_newest is None:
+            return opened_or_newest
         commits = self._folder.commits()
         if not commits or commits[-1].versions[CHUNKS] != self._table().version:
             self._make_searchable()
@@ -116,7 +108,7 @@ class LanceDBVectorStore(NodeStore):
 
     def _remove(self, scope: Scope) -> None:
         with self._folder.lock(_LOCK_SECONDS):
-            search = self._search()
+            search = self._newest()
             condition = search.condition(scope) if search else None
             if condition is not None:
                 with tables.engine(self._folder.path, "deleting"):
@@ -132,14 +124,10 @@ class LanceDBVectorStore(NodeStore):
     def _make_searchable(self) -> None:
         with self._folder.lock(_LOCK_SECONDS):
             table = self._table()
-
-            def count() -> dict[str, int]:
-                return {CHUNKS: table.count_rows()}
-
             publish(
                 self._folder,
                 {CHUNKS: table},
-                count,
+                lambda: {CHUNKS: table.count_rows()},
                 upkeep=Upkeep(rebuild_terms=True),
                 retention=_RETENTION,
                 record={"description": {}, "summary": {}},

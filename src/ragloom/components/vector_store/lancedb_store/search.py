@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lancedb.query import MatchQuery
 
@@ -27,12 +28,10 @@ from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope, best, checked_vector, complete
 from ragloom.core.records import Chunk
 
-if TYPE_CHECKING:
-    pass
-
 _CHUNK_COLUMNS = ["id", "document", "content_hash", "start_char", "end_char", "text", "metadata", "node"]
 
 
+@dataclass(eq=False)
 class ChunkSearch:
     """Reads one state of a chunk table.
 
@@ -44,14 +43,11 @@ class ChunkSearch:
         parameters: of the table's approximate index, whose recall was measured; None: dense search is exact.
     """
 
-    def __init__(
-        self, table: Any, dimensions: int, analyzer: Analyzer, path: Path, *, parameters: Parameters | None = None
-    ) -> None:
-        self._table = table
-        self._dimensions = dimensions
-        self._analyzer = analyzer
-        self._path = path
-        self._parameters = parameters
+    table: Any
+    dimensions: int
+    analyzer: Analyzer
+    path: Path
+    parameters: Parameters | None = None
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest cosine similarity.
@@ -61,30 +57,30 @@ class ChunkSearch:
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
         """
-        query = checked_vector(vector, self._dimensions)
+        query = checked_vector(vector, self.dimensions)
         if not query.any():
             return []
         # What was measured holds for lists of that length from everything; whatever else is asked is answered exactly.
         measured = k <= max(DEPTHS) and self.condition(scope) is None
-        parameters = self._parameters if measured else None
+        parameters = self.parameters if measured else None
 
         def fetch(limit: int) -> Any:
             if parameters is not None:
-                result = self._run(nearest(self._table, query, limit, parameters), scope, with_vectors, "_distance")
+                result = self._run(nearest(self.table, query, limit, parameters), scope, with_vectors, "_distance")
                 if result.num_rows == limit:
                     return result  # fewer: the partitions that were searched do not hold so many
-            return self._run(nearest(self._table, query, limit, None), scope, with_vectors, "_distance")
+            return self._run(nearest(self.table, query, limit, None), scope, with_vectors, "_distance")
 
         return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest BM25 score, ordered as `dense`."""
-        terms = self._analyzer.terms(query)
+        terms = self.analyzer.terms(query)
         if not terms:
             return []
 
         def fetch(limit: int) -> Any:
-            search = self._table.search(_any_of(terms), query_type="fts").limit(limit)
+            search = self.table.search(_any_of(terms), query_type="fts").limit(limit)
             return self._run(search, scope, with_vectors, "_score")
 
         return self._best(fetch, k, "_score", lambda score: score)
@@ -93,8 +89,8 @@ class ChunkSearch:
         """Return all rows in scope, ordered by (document, start)."""
         rows: list[Row] = []
         for part in _parts(scope):
-            with engine(self._path, "reading", READING):
-                table = self._run(self._table.search(), part, with_vectors)
+            with engine(self.path, "reading", READING):
+                table = self._run(self.table.search(), part, with_vectors)
             rows += [_row(item, 0.0) for item in table.to_pylist()]
         return sorted(rows, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
 
@@ -102,19 +98,19 @@ class ChunkSearch:
         """Return the vectors of those chunks that are there, by chunk id."""
         vectors: dict[str, list[float]] = {}
         for some in batches(list(dict.fromkeys(ids))):
-            with engine(self._path, "reading vectors", READING):
-                rows = self._table.search().where(sql_filters.one_of("id", some)).select(["id", "vector"]).to_arrow()
+            with engine(self.path, "reading vectors", READING):
+                rows = self.table.search().where(sql_filters.one_of("id", some)).select(["id", "vector"]).to_arrow()
             vectors |= dict(zip(rows["id"].to_pylist(), rows["vector"].to_pylist(), strict=True))
         return vectors
 
     def count(self) -> int:
         """Count the rows."""
-        with engine(self._path, "counting", READING):
-            return int(self._table.count_rows())
+        with engine(self.path, "counting", READING):
+            return int(self.table.count_rows())
 
     def condition(self, scope: Scope) -> str | None:
         """Translate a scope to SQL; None when it limits nothing."""
-        parts = [sql_filters.where(scope.filters, self._table.schema.names)]
+        parts = [sql_filters.where(scope.filters, self.table.schema.names)]
         parts += [
             sql_filters.one_of(name, values)
             for name, values in (("document", scope.documents), ("id", scope.ids))
@@ -130,7 +126,7 @@ class ChunkSearch:
 
     def _best(self, fetch: Callable[[int], Any], k: int, column: str, score: Callable[[float], float]) -> list[Row]:
         def fetched(limit: int) -> list[dict[str, Any]]:
-            with engine(self._path, "searching", READING):
+            with engine(self.path, "searching", READING):
                 return list(fetch(limit).to_pylist())
 
         items = complete(fetched, k, lambda item: float(item[column]), spare=SPARE)
@@ -155,13 +151,6 @@ def _parts(scope: Scope) -> Iterator[Scope]:
 
 
 def _row(item: dict[str, Any], score: float) -> Row:
-    chunk = Chunk(
-        id=item["id"],
-        document=item["document"],
-        content_hash=item["content_hash"],
-        start=item["start_char"],
-        end=item["end_char"],
-        text=item["text"],
-        metadata=json.loads(item["metadata"]),
-    )
-    return Row(chunk, item["node"], score, item.get("vector"))
+    id, document, content_hash, start, end, text, metadata, node = (item[name] for name in _CHUNK_COLUMNS)
+    chunk = Chunk(id, document, content_hash, start, end, text, json.loads(metadata))
+    return Row(chunk, node, score, item.get("vector"))

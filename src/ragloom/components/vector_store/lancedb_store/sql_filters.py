@@ -5,23 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from ragloom.components.vector_store.filter_tree import (
-    EVERYTHING,
-    Constant,
-    Every,
-    HoldsElement,
-    HoldsText,
-    HoldsTextInAnyCase,
-    Missing,
-    Not,
-    OneOf,
-    PartOf,
-    Predicate,
-    Range,
-    Some,
-    Test,
-    predicate,
-)
+from ragloom.components.vector_store import filter_tree
 from ragloom.components.vector_store.metadata_columns import DICT, END, LIST, TEXT, element
 
 if TYPE_CHECKING:
@@ -45,8 +29,8 @@ def where(filters: MetadataFilters | None, columns: Collection[str]) -> str | No
     Raises:
         DataError: filters nested too deep, or a text that is not Unicode.
     """
-    tree = predicate(filters, columns)
-    return None if tree is EVERYTHING else _sql(tree)
+    tree = filter_tree.predicate(filters, columns)
+    return None if tree is filter_tree.EVERYTHING else _sql(tree)
 
 
 def quoted(text: str) -> str:
@@ -76,36 +60,33 @@ def any_of(conditions: Iterable[str]) -> str:
     return " OR ".join(conditions)
 
 
-def _sql(part: Predicate) -> str:
-    if isinstance(part, Every | Some):
-        return f"({(' AND ' if isinstance(part, Every) else ' OR ').join(map(_sql, part.parts))})"
-    if isinstance(part, Constant):
-        return "true" if part is EVERYTHING else "false"
-    if not isinstance(part, Not):
-        return _test(part)
-    if isinstance(part.test, Missing):
-        return f"{part.test.column} IS NOT NULL"
-    return f"({part.test.column} IS NULL OR NOT {_test(part.test)})"
-
-
-def _test(part: Test) -> str:
-    """Translate a test; NULL or false where the column is NULL."""
-    name = part.column
+def _sql(part: filter_tree.Predicate) -> str:
+    """Translate a predicate; tests of a NULL column are NULL or false."""
     match part:
-        case Missing():
+        case filter_tree.Constant():
+            return "true" if part is filter_tree.EVERYTHING else "false"
+        case filter_tree.Every(parts):
+            return f"({' AND '.join(map(_sql, parts))})"
+        case filter_tree.Some(parts):
+            return f"({' OR '.join(map(_sql, parts))})"
+        case filter_tree.Not(filter_tree.Missing(name)):
+            return f"{name} IS NOT NULL"
+        case filter_tree.Not(test):
+            return f"({test.column} IS NULL OR NOT {_sql(test)})"
+        case filter_tree.Missing(name):
             return f"{name} IS NULL"
-        case OneOf():
-            return one_of(name, part.tokens)
-        case Range():
-            return f"({name} >= {quoted(part.low)} AND {name} < {quoted(part.high)})"
-        case HoldsText():
-            return f"({_is(name, TEXT)} AND contains(substr({name}, 2), {quoted(part.text)}))"
-        case HoldsTextInAnyCase():
-            return f"({_is(name, TEXT)} AND contains(lower(substr({name}, 2)), {quoted(part.text)}))"
-        case PartOf():
-            return f"({_is(name, TEXT)} AND contains({quoted(part.text)}, substr({name}, 2)))"
-        case HoldsElement():
-            sought = quoted(END + element(part.value, sought=True))
+        case filter_tree.OneOf(name, tokens):
+            return one_of(name, tokens)
+        case filter_tree.Range(name, low, high):
+            return f"({name} >= {quoted(low)} AND {name} < {quoted(high)})"
+        case filter_tree.HoldsText(name, text):
+            return f"({_is(name, TEXT)} AND contains(substr({name}, 2), {quoted(text)}))"
+        case filter_tree.HoldsTextInAnyCase(name, text):
+            return f"({_is(name, TEXT)} AND contains(lower(substr({name}, 2)), {quoted(text)}))"
+        case filter_tree.PartOf(name, text):
+            return f"({_is(name, TEXT)} AND contains({quoted(text)}, substr({name}, 2)))"
+        case filter_tree.HoldsElement(name, value):
+            sought = quoted(END + element(value, sought=True))
             return f"(({_is(name, LIST)} OR {_is(name, DICT)}) AND contains({name}, {sought}))"
 
 

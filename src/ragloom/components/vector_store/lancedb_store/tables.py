@@ -131,10 +131,7 @@ def chunk_rows(
     """
     tokens = [metadata_columns.tokens(chunk.metadata) for chunk in chunks]
     columns: dict[str, Sequence[str | None]] = {
-        "id": [chunk.id for chunk in chunks],
-        "document": [chunk.document for chunk in chunks],
-        "content_hash": [chunk.content_hash for chunk in chunks],
-        "text": [chunk.text for chunk in chunks],
+        **{name: [getattr(chunk, name) for chunk in chunks] for name in ("id", "document", "content_hash", "text")},
         "terms": terms,
         "sent_hash": sent_hashes,
         "metadata": [metadata_columns.to_json(chunk.metadata, chunk.document) for chunk in chunks],

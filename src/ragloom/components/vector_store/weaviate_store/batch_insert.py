@@ -6,35 +6,25 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from weaviate.classes.data import DataObject
+from weaviate.collections import Collection
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
+from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
-from ragloom.components.vector_store.weaviate_store.errors import (
-    WHEN_READ_ONLY,
-    OutcomeUnknown,
-    TooLarge,
-    is_read_only,
-    is_transient,
-    one_line,
-)
+from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, stored_ids
 from ragloom.core.redaction import redact
 from ragloom.errors import DataError, RagloomError, ServiceError
 
-if TYPE_CHECKING:
-    from weaviate.classes.data import DataObject
-    from weaviate.collections import Collection
-
-    from ragloom.components.vector_store.weaviate_store.connection import Connection
-
-Describe = Callable[["DataObject[Any, Any]"], str]
-_Objects = list["DataObject[Any, Any]"]
+Describe = Callable[[DataObject[Any, Any]], str]
+_Objects = list[DataObject[Any, Any]]
 _WRITE_THREADS = 2
 """Batches in flight: one is packed here while the server works on the other."""
 _FIRST_DELAY, _MAX_DELAY = 0.2, 5.0  # seconds
@@ -44,77 +34,17 @@ _CONFIRM_READS = 3
 _log = logging.getLogger(__name__)
 
 
-def insert(
-    connection: Connection,
-    collection: Collection[Any, Any],
-    objects: Sequence[DataObject[Any, Any]],
-    limits: BatchLimits,
-    describe: Describe,
-    repair: Repair,
-) -> None:
-    """Insert objects, replacing those of the same id, and confirm each.
+@dataclass(frozen=True)
+class BatchInsert:
+    """Insert in batches: repairs unknown outcomes, then sends halves again.
 
     Args:
         connection: to the server.
         collection: with tenant and consistency level.
-        objects: with distinct ids.
         limits: of a batch.
         describe: names an object in messages: document and span.
         repair: repairs objects of a write with unknown outcome, and returns those to send again.
-
-    Raises:
-        DataError: the server refuses an object permanently; names the object and the reason.
-        ServiceError: no progress within `retry_seconds`.
     """
-    queue = _BatchQueue(objects, limits)
-    sender = _BatchSender(connection, collection, limits, describe, repair)
-
-    def work() -> None:
-        while batch := queue.next_batch():
-            try:
-                sender.insert(batch)
-            except BaseException:
-                queue.clear()
-                raise
-
-    if len(objects) <= limits.sizer.size:
-        work()
-        return
-    with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
-        for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
-            future.result()
-
-
-class _BatchQueue:
-    """Queue of objects, taken in batches of the current size. Thread-safe."""
-
-    def __init__(self, objects: Sequence[DataObject[Any, Any]], limits: BatchLimits) -> None:
-        self._objects = deque(objects)
-        self.limits = limits
-        self._lock = Lock()
-
-    def next_batch(self) -> _Objects:
-        """Remove and return the next batch; empty at the end."""
-        batch: _Objects = []
-        size = 0
-        with self._lock:
-            while self._objects and len(batch) < self.limits.sizer.size:
-                weight = _weight(self._objects[0])
-                if batch and size + weight > self.limits.bytes:
-                    break
-                batch.append(self._objects.popleft())
-                size += weight
-        return batch
-
-    def clear(self) -> None:
-        """Drop all remaining objects."""
-        with self._lock:
-            self._objects.clear()
-
-
-@dataclass(frozen=True)
-class _BatchSender:
-    """Sender of batches: repairs unknown outcomes, then sends halves again."""
 
     connection: Connection
     collection: Collection[Any, Any]
@@ -122,13 +52,53 @@ class _BatchSender:
     describe: Describe
     repair: Repair
 
-    def insert(self, batch: _Objects) -> None:
-        """Insert a batch and confirm it.
+    def insert(self, objects: Sequence[DataObject[Any, Any]]) -> None:
+        """Insert objects, replacing those of the same id, and confirm each.
+
+        Args:
+            objects: with distinct ids.
 
         Raises:
-            DataError: the server refuses an object permanently.
-            ServiceError: none of the objects could be stored for `retry_seconds`.
+            DataError: the server refuses an object permanently; names the object and the reason.
+            ServiceError: no progress within `retry_seconds`.
         """
+        batches, lock = self._batches(objects), Lock()
+
+        def work() -> None:
+            while True:
+                with lock:
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                try:
+                    self._insert_batch(batch)
+                except BaseException:
+                    with lock:
+                        batches.close()
+                    raise
+
+        if len(objects) <= self.limits.size:
+            work()
+            return
+        with ThreadPoolExecutor(_WRITE_THREADS, thread_name_prefix="weaviate-write") as pool:
+            for future in [pool.submit(work) for _ in range(_WRITE_THREADS)]:
+                future.result()
+
+    def _batches(self, objects: Sequence[DataObject[Any, Any]]) -> Generator[_Objects, None, None]:
+        """Yield batches of the current size."""
+        batch: _Objects = []
+        size = 0
+        for item in objects:
+            weight = _weight(item)
+            if batch and (len(batch) >= self.limits.size or size + weight > self.limits.bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(item)
+            size += weight
+        if batch:
+            yield batch
+
+    def _insert_batch(self, batch: _Objects) -> None:
         parts, delay, attempts = deque([batch]), _FIRST_DELAY, 0
         deadline = time.monotonic() + self.limits.retry_seconds
         while parts:
@@ -163,15 +133,15 @@ class _BatchSender:
         start = time.monotonic()
         try:
             refused = self._send(part)
-        except OutcomeUnknown as error:
-            self.limits.sizer.failed(len(part))
+        except errors.OutcomeUnknown as error:
+            self.limits.failed(len(part))
             return part, error
-        self.limits.sizer.succeeded(len(part), time.monotonic() - start, self.connection.insert_seconds)
+        self.limits.succeeded(len(part), time.monotonic() - start, self.connection.settings.timeouts["insert"])
         for position, reason in refused.items():
-            if not is_transient(reason):
+            if not errors.is_transient(reason):
                 raise self._refusal(part[position], len(refused), reason)
         if refused:  # the server has perhaps stored an object, and failed to index it
-            reason = one_line(redact(next(iter(refused.values()))))
+            reason = errors.one_line(redact(next(iter(refused.values()))))
             return [part[position] for position in sorted(refused)], ServiceError(reason)
         return self._missing(part)
 
@@ -189,9 +159,9 @@ class _BatchSender:
         return missing, ServiceError("it accepted the objects and does not hold them; look at the server's log")
 
     def _refusal(self, item: DataObject[Any, Any], count: int, reason: str) -> RagloomError:
-        reason = one_line(redact(reason))
+        reason = errors.one_line(redact(reason))
         text = f"vector_store: {self.connection.where} refused {self.describe(item)}{_and_others(count)}: {reason}"
-        return ServiceError(f"{text}; {WHEN_READ_ONLY}") if is_read_only(reason) else DataError(text)
+        return ServiceError(f"{text}; {errors.WHEN_READ_ONLY}") if errors.is_read_only(reason) else DataError(text)
 
     def _send(self, objects: _Objects) -> dict[int, str]:
         """Send objects, in halves if too large; return position -> refusal."""
@@ -205,9 +175,9 @@ class _BatchSender:
 
         try:
             return self.connection.write(f"writing {len(objects)} objects", insert_many)
-        except TooLarge as error:
+        except errors.TooLarge as error:
             if len(objects) == 1:
-                raise TooLarge(f"{error} ({self.describe(objects[0])})") from None
+                raise errors.TooLarge(f"{error} ({self.describe(objects[0])})") from None
         half = len(objects) // 2
         first = self._send(objects[:half])
         second = self._send(objects[half:])

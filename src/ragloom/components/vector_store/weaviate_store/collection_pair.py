@@ -9,39 +9,28 @@ import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
+from weaviate.collections import Collection as ServerCollection
+from weaviate.collections.classes.filters import _Filters
 
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocument
-from ragloom.components.vector_store.weaviate_store import batch_insert
-from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS, by_ids
+from ragloom.components.vector_store.weaviate_store import bulk_reads, object_mapping
+from ragloom.components.vector_store.weaviate_store.batch_insert import BatchInsert, Describe
+from ragloom.components.vector_store.weaviate_store.bulk_reads import PAGE, PAGE_WITH_VECTORS
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany
 from ragloom.components.vector_store.weaviate_store.filters import one_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
-from ragloom.components.vector_store.weaviate_store.object_mapping import (
-    ABOUT,
-    BUCKETS,
-    READ,
-    STATE_ID,
-    StoredChunk,
-    chunk_name,
-    chunk_uuid,
-    document_uuid,
-    manifest_row,
-    stored_chunk,
-)
+from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, STATE_ID, StoredChunk, document_uuid
+from ragloom.components.vector_store.weaviate_store.rest_reads import read_properties
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import Repair, remove, remove_partial
 from ragloom.errors import ServiceError
-
-if TYPE_CHECKING:
-    from weaviate.collections import Collection as ServerCollection
-    from weaviate.collections.classes.filters import _Filters
 
 FILTER_DOCUMENTS = 200
 """Documents in one filter."""
@@ -66,12 +55,12 @@ class CollectionPair(CollectionSetup):
         """Yield the manifest's rows, without texts."""
         for item in self._all(self.documents, ["row"]):
             if item.uuid != STATE_ID:
-                yield manifest_row(item)
+                yield object_mapping.manifest_row(item)
 
     def manifest_objects(self, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Any]:
         """Read the stored manifest objects by document id."""
         by_uuid = {document_uuid(id): id for id in ids}
-        objects = by_ids(
+        objects = bulk_reads.by_ids(
             self.connection, self.documents, "reading manifest rows", list(by_uuid), properties=list(properties)
         )
         return {by_uuid[item.uuid]: item for item in objects}
@@ -81,9 +70,9 @@ class CollectionPair(CollectionSetup):
         row = self._read(document_uuid(id), "reading a document")
         return None if row is None else StoredDocument(id, row.get("text") or "", json.loads(row["metadata"]))
 
-    def put_documents(self, objects: Sequence[DataObject[Any, Any]], names: dict[UUID, str]) -> None:
+    def put_documents(self, objects: Sequence[DataObject[Any, Any]]) -> None:
         """Write manifest objects: each commits its document."""
-        self._put_rows(objects, lambda item: f"document {names.get(item.uuid, item.uuid)!r}")  # type: ignore[arg-type]
+        self._put_rows(objects, lambda item: f"document {object_mapping.manifest_row(item).id!r}")
 
     def put_chunks(self, objects: Sequence[DataObject[Any, Any]], repair: Repair) -> None:
         """Write chunks and confirm them.
@@ -94,9 +83,9 @@ class CollectionPair(CollectionSetup):
         """
 
         def describe(item: DataObject[Any, Any]) -> str:
-            return chunk_name(item.properties[ABOUT])
+            return object_mapping.chunk_name(item.properties[object_mapping.ABOUT])
 
-        batch_insert.insert(self.connection, self.chunks, objects, self.options.limits, describe, repair)
+        BatchInsert(self.connection, self.chunks, self.options.limits, describe, repair).insert(objects)
 
     def delete_documents(self, ids: Sequence[str]) -> int:
         """Remove manifest objects by document id; return their number."""
@@ -113,20 +102,20 @@ class CollectionPair(CollectionSetup):
 
     def delete_chunk_ids(self, ids: Sequence[str]) -> int:
         """Remove chunks one by one and confirm it; return their number."""
-        return remove(self.connection, self.chunks, [chunk_uuid(id) for id in ids])
+        return remove(self.connection, self.chunks, [object_mapping.chunk_uuid(id) for id in ids])
 
     def scan(
         self, where: _Filters | None, *, with_vectors: bool = False, with_texts: bool = True
     ) -> Iterator[StoredChunk]:
         """Yield all chunks of a filter, in no order; `with_texts=False`: without texts."""
         dimensions = self.label.dimensions if with_vectors else None
-        properties = READ if with_texts else [ABOUT]
+        properties = object_mapping.READ if with_texts else [object_mapping.ABOUT]
         if where is None:
             objects = self._all(self.chunks, properties, include_vector=with_vectors)
         else:
             objects = self._filtered(where, properties, include_vector=with_vectors)
         for item in objects:
-            yield stored_chunk(item, dimensions=dimensions)
+            yield object_mapping.stored_chunk(item, dimensions=dimensions)
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
@@ -138,8 +127,7 @@ class CollectionPair(CollectionSetup):
             sent: only vectors of these hashes are kept; None = all.
         """
         vectors: dict[tuple[str, str], np.ndarray] = {}
-        for start in range(0, len(document_ids), FILTER_DOCUMENTS):
-            batch = list(document_ids[start : start + FILTER_DOCUMENTS])
+        for batch in bulk_reads.batched(document_ids, FILTER_DOCUMENTS):
             for item in self.scan(one_of("document", batch), with_vectors=True):
                 if sent is None or item.sent_hash in sent:
                     vectors[item.row.chunk.document, item.sent_hash] = np.array(item.row.vector, dtype=np.float32)
@@ -164,15 +152,11 @@ class CollectionPair(CollectionSetup):
 
     def count(self, part: str) -> int:
         """Count the objects of a collection, without the state."""
-        count = partial(self._of(part).aggregate.over_all, total_count=True)
-        total = self.connection.call("counting", count).total_count
-        return int(total or 0) - (1 if part == DOCUMENTS else 0)
+        return self._total(self._of(part)) - (1 if part == DOCUMENTS else 0)
 
     def dangling(self) -> int:
         """Count the server's index entries of chunks that are not stored."""
-        where = Filter.by_property("bucket").greater_or_equal(0)
-        count = partial(self.chunks.aggregate.over_all, filters=where, total_count=True)
-        return int(self.connection.call("counting", count).total_count or 0) - self.count(CHUNKS)
+        return self._total(self.chunks, Filter.by_property("bucket").greater_or_equal(0)) - self.count(CHUNKS)
 
     def queued(self) -> int:
         """Return the length of the server's vector queue (with asynchronous indexing)."""
@@ -183,13 +167,18 @@ class CollectionPair(CollectionSetup):
         shards = [shard for node in nodes for shard in node.shards or []]
         return sum(shard.vector_queue_length for shard in shards if self.options.tenant in (None, shard.name))
 
+    def _total(self, collection: ServerCollection[Any, Any], where: _Filters | None = None) -> int:
+        count = partial(collection.aggregate.over_all, filters=where, total_count=True)
+        return int(self.connection.call("counting", count).total_count or 0)
+
     def _of(self, part: str) -> ServerCollection[Any, Any]:
         return self.chunks if part == CHUNKS else self.documents
 
     def _read(self, id: UUID, operation: str) -> dict[str, Any] | None:
         """Read an object of the documents collection at the consistency level."""
         read = partial(
-            self.connection.rest.properties,
+            read_properties,
+            self.connection.http,
             self.name(DOCUMENTS),
             id,
             tenant=self.options.tenant,
@@ -198,20 +187,19 @@ class CollectionPair(CollectionSetup):
         return self.connection.call(operation, read)
 
     def _put_rows(
-        self, objects: Sequence[DataObject[Any, Any]], describe: batch_insert.Describe, *, may_delete: bool = True
+        self, objects: Sequence[DataObject[Any, Any]], describe: Describe, *, may_delete: bool = True
     ) -> None:
         def repair(rows: Sequence[DataObject[Any, Any]], _: object) -> Sequence[DataObject[Any, Any]]:
             return remove_partial(self.connection, self.documents, rows, may_delete=may_delete)
 
-        batch_insert.insert(self.connection, self.documents, objects, self.options.limits, describe, repair)
+        BatchInsert(self.connection, self.documents, self.options.limits, describe, repair).insert(objects)
 
     def _delete(self, collection: ServerCollection[Any, Any], where: _Filters) -> int:
         """Delete until no match is left: one call is limited [2].
 
         Matches are counted first, since a deletion without an answer reports no number.
         """
-        count = partial(collection.aggregate.over_all, filters=where, total_count=True)
-        matches = int(self.connection.call("counting", count).total_count or 0)
+        matches = self._total(collection, where)
         deadline = time.monotonic() + self.options.limits.retry_seconds
         while True:
             try:
@@ -247,24 +235,9 @@ class CollectionPair(CollectionSetup):
         """
         after: UUID | None = None
         page = page or (PAGE_WITH_VECTORS if include_vector else PAGE)
+        fetch = partial(collection.query.fetch_objects, return_properties=properties, include_vector=include_vector)
         while True:
-            page = min(page, self.connection.most_results)
-            fetch = partial(
-                collection.query.fetch_objects,
-                limit=page,
-                after=after,
-                return_properties=properties,
-                include_vector=include_vector,
-            )
-            try:
-                objects = self.connection.call("reading objects", fetch).objects
-            except TooMany:
-                continue
-            except TooLarge:
-                if page == 1:
-                    raise
-                page = max(1, page // 4)
-                continue
+            objects, page = bulk_reads.fetch_page(self.connection, "reading objects", page, partial(fetch, after=after))
             if not objects:
                 return
             yield from objects

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weaviate.classes.config import ConsistencyLevel, DataType, Property, Tokenization
 from weaviate.classes.tenants import Tenant
+from weaviate.collections import Collection
 
 from ragloom.components.vector_store.weaviate_store import schema
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
 from ragloom.errors import DataError
-
-if TYPE_CHECKING:
-    from weaviate.collections import Collection
 
 
 @dataclass(eq=False)

@@ -11,28 +11,22 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
 from weaviate import WeaviateClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig, Proxies
 from weaviate.connect.base import ProtocolParams
 from weaviate.exceptions import WeaviateInvalidInputError
 
-from ragloom.components.vector_store.weaviate_store.errors import (
-    BUGS,
-    FAILURES,
-    CallFailure,
-    OutcomeUnknown,
-    TooMany,
-    failure_of,
-)
+from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelParameters
-from ragloom.components.vector_store.weaviate_store.rest_reads import RestReader
 from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers, http_client
 from ragloom.errors import DataError
 
 T = TypeVar("T")
@@ -51,43 +45,34 @@ _CHANNEL_OPTIONS: list[tuple[str, Any]] = [
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class Connection:
     """Checked connection to a server, with retries. Thread-safe.
-
-    Attributes:
-        insert_seconds: time-out of one write.
-        most_results: limit of one search, as far as it is known.
 
     Args:
         client: connected.
         parameters: of the client.
-        rest: of the same server, for reads that the client does not offer.
+        http: of the same server, for reads that `client` does not offer.
         version: of the server.
         settings: address and time-outs.
         secrets: texts that no message may show.
         on_close: called by each `close`.
+        most_results: limit of one search, as far as it is known.
     """
 
-    def __init__(
-        self,
-        client: WeaviateClient,
-        parameters: ChannelParameters,
-        rest: RestReader,
-        version: tuple[int, int, int],
-        settings: ServerSettings,
-        secrets: frozenset[str],
-        on_close: Callable[[], None],
-    ) -> None:
-        self.client = client
-        self.rest = rest
-        self.version = version
-        self.where = settings.where
-        self.insert_seconds = settings.insert_seconds
-        self.most_results = MAX_RESULTS
-        self._settings = settings
-        self._parameters = parameters
-        self._secrets = secrets
-        self._on_close = on_close
+    client: WeaviateClient
+    parameters: ChannelParameters
+    http: httpx.Client
+    version: tuple[int, int, int]
+    settings: ServerSettings
+    secrets: frozenset[str]
+    on_close: Callable[[], None]
+    most_results: int = MAX_RESULTS
+
+    @property
+    def where(self) -> str:
+        """Name of the server in messages."""
+        return self.settings.where
 
     def __repr__(self) -> str:
         return f"Connection({self.where}, Weaviate {'.'.join(map(str, self.version))})"
@@ -95,8 +80,8 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self.client.close()
-        self.rest.close()
-        self._on_close()
+        self.http.close()
+        self.on_close()
 
     def call(self, operation: str, function: Callable[[], T], *, retry: bool = True) -> T:
         """Run a read; retry transient failures for `retry_seconds`.
@@ -117,7 +102,7 @@ class Connection:
             most = self.most_results
             try:
                 return self.call(operation, partial(function, min(limit, most)))
-            except TooMany:
+            except errors.TooMany:
                 if self.most_results == most:
                     raise
 
@@ -141,12 +126,12 @@ class Connection:
         Raises:
             RagloomError: refusal of the server, or no effect within `retry_seconds`.
         """
-        deadline, delay = time.monotonic() + self._settings.retry_seconds, _FIRST_DELAY
+        deadline, delay = time.monotonic() + self.settings.timeouts["retry"], _FIRST_DELAY
         while True:
             try:
                 self.write(operation, function)
                 return
-            except OutcomeUnknown as error:
+            except errors.OutcomeUnknown as error:
                 problem = error
             except (DataError, WeaviateInvalidInputError):  # `already exists`, from the server or from the client:
                 if is_done():  # an earlier attempt, or another writer
@@ -159,43 +144,43 @@ class Connection:
             time.sleep(delay)
             delay = min(2 * delay, _MAX_DELAY)
 
-    def _retried(self, operation: str, function: Callable[[], T], may_retry: Callable[[CallFailure], bool]) -> T:
+    def _retried(self, operation: str, function: Callable[[], T], may_retry: Callable[[errors.CallFailure], bool]) -> T:
         start = time.monotonic()
         attempts = 0
         while True:
             attempts += 1
             try:
                 return function()
-            except BUGS:
+            except errors.BUGS:
                 raise
-            except FAILURES as error:
-                failure = failure_of(error, self._secrets, self._timeouts())
+            except errors.FAILURES as error:
+                failure = errors.failure_of(error, self.secrets, self._timeouts())
             elapsed = time.monotonic() - start
             text = f"vector_store: {self.where} failed while {operation}: {failure.reason}"
             if not failure.transient:
-                problem = failure.error(text)
-                if isinstance(problem, TooMany):
+                problem = failure.kind(f"{text}; {failure.advice}")
+                if isinstance(problem, errors.TooMany):
                     self.most_results = min(self.most_results, problem.most)
                 raise problem
             if not may_retry(failure):
-                kind = failure.kind if failure.not_executed else OutcomeUnknown
+                kind = failure.kind if failure.not_executed else errors.OutcomeUnknown
                 raise kind(f"{text} (tried once); {failure.advice}")
             delay = _delay(attempts)
-            if elapsed + delay > self._settings.retry_seconds:
+            if elapsed + delay > self.settings.timeouts["retry"]:
                 tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {elapsed:.1f} s"
-                limit = f"vector_store.timeouts.retry={self._settings.retry_seconds:g}"
+                limit = f"vector_store.timeouts.retry={self.settings.timeouts['retry']:g}"
                 raise failure.kind(f"{text} ({tried}, {limit}); {failure.advice}")
             _log.warning("%s; trying again in %.1f s", text, delay)
             if failure.unreachable:
-                self._parameters.wait(delay)
+                self.parameters.wait(delay)
             else:
                 time.sleep(delay)
 
     def _timeouts(self) -> str:
-        settings = self._settings
+        settings = self.settings
         return (
-            f"vector_store.timeouts.query={settings.query_seconds:g} s, "
-            f"vector_store.timeouts.insert={settings.insert_seconds:g} s"
+            f"vector_store.timeouts.query={settings.timeouts['query']:g} s, "
+            f"vector_store.timeouts.insert={settings.timeouts['insert']:g} s"
         )
 
 
@@ -228,14 +213,15 @@ def connect(
     try:
         client.connect()
         check_grpc(settings, parameters, secrets)
-    except FAILURES as error:
+    except errors.FAILURES as error:
         client.close()
-        failure = failure_of(error, secrets, f"vector_store.timeouts.connect={settings.connect_seconds:g} s")
+        failure = errors.failure_of(error, secrets, f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s")
         raise failure.kind(f"vector_store: {settings.where}: {failure.reason}; {failure.advice}") from None
     except BaseException:
         client.close()
         raise
-    return Connection(client, parameters, RestReader(settings, key, headers), version, settings, secrets, on_close)
+    http = http_client(settings, key, headers, settings.timeouts["query"])
+    return Connection(client, parameters, http, version, settings, secrets, on_close)
 
 
 def _parameters(settings: ServerSettings) -> ChannelParameters:
@@ -261,7 +247,7 @@ def _client(
         additional_headers=headers or None,
         additional_config=AdditionalConfig(
             timeout=Timeout(
-                init=settings.connect_seconds, query=settings.query_seconds, insert=settings.insert_seconds
+                init=settings.timeouts["connect"], query=settings.timeouts["query"], insert=settings.timeouts["insert"]
             ),
             # Empty proxies: otherwise the client uses the environment's for everything, whatever NO_PROXY says.
             proxies=Proxies(),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 
-from ragloom.components.vector_store.record_types import ManifestRow, Recovered
+from ragloom.components.vector_store.record_types import Recovered
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 
@@ -26,7 +25,7 @@ def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
     for item in pair.scan(None, with_texts=False):
         stored[item.row.chunk.document, item.row.chunk.content_hash] += 1
     incomplete = set[str]()
-    for rows in _batches(pair.manifest()):
+    for rows in batched(pair.manifest(), _BATCH_IDS):
         readable = pair.manifest_objects([row.id for row in rows], [])
         incomplete |= {
             row.id for row in rows if stored.pop((row.id, row.content_hash), 0) != row.chunks or row.id not in readable
@@ -40,13 +39,8 @@ def remove_incomplete(pair: CollectionPair, lease: WriteLease) -> Recovered:
             if (item.row.chunk.document, item.row.chunk.content_hash) in stored or item.row.chunk.document in incomplete
         ]
         # The scan took time: another writer may have taken over and completed the leftovers, under the same ids.
-        for start in range(0, len(leftovers), _BATCH_IDS):
+        for ids in batched(leftovers, _BATCH_IDS):
             lease.demand_held()
-            chunks += pair.delete_chunk_ids(leftovers[start : start + _BATCH_IDS])
+            chunks += pair.delete_chunk_ids(ids)
     lease.demand_held()
     return Recovered(chunks, pair.delete_document_ids(sorted(incomplete)))
-
-
-def _batches(rows: Iterator[ManifestRow]) -> Iterator[list[ManifestRow]]:
-    while batch := list(islice(rows, _BATCH_IDS)):
-        yield batch

@@ -12,9 +12,7 @@ from ragloom.components.vector_store.index_identity import INGEST, outdated
 from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.components.vector_store.validation import check_alias
-from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
-from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits, BatchSizer
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
@@ -32,35 +30,13 @@ class WeaviateDatabase:
     Args:
         connect: connects to the server, or raises.
         analyzer: turns chunk texts and questions into search terms.
-        prefix: of all collections; others are never listed or changed.
-        tenant: of Weaviate's multi-tenancy; None without.
-        consistency_level: ONE, QUORUM or ALL.
-        index: `vector_store.index`.
-        batch: `vector_store.batch`.
-        timeouts: `vector_store.timeouts`.
-        code_version: of the builder.
+        options: of all indexes.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Connection],
-        analyzer: Analyzer,
-        *,
-        prefix: str,
-        tenant: str | None,
-        consistency_level: str,
-        index: dict[str, Any],
-        batch: BatchSettings,
-        timeouts: TimeoutSettings,
-        code_version: int,
-    ) -> None:
+    def __init__(self, connect: Callable[[], Connection], analyzer: Analyzer, options: IndexOptions) -> None:
         self._connect = connect
         self.analyzer = analyzer
-        sizer, size = BatchSizer(batch["objects"]), int(batch["megabytes"] * 1_000_000)
-        limits = BatchLimits(batch["objects"], size, timeouts["retry"], sizer)
-        self.options = IndexOptions(
-            prefix, tenant, consistency_level, index, limits, timeouts["indexing"], code_version
-        )
+        self.options = options
 
     @cached_property
     def connection(self) -> Connection:
@@ -96,13 +72,7 @@ class WeaviateDatabase:
         options = self.options
         tenants = options.tenant is not None
         first = CollectionLabel(options.prefix, name, CHUNKS, 1, INGEST, dimensions, options.code_version, tenants)
-        return WeaviateWriter(
-            lambda: self.catalog.writable(first),
-            lambda: self.catalog.lease(first),
-            first.identity(root),
-            description,
-            self.analyzer,
-        )
+        return WeaviateWriter(lambda: self.catalog, first, first.identity(root), description, self.analyzer)
 
     def delete(self, name: str) -> None:
         """Remove an index (of the tenant), also one without a commit.

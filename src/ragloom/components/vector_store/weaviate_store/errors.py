@@ -12,18 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from weaviate.exceptions import (
-    ResponseCannotBeDecodedError,
-    UnexpectedStatusCodeError,
-    WeaviateBaseError,
-    WeaviateClosedClientError,
-    WeaviateConnectionError,
-    WeaviateGRPCUnavailableError,
-    WeaviateInvalidInputError,
-    WeaviateRetryError,
-    WeaviateTimeoutError,
-    WeaviateUnsupportedFeatureError,
-)
+from weaviate import exceptions
 
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.core.redaction import MASK, redact
@@ -35,72 +24,61 @@ class TooLarge(DataError):
 
 
 class TooMany(DataError):
-    """Search for more results than the server allows [46].
+    """Search for more results than the server allows [46]."""
 
-    Attributes:
-        most: the server's QUERY_MAXIMUM_RESULTS.
-    """
-
-    def __init__(self, *problems: str, most: int = 1) -> None:
-        super().__init__(*problems)
-        self.most = most
+    @property
+    def most(self) -> int:
+        """The server's QUERY_MAXIMUM_RESULTS, as its text names it."""
+        match = _MOST_RESULTS.search(str(self))
+        return int(match[1]) if match else 1
 
 
 class OutcomeUnknown(ServiceError):
     """Write without an answer: executed, in progress, or not."""
 
 
-FAILURES = (WeaviateBaseError, httpx.HTTPError, CallFailed)
+FAILURES = (exceptions.WeaviateBaseError, httpx.HTTPError, CallFailed)
 """Exceptions of a failed call."""
-BUGS = (WeaviateInvalidInputError, WeaviateClosedClientError)
+BUGS = (exceptions.WeaviateInvalidInputError, exceptions.WeaviateClosedClientError)
 """Exceptions of a wrong call: these keep their traceback."""
+_CUT_OFF = (
+    exceptions.WeaviateConnectionError,
+    exceptions.WeaviateGRPCUnavailableError,
+    exceptions.WeaviateRetryError,
+)
 _EXCERPT = 400  # characters of a server's text
 _TRANSIENT_CODES = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "ABORTED", "DEADLINE_EXCEEDED", "CANCELLED"}
 _TRANSIENT_STATUSES = {408, 429, 502, 503, 504}
 # The server has one code (gRPC UNKNOWN, HTTP 500) for most failures; only the text distinguishes them.
-_TRANSIENT_REASONS = (
-    "cannot reach enough replicas",
-    "connection refused",
-    "connection reset",
-    "broken pipe",
-    "context deadline exceeded",
-    "context canceled",
-    "unexpected eof",
-    ": eof",
-    "i/o timeout",
-    "leader not found",
-    "leadership lost",
-    "leadership transfer in progress",
-    "not enough replicas",
-    "no route to host",
-    "shutting down",
-    "shutdown in progress",
-    "status code: 502",
-    "status code: 503",
-    "status code: 504",
-    "too many requests",
+_TRANSIENT = re.compile(
+    "connection (refused|reset)|broken pipe|context (deadline exceeded|canceled)|unexpected eof|: eof|i/o timeout|"
+    "leader not found|leadership (lost|transfer in progress)|cannot reach enough replicas|not enough replicas|"
+    "no route to host|shutting down|shutdown in progress|too many requests|status code: 50[234]|"
     "unexpected http status 5",
+    re.IGNORECASE,
 )
 WHEN_READ_ONLY = (
     "see whether its disk is full (DISK_USE_READONLY_PERCENTAGE) or its OPERATIONAL_MODE is ReadOnly, restart it, and "
     "run the same command again"
 )
 """Advice for a server that refuses writes."""
-_READ_ONLY = ("is read-only", "read-only mode", "read-only file system", "no space left on device")
-_NOT_SENT = ("connection refused", "failed to connect to all addresses", "name resolution", "no route to host")
+_READ_ONLY = re.compile("is read-only|read-only mode|read-only file system|no space left on device", re.IGNORECASE)
+_NOT_SENT = re.compile(
+    "connection refused|failed to connect to all addresses|name resolution|no route to host", re.IGNORECASE
+)
 # Only the text of a gRPC failure says that there was no connection to send the call on.
 _MOST_RESULTS = re.compile(r"configured value for QUERY_MAXIMUM_RESULTS '(\d+)'")
-_TOO_LARGE = ("larger than max", "message too large", "payload too large", "request body too large")
+_TOO_LARGE = re.compile("larger than max|(message|payload|request body) too large", re.IGNORECASE)
 
 
 def is_transient(reason: str) -> bool:
     """Check whether a failure with this reason may pass by itself."""
-    return any(sign in reason.lower() for sign in _TRANSIENT_REASONS) and not is_read_only(reason)
+    return bool(_TRANSIENT.search(reason)) and not is_read_only(reason)
 
 
 def is_read_only(reason: str) -> bool:
     """Check whether the server refuses writes: full disk or read-only mode."""
-    return any(sign in reason.lower() for sign in _READ_ONLY)
+    return bool(_READ_ONLY.search(reason))
 
 
 @dataclass(frozen=True)
@@ -123,13 +101,6 @@ class CallFailure:
     unreachable: bool = False
     not_executed: bool = False
 
-    def error(self, text: str) -> RagloomError:
-        """Build the exception for a text about the failed operation."""
-        if self.kind is TooMany:
-            match = _MOST_RESULTS.search(self.reason)
-            return TooMany(f"{text}; {self.advice}", most=int(match[1]) if match else 1)
-        return self.kind(f"{text}; {self.advice}")
-
 
 def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> CallFailure:
     """Classify an exception of the client.
@@ -141,16 +112,16 @@ def failure_of(error: Exception, secrets: Iterable[str], timeouts: str) -> CallF
     """
     if isinstance(error, CallFailed):
         return _of_call(error.code, _line(error.details, secrets), timeouts)
-    if isinstance(error, UnexpectedStatusCodeError | ResponseCannotBeDecodedError):
+    if isinstance(error, exceptions.UnexpectedStatusCodeError | exceptions.ResponseCannotBeDecodedError):
         return _of_status(error.status_code, _line(_texts(error), secrets))
     if isinstance(error, httpx.HTTPStatusError):
         return _of_status(error.response.status_code, _line(error.response.text, secrets))
-    if isinstance(error, httpx.TimeoutException | WeaviateTimeoutError):
+    if isinstance(error, httpx.TimeoutException | exceptions.WeaviateTimeoutError):
         return replace(_no_answer(timeouts), not_executed=_found_no_connection(error))
     reason = _line(str(error.__cause__ or error) or type(error).__name__, secrets)
-    if isinstance(error, httpx.HTTPError | WeaviateConnectionError | WeaviateGRPCUnavailableError | WeaviateRetryError):
+    if isinstance(error, (httpx.HTTPError, *_CUT_OFF)):
         return replace(_lost(f"the connection failed: {reason}"), not_executed=_found_no_connection(error))
-    if isinstance(error, WeaviateUnsupportedFeatureError):
+    if isinstance(error, exceptions.WeaviateUnsupportedFeatureError):
         return CallFailure(ServiceError, reason, "update the server", False)
     return _of_reason(reason)
 
@@ -163,7 +134,7 @@ def _found_no_connection(error: Exception) -> bool:
 
 def _of_call(code: str, reason: str, timeouts: str) -> CallFailure:
     """Classify a failed gRPC call by its status and text."""
-    if any(sign in reason.lower() for sign in _TOO_LARGE):
+    if _TOO_LARGE.search(reason):
         return _too_large(reason)
     if is_read_only(reason):
         return _of_reason(reason)
@@ -175,7 +146,7 @@ def _of_call(code: str, reason: str, timeouts: str) -> CallFailure:
         return _no_answer(timeouts)
     if code in _TRANSIENT_CODES:
         unreachable = code == "UNAVAILABLE"
-        unsent = unreachable and any(sign in reason.lower() for sign in _NOT_SENT)
+        unsent = unreachable and bool(_NOT_SENT.search(reason))
         return replace(_lost(f"{code}: {reason}"), unreachable=unreachable, not_executed=unsent)
     failure = _of_reason(reason or code)
     if code in ("INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE"):
@@ -190,7 +161,7 @@ def _of_status(status: int, reason: str) -> CallFailure:
     if status == 403:
         advice = "use a key with the right to do this, or grant it on the server"
         return CallFailure(ConfigError, f"the key lacks a right (403: {reason})", advice, False)
-    if status == 413 or any(sign in reason.lower() for sign in _TOO_LARGE):
+    if status == 413 or _TOO_LARGE.search(reason):
         return _too_large(reason)
     if status in _TRANSIENT_STATUSES:
         return replace(_lost(f"{status}: {reason}"), not_executed=status == 429)
@@ -232,7 +203,7 @@ def _too_large(reason: str) -> CallFailure:
     return CallFailure(TooLarge, f"the request is too large for it: {reason}", advice, False)
 
 
-def _texts(error: UnexpectedStatusCodeError | ResponseCannotBeDecodedError) -> str:
+def _texts(error: exceptions.UnexpectedStatusCodeError | exceptions.ResponseCannotBeDecodedError) -> str:
     """Extract the error texts of a response.
 
     Its body is `{"error": [{"message": ...}]}` or `{"message": ...}`.

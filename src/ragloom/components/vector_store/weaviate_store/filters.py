@@ -21,25 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from weaviate.classes.query import Filter
 
-from ragloom.components.vector_store.filter_tree import (
-    NOTHING,
-    Constant,
-    Every,
-    HoldsElement,
-    HoldsText,
-    HoldsTextInAnyCase,
-    Missing,
-    Not,
-    OneOf,
-    PartOf,
-    Predicate,
-    Range,
-    Some,
-    every,
-    negated,
-    predicate,
-    some,
-)
+from ragloom.components.vector_store import filter_tree
+from ragloom.components.vector_store.filter_tree import NOTHING, Constant, Predicate
 from ragloom.components.vector_store.metadata_columns import PREFIX, TEXT, column, elements, token
 from ragloom.errors import DataError
 
@@ -113,7 +96,7 @@ def where(filters: MetadataFilters | None, columns: Collection[str], version: tu
     Raises:
         DataError: filters nested too deep, unsupported by an old server, or with too long a text for `in`.
     """
-    tree = _resolved(predicate(filters, columns), frozenset(columns))
+    tree = _resolved(filter_tree.predicate(filters, columns), frozenset(columns))
     if isinstance(tree, Constant):
         return NOTHING if tree is NOTHING else None
     return _filter(tree, version)
@@ -153,45 +136,45 @@ def _resolved(part: Predicate, columns: frozenset[str]) -> Predicate:
     """Resolve tests on properties outside the schema: no object passes them."""
     if isinstance(part, Constant):
         return part
-    if isinstance(part, Every):
-        return every(_resolved(item, columns) for item in part.parts)
-    if isinstance(part, Some):
-        return some(_resolved(item, columns) for item in part.parts)
-    if isinstance(part, Not):
-        return negated(_resolved(part.test, columns))
-    prefix = {HoldsElement: ELEMENTS, HoldsTextInAnyCase: LOWERED}.get(type(part))
+    if isinstance(part, filter_tree.Every):
+        return filter_tree.every(_resolved(item, columns) for item in part.parts)
+    if isinstance(part, filter_tree.Some):
+        return filter_tree.some(_resolved(item, columns) for item in part.parts)
+    if isinstance(part, filter_tree.Not):
+        return filter_tree.negated(_resolved(part.test, columns))
+    prefix = {filter_tree.HoldsElement: ELEMENTS, filter_tree.HoldsTextInAnyCase: LOWERED}.get(type(part))
     return NOTHING if prefix and _further(part.column, prefix) not in columns else part
 
 
 def _filter(part: Predicate, version: tuple[int, ...]) -> _Filters:
     """Translate a tree without constants."""
     match part:
-        case Every(parts):
+        case filter_tree.Every(parts):
             return Filter.all_of([_filter(item, version) for item in parts])
-        case Some(parts):
+        case filter_tree.Some(parts):
             return Filter.any_of([_filter(item, version) for item in parts])
-        case Missing(name):
+        case filter_tree.Missing(name):
             return _not(Filter.by_property(name).is_none(False), version)
-        case Not(Missing(name)):
+        case filter_tree.Not(filter_tree.Missing(name)):
             return Filter.by_property(name).is_none(False)
-        case Not(OneOf(name, tokens)):
+        case filter_tree.Not(filter_tree.OneOf(name, tokens)):
             return _no(name, [_terminated(item) for item in tokens])
-        case Not(HoldsElement(name, value)):
+        case filter_tree.Not(filter_tree.HoldsElement(name, value)):
             return _no(_further(name, ELEMENTS), [_terminated(token(value, sought=True))])
-        case Not(test):
+        case filter_tree.Not(test):
             return _not(_filter(test, version), version)
-        case OneOf(name, tokens):
+        case filter_tree.OneOf(name, tokens):
             return Filter.by_property(name).contains_any([_terminated(item) for item in tokens])
-        case Range(name, low, high):
+        case filter_tree.Range(name, low, high):
             token_of = Filter.by_property(name)
             return token_of.greater_or_equal(_terminated(low)) & token_of.less_than(_terminated(high))
-        case HoldsText(name, text):
+        case filter_tree.HoldsText(name, text):
             return Filter.by_property(name).like(f"{TEXT}*{_spelled(text)}*")
-        case HoldsTextInAnyCase(name, text):
+        case filter_tree.HoldsTextInAnyCase(name, text):
             return Filter.by_property(_further(name, LOWERED)).like(f"{TEXT}*{_spelled(text)}*")
-        case PartOf(name, text):
+        case filter_tree.PartOf(name, text):
             return Filter.by_property(name).contains_any([wrapped(item) for item in _substrings(text)])
-        case HoldsElement(name, value):
+        case filter_tree.HoldsElement(name, value):
             return Filter.by_property(_further(name, ELEMENTS)).equal(_terminated(token(value, sought=True)))
         case Constant():
             raise AssertionError("constants are resolved before")

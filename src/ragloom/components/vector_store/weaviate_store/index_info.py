@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
@@ -17,21 +18,15 @@ _OVERHEAD = 200  # bytes: ids, hashes and the entries of the inverted indexes
 def info_of(pair: CollectionPair, state: IndexState) -> IndexInfo:
     """Build the info of an index at its newest commit."""
     label = pair.label
+    values: dict[str, Any] = {name: value for name, value in vars(state).items() if name != "writing"}
+    values["committed_at"] = datetime.fromisoformat(state.committed_at) if state.committed_at else datetime.now(UTC)
     return IndexInfo(
         name=label.index,
         source=label.source,
-        root=state.root,
-        description=state.description,
-        documents=state.documents,
-        chunks=state.chunks,
-        bytes=state.bytes,
-        committed_at=datetime.fromisoformat(state.committed_at) if state.committed_at else datetime.now(UTC),
-        version=state.version,
         code_version=label.code_version,
         dimensions=label.dimensions,
-        summary=state.summary,
         bytes_estimated=True,
-        deleted_chunks=state.deleted_chunks,
+        **values,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.batch_sizing import BatchLimits
 
 
@@ -17,8 +19,8 @@ class IndexOptions:
         tenant: None without multi-tenancy.
         consistency_level: ONE, QUORUM or ALL: of writes, and of reads by id.
         index: `vector_store.index`.
-        limits: of write requests.
-        indexing_seconds: limit of a commit's wait for the server's vector queue.
+        batch: `vector_store.batch`.
+        timeouts: `vector_store.timeouts`.
         code_version: of the builder.
     """
 
@@ -26,6 +28,11 @@ class IndexOptions:
     tenant: str | None
     consistency_level: str
     index: dict[str, Any]
-    limits: BatchLimits
-    indexing_seconds: float
+    batch: BatchSettings
+    timeouts: TimeoutSettings
     code_version: int
+
+    @cached_property
+    def limits(self) -> BatchLimits:
+        """Limits of write requests, adapted by all writers together."""
+        return BatchLimits(self.batch["objects"], int(self.batch["megabytes"] * 1_000_000), self.timeouts["retry"])

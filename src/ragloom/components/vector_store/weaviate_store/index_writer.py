@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,33 +21,29 @@ from ragloom.components.vector_store.index_identity import Identity, demand_same
 from ragloom.components.vector_store.protocols import Analyzer, Questions
 from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
 from ragloom.components.vector_store.validation import check_chunks, demand_appended
-from ragloom.components.vector_store.weaviate_store import filters
-from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS, CollectionPair
+from ragloom.components.vector_store.weaviate_store import filters, object_mapping
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
+from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
+from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
-from ragloom.components.vector_store.weaviate_store.object_mapping import (
-    chunk_object,
-    document_object,
-    document_uuid,
-    touched_object,
-)
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
-from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
-from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
+from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
 from ragloom.core.maintenance_steps import step
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
 
 
+@dataclass(eq=False)
 class WeaviateWriter:
     """`Writer` of an index on a server, under the index's lease.
 
     Args:
-        locate: finds the newest generation of the index, or the location of the first one.
-        lease: builds the lease, not yet acquired.
+        catalog: connects, and returns the catalog of the indexes.
+        first: of the chunks in the first generation, for a missing index.
         identity: of the index.
         description: settings that shaped the index; recorded with each commit.
         analyzer: turns chunk texts into search terms.
@@ -56,33 +52,26 @@ class WeaviateWriter:
         pair, lease: collections and lease of the index, inside the `with` block.
     """
 
-    def __init__(
-        self,
-        locate: Callable[[], CollectionPair],
-        lease: Callable[[], WriteLease],
-        identity: Identity,
-        description: dict[str, Any],
-        analyzer: Analyzer,
-    ) -> None:
-        self._locate = locate
-        self._build_lease = lease
-        self._identity = identity
-        self._description = description
-        self._analyzer = analyzer
-        self._exit_stack = ExitStack()
+    catalog: Callable[[], IndexCatalog]
+    first: CollectionLabel
+    identity: Identity
+    description: dict[str, Any]
+    analyzer: Analyzer
+    _exit_stack: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> WeaviateWriter:
         with ExitStack() as stack:
-            self.lease = self._build_lease()
+            catalog = self.catalog()
+            self.lease = catalog.lease(self.first)
             self.lease.acquire()
             stack.push(self._release)
-            self.pair = self._locate()
+            self.pair = catalog.writable(self.first)
             self.pair.create()
             self._notes = update_settings(self.pair)
             self._state = self._initial_state()
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
-            seed = f"{self._identity.name} {self._state.version}"
+            seed = f"{self.identity.name} {self._state.version}"
             self._audit = WriteAudit(self.pair, self._state, seed, self._announce)
             self._exit_stack = stack.pop_all()
         return self
@@ -123,9 +112,9 @@ class WeaviateWriter:
         if not chunks:
             return
         self.recover()
-        check_chunks(chunks, vectors, self._identity.dimensions)
+        check_chunks(chunks, vectors, self.identity.dimensions)
         objects = [
-            chunk_object(chunk, self._analyzer.terms(chunk.text), vector, sent, None)
+            object_mapping.chunk_object(chunk, self.analyzer.terms(chunk.text), vector, sent, None)
             for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
         ]
         self._announce()
@@ -151,14 +140,14 @@ class WeaviateWriter:
         self.recover()
         rows = {document.manifest.id: document.manifest for document in documents}
         demand_appended(rows, documents, self._unfinished)
-        objects = [document_object(document) for document in documents]
+        objects = [object_mapping.document_object(document) for document in documents]
         self._announce()
         previous = {
             id: str(item.properties["content_hash"])
             for id, item in self.pair.manifest_objects(list(rows), ["content_hash"]).items()
         }
         self.lease.demand_held()
-        self.pair.put_documents(objects, {document_uuid(id): id for id in rows})
+        self.pair.put_documents(objects)
         changed = {id: rows[id].content_hash for id, hashed in previous.items() if hashed != rows[id].content_hash}
         # A replica that was away may not know a document's old version: then chunks of all documents are searched.
         replicated = self.pair.options.index["replication"] > 1
@@ -176,7 +165,7 @@ class WeaviateWriter:
             if self._unfinished.pop((id, content_hash), 0):
                 self.lease.demand_held()
                 version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                self._audit.sample.drop_version(id, content_hash)
+                self._audit.sample.drop(lambda *stored: stored == (id, content_hash))  # noqa: B023  # called at once
                 removed = self.pair.delete_chunks(version)  # never counted as stored, but BM25 keeps counting them
                 self._state = self._state.plus(deleted_chunks=removed)
 
@@ -186,23 +175,21 @@ class WeaviateWriter:
             return
         self.recover()
         self._announce()
-        for start in range(0, len(rows), FILTER_DOCUMENTS):
-            batch = rows[start : start + FILTER_DOCUMENTS]
+        for batch in batched(rows, FILTER_DOCUMENTS):
             stored = self.pair.manifest_objects([row.id for row in batch], ["text", "metadata"])
             if len(stored) != len(batch):
                 raise ValueError(f"{len(batch)} documents were to be touched and {len(stored)} are stored")
             self.lease.demand_held()
-            objects = [touched_object(row, stored[row.id]) for row in batch]
-            self.pair.put_documents(objects, {document_uuid(row.id): row.id for row in batch})
+            self.pair.put_documents([object_mapping.touched_object(row, stored[row.id]) for row in batch])
 
     def delete(self, document_ids: Sequence[str]) -> int:
         """Remove exactly these documents and their chunks; return the number of documents."""
         self.recover()
         self._announce()
         documents = chunks = 0
-        for ids in _batches(list(dict.fromkeys(document_ids))):
+        for ids in batched(dict.fromkeys(document_ids), FILTER_DOCUMENTS):
             self.lease.demand_held()
-            self._audit.sample.drop_documents(ids)
+            self._audit.sample.drop(lambda document, _: document in ids)  # noqa: B023  # called at once
             documents += self.pair.delete_documents(ids)
             chunks += self.pair.delete_chunks(filters.one_of("document", ids))
         self._state = self._state.plus(documents=-documents, chunks=-chunks, deleted_chunks=chunks)
@@ -233,9 +220,9 @@ class WeaviateWriter:
             self._state,
             version=self._state.version + 1,
             writing=None,
-            root=self._identity.root,
+            root=self.identity.root,
             committed_at=datetime.now(UTC).isoformat(),
-            description=self._description,
+            description=self.description,
             summary=summary,
             bytes=estimated_bytes(self.pair, self._state.chunks),
         )
@@ -247,7 +234,7 @@ class WeaviateWriter:
         count = self.pair.dangling()
         if count <= 0:
             return []
-        rebuild = f"{program('indexes')} rebuild {self._identity.name}"
+        rebuild = f"{program('indexes')} rebuild {self.identity.name}"
         return [
             f"the server was killed while it wrote, and holds {count} entries of chunks that are not stored: each may "
             f"take the place of a hit; {rebuild} removes them, without an embedding call"
@@ -256,9 +243,9 @@ class WeaviateWriter:
     def _initial_state(self) -> IndexState:
         """Read the state, or write the first one; refuse another index."""
         state = self.pair.state()
-        demand_same(self.pair.label.identity(self._identity.root if state is None else state.root), self._identity)
+        demand_same(self.pair.label.identity(self.identity.root if state is None else state.root), self.identity)
         if state is None:
-            state = IndexState(root=self._identity.root, writing=self.lease.token)
+            state = IndexState(root=self.identity.root, writing=self.lease.token)
             self.pair.put_state(state)
             return replace(state, writing=None)
         return state
@@ -285,8 +272,9 @@ class WeaviateWriter:
         # Two documents with swapped contents: what one keeps is what the other loses.
         single = [id for id in versions if previous.get(id) in hashes]
         chunks = 0
-        for ids in (*_batches([id for id in versions if previous.get(id) not in hashes]), *([id] for id in single)):
-            self._audit.sample.drop_replaced(versions)
+        others = [id for id in versions if previous.get(id) not in hashes]
+        for ids in (*batched(others, FILTER_DOCUMENTS), *([id] for id in single)):
+            self._audit.sample.drop(lambda id, stored: versions.get(id, stored) != stored)
             old = filters.one_of("document", ids) & filters.none_of("content_hash", [versions[id] for id in ids])
             chunks += self.pair.delete_chunks(old)
         self._state = self._state.plus(chunks=-chunks, deleted_chunks=chunks)
@@ -304,7 +292,7 @@ class WeaviateWriter:
         for part, expected in ((DOCUMENTS, self._state.documents), (CHUNKS, self._state.chunks)):
             if stored[part] != expected:
                 raise ServiceError(
-                    f"vector_store: index {self._identity.name} holds {stored[part]} {part.lower()} on "
+                    f"vector_store: index {self.identity.name} holds {stored[part]} {part.lower()} on "
                     f"{self.pair.connection.where} and must hold {expected}; ingest again, and delete the index if "
                     "that does not help"
                 )
@@ -318,8 +306,3 @@ class WeaviateWriter:
             self.lease.abandon()
             if error is None:
                 raise
-
-
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), FILTER_DOCUMENTS):
-        yield list(ids[start : start + FILTER_DOCUMENTS])

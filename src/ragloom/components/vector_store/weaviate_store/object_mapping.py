@@ -7,10 +7,11 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from weaviate.classes.data import DataObject
+from weaviate.collections.classes.internal import Object
 
 from ragloom.components.vector_store import metadata_columns
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
@@ -19,9 +20,6 @@ from ragloom.components.vector_store.validation import check_unicode
 from ragloom.components.vector_store.weaviate_store.filters import columns_of, wrapped
 from ragloom.core.file_backed_text import full_text
 from ragloom.core.records import Chunk, sha256
-
-if TYPE_CHECKING:
-    from weaviate.collections.classes.internal import Object
 
 BUCKETS = 4096
 """Number of buckets of chunks, by a hash of their id: any set of chunks can be read in parts."""
@@ -138,7 +136,7 @@ def touched_object(row: ManifestRow, stored: Object[Any, Any]) -> DataObject[dic
     return DataObject(properties={**_manifest_properties(row), **unchanged}, uuid=document_uuid(row.id))
 
 
-def manifest_row(item: Object[Any, Any]) -> ManifestRow:
+def manifest_row(item: Object[Any, Any] | DataObject[Any, Any]) -> ManifestRow:
     """Parse the row of a manifest object."""
     return ManifestRow(**json.loads(str(item.properties["row"])))
 

@@ -7,16 +7,12 @@ unchanged, and the next rebuild removes the incomplete copy. Nothing is embedded
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
-
-from weaviate.classes.data import DataObject
 
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
@@ -71,7 +67,7 @@ def _copy(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> Col
     """Copy to the next generation; retry unknown outcomes in smaller batches."""
     limits = pair.options.limits
     for attempt in range(1, _MAX_COPIES + 1):
-        target, size = catalog.next_generation(pair), limits.sizer.size
+        target, size = catalog.next_generation(pair), limits.size
         try:
             _fill(pair, target, state)
         except OutcomeUnknown as error:
@@ -82,8 +78,8 @@ def _copy(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> Col
                     f"vector_store.batch.objects={limits.objects} or raise vector_store.timeouts.insert, and rebuild "
                     "again"
                 ) from None
-            limits.sizer.failed(max(2, size))
-            _log.warning("%s; copying again with %d objects a batch", error, limits.sizer.size)
+            limits.failed(max(2, size))
+            _log.warning("%s; copying again with %d objects a batch", error, limits.size)
         except RagloomError:
             target.drop()
             raise
@@ -112,16 +108,11 @@ def _copy_part(pair: CollectionPair, target: CollectionPair, part: str, sample: 
     """Copy the objects of a collection, without the state; return their number."""
     objects = (copied_object(item) for item in pair.objects(part, _BATCH_OBJECTS[part]) if item.uuid != STATE_ID)
     count = 0
-    for batch in _batches(objects, _BATCH_OBJECTS[part]):
+    for batch in batched(objects, _BATCH_OBJECTS[part]):
         if part == CHUNKS:
             target.put_chunks(batch, no_repair)
             sample.add((item.uuid, "", "") for item in batch)  # type: ignore[misc]
         else:
-            target.put_documents(batch, {})
+            target.put_documents(batch)
         count += len(batch)
     return count
-
-
-def _batches(objects: Iterator[DataObject[Any, Any]], size: int) -> Iterator[list[DataObject[Any, Any]]]:
-    while batch := list(islice(objects, size)):
-        yield batch

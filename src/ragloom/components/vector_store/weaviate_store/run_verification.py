@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+from weaviate.classes.data import DataObject
+
+from ragloom.components.vector_store.weaviate_store import search_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_uuid
-from ragloom.components.vector_store.weaviate_store.search_verification import (
-    OLDER,
-    OLDER_AFTER_A_CRASH,
-    ChunkSample,
-    LostToSearch,
-    Verification,
-    confirm,
-    draw_stored,
-    wait_until_indexed,
-)
+from ragloom.components.vector_store.weaviate_store.search_verification import ChunkSample, LostToSearch, Verification
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
 from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
-
-if TYPE_CHECKING:
-    from weaviate.classes.data import DataObject
 
 _INGEST_AGAIN = "run the same ingest command again, which writes that document again"
 _ADD_AGAIN = "stored nodes stay: take these out with delete_nodes() and add() them again"
@@ -56,8 +47,8 @@ class WriteAudit:
     def draw_older(self) -> None:
         """Sample chunks of earlier runs, once and before this run writes any."""
         if self._older is None:
-            size = OLDER_AFTER_A_CRASH if self._interrupted else OLDER
-            self._older = draw_stored(self._pair, size, self._seed)
+            size = search_verification.OLDER_AFTER_A_CRASH if self._interrupted else search_verification.OLDER
+            self._older = search_verification.draw_stored(self._pair, size, self._seed)
 
     def store(self, objects: Sequence[DataObject[Any, Any]], chunks: Sequence[Chunk]) -> int:
         """Store chunks and verify those of unknown outcome.
@@ -69,8 +60,8 @@ class WriteAudit:
         self._pair.put_chunks(objects, repair)
         stored = [(chunk_uuid(chunk.id), chunk.document, chunk.content_hash) for chunk in chunks]
         self.sample.add(chunk for chunk in stored if chunk[0] not in repair.suspects)
-        self.sample.require(chunk for chunk in stored if chunk[0] in repair.suspects)
-        if not self.sample.has_required or wait_until_indexed(self._pair):
+        self.sample.required += [chunk for chunk in stored if chunk[0] in repair.suspects]
+        if not self.sample.required or search_verification.wait_until_indexed(self._pair):
             return repair.removed
         return repair.removed + self._confirmed(self.sample.take_required()).rewritten
 
@@ -83,10 +74,11 @@ class WriteAudit:
         Raises:
             LostToSearch: a stored chunk that no search finds; the next ingest writes its document again.
         """
-        queued = wait_until_indexed(self._pair)
+        queued = search_verification.wait_until_indexed(self._pair)
         if queued:
+            seconds = self._pair.options.timeouts["indexing"]
             return 0, [
-                f"{queued} vectors were still in the server's queue after {self._pair.options.indexing_seconds:g} s: "
+                f"{queued} vectors were still in the server's queue after {seconds:g} s: "
                 "dense search finds them only when they are indexed, and no chunk was verified by searching "
                 "(vector_store.timeouts.indexing)"
             ]
@@ -97,7 +89,7 @@ class WriteAudit:
     def _confirmed(self, ids: Sequence[UUID], *, may_be_gone: bool = False) -> Verification:
         fix = _INGEST_AGAIN if self._has_manifest else _ADD_AGAIN
         try:
-            return confirm(self._pair, ids, fix, may_be_gone=may_be_gone, announce=self._announce)
+            return search_verification.confirm(self._pair, ids, fix, may_be_gone=may_be_gone, announce=self._announce)
         except LostToSearch as error:
             # Without them the document is incomplete, so that the next ingest removes and writes it. Added nodes have
             # no other source: they stay.

@@ -22,6 +22,15 @@ CHUNKS, DOCUMENTS, LEASE = "Chunks", "Documents", "Lease"
 """Parts of an index: purposes of its collections."""
 _MARK = "ragloom"
 _NOT_FOUND = 404  # HTTP status of a missing collection
+_FIXED = (
+    "vectorizer",
+    "vectorIndexType",
+    "invertedIndexConfig.indexNullState",
+    "invertedIndexConfig.stopwords.preset",
+    "replicationConfig.factor",
+    "shardingConfig.desiredCount",
+)
+"""Settings of a collection that cannot be changed, where its schema has them."""
 _READABLE = 40  # characters of an index's name in a collection's name
 
 
@@ -136,22 +145,17 @@ def chunks_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str,
 
 def documents_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
     """Build the schema of the documents collection, without vectors and search."""
-    return {
-        **_common(label, index),
-        "vectorIndexType": "hnsw",
-        "vectorIndexConfig": {"skip": True},
-        "properties": [_hidden(name) for name in ("row", "content_hash", "text", "metadata")],
-    }
+    return _without_vectors(label, index, "row", "content_hash", "text", "metadata")
 
 
 def lease_schema(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
     """Build the schema of a lease: one object, the heartbeat."""
-    return {
-        **_common(label, index),
-        "vectorIndexType": "hnsw",
-        "vectorIndexConfig": {"skip": True},
-        "properties": [_hidden("beat")],
-    }
+    return _without_vectors(label, index, "beat")
+
+
+def _without_vectors(label: CollectionLabel, index: Mapping[str, Any], *properties: str) -> dict[str, Any]:
+    unindexed = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"skip": True}}
+    return {**_common(label, index), **unindexed, "properties": [_hidden(name) for name in properties]}
 
 
 def _common(label: CollectionLabel, index: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,17 +221,7 @@ def demand_schema(name: str, wanted: Mapping[str, Any], actual: Mapping[str, Any
 
 def _compared(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """List the immutable settings as (key, value on the server, required value)."""
-    rows = [
-        (key, _at(actual, key), _at(wanted, key))
-        for key in (
-            "vectorizer",
-            "vectorIndexType",
-            "invertedIndexConfig.indexNullState",
-            "invertedIndexConfig.stopwords.preset",
-            "replicationConfig.factor",
-            *(["shardingConfig.desiredCount"] if "shardingConfig" in wanted else []),
-        )
-    ]
+    rows = [(key, _at(actual, key), value) for key in _FIXED if (value := _at(wanted, key)) is not None]
     tenants = "multiTenancyConfig.enabled"
     rows.append((tenants, bool(_at(actual, tenants)), _at(wanted, tenants)))
     rows += _compared_vectors(wanted["vectorIndexConfig"], actual.get("vectorIndexConfig") or {})
@@ -237,8 +231,7 @@ def _compared(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> list[tupl
         if name not in stored:
             rows.append((f"property {name}", "missing", "present"))
             continue
-        for key in [key for key in item if key != "name"]:
-            rows.append((f"{key} of property {name}", stored[name].get(key), item[key]))
+        rows += [(f"{key} of property {name}", stored[name].get(key), value) for key, value in item.items()]
     return rows
 
 

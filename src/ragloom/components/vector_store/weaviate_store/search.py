@@ -19,9 +19,6 @@ from ragloom.components.vector_store.search_results import Row, Scope, best, che
 from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
-from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.errors import TooMany
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.object_mapping import READ, chunk_uuid, stored_chunk, vector_of
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS
@@ -47,20 +44,11 @@ class WeaviateSearch:
 
     def __init__(self, pair: CollectionPair, analyzer: Analyzer, known: tuple[float, IndexState] | None) -> None:
         self.pair = pair
+        self.connection, self.options = pair.connection, pair.options
         self.analyzer = analyzer
         self._known = known
         self._columns_read = -FRESH_SECONDS
         self._manifest: dict[str, tuple[str | None, float]] = {}  # document -> content hash, time of the read
-
-    @property
-    def connection(self) -> Connection:
-        """Connection to the server."""
-        return self.pair.connection
-
-    @property
-    def options(self) -> IndexOptions:
-        """Options of the index."""
-        return self.pair.options
 
     def dense(self, vector: Sequence[float], k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k nearest rows; ties by (document, start) and complete.
@@ -178,17 +166,16 @@ class WeaviateSearch:
         Raises:
             DataError: the limit is below k.
         """
-        while True:
-            most = self.connection.most_results
-            if k > most:
+
+        def within(limit: int) -> Any:
+            if k > limit:
                 raise DataError(
-                    f"vector_store: {k} results must be at most {most}, the server's limit for one search "
+                    f"vector_store: {k} results must be at most {limit}, the server's limit for one search "
                     "(QUERY_MAXIMUM_RESULTS); lower retriever.top_k or retriever.candidates, or raise it on the server"
                 )
-            try:
-                return list(self.connection.call("searching", partial(search, limit=min(limit, most))).objects)
-            except TooMany:
-                continue
+            return search(limit=limit)
+
+        return list(self.connection.limited("searching", limit, within).objects)
 
     def _committed(self, read: Callable[[], list[Row]]) -> list[Row]:
         """Read rows without chunks of uncommitted versions.

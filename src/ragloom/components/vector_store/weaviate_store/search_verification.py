@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 from weaviate.classes.query import Filter, MetadataQuery
 
-from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched, by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.object_mapping import ABOUT, chunk_name, copied_object
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove
@@ -63,12 +64,15 @@ class ChunkSample:
 
     Args:
         seed: equal seeds draw equal samples.
+
+    Attributes:
+        required: chunks to verify in any case: object id, document and content hash of each.
     """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
         self._sample: list[tuple[UUID, str, str]] = []
-        self._required: list[tuple[UUID, str, str]] = []
+        self.required: list[tuple[UUID, str, str]] = []
         self._count = 0
 
     def add(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
@@ -80,45 +84,26 @@ class ChunkSample:
             elif (position := self._random.randrange(self._count)) < SAMPLE:
                 self._sample[position] = chunk
 
-    def require(self, chunks: Iterable[tuple[UUID, str, str]]) -> None:
-        """Add chunks to verify in any case."""
-        self._required += chunks
-
     def take_required(self) -> list[UUID]:
         """Remove the required chunks and return their object ids."""
-        required, self._required = self._required, []
-        return [id for id, *_ in required]
+        ids = [id for id, *_ in self.required]
+        self.required = []
+        return ids
 
-    def drop_documents(self, ids: Collection[str]) -> None:
-        """Drop chunks of deleted documents."""
-        self._drop(lambda document, _: document in ids)
-
-    def drop_version(self, id: str, content_hash: str) -> None:
-        """Drop chunks of a discarded version of a document."""
-        self._drop(lambda *version: version == (id, content_hash))
-
-    def drop_replaced(self, versions: Mapping[str, str]) -> None:
-        """Drop chunks of all versions but the newest: document -> content hash."""
-        self._drop(lambda document, content_hash: versions.get(document, content_hash) != content_hash)
+    def drop(self, is_gone: Callable[[str, str], bool]) -> None:
+        """Drop chunks of versions that are gone, by document and content hash."""
+        self._sample = [chunk for chunk in self._sample if not is_gone(*chunk[1:])]
+        self.required = [chunk for chunk in self.required if not is_gone(*chunk[1:])]
 
     @property
     def ids(self) -> list[UUID]:
         """Object ids of the required chunks, then of the sample."""
-        return list(dict.fromkeys(id for id, *_ in (*self._required, *self._sample)))
-
-    @property
-    def has_required(self) -> bool:
-        """Whether there are required chunks."""
-        return bool(self._required)
-
-    def _drop(self, is_gone: Callable[[str, str], bool]) -> None:
-        self._sample = [chunk for chunk in self._sample if not is_gone(*chunk[1:])]
-        self._required = [chunk for chunk in self._required if not is_gone(*chunk[1:])]
+        return list(dict.fromkeys(id for id, *_ in (*self.required, *self._sample)))
 
 
 def wait_until_indexed(pair: CollectionPair) -> int:
     """Wait for the server's vector queue; return its length after `timeouts.indexing`."""
-    deadline = time.monotonic() + pair.options.indexing_seconds
+    deadline = time.monotonic() + pair.options.timeouts["indexing"]
     while queued := pair.queued():
         if time.monotonic() > deadline:
             return queued
@@ -177,8 +162,7 @@ def confirm(
         LostToSearch: a chunk is lost after two rewrites; names chunk, document and fix.
     """
     result = Verification()
-    for start in range(0, len(ids), _PAGE):
-        page = ids[start : start + _PAGE]
+    for page in batched(ids, _PAGE):
         for rewrites in range(_REWRITES + 1):
             lost, unreached = find_lost(pair, page, may_be_gone=may_be_gone)
             if not lost:
@@ -266,7 +250,7 @@ def indexed_ids(pair: CollectionPair, items: list[Any]) -> set[UUID]:
         vector = next(item.vector["default"] for item in items if item.uuid == page[0])
         # More hits than ids: a killed server may hold an entry of an id without an object, which takes a place as well.
         limit = min(_ENTRIES * len(page), pair.connection.most_results)
-        indexed |= {hit.uuid for hit in _nearest(pair, vector, limit, where=Filter.by_id().contains_any(page))}
+        indexed |= {hit.uuid for hit in _nearest(pair, vector, limit, filters=Filter.by_id().contains_any(page))}
     return indexed
 
 
@@ -299,19 +283,8 @@ def _distance(hit: Any) -> float:
     return float(hit.metadata.distance)
 
 
-def _nearest(
-    pair: CollectionPair, vector: list[float], limit: int, *, include_vector: bool = False, where: Any = None
-) -> list[Any]:
-    def search(limit: int) -> Any:
-        return pair.chunks.query.near_vector(
-            vector,
-            limit=limit,
-            filters=where,
-            return_properties=[],
-            return_metadata=_DISTANCE,
-            include_vector=include_vector,
-        )
-
+def _nearest(pair: CollectionPair, vector: list[float], limit: int, **options: Any) -> list[Any]:
+    search = partial(pair.chunks.query.near_vector, vector, return_properties=[], return_metadata=_DISTANCE, **options)
     return _hits(pair, search, limit)
 
 
@@ -322,14 +295,9 @@ def _is_lexical_hit(pair: CollectionPair, item: Any) -> bool:
         return True
     text = " ".join(terms[:: -(-len(terms) // _MAX_TERMS)])
 
-    def search(limit: int, where: Any = None) -> Any:
-        return pair.chunks.query.bm25(
-            text, query_properties=["terms"], limit=limit, filters=where, return_properties=[]
-        )
-
-    def filtered(limit: int) -> Any:  # a filter hides nothing here: BM25 has no other index to answer from
-        return search(limit, Filter.by_id().equal(item.uuid))
-
+    search = partial(pair.chunks.query.bm25, text, query_properties=["terms"], return_properties=[])
+    # A filter hides nothing here: BM25 has no other index to answer from.
+    filtered = partial(search, filters=Filter.by_id().equal(item.uuid))
     return any(
         hit.uuid == item.uuid
         for run, limit in ((search, _NARROW), (search, _WIDE), (filtered, 1))
@@ -337,5 +305,6 @@ def _is_lexical_hit(pair: CollectionPair, item: Any) -> bool:
     )
 
 
-def _hits(pair: CollectionPair, search: Callable[[int], Any], limit: int) -> list[Any]:
-    return list(pair.connection.limited("verifying what was stored", limit, search).objects)
+def _hits(pair: CollectionPair, search: Callable[..., Any], limit: int) -> list[Any]:
+    limited = pair.connection.limited("verifying what was stored", limit, lambda limit: search(limit=limit))
+    return list(limited.objects)

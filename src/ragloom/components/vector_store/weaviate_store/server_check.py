@@ -11,7 +11,7 @@ import httpx
 
 from ragloom.components.vector_store.weaviate_store.errors import is_read_only, one_line, without
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed, ChannelParameters
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, request_headers
+from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, http_client
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 
 MIN_VERSION = (1, 30)
@@ -27,16 +27,13 @@ def check_http(
         ConfigError: the address or the key is wrong.
         ServiceError: no answer, not ready or too old.
     """
-    deadline = time.monotonic() + settings.connect_seconds
-    url = f"{settings.url.rstrip('/')}/v1"
+    deadline = time.monotonic() + settings.timeouts["connect"]
     while True:
         timeout = max(0.1, deadline - time.monotonic())
         try:
-            with httpx.Client(
-                trust_env=settings.trusts_environment, timeout=timeout, headers=request_headers(key, headers)
-            ) as http:
-                meta = http.get(f"{url}/meta")
-                ready = http.get(f"{url}/.well-known/ready")
+            with http_client(settings, key, headers, timeout) as http:
+                meta = http.get("/meta")
+                ready = http.get("/.well-known/ready")
         except httpx.HTTPError as error:
             problem = _unreachable(settings, error, secrets)
         else:
@@ -67,7 +64,7 @@ def _unreachable(settings: ServerSettings, error: httpx.HTTPError, secrets: froz
     if isinstance(error, httpx.TimeoutException):
         raise ServiceError(
             f"vector_store: {where} did not answer within "
-            f"vector_store.timeouts.connect={settings.connect_seconds:g} s; check the address and the server"
+            f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s; check the address and the server"
         ) from None
     reason = one_line(without(str(cause) or type(cause).__name__, secrets))
     problem = ServiceError(
@@ -82,7 +79,7 @@ def _unreachable(settings: ServerSettings, error: httpx.HTTPError, secrets: froz
 def _not_ready(settings: ServerSettings, status: int) -> RagloomError:
     return ServiceError(
         f"vector_store: {settings.where} is not ready ({status}) after "
-        f"vector_store.timeouts.connect={settings.connect_seconds:g} s; wait for it, or look at its log"
+        f"vector_store.timeouts.connect={settings.timeouts['connect']:g} s; wait for it, or look at its log"
     )
 
 
@@ -131,12 +128,12 @@ def check_grpc(settings: ServerSettings, parameters: ChannelParameters, secrets:
     """Wait until the server is healthy over gRPC.
 
     Raises:
-        ServiceError: no health within `connect_seconds`.
+        ServiceError: no health within the `connect` time-out.
     """
-    deadline = time.monotonic() + settings.connect_seconds
+    deadline = time.monotonic() + settings.timeouts["connect"]
     while True:
         try:
-            parameters.check_health(settings.connect_seconds)
+            parameters.check_health(settings.timeouts["connect"])
             return
         except CallFailed as error:
             if is_read_only(error.details):

@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import httpx
+
+from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.errors import ConfigError
 
 _CLOUD = ("weaviate.cloud", "weaviate.network", "semi.network")
@@ -25,9 +28,8 @@ class ServerSettings:
         grpc_port: Weaviate Cloud's is always 443.
         api_key_env: name of the environment variable with the API key; anonymous access when it is not set.
         headers_env: name of the environment variable with further headers, a JSON object; None for none.
-        connect_seconds: limit for a server that is starting or silent.
-        query_seconds, insert_seconds: limit for one request.
-        retry_seconds: total limit for the attempts of a call; an attempt in progress is not cut off.
+        timeouts: seconds: `connect` is the limit for a server that is starting or silent, `query` and `insert` for one
+            request, `retry` the total for the attempts of a call; an attempt in progress is not cut off.
         name: of the server in messages; None = its address.
     """
 
@@ -36,10 +38,7 @@ class ServerSettings:
     grpc_port: int
     api_key_env: str
     headers_env: str | None
-    connect_seconds: float
-    query_seconds: float
-    insert_seconds: float
-    retry_seconds: float
+    timeouts: TimeoutSettings
     name: str | None = None
 
     @property
@@ -109,6 +108,11 @@ def extra_headers(settings: ServerSettings) -> dict[str, str]:
     return headers
 
 
-def request_headers(key: str | None, headers: dict[str, str]) -> dict[str, str]:
-    """Build the headers of an HTTP request, with authorization for a key."""
-    return {**headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+def http_client(settings: ServerSettings, key: str | None, headers: dict[str, str], seconds: float) -> httpx.Client:
+    """Build the client of the REST API, with authorization for a key."""
+    return httpx.Client(
+        base_url=f"{settings.url.rstrip('/')}/v1",
+        headers={**headers, **({"Authorization": f"Bearer {key}"} if key else {})},
+        timeout=seconds,
+        trust_env=settings.trusts_environment,
+    )

@@ -12,21 +12,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
+
+from weaviate.classes.data import DataObject
+from weaviate.collections import Collection
 
 from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
+from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
 from ragloom.errors import RagloomError, ServiceError
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from weaviate.classes.data import DataObject
-    from weaviate.collections import Collection
-
-    from ragloom.components.vector_store.weaviate_store.connection import Connection
-
-Objects = Sequence["DataObject[Any, Any]"]
+Objects = Sequence[DataObject[Any, Any]]
 Repair = Callable[[Objects, RagloomError], Objects]
 """Repairs objects of unknown outcome; return the objects to send again."""
 _POLL_SECONDS = 0.1

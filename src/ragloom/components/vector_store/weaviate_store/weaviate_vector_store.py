@@ -8,7 +8,6 @@ it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from ragloom.components.vector_store.llama_index_store import Batch, NodeStore
 from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Scope
 from ragloom.components.vector_store.weaviate_store import filters
+from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
@@ -65,7 +65,6 @@ class WeaviateVectorStore(NodeStore):
     """
 
     _host: StoreHost = PrivateAttr()
-    _reader: WeaviateSearch | None = PrivateAttr(default=None)
 
     def __init__(self, database: StoreHost, name: str) -> None:
         super().__init__(name=name)
@@ -76,13 +75,8 @@ class WeaviateVectorStore(NodeStore):
     def reading(cls, search: WeaviateSearch, name: str) -> WeaviateVectorStore:
         """Build the read-only store over an index's search."""
         store = cls(search, name)
-        store._reader, store._read_only = search, True
+        store._reader = search
         return store
-
-    @classmethod
-    def class_name(cls) -> str:
-        """Return the name of the class for LlamaIndex's serialization."""
-        return "WeaviateVectorStore"
 
     @property
     def client(self) -> Any:
@@ -105,9 +99,7 @@ class WeaviateVectorStore(NodeStore):
         pairs = [CollectionPair(self._host.connection, self._host.options, label) for label in labels]
         return next((pair for pair in pairs if pair.has_tenant()), None)
 
-    def _search(self) -> WeaviateSearch | None:
-        if self._reader is not None:
-            return self._reader
+    def _newest(self) -> WeaviateSearch | None:
         pair = self.collections()
         return None if pair is None else WeaviateSearch(pair, self._analyzer, None)
 
@@ -133,13 +125,13 @@ class WeaviateVectorStore(NodeStore):
             _log.warning("vector_store: %s", note)
         if document is not None:
             stored = {item.row.chunk.id for item in pair.scan(filters.one_of("document", [document]))}
-            for ids in _parts(sorted(stored - {chunk.id for chunk in batch.chunks})):
+            for ids in batched(sorted(stored - {chunk.id for chunk in batch.chunks}), _FILTER_IDS):
                 pair.delete_chunks(Filter.by_id().contains_any([chunk_uuid(id) for id in ids]))
 
     def _remove(self, scope: Scope) -> None:
-        parts = [None] if scope.ids is None else _parts(scope.ids)
+        parts = [None] if scope.ids is None else batched(scope.ids, _FILTER_IDS)
         for ids in parts:
-            search = self._search()
+            search = self._newest()
             where = search.condition(Scope(scope.filters, scope.documents, ids)) if search else None
             if search is not None and where is not None and where is not NOTHING:
                 search.pair.delete_chunks(where)
@@ -179,9 +171,3 @@ class WeaviateVectorStore(NodeStore):
         options = self._host.options
         tenants = options.tenant is not None
         return CollectionLabel(options.prefix, self.name, CHUNKS, 1, STORE, dimensions, options.code_version, tenants)
-
-
-def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split ids into lists for one filter each."""
-    for start in range(0, len(ids), _FILTER_IDS):
-        yield ids[start : start + _FILTER_IDS]

@@ -22,17 +22,7 @@ from typing import Any
 
 from ragloom.components.vector_store.weaviate_config import TimeoutSettings
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
-from ragloom.components.vector_store.weaviate_store.embedded import supervisor
-from ragloom.components.vector_store.weaviate_store.embedded.server_process import (
-    POLL_SECONDS,
-    demand_free,
-    end,
-    environment,
-    free_ports,
-    is_alive,
-    listens,
-    wait_locked,
-)
+from ragloom.components.vector_store.weaviate_store.embedded import server_process, supervisor
 from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, LOG, START, STATE, USERS, try_lock
 from ragloom.components.vector_store.weaviate_store.errors import one_line
 from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
@@ -99,17 +89,17 @@ class EmbeddedServer:
         notice_deadline = time.monotonic() + _NOTICE_SECONDS
         end_deadline = time.monotonic() + 1.5 * supervisor.END_SECONDS
         while (state := self._state()) is not None and time.monotonic() < end_deadline:
-            if not is_alive(state, "process") and not is_alive(state, "supervisor"):
+            if not server_process.is_alive(state, "process") and not server_process.is_alive(state, "supervisor"):
                 return  # left over from a crash
             if state["status"] != "ending" and (not alone or time.monotonic() > notice_deadline):
                 return  # another program uses it
-            time.sleep(POLL_SECONDS)
+            time.sleep(server_process.POLL_SECONDS)
 
     def _join(self, deadline: float) -> None:
         """Become a user of the server; wait for one in its end."""
         file = os.open(self.folder / USERS, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not wait_locked(file, fcntl.LOCK_SH, deadline):
+            if not server_process.wait_locked(file, fcntl.LOCK_SH, deadline):
                 process = (self._state() or {}).get("supervisor")
                 raise ServiceError(
                     f"vector_store: process {process} is still ending the server of vector_store.path={self.folder}; "
@@ -125,7 +115,7 @@ class EmbeddedServer:
         """Let one program at a time find or start the server."""
         file = os.open(self.folder / START, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not wait_locked(file, fcntl.LOCK_EX, deadline):
+            if not server_process.wait_locked(file, fcntl.LOCK_EX, deadline):
                 raise ServiceError(
                     f"vector_store: another program is still starting the server of vector_store.path={self.folder}; "
                     f"wait for it, raise vector_store.timeouts.connect, or see {self.folder / LOG}"
@@ -137,13 +127,13 @@ class EmbeddedServer:
     def _running(self, deadline: float) -> dict[str, Any] | None:
         """Return the state of the running server; None without one."""
         state = self._state()
-        if self._users is None or state is None or not is_alive(state, "process"):
+        if self._users is None or state is None or not server_process.is_alive(state, "process"):
             return None
-        if not is_alive(state, "supervisor"):
+        if not server_process.is_alive(state, "supervisor"):
             alone = try_lock(self._users, fcntl.LOCK_EX)
             if alone:
-                end(state["process"])
-            wait_locked(self._users, fcntl.LOCK_SH, deadline)  # a failed change of the lock loses it
+                server_process.end(state["process"])
+            server_process.wait_locked(self._users, fcntl.LOCK_SH, deadline)  # a failed change of the lock loses it
             if alone:
                 return None
         if state["version"] != self._version:
@@ -156,8 +146,8 @@ class EmbeddedServer:
     def _start(self, deadline: float) -> dict[str, Any]:
         """Start the server, on other ports when these are taken meanwhile."""
         for _ in range(_STARTS):
-            demand_free(self.folder)
-            ports = free_ports(*self._ports)
+            server_process.demand_free(self.folder)
+            ports = server_process.free_ports(*self._ports)
             self._launch(ports)
             state = self._listening(deadline)
             if state is not None:
@@ -174,7 +164,7 @@ class EmbeddedServer:
         key = secrets.token_urlsafe(24)
         job = {
             "command": [str(self._binary), "--host", "127.0.0.1", "--port", str(ports[0]), "--scheme", "http"],
-            "env": environment(self.folder, ports, key),
+            "env": server_process.environment(self.folder, ports, key),
             "state": {"version": self._version, "http_port": ports[0], "grpc_port": ports[1], "key": key},
         }
         with (self.folder / LOG).open("ab") as log:
@@ -197,7 +187,7 @@ class EmbeddedServer:
         while time.monotonic() < deadline:
             state = self._state()
             if state is not None and state["status"] == "running":
-                if listens(state["http_port"]) and listens(state["grpc_port"]):
+                if server_process.listens(state["http_port"]) and server_process.listens(state["grpc_port"]):
                     return state
             elif state is not None and state["status"] == "failed":
                 if "address already in use" in self._log():
@@ -206,7 +196,7 @@ class EmbeddedServer:
                     f"vector_store: the embedded server did not start ({state['reason']}): {self._last_error()}; "
                     f"see {self.folder / LOG}"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(server_process.POLL_SECONDS)
         raise ServiceError(
             f"vector_store: the embedded server on {self.folder} was not ready within vector_store.timeouts.connect; "
             f"raise it, or see {self.folder / LOG}"
@@ -214,18 +204,9 @@ class EmbeddedServer:
 
     def _connected(self, state: dict[str, Any], timeouts: TimeoutSettings, deadline: float) -> Connection:
         url = f"http://127.0.0.1:{state['http_port']}"
-        settings = ServerSettings(
-            url=url,
-            grpc_host=None,
-            grpc_port=state["grpc_port"],
-            api_key_env="",
-            headers_env=None,
-            connect_seconds=max(1.0, deadline - time.monotonic()),
-            query_seconds=timeouts["query"],
-            insert_seconds=timeouts["insert"],
-            retry_seconds=timeouts["retry"],
-            name=f"embedded Weaviate at {url} (log: {self.folder / LOG})",
-        )
+        remaining: TimeoutSettings = {**timeouts, "connect": max(1.0, deadline - time.monotonic())}
+        name = f"embedded Weaviate at {url} (log: {self.folder / LOG})"
+        settings = ServerSettings(url, None, state["grpc_port"], "", None, remaining, name)
         connection = connect(settings, key=state["key"], on_close=self.release)
         version = ".".join(map(str, connection.version))
         if version != self._version.partition("-")[0]:
