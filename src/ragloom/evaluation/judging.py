@@ -74,14 +74,11 @@ class AnswerJudge:
         return replace(outcome, verdicts=verdicts, judging=used)
 
     def _verdict(self, unit: CachedStage, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
-        used: dict[str, Any] = {}
-
-        def ask(messages: Messages) -> str:
+        try:
             value = unit.get_or_compute(item_name(messages), lambda: self._reply(messages))
-            used.update(value["usage"])
-            return str(value["reply"])
-
-        return llm_judge.judge(messages, ask), used
+        except llm_judge.NoReply as error:
+            return Verdict(None, f"no reply: {error}"), {}
+        return llm_judge.verdict(str(value["reply"])), value["usage"]
 
     def _reply(self, messages: Messages) -> dict[str, Any]:
         from llama_index.core.base.llms.types import ChatMessage, MessageRole

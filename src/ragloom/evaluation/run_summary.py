@@ -43,12 +43,9 @@ class ScoredRun:
     def verdicts(self) -> dict[str, Any]:
         """Count the verdicts by metric, with bounds of the passing share."""
         names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.verdicts)
-        counts = {
+        return {
             name: judged(outcome.verdicts[name] for outcome in self.outcomes if name in outcome.verdicts)
             for name in names
-        }
-        return {
-            name: {**asdict(count), "lowest": count.lowest, "highest": count.highest} for name, count in counts.items()
         }
 
     def counts(self) -> dict[str, int]:
