@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from ragloom.config.builder_keys import TARGET, needs_of
 from ragloom.core.metric_names import Need
 from ragloom.core.prompt_and_reply import ending_note, has_failed
 from ragloom.core.records import sha256
+from ragloom.core.tokenizers import load
 from ragloom.errors import ServiceError
 from ragloom.evaluation.index_sync import committed
 from ragloom.evaluation.query_outcome import (
@@ -65,7 +65,7 @@ class CachedQueries:
             self._top_k,
             self._top_n,
             need,
-            lambda text: self._tokenizer.count(text),
+            lambda text: load(tree["metrics"]["tokenizer"]).count(text),
         )
 
     def ranking_key(self) -> dict[str, Any]:
@@ -155,12 +155,6 @@ class CachedQueries:
             longer = self._assembly.retriever(self._index, top_k=most)
         nodes = longer.retrieve(query)
         return deeper_ranks.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
-
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        from ragloom.core.tokenizers import load
-
-        return load(self._assembly.config.tree["metrics"]["tokenizer"])
 
 
 def method(config: Config) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Stages are cached by complete keys (`ragloom.cache.stages`); a cache hit is neve
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,10 @@ from ragloom.config.settings import COMPONENTS
 from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.core.tokenizers import load as load_tokenizer
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation import requirements
 from ragloom.evaluation.answer_scoring import answer_metrics
-from ragloom.evaluation.callbacks import EvaluationCallbacks
+from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
@@ -37,7 +36,7 @@ from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.run_summary import ScoredRun
-from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
+from ragloom.evaluation.scoring import METRICS_CODE, Scorer
 
 if TYPE_CHECKING:
     from ragloom.components.dataset.base import CheckedQueries, Dataset
@@ -188,12 +187,37 @@ class Trial:
             ) from None
 
     def _run_queries(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
-        outcomes = self._rank(cached, queries)
+        concurrency = self.config.tree["concurrency"]
+        with self._stage("rankings", cached.ranking_key(), "questions") as (unit, progress):
+            rank = functools.partial(cached.rank, unit)
+            outcomes = run_queries(queries, rank, concurrency=concurrency, progress=progress)
         if self.config.tree["answers"]:
-            outcomes = self._answer(cached, queries, outcomes)
+            rankings = {query.id: outcome for query, outcome in zip(queries, outcomes, strict=True)}
+            with self._stage("answers", cached.answer_key(), "answers") as (unit, progress):
+                outcomes = run_queries(
+                    queries,
+                    lambda query: cached.answer(unit, query, rankings[query.id]),
+                    concurrency=concurrency,
+                    progress=progress,
+                )
         if names := judged(self.config.tree["metrics"]):
-            outcomes = self._judge(AnswerJudge(self.assembly, names), queries, outcomes)
+            judge = AnswerJudge(self.assembly, names)
+            with self._stage("verdicts", judge.key(), "verdicts") as (unit, progress):
+                outcomes = map_concurrently(
+                    list(zip(queries, outcomes, strict=True)),
+                    lambda pair: judge.judge(unit, *pair),
+                    lambda outcome: any(verdict.passed is None for verdict in outcome.verdicts.values()),
+                    concurrency,
+                    progress,
+                )
         return outcomes
+
+    @contextmanager
+    def _stage(self, kind: str, key: dict[str, Any], shown: str) -> Iterator[tuple[CachedStage, QueryProgress]]:
+        """Open a stage of all queries, with its progress."""
+        with self._stages.open(kind, key) as unit, self._callbacks.querying(shown) as progress:
+            yield unit, progress
+        self._units.append(unit)
 
     @functools.cached_property
     def _llms(self) -> dict[str, Any]:
@@ -204,48 +228,9 @@ class Trial:
             {"judge": self.assembly.judge} if judged(tree["metrics"]) else {}
         )
 
-    def _rank(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
-        with (
-            self._stages.open("rankings", cached.ranking_key()) as unit,
-            self._callbacks.querying("questions") as progress,
-        ):
-            rank = functools.partial(cached.rank, unit)
-            outcomes = run_queries(queries, rank, concurrency=self.config.tree["concurrency"], progress=progress)
-        self._units.append(unit)
-        return outcomes
-
-    def _answer(
-        self, cached: CachedQueries, queries: Sequence[Query], ranked: Sequence[QueryOutcome]
-    ) -> list[QueryOutcome]:
-        rankings = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
-        with self._stages.open("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
-            outcomes = run_queries(
-                queries,
-                lambda query: cached.answer(unit, query, rankings[query.id]),
-                concurrency=self.config.tree["concurrency"],
-                progress=progress,
-            )
-        self._units.append(unit)
-        return outcomes
-
-    def _judge(
-        self, judge: AnswerJudge, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]
-    ) -> list[QueryOutcome]:
-        with self._stages.open("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
-            judged = map_concurrently(
-                list(zip(queries, outcomes, strict=True)),
-                lambda pair: judge.judge(unit, *pair),
-                lambda outcome: any(verdict.passed is None for verdict in outcome.verdicts.values()),
-                self.config.tree["concurrency"],
-                progress,
-            )
-        self._units.append(unit)
-        return judged
-
     def _score(self, queries: list[Query], outcomes: list[QueryOutcome], index: Index) -> ScoredRun:
         settings = self.config.tree["metrics"]
-        corpus = Corpus(lambda name: index.document(name).text, lambda name: index.chunks_of([name]))
-        scorer = Scorer(settings, functools.partial(load_tokenizer, settings["tokenizer"]), corpus)
+        scorer = Scorer(settings, lambda name: index.document(name).text, lambda name: index.chunks_of([name]))
         scores, ranked = scorer.scores(queries, outcomes), scorer.ranked(queries, outcomes)
         if self.config.tree["answers"]:
             for query, outcome, of_query in zip(queries, outcomes, scores, strict=True):
@@ -258,14 +243,6 @@ class Trial:
         run = functools.partial(cached.timings, answering=self.config.tree["answers"])
         texts = [query.text for query in queries]
         return latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
-
-    def codes(self) -> dict[str, int | None]:
-        """Return the code versions of rankings, answers and scores; None without answers."""
-        return {
-            "ranking": RANKING_CODE,
-            "answers": ANSWER_CODE if self.config.tree["answers"] else None,
-            "metrics": METRICS_CODE,
-        }
 
     def _seeds(self) -> dict[str, int]:
         """Return the seeds of the used components: key -> value."""
@@ -287,6 +264,7 @@ class Trial:
         named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
         options = [self.config.choices[group] for group in _NAMED_BY]
         name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
+        answers = self.config.tree["answers"]
         files: dict[str, Any] = {
             "config.yaml": [yaml_text(self.config.public())],
             "run.json": {
@@ -301,7 +279,7 @@ class Trial:
                 "environment": environment(),
                 "git": git(),
                 "stages": [stage_json(unit) for unit in self._units],
-                "code": self.codes(),
+                "code": {"ranking": RANKING_CODE, "answers": ANSWER_CODE if answers else None, "metrics": METRICS_CODE},
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
                 **self.config.project_record(),
