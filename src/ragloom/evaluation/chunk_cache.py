@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
@@ -173,24 +174,11 @@ def _is_long(cut: ChunkedDocument) -> bool:
 
 def chunks_json(cut: ChunkedDocument) -> dict[str, Any]:
     """Serialize a chunked document to plain values."""
-    return {
-        "document": cut.document,
-        "bytes_hash": cut.bytes_hash,
-        "text_hash": cut.text_hash,
-        "metadata_hash": cut.metadata_hash,
-        "content_hash": cut.content_hash,
-        "metadata": cut.metadata,
-        "spans": list(cut.spans),
-        "located": cut.located,
-        "inherits": cut.inherits,
-        "oversized": cut.oversized,
-        "warnings": cut.warnings,
-        "content": full_text(cut.text),
-    }
+    shown = {field.name: getattr(cut, field.name) for field in fields(cut)}
+    return {**shown, "spans": list(cut.spans), "content": full_text(cut.text)}
 
 
 def chunks_from(shown: dict[str, Any]) -> ChunkedDocument:
     """Deserialize the output of `chunks_json`."""
-    return ChunkedDocument(
-        **{"warnings": [], **shown, "spans": array("q", shown["spans"])}
-    )  # older entries have no warnings
+    older: dict[str, Any] = {"warnings": []}  # entries of older versions have none
+    return ChunkedDocument(**older | shown | {"spans": array("q", shown["spans"])})

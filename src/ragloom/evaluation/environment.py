@@ -17,11 +17,12 @@ _GIT_SECONDS = 10
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return the versions of Python, platform, and the packages that Ragloom requires."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version for name in sorted(_requirements()) if (version := _version(name)) is not None},
-    }
+    packages = {}
+    for name in sorted(_requirements()):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of an extra
+            packages[name] = importlib.metadata.version(name)
+    system = f"{platform.system()} {platform.machine()}"
+    return {"python": platform.python_version(), "platform": system, "packages": packages}
 
 
 @lru_cache(maxsize=1)
@@ -30,8 +31,7 @@ def git() -> dict[str, Any] | None:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": bool(changed)}
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def _requirements() -> set[str]:
@@ -40,13 +40,6 @@ def _requirements() -> set[str]:
         for requirement in importlib.metadata.requires("ragloom") or []:
             names.add(re.split(r"[;\[<>=!~ (]", requirement, maxsplit=1)[0].strip())
     return names
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # of an extra
 
 
 def _git(*arguments: str) -> str | None:

@@ -7,12 +7,14 @@ note.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.source.base import CannotRead
 from ragloom.components.vector_store.protocols import Index
 from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.config import fingerprint
@@ -135,6 +137,27 @@ def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
     return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"]
 
 
+@contextmanager
+def naming_unreadable(unreadable: Sequence[Sequence[str]], kind: type[DataError] = DataError) -> Iterator[None]:
+    """Add the unreadable documents of the source to an error about the gold.
+
+    Raises:
+        DataError: of this kind, with the lines of both.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise kind(*error.problems, *(f"source: {line}" for line in unreadable_problems(unreadable))) from None
+
+
+def text_in(index: Index, document: str) -> str | None:
+    """Return the text of a stored document; None for an unknown one."""
+    try:
+        return index.document(document).text
+    except DataError:
+        return None
+
+
 def index_json(index: Index, content: IndexContent, build: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
     """Return the index, its documents and its build as one JSON object."""
     info = index.info
@@ -207,20 +230,14 @@ def _listed(assembly: Assembly) -> str:
         location = source.key_location(item.location)
         line: Any = [_KINDS.get(type(item), type(item).__name__), {**asdict(item), "location": location}]
         if isinstance(item, Entry) and item.mtime_ns is None:
-            line.append(_bytes_hash(source, item))
+            try:
+                line.append(sha256(source.read(item)))
+            except CannotRead as error:
+                line.append(f"unreadable: {error.reason}")
         elif isinstance(item, Unreadable):
             line.append(item.reason)
         lines.append(canonical_json(line))
     return sha256("\n".join([source.root, *lines]))
-
-
-def _bytes_hash(source: Any, entry: Entry) -> str:
-    from ragloom.components.source.base import CannotRead
-
-    try:
-        return sha256(source.read(entry))
-    except CannotRead as error:
-        return f"unreadable: {error.reason}"
 
 
 def _require_complete(summary: IngestSummary) -> None:

@@ -9,14 +9,11 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from ragloom.cache.embeddings import bypassed
 from ragloom.core.budget import BudgetSpent
-from ragloom.core.run_context import in_context
-
-Value = TypeVar("Value")
+from ragloom.evaluation.query_executor import map_concurrently
 
 QUANTILES = (50, 95, 99)
 _WARM = 5
@@ -70,7 +67,9 @@ def latency(
         for question in queries[:warming]:
             _timings(run, question)
         began = time.perf_counter()
-        timed = _map(lambda question: _timings(run, question), queries, concurrency)
+        timed = map_concurrently(
+            queries, lambda question: _timings(run, question), lambda timings: timings is None, concurrency
+        )
         seconds = time.perf_counter() - began
     stages: dict[str, list[float]] = defaultdict(list)
     for timings in timed:
@@ -105,10 +104,3 @@ def _timings(run: Callable[[str], dict[str, float]], question: str) -> dict[str,
         raise
     except Exception:  # noqa: BLE001 - counted as an error; scoring reports the bug
         return None
-
-
-def _map(function: Callable[[str], Value], items: Sequence[str], concurrency: int) -> list[Value]:
-    if concurrency == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="ragloom-latency") as pool:
-        return [future.result() for future in [pool.submit(in_context(function), item) for item in items]]

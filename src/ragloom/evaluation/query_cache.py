@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Set
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cache.stages.stage_entries import CachedStage
@@ -18,7 +19,6 @@ from ragloom.evaluation.index_sync import committed
 from ragloom.evaluation.query_outcome import (
     QueryOutcome,
     answer_from,
-    answer_json,
     answer_of,
     query_result_from,
     ranking_from,
@@ -119,7 +119,7 @@ class CachedQueries:
             timings.update(result.timings_ms)
             if has_failed(result.finish_reason):
                 raise ServiceError(f"llm: {ending_note(result.finish_reason)}; it counts as failed")
-            return answer_json(answer_of(result))
+            return asdict(answer_of(result))
 
         value = unit.get_or_compute(sha256(query.text), make)
         return QueryOutcome(ranked.ranking, answer_from(value), timings_ms=timings)

@@ -21,14 +21,22 @@ from ragloom.config.settings import COMPONENTS
 from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.errors import ConfigError, DataError
+from ragloom.errors import ConfigError
 from ragloom.evaluation import requirements
 from ragloom.evaluation.answer_scoring import answer_metrics
 from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
-from ragloom.evaluation.index_sync import IndexContent, index_content, index_json, sync_index, unreadable_problems
+from ragloom.evaluation.index_sync import (
+    IndexContent,
+    index_content,
+    index_json,
+    naming_unreadable,
+    sync_index,
+    text_in,
+    unreadable_problems,
+)
 from ragloom.evaluation.judging import AnswerJudge, judge_json
 from ragloom.evaluation.latency import latency_passes
 from ragloom.evaluation.query_cache import ANSWER_CODE, RANKING_CODE, CachedQueries
@@ -171,20 +179,10 @@ class Trial:
             return self.assembly.ingest(progress, self._stop, chunks)
 
     def _check_gold(self, index: Index) -> CheckedQueries:
-        def text(document: str) -> str | None:
-            try:
-                return index.document(document).text
-            except DataError:
-                return None  # the dataset reports all missing documents
-
-        try:
-            checked = self.dataset.check(text)
+        with naming_unreadable(self._unreadable):
+            checked = self.dataset.check(functools.partial(text_in, index))
             requirements.require_measurable(self.dataset.name, checked.queries, self.config.tree)
-            return checked
-        except DataError as error:
-            raise DataError(
-                *error.problems, *(f"source: {line}" for line in unreadable_problems(self._unreadable))
-            ) from None
+        return checked
 
     def _run_queries(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
         concurrency = self.config.tree["concurrency"]

@@ -19,7 +19,7 @@ from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
-from ragloom.evaluation.sweep_log import SweepLog, TrialRecord, now, sweep_digest
+from ragloom.evaluation.sweep_log import State, SweepLog, TrialRecord, now, sweep_digest
 from ragloom.evaluation.sweep_preflight import GoldMissing, shared_problems
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class Sweep:
             try:
                 result = evaluate(_with_remaining_budget(config, *self._spending()), callbacks)
                 details = {**_trial_details(result, time.perf_counter() - began), **_spent(budgets)}
-                self.log.done(self.digest, trial, str(result.folder), details)
+                self.log.record(self.digest, trial, "done", details, run=str(result.folder))
             except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded, and stops no other
-                record = self.log.stopped if isinstance(error, BudgetSpent) else self.log.failed
-                record(self.digest, trial, _error_text(error), _spent(budgets))
+                state: State = "waiting" if isinstance(error, BudgetSpent) else "failed"
+                self.log.record(self.digest, trial, state, _spent(budgets), error=_error_text(error))
                 callbacks.trial_failed(label, error)
                 return None
         callbacks.trial_done(label, result)

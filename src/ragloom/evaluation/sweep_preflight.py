@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from ragloom.evaluation.chunk_cache import cache_chunks, chunk_key
 from ragloom.evaluation.index_sync import (
     empty_document_problems,
     index_content,
+    naming_unreadable,
     synced_index,
+    text_in,
     unreadable_problems,
     unreadable_when_synced,
 )
@@ -44,14 +47,8 @@ def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], 
         return [], []
     index = synced_index(assembly, stages)
     if index is not None:
-
-        def text(document: str) -> str | None:
-            try:
-                return index.document(document).text
-            except DataError:
-                return None
-
-        problems = _gold_problems(assembly, text, unreadable_when_synced(assembly, stages))
+        unreadable = unreadable_when_synced(assembly, stages)
+        problems = _gold_problems(assembly, functools.partial(text_in, index), unreadable)
         return [*problems, *index_content(index).problems()], []
     if assembly.config.tree["stages"] is None or chunk_key(assembly)["embedding"] is not None:
         return [], []  # documents are read by each trial
@@ -65,7 +62,5 @@ def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], 
 
 
 def _gold_problems(assembly: Assembly, text: Callable[[str], str | None], unreadable: list[Any]) -> list[str]:
-    try:
+    with naming_unreadable(unreadable, GoldMissing):
         return [*assembly.dataset.check(text).problems, *unreadable_problems(unreadable)]
-    except DataError as error:
-        raise GoldMissing(*error.problems, *(f"source: {line}" for line in unreadable_problems(unreadable))) from None
