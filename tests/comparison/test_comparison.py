@@ -12,7 +12,6 @@ from ragloom.comparison import Comparison, compare
 from ragloom.comparison.next_steps import advice
 from ragloom.comparison.recommendation import select
 from ragloom.comparison.report import as_json, sections, shortened
-from ragloom.comparison.verdict import ComparisonRules
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
@@ -386,9 +385,9 @@ def test_where_none_is_as_good_the_verdict_decides(
     tmp_path: Path, winner: int | None, baseline: int | None, beaten: list[int], row: int | None, words: str
 ) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
-    rules = ComparisonRules("auto", None, 0, tolerance=0.0001, seed=0, resamples=2000)
+    settings = {**found.settings, "tolerance": 0.0001, "seed": 0, "resamples": 2000}
     choice = select(
-        found.runs, found.table, replace(found.verdict, winner=winner, baseline=baseline, beaten=beaten), rules
+        found.runs, found.table, replace(found.verdict, winner=winner, baseline=baseline, beaten=beaten), settings
     )
     assert [each.as_good for each in choice.standings] == [False, False]
     assert choice.recommended == row

@@ -7,6 +7,7 @@ error is that of a ratio estimator (Cochran, "Sampling Techniques", 3rd ed. 1977
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ ALPHA = 0.05
 POWER = 0.8
 BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES = 50, 100
 """From how many on the interval is a bootstrap's; below, resampling so few underrates how they vary."""
+_MOST_GROUPS = 2**29  # asked for at most
 _ROWS = 4096  # resamples at once, which bounds the memory in use
 REFINED = 20
 """Resamples in which a p value at its limit is expected to be exceeded, at least."""
@@ -200,16 +202,13 @@ def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA)
     if effect == 0 or math.isinf(error):
         return None
     spread, each = error * math.sqrt(data.groups), data.queries / data.groups
-    low, high = 1, 2
-    while detectable(spread / math.sqrt(high), high, alpha) > abs(effect):
-        low, high = high, high * 2
-        if high > 10**9:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = detectable(spread / math.sqrt(middle), middle, alpha) <= abs(effect)
-        low, high = (low, middle) if enough else (middle, high)
-    return math.ceil(high * each)
+    groups = bisect.bisect_left(
+        range(_MOST_GROUPS + 1),
+        True,
+        lo=2,
+        key=lambda groups: detectable(spread / math.sqrt(groups), groups, alpha) <= abs(effect),
+    )
+    return math.ceil(groups * each) if groups <= _MOST_GROUPS else None
 
 
 def _reach(data: Paired) -> float:

@@ -169,13 +169,15 @@ def _shipped(comparison: Comparison) -> Iterator[str]:
 
 
 def _zeros(comparison: Comparison) -> Iterator[str]:
+    table = comparison.table
     for row, label in enumerate(comparison.labels):
-        if failed := comparison.table.failed[row]:
-            yield f"{label}: {failed} of {len(comparison.table.rows)} questions failed and count as zero"
-        if missing := comparison.table.not_judged[row]:
-            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not judged and count as zero"
-        if missing := comparison.table.not_answered[row]:
-            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not answered and count as zero"
+        for counts, what in (
+            (table.failed, "failed"),
+            (table.not_judged, "were not judged"),
+            (table.not_answered, "were not answered"),
+        ):
+            if counts[row]:
+                yield f"{label}: {counts[row]} of {len(table.rows)} questions {what} and count as zero"
 
 
 def _configs(comparison: Comparison) -> Section:

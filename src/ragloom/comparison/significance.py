@@ -97,20 +97,20 @@ def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def pairs(plan: Plan, configs: int, baseline: int | None, best: int | None = None) -> list[Pair]:
+def pairs(plan: Plan, rows: Sequence[int], baseline: int | None, best: int | None = None) -> list[Pair]:
     """List what a plan tests.
 
     Args:
         plan: of the three.
-        configs: how many there are.
+        rows: of the configs.
         baseline: row of the named config; None with `pairs` only.
         best: row of the best of the dev half; with `split` only.
     """
     if plan == "pairs" or baseline is None:
-        return list(itertools.combinations(range(configs), 2))
+        return list(itertools.combinations(rows, 2))
     if plan == "split":
         return [] if best is None or best == baseline else [(best, baseline)]
-    return [(row, baseline) for row in range(configs) if row != baseline]
+    return [(row, baseline) for row in rows if row != baseline]
 
 
 def differences(scores: Numbers, chosen: Sequence[Pair]) -> Numbers:
