@@ -240,8 +240,20 @@ def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
         ]
         assert "has the same score on every question as" in said(found)
         assert len(found.choice.standings) == 3  # it still has its own cost and latency
-    same = compared(a, write(tmp_path / "a2", scores(1), EQUAL), plan="pairs")
-    assert "all configs have the same score on every question" in same.verdict.sentences[0]
+
+
+def test_equal_scores_recommend_the_cheapest_and_say_that_the_metric_tells_nothing_apart(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "dear", scores(1), usd=0.03),
+        write(tmp_path / "cheap", scores(1), BETTER, usd=0.01),
+        write(tmp_path / "third", scores(1), EQUAL, usd=0.02),
+    ]
+    for plan in ({"plan": "split"}, {"plan": "pairs"}, {"baseline": "dear"}):
+        found = compared(*runs, **plan)
+        assert found.verdict.sentences == [
+            f"no clear winner: all configs have the same score on every question; {METRIC} cannot tell them apart"
+        ]
+        assert [run.name for run in found.runs].index("cheap") == found.choice.recommended
 
 
 @pytest.mark.slow

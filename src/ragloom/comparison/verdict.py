@@ -180,6 +180,10 @@ def _pair(
 
 
 def _sentences(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], tolerance: float) -> list[str]:
+    if not any(same_scores(table.scores)):
+        return [
+            f"no clear winner: all configs have the same score on every question; {table.metric} cannot tell them apart"
+        ]
     if not significance.can_show(verdict.groups, len(verdict.findings)):
         return [
             f"no clear winner: {verdict.groups} groups are too few for any difference to be significant in "
@@ -207,11 +211,10 @@ def _claim(finding: Finding, verdict: ComparisonVerdict, metric: str, labels: Se
 
 def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], tolerance: float) -> str:
     """Describe the open question, and how many queries would settle it."""
-    if not verdict.findings:
-        baseline = "" if verdict.baseline is None else labels[verdict.baseline]
-        if verdict.plan == "split":
-            return f"on the dev half none is better than the baseline {baseline}, so that nothing was tested"
-        return "all configs have the same score on every question"
+    if not verdict.findings and verdict.baseline is not None:  # of a split: other plans test configs that differ
+        return (
+            f"on the dev half none is better than the baseline {labels[verdict.baseline]}, so that nothing was tested"
+        )
     pair = set(verdict.pair)
     finding = next((item for item in verdict.findings if set(item.pair) == pair), None)
     if finding is None or finding.shown:
