@@ -9,13 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, language, malformed, with_group
+from ragloom.components.dataset.base import (
+    Dataset,
+    Occurrence,
+    demand_well_formed,
+    file_bytes,
+    file_text,
+    nfc,
+    with_group,
+)
 from ragloom.core.gold import GoldSpan, Query, Range
+from ragloom.core.prompt_and_reply import language_of
 from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
 
@@ -46,8 +54,7 @@ def read(
             queries.append(with_group(_query(number, row, documents), group))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {table}: row {number}: {error}")
-    if wrong:
-        raise malformed(wrong)
+    demand_well_formed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
@@ -59,8 +66,8 @@ class _Documents:
             raise DataError(f"dataset: {folder} must be the folder of the corpus; set dataset.path and dataset.corpora")
         self._files: dict[str, Path] = {}
         for path in sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith(".")):
-            self._files.setdefault(_nfc(path.stem), path)
-            self._files[_nfc(path.name)] = path
+            self._files.setdefault(nfc(path.stem), path)
+            self._files[nfc(path.name)] = path
         self._texts: dict[str, str] = {}
 
     def id(self, corpus: str) -> str:
@@ -69,9 +76,9 @@ class _Documents:
         Raises:
             ValueError: no file of the corpus has this name.
         """
-        if _nfc(corpus) not in self._files:
+        if nfc(corpus) not in self._files:
             raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")
-        return _nfc(self._files[_nfc(corpus)].name)
+        return nfc(self._files[nfc(corpus)].name)
 
     def text(self, corpus: str) -> str:
         """Return a document's text, line ends unchanged.
@@ -80,15 +87,12 @@ class _Documents:
             ValueError: it is not UTF-8.
         """
         if corpus not in self._texts:
-            self._texts[corpus] = file_bytes(self._files[_nfc(corpus)]).decode("utf-8")
+            self._texts[corpus] = file_bytes(self._files[nfc(corpus)]).decode("utf-8")
         return self._texts[corpus]
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        content = file_bytes(table).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"dataset: {table} must be UTF-8; byte {error.start:,} is not") from None
+    content = file_text(table)
     before = csv.field_size_limit(_MAX_FIELD)
     try:
         rows = csv.DictReader(io.StringIO(content, newline=""))
@@ -108,7 +112,7 @@ def _query(number: int, row: Mapping[str, str], documents: _Documents) -> Query:
     document = documents.id(corpus)
     references = json.loads(row["references"])
     spans = tuple(GoldSpan(document, _places(item, documents.text(corpus)), item["content"]) for item in references)
-    tags = {"language": language(question), "corpus": corpus}
+    tags = {"language": language_of(question), "corpus": corpus}
     return Query(str(number), question, spans, answerable=True if spans else None, tags=tags)
 
 
@@ -124,7 +128,3 @@ def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
     if normalize_text(text)[start:end] == normalize_text(reference["content"]):  # of translated line ends
         return ((start, end),)
     return ((start, max(end, start + 1)),)  # the check reports it and looks for the quote
-
-
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
