@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.comparison.breakdown import ChangedQuestion, TagScores, largest_changes, tag_scores
+from ragloom.comparison.recommendation import Selection, select
+from ragloom.comparison.run_loader import EvaluatedRun, demand_comparable, distinct, load_run, other_documents, row_of
+from ragloom.comparison.score_table import ScoreTable, build_table, default_metric
+from ragloom.comparison.verdict import ComparisonVerdict, decide
+from ragloom.config.labels import run_labels
+from ragloom.config.settings import ComparisonSettings
 from ragloom.core.data_frame import data_frame
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
 
 if TYPE_CHECKING:
     import pandas
-
-    from ragloom.comparison.breakdown import ChangedQuestion, TagScores
-    from ragloom.comparison.recommendation import Selection
-    from ragloom.comparison.run_loader import EvaluatedRun
-    from ragloom.comparison.score_table import ScoreTable
-    from ragloom.comparison.verdict import ComparisonVerdict
-    from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,6 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         ConfigError: the settings do not fit the runs.
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
-    from ragloom.comparison.breakdown import largest_changes, tag_scores
-    from ragloom.comparison.recommendation import select
-    from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents, row_of
-    from ragloom.comparison.score_table import build_table, default_metric
-    from ragloom.comparison.verdict import decide
-    from ragloom.config.labels import run_labels
-
     read_runs = [load_run(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
     demand_comparable(read_runs)
     runs, notes = distinct(read_runs)

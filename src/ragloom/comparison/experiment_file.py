@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from ragloom.comparison import Comparison
 from ragloom.comparison.report import shortened
 from ragloom.config.builder_keys import TARGET
 from ragloom.config.config import Config, load
+from ragloom.config.project_file import ProjectFile
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-
-if TYPE_CHECKING:
-    from ragloom.comparison import Comparison
-    from ragloom.config.project_file import ProjectFile
 
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 NAME = "recommended"

@@ -10,22 +10,19 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.source import file_age
-from ragloom.components.source.base import CannotRead
+from ragloom.components.source.base import CannotRead, Source
 from ragloom.config.builder_keys import needs_of
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import FileBackedText, full_text
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, ReadResult, Unchanged, bounds_of
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.components.source.base import Source
 
 CUT_CODE = 1
 """Increase it when the cached form of a document changes: cached documents become misses."""

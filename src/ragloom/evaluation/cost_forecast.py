@@ -7,11 +7,14 @@ token limit. Cache hits count nothing; requests that trials share count once, if
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config.builder_keys import needs_of
-from ragloom.config.config import build
+from ragloom.config.config import Config, build
 from ragloom.core.metric_names import judged
 from ragloom.core.pricing import cost_usd
 from ragloom.core.records import canonical_json, sha256
@@ -19,14 +22,7 @@ from ragloom.evaluation.judging import AnswerJudge, item_name, judge_request
 from ragloom.evaluation.latency import pass_queries
 from ragloom.evaluation.query_cache import CachedQueries, described, method
 from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ragloom.cache.stages.stage_cache import StageCache
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.config.config import Config
-    from ragloom.evaluation.runner import Trial
+from ragloom.evaluation.runner import Trial
 
 _LABEL_TOKENS = 8  # of blank lines and a label such as "Passage 12:", for each passage
 _UNKNOWN = QueryOutcome(answer=Answer("?"))  # placeholder of a future answer
@@ -89,7 +85,7 @@ class CostForecast:
             chunks: upper bound of the number of chunks; None where unknown.
         """
         self._trials += 1
-        config, queries = trial.config, trial.dataset.queries()
+        config, queries = trial.config, trial.assembly.dataset.queries()
         cached = None if index is None else CachedQueries(trial.assembly, index, trial.need)
         texts = list(dict.fromkeys(query.text for query in queries))
         ranked = stages.values("rankings", cached.ranking_key(), map(sha256, texts)) if cached else {}
@@ -195,7 +191,7 @@ class CostForecast:
         key = AnswerJudge(trial.assembly, names).key()
         unit = canonical_json([self._scope(trial.config), key])
         passages, reply = _passages(trial.config), self._longest_answer(trial)
-        for query in trial.dataset.queries():
+        for query in trial.assembly.dataset.queries():
             for name in names:
                 outcome = QueryOutcome(answer=known[query.text]) if query.text in known else _UNKNOWN
                 messages = judge_request(name, query, outcome)

@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.source.base import CannotRead
@@ -23,10 +24,7 @@ from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_outcome import usage_of
 from ragloom.evaluation.run_summary import usage_cost_usd
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.ingestion import IngestSummary
+from ragloom.ingestion import IngestSummary
 
 _COMMIT = "commit"
 _KINDS: dict[type, str] = {Entry: "Entry", Changing: "Changing", Unreadable: "Unreadable", Skipped: "Skipped"}
@@ -54,14 +52,6 @@ class IndexContent:
     searched: list[str]
     empty: list[str]
     texts: str
-
-    def problems(self) -> list[str]:
-        """Return a line about documents without text."""
-        return empty_document_problems(self.empty)
-
-    def documents(self) -> str:
-        """Return the digest of `searched`, 64 hexadecimal digits."""
-        return sha256(canonical_json(self.searched))
 
 
 def index_content(index: Index) -> IndexContent:
@@ -131,10 +121,8 @@ def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
 
     They are missing for every config.
     """
-    if not unreadable:
-        return []
     shown = [f"{location} ({reason})" for location, reason in unreadable]
-    return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"]
+    return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"] if shown else []
 
 
 @contextmanager
@@ -170,7 +158,7 @@ def index_json(index: Index, content: IndexContent, build: dict[str, Any], price
         "root": info.root,
         "texts": content.texts,
         "documents": info.documents,
-        "searched": content.documents(),
+        "searched": sha256(canonical_json(content.searched)),
         "empty": len(content.empty),
         "chunks": info.chunks,
         "bytes": info.bytes,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Set
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llama_index.core.schema import QueryBundle
+
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.retriever.deeper_ranks import Below, below, limit
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import TARGET, needs_of
+from ragloom.config.config import Config
+from ragloom.core.gold import Query
 from ragloom.core.metric_names import Need
 from ragloom.core.prompt_and_reply import ending_note, has_failed
 from ragloom.core.records import sha256
@@ -25,14 +32,7 @@ from ragloom.evaluation.query_outcome import (
     ranking_json,
 )
 from ragloom.evaluation.ranking_depth import RankingDepth
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.components.retriever.deeper_ranks import Below
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.config.config import Config
-    from ragloom.core.gold import Query
-    from ragloom.query.engine import CitedQueryEngine
+from ragloom.query.engine import CitedQueryEngine
 
 RANKING_CODE = 2
 """Increase it when rankings change without a change in a builder: cached rankings become misses."""
@@ -140,21 +140,17 @@ class CachedQueries:
             return self._engines[answering, whole]
 
     def _below(self, question: str, step: int, known: Set[str]) -> Below:
-        from llama_index.core.schema import QueryBundle
-
-        from ragloom.components.retriever import deeper_ranks
-
         query = QueryBundle(question)
         with self._building:  # building loads models: once, however many threads ask
             self._retriever = self._retriever or self._assembly.retriever(self._index)
         if hasattr(self._retriever, "fused"):
-            return deeper_ranks.below(self._retriever, query, step, known)
+            return below(self._retriever, query, step, known)
         # A retriever of an extension has no arms: query it for a longer list, and drop the known chunks.
-        most = deeper_ranks.limit(self._top_k, step)
+        most = limit(self._top_k, step)
         with self._building:
             longer = self._assembly.retriever(self._index, top_k=most)
         nodes = longer.retrieve(query)
-        return deeper_ranks.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
+        return Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
 
 
 def method(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.schema import NodeWithScore
 
+from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.core.nodes import to_chunk, to_node
 from ragloom.core.records import Chunk
 from ragloom.core.usage import Usage
@@ -150,8 +151,6 @@ def ranked_chunks(nodes: Sequence[NodeWithScore]) -> tuple[RankedChunk, ...]:
 
 def query_result_from(question: str, ranking: Ranking, top_n: int) -> QueryResult:
     """Rebuild the search result of a config from a ranking."""
-    from ragloom.components.retriever.scored_nodes import Ranked
-
     own = ranking.chunks[: min(top_n, ranking.reranked)]
     nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]
     return QueryResult(question, nodes=nodes)

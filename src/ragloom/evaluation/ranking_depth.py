@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from ragloom.components.retriever.deeper_ranks import Below
 from ragloom.core.metric_names import Need
 from ragloom.evaluation.query_outcome import RankedChunk, Ranking, ranked_chunks, ranking_of
-
-if TYPE_CHECKING:
-    from ragloom.components.retriever.deeper_ranks import Below
-    from ragloom.query.query_result import QueryResult
+from ragloom.query.query_result import QueryResult
 
 
 @dataclass(frozen=True)

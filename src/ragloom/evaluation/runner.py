@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.dataset.base import CheckedQueries
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.budget import BudgetSpent, within
+from ragloom.core.gold import Query
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError
@@ -30,6 +33,7 @@ from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.index_sync import (
     IndexContent,
+    empty_document_problems,
     index_content,
     index_json,
     naming_unreadable,
@@ -45,12 +49,7 @@ from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.run_summary import ScoredRun
 from ragloom.evaluation.scoring import METRICS_CODE, Scorer
-
-if TYPE_CHECKING:
-    from ragloom.components.dataset.base import CheckedQueries, Dataset
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.core.gold import Query
-    from ragloom.ingestion import IngestSummary
+from ragloom.ingestion import IngestSummary
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options are part of a run's name."""
@@ -64,7 +63,7 @@ def trial_digest(config: Config) -> str:
     return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
 
-class Trial:
+class Trial(AbstractContextManager["Trial"]):
     """Evaluation of one config; a context manager that closes store and caches.
 
     Args:
@@ -89,21 +88,13 @@ class Trial:
         self._units: list[CachedStage] = []
         self._unreadable: list[list[str]] = []
 
-    def __enter__(self) -> Trial:
-        return self
-
     def __exit__(self, *raised: Any) -> None:
         self.assembly.__exit__(*raised)
-
-    @property
-    def dataset(self) -> Dataset:
-        """Queries with gold."""
-        return self.assembly.dataset
 
     @functools.cached_property
     def need(self) -> Need:
         """Depth of rankings that the metrics need."""
-        spans, documents = requirements.kinds_of_gold(self.dataset.queries())
+        spans, documents = requirements.kinds_of_gold(self.assembly.dataset.queries())
         return need(self.config.tree["metrics"], spans=spans, documents=documents)
 
     def check(self) -> None:
@@ -114,8 +105,8 @@ class Trial:
                 method or a key, or the key of an LLM is missing.
             DataError: no requested metric suits the gold.
         """
-        tree, queries = self.config.tree, self.dataset.queries()
-        requirements.require_measurable(self.dataset.name, queries, tree)
+        tree, queries = self.config.tree, self.assembly.dataset.queries()
+        requirements.require_measurable(self.assembly.dataset.name, queries, tree)
         requirements.require_methods(self.assembly)
         requirements.require_depth(self.config)
         requirements.require_reranking(self.config, queries)
@@ -128,7 +119,7 @@ class Trial:
 
     def is_ranked(self, index: Index) -> bool:
         """Check whether the rankings of all queries of this index are cached."""
-        names = {sha256(query.text) for query in self.dataset.queries()}
+        names = {sha256(query.text) for query in self.assembly.dataset.queries()}
         cached = CachedQueries(self.assembly, index, self.need)
         rankings = self._stages.values("rankings", cached.ranking_key(), names)
         return len(rankings) == len(names) and all(map(cached.suffices, rankings.values()))
@@ -155,8 +146,8 @@ class Trial:
             latency = self._latency(cached, checked.queries)
         except BudgetSpent as error:
             raise BudgetSpent(f"{error}; {_RESUMABLE}") from None
-        problems = [*checked.problems, *unreadable_problems(self._unreadable), *content.problems()]
-        dataset = {"name": self.dataset.name, "digest": checked.digest()}
+        problems = [*checked.problems, *unreadable_problems(self._unreadable), *empty_document_problems(content.empty)]
+        dataset = {"name": self.assembly.dataset.name, "digest": checked.digest()}
         shown = index_json(index, content, build, self.assembly.prices)
         return self._write(scored, dataset, shown, content, latency, problems)
 
@@ -180,8 +171,8 @@ class Trial:
 
     def _check_gold(self, index: Index) -> CheckedQueries:
         with naming_unreadable(self._unreadable):
-            checked = self.dataset.check(functools.partial(text_in, index))
-            requirements.require_measurable(self.dataset.name, checked.queries, self.config.tree)
+            checked = self.assembly.dataset.check(functools.partial(text_in, index))
+            requirements.require_measurable(self.assembly.dataset.name, checked.queries, self.config.tree)
         return checked
 
     def _run_queries(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:

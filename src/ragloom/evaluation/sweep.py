@@ -67,7 +67,13 @@ class Sweep:
         with accounted() as budgets:
             try:
                 result = evaluate(_with_remaining_budget(config, *self._spending()), callbacks)
-                details = {**_trial_details(result, time.perf_counter() - began), **_spent(budgets)}
+                details = {
+                    **result.metrics,
+                    "seconds": round(time.perf_counter() - began, 3),
+                    "stages": [stage_json(unit) for unit in result.stages],
+                    "problems": result.problems,
+                    **_spent(budgets),
+                }
                 self.log.record(self.digest, trial, "done", details, run=str(result.folder))
             except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded, and stops no other
                 state: State = "waiting" if isinstance(error, BudgetSpent) else "failed"
@@ -220,7 +226,7 @@ def _valid_trials(configs: Sequence[Config]) -> list[Config]:
                 trial.assembly.__dict__["dataset"] = dataset  # read once for all trials
             try:
                 trial.check()
-                dataset = trial.dataset
+                dataset = trial.assembly.dataset
                 valid.append(config)
             except Exception as error:  # noqa: BLE001 - the trial fails with it in its turn
                 errors.append(error)
@@ -252,8 +258,3 @@ def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
             raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
         budget[key] -= used
     return replace(config, tree={**config.tree, "budget": budget})
-
-
-def _trial_details(result: EvaluationResult, seconds: float) -> dict[str, Any]:
-    stages = [stage_json(unit) for unit in result.stages]
-    return {**result.metrics, "seconds": round(seconds, 3), "stages": stages, "problems": result.problems}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ragloom.config.config import Config
 from ragloom.config.labels import label_of, varying
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
@@ -15,13 +16,11 @@ from ragloom.evaluation.cost_forecast import CostForecast
 from ragloom.evaluation.index_sync import synced_index
 from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.runner import Trial, open_stages
+from ragloom.ingestion.dry_run import Estimate
 from ragloom.providers.request_context import no_requests
 
 if TYPE_CHECKING:
     import pandas
-
-    from ragloom.config.config import Config
-    from ragloom.ingestion.dry_run import Estimate
 
 _HOUR = 3600
 _ESTIMATE_KEYS = ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.core.records import Entry
 from ragloom.errors import DataError
 from ragloom.evaluation.chunk_cache import cache_chunks, chunk_key
@@ -18,13 +22,6 @@ from ragloom.evaluation.index_sync import (
     unreadable_problems,
     unreadable_when_synced,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ragloom.assembly import Assembly
-    from ragloom.cache.stages.stage_cache import StageCache
-    from ragloom.cache.stages.stage_entries import CachedStage
 
 
 class GoldMissing(DataError):
@@ -49,7 +46,7 @@ def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], 
     if index is not None:
         unreadable = unreadable_when_synced(assembly, stages)
         problems = _gold_problems(assembly, functools.partial(text_in, index), unreadable)
-        return [*problems, *index_content(index).problems()], []
+        return [*problems, *empty_document_problems(index_content(index).empty)], []
     if assembly.config.tree["stages"] is None or chunk_key(assembly)["embedding"] is not None:
         return [], []  # documents are read by each trial
     chunks, unit = cache_chunks(assembly, stages)
