@@ -16,8 +16,6 @@ from ragloom.comparison.significance import differences
 from ragloom.comparison.verdict import ComparisonVerdict
 from ragloom.config.settings import ComparisonSettings
 
-_TOTAL = "total"  # the stage of latency.json that spans all others
-
 
 @dataclass(frozen=True)
 class Standing:
@@ -75,7 +73,7 @@ def select(
     """
     observed, most = _losses(table, settings)
     costs, cost_of = _costs(runs)
-    times = [_milliseconds(run) for run in runs]
+    times: list[float | None] = [run.milliseconds.get("p95") for run in runs]
     if len({None if run.latency is None else run.latency.get("concurrency") for run in runs}) > 1:
         times = [None] * len(runs)  # timed in different ways, or not all: nothing may be said of who is faster
     means = table.means.tolist()
@@ -139,12 +137,6 @@ def _tokens(run: EvaluatedRun) -> list[float | None]:
 def _sum(*parts: float | None) -> float | None:
     known = [part for part in parts if part is not None]
     return float(sum(known)) if parts and len(known) == len(parts) else None
-
-
-def _milliseconds(run: EvaluatedRun) -> float | None:
-    stages = (run.latency or {}).get("stages") or {}
-    value = (stages.get(_TOTAL) or {}).get("p95")
-    return None if value is None else float(value)
 
 
 def _undominated(means: list[float], costs: list[float | None]) -> set[int]:

@@ -84,6 +84,11 @@ class EvaluatedRun:
     qrels: frozenset[str] = frozenset()
 
     @property
+    def milliseconds(self) -> dict[str, Any]:
+        """Quantiles of whole queries, `p50` to `p99`; empty without a latency pass."""
+        return ((self.latency or {}).get("stages") or {}).get("total") or {}
+
+    @property
     def identity(self) -> str:
         """Identity of the experiment, without keys that change speed or place."""
         tree = {key: value for key, value in self.config.items() if key not in OPERATIONAL_KEYS}
