@@ -42,12 +42,11 @@ def experiment_yaml(
     if extensions := tree.get("extensions"):
         chosen["extensions"] = extensions
     for group in groups:
-        changed = {
+        if changed := {
             key: value
             for key, value in tree[group].items()
             if key != TARGET and (key not in defaults[group] or defaults[group][key] != value)
-        }
-        if changed:
+        }:
             chosen[group] = changed
     comments = [f"# {' '.join(line.split())}" for line in why]
     body = yaml.safe_dump(chosen, allow_unicode=True, sort_keys=False, width=1000)

@@ -246,13 +246,11 @@ def _signs(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Nu
     for at in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - at)
         drawn = rng.integers(256, size=(rows, -(-groups // 8)), dtype=np.uint8)  # a bit for each group
-        signs: Numbers = np.unpackbits(drawn, axis=1, count=groups).astype(np.float64) * 2 - 1
-        yield signs
+        yield np.unpackbits(drawn, axis=1, count=groups).astype(np.float64) * 2 - 1
 
 
 def _every_sign(groups: int) -> Iterator[Numbers]:
     numbers = np.arange(2**groups)
     for at in range(0, len(numbers), _ROWS):
         bits = numbers[at : at + _ROWS, None] >> np.arange(groups) & 1
-        signs: Numbers = bits.astype(np.float64) * 2 - 1
-        yield signs
+        yield bits.astype(np.float64) * 2 - 1

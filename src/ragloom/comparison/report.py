@@ -268,8 +268,9 @@ def _trade(comparison: Comparison) -> Section:
             ]
         )
     timed = next((run.latency for run in comparison.runs if run.latency is not None), None)
+    cost_of = comparison.choice.cost_of or "unknown"
     lines = [
-        f"Cost: {comparison.choice.cost_of or 'unknown'}. On the front: no other config is as good and cheaper (faster).",
+        f"Cost: {cost_of}. On the front: no other config is as good and cheaper (faster).",
         "Latency: not timed; evaluate with latency.questions=N."
         if timed is None
         else f"Latency: measured in a separate pass, n {timed.get('n')}, {timed.get('concurrency')} at a time.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -49,8 +49,8 @@ class ComparisonVerdict:
     pair: Pair
     queries: int
     groups: int
-    dev: list[float] = field(default_factory=list)
-    test: list[float] = field(default_factory=list)
+    dev: list[float]
+    test: list[float]
 
 
 def decide(
@@ -70,10 +70,10 @@ def decide(
     """
     plan, notes = _plan(table, settings["plan"], named)
     baseline = None if plan == "pairs" else stand_in if named is None else named
-    same, rows = same_scores(table.scores), list(range(len(labels)))
-    rows_tested = [row for row in rows if same[row] == row]
+    same = same_scores(table.scores)
+    rows_tested = sorted(set(same))
     if baseline is not None:  # of equals the baseline speaks for all
-        rows_tested = sorted({baseline if same[row] == same[baseline] else row for row in rows_tested})
+        rows_tested = sorted({baseline if row == same[baseline] else row for row in rows_tested})
     notes += _equals(same, rows_tested, labels)
     part, best, dev = np.ones(table.scores.shape[1], dtype=bool), None, None
     if plan == "split":
@@ -140,12 +140,11 @@ def _plan(table: ScoreTable, plan: Literal["auto"] | Plan, baseline: int | None)
 
 
 def _equals(same: list[int], rows_tested: list[int], labels: Sequence[str]) -> list[str]:
-    notes = []
-    for row in rows_tested:
-        others = [labels[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]]
-        if others:
-            notes.append(f"{labels[row]} has the same score on every question as {' and '.join(others)}: tested once")
-    return notes
+    return [
+        f"{labels[row]} has the same score on every question as {' and '.join(others)}: tested once"
+        for row in rows_tested
+        if (others := [labels[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]])
+    ]
 
 
 def _winner(
