@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ragloom.cache.stages.stage_cache import StageCache
@@ -29,49 +29,16 @@ _UNKNOWN = QueryOutcome(answer=Answer("?"))  # placeholder of a future answer
 
 
 @dataclass
-class ModelRequests:
-    """Upper bound of the requests to one model for one purpose.
-
-    Attributes:
-        what: `questions`, `reranking`, `answers` or `verdicts`.
-    """
-
-    what: str
-    model: str
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass
-class _TrialQueries:
-    """Queries of a trial that are not cached, by purpose.
-
-    Attributes:
-        ranking: searched and reranked.
-        extending: searched deeper; the cached ranking is too short.
-        timing: searched, and answered if answers are requested, in latency passes.
-        passages: upper bound of the reranker's input.
-        answering: answered.
-    """
-
-    ranking: list[str]
-    extending: list[str]
-    timing: list[str]
-    passages: int
-    answering: list[str] = field(default_factory=list)
-
-
-@dataclass
 class CostForecast:
     """Upper bounds of the requests of several trials.
 
     Attributes:
-        requests: by (purpose, model).
+        requests: (purpose, model) -> requests, input tokens and output tokens. A purpose is `questions`, `reranking`,
+            `answers` or `verdicts`.
         unknown: requests without a bound, in words.
     """
 
-    requests: dict[tuple[str, str], ModelRequests] = field(default_factory=dict)
+    requests: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _trials: int = 0
@@ -95,19 +62,14 @@ class CostForecast:
             text for text in texts if cached and (known := ranked.get(sha256(text))) and not cached.suffices(known)
         ]
         top_k = config.tree["retriever"]["top_k"]
-        todo = _TrialQueries(
-            ranking=self._once(rankings, [text for text in texts if sha256(text) not in ranked]),
-            extending=shallow,
-            timing=[text for _ in config.tree["latency"]["concurrency"] for text in _latency_queries(config, texts)],
-            passages=top_k if chunks is None else min(top_k, chunks),
-        )
-        answer_key = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+        ranking = self._once(rankings, [text for text in texts if sha256(text) not in ranked])
+        timing = [text for _ in config.tree["latency"]["concurrency"] for text in _latency_queries(config, texts)]
+        self._questions(trial, [*ranking, *shallow], timing)
+        self._reranking(trial, [*ranking, *timing], top_k if chunks is None else min(top_k, chunks))
         if config.tree["answers"]:
-            todo.answering = self._once(answer_key, [text for text in texts if sha256(text) not in answers])
-        self._questions(trial, todo)
-        self._reranking(trial, todo)
-        if config.tree["answers"]:
-            self._answers(trial, [*todo.answering, *todo.timing])
+            answer_key = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+            answering = self._once(answer_key, [text for text in texts if sha256(text) not in answers])
+            self._answers(trial, [*answering, *timing])
             known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
             self._verdicts(trial, stages, known_answers, answer_key)
 
@@ -118,8 +80,13 @@ class CostForecast:
             prices: model -> {input, output}: US dollars per million tokens.
         """
         return [
-            {**asdict(item), "cost_usd": cost_usd([(item.model, item.input_tokens, item.output_tokens)], prices)}
-            for item in self.requests.values()
+            {
+                "what": what,
+                "model": model,
+                **counts,
+                "cost_usd": cost_usd([(model, counts["input_tokens"], counts["output_tokens"])], prices),
+            }
+            for (what, model), counts in self.requests.items()
         ]
 
     def _scope(self, config: Config) -> Any:
@@ -133,10 +100,10 @@ class CostForecast:
         self._seen.update((unit, name) for name in new)
         return new
 
-    def _questions(self, trial: Trial, todo: _TrialQueries) -> None:
+    def _questions(self, trial: Trial, embedded: list[str], timing: list[str]) -> None:
+        """Count the embedding of queries that are searched, and searched in latency passes."""
         needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
-        embedded = [*todo.ranking, *todo.extending]
-        if "embedding" not in needed or not (embedded or todo.timing):
+        if "embedding" not in needed or not (embedded or timing):
             return
         embedding = trial.assembly.embedding
         if not self._paid("embedding", trial, embedding):
@@ -147,17 +114,12 @@ class CostForecast:
             sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
-        sent += [embedding.query_prefix + text for text in todo.timing] * needed.count("embedding")
-        self._count(
-            "questions",
-            embedding.query_embedding.model_name,
-            len(sent),
-            sum(embedding.count_tokens(sent)) if sent else 0,
-        )
+        sent += [embedding.query_prefix + text for text in timing] * needed.count("embedding")
+        tokens = sum(embedding.count_tokens(sent)) if sent else 0
+        self._count("questions", embedding.query_embedding.model_name, len(sent), tokens)
 
-    def _reranking(self, trial: Trial, todo: _TrialQueries) -> None:
+    def _reranking(self, trial: Trial, texts: list[str], most_passages: int) -> None:
         needed = needs_of(trial.config.builder("reranker"))
-        texts = [*todo.ranking, *todo.timing]
         if "llm" not in needed or not texts:
             return
         llm = trial.assembly.llm
@@ -169,7 +131,7 @@ class CostForecast:
             self._add_unknown(f"what reranker={option} asks of the LLM")
             return
         for text in texts:
-            windows = Counter((tuple(messages), passages) for messages, passages in requests(text, todo.passages))
+            windows = Counter((tuple(messages), passages) for messages, passages in requests(text, most_passages))
             for (messages, passages), times in windows.items():
                 most = llm.bound(messages)
                 self._count("reranking", llm.model, times, times * (most.input + passages), times * most.output)
@@ -229,10 +191,8 @@ class CostForecast:
 
     def _count(self, what: str, model: str, requests: int, input: int, output: int = 0) -> None:
         if requests:
-            total = self.requests.setdefault((what, model), ModelRequests(what, model))
-            total.requests += requests
-            total.input_tokens += input
-            total.output_tokens += output
+            total = self.requests.setdefault((what, model), Counter())
+            total.update(requests=requests, input_tokens=input, output_tokens=output)
 
 
 def _at_server(config: Config, group: str) -> list[Any]:

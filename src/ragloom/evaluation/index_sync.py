@@ -241,12 +241,11 @@ def _require_complete(summary: IngestSummary) -> None:
             f"{counted(lost, 'document')} lost after the source; a config that loses some would score higher"
         )
     reasons += [text for text in (summary.kept, summary.stopped) if text]
-    if not reasons:
-        return
-    raise DataError(
-        f"source: index {summary.index} must hold what its source holds, or what is measured is not what is there: "
-        f"{'; '.join(reasons)}. Fix or exclude them; or measure the committed state as it is by ingest=never"
-    )
+    if reasons:
+        raise DataError(
+            f"source: index {summary.index} must hold what its source holds, or what is measured is not what is there: "
+            f"{'; '.join(reasons)}. Fix or exclude them; or measure the committed state as it is by ingest=never"
+        )
 
 
 def _require_current(summary: IngestSummary, index: Index) -> None:

@@ -143,7 +143,9 @@ class Trial(AbstractContextManager["Trial"]):
         try:
             outcomes = self._run_queries(cached, checked.queries)
             scored = self._score(checked.queries, outcomes, index)
-            latency = self._latency(cached, checked.queries)
+            run = functools.partial(cached.timings, answering=self.config.tree["answers"])
+            texts = [query.text for query in checked.queries]
+            latency = latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
         except BudgetSpent as error:
             raise BudgetSpent(f"{error}; {_RESUMABLE}") from None
         problems = [*checked.problems, *unreadable_problems(self._unreadable), *empty_document_problems(content.empty)]
@@ -228,17 +230,11 @@ class Trial(AbstractContextManager["Trial"]):
         below = {} if keeps_order else scorer.below(queries, outcomes)
         return ScoredRun(queries, outcomes, scores, ranked, self.assembly.prices, below)
 
-    def _latency(self, cached: CachedQueries, queries: Sequence[Query]) -> dict[str, Any] | None:
-        run = functools.partial(cached.timings, answering=self.config.tree["answers"])
-        texts = [query.text for query in queries]
-        return latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
-
     def _seeds(self) -> dict[str, int]:
         """Return the seeds of the used components: key -> value."""
         tree = self.config.tree
         used = [group for group in COMPONENTS if group in self._llms or group not in ("llm", "judge")]
-        seeds = {f"{group}.seed": tree[group].get("seed") for group in used}
-        return {key: seed for key, seed in seeds.items() if seed is not None}
+        return {f"{group}.seed": seed for group in used if (seed := tree[group].get("seed")) is not None}
 
     def _write(
         self,

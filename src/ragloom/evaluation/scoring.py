@@ -94,11 +94,8 @@ class Scorer:
 
     @staticmethod
     def _needed(item: Measure, query: Query) -> Need:
-        if not item.k:
-            return Need()
-        if item.budget:
-            return Need(tokens=item.k)
-        return Need(documents=item.k) if by_documents(query) else Need(chunks=item.k)
+        kind = "tokens" if item.budget else "documents" if by_documents(query) else "chunks"
+        return Need(**{kind: item.k})
 
     def ranked(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[list[str]]:
         """Return the rankings of queries by qrels ids; empty without gold."""
