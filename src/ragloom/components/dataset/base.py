@@ -80,10 +80,6 @@ class Dataset:
         """Return the queries in file order, with the dataset's gold."""
         return list(self._queries)
 
-    def digest(self) -> str:
-        """Hash queries, gold and occurrence rule to 64 hexadecimal digits."""
-        return gold_digest([*self._queries, Query("occurrence rule", self.occurrence)])
-
     def check(self, document_text: Callable[[str], str | None]) -> CheckedQueries:
         """Find quotes, ranges and graded documents in the texts of an index.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ragloom.components.dataset.base import Dataset, Occurrence, demand_well_formed, lines_of, nfc, with_group
 from ragloom.core.gold import GoldSpan, Query
@@ -21,11 +21,7 @@ _EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warr
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
-class _StrictModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _GoldField(_StrictModel):
+class _GoldField(BaseModel, extra="forbid", strict=True):
     document: _Text
     quote: _Text | None = None
     range: tuple[Annotated[int, Field(ge=0)], int] | None = None
@@ -39,7 +35,7 @@ class _GoldField(_StrictModel):
         return self
 
 
-class _QuestionLine(_StrictModel):
+class _QuestionLine(BaseModel, extra="forbid", strict=True):
     id: _Text
     question: _Text
     answers: list[_Text] = []
