@@ -25,6 +25,7 @@ from ragloom.core.metric_names import Need, measure, need, problems
 from ragloom.core.nodes import to_node
 from ragloom.core.usage import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
+from ragloom.evaluation.evaluation_result import EvaluationResult
 from ragloom.evaluation.latency import latency, quantiles
 from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.query_executor import run_queries
@@ -38,7 +39,7 @@ from ragloom.evaluation.query_outcome import (
     usage_of,
 )
 from ragloom.evaluation.ranking_depth import RankingDepth, reach
-from ragloom.evaluation.run_folder import PARTIAL, write_run
+from ragloom.evaluation.run_folder import PARTIAL, json_line, write_run
 from ragloom.evaluation.run_summary import ScoredRun, usage_cost_usd
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
@@ -418,3 +419,9 @@ def test_names_say_what_is_counted_and_how_deep() -> None:
     assert problems(SETTINGS) == []
     assert need(SETTINGS, spans=True, documents=False) == Need(chunks=3, tokens=5)
     assert need(SETTINGS, spans=True, documents=True) == Need(chunks=3, documents=3, tokens=5)
+
+
+def test_queries_of_a_run_are_read_by_its_lines_whatever_their_texts_hold(tmp_path: Path) -> None:
+    lines = [{"query": "a", "text": "one\u2028two\x85three"}, {"query": "b", "text": "half a pair: \ud83d"}]
+    write_run(tmp_path / "run", {"queries.jsonl": map(json_line, lines)})
+    assert EvaluationResult("run", tmp_path / "run", {}, None, [], [], []).queries() == lines
