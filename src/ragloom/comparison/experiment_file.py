@@ -10,6 +10,7 @@ import yaml
 
 from ragloom.comparison import Comparison
 from ragloom.comparison.report import shortened
+from ragloom.comparison.run_loader import EvaluatedRun
 from ragloom.config.builder_keys import TARGET
 from ragloom.config.config import Config, load
 from ragloom.config.project_file import ProjectFile
@@ -22,29 +23,22 @@ NAME = "recommended"
 """The option's name: experiment=recommended."""
 
 
-def experiment_yaml(
-    choices: Mapping[str, str],
-    tree: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    groups: Sequence[str],
-    why: Sequence[str],
-) -> str:
+def experiment_yaml(run: EvaluatedRun, defaults: Mapping[str, Any], groups: Sequence[str], why: Sequence[str]) -> str:
     """Write the yaml of an experiment: options, and keys with other values.
 
     Args:
-        choices: group -> option, of the run.
-        tree: its composed config.
-        defaults: what `choices` alone compose.
+        run: whose options and keys are written.
+        defaults: what its options alone compose.
         groups: what to write; documents and questions are the reader's own.
         why: comment lines, the first of which says what the option is.
     """
-    chosen: dict[str, Any] = {"defaults": [{f"override /{group}": choices[group]} for group in groups]}
-    if extensions := tree.get("extensions"):
+    chosen: dict[str, Any] = {"defaults": [{f"override /{group}": run.choices[group]} for group in groups]}
+    if extensions := run.config.get("extensions"):
         chosen["extensions"] = extensions
     for group in groups:
         if changed := {
             key: value
-            for key, value in tree[group].items()
+            for key, value in run.config[group].items()
             if key != TARGET and (key not in defaults[group] or defaults[group][key] != value)
         }:
             chosen[group] = changed
@@ -75,7 +69,7 @@ def write_recommendation(
     ]
 
     def written(defaults: Mapping[str, Any]) -> Config:
-        file.write_text(experiment_yaml(run.choices, run.config, defaults, groups, why), encoding="utf-8")
+        file.write_text(experiment_yaml(run, defaults, groups, why), encoding="utf-8")
         (config,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent), project=project)
         return config
 

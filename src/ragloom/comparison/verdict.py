@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ragloom.comparison import significance
+from ragloom.comparison.paired_statistics import Numbers
 from ragloom.comparison.score_table import ScoreTable, same_scores
 from ragloom.comparison.significance import SPLIT_GROUPS, Finding, Pair, Plan
 from ragloom.config.settings import ComparisonSettings
@@ -75,11 +76,11 @@ def decide(
     if baseline is not None:  # of equals the baseline speaks for all
         rows_tested = sorted({baseline if row == same[baseline] else row for row in rows_tested})
     notes += _equals(same, rows_tested, labels)
-    part, best, dev = np.ones(table.scores.shape[1], dtype=bool), None, None
+    part, best, means = np.ones(table.scores.shape[1], dtype=bool), None, table.means
     if plan == "split":
-        dev = significance.halves(table.groups, settings["seed"])
-        best = max(rows_tested, key=lambda row: (float(table.scores[row, dev].mean()), row == baseline, -row))
-        part = ~dev
+        part = ~significance.halves(table.groups, settings["seed"])
+        means = table.scores[:, ~part].mean(axis=1)
+        best = max(rows_tested, key=lambda row: (means[row], row == baseline, -row))
     groups = significance.numbered([str(group) for group in table.groups[part]])
     findings = significance.run_tests(
         table.scores[:, part],
@@ -97,13 +98,13 @@ def decide(
         findings=findings,
         sentences=[],
         notes=notes,
-        winner=_winner(plan, findings, rows_tested, baseline, table),
+        winner=_winner(findings, rows_tested, baseline, table.means),
         beaten=sorted({finding.pair[1 if finding.difference > 0 else 0] for finding in findings if finding.shown}),
-        pair=_pair(table, plan, rows_tested, baseline, best, dev),
+        pair=_pair(means, rows_tested, baseline, best),
         queries=int(part.sum()),
         groups=int(groups.max()) + 1,
-        dev=[] if dev is None else table.scores[:, dev].mean(axis=1).tolist(),
-        test=[] if dev is None else table.scores[:, part].mean(axis=1).tolist(),
+        dev=means.tolist() if plan == "split" else [],
+        test=table.scores[:, part].mean(axis=1).tolist() if plan == "split" else [],
     )
     verdict.sentences.extend(_sentences(verdict, table, labels, settings["tolerance"]))
     return verdict
@@ -147,31 +148,21 @@ def _equals(same: list[int], rows_tested: list[int], labels: Sequence[str]) -> l
     ]
 
 
-def _winner(
-    plan: Plan, findings: list[Finding], rows_tested: list[int], baseline: int | None, table: ScoreTable
-) -> int | None:
+def _winner(findings: list[Finding], rows_tested: list[int], baseline: int | None, means: Numbers) -> int | None:
     better = {(finding.pair if finding.difference > 0 else finding.pair[::-1]) for finding in findings if finding.shown}
-    if plan == "pairs":
+    if baseline is None:
         alone = [row for row in rows_tested if all((row, other) in better for other in rows_tested if other != row)]
         return alone[0] if alone and len(rows_tested) > 1 else None
     if better and all(first == baseline for first, _ in better) and len(better) == len(rows_tested) - 1:
         return baseline
     gained = [first for first, second in better if second == baseline]
-    return max(gained, key=lambda row: (table.means[row], -row), default=None)
+    return max(gained, key=lambda row: (means[row], -row), default=None)
 
 
-def _pair(
-    table: ScoreTable,
-    plan: Plan,
-    rows_tested: list[int],
-    baseline: int | None,
-    best: int | None,
-    dev: np.ndarray | None,
-) -> Pair:
+def _pair(means: Numbers, rows_tested: list[int], baseline: int | None, best: int | None) -> Pair:
     """Choose the configs for examples: the leader, and baseline or runner-up."""
-    means = table.means if dev is None else table.scores[:, dev].mean(axis=1)
     order = sorted(range(len(means)), key=lambda row: (row in rows_tested, means[row], -row), reverse=True)
-    if plan == "pairs" or baseline is None:
+    if baseline is None:
         return order[0], order[1]
     if best is not None and best != baseline:
         return best, baseline
