@@ -21,6 +21,8 @@ from ragloom.errors import DataError, counted
 
 Occurrence = Literal["any", "first"]
 """Rule for a quote with several places in its document: its best single place, or its first."""
+Group = Literal["document", "query"]
+"""Group of a question: its first gold document, or itself."""
 
 _SHOWN = 20
 """Malformed lines that an error lists."""
@@ -201,7 +203,7 @@ def demand_few(dataset: str, missing: Sequence[str], quotes: int, max_missing: f
         )
 
 
-def with_group(query: Query, group: Literal["document", "query"]) -> Query:
+def with_group(query: Query, group: Group) -> Query:
     """Set a query's group for statistics: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)

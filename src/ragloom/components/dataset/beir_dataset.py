@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from ragloom.components.dataset.base import Dataset, demand_well_formed, lines_of, nfc, with_group
+from ragloom.components.dataset.base import Dataset, Group, demand_well_formed, lines_of, nfc, with_group
 from ragloom.core.gold import Query
 from ragloom.core.prompt_and_reply import language_of
 from ragloom.errors import DataError, counted
@@ -15,7 +14,7 @@ from ragloom.errors import DataError, counted
 _HEADER = ("query-id", "corpus-id", "score")
 
 
-def read(folder: Path, split: str, *, name: str, group: Literal["document", "query"]) -> Dataset:
+def read(folder: Path, split: str, *, name: str, group: Group) -> Dataset:
     """Read the questions of a split's qrels, in the order of `queries.jsonl`.
 
     Grades of 0 and less mean a document without relevance, and are left out.

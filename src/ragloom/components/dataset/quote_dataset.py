@@ -12,10 +12,11 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ragloom.components.dataset.base import (
     Dataset,
+    Group,
     Occurrence,
     demand_well_formed,
     file_bytes,
@@ -33,15 +34,7 @@ _MAX_FIELD = 50_000_000
 """Characters of a table's field: csv's own limit of 131,072 is less than a question's references may be."""
 
 
-def read(
-    table: Path,
-    corpora: Path,
-    *,
-    name: str,
-    group: Literal["document", "query"],
-    occurrence: Occurrence,
-    max_missing: float,
-) -> Dataset:
+def read(table: Path, corpora: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
     """Read a table; a question's id is its row number, from 1.
 
     Raises:
