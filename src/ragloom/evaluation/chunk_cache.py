@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -100,14 +101,13 @@ class CachedChunks:
 
     def text(self, entry: Entry) -> str | None:
         """Return the text of a document; None where it is unreadable."""
-        name = self._name(Job(entry))
-        value = None if name is None else self._unit.peek(name)
-        if value is not None:
-            return str(value["content"])
-        try:  # too long for the cache
-            return str(self._source.parse(entry, self._source.read(entry)).text) if name is not None else None
-        except CannotRead:
+        if (name := self._name(Job(entry))) is None:
             return None
+        if (value := self._unit.peek(name)) is not None:
+            return str(value["content"])
+        with suppress(CannotRead):  # too long for the cache
+            return str(self._source.parse(entry, self._source.read(entry)).text)
+        return None
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield each job with its outcome, in order; only misses are read."""

@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 _GIT_SECONDS = 10
@@ -43,10 +42,7 @@ def _requirements() -> set[str]:
 
 
 def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path.cwd(), capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    command = ["git", *arguments]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True).stdout.strip()
+    return None

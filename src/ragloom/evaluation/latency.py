@@ -15,16 +15,15 @@ from ragloom.cache.embeddings import bypassed
 from ragloom.core.budget import BudgetSpent
 from ragloom.evaluation.query_executor import map_concurrently
 
+TimedQuery = Callable[[str], dict[str, float]]
+"""Runs one query and returns stage -> milliseconds."""
 QUANTILES = (50, 95, 99)
 _WARM = 5
 """Warm-up queries before the clock starts: they load models, open files and fill the system's caches."""
 
 
 def latency_passes(
-    run: Callable[[str], dict[str, float]],
-    questions: Sequence[str],
-    settings: Mapping[str, Any],
-    note: Callable[[str], None],
+    run: TimedQuery, questions: Sequence[str], settings: Mapping[str, Any], note: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Measure latency once for each configured concurrency.
 
@@ -46,13 +45,11 @@ def latency_passes(
     return {**passes[0], "further": passes[1:]}
 
 
-def latency(
-    run: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
-) -> dict[str, Any]:
+def latency(run: TimedQuery, questions: Sequence[str], *, concurrency: int, total: int) -> dict[str, Any]:
     """Measure the latency of queries, stage by stage.
 
     Args:
-        run: runs one query and returns stage -> milliseconds.
+        run: runs one query.
         questions: at least one; repeated up to `total`.
         concurrency: queries at the same time.
         total: number of timed queries.
@@ -97,7 +94,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{share}": ordered[max(0, math.ceil(share * len(ordered) / 100) - 1)] for share in QUANTILES}
 
 
-def _timings(run: Callable[[str], dict[str, float]], question: str) -> dict[str, float] | None:
+def _timings(run: TimedQuery, question: str) -> dict[str, float] | None:
     try:
         return run(question)
     except BudgetSpent:

@@ -18,9 +18,7 @@ _TOLERANCE = 1e-9  # a share of a place, so that 0.7 of 10 characters is 7
 
 
 def ranking_scores(
-    rankings: Mapping[str, Sequence[str]],
-    qrels: Mapping[str, Mapping[str, int]],
-    measures: Sequence[str],
+    rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]], measures: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Score each query that has gold; missing rankings score zero.
 
