@@ -7,7 +7,7 @@ token limit. Cache hits count nothing; requests that trials share count once, if
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,8 @@ class CostForecast:
         ]
         top_k = config.tree["retriever"]["top_k"]
         ranking = self._once(rankings, [text for text in texts if sha256(text) not in ranked])
-        timing = [text for _ in config.tree["latency"]["concurrency"] for text in _latency_queries(config, texts)]
+        latency = config.tree["latency"]  # its passes bypass caches
+        timing = pass_queries(texts, latency["questions"]) * len(latency["concurrency"])
         self._questions(trial, [*ranking, *shallow], timing)
         self._reranking(trial, [*ranking, *timing], top_k if chunks is None else min(top_k, chunks))
         if config.tree["answers"]:
@@ -197,12 +198,6 @@ class CostForecast:
 
 def _at_server(config: Config, group: str) -> list[Any]:
     return [described(config, group), config.tree[group].get("base_url")]
-
-
-def _latency_queries(config: Config, texts: Sequence[str]) -> list[str]:
-    """Return the queries of one latency pass, which bypasses caches."""
-    total = config.tree["latency"]["questions"]
-    return pass_queries(texts, total) if total else []
 
 
 def _passages(config: Config) -> int:

@@ -61,15 +61,12 @@ class Scorer:
         ranked = self.ranked(queries, outcomes)
         for of_documents, names in ((False, self._of_spans), (True, self._of_documents)):
             rank_names = [item.name for item in names if not item.of_characters]
-            places = {
-                query.id: at for at, query in enumerate(queries) if query.judged and by_documents(query) is of_documents
-            }
-            if not rank_names or not places:
-                continue
-            rankings = {id: ranked[at] for id, at in places.items()}
-            scored = ranking_scores(rankings, {id: qrels(queries[at]) for id, at in places.items()}, rank_names)
-            for id, at in places.items():
-                result[at] |= scored[id]
+            places = [at for at, query in enumerate(queries) if query.judged and by_documents(query) is of_documents]
+            if rank_names and places:
+                rankings = {queries[at].id: ranked[at] for at in places}
+                scored = ranking_scores(rankings, {queries[at].id: qrels(queries[at]) for at in places}, rank_names)
+                for at in places:
+                    result[at] |= scored[queries[at].id]
         for at, query in enumerate(queries):
             if query.spans:
                 result[at] |= self._of_characters(query, outcomes[at])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.config.config import Config
 from ragloom.config.labels import label_of, values_of, varying
 from ragloom.core.budget import Budget, BudgetSpent, accounted
@@ -196,8 +197,7 @@ def _check_shared(configs: Sequence[Config], callbacks: EvaluationCallbacks) -> 
     if len({canonical_json([config.tree[key] for key in _SHARED_KEYS]) for config in configs}) > 1:
         return [], []
     stages = open_stages(configs[0])
-    ready = _valid_trials(configs)
-    if not ready:
+    if not (ready := _valid_trials(configs, stages)):
         return [], []
     with Trial(ready[0], stages, callbacks) as trial:
         callbacks.note("reading the documents that all trials share")
@@ -210,13 +210,12 @@ def _check_shared(configs: Sequence[Config], callbacks: EvaluationCallbacks) -> 
     return problems, [stage_json(unit) for unit in units]
 
 
-def _valid_trials(configs: Sequence[Config]) -> list[Config]:
+def _valid_trials(configs: Sequence[Config], stages: StageCache) -> list[Config]:
     """Return the configs that pass `Trial.check`; the others fail in their turn.
 
     Raises:
         ConfigError, DataError: no config passes, and all fail for the same reason.
     """
-    stages = open_stages(configs[0])
     valid: list[Config] = []
     errors: list[Exception] = []
     dataset = None

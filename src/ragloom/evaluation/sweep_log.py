@@ -98,13 +98,7 @@ class SweepLog:
         self.record(sweep, trial, "running", {})
 
     def record(
-        self,
-        sweep: str,
-        trial: str,
-        state: State,
-        details: dict[str, Any],
-        run: str | None = None,
-        error: str | None = None,
+        self, sweep: str, trial: str, state: State, details: Any, run: str | None = None, error: str | None = None
     ) -> None:
         """Set the state of a trial: `done` with its run folder, `waiting` (stopped) or `failed` with the reason."""
         with self._changing() as tables:
