@@ -26,10 +26,10 @@ from ragloom.config.labels import label_of, values_of, varying
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.evaluation.cached_queries import CachedQueries
 from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.index_sync import index_key
 from ragloom.evaluation.judging import AnswerJudge
+from ragloom.evaluation.query_cache import CachedQueries
 from ragloom.evaluation.runner import trial_digest
 from ragloom.evaluation.sweep_log import sweep_digest
 
