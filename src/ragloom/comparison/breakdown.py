@@ -57,15 +57,13 @@ def tag_scores(table: ScoreTable, pair: Pair) -> list[TagScores]:
 
     A question without the tag is in none of its parts.
     """
-    values: dict[str, set[str]] = {}
-    for row in table.rows:
-        for tag, value in row.tags.items():
-            values.setdefault(tag, set()).add(value)
+    tags = dict.fromkeys(tag for row in table.rows for tag in row.tags)
+    values = {tag: sorted({row.tags[tag] for row in table.rows if tag in row.tags}) for tag in tags}
     return [
         _part(table, pair, tag, value)
         for tag, of_tag in values.items()
         if 2 <= len(of_tag) <= _MOST_VALUES
-        for value in sorted(of_tag)
+        for value in of_tag
     ]
 
 

@@ -57,8 +57,7 @@ class Paired:
     @property
     def mean(self) -> Numbers:
         """`[m]` mean differences over queries."""
-        means: Numbers = self.sums.sum(axis=0) / self.sizes.sum()
-        return means
+        return np.asarray(self.sums.sum(axis=0) / self.sizes.sum())
 
     @property
     def error(self) -> Numbers:

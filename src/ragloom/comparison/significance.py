@@ -93,8 +93,7 @@ def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         dev[group] = counts[0] <= counts[1]
         counts[0 if dev[group] else 1] += int(sizes[group])
-    chosen: npt.NDArray[np.bool_] = dev[groups]
-    return chosen
+    return np.asarray(dev[groups])
 
 
 def pairs(plan: Plan, rows: Sequence[int], baseline: int | None, best: int | None = None) -> list[Pair]:
@@ -116,8 +115,7 @@ def pairs(plan: Plan, rows: Sequence[int], baseline: int | None, best: int | Non
 def differences(scores: Numbers, chosen: Sequence[Pair]) -> Numbers:
     """Subtracts: `[k, n]` scores -> `[n, m]` differences."""
     first, second = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-    subtracted: Numbers = (scores[first] - scores[second]).T
-    return subtracted
+    return np.asarray(scores[first] - scores[second]).T
 
 
 def p_values(scores: Numbers, groups: Groups, chosen: Sequence[Pair], resamples: int, seed: int) -> Numbers:

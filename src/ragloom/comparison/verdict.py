@@ -57,7 +57,7 @@ class ComparisonVerdict:
 def decide(
     table: ScoreTable, labels: Sequence[str], settings: ComparisonSettings, named: int | None, stand_in: int
 ) -> ComparisonVerdict:
-    """Test what the settings fix before looking at scores, and say what is shown.
+    """Test the pairs that the settings fix; say what is shown.
 
     Configs with the same score on every query are tested once.
 

@@ -102,7 +102,7 @@ class CostForecast:
         return new
 
     def _questions(self, trial: Trial, embedded: list[str], timing: list[str]) -> None:
-        """Count the embedding of queries that are searched, and searched in latency passes."""
+        """Count the embedding of searched queries, latency passes included."""
         needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
         if "embedding" not in needed or not (embedded or timing):
             return

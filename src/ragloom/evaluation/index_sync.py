@@ -127,7 +127,7 @@ def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
 
 @contextmanager
 def naming_unreadable(unreadable: Sequence[Sequence[str]], kind: type[DataError] = DataError) -> Iterator[None]:
-    """Add the unreadable documents of the source to an error about the gold.
+    """Add the unreadable documents to an error about the gold.
 
     Raises:
         DataError: of this kind, with the lines of both.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import asdict
 from typing import Any
 
@@ -104,12 +104,12 @@ class CachedQueries:
         """Check whether a cached ranking is deep enough."""
         return self._deepening.suffices(ranking_from(value))
 
-    def answer(self, unit: CachedStage, query: Query, ranked: QueryOutcome) -> QueryOutcome:
+    def answer(self, unit: CachedStage, rankings: Mapping[str, QueryOutcome], query: Query) -> QueryOutcome:
         """Return the answer to a query, cached or computed.
 
         After an error the outcome is unchanged.
         """
-        if ranked.error is not None:
+        if (ranked := rankings[query.id]).error is not None:
             return ranked
         timings = dict(ranked.timings_ms)
 

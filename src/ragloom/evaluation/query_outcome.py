@@ -160,8 +160,8 @@ def ranking_json(ranking: Ranking) -> dict[str, Any]:
     """Serialize a ranking to plain values."""
     shown = asdict(ranking)
     chunks = shown.pop("chunks")
-    found = [{**item["chunk"], "score": item["score"], "arms": item["arms"]} for item in chunks]
-    return {"found": found, **shown}
+    listed = [{**item["chunk"], "score": item["score"], "arms": item["arms"]} for item in chunks]
+    return {"found": listed, **shown}
 
 
 def ranking_from(shown: Mapping[str, Any]) -> Ranking:

@@ -185,12 +185,8 @@ class Trial(AbstractContextManager["Trial"]):
         if self.config.tree["answers"]:
             rankings = {query.id: outcome for query, outcome in zip(queries, outcomes, strict=True)}
             with self._stage("answers", cached.answer_key(), "answers") as (unit, progress):
-                outcomes = run_queries(
-                    queries,
-                    lambda query: cached.answer(unit, query, rankings[query.id]),
-                    concurrency=concurrency,
-                    progress=progress,
-                )
+                answer = functools.partial(cached.answer, unit, rankings)
+                outcomes = run_queries(queries, answer, concurrency=concurrency, progress=progress)
         if names := judged(self.config.tree["metrics"]):
             judge = AnswerJudge(self.assembly, names)
             with self._stage("verdicts", judge.key(), "verdicts") as (unit, progress):

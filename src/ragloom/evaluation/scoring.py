@@ -101,13 +101,11 @@ class Scorer:
         coverage = self._settings["min_coverage"]
         for query, outcome in zip(queries, outcomes, strict=True):
             passages = [_passage(item.chunk) for item in outcome.ranking.chunks]
-            if by_documents(query):
-                lists.append(documents(passages))
-            elif query.spans:
+            ids = documents(passages) if by_documents(query) else []
+            if query.spans:
                 looked_at = len(passages) if most is None else most
-                lists.append(span_ranking(passages, query.spans, most=looked_at, min_coverage=coverage))
-            else:
-                lists.append([])
+                ids = span_ranking(passages, query.spans, most=looked_at, min_coverage=coverage)
+            lists.append(ids)
         return lists
 
     def _of_characters(self, query: Query, outcome: QueryOutcome) -> Scores:

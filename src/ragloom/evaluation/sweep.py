@@ -251,9 +251,8 @@ def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
     """
     budget = dict(config.tree["budget"])
     for key, used in (("max_usd", usd), ("max_tokens", tokens)):
-        if budget[key] is None:
-            continue
-        if used and used >= budget[key]:
-            raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
-        budget[key] -= used
+        if budget[key] is not None:
+            if used and used >= budget[key]:
+                raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
+            budget[key] -= used
     return replace(config, tree={**config.tree, "budget": budget})

@@ -100,7 +100,12 @@ class SweepLog:
     def record(
         self, sweep: str, trial: str, state: State, details: Any, run: str | None = None, error: str | None = None
     ) -> None:
-        """Set the state of a trial: `done` with its run folder, `waiting` (stopped) or `failed` with the reason."""
+        """Set the state of a trial.
+
+        Args:
+            state: `done` with its run folder; `waiting` (stopped) or `failed` with the error.
+            details: as in `TrialRecord`.
+        """
         with self._changing() as tables:
             tables.execute(
                 "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
@@ -111,11 +116,11 @@ class SweepLog:
         """Return the trials of a sweep in their order."""
         with self._changing() as tables:
             rows = tables.execute(
-                "SELECT number, trial, label, state, run, error, told, changed FROM trials WHERE sweep = ? "
+                "SELECT number, trial, label, state, run, error, changed, told FROM trials WHERE sweep = ? "
                 "ORDER BY number",
                 (sweep,),
             ).fetchall()
-        return [TrialRecord(*(*row[:6], json.loads(row[6]), row[7])) for row in rows]
+        return [TrialRecord(*(*row[:6], json.loads(row[7]), row[6])) for row in rows]
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

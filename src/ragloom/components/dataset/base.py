@@ -222,7 +222,7 @@ def file_bytes(path: Path) -> bytes:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file that are not blank, with their numbers from 1.
+    """Yield the nonblank lines of a file with their numbers, from 1.
 
     Raises:
         DataError: as `file_text`.
@@ -233,7 +233,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def file_text(path: Path) -> str:
-    """Read a text file of a dataset, line ends unchanged, without a byte order mark.
+    """Read a text file, line ends unchanged, without byte order mark.
 
     Raises:
         DataError: it is missing, unreadable, or no UTF-8.
@@ -245,7 +245,7 @@ def file_text(path: Path) -> str:
 
 
 def demand_well_formed(problems: Sequence[str]) -> None:
-    """Raise DataError for a file's malformed parts, the first ones and the count of the others."""
+    """Raise DataError for malformed parts: the first ones, and a count."""
     if problems:
         more = [f"dataset: ... and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
         raise DataError(*problems[:_SHOWN], *more)

@@ -35,7 +35,7 @@ def unit_of(language: str) -> Unit:
 
 
 def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> tuple[float, float]:
-    """Return exact match and F1 of an answer, each by the best reference.
+    """Return exact match and F1, each by the best reference.
 
     Args:
         answer: as it was given; its `[1]` marks are not its words. The empty text for a question that failed.

@@ -171,7 +171,7 @@ def _places(gold: Sequence[GoldSpan], most: int | None) -> dict[str, list[Range]
 
 
 def _shares(passage: Passage, places: dict[str, list[Range]], least: int) -> bool:
-    """Return whether a passage shares at least so many characters with a place."""
+    """Return whether a passage shares enough characters with a place."""
     return any(
         min(passage.end, end) - max(passage.start, start) >= least for start, end in places.get(passage.document, [])
     )
