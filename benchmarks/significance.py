@@ -143,7 +143,7 @@ def names_a_winner(scores: Numbers, groups: Groups, plan: Plan, seed: int) -> bo
         dev = significance.halves(groups, seed)
         best = int(scores[:, dev].mean(axis=1).argmax())
         scores, groups = scores[:, ~dev], significance.numbered([str(group) for group in groups[~dev]])
-    chosen = significance.pairs(plan, len(scores), baseline, best)
+    chosen = significance.pairs(plan, range(len(scores)), baseline, best)
     if not chosen:
         return False
     data, limit = (

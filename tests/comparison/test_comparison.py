@@ -12,7 +12,6 @@ from ragloom.comparison import Comparison, compare
 from ragloom.comparison.next_steps import advice
 from ragloom.comparison.recommendation import select
 from ragloom.comparison.report import as_json, sections, shortened
-from ragloom.comparison.verdict import ComparisonRules
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
 from run_folders import METRIC, write
@@ -241,8 +240,20 @@ def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
         ]
         assert "has the same score on every question as" in said(found)
         assert len(found.choice.standings) == 3  # it still has its own cost and latency
-    same = compared(a, write(tmp_path / "a2", scores(1), EQUAL), plan="pairs")
-    assert "all configs have the same score on every question" in same.verdict.sentences[0]
+
+
+def test_equal_scores_recommend_the_cheapest_and_say_that_the_metric_tells_nothing_apart(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / "dear", scores(1), usd=0.03),
+        write(tmp_path / "cheap", scores(1), BETTER, usd=0.01),
+        write(tmp_path / "third", scores(1), EQUAL, usd=0.02),
+    ]
+    for plan in ({"plan": "split"}, {"plan": "pairs"}, {"baseline": "dear"}):
+        found = compared(*runs, **plan)
+        assert found.verdict.sentences == [
+            f"no clear winner: all configs have the same score on every question; {METRIC} cannot tell them apart"
+        ]
+        assert [run.name for run in found.runs].index("cheap") == found.choice.recommended
 
 
 @pytest.mark.slow
@@ -386,9 +397,9 @@ def test_where_none_is_as_good_the_verdict_decides(
     tmp_path: Path, winner: int | None, baseline: int | None, beaten: list[int], row: int | None, words: str
 ) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
-    rules = ComparisonRules("auto", None, 0, tolerance=0.0001, seed=0, resamples=2000)
+    settings = {**found.settings, "tolerance": 0.0001, "seed": 0, "resamples": 2000}
     choice = select(
-        found.runs, found.table, replace(found.verdict, winner=winner, baseline=baseline, beaten=beaten), rules
+        found.runs, found.table, replace(found.verdict, winner=winner, baseline=baseline, beaten=beaten), settings
     )
     assert [each.as_good for each in choice.standings] == [False, False]
     assert choice.recommended == row

@@ -23,10 +23,9 @@ from ragloom.config.settings import MetricSettings
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.core.metric_names import Need, measure, need, problems
 from ragloom.core.nodes import to_node
-from ragloom.core.tokenizers import load
 from ragloom.core.usage import Usage, collect_usage, record, record_lookups
 from ragloom.errors import DataError
-from ragloom.evaluation import scoring
+from ragloom.evaluation.evaluation_result import EvaluationResult
 from ragloom.evaluation.latency import latency, quantiles
 from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.query_executor import run_queries
@@ -40,7 +39,7 @@ from ragloom.evaluation.query_outcome import (
     usage_of,
 )
 from ragloom.evaluation.ranking_depth import RankingDepth, reach
-from ragloom.evaluation.run_folder import PARTIAL, write_run
+from ragloom.evaluation.run_folder import PARTIAL, json_line, write_run
 from ragloom.evaluation.run_summary import ScoredRun, usage_cost_usd
 from ragloom.evaluation.scoring import Scorer, means
 from ragloom.evaluation.trec_format import encoded, qrels_lines, run_lines
@@ -67,9 +66,7 @@ def ranking(*documents: str) -> Ranking:
     return Ranking(tuple(found))
 
 
-CORPUS = scoring.Corpus(
-    text=lambda name: "word " * 3, chunks=lambda name: [chunk(name, start, "word ") for start in (0, 5, 10)]
-)
+CORPUS = (lambda name: "word " * 3, lambda name: [chunk(name, start, "word ") for start in (0, 5, 10)])
 """Documents that repeat themselves."""
 
 
@@ -195,7 +192,7 @@ WITHOUT = Query("n", "without gold")
 
 def scored(*pairs: tuple[Query, QueryOutcome]) -> ScoredRun:
     queries, asked = [query for query, _ in pairs], [outcome for _, outcome in pairs]
-    scorer = Scorer(SETTINGS, lambda: load("cl100k_base"), CORPUS)
+    scorer = Scorer(SETTINGS, *CORPUS)
     return ScoredRun(queries, asked, scorer.scores(queries, asked), scorer.ranked(queries, asked))
 
 
@@ -243,7 +240,7 @@ def test_chroma_finds_chunks_where_their_text_first_occurs() -> None:
             "spans": ["recall@2", "precision@2", "precision_omega"],
             "convention": convention,  # type: ignore[typeddict-item]
         }
-        scorer = Scorer(settings, lambda: load("cl100k_base"), CORPUS)
+        scorer = Scorer(settings, *CORPUS)
         (found[convention],) = scorer.scores([query], [QueryOutcome(ranking("a", "a"))])
     # Two chunks, of which [0, 5) and [5, 10) touch the gold; as Chroma finds them both stand at [0, 5).
     assert found["union"] == pytest.approx({"recall@2": 1.0, "precision@2": 4 / 10, "precision_omega": 4 / 10})
@@ -292,7 +289,7 @@ def test_raw_similarities_change_no_metric() -> None:
 
 def test_precision_omega_is_of_all_chunks_whatever_is_retrieved_but_zero_where_a_question_failed() -> None:
     settings: MetricSettings = {**SETTINGS, "spans": ["precision_omega"]}
-    scorer = Scorer(settings, lambda: load("cl100k_base"), CORPUS)
+    scorer = Scorer(settings, *CORPUS)
     queries = [replace(SPAN, id=id) for id in ("found", "nothing", "failed")]
     asked = [QueryOutcome(ranking("a", "b")), QueryOutcome(), QueryOutcome(error="it broke")]
     assert [each["precision_omega"] for each in scorer.scores(queries, asked)] == [1.0, 1.0, 0.0]
@@ -333,7 +330,7 @@ def test_standard_tool_reads_the_files_and_agrees(
     by_tool = ir_measures.calc_aggregate([ir_measures.nDCG @ 3], qrels, run) if run else {ir_measures.nDCG @ 3: 0.0}
     queries = [Query(query, query, grades=grades) for query, grades in gold.items()]
     asked = [QueryOutcome(ranking(*rankings[query.id])) for query in queries]
-    ours = means(Scorer(SETTINGS, lambda: load("cl100k_base"), CORPUS).scores(queries, asked))
+    ours = means(Scorer(SETTINGS, *CORPUS).scores(queries, asked))
     assert ours["nDCG@3"] == pytest.approx(by_tool[ir_measures.nDCG @ 3], abs=1e-6)
 
 
@@ -422,3 +419,9 @@ def test_names_say_what_is_counted_and_how_deep() -> None:
     assert problems(SETTINGS) == []
     assert need(SETTINGS, spans=True, documents=False) == Need(chunks=3, tokens=5)
     assert need(SETTINGS, spans=True, documents=True) == Need(chunks=3, documents=3, tokens=5)
+
+
+def test_queries_of_a_run_are_read_by_its_lines_whatever_their_texts_hold(tmp_path: Path) -> None:
+    lines = [{"query": "a", "text": "one\u2028two\x85three"}, {"query": "b", "text": "half a pair: \ud83d"}]
+    write_run(tmp_path / "run", {"queries.jsonl": map(json_line, lines)})
+    assert EvaluationResult("run", tmp_path / "run", {}, None, [], [], []).queries() == lines

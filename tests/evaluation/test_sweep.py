@@ -208,7 +208,7 @@ def test_ledger_keeps_what_it_knows_of_a_trial_when_its_sweep_is_entered_again(t
     assert sweep == sweep_digest(["a", "b"])
     ledger.enter(sweep, [("a", "first"), ("b", "second")])
     ledger.begin(sweep, "a", "first")
-    ledger.failed(sweep, "b", "it broke", {})
+    ledger.record(sweep, "b", "failed", {}, error="it broke")
     ledger.begin(sweep, "c", "chosen by a sweeper")
     ledger.enter(sweep, [("a", "first"), ("b", "second")])
     assert [(item.label, item.state, item.error) for item in ledger.of(sweep)] == [

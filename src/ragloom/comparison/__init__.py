@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.comparison.breakdown import ChangedQuestion, TagScores, largest_changes, tag_scores
+from ragloom.comparison.recommendation import Selection, select
+from ragloom.comparison.run_loader import EvaluatedRun, demand_comparable, distinct, load_run, other_documents, row_of
+from ragloom.comparison.score_table import ScoreTable, build_table, default_metric
+from ragloom.comparison.verdict import ComparisonVerdict, decide
+from ragloom.config.labels import run_labels
+from ragloom.config.settings import ComparisonSettings
 from ragloom.core.data_frame import data_frame
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
 
 if TYPE_CHECKING:
     import pandas
-
-    from ragloom.comparison.breakdown import ChangedQuestion, TagScores
-    from ragloom.comparison.recommendation import Selection
-    from ragloom.comparison.run_loader import EvaluatedRun
-    from ragloom.comparison.score_table import ScoreTable
-    from ragloom.comparison.verdict import ComparisonVerdict
-    from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,6 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
         ConfigError: the settings do not fit the runs.
         DataError: a folder is no run, the runs cannot be compared, or all are of one config.
     """
-    from ragloom.comparison.breakdown import largest_changes, tag_scores
-    from ragloom.comparison.recommendation import select
-    from ragloom.comparison.run_loader import demand_comparable, distinct, load_run, other_documents, row_of
-    from ragloom.comparison.score_table import build_table, default_metric
-    from ragloom.comparison.verdict import ComparisonRules, decide
-    from ragloom.config.labels import run_labels
-
     read_runs = [load_run(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
     demand_comparable(read_runs)
     runs, notes = distinct(read_runs)
@@ -104,27 +97,20 @@ def compare(folders: Sequence[Path], settings: ComparisonSettings) -> Comparison
     order = sorted(range(len(runs)), key=lambda at: named[at])
     runs, named = [runs[at] for at in order], [named[at] for at in order]
     table = build_table(runs, settings["metric"] or default_metric(runs[0]))
-    rules = ComparisonRules(
-        plan=settings["plan"],
-        baseline=None if settings["baseline"] is None else row_of(settings["baseline"], runs, named),
-        stand_in=_stand_in(runs, first),
-        tolerance=settings["tolerance"],
-        seed=settings["seed"],
-        resamples=settings["resamples"],
-    )
-    verdict = decide(table, named, rules)
+    baseline = None if settings["baseline"] is None else row_of(settings["baseline"], runs, named)
+    verdict = decide(table, named, settings, baseline, stand_in := _stand_in(runs, first))
     verdict.sentences.extend(
         f"the source is compared, and with it the documents that were searched: {line}"
         for line in other_documents(runs)
     )
     notes += _reported(runs, named, table.metric)
-    if verdict.plan == "split" and rules.baseline is None:
+    if verdict.plan == "split" and baseline is None:
         notes.append(
-            f"{named[rules.stand_in]} is taken for the baseline (experiment=baseline, or the run given first); "
+            f"{named[stand_in]} is taken for the baseline (experiment=baseline, or the run given first); "
             "comparison.baseline=RUN names another"
         )
     worse, better = largest_changes(runs, table, verdict.pair, settings["examples"])
-    choice = select(runs, table, verdict, rules)
+    choice = select(runs, table, verdict, settings)
     return Comparison(
         settings, runs, named, table, verdict, choice, tag_scores(table, verdict.pair), worse, better, notes
     )

@@ -57,14 +57,14 @@ def tag_scores(table: ScoreTable, pair: Pair) -> list[TagScores]:
 
     A question without the tag is in none of its parts.
     """
-    result = []
-    for tag in dict.fromkeys(tag for row in table.rows for tag in row.tags):
-        values = sorted({row.tags[tag] for row in table.rows if tag in row.tags})
-        if not 2 <= len(values) <= _MOST_VALUES:
-            continue
-        for value in values:
-            result.append(_part(table, pair, tag, value))
-    return result
+    tags = dict.fromkeys(tag for row in table.rows for tag in row.tags)
+    values = {tag: sorted({row.tags[tag] for row in table.rows if tag in row.tags}) for tag in tags}
+    return [
+        _part(table, pair, tag, value)
+        for tag, of_tag in values.items()
+        if 2 <= len(of_tag) <= _MOST_VALUES
+        for value in of_tag
+    ]
 
 
 def _part(table: ScoreTable, pair: Pair, tag: str, value: str) -> TagScores:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ragloom.comparison import Comparison
 from ragloom.comparison.experiment_file import NAME, write_recommendation
 from ragloom.comparison.markdown_report import markdown
 from ragloom.comparison.report import as_json, sections
+from ragloom.config.project_file import ProjectFile
 from ragloom.core.records import canonical_json, sha256
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command
 from ragloom.errors import DataError
-
-if TYPE_CHECKING:
-    from ragloom.comparison import Comparison
-    from ragloom.config.project_file import ProjectFile
 
 
 def default_folder(comparison: Comparison) -> Path:

@@ -4,53 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from ragloom.comparison import Comparison
 from ragloom.comparison.report import shortened
+from ragloom.comparison.run_loader import EvaluatedRun
 from ragloom.config.builder_keys import TARGET
-from ragloom.config.config import load
+from ragloom.config.config import Config, load
+from ragloom.config.project_file import ProjectFile
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
-
-if TYPE_CHECKING:
-    from ragloom.comparison import Comparison
-    from ragloom.comparison.run_loader import EvaluatedRun
-    from ragloom.config.project_file import ProjectFile
 
 _NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
 NAME = "recommended"
 """The option's name: experiment=recommended."""
 
 
-def experiment_yaml(
-    choices: Mapping[str, str],
-    tree: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    groups: Sequence[str],
-    why: Sequence[str],
-) -> str:
+def experiment_yaml(run: EvaluatedRun, defaults: Mapping[str, Any], groups: Sequence[str], why: Sequence[str]) -> str:
     """Write the yaml of an experiment: options, and keys with other values.
 
     Args:
-        choices: group -> option, of the run.
-        tree: its composed config.
-        defaults: what `choices` alone compose.
+        run: whose options and keys are written.
+        defaults: what its options alone compose.
         groups: what to write; documents and questions are the reader's own.
         why: comment lines, the first of which says what the option is.
     """
-    chosen: dict[str, Any] = {"defaults": [{f"override /{group}": choices[group]} for group in groups]}
-    if extensions := tree.get("extensions"):
+    chosen: dict[str, Any] = {"defaults": [{f"override /{group}": run.choices[group]} for group in groups]}
+    if extensions := run.config.get("extensions"):
         chosen["extensions"] = extensions
     for group in groups:
-        changed = {
+        if changed := {
             key: value
-            for key, value in tree[group].items()
+            for key, value in run.config[group].items()
             if key != TARGET and (key not in defaults[group] or defaults[group][key] != value)
-        }
-        if changed:
+        }:
             chosen[group] = changed
     comments = [f"# {' '.join(line.split())}" for line in why]
     body = yaml.safe_dump(chosen, allow_unicode=True, sort_keys=False, width=1000)
@@ -65,52 +55,34 @@ def write_recommendation(
     A key may follow another one that is changed here, as `reranker.top_n` follows `retriever.top_k`, and was its
     option's own value all the same: what comes out otherwise is written out. So is what
     the project file sets otherwise.
+
+    Raises:
+        DataError: the options of this version compose another pipeline.
     """
-    _, groups = _recommended_run(comparison)
-    defaults = _defaults(comparison, config_dir)
-    file.write_text(_experiment(comparison, defaults), encoding="utf-8")
-    (composed,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent), project=project)
-    followed = {
-        group: {key: value for key, value in defaults[group].items() if composed.tree[group].get(key) == value}
-        for group in groups
-    }
-    file.write_text(_experiment(comparison, {**defaults, **followed}), encoding="utf-8")
-    _require_runnable(comparison, file.parent.parent, project)
-
-
-def _defaults(comparison: Comparison, config_dir: str | None) -> dict[str, Any]:
-    """Compose the recommended options without further keys."""
-    run, groups = _recommended_run(comparison)
-    options = [f"{group}={run.choices[group]}" for group in groups]
-    extensions = [f"extensions={run.config['extensions']}"] if run.config.get("extensions") else []
-    (defaults,) = load([*options, *extensions], extra_dir=config_dir)
-    return defaults.tree
-
-
-def _experiment(comparison: Comparison, defaults: dict[str, Any]) -> str:
-    run, groups = _recommended_run(comparison)
+    assert comparison.choice.recommended is not None
+    run = comparison.runs[comparison.choice.recommended]
+    groups = [group for group in COMPONENTS if group not in _NOT_SHIPPED and group in run.choices]
     why = [
         f"Recommended by {program('compare')} on {comparison.table.metric}: {comparison.choice.reason}.",
         *shortened(comparison.verdict.sentences),
         f"From the run {run.name} on the dataset {run.dataset.get('name')}; choose a source of your own.",
     ]
-    return experiment_yaml(run.choices, run.config, defaults, groups, why)
 
+    def written(defaults: Mapping[str, Any]) -> Config:
+        file.write_text(experiment_yaml(run, defaults, groups, why), encoding="utf-8")
+        (config,) = load([f"experiment={NAME}"], extra_dir=str(file.parent.parent), project=project)
+        return config
 
-def _require_runnable(comparison: Comparison, folder: Path, project: ProjectFile | None) -> None:
-    """Require that the written experiment composes the measured pipeline."""
-    run, groups = _recommended_run(comparison)
-    (config,) = load([f"experiment={NAME}"], extra_dir=str(folder), project=project)
-    composed = config.identity()
-    differ = [group for group in groups if composed[group] != run.config[group]]
-    if differ:
+    extensions = [f"extensions={run.config['extensions']}"] if run.config.get("extensions") else []
+    (options,) = load([*(f"{group}={run.choices[group]}" for group in groups), *extensions], extra_dir=config_dir)
+    tree = written(options.tree).tree
+    followed = {
+        group: {key: value for key, value in options.tree[group].items() if tree[group].get(key) == value}
+        for group in groups
+    }
+    composed = written({**options.tree, **followed}).identity()
+    if differ := [group for group in groups if composed[group] != run.config[group]]:
         raise DataError(
             f"compare: {run.name} must compose from the options of this version; {', '.join(differ)} changed since it "
             "was evaluated: evaluate it again"
         )
-
-
-def _recommended_run(comparison: Comparison) -> tuple[EvaluatedRun, Sequence[str]]:
-    assert comparison.choice.recommended is not None
-    run = comparison.runs[comparison.choice.recommended]
-    return run, [group for group in COMPONENTS if group not in _NOT_SHIPPED and group in run.choices]

@@ -19,9 +19,8 @@ def markdown(sections: Iterable[Section]) -> str:
         parts += [_escaped(line) for line in section.lines]
         if section.head:
             marks = ["---:" if at in section.numbers else "---" for at in range(len(section.head))]
-            rows = [_row(map(_escaped, section.head)), _row(marks)]
-            rows += [_row(map(_escaped, row)) for row in section.rows]
-            parts.append("\n".join(rows))
+            rows = [map(_escaped, section.head), marks, *(map(_escaped, row) for row in section.rows)]
+            parts.append("\n".join(map(_row, rows)))
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from ragloom.comparison import significance
+from ragloom.comparison import Comparison, significance
 from ragloom.comparison.significance import SPLIT_GROUPS
-
-if TYPE_CHECKING:
-    from ragloom.comparison import Comparison
 
 
 def grouping(comparison: Comparison) -> str:

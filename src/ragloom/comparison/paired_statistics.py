@@ -7,6 +7,7 @@ error is that of a ratio estimator (Cochran, "Sampling Techniques", 3rd ed. 1977
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ ALPHA = 0.05
 POWER = 0.8
 BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES = 50, 100
 """From how many on the interval is a bootstrap's; below, resampling so few underrates how they vary."""
+_MOST_GROUPS = 2**29  # asked for at most
 _ROWS = 4096  # resamples at once, which bounds the memory in use
 REFINED = 20
 """Resamples in which a p value at its limit is expected to be exceeded, at least."""
@@ -55,8 +57,7 @@ class Paired:
     @property
     def mean(self) -> Numbers:
         """`[m]` mean differences over queries."""
-        means: Numbers = self.sums.sum(axis=0) / self.sizes.sum()
-        return means
+        return np.asarray(self.sums.sum(axis=0) / self.sizes.sum())
 
     @property
     def error(self) -> Numbers:
@@ -200,16 +201,13 @@ def queries_needed(effect: float, data: Paired, pair: int, alpha: float = ALPHA)
     if effect == 0 or math.isinf(error):
         return None
     spread, each = error * math.sqrt(data.groups), data.queries / data.groups
-    low, high = 1, 2
-    while detectable(spread / math.sqrt(high), high, alpha) > abs(effect):
-        low, high = high, high * 2
-        if high > 10**9:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = detectable(spread / math.sqrt(middle), middle, alpha) <= abs(effect)
-        low, high = (low, middle) if enough else (middle, high)
-    return math.ceil(high * each)
+    groups = bisect.bisect_left(
+        range(_MOST_GROUPS + 1),
+        True,
+        lo=2,
+        key=lambda groups: detectable(spread / math.sqrt(groups), groups, alpha) <= abs(effect),
+    )
+    return math.ceil(groups * each) if groups <= _MOST_GROUPS else None
 
 
 def _reach(data: Paired) -> float:
@@ -247,13 +245,11 @@ def _signs(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Nu
     for at in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - at)
         drawn = rng.integers(256, size=(rows, -(-groups // 8)), dtype=np.uint8)  # a bit for each group
-        signs: Numbers = np.unpackbits(drawn, axis=1, count=groups).astype(np.float64) * 2 - 1
-        yield signs
+        yield np.unpackbits(drawn, axis=1, count=groups).astype(np.float64) * 2 - 1
 
 
 def _every_sign(groups: int) -> Iterator[Numbers]:
     numbers = np.arange(2**groups)
     for at in range(0, len(numbers), _ROWS):
         bits = numbers[at : at + _ROWS, None] >> np.arange(groups) & 1
-        signs: Numbers = bits.astype(np.float64) * 2 - 1
-        yield signs
+        yield bits.astype(np.float64) * 2 - 1

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ragloom.comparison import paired_statistics
+from ragloom.comparison.paired_statistics import Numbers
 from ragloom.comparison.run_loader import EvaluatedRun
 from ragloom.comparison.score_table import ScoreTable
 from ragloom.comparison.significance import differences
-from ragloom.comparison.verdict import ComparisonRules, ComparisonVerdict
-
-_TOTAL = "total"  # the stage of latency.json that spans all others
+from ragloom.comparison.verdict import ComparisonVerdict
+from ragloom.config.settings import ComparisonSettings
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Selection:
 
 
 def select(
-    runs: Sequence[EvaluatedRun], table: ScoreTable, verdict: ComparisonVerdict, rules: ComparisonRules
+    runs: Sequence[EvaluatedRun], table: ScoreTable, verdict: ComparisonVerdict, settings: ComparisonSettings
 ) -> Selection:
     """Compare every config with every other one, and recommends.
 
@@ -71,9 +71,9 @@ def select(
     hypothesis testing and acceptance sampling", Technometrics 24, 1982). So the observed best needs no test, and
     nothing has to be corrected for the number of configs.
     """
-    observed, most = _losses(table, rules)
+    observed, most = _losses(table, settings)
     costs, cost_of = _costs(runs)
-    times = [_milliseconds(run) for run in runs]
+    times: list[float | None] = [run.milliseconds.get("p95") for run in runs]
     if len({None if run.latency is None else run.latency.get("concurrency") for run in runs}) > 1:
         times = [None] * len(runs)  # timed in different ways, or not all: nothing may be said of who is faster
     means = table.means.tolist()
@@ -83,7 +83,7 @@ def select(
             mean=means[row],
             loss=float(observed[row]),
             most=float(most[row]),
-            as_good=bool(most[row] < rules.tolerance),
+            as_good=bool(most[row] < settings["tolerance"]),
             cost=costs[row],
             milliseconds=times[row],
             best_for_cost=row in for_cost,
@@ -98,39 +98,34 @@ def select(
     return Selection(standings, cost_of, cheapest, fastest, recommended, reason)
 
 
-def _losses(table: ScoreTable, rules: ComparisonRules) -> tuple[paired_statistics.Numbers, paired_statistics.Numbers]:
+def _losses(table: ScoreTable, settings: ComparisonSettings) -> tuple[Numbers, Numbers]:
     """Return each config's largest loss to another, `[k]` observed and upper bounds."""
     count = len(table.scores)
-    select = list(itertools.combinations(range(count), 2))
-    data = paired_statistics.paired(differences(table.scores, select), table.groups)
-    low, high = paired_statistics.intervals(data, rules.resamples, np.random.default_rng(rules.seed))
+    pairs = list(itertools.combinations(range(count), 2))
+    data = paired_statistics.paired(differences(table.scores, pairs), table.groups)
+    low, high = paired_statistics.intervals(data, settings["resamples"], np.random.default_rng(settings["seed"]))
     observed, most = np.full(count, -np.inf), np.full(count, -np.inf)
-    for at, (first, second) in enumerate(select):
-        observed[first], observed[second] = (
-            max(observed[first], -data.mean[at]),
-            max(observed[second], data.mean[at]),
-        )
+    for at, (first, second) in enumerate(pairs):
+        observed[first], observed[second] = max(observed[first], -data.mean[at]), max(observed[second], data.mean[at])
         most[first], most[second] = max(most[first], -low[at]), max(most[second], high[at])
     return observed, most
 
 
 def _costs(runs: Sequence[EvaluatedRun]) -> tuple[list[float | None], str]:
     """Compute costs in the first unit known for every run."""
-    ways: list[tuple[str, Callable[[EvaluatedRun], float | None]]] = [
-        ("US dollars for the index and all questions", lambda run: _sum(run.index.get("usd"), run.cost.get("usd"))),
-        ("US dollars for all questions", lambda run: _sum(run.cost.get("usd"))),
-        (
-            "tokens for the index and all questions",
-            lambda run: _sum(run.index.get("embedding_tokens"), *_tokens(run)),
-        ),
-        ("tokens for all questions", lambda run: _sum(*_tokens(run))),
-    ]
-    for text, cost in ways:
-        costs = [cost(run) for run in runs]
+    dollars = [_sum(run.cost.get("usd")) for run in runs]
+    ways = {
+        "US dollars for the index and all questions": [_sum(run.index.get("usd"), run.cost.get("usd")) for run in runs],
+        "US dollars for all questions": dollars,
+        "tokens for the index and all questions": [
+            _sum(run.index.get("embedding_tokens"), *_tokens(run)) for run in runs
+        ],
+        "tokens for all questions": [_sum(*_tokens(run)) for run in runs],
+    }
+    for text, costs in ways.items():
         if None not in costs and any(costs):
             return costs, text
-    nothing = [_sum(run.cost.get("usd")) for run in runs]
-    return (nothing, "US dollars for all questions") if None not in nothing else ([None] * len(runs), "")
+    return (dollars, "US dollars for all questions") if None not in dollars else ([None] * len(runs), "")
 
 
 def _tokens(run: EvaluatedRun) -> list[float | None]:
@@ -142,12 +137,6 @@ def _tokens(run: EvaluatedRun) -> list[float | None]:
 def _sum(*parts: float | None) -> float | None:
     known = [part for part in parts if part is not None]
     return float(sum(known)) if parts and len(known) == len(parts) else None
-
-
-def _milliseconds(run: EvaluatedRun) -> float | None:
-    stages = (run.latency or {}).get("stages") or {}
-    value = (stages.get(_TOTAL) or {}).get("p95")
-    return None if value is None else float(value)
 
 
 def _undominated(means: list[float], costs: list[float | None]) -> set[int]:
@@ -166,12 +155,7 @@ def _least(rows: list[int], first: list[float | None], then: list[float | None],
     known = [row for row in rows if first[row] is not None]
     if len(known) < len(rows) or len({first[row] for row in range(len(first))}) < 2:
         return None
-
-    def key(row: int) -> tuple[float, float, float, int]:
-        value, other = first[row], then[row]
-        return (0.0 if value is None else value, 0.0 if other is None else other, -means[row], row)
-
-    return min(known, key=key, default=None)
+    return min(known, key=lambda row: (first[row] or 0.0, then[row] or 0.0, -means[row], row), default=None)
 
 
 def _recommended(

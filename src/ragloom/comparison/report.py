@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from ragloom.comparison import Comparison
 from ragloom.comparison.breakdown import ChangedQuestion
 from ragloom.comparison.next_steps import advice, grouping
 from ragloom.comparison.paired_statistics import BOOTSTRAP_GROUPS, BOOTSTRAP_QUERIES, POWER
+from ragloom.comparison.recommendation import Standing
 from ragloom.comparison.significance import Finding
 from ragloom.comparison.verdict import ALL, DEV, TEST, number
 
@@ -57,7 +59,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     def name(row: int | None) -> str | None:
         return None if row is None else names[row]
 
-    shown: dict[str, Any] = {
+    shown = {
         "settings": dict(comparison.settings),
         "metric": comparison.table.metric,
         "plan": verdict.plan,
@@ -86,8 +88,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "worse": [asdict(example) for example in comparison.worse],
         "better": [asdict(example) for example in comparison.better],
     }
-    finite: dict[str, Any] = _finite(shown)
-    return finite
+    return {key: _finite(value) for key, value in shown.items()}
 
 
 def _finite(value: Any) -> Any:
@@ -102,10 +103,8 @@ def _finite(value: Any) -> Any:
 def shortened(sentences: Sequence[str]) -> list[str]:
     """Shorten the sentences of a verdict; the JSON has all."""
     left = len(sentences) - MOST_SAID
-    return [
-        *sentences[:MOST_SAID],
-        *([f"{left} more differences are shown; --json has all of them"] if left > 0 else []),
-    ]
+    more = [f"{left} more differences are shown; --json has all of them"] if left > 0 else []
+    return [*sentences[:MOST_SAID], *more]
 
 
 def verdict_section(comparison: Comparison) -> Section:
@@ -136,11 +135,13 @@ def _recommendation(comparison: Comparison) -> str:
     if choice.recommended is None:
         return f"Recommended: none; {choice.reason}."
     label = comparison.labels[choice.recommended]
+    text = f"Recommended: {label}; {choice.reason}."
     if comparison.verdict.winner is not None or not choice.standings[choice.recommended].as_good:
-        return f"Recommended: {label}; {choice.reason}."
+        return text
+    tolerance = number(comparison.settings["tolerance"])
     return (
-        f"Recommended: {label}; {choice.reason}. It need not be the best for that: whichever config is, {label} is "
-        f"shown to lose less than {number(comparison.settings['tolerance'])} to it."
+        f"{text} It need not be the best for that: whichever config is, {label} is shown to lose less than "
+        f"{tolerance} to it."
     )
 
 
@@ -169,32 +170,36 @@ def _shipped(comparison: Comparison) -> Iterator[str]:
 
 
 def _zeros(comparison: Comparison) -> Iterator[str]:
+    table = comparison.table
     for row, label in enumerate(comparison.labels):
-        if failed := comparison.table.failed[row]:
-            yield f"{label}: {failed} of {len(comparison.table.rows)} questions failed and count as zero"
-        if missing := comparison.table.not_judged[row]:
-            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not judged and count as zero"
-        if missing := comparison.table.not_answered[row]:
-            yield f"{label}: {missing} of {len(comparison.table.rows)} questions were not answered and count as zero"
+        for counts, what in (
+            (table.failed, "failed"),
+            (table.not_judged, "were not judged"),
+            (table.not_answered, "were not answered"),
+        ):
+            if counts[row]:
+                yield f"{label}: {counts[row]} of {len(table.rows)} questions {what} and count as zero"
+
+
+def _by_mean(comparison: Comparison) -> list[tuple[int, Standing]]:
+    return sorted(enumerate(comparison.choice.standings), key=lambda item: -item[1].mean)
 
 
 def _configs(comparison: Comparison) -> Section:
-    halves = bool(comparison.verdict.dev)
-    order = sorted(range(len(comparison.labels)), key=lambda row: -comparison.choice.standings[row].mean)
-    rows = []
-    for row in order:
-        each = comparison.choice.standings[row]
-        rows.append(
-            [
-                comparison.labels[row] + (" (baseline)" if row == comparison.verdict.baseline else ""),
-                number(each.mean),
-                *([number(comparison.verdict.dev[row]), number(comparison.verdict.test[row])] if halves else []),
-                str(comparison.table.failed[row]),
-                number(max(each.most, 0.0)),
-                "as good" if each.as_good else "not shown to be as good",
-                comparison.runs[row].name,
-            ]
-        )
+    verdict = comparison.verdict
+    halves = bool(verdict.dev)
+    rows = [
+        [
+            comparison.labels[row] + (" (baseline)" if row == verdict.baseline else ""),
+            number(each.mean),
+            *([number(verdict.dev[row]), number(verdict.test[row])] if halves else []),
+            str(comparison.table.failed[row]),
+            number(max(each.most, 0.0)),
+            "as good" if each.as_good else "not shown to be as good",
+            comparison.runs[row].name,
+        ]
+        for row, each in _by_mean(comparison)
+    ]
     head = ["config", "mean", *([DEV, TEST] if halves else []), "failed", "loss, at most", "within tolerance", "run"]
     text = (
         f"{comparison.table.metric} on {ALL} ({len(comparison.table.rows)}). Loss, at most: upper end of the 95 % "
@@ -227,8 +232,7 @@ def _tests(comparison: Comparison) -> Section:
 
 def _test_row(comparison: Comparison, finding: Finding) -> list[str]:
     return [
-        comparison.labels[finding.pair[0]],
-        comparison.labels[finding.pair[1]],
+        *(comparison.labels[row] for row in finding.pair),
         number(finding.difference),
         _interval(finding.low, finding.high),
         _p(finding.p),
@@ -248,27 +252,25 @@ def _p(value: float) -> str:
 
 
 def _trade(comparison: Comparison) -> Section:
-    choice = comparison.choice
     rows = []
-    for row in sorted(range(len(comparison.labels)), key=lambda row: -choice.standings[row].mean):
-        each, run = choice.standings[row], comparison.runs[row]
-        total = ((run.latency or {}).get("stages") or {}).get("total") or {}
+    for row, each in _by_mean(comparison):
+        run = comparison.runs[row]
         fronts = [name for name, on in (("cost", each.best_for_cost), ("latency", each.best_for_time)) if on]
-        size = run.index.get("bytes")
         rows.append(
             [
                 comparison.labels[row],
                 number(each.mean),
                 "unknown" if each.cost is None else f"{each.cost:.6g}",
-                *(_plain(total.get(name), ".1f") for name in ("p50", "p95", "p99")),
-                "-" if size is None else f"{size / 1e6:.2f}",
+                *(_plain(run.milliseconds.get(name), ".1f") for name in ("p50", "p95", "p99")),
+                _plain(run.index.get("bytes"), ".2f", 1e6),
                 _plain(run.index.get("ingest_seconds"), ".1f"),
                 " and ".join(fronts) or "-",
             ]
         )
     timed = next((run.latency for run in comparison.runs if run.latency is not None), None)
+    cost_of = comparison.choice.cost_of or "unknown"
     lines = [
-        f"Cost: {choice.cost_of or 'unknown'}. On the front: no other config is as good and cheaper (faster).",
+        f"Cost: {cost_of}. On the front: no other config is as good and cheaper (faster).",
         "Latency: not timed; evaluate with latency.questions=N."
         if timed is None
         else f"Latency: measured in a separate pass, n {timed.get('n')}, {timed.get('concurrency')} at a time.",
@@ -277,8 +279,8 @@ def _trade(comparison: Comparison) -> Section:
     return Section(f"Quality, cost and latency ({ALL})", lines, head, rows, frozenset(range(1, 8)))
 
 
-def _plain(value: Any, form: str) -> str:
-    return "-" if value is None else format(float(value), form)
+def _plain(value: Any, form: str, unit: float = 1) -> str:
+    return "-" if value is None else format(value / unit, form)
 
 
 def _tags(comparison: Comparison) -> Iterator[Section]:
@@ -295,15 +297,13 @@ def _tags(comparison: Comparison) -> Iterator[Section]:
 
 def _example(comparison: Comparison, example: ChangedQuestion, title: str) -> Section:
     texts = [[_chunk(chunk) for chunk in chunks] for chunks in example.chunks]
-    height = max(map(len, texts))
-    rows = [[side[at] if at < len(side) else "" for side in texts] for at in range(height)]
+    rows = [list(sides) for sides in itertools.zip_longest(*texts, fillvalue="")]
     head = [
         f"{comparison.labels[row]}: {number(score)}"
         for row, score in zip(comparison.verdict.pair, example.scores, strict=True)
     ]
-    return Section(
-        title, [f"{example.query} ({example.group}): {example.text}"], head, rows or [["nothing", "nothing"]]
-    )
+    lines = [f"{example.query} ({example.group}): {example.text}"]
+    return Section(title, lines, head, rows or [["nothing", "nothing"]])
 
 
 def _chunk(chunk: dict[str, Any]) -> str:

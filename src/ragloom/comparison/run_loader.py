@@ -84,6 +84,11 @@ class EvaluatedRun:
     qrels: frozenset[str] = frozenset()
 
     @property
+    def milliseconds(self) -> dict[str, Any]:
+        """Quantiles of whole queries, `p50` to `p99`; empty without a latency pass."""
+        return ((self.latency or {}).get("stages") or {}).get("total") or {}
+
+    @property
     def identity(self) -> str:
         """Identity of the experiment, without keys that change speed or place."""
         tree = {key: value for key, value in self.config.items() if key not in OPERATIONAL_KEYS}
@@ -172,16 +177,14 @@ def demand_comparable(runs: Sequence[EvaluatedRun]) -> None:
         DataError: all that differs, a line each.
     """
     first = runs[0]
-    mixed = list(_mixed(runs))
-    if mixed:
+    if mixed := list(_mixed(runs)):
         raise DataError(*mixed)
     problems = [
         f"compare: {run.name} and {first.name} must share {what}" for run in runs[1:] for what in _unlike(first, run)
     ]
     if problems:
-        raise DataError(
-            *problems, "compare: evaluate all configs on one dataset with the same metrics; then compare them"
-        )
+        fix = "compare: evaluate all configs on one dataset with the same metrics; then compare them"
+        raise DataError(*problems, fix)
 
 
 def distinct(runs: Sequence[EvaluatedRun]) -> tuple[list[EvaluatedRun], list[str]]:
@@ -197,10 +200,9 @@ def distinct(runs: Sequence[EvaluatedRun]) -> tuple[list[EvaluatedRun], list[str
         same.sort(key=lambda run: (run.latency is None, run.created, run.name, str(run.folder)))
         chosen.append(same[0])
         for other in same[1:]:
-            where = (
-                "" if _scores(other) == _scores(same[0]) else "; their scores differ: something in it is not repeatable"
-            )
-            notes.append(f"{other.folder} and {same[0].folder} are runs of one config and count once{where}")
+            repeated = _scores(other) == _scores(same[0])
+            differ = "" if repeated else "; their scores differ: something in it is not repeatable"
+            notes.append(f"{other.folder} and {same[0].folder} are runs of one config and count once{differ}")
     return chosen, notes
 
 
@@ -236,14 +238,11 @@ def _searched(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:
         return f"{other} are not {mine}"
     if mine == other:
         return None
-    ids = [documents(run) for run in (ours, theirs)]
-    if ids[0] is None or ids[1] is None:
+    first, second = documents(ours), documents(theirs)
+    if first is None or second is None:
         return f"a {_DOCUMENTS} is missing, so that they cannot be named"
-    return "; ".join(
-        f"only {run.name} searched {counted(sorted(some), 'document')}"
-        for run, some in ((ours, ids[0] - ids[1]), (theirs, ids[1] - ids[0]))
-        if some
-    )
+    only = ((ours, first - second), (theirs, second - first))
+    return "; ".join(f"only {run.name} searched {counted(sorted(some), 'document')}" for run, some in only if some)
 
 
 def _elsewhere(ours: EvaluatedRun, theirs: EvaluatedRun) -> str | None:

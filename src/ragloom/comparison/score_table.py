@@ -52,8 +52,7 @@ class ScoreTable:
     @property
     def means(self) -> Numbers:
         """`[k]` mean scores on all queries."""
-        means: Numbers = self.scores.mean(axis=1)
-        return means
+        return np.asarray(self.scores.mean(axis=1))
 
 
 def default_metric(run: EvaluatedRun) -> str:

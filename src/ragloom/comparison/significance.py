@@ -93,31 +93,29 @@ def halves(groups: Groups, seed: int) -> npt.NDArray[np.bool_]:
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         dev[group] = counts[0] <= counts[1]
         counts[0 if dev[group] else 1] += int(sizes[group])
-    chosen: npt.NDArray[np.bool_] = dev[groups]
-    return chosen
+    return np.asarray(dev[groups])
 
 
-def pairs(plan: Plan, configs: int, baseline: int | None, best: int | None = None) -> list[Pair]:
+def pairs(plan: Plan, rows: Sequence[int], baseline: int | None, best: int | None = None) -> list[Pair]:
     """List what a plan tests.
 
     Args:
         plan: of the three.
-        configs: how many there are.
+        rows: of the configs.
         baseline: row of the named config; None with `pairs` only.
         best: row of the best of the dev half; with `split` only.
     """
     if plan == "pairs" or baseline is None:
-        return list(itertools.combinations(range(configs), 2))
+        return list(itertools.combinations(rows, 2))
     if plan == "split":
         return [] if best is None or best == baseline else [(best, baseline)]
-    return [(row, baseline) for row in range(configs) if row != baseline]
+    return [(row, baseline) for row in rows if row != baseline]
 
 
 def differences(scores: Numbers, chosen: Sequence[Pair]) -> Numbers:
     """Subtracts: `[k, n]` scores -> `[n, m]` differences."""
     first, second = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-    subtracted: Numbers = (scores[first] - scores[second]).T
-    return subtracted
+    return np.asarray(scores[first] - scores[second]).T
 
 
 def p_values(scores: Numbers, groups: Groups, chosen: Sequence[Pair], resamples: int, seed: int) -> Numbers:

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ragloom.comparison import significance
+from ragloom.comparison.paired_statistics import Numbers
 from ragloom.comparison.score_table import ScoreTable, same_scores
 from ragloom.comparison.significance import SPLIT_GROUPS, Finding, Pair, Plan
+from ragloom.config.settings import ComparisonSettings
 from ragloom.errors import ConfigError
 
 ALL, DEV, TEST = "all questions", "dev half", "test half"
 _MANY = 1_000_000
-
-
-@dataclass(frozen=True)
-class ComparisonRules:
-    """Rules fixed before looking at scores: the config's `comparison` keys.
-
-    Attributes:
-        plan: `auto` takes `baseline` where one is labels, `split` for more than two configs, else `pairs`.
-        baseline: row of the labels baseline; None where none is labels.
-        stand_in: row that stands for the baseline in a split where none is labels.
-        tolerance: loss that nobody minds.
-        seed, resamples: of split, test and interval.
-    """
-
-    plan: Literal["auto", "baseline", "split", "pairs"]
-    baseline: int | None
-    stand_in: int
-    tolerance: float
-    seed: int
-    resamples: int
 
 
 @dataclass(frozen=True)
@@ -68,55 +50,63 @@ class ComparisonVerdict:
     pair: Pair
     queries: int
     groups: int
-    dev: list[float] = field(default_factory=list)
-    test: list[float] = field(default_factory=list)
+    dev: list[float]
+    test: list[float]
 
 
-def decide(table: ScoreTable, labels: Sequence[str], rules: ComparisonRules) -> ComparisonVerdict:
-    """Test what the rules fix, and says what is shown.
+def decide(
+    table: ScoreTable, labels: Sequence[str], settings: ComparisonSettings, named: int | None, stand_in: int
+) -> ComparisonVerdict:
+    """Test the pairs that the settings fix; say what is shown.
 
     Configs with the same score on every query are tested once.
+
+    Args:
+        settings: the plan `auto` takes `baseline` where one is named, `split` for more than two configs, else `pairs`.
+        named: row of the named baseline; None where none is named.
+        stand_in: row that stands for the baseline in a split where none is named.
 
     Raises:
         ConfigError: a split is asked for with too few groups, or a plan that needs a baseline has none.
     """
-    plan, notes = _plan(table, rules)
-    baseline = None if plan == "pairs" else rules.baseline if rules.baseline is not None else rules.stand_in
-    same, rows = same_scores(table.scores), list(range(len(labels)))
-    rows_tested = [row for row in rows if same[row] == row]
+    plan, notes = _plan(table, settings["plan"], named)
+    baseline = None if plan == "pairs" else stand_in if named is None else named
+    same = same_scores(table.scores)
+    rows_tested = sorted(set(same))
     if baseline is not None:  # of equals the baseline speaks for all
-        rows_tested = sorted({baseline if same[row] == same[baseline] else row for row in rows_tested})
+        rows_tested = sorted({baseline if row == same[baseline] else row for row in rows_tested})
     notes += _equals(same, rows_tested, labels)
-    part, best, dev = np.ones(table.scores.shape[1], dtype=bool), None, None
+    part, best, means = np.ones(table.scores.shape[1], dtype=bool), None, table.means
     if plan == "split":
-        dev = significance.halves(table.groups, rules.seed)
-        best = max(rows_tested, key=lambda row: (float(table.scores[row, dev].mean()), row == baseline, -row))
-        part = ~dev
+        part = ~significance.halves(table.groups, settings["seed"])
+        means = table.scores[:, ~part].mean(axis=1)
+        best = max(rows_tested, key=lambda row: (means[row], row == baseline, -row))
     groups = significance.numbered([str(group) for group in table.groups[part]])
-    chosen = _pairs(plan, rows_tested, baseline, best)
     findings = significance.run_tests(
-        table.scores[:, part], groups, chosen, resamples=rules.resamples, seed=rules.seed, worth=rules.tolerance
+        table.scores[:, part],
+        groups,
+        significance.pairs(plan, rows_tested, baseline, best),
+        resamples=settings["resamples"],
+        seed=settings["seed"],
+        worth=settings["tolerance"],
     )
-    count = int(groups.max()) + 1
-    half = TEST if plan == "split" else ALL
-    winner = _winner(plan, findings, rows_tested, baseline, table)
     verdict = ComparisonVerdict(
         plan=plan,
         baseline=baseline,
         best=best,
-        half=half,
+        half=TEST if plan == "split" else ALL,
         findings=findings,
         sentences=[],
         notes=notes,
-        winner=winner,
+        winner=_winner(findings, rows_tested, baseline, table.means),
         beaten=sorted({finding.pair[1 if finding.difference > 0 else 0] for finding in findings if finding.shown}),
-        pair=_pair(table, plan, rows_tested, baseline, best, dev),
+        pair=_pair(means, rows_tested, baseline, best),
         queries=int(part.sum()),
-        groups=count,
-        dev=[] if dev is None else table.scores[:, dev].mean(axis=1).tolist(),
-        test=[] if dev is None else table.scores[:, part].mean(axis=1).tolist(),
+        groups=int(groups.max()) + 1,
+        dev=means.tolist() if plan == "split" else [],
+        test=table.scores[:, part].mean(axis=1).tolist() if plan == "split" else [],
     )
-    verdict.sentences.extend(_sentences(verdict, table, labels, rules))
+    verdict.sentences.extend(_sentences(verdict, table, labels, settings["tolerance"]))
     return verdict
 
 
@@ -127,80 +117,63 @@ def number(value: float) -> str:
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
-def _plan(table: ScoreTable, rules: ComparisonRules) -> tuple[Plan, list[str]]:
+def _plan(table: ScoreTable, plan: Literal["auto"] | Plan, baseline: int | None) -> tuple[Plan, list[str]]:
     notes = []
     if table.windowed:
         notes.append(
             f"the dataset has {table.named_groups} groups, fewer than {SPLIT_GROUPS}: there is no split, and windows "
             f"of neighbouring questions ({table.count} of them) are resampled instead of groups"
         )
-    if rules.plan == "split" and table.windowed:
+    if plan == "split" and table.windowed:
         raise ConfigError(
             f"config: comparison.plan=split must have at least {SPLIT_GROUPS} groups to split, and the dataset has "
             f"{table.named_groups}; name a baseline, or set comparison.plan=pairs"
         )
-    if rules.plan == "baseline" and rules.baseline is None:
+    if plan == "baseline" and baseline is None:
         raise ConfigError("config: comparison.plan=baseline must have a baseline; set comparison.baseline=RUN")
-    if rules.plan == "pairs" and rules.baseline is not None:
+    if plan == "pairs" and baseline is not None:
         raise ConfigError("config: comparison.plan=pairs must have no baseline; it tests every pair")
-    if rules.plan != "auto":
-        return rules.plan, notes
-    if rules.baseline is not None:
+    if plan != "auto":
+        return plan, notes
+    if baseline is not None:
         return "baseline", notes
     return ("split" if len(table.scores) > 2 and not table.windowed else "pairs"), notes
 
 
-def _pairs(plan: Plan, rows_tested: list[int], baseline: int | None, best: int | None) -> list[Pair]:
-    def place(row: int | None) -> int | None:
-        return None if row is None else rows_tested.index(row)
-
-    indices = significance.pairs(plan, len(rows_tested), place(baseline), place(best))
-    return [(rows_tested[first], rows_tested[second]) for first, second in indices]
-
-
 def _equals(same: list[int], rows_tested: list[int], labels: Sequence[str]) -> list[str]:
-    notes = []
-    for row in rows_tested:
-        others = [labels[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]]
-        if others:
-            notes.append(f"{labels[row]} has the same score on every question as {' and '.join(others)}: tested once")
-    return notes
+    return [
+        f"{labels[row]} has the same score on every question as {' and '.join(others)}: tested once"
+        for row in rows_tested
+        if (others := [labels[twin] for twin in range(len(same)) if twin != row and same[twin] == same[row]])
+    ]
 
 
-def _winner(
-    plan: Plan, findings: list[Finding], rows_tested: list[int], baseline: int | None, table: ScoreTable
-) -> int | None:
+def _winner(findings: list[Finding], rows_tested: list[int], baseline: int | None, means: Numbers) -> int | None:
     better = {(finding.pair if finding.difference > 0 else finding.pair[::-1]) for finding in findings if finding.shown}
-    if plan == "pairs":
+    if baseline is None:
         alone = [row for row in rows_tested if all((row, other) in better for other in rows_tested if other != row)]
         return alone[0] if alone and len(rows_tested) > 1 else None
     if better and all(first == baseline for first, _ in better) and len(better) == len(rows_tested) - 1:
         return baseline
     gained = [first for first, second in better if second == baseline]
-    return max(gained, key=lambda row: (table.means[row], -row), default=None)
+    return max(gained, key=lambda row: (means[row], -row), default=None)
 
 
-def _pair(
-    table: ScoreTable,
-    plan: Plan,
-    rows_tested: list[int],
-    baseline: int | None,
-    best: int | None,
-    dev: np.ndarray | None,
-) -> Pair:
+def _pair(means: Numbers, rows_tested: list[int], baseline: int | None, best: int | None) -> Pair:
     """Choose the configs for examples: the leader, and baseline or runner-up."""
-    means = table.means if dev is None else table.scores[:, dev].mean(axis=1)
     order = sorted(range(len(means)), key=lambda row: (row in rows_tested, means[row], -row), reverse=True)
-    if plan == "pairs" or baseline is None:
+    if baseline is None:
         return order[0], order[1]
     if best is not None and best != baseline:
         return best, baseline
     return next(row for row in order if row != baseline), baseline
 
 
-def _sentences(
-    verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], rules: ComparisonRules
-) -> list[str]:
+def _sentences(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], tolerance: float) -> list[str]:
+    if not any(same_scores(table.scores)):
+        return [
+            f"no clear winner: all configs have the same score on every question; {table.metric} cannot tell them apart"
+        ]
     if not significance.can_show(verdict.groups, len(verdict.findings)):
         return [
             f"no clear winner: {verdict.groups} groups are too few for any difference to be significant in "
@@ -208,7 +181,7 @@ def _sentences(
         ]
     claims = [_claim(finding, verdict, table.metric, labels) for finding in verdict.findings if finding.shown]
     if verdict.winner is None:
-        return [f"no clear winner: {_open(verdict, table, labels, rules)}", *claims]
+        return [f"no clear winner: {_open(verdict, table, labels, tolerance)}", *claims]
     if verdict.plan == "baseline" and verdict.winner != verdict.baseline and len(claims) > 1:
         claims.append("which of those that beat the baseline is best was not tested")
     return claims
@@ -226,13 +199,12 @@ def _claim(finding: Finding, verdict: ComparisonVerdict, metric: str, labels: Se
     )
 
 
-def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], rules: ComparisonRules) -> str:
+def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], tolerance: float) -> str:
     """Describe the open question, and how many queries would settle it."""
-    if not verdict.findings:
-        baseline = "" if verdict.baseline is None else labels[verdict.baseline]
-        if verdict.plan == "split":
-            return f"on the dev half none is better than the baseline {baseline}, so that nothing was tested"
-        return "all configs have the same score on every question"
+    if not verdict.findings and verdict.baseline is not None:  # of a split: other plans test configs that differ
+        return (
+            f"on the dev half none is better than the baseline {labels[verdict.baseline]}, so that nothing was tested"
+        )
     pair = set(verdict.pair)
     finding = next((item for item in verdict.findings if set(item.pair) == pair), None)
     if finding is None or finding.shown:
@@ -242,7 +214,7 @@ def _open(verdict: ComparisonVerdict, table: ScoreTable, labels: Sequence[str], 
         f"{labels[first]} minus {labels[second]} is {number(finding.difference)} {table.metric} "
         f"[{number(finding.low)}, {number(finding.high)}] ({verdict.half})"
     )
-    worth = max(abs(finding.difference), rules.tolerance)
+    worth = max(abs(finding.difference), tolerance)
     if finding.needed is not None and finding.needed <= verdict.queries and worth > abs(finding.difference):
         return f"{seen}; these {verdict.queries} questions would have shown a difference of {number(worth)}"
     return f"{seen}; {_needed(finding, verdict)} would settle whether a difference of {number(worth)} is real"

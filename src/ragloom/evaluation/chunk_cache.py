@@ -9,22 +9,21 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.source import file_age
-from ragloom.components.source.base import CannotRead
+from ragloom.components.source.base import CannotRead, Source
 from ragloom.config.builder_keys import needs_of
 from ragloom.core import file_backed_text
 from ragloom.core.file_backed_text import FileBackedText, full_text
 from ragloom.core.records import Changing, Entry, Unreadable, canonical_json, sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.read_stage import ChunkedDocument, Job, Readers, ReadResult, Unchanged, bounds_of
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.components.source.base import Source
 
 CUT_CODE = 1
 """Increase it when the cached form of a document changes: cached documents become misses."""
@@ -102,14 +101,13 @@ class CachedChunks:
 
     def text(self, entry: Entry) -> str | None:
         """Return the text of a document; None where it is unreadable."""
-        name = self._name(Job(entry))
-        value = None if name is None else self._unit.peek(name)
-        if value is not None:
-            return str(value["content"])
-        try:  # too long for the cache
-            return str(self._source.parse(entry, self._source.read(entry)).text) if name is not None else None
-        except CannotRead:
+        if (name := self._name(Job(entry))) is None:
             return None
+        if (value := self._unit.peek(name)) is not None:
+            return str(value["content"])
+        with suppress(CannotRead):  # too long for the cache
+            return str(self._source.parse(entry, self._source.read(entry)).text)
+        return None
 
     def run(self, readers: Readers, jobs: Iterable[Job]) -> Iterator[tuple[Job, ReadResult]]:
         """Yield each job with its outcome, in order; only misses are read."""
@@ -173,24 +171,11 @@ def _is_long(cut: ChunkedDocument) -> bool:
 
 def chunks_json(cut: ChunkedDocument) -> dict[str, Any]:
     """Serialize a chunked document to plain values."""
-    return {
-        "document": cut.document,
-        "bytes_hash": cut.bytes_hash,
-        "text_hash": cut.text_hash,
-        "metadata_hash": cut.metadata_hash,
-        "content_hash": cut.content_hash,
-        "metadata": cut.metadata,
-        "spans": list(cut.spans),
-        "located": cut.located,
-        "inherits": cut.inherits,
-        "oversized": cut.oversized,
-        "warnings": cut.warnings,
-        "content": full_text(cut.text),
-    }
+    shown = {field.name: getattr(cut, field.name) for field in fields(cut)}
+    return {**shown, "spans": list(cut.spans), "content": full_text(cut.text)}
 
 
 def chunks_from(shown: dict[str, Any]) -> ChunkedDocument:
     """Deserialize the output of `chunks_json`."""
-    return ChunkedDocument(
-        **{"warnings": [], **shown, "spans": array("q", shown["spans"])}
-    )  # older entries have no warnings
+    older: dict[str, Any] = {"warnings": []}  # entries of older versions have none
+    return ChunkedDocument(**older | shown | {"spans": array("q", shown["spans"])})

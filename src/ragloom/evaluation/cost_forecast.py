@@ -7,11 +7,14 @@ token limit. Cache hits count nothing; requests that trials share count once, if
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config.builder_keys import needs_of
-from ragloom.config.config import build
+from ragloom.config.config import Config, build
 from ragloom.core.metric_names import judged
 from ragloom.core.pricing import cost_usd
 from ragloom.core.records import canonical_json, sha256
@@ -19,51 +22,10 @@ from ragloom.evaluation.judging import AnswerJudge, item_name, judge_request
 from ragloom.evaluation.latency import pass_queries
 from ragloom.evaluation.query_cache import CachedQueries, described, method
 from ragloom.evaluation.query_outcome import Answer, QueryOutcome, answer_from
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ragloom.cache.stages.stage_cache import StageCache
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.config.config import Config
-    from ragloom.evaluation.runner import Trial
+from ragloom.evaluation.runner import Trial
 
 _LABEL_TOKENS = 8  # of blank lines and a label such as "Passage 12:", for each passage
 _UNKNOWN = QueryOutcome(answer=Answer("?"))  # placeholder of a future answer
-
-
-@dataclass
-class ModelRequests:
-    """Upper bound of the requests to one model for one purpose.
-
-    Attributes:
-        what: `questions`, `reranking`, `answers` or `verdicts`.
-    """
-
-    what: str
-    model: str
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass
-class _TrialQueries:
-    """Queries of a trial that are not cached, by purpose.
-
-    Attributes:
-        ranking: searched and reranked.
-        extending: searched deeper; the cached ranking is too short.
-        timing: searched, and answered if answers are requested, in latency passes.
-        passages: upper bound of the reranker's input.
-        answering: answered.
-    """
-
-    ranking: list[str]
-    extending: list[str]
-    timing: list[str]
-    passages: int
-    answering: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -71,11 +33,12 @@ class CostForecast:
     """Upper bounds of the requests of several trials.
 
     Attributes:
-        requests: by (purpose, model).
+        requests: (purpose, model) -> requests, input tokens and output tokens. A purpose is `questions`, `reranking`,
+            `answers` or `verdicts`.
         unknown: requests without a bound, in words.
     """
 
-    requests: dict[tuple[str, str], ModelRequests] = field(default_factory=dict)
+    requests: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _trials: int = 0
@@ -89,7 +52,7 @@ class CostForecast:
             chunks: upper bound of the number of chunks; None where unknown.
         """
         self._trials += 1
-        config, queries = trial.config, trial.dataset.queries()
+        config, queries = trial.config, trial.assembly.dataset.queries()
         cached = None if index is None else CachedQueries(trial.assembly, index, trial.need)
         texts = list(dict.fromkeys(query.text for query in queries))
         ranked = stages.values("rankings", cached.ranking_key(), map(sha256, texts)) if cached else {}
@@ -99,19 +62,15 @@ class CostForecast:
             text for text in texts if cached and (known := ranked.get(sha256(text))) and not cached.suffices(known)
         ]
         top_k = config.tree["retriever"]["top_k"]
-        todo = _TrialQueries(
-            ranking=self._once(rankings, [text for text in texts if sha256(text) not in ranked]),
-            extending=shallow,
-            timing=[text for _ in config.tree["latency"]["concurrency"] for text in _latency_queries(config, texts)],
-            passages=top_k if chunks is None else min(top_k, chunks),
-        )
-        answer_key = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+        ranking = self._once(rankings, [text for text in texts if sha256(text) not in ranked])
+        latency = config.tree["latency"]  # its passes bypass caches
+        timing = pass_queries(texts, latency["questions"]) * len(latency["concurrency"])
+        self._questions(trial, [*ranking, *shallow], timing)
+        self._reranking(trial, [*ranking, *timing], top_k if chunks is None else min(top_k, chunks))
         if config.tree["answers"]:
-            todo.answering = self._once(answer_key, [text for text in texts if sha256(text) not in answers])
-        self._questions(trial, todo)
-        self._reranking(trial, todo)
-        if config.tree["answers"]:
-            self._answers(trial, [*todo.answering, *todo.timing])
+            answer_key = canonical_json([rankings, described(config, "prompt"), _at_server(config, "llm")])
+            answering = self._once(answer_key, [text for text in texts if sha256(text) not in answers])
+            self._answers(trial, [*answering, *timing])
             known_answers = {text: answer_from(answers[sha256(text)]) for text in texts if sha256(text) in answers}
             self._verdicts(trial, stages, known_answers, answer_key)
 
@@ -122,8 +81,13 @@ class CostForecast:
             prices: model -> {input, output}: US dollars per million tokens.
         """
         return [
-            {**asdict(item), "cost_usd": cost_usd([(item.model, item.input_tokens, item.output_tokens)], prices)}
-            for item in self.requests.values()
+            {
+                "what": what,
+                "model": model,
+                **counts,
+                "cost_usd": cost_usd([(model, counts["input_tokens"], counts["output_tokens"])], prices),
+            }
+            for (what, model), counts in self.requests.items()
         ]
 
     def _scope(self, config: Config) -> Any:
@@ -137,10 +101,10 @@ class CostForecast:
         self._seen.update((unit, name) for name in new)
         return new
 
-    def _questions(self, trial: Trial, todo: _TrialQueries) -> None:
+    def _questions(self, trial: Trial, embedded: list[str], timing: list[str]) -> None:
+        """Count the embedding of searched queries, latency passes included."""
         needed = [*needs_of(trial.config.builder("retriever")), *needs_of(trial.config.builder("reranker"))]
-        embedded = [*todo.ranking, *todo.extending]
-        if "embedding" not in needed or not (embedded or todo.timing):
+        if "embedding" not in needed or not (embedded or timing):
             return
         embedding = trial.assembly.embedding
         if not self._paid("embedding", trial, embedding):
@@ -151,17 +115,12 @@ class CostForecast:
             sent = [text for text in sent if text not in cached]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
-        sent += [embedding.query_prefix + text for text in todo.timing] * needed.count("embedding")
-        self._count(
-            "questions",
-            embedding.query_embedding.model_name,
-            len(sent),
-            sum(embedding.count_tokens(sent)) if sent else 0,
-        )
+        sent += [embedding.query_prefix + text for text in timing] * needed.count("embedding")
+        tokens = sum(embedding.count_tokens(sent)) if sent else 0
+        self._count("questions", embedding.query_embedding.model_name, len(sent), tokens)
 
-    def _reranking(self, trial: Trial, todo: _TrialQueries) -> None:
+    def _reranking(self, trial: Trial, texts: list[str], most_passages: int) -> None:
         needed = needs_of(trial.config.builder("reranker"))
-        texts = [*todo.ranking, *todo.timing]
         if "llm" not in needed or not texts:
             return
         llm = trial.assembly.llm
@@ -173,7 +132,7 @@ class CostForecast:
             self._add_unknown(f"what reranker={option} asks of the LLM")
             return
         for text in texts:
-            windows = Counter((tuple(messages), passages) for messages, passages in requests(text, todo.passages))
+            windows = Counter((tuple(messages), passages) for messages, passages in requests(text, most_passages))
             for (messages, passages), times in windows.items():
                 most = llm.bound(messages)
                 self._count("reranking", llm.model, times, times * (most.input + passages), times * most.output)
@@ -195,7 +154,7 @@ class CostForecast:
         key = AnswerJudge(trial.assembly, names).key()
         unit = canonical_json([self._scope(trial.config), key])
         passages, reply = _passages(trial.config), self._longest_answer(trial)
-        for query in trial.dataset.queries():
+        for query in trial.assembly.dataset.queries():
             for name in names:
                 outcome = QueryOutcome(answer=known[query.text]) if query.text in known else _UNKNOWN
                 messages = judge_request(name, query, outcome)
@@ -233,20 +192,12 @@ class CostForecast:
 
     def _count(self, what: str, model: str, requests: int, input: int, output: int = 0) -> None:
         if requests:
-            total = self.requests.setdefault((what, model), ModelRequests(what, model))
-            total.requests += requests
-            total.input_tokens += input
-            total.output_tokens += output
+            total = self.requests.setdefault((what, model), Counter())
+            total.update(requests=requests, input_tokens=input, output_tokens=output)
 
 
 def _at_server(config: Config, group: str) -> list[Any]:
     return [described(config, group), config.tree[group].get("base_url")]
-
-
-def _latency_queries(config: Config, texts: Sequence[str]) -> list[str]:
-    """Return the queries of one latency pass, which bypasses caches."""
-    total = config.tree["latency"]["questions"]
-    return pass_queries(texts, total) if total else []
 
 
 def _passages(config: Config) -> int:

@@ -8,7 +8,6 @@ import platform
 import re
 import subprocess
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 _GIT_SECONDS = 10
@@ -17,11 +16,12 @@ _GIT_SECONDS = 10
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return the versions of Python, platform, and the packages that Ragloom requires."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version for name in sorted(_requirements()) if (version := _version(name)) is not None},
-    }
+    packages = {}
+    for name in sorted(_requirements()):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of an extra
+            packages[name] = importlib.metadata.version(name)
+    system = f"{platform.system()} {platform.machine()}"
+    return {"python": platform.python_version(), "platform": system, "packages": packages}
 
 
 @lru_cache(maxsize=1)
@@ -30,8 +30,7 @@ def git() -> dict[str, Any] | None:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return None
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": bool(changed)}
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
 
 
 def _requirements() -> set[str]:
@@ -42,18 +41,8 @@ def _requirements() -> set[str]:
     return names
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # of an extra
-
-
 def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path.cwd(), capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    command = ["git", *arguments]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True).stdout.strip()
+    return None

@@ -48,7 +48,8 @@ class EvaluationResult:
         """
         path = self.folder / "queries.jsonl"
         try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            with path.open(encoding="utf-8", errors="surrogatepass") as file:  # a text may have U+2028
+                return [json.loads(line) for line in file]
         except (OSError, ValueError) as error:
             raise DataError(f"{path} must be the queries of a run ({error}); evaluate again") from None
 

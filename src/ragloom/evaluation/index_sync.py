@@ -7,12 +7,15 @@ note.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.source.base import CannotRead
 from ragloom.components.vector_store.protocols import Index
 from ragloom.components.vector_store.record_types import IndexInfo, IndexMissing
 from ragloom.config import fingerprint
@@ -21,10 +24,7 @@ from ragloom.core.records import Changing, Entry, Skipped, Unreadable, canonical
 from ragloom.errors import ConfigError, DataError, counted
 from ragloom.evaluation.query_outcome import usage_of
 from ragloom.evaluation.run_summary import usage_cost_usd
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.ingestion import IngestSummary
+from ragloom.ingestion import IngestSummary
 
 _COMMIT = "commit"
 _KINDS: dict[type, str] = {Entry: "Entry", Changing: "Changing", Unreadable: "Unreadable", Skipped: "Skipped"}
@@ -52,14 +52,6 @@ class IndexContent:
     searched: list[str]
     empty: list[str]
     texts: str
-
-    def problems(self) -> list[str]:
-        """Return a line about documents without text."""
-        return empty_document_problems(self.empty)
-
-    def documents(self) -> str:
-        """Return the digest of `searched`, 64 hexadecimal digits."""
-        return sha256(canonical_json(self.searched))
 
 
 def index_content(index: Index) -> IndexContent:
@@ -129,10 +121,29 @@ def unreadable_problems(unreadable: Sequence[Sequence[str]]) -> list[str]:
 
     They are missing for every config.
     """
-    if not unreadable:
-        return []
     shown = [f"{location} ({reason})" for location, reason in unreadable]
-    return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"]
+    return [f"{counted(shown, 'document')} cannot be read at the source and missing for every config"] if shown else []
+
+
+@contextmanager
+def naming_unreadable(unreadable: Sequence[Sequence[str]], kind: type[DataError] = DataError) -> Iterator[None]:
+    """Add the unreadable documents to an error about the gold.
+
+    Raises:
+        DataError: of this kind, with the lines of both.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise kind(*error.problems, *(f"source: {line}" for line in unreadable_problems(unreadable))) from None
+
+
+def text_in(index: Index, document: str) -> str | None:
+    """Return the text of a stored document; None for an unknown one."""
+    try:
+        return index.document(document).text
+    except DataError:
+        return None
 
 
 def index_json(index: Index, content: IndexContent, build: dict[str, Any], prices: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +158,7 @@ def index_json(index: Index, content: IndexContent, build: dict[str, Any], price
         "root": info.root,
         "texts": content.texts,
         "documents": info.documents,
-        "searched": content.documents(),
+        "searched": sha256(canonical_json(content.searched)),
         "empty": len(content.empty),
         "chunks": info.chunks,
         "bytes": info.bytes,
@@ -207,20 +218,14 @@ def _listed(assembly: Assembly) -> str:
         location = source.key_location(item.location)
         line: Any = [_KINDS.get(type(item), type(item).__name__), {**asdict(item), "location": location}]
         if isinstance(item, Entry) and item.mtime_ns is None:
-            line.append(_bytes_hash(source, item))
+            try:
+                line.append(sha256(source.read(item)))
+            except CannotRead as error:
+                line.append(f"unreadable: {error.reason}")
         elif isinstance(item, Unreadable):
             line.append(item.reason)
         lines.append(canonical_json(line))
     return sha256("\n".join([source.root, *lines]))
-
-
-def _bytes_hash(source: Any, entry: Entry) -> str:
-    from ragloom.components.source.base import CannotRead
-
-    try:
-        return sha256(source.read(entry))
-    except CannotRead as error:
-        return f"unreadable: {error.reason}"
 
 
 def _require_complete(summary: IngestSummary) -> None:
@@ -236,12 +241,11 @@ def _require_complete(summary: IngestSummary) -> None:
             f"{counted(lost, 'document')} lost after the source; a config that loses some would score higher"
         )
     reasons += [text for text in (summary.kept, summary.stopped) if text]
-    if not reasons:
-        return
-    raise DataError(
-        f"source: index {summary.index} must hold what its source holds, or what is measured is not what is there: "
-        f"{'; '.join(reasons)}. Fix or exclude them; or measure the committed state as it is by ingest=never"
-    )
+    if reasons:
+        raise DataError(
+            f"source: index {summary.index} must hold what its source holds, or what is measured is not what is there: "
+            f"{'; '.join(reasons)}. Fix or exclude them; or measure the committed state as it is by ingest=never"
+        )
 
 
 def _require_current(summary: IngestSummary, index: Index) -> None:

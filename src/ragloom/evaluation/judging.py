@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.config.config import Config
 from ragloom.core.gold import Query
 from ragloom.core.prompt_and_reply import ending_note, finish_reason_of, has_failed
 from ragloom.core.records import canonical_json, sha256
@@ -25,10 +29,6 @@ from ragloom.evaluation.metrics.llm_judge import Messages, Verdict
 from ragloom.evaluation.query_cache import described
 from ragloom.evaluation.query_outcome import QueryOutcome, usage_of
 from ragloom.query.citations.abstention import abstains
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.config.config import Config
 
 VERDICT_CODE = 2
 """Increase it when replies to the same messages change: cached replies become misses."""
@@ -74,18 +74,13 @@ class AnswerJudge:
         return replace(outcome, verdicts=verdicts, judging=used)
 
     def _verdict(self, unit: CachedStage, messages: Messages) -> tuple[Verdict, dict[str, Any]]:
-        used: dict[str, Any] = {}
-
-        def ask(messages: Messages) -> str:
+        try:
             value = unit.get_or_compute(item_name(messages), lambda: self._reply(messages))
-            used.update(value["usage"])
-            return str(value["reply"])
-
-        return llm_judge.judge(messages, ask), used
+        except llm_judge.NoReply as error:
+            return Verdict(None, f"no reply: {error}"), {}
+        return llm_judge.verdict(str(value["reply"])), value["usage"]
 
     def _reply(self, messages: Messages) -> dict[str, Any]:
-        from llama_index.core.base.llms.types import ChatMessage, MessageRole
-
         roles = (MessageRole.SYSTEM, MessageRole.USER)
         chat = [ChatMessage(role=role, content=text) for role, text in zip(roles, messages, strict=True)]
         try:

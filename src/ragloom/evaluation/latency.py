@@ -9,25 +9,21 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from ragloom.cache.embeddings import bypassed
 from ragloom.core.budget import BudgetSpent
-from ragloom.core.run_context import in_context
+from ragloom.evaluation.query_executor import map_concurrently
 
-Value = TypeVar("Value")
-
+TimedQuery = Callable[[str], dict[str, float]]
+"""Runs one query and returns stage -> milliseconds."""
 QUANTILES = (50, 95, 99)
 _WARM = 5
 """Warm-up queries before the clock starts: they load models, open files and fill the system's caches."""
 
 
 def latency_passes(
-    run: Callable[[str], dict[str, float]],
-    questions: Sequence[str],
-    settings: Mapping[str, Any],
-    note: Callable[[str], None],
+    run: TimedQuery, questions: Sequence[str], settings: Mapping[str, Any], note: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Measure latency once for each configured concurrency.
 
@@ -49,13 +45,11 @@ def latency_passes(
     return {**passes[0], "further": passes[1:]}
 
 
-def latency(
-    run: Callable[[str], dict[str, float]], questions: Sequence[str], *, concurrency: int, total: int
-) -> dict[str, Any]:
+def latency(run: TimedQuery, questions: Sequence[str], *, concurrency: int, total: int) -> dict[str, Any]:
     """Measure the latency of queries, stage by stage.
 
     Args:
-        run: runs one query and returns stage -> milliseconds.
+        run: runs one query.
         questions: at least one; repeated up to `total`.
         concurrency: queries at the same time.
         total: number of timed queries.
@@ -70,7 +64,9 @@ def latency(
         for question in queries[:warming]:
             _timings(run, question)
         began = time.perf_counter()
-        timed = _map(lambda question: _timings(run, question), queries, concurrency)
+        timed = map_concurrently(
+            queries, lambda question: _timings(run, question), lambda timings: timings is None, concurrency
+        )
         seconds = time.perf_counter() - began
     stages: dict[str, list[float]] = defaultdict(list)
     for timings in timed:
@@ -98,17 +94,10 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{share}": ordered[max(0, math.ceil(share * len(ordered) / 100) - 1)] for share in QUANTILES}
 
 
-def _timings(run: Callable[[str], dict[str, float]], question: str) -> dict[str, float] | None:
+def _timings(run: TimedQuery, question: str) -> dict[str, float] | None:
     try:
         return run(question)
     except BudgetSpent:
         raise
     except Exception:  # noqa: BLE001 - counted as an error; scoring reports the bug
         return None
-
-
-def _map(function: Callable[[str], Value], items: Sequence[str], concurrency: int) -> list[Value]:
-    if concurrency == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="ragloom-latency") as pool:
-        return [future.result() for future in [pool.submit(in_context(function), item) for item in items]]

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Set
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Set
+from dataclasses import asdict
+from typing import Any
 
+from llama_index.core.schema import QueryBundle
+
+from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.retriever.deeper_ranks import Below, below, limit
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config import fingerprint
 from ragloom.config.builder_keys import TARGET, needs_of
+from ragloom.config.config import Config
+from ragloom.core.gold import Query
 from ragloom.core.metric_names import Need
 from ragloom.core.prompt_and_reply import ending_note, has_failed
 from ragloom.core.records import sha256
+from ragloom.core.tokenizers import load
 from ragloom.errors import ServiceError
 from ragloom.evaluation.index_sync import committed
 from ragloom.evaluation.query_outcome import (
     QueryOutcome,
     answer_from,
-    answer_json,
     answer_of,
     query_result_from,
     ranking_from,
     ranking_json,
 )
 from ragloom.evaluation.ranking_depth import RankingDepth
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.components.retriever.deeper_ranks import Below
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.config.config import Config
-    from ragloom.core.gold import Query
-    from ragloom.query.engine import CitedQueryEngine
+from ragloom.query.engine import CitedQueryEngine
 
 RANKING_CODE = 2
 """Increase it when rankings change without a change in a builder: cached rankings become misses."""
@@ -65,7 +65,7 @@ class CachedQueries:
             self._top_k,
             self._top_n,
             need,
-            lambda text: self._tokenizer.count(text),
+            lambda text: load(tree["metrics"]["tokenizer"]).count(text),
         )
 
     def ranking_key(self) -> dict[str, Any]:
@@ -104,12 +104,12 @@ class CachedQueries:
         """Check whether a cached ranking is deep enough."""
         return self._deepening.suffices(ranking_from(value))
 
-    def answer(self, unit: CachedStage, query: Query, ranked: QueryOutcome) -> QueryOutcome:
+    def answer(self, unit: CachedStage, rankings: Mapping[str, QueryOutcome], query: Query) -> QueryOutcome:
         """Return the answer to a query, cached or computed.
 
         After an error the outcome is unchanged.
         """
-        if ranked.error is not None:
+        if (ranked := rankings[query.id]).error is not None:
             return ranked
         timings = dict(ranked.timings_ms)
 
@@ -119,7 +119,7 @@ class CachedQueries:
             timings.update(result.timings_ms)
             if has_failed(result.finish_reason):
                 raise ServiceError(f"llm: {ending_note(result.finish_reason)}; it counts as failed")
-            return answer_json(answer_of(result))
+            return asdict(answer_of(result))
 
         value = unit.get_or_compute(sha256(query.text), make)
         return QueryOutcome(ranked.ranking, answer_from(value), timings_ms=timings)
@@ -140,27 +140,17 @@ class CachedQueries:
             return self._engines[answering, whole]
 
     def _below(self, question: str, step: int, known: Set[str]) -> Below:
-        from llama_index.core.schema import QueryBundle
-
-        from ragloom.components.retriever import deeper_ranks
-
         query = QueryBundle(question)
         with self._building:  # building loads models: once, however many threads ask
             self._retriever = self._retriever or self._assembly.retriever(self._index)
         if hasattr(self._retriever, "fused"):
-            return deeper_ranks.below(self._retriever, query, step, known)
+            return below(self._retriever, query, step, known)
         # A retriever of an extension has no arms: query it for a longer list, and drop the known chunks.
-        most = deeper_ranks.limit(self._top_k, step)
+        most = limit(self._top_k, step)
         with self._building:
             longer = self._assembly.retriever(self._index, top_k=most)
         nodes = longer.retrieve(query)
-        return deeper_ranks.Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
-
-    @functools.cached_property
-    def _tokenizer(self) -> Any:
-        from ragloom.core.tokenizers import load
-
-        return load(self._assembly.config.tree["metrics"]["tokenizer"])
+        return Below([node for node in nodes if node.node.node_id not in known], len(nodes) >= most)
 
 
 def method(config: Config) -> dict[str, Any]:

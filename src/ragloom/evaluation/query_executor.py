@@ -6,7 +6,7 @@ A failed query counts, with its error: a config must not win because its hard qu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from ragloom.core.budget import BudgetSpent
@@ -19,8 +19,6 @@ from ragloom.evaluation.query_outcome import QueryOutcome
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-
-_QUEUED_EACH = 2  # submitted queries for each thread: enough that none is idle, few enough to stop soon
 
 
 def run_queries(
@@ -50,7 +48,7 @@ def map_concurrently(
     function: Callable[[Item], Value],
     fails: Callable[[Value], bool],
     concurrency: int,
-    progress: QueryProgress,
+    progress: QueryProgress = lambda done, total, failed: None,
 ) -> list[Value]:
     """Apply a function to each item concurrently, with values in order.
 
@@ -87,19 +85,13 @@ def _concurrently(
 ) -> Iterator[tuple[int, Value]]:
     """Yield (position of the item, value) in the order of completion."""
     if concurrency == 1:
-        yield from ((at, function(item)) for at, item in enumerate(items))
+        yield from enumerate(map(function, items))
         return
     with ThreadPoolExecutor(concurrency, thread_name_prefix="ragloom-ask") as pool:
-        running: dict[Future[Value], int] = {}
-        waiting = iter(enumerate(items))
+        futures = {pool.submit(in_context(function), item): at for at, item in enumerate(items)}
         try:
-            while True:
-                while len(running) < concurrency * _QUEUED_EACH and (following := next(waiting, None)) is not None:
-                    running[pool.submit(in_context(function), following[1])] = following[0]
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+            for future in as_completed(futures):
+                yield futures[future], future.result()
         finally:
-            for future in running:
+            for future in futures:
                 future.cancel()

@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.schema import NodeWithScore
 
+from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.core.nodes import to_chunk, to_node
 from ragloom.core.records import Chunk
 from ragloom.core.usage import Usage
@@ -17,6 +18,8 @@ from ragloom.query.query_result import QueryResult
 Scores = dict[str, float | None]
 """Metric -> score of one question; None where a judge gave no verdict."""
 
+NO_TOKENS = {"input": 0, "output": 0, "unreported": 0}
+"""Usage of one model, by count."""
 _ARMS = ("retriever_rank", "retriever_score", "dense_rank", "dense_score", "bm25_rank", "bm25_score")
 
 
@@ -106,16 +109,12 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     Returns:
         `kind:model` -> {input, output, unreported}; models that are not paid for are left out.
     """
-    models: dict[str, Any] = {}
-    for (kind, model), tokens in sorted(usage.models.items()):
-        models[f"{kind}:{model}"] = {
-            "input": tokens.input,
-            "output": tokens.output,
-            "unreported": tokens.unreported,
-        }
+    models: dict[str, Any] = {
+        f"{kind}:{model}": {name: getattr(tokens, name) for name in NO_TOKENS}
+        for (kind, model), tokens in sorted(usage.models.items())
+    }
     for model, saved in sorted(usage.cache.saved.items()):
-        entry = models.setdefault(f"embedding:{model}", {"input": 0, "output": 0, "unreported": 0})
-        entry["input"] += saved
+        models.setdefault(f"embedding:{model}", dict(NO_TOKENS))["input"] += saved
     return models
 
 
@@ -152,8 +151,6 @@ def ranked_chunks(nodes: Sequence[NodeWithScore]) -> tuple[RankedChunk, ...]:
 
 def query_result_from(question: str, ranking: Ranking, top_n: int) -> QueryResult:
     """Rebuild the search result of a config from a ranking."""
-    from ragloom.components.retriever.scored_nodes import Ranked
-
     own = ranking.chunks[: min(top_n, ranking.reranked)]
     nodes: list[NodeWithScore] = [Ranked(node=to_node(item.chunk), score=item.score, **item.arms) for item in own]
     return QueryResult(question, nodes=nodes)
@@ -161,25 +158,20 @@ def query_result_from(question: str, ranking: Ranking, top_n: int) -> QueryResul
 
 def ranking_json(ranking: Ranking) -> dict[str, Any]:
     """Serialize a ranking to plain values."""
-    chunks = [{**asdict(item.chunk), "score": item.score, "arms": dict(item.arms)} for item in ranking.chunks]
-    return {
-        "found": chunks,
-        "ends": list(ranking.ends),
-        "more": ranking.more,
-        "dropped": list(ranking.dropped),
-        "usage": dict(ranking.usage),
-        "notes": list(ranking.notes),
-    }
+    shown = asdict(ranking)
+    chunks = shown.pop("chunks")
+    listed = [{**item["chunk"], "score": item["score"], "arms": item["arms"]} for item in chunks]
+    return {"found": listed, **shown}
 
 
 def ranking_from(shown: Mapping[str, Any]) -> Ranking:
     """Deserialize the output of `ranking_json`."""
     chunks = []
     for item in shown["found"]:
-        fields = {key: value for key, value in item.items() if key not in ("score", "arms")}
+        fields = {name: value for name, value in item.items() if name not in ("score", "arms")}
         chunks.append(RankedChunk(Chunk(**fields), item["score"], item["arms"]))
-    ends, dropped = tuple(shown["ends"]), tuple(shown["dropped"])
-    return Ranking(tuple(chunks), ends, shown["more"], dropped, shown["usage"], tuple(shown["notes"]))
+    ends, dropped, notes = (tuple(shown[name]) for name in ("ends", "dropped", "notes"))
+    return Ranking(tuple(chunks), ends, shown["more"], dropped, shown["usage"], notes)
 
 
 def answer_of(result: QueryResult) -> Answer:
@@ -189,12 +181,7 @@ def answer_of(result: QueryResult) -> Answer:
     return Answer(result.answer or "", citations, tuple(result.passages), usage, notes, result.reasoning)
 
 
-def answer_json(answer: Answer) -> dict[str, Any]:
-    """Serialize an answer to plain values."""
-    return asdict(answer)
-
-
 def answer_from(shown: Mapping[str, Any]) -> Answer:
-    """Deserialize the output of `answer_json`."""
-    lists = {name: tuple(shown[name]) for name in ("citations", "passages", "notes")}
-    return Answer(shown["text"], usage=shown["usage"], reasoning=shown["reasoning"], **lists)
+    """Deserialize the fields of an answer."""
+    tuples: dict[str, Any] = {name: tuple(shown[name]) for name in ("citations", "passages", "notes")}
+    return Answer(**{**shown, **tuples})

@@ -7,21 +7,19 @@ whatever the metrics are: no prefix of a ranking depends on the requested metric
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
+from ragloom.components.retriever.deeper_ranks import Below
 from ragloom.core.metric_names import Need
 from ragloom.evaluation.query_outcome import RankedChunk, Ranking, ranked_chunks, ranking_of
-
-if TYPE_CHECKING:
-    from ragloom.components.retriever.deeper_ranks import Below
-    from ragloom.query.query_result import QueryResult
+from ragloom.query.query_result import QueryResult
 
 
+@dataclass(frozen=True)
 class RankingDepth:
     """Extends rankings as deep as the metrics look.
 
-    Args:
+    Attributes:
         search: search of the config, with a reranker that keeps all its input.
         below: reads one step below the known chunks: (question, step from 1, known ids).
         top_k: chunks that leave the retriever.
@@ -30,44 +28,35 @@ class RankingDepth:
         count: token count of a text.
     """
 
-    def __init__(
-        self,
-        search: Callable[[str], QueryResult],
-        below: Callable[[str, int, Set[str]], Below],
-        top_k: int,
-        least: int,
-        need: Need,
-        count: Callable[[str], int],
-    ) -> None:
-        self._search = search
-        self._below = below
-        self._top_k = top_k
-        self._least = least
-        self._need = need
-        self._count = count
+    search: Callable[[str], QueryResult]
+    below: Callable[[str, int, Set[str]], Below]
+    top_k: int
+    least: int
+    need: Need
+    count: Callable[[str], int]
 
     def first(self, question: str) -> tuple[Ranking, dict[str, float]]:
         """Search as the config says; return the ranking and stage -> milliseconds."""
-        result = self._search(question)
-        return ranking_of(result, top_k=self._top_k), result.timings_ms
+        result = self.search(question)
+        return ranking_of(result, top_k=self.top_k), result.timings_ms
 
     def extended(self, question: str, ranking: Ranking) -> Ranking:
         """Append steps until the ranking suffices or has no more chunks."""
         while not self.suffices(ranking):
             known = {item.chunk.id for item in ranking.chunks} | {*ranking.dropped}
-            step = self._below(question, len(ranking.ends), known)
+            step = self.below(question, len(ranking.ends), known)
             chunks = (*ranking.chunks, *ranked_chunks(step.nodes))
             ranking = replace(ranking, chunks=chunks, ends=(*ranking.ends, len(chunks)), more=step.more)
         return ranking
 
     def suffices(self, ranking: Ranking) -> bool:
         """Check whether a ranking is deep enough for the metrics, or complete."""
-        return not ranking.more or reach(ranking.chunks, self._need, self._count) is not None
+        return not ranking.more or reach(ranking.chunks, self.need, self.count) is not None
 
     def cut(self, ranking: Ranking) -> Ranking:
         """Trim a ranking to the depth that metrics read."""
-        enough = reach(ranking.chunks, self._need, self._count)
-        shown = len(ranking.chunks) if enough is None else max(enough, min(self._least, ranking.reranked))
+        enough = reach(ranking.chunks, self.need, self.count)
+        shown = len(ranking.chunks) if enough is None else max(enough, min(self.least, ranking.reranked))
         return replace(ranking, chunks=ranking.chunks[:shown])
 
 

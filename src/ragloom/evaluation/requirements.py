@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.components.interface_checks import check_extension
+from ragloom.config.config import Config
+from ragloom.core.gold import Query
 from ragloom.core.metric_names import measurable, measures
 from ragloom.errors import ConfigError, DataError
 from ragloom.evaluation.scoring import by_documents
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
-    from ragloom.config.config import Config
-    from ragloom.core.gold import Query
 
 
 def kinds_of_gold(queries: Sequence[Query]) -> tuple[bool, bool]:

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock
 
 from ragloom.core.records import sha256
@@ -90,7 +91,4 @@ def json_line(value: Mapping[str, Any] | str) -> str:
 
 def yaml_text(tree: Mapping[str, Any]) -> str:
     """Format a config as YAML, secrets masked."""
-    import yaml
-
-    text: str = yaml.safe_dump(redact_tree(dict(tree)), allow_unicode=True, sort_keys=False)
-    return text
+    return str(yaml.safe_dump(redact_tree(dict(tree)), allow_unicode=True, sort_keys=False))

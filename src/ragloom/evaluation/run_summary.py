@@ -9,7 +9,7 @@ from typing import Any
 from ragloom.core.gold import Query
 from ragloom.core.pricing import cost_usd
 from ragloom.evaluation.metrics.llm_judge import judged
-from ragloom.evaluation.query_outcome import QueryOutcome, Scores
+from ragloom.evaluation.query_outcome import NO_TOKENS, QueryOutcome, Scores
 from ragloom.evaluation.scoring import means, qrels
 from ragloom.evaluation.trec_format import qrels_lines, run_lines
 
@@ -43,12 +43,9 @@ class ScoredRun:
     def verdicts(self) -> dict[str, Any]:
         """Count the verdicts by metric, with bounds of the passing share."""
         names = dict.fromkeys(name for outcome in self.outcomes for name in outcome.verdicts)
-        counts = {
+        return {
             name: judged(outcome.verdicts[name] for outcome in self.outcomes if name in outcome.verdicts)
             for name in names
-        }
-        return {
-            name: {**asdict(count), "lowest": count.lowest, "highest": count.highest} for name, count in counts.items()
         }
 
     def counts(self) -> dict[str, int]:
@@ -144,8 +141,8 @@ def _summed(usages: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict
     models: dict[str, dict[str, int]] = {}
     for usage in usages:
         for model, tokens in usage.items():
-            total = models.setdefault(model, {"input": 0, "output": 0, "unreported": 0})
-            for name in total:
+            total = models.setdefault(model, dict(NO_TOKENS))
+            for name in NO_TOKENS:
                 total[name] += tokens[name]
     return models
 

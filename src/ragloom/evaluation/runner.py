@@ -6,30 +6,41 @@ Stages are cached by complete keys (`ragloom.cache.stages`); a cache hit is neve
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
+from ragloom.components.dataset.base import CheckedQueries
+from ragloom.components.vector_store.protocols import Index
 from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
 from ragloom.config.config import Config
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.budget import BudgetSpent, within
+from ragloom.core.gold import Query
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.core.tokenizers import load as load_tokenizer
-from ragloom.errors import ConfigError, DataError
+from ragloom.errors import ConfigError
 from ragloom.evaluation import requirements
 from ragloom.evaluation.answer_scoring import answer_metrics
-from ragloom.evaluation.callbacks import EvaluationCallbacks
+from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
-from ragloom.evaluation.index_sync import IndexContent, index_content, index_json, sync_index, unreadable_problems
+from ragloom.evaluation.index_sync import (
+    IndexContent,
+    empty_document_problems,
+    index_content,
+    index_json,
+    naming_unreadable,
+    sync_index,
+    text_in,
+    unreadable_problems,
+)
 from ragloom.evaluation.judging import AnswerJudge, judge_json
 from ragloom.evaluation.latency import latency_passes
 from ragloom.evaluation.query_cache import ANSWER_CODE, RANKING_CODE, CachedQueries
@@ -37,13 +48,8 @@ from ragloom.evaluation.query_executor import map_concurrently, run_queries
 from ragloom.evaluation.query_outcome import QueryOutcome
 from ragloom.evaluation.run_folder import json_line, write_run, yaml_text
 from ragloom.evaluation.run_summary import ScoredRun
-from ragloom.evaluation.scoring import METRICS_CODE, Corpus, Scorer
-
-if TYPE_CHECKING:
-    from ragloom.components.dataset.base import CheckedQueries, Dataset
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.core.gold import Query
-    from ragloom.ingestion import IngestSummary
+from ragloom.evaluation.scoring import METRICS_CODE, Scorer
+from ragloom.ingestion import IngestSummary
 
 _NAMED_BY = ("chunking", "embedding", "retriever", "reranker")
 """Groups whose options are part of a run's name."""
@@ -57,7 +63,7 @@ def trial_digest(config: Config) -> str:
     return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
 
-class Trial:
+class Trial(AbstractContextManager["Trial"]):
     """Evaluation of one config; a context manager that closes store and caches.
 
     Args:
@@ -82,21 +88,13 @@ class Trial:
         self._units: list[CachedStage] = []
         self._unreadable: list[list[str]] = []
 
-    def __enter__(self) -> Trial:
-        return self
-
     def __exit__(self, *raised: Any) -> None:
         self.assembly.__exit__(*raised)
-
-    @property
-    def dataset(self) -> Dataset:
-        """Queries with gold."""
-        return self.assembly.dataset
 
     @functools.cached_property
     def need(self) -> Need:
         """Depth of rankings that the metrics need."""
-        spans, documents = requirements.kinds_of_gold(self.dataset.queries())
+        spans, documents = requirements.kinds_of_gold(self.assembly.dataset.queries())
         return need(self.config.tree["metrics"], spans=spans, documents=documents)
 
     def check(self) -> None:
@@ -107,8 +105,8 @@ class Trial:
                 method or a key, or the key of an LLM is missing.
             DataError: no requested metric suits the gold.
         """
-        tree, queries = self.config.tree, self.dataset.queries()
-        requirements.require_measurable(self.dataset.name, queries, tree)
+        tree, queries = self.config.tree, self.assembly.dataset.queries()
+        requirements.require_measurable(self.assembly.dataset.name, queries, tree)
         requirements.require_methods(self.assembly)
         requirements.require_depth(self.config)
         requirements.require_reranking(self.config, queries)
@@ -121,7 +119,7 @@ class Trial:
 
     def is_ranked(self, index: Index) -> bool:
         """Check whether the rankings of all queries of this index are cached."""
-        names = {sha256(query.text) for query in self.dataset.queries()}
+        names = {sha256(query.text) for query in self.assembly.dataset.queries()}
         cached = CachedQueries(self.assembly, index, self.need)
         rankings = self._stages.values("rankings", cached.ranking_key(), names)
         return len(rankings) == len(names) and all(map(cached.suffices, rankings.values()))
@@ -145,11 +143,13 @@ class Trial:
         try:
             outcomes = self._run_queries(cached, checked.queries)
             scored = self._score(checked.queries, outcomes, index)
-            latency = self._latency(cached, checked.queries)
+            run = functools.partial(cached.timings, answering=self.config.tree["answers"])
+            texts = [query.text for query in checked.queries]
+            latency = latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
         except BudgetSpent as error:
             raise BudgetSpent(f"{error}; {_RESUMABLE}") from None
-        problems = [*checked.problems, *unreadable_problems(self._unreadable), *content.problems()]
-        dataset = {"name": self.dataset.name, "digest": checked.digest()}
+        problems = [*checked.problems, *unreadable_problems(self._unreadable), *empty_document_problems(content.empty)]
+        dataset = {"name": self.assembly.dataset.name, "digest": checked.digest()}
         shown = index_json(index, content, build, self.assembly.prices)
         return self._write(scored, dataset, shown, content, latency, problems)
 
@@ -172,28 +172,39 @@ class Trial:
             return self.assembly.ingest(progress, self._stop, chunks)
 
     def _check_gold(self, index: Index) -> CheckedQueries:
-        def text(document: str) -> str | None:
-            try:
-                return index.document(document).text
-            except DataError:
-                return None  # the dataset reports all missing documents
-
-        try:
-            checked = self.dataset.check(text)
-            requirements.require_measurable(self.dataset.name, checked.queries, self.config.tree)
-            return checked
-        except DataError as error:
-            raise DataError(
-                *error.problems, *(f"source: {line}" for line in unreadable_problems(self._unreadable))
-            ) from None
+        with naming_unreadable(self._unreadable):
+            checked = self.assembly.dataset.check(functools.partial(text_in, index))
+            requirements.require_measurable(self.assembly.dataset.name, checked.queries, self.config.tree)
+        return checked
 
     def _run_queries(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
-        outcomes = self._rank(cached, queries)
+        concurrency = self.config.tree["concurrency"]
+        with self._stage("rankings", cached.ranking_key(), "questions") as (unit, progress):
+            rank = functools.partial(cached.rank, unit)
+            outcomes = run_queries(queries, rank, concurrency=concurrency, progress=progress)
         if self.config.tree["answers"]:
-            outcomes = self._answer(cached, queries, outcomes)
+            rankings = {query.id: outcome for query, outcome in zip(queries, outcomes, strict=True)}
+            with self._stage("answers", cached.answer_key(), "answers") as (unit, progress):
+                answer = functools.partial(cached.answer, unit, rankings)
+                outcomes = run_queries(queries, answer, concurrency=concurrency, progress=progress)
         if names := judged(self.config.tree["metrics"]):
-            outcomes = self._judge(AnswerJudge(self.assembly, names), queries, outcomes)
+            judge = AnswerJudge(self.assembly, names)
+            with self._stage("verdicts", judge.key(), "verdicts") as (unit, progress):
+                outcomes = map_concurrently(
+                    list(zip(queries, outcomes, strict=True)),
+                    lambda pair: judge.judge(unit, *pair),
+                    lambda outcome: any(verdict.passed is None for verdict in outcome.verdicts.values()),
+                    concurrency,
+                    progress,
+                )
         return outcomes
+
+    @contextmanager
+    def _stage(self, kind: str, key: dict[str, Any], shown: str) -> Iterator[tuple[CachedStage, QueryProgress]]:
+        """Open a stage of all queries, with its progress."""
+        with self._stages.open(kind, key) as unit, self._callbacks.querying(shown) as progress:
+            yield unit, progress
+        self._units.append(unit)
 
     @functools.cached_property
     def _llms(self) -> dict[str, Any]:
@@ -204,48 +215,9 @@ class Trial:
             {"judge": self.assembly.judge} if judged(tree["metrics"]) else {}
         )
 
-    def _rank(self, cached: CachedQueries, queries: Sequence[Query]) -> list[QueryOutcome]:
-        with (
-            self._stages.open("rankings", cached.ranking_key()) as unit,
-            self._callbacks.querying("questions") as progress,
-        ):
-            rank = functools.partial(cached.rank, unit)
-            outcomes = run_queries(queries, rank, concurrency=self.config.tree["concurrency"], progress=progress)
-        self._units.append(unit)
-        return outcomes
-
-    def _answer(
-        self, cached: CachedQueries, queries: Sequence[Query], ranked: Sequence[QueryOutcome]
-    ) -> list[QueryOutcome]:
-        rankings = {query.id: outcome for query, outcome in zip(queries, ranked, strict=True)}
-        with self._stages.open("answers", cached.answer_key()) as unit, self._callbacks.querying("answers") as progress:
-            outcomes = run_queries(
-                queries,
-                lambda query: cached.answer(unit, query, rankings[query.id]),
-                concurrency=self.config.tree["concurrency"],
-                progress=progress,
-            )
-        self._units.append(unit)
-        return outcomes
-
-    def _judge(
-        self, judge: AnswerJudge, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]
-    ) -> list[QueryOutcome]:
-        with self._stages.open("verdicts", judge.key()) as unit, self._callbacks.querying("verdicts") as progress:
-            judged = map_concurrently(
-                list(zip(queries, outcomes, strict=True)),
-                lambda pair: judge.judge(unit, *pair),
-                lambda outcome: any(verdict.passed is None for verdict in outcome.verdicts.values()),
-                self.config.tree["concurrency"],
-                progress,
-            )
-        self._units.append(unit)
-        return judged
-
     def _score(self, queries: list[Query], outcomes: list[QueryOutcome], index: Index) -> ScoredRun:
         settings = self.config.tree["metrics"]
-        corpus = Corpus(lambda name: index.document(name).text, lambda name: index.chunks_of([name]))
-        scorer = Scorer(settings, functools.partial(load_tokenizer, settings["tokenizer"]), corpus)
+        scorer = Scorer(settings, lambda name: index.document(name).text, lambda name: index.chunks_of([name]))
         scores, ranked = scorer.scores(queries, outcomes), scorer.ranked(queries, outcomes)
         if self.config.tree["answers"]:
             for query, outcome, of_query in zip(queries, outcomes, scores, strict=True):
@@ -254,25 +226,11 @@ class Trial:
         below = {} if keeps_order else scorer.below(queries, outcomes)
         return ScoredRun(queries, outcomes, scores, ranked, self.assembly.prices, below)
 
-    def _latency(self, cached: CachedQueries, queries: Sequence[Query]) -> dict[str, Any] | None:
-        run = functools.partial(cached.timings, answering=self.config.tree["answers"])
-        texts = [query.text for query in queries]
-        return latency_passes(run, texts, self.config.tree["latency"], self._callbacks.note)
-
-    def codes(self) -> dict[str, int | None]:
-        """Return the code versions of rankings, answers and scores; None without answers."""
-        return {
-            "ranking": RANKING_CODE,
-            "answers": ANSWER_CODE if self.config.tree["answers"] else None,
-            "metrics": METRICS_CODE,
-        }
-
     def _seeds(self) -> dict[str, int]:
         """Return the seeds of the used components: key -> value."""
         tree = self.config.tree
         used = [group for group in COMPONENTS if group in self._llms or group not in ("llm", "judge")]
-        seeds = {f"{group}.seed": tree[group].get("seed") for group in used}
-        return {key: seed for key, seed in seeds.items() if seed is not None}
+        return {f"{group}.seed": seed for group in used if (seed := tree[group].get("seed")) is not None}
 
     def _write(
         self,
@@ -287,6 +245,7 @@ class Trial:
         named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
         options = [self.config.choices[group] for group in _NAMED_BY]
         name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
+        answers = self.config.tree["answers"]
         files: dict[str, Any] = {
             "config.yaml": [yaml_text(self.config.public())],
             "run.json": {
@@ -301,7 +260,7 @@ class Trial:
                 "environment": environment(),
                 "git": git(),
                 "stages": [stage_json(unit) for unit in self._units],
-                "code": self.codes(),
+                "code": {"ranking": RANKING_CODE, "answers": ANSWER_CODE if answers else None, "metrics": METRICS_CODE},
                 "problems": problems,
                 "judge": judge_json(self.config) if judged(self.config.tree["metrics"]) else None,
                 **self.config.project_record(),

@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from ragloom.config.settings import MetricSettings
 from ragloom.core.gold import Query
 from ragloom.core.metric_names import OMEGA, Measure, Need, measures
 from ragloom.core.records import Chunk
+from ragloom.core.tokenizers import Tokenizer, load
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.ranking import documents, ranking_scores, span_qrels, span_ranking
 from ragloom.evaluation.metrics.spans import (
@@ -29,25 +28,9 @@ from ragloom.evaluation.metrics.spans import (
 from ragloom.evaluation.query_outcome import QueryOutcome, Ranking, Scores
 from ragloom.evaluation.ranking_depth import reach
 
-if TYPE_CHECKING:
-    from ragloom.core.tokenizers import Tokenizer
-
 METRICS_CODE = 1
 """Increase it when scores of the same ranking or answer change: `compare` does not mix versions."""
 _CACHED_DOCUMENTS = 64  # texts and chunks in memory: queries on one document follow each other
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Access to indexed documents, for metrics that look beyond a ranking.
-
-    Attributes:
-        text: document id -> text.
-        chunks: document id -> all its chunks.
-    """
-
-    text: Callable[[str], str]
-    chunks: Callable[[str], Sequence[Chunk]]
 
 
 class Scorer:
@@ -55,18 +38,22 @@ class Scorer:
 
     Args:
         settings: `metrics` of the config, validated.
-        tokenizer: loads the tokenizer of token budgets.
-        corpus: of the index.
+        text: document id -> text, for metrics that look beyond a ranking.
+        chunks: document id -> all its chunks.
     """
 
-    def __init__(self, settings: MetricSettings, tokenizer: Callable[[], Tokenizer], corpus: Corpus) -> None:
+    def __init__(
+        self, settings: MetricSettings, text: Callable[[str], str], chunks: Callable[[str], Sequence[Chunk]]
+    ) -> None:
         self._settings = settings
-        self._tokenizer = tokenizer
         self._convention: Convention = settings["convention"]
-        self._text = functools.lru_cache(_CACHED_DOCUMENTS)(corpus.text)
-        self._all_of = functools.lru_cache(_CACHED_DOCUMENTS)(lambda name: self._places(corpus.chunks(name)))
+        self._text = functools.lru_cache(_CACHED_DOCUMENTS)(text)
+        self._all_of = functools.lru_cache(_CACHED_DOCUMENTS)(lambda name: self._places(chunks(name)))
         self._of_spans = measures(settings["spans"])
         self._of_documents = measures(settings["documents"])
+
+    def _tokenizer(self) -> Tokenizer:
+        return load(self._settings["tokenizer"])
 
     def scores(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[Scores]:
         """Score each query; queries without gold have no scores."""
@@ -74,15 +61,12 @@ class Scorer:
         ranked = self.ranked(queries, outcomes)
         for of_documents, names in ((False, self._of_spans), (True, self._of_documents)):
             rank_names = [item.name for item in names if not item.of_characters]
-            places = {
-                query.id: at for at, query in enumerate(queries) if query.judged and by_documents(query) is of_documents
-            }
-            if not rank_names or not places:
-                continue
-            rankings = {id: ranked[at] for id, at in places.items()}
-            scored = ranking_scores(rankings, {id: qrels(queries[at]) for id, at in places.items()}, rank_names)
-            for id, at in places.items():
-                result[at] |= scored[id]
+            places = [at for at, query in enumerate(queries) if query.judged and by_documents(query) is of_documents]
+            if rank_names and places:
+                rankings = {queries[at].id: ranked[at] for at in places}
+                scored = ranking_scores(rankings, {queries[at].id: qrels(queries[at]) for at in places}, rank_names)
+                for at in places:
+                    result[at] |= scored[queries[at].id]
         for at, query in enumerate(queries):
             if query.spans:
                 result[at] |= self._of_characters(query, outcomes[at])
@@ -107,26 +91,21 @@ class Scorer:
 
     @staticmethod
     def _needed(item: Measure, query: Query) -> Need:
-        if not item.k:
-            return Need()
-        if item.budget:
-            return Need(tokens=item.k)
-        return Need(documents=item.k) if by_documents(query) else Need(chunks=item.k)
+        kind = "tokens" if item.budget else "documents" if by_documents(query) else "chunks"
+        return Need(**{kind: item.k})
 
     def ranked(self, queries: Sequence[Query], outcomes: Sequence[QueryOutcome]) -> list[list[str]]:
         """Return the rankings of queries by qrels ids; empty without gold."""
         most = max((item.k for item in self._of_spans if item.k and not item.budget), default=None)
         lists: list[list[str]] = []
+        coverage = self._settings["min_coverage"]
         for query, outcome in zip(queries, outcomes, strict=True):
-            passages = passages_of(outcome.ranking)
-            if by_documents(query):
-                lists.append(documents(passages))
-            elif query.spans:
+            passages = [_passage(item.chunk) for item in outcome.ranking.chunks]
+            ids = documents(passages) if by_documents(query) else []
+            if query.spans:
                 looked_at = len(passages) if most is None else most
-                coverage = self._settings["min_coverage"]
-                lists.append(span_ranking(passages, query.spans, most=looked_at, min_coverage=coverage))
-            else:
-                lists.append([])
+                ids = span_ranking(passages, query.spans, most=looked_at, min_coverage=coverage)
+            lists.append(ids)
         return lists
 
     def _of_characters(self, query: Query, outcome: QueryOutcome) -> Scores:
@@ -145,25 +124,20 @@ class Scorer:
 
     def _places(self, chunks: Sequence[Chunk]) -> list[Passage]:
         """Return the passages of chunks, by the convention of the metrics."""
-        passages = [Passage(chunk.document, chunk.start, chunk.end) for chunk in chunks]
         if self._convention != "chroma":
-            return passages
-        return [
-            at_first_occurrence(passage, chunk.text, self._text(chunk.document))
-            for passage, chunk in zip(passages, chunks, strict=True)
-        ]
+            return [_passage(chunk) for chunk in chunks]
+        return [at_first_occurrence(_passage(chunk), chunk.text, self._text(chunk.document)) for chunk in chunks]
 
     def _cut(self, item: Measure, ranking: Ranking) -> list[Passage]:
-        passages = self._places([item.chunk for item in ranking.chunks])
+        chunks = [item.chunk for item in ranking.chunks]
+        passages, texts = self._places(chunks), [chunk.text for chunk in chunks]
         if not item.budget:
             return passages[: item.k]
-        texts = [item.chunk.text for item in ranking.chunks]
         return within_budget(passages, texts, budget=item.k, tokenizer=self._tokenizer())
 
 
-def passages_of(ranking: Ranking) -> list[Passage]:
-    """Convert a ranking to the passages of the metrics."""
-    return [Passage(item.chunk.document, item.chunk.start, item.chunk.end) for item in ranking.chunks]
+def _passage(chunk: Chunk) -> Passage:
+    return Passage(chunk.document, chunk.start, chunk.end)
 
 
 def qrels(query: Query) -> dict[str, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.config.config import Config
 from ragloom.config.labels import label_of, values_of, varying
 from ragloom.core.budget import Budget, BudgetSpent, accounted
@@ -19,7 +20,7 @@ from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
-from ragloom.evaluation.sweep_log import SweepLog, TrialRecord, now, sweep_digest
+from ragloom.evaluation.sweep_log import State, SweepLog, TrialRecord, now, sweep_digest
 from ragloom.evaluation.sweep_preflight import GoldMissing, shared_problems
 
 if TYPE_CHECKING:
@@ -67,11 +68,17 @@ class Sweep:
         with accounted() as budgets:
             try:
                 result = evaluate(_with_remaining_budget(config, *self._spending()), callbacks)
-                details = {**_trial_details(result, time.perf_counter() - began), **_spent(budgets)}
-                self.log.done(self.digest, trial, str(result.folder), details)
+                details = {
+                    **result.metrics,
+                    "seconds": round(time.perf_counter() - began, 3),
+                    "stages": [stage_json(unit) for unit in result.stages],
+                    "problems": result.problems,
+                    **_spent(budgets),
+                }
+                self.log.record(self.digest, trial, "done", details, run=str(result.folder))
             except Exception as error:  # noqa: BLE001 - a bug in one trial is recorded, and stops no other
-                record = self.log.stopped if isinstance(error, BudgetSpent) else self.log.failed
-                record(self.digest, trial, _error_text(error), _spent(budgets))
+                state: State = "waiting" if isinstance(error, BudgetSpent) else "failed"
+                self.log.record(self.digest, trial, state, _spent(budgets), error=_error_text(error))
                 callbacks.trial_failed(label, error)
                 return None
         callbacks.trial_done(label, result)
@@ -190,8 +197,7 @@ def _check_shared(configs: Sequence[Config], callbacks: EvaluationCallbacks) -> 
     if len({canonical_json([config.tree[key] for key in _SHARED_KEYS]) for config in configs}) > 1:
         return [], []
     stages = open_stages(configs[0])
-    ready = _valid_trials(configs)
-    if not ready:
+    if not (ready := _valid_trials(configs, stages)):
         return [], []
     with Trial(ready[0], stages, callbacks) as trial:
         callbacks.note("reading the documents that all trials share")
@@ -204,13 +210,12 @@ def _check_shared(configs: Sequence[Config], callbacks: EvaluationCallbacks) -> 
     return problems, [stage_json(unit) for unit in units]
 
 
-def _valid_trials(configs: Sequence[Config]) -> list[Config]:
+def _valid_trials(configs: Sequence[Config], stages: StageCache) -> list[Config]:
     """Return the configs that pass `Trial.check`; the others fail in their turn.
 
     Raises:
         ConfigError, DataError: no config passes, and all fail for the same reason.
     """
-    stages = open_stages(configs[0])
     valid: list[Config] = []
     errors: list[Exception] = []
     dataset = None
@@ -220,7 +225,7 @@ def _valid_trials(configs: Sequence[Config]) -> list[Config]:
                 trial.assembly.__dict__["dataset"] = dataset  # read once for all trials
             try:
                 trial.check()
-                dataset = trial.dataset
+                dataset = trial.assembly.dataset
                 valid.append(config)
             except Exception as error:  # noqa: BLE001 - the trial fails with it in its turn
                 errors.append(error)
@@ -246,14 +251,8 @@ def _with_remaining_budget(config: Config, usd: float, tokens: int) -> Config:
     """
     budget = dict(config.tree["budget"])
     for key, used in (("max_usd", usd), ("max_tokens", tokens)):
-        if budget[key] is None:
-            continue
-        if used and used >= budget[key]:
-            raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
-        budget[key] -= used
+        if budget[key] is not None:
+            if used and used >= budget[key]:
+                raise BudgetSpent(f"budget: budget.{key}={budget[key]:g} must not be exceeded: {used:g} are spent")
+            budget[key] -= used
     return replace(config, tree={**config.tree, "budget": budget})
-
-
-def _trial_details(result: EvaluationResult, seconds: float) -> dict[str, Any]:
-    stages = [stage_json(unit) for unit in result.stages]
-    return {**result.metrics, "seconds": round(seconds, 3), "stages": stages, "problems": result.problems}

@@ -95,19 +95,22 @@ class SweepLog:
                 "SELECT ?, coalesce(max(number) + 1, 0), ?, ?, 'waiting', ?, '{}' FROM trials WHERE sweep = ?",
                 (sweep, trial, label, now(), sweep),
             )
-        self._set(sweep, trial, "running", None, None, {})
+        self.record(sweep, trial, "running", {})
 
-    def done(self, sweep: str, trial: str, run: str, details: dict[str, Any]) -> None:
-        """Record the run folder of a finished trial."""
-        self._set(sweep, trial, "done", run, None, details)
+    def record(
+        self, sweep: str, trial: str, state: State, details: Any, run: str | None = None, error: str | None = None
+    ) -> None:
+        """Set the state of a trial.
 
-    def stopped(self, sweep: str, trial: str, why: str, details: dict[str, Any]) -> None:
-        """Record why a trial was stopped; it stays waiting."""
-        self._set(sweep, trial, "waiting", None, why, details)
-
-    def failed(self, sweep: str, trial: str, error: str, details: dict[str, Any]) -> None:
-        """Record why a trial failed."""
-        self._set(sweep, trial, "failed", None, error, details)
+        Args:
+            state: `done` with its run folder; `waiting` (stopped) or `failed` with the error.
+            details: as in `TrialRecord`.
+        """
+        with self._changing() as tables:
+            tables.execute(
+                "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
+                (state, now(), run, error, json.dumps(details), sweep, trial),
+            )
 
     def of(self, sweep: str) -> list[TrialRecord]:
         """Return the trials of a sweep in their order."""
@@ -117,15 +120,7 @@ class SweepLog:
                 "ORDER BY number",
                 (sweep,),
             ).fetchall()
-        names = ("number", "trial", "label", "state", "run", "error", "changed")
-        return [TrialRecord(**dict(zip(names, row, strict=False)), details=json.loads(row[-1])) for row in rows]
-
-    def _set(self, sweep: str, trial: str, state: State, run: str | None, error: str | None, details: Any) -> None:
-        with self._changing() as tables:
-            tables.execute(
-                "UPDATE trials SET state = ?, changed = ?, run = ?, error = ?, told = ? WHERE sweep = ? AND trial = ?",
-                (state, now(), run, error, json.dumps(details), sweep, trial),
-            )
+        return [TrialRecord(*(*row[:6], json.loads(row[7]), row[6])) for row in rows]
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

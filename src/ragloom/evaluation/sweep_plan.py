@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ragloom.config.config import Config
 from ragloom.config.labels import label_of, varying
 from ragloom.core.data_frame import data_frame
 from ragloom.core.records import canonical_json
@@ -15,13 +16,11 @@ from ragloom.evaluation.cost_forecast import CostForecast
 from ragloom.evaluation.index_sync import synced_index
 from ragloom.evaluation.query_cache import method
 from ragloom.evaluation.runner import Trial, open_stages
+from ragloom.ingestion.dry_run import Estimate
 from ragloom.providers.request_context import no_requests
 
 if TYPE_CHECKING:
     import pandas
-
-    from ragloom.config.config import Config
-    from ragloom.ingestion.dry_run import Estimate
 
 _HOUR = 3600
 _ESTIMATE_KEYS = ("index", "tokens", "cost_usd", "seconds_at_limits", "index_bytes")
@@ -108,9 +107,7 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
     """
     keys = varying(configs)
     stages = open_stages(configs[0])
-    chunks: dict[str, bool] = {}
-    indexes: dict[str, bool] = {}
-    rankings: dict[str, bool] = {}
+    units: dict[str, dict[str, bool]] = {"chunks": {}, "index": {}, "rankings": {}}
     sizes: dict[str, int | None] = {}
     estimates = []
     forecast = CostForecast()
@@ -118,29 +115,22 @@ def plan_sweep(configs: Sequence[Config]) -> SweepPlan:
         with no_requests(), Trial(config, stages, EvaluationCallbacks()) as trial:
             trial.check()
             key = chunk_key(trial.assembly)
-            chunks[canonical_json(key)] = stages.count("chunks", key) > 0
+            units["chunks"][canonical_json(key)] = stages.count("chunks", key) > 0
             index = synced_index(trial.assembly, stages)
             place = canonical_json([trial.assembly.index_name, config.public()["vector_store"]])
-            if place not in indexes:
-                indexes[place] = index is not None
+            if place not in sizes:
+                units["index"][place] = index is not None
                 if index is None:
                     estimate = trial.assembly.rehearse()
                     shown = estimate.as_json()
                     estimates.append({name: shown[name] for name in _ESTIMATE_KEYS})
                 sizes[place] = _chunks(estimate, config) if index is None else index.info.chunks
-            rankings[canonical_json([place, method(config)])] = index is not None and trial.is_ranked(index)
+            ranking = canonical_json([place, method(config)])
+            units["rankings"][ranking] = index is not None and trial.is_ranked(index)
             forecast.add(trial, stages, index, place, sizes[place])
-    counts = {
-        name: {"units": len(units), "there": sum(units.values())}
-        for name, units in (("chunks", chunks), ("index", indexes), ("rankings", rankings))
-    }
-    return SweepPlan(
-        [label_of(config, keys) for config in configs],
-        counts,
-        estimates,
-        forecast.as_json(trial.assembly.prices),
-        forecast.unknown,
-    )
+    counts = {name: {"units": len(cached), "there": sum(cached.values())} for name, cached in units.items()}
+    labels = [label_of(config, keys) for config in configs]
+    return SweepPlan(labels, counts, estimates, forecast.as_json(trial.assembly.prices), forecast.unknown)
 
 
 def _chunks(estimate: Estimate, config: Config) -> int | None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
+from ragloom.cache.stages.stage_cache import StageCache
+from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.core.records import Entry
 from ragloom.errors import DataError
 from ragloom.evaluation.chunk_cache import cache_chunks, chunk_key
 from ragloom.evaluation.index_sync import (
     empty_document_problems,
     index_content,
+    naming_unreadable,
     synced_index,
+    text_in,
     unreadable_problems,
     unreadable_when_synced,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ragloom.assembly import Assembly
-    from ragloom.cache.stages.stage_cache import StageCache
-    from ragloom.cache.stages.stage_entries import CachedStage
 
 
 class GoldMissing(DataError):
@@ -44,15 +44,9 @@ def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], 
         return [], []
     index = synced_index(assembly, stages)
     if index is not None:
-
-        def text(document: str) -> str | None:
-            try:
-                return index.document(document).text
-            except DataError:
-                return None
-
-        problems = _gold_problems(assembly, text, unreadable_when_synced(assembly, stages))
-        return [*problems, *index_content(index).problems()], []
+        unreadable = unreadable_when_synced(assembly, stages)
+        problems = _gold_problems(assembly, functools.partial(text_in, index), unreadable)
+        return [*problems, *empty_document_problems(index_content(index).empty)], []
     if assembly.config.tree["stages"] is None or chunk_key(assembly)["embedding"] is not None:
         return [], []  # documents are read by each trial
     chunks, unit = cache_chunks(assembly, stages)
@@ -65,7 +59,5 @@ def shared_problems(assembly: Assembly, stages: StageCache) -> tuple[list[str], 
 
 
 def _gold_problems(assembly: Assembly, text: Callable[[str], str | None], unreadable: list[Any]) -> list[str]:
-    try:
+    with naming_unreadable(unreadable, GoldMissing):
         return [*assembly.dataset.check(text).problems, *unreadable_problems(unreadable)]
-    except DataError as error:
-        raise GoldMissing(*error.problems, *(f"source: {line}" for line in unreadable_problems(unreadable))) from None

@@ -3,13 +3,9 @@
 import pytest
 
 from ragloom.evaluation.metrics.llm_judge import (
-    Judged,
-    Messages,
-    NoReply,
     Verdict,
     correctness,
     faithfulness,
-    judge,
     judged,
     verdict,
 )
@@ -50,26 +46,10 @@ def test_any_other_reply_is_not_judged(reply: str) -> None:
     assert verdict(reply).passed is None
 
 
-def test_judge_that_fails_is_not_judged_and_never_a_pass() -> None:
-    """TRAPS 34: a judge swallowed an exception and scored 1.0."""
-
-    def down(messages: Messages) -> str:
-        raise NoReply("llm: the provider is down")
-
-    assert judge(("", ""), down) == Verdict(None, "no reply: llm: the provider is down")
-
-    def broken(messages: Messages) -> str:
-        raise KeyError("a bug")
-
-    with pytest.raises(KeyError):
-        judge(("", ""), broken)
-
-
 def test_missing_verdicts_are_shown_and_lower_what_may_be_claimed() -> None:
     counted = judged([Verdict(True, ""), Verdict(True, ""), Verdict(False, ""), Verdict(None, "")])
-    assert counted == Judged(passed=2, failed=1, not_judged=1)
-    assert (counted.lowest, counted.highest) == (2 / 4, 3 / 4)
-    assert (judged([]).lowest, judged([]).highest) == (0.0, 0.0)
+    assert counted == {"passed": 2, "failed": 1, "not_judged": 1, "lowest": 2 / 4, "highest": 3 / 4}
+    assert (judged([])["lowest"], judged([])["highest"]) == (0.0, 0.0)
 
 
 def test_judge_is_shown_the_case_and_asked_for_the_form() -> None:
@@ -80,15 +60,3 @@ def test_judge_is_shown_the_case_and_asked_for_the_form() -> None:
     assert "Right answer 2: so" in correctness("Why?", "Because.", ["thus", "so"])[1]
     with pytest.raises(ValueError, match="counted apart"):
         correctness("Why?", "Because.", [])
-
-
-def test_judge_asks_with_the_messages_it_was_given() -> None:
-    asked: list[Messages] = []
-
-    def ask(messages: Messages) -> str:
-        asked.append(messages)
-        return PASS
-
-    messages = correctness("Why?", "Because.", ["so"])
-    assert judge(messages, ask).passed is True
-    assert asked == [messages]

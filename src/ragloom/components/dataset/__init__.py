@@ -21,9 +21,10 @@ MaxMissing = Annotated[Fraction, Added(0.1)]
 
 def sample(*, name: Name, occurrence: OccurrenceRule, max_missing: MaxMissing) -> "Dataset":
     """Build the questions about Ragloom's sample documents."""
-    from ragloom.components.dataset.jsonl_dataset import read_sample
+    from ragloom.components.dataset.jsonl_dataset import read
 
-    return read_sample(name, occurrence, max_missing)
+    place = Path(__file__).parent / "sample.jsonl"
+    return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
 
 
 def jsonl(
@@ -73,13 +74,7 @@ def spans(
     )
 
 
-def beir(
-    *,
-    name: Name | None,
-    path: Name,
-    split: Name,
-    group: Literal["document", "query"],
-) -> "Dataset":
+def beir(*, name: Name | None, path: Name, split: Name, group: Literal["document", "query"]) -> "Dataset":
     """Build the dataset of a folder in BEIR's form.
 
     Raises:

@@ -7,6 +7,7 @@ several times or not at all, and returns the queries that metrics take.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from ragloom.errors import DataError, counted
 
 Occurrence = Literal["any", "first"]
 """Rule for a quote with several places in its document: its best single place, or its first."""
+Group = Literal["document", "query"]
+"""Group of a question: its first gold document, or itself."""
 
 _SHOWN = 20
 """Malformed lines that an error lists."""
@@ -79,10 +82,6 @@ class Dataset:
         """Return the queries in file order, with the dataset's gold."""
         return list(self._queries)
 
-    def digest(self) -> str:
-        """Hash queries, gold and occurrence rule to 64 hexadecimal digits."""
-        return gold_digest([*self._queries, Query("occurrence rule", self.occurrence)])
-
     def check(self, document_text: Callable[[str], str | None]) -> CheckedQueries:
         """Find quotes, ranges and graded documents in the texts of an index.
 
@@ -103,9 +102,7 @@ class Dataset:
         search = _GoldSearch(self._queries, self.occurrence)
         for name, spans in wanted.items():
             text = document_text(name)
-            search.look(name, text, spans)
-            if text is not None and name in self.text_hashes and sha256(text) != self.text_hashes[name]:
-                search.changed.append(name)
+            search.look(name, text, spans, self.text_hashes.get(name))
         search.demand_all(self.name, self.max_missing)
         queries = [search.with_spans(at, query) for at, query in enumerate(self._queries)]
         return CheckedQueries(queries, [*self.problems, *search.problems(), *_unjudged(queries)])
@@ -118,69 +115,63 @@ class _GoldSearch:
         self._queries = queries
         self._occurrence = occurrence
         self._spans: dict[tuple[int, int], GoldSpan] = {}
-        self.changed: list[str] = []
-        self._missing: list[str] = []
-        self._outside: list[str] = []
-        self._lost: list[str] = []
-        self._moved: list[str] = []
-        self._several: list[str] = []
+        self._names: dict[str, list[str]] = defaultdict(list)
+        """Kind of problem -> documents or quotes."""
 
-    def look(self, document: str, text: str | None, spans: Sequence[tuple[int, int]]) -> None:
+    def look(self, document: str, text: str | None, spans: Sequence[tuple[int, int]], text_hash: str | None) -> None:
         """Look for a document's spans, as pairs of query and span number."""
         if text is None:
-            self._missing.append(document)
+            self._names["missing"].append(document)
             return
+        if text_hash is not None and text_hash != sha256(text):
+            self._names["changed"].append(document)
         for at, number in spans:
             span = self._queries[at].spans[number]
             name = f"{self._queries[at].id} (in {document})"
             places = self._places(span, text, name)
             if places:
-                blanks = tuple(blank for place in places for blank in _blanks(text, place))
+                blanks = tuple(blank.span() for place in places for blank in _BLANKS.finditer(text, *place))
                 quote = span.quote or (text[slice(*places[0])] if len(places) == 1 else "")
                 self._spans[at, number] = replace(span, places=places, quote=quote, blanks=blanks)
 
     def _places(self, span: GoldSpan, text: str, name: str) -> tuple[Range, ...]:
         outside = [place for place in span.places if not 0 <= place[0] < place[1] <= len(text)]
         if not span.quote:
-            self._outside += [f"{start}-{end} of query {name}, which has {len(text)}" for start, end in outside]
+            self._names["outside"] += [
+                f"{start}-{end} of query {name}, which has {len(text)}" for start, end in outside
+            ]
             return () if outside else span.places
         quote = normalize_text(span.quote)  # as its document's text was: CRLF is `\n` in both
         words = quote.split()
         right = tuple(place for place in span.places if text[slice(*place)].split() == words)
         if span.places and not right:
-            self._moved.append(name)
+            self._names["moved"].append(name)
         occurrences = tuple(_occurrences(text, quote))
         if not occurrences:
-            self._lost.append(name)
+            self._names["lost"].append(name)
             return ()
         # The place that the dataset names is first: `first` and Chroma's convention take that one.
         ordered = tuple(dict.fromkeys([*right, *occurrences]))
         if len(ordered) > 1:
-            self._several.append(name)
+            self._names["several"].append(name)
         return ordered if self._occurrence == "any" else ordered[: max(1, len(right))]
 
     def demand_all(self, dataset: str, max_missing: float) -> None:
         """Raise DataError for missing documents or quotes, and ranges outside a text."""
-        problems = []
-        if self._missing:
-            problems.append(
-                f"dataset: {dataset}: {counted(self._missing, 'gold document')} must be in the corpus; "
-                "choose the source that belongs to the dataset, or ingest again"
+        source = "choose the source that belongs to the dataset, or ingest again"
+        problems = [
+            f"dataset: {dataset}: {counted(self._names[kind], noun)} must {rule}"
+            for kind, noun, rule in (
+                ("missing", "gold document", f"be in the corpus; {source}"),
+                ("changed", "gold document", f"be stored as the dataset has it; {source}"),
+                ("outside", "gold range", "lie within the document's text; ranges count characters of the stored text"),
             )
-        if self.changed:
-            problems.append(
-                f"dataset: {dataset}: {counted(self.changed, 'gold document')} must be stored as the dataset has it; "
-                "choose the source that belongs to the dataset, or ingest again"
-            )
-        if self._outside:
-            problems.append(
-                f"dataset: {dataset}: {counted(self._outside, 'gold range')} must lie within the document's text; "
-                "ranges count characters of the stored text"
-            )
+            if self._names[kind]
+        ]
         if problems:
             raise DataError(*problems)
         quotes = sum(bool(span.quote) for query in self._queries for span in query.spans)
-        demand_few(dataset, self._lost, quotes, max_missing)
+        demand_few(dataset, self._names["lost"], quotes, max_missing)
 
     def with_spans(self, at: int, query: Query) -> Query:
         """Return a query with the spans that have a place."""
@@ -191,11 +182,15 @@ class _GoldSearch:
         """List deviations from the dataset, one line each."""
         rule = "each counts at its best single place" if self._occurrence == "any" else "each counts at its first place"
         kinds = (
-            (self._lost, "is not found and left out", "are not found and left out"),
-            (self._moved, "is not at the range given and was looked for", "are not at the range given"),
-            (self._several, f"is found several times ({rule})", f"are found several times ({rule})"),
+            ("lost", "is not found and left out", "are not found and left out"),
+            ("moved", "is not at the range given and was looked for", "are not at the range given"),
+            ("several", f"is found several times ({rule})", f"are found several times ({rule})"),
         )
-        return [f"{counted(names, 'quote')} {one if len(names) == 1 else many}" for names, one, many in kinds if names]
+        return [
+            f"{counted(names, 'quote')} {one if len(names) == 1 else many}"
+            for kind, one, many in kinds
+            if (names := self._names[kind])
+        ]
 
 
 def demand_few(dataset: str, missing: Sequence[str], quotes: int, max_missing: float) -> None:
@@ -208,7 +203,7 @@ def demand_few(dataset: str, missing: Sequence[str], quotes: int, max_missing: f
         )
 
 
-def with_group(query: Query, group: Literal["document", "query"]) -> Query:
+def with_group(query: Query, group: Group) -> Query:
     """Set a query's group for statistics: its first gold document, or itself."""
     documents = query.documents if group == "document" else ()
     return replace(query, group=documents[0] if documents else query.id)
@@ -226,24 +221,44 @@ def file_bytes(path: Path) -> bytes:
         raise DataError(f"dataset: {path} must be a readable file: {error.strerror}; set dataset.path") from None
 
 
-def malformed(problems: Sequence[str]) -> DataError:
-    """Make the error of a file's malformed parts, with their count."""
-    more = [f"dataset: ... and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
-    return DataError(*problems[:_SHOWN], *more)
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the nonblank lines of a file with their numbers, from 1.
+
+    Raises:
+        DataError: as `file_text`.
+    """
+    for number, line in enumerate(file_text(path).split("\n"), start=1):
+        if line.strip():
+            yield number, line.rstrip("\r")
 
 
-def language(text: str) -> str:
-    """Return `ko` for Korean by script, else `en`, as for answers."""
-    from ragloom.core.prompt_and_reply import language_of
+def file_text(path: Path) -> str:
+    """Read a text file, line ends unchanged, without byte order mark.
 
-    return language_of(text)
+    Raises:
+        DataError: it is missing, unreadable, or no UTF-8.
+    """
+    try:
+        return file_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"dataset: {path} must be UTF-8; byte {error.start:,} is not") from None
+
+
+def demand_well_formed(problems: Sequence[str]) -> None:
+    """Raise DataError for malformed parts: the first ones, and a count."""
+    if problems:
+        more = [f"dataset: ... and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
+        raise DataError(*problems[:_SHOWN], *more)
+
+
+def nfc(document: str) -> str:
+    """Write a document's id as sources do."""
+    return unicodedata.normalize("NFC", document)
 
 
 def _unjudged(queries: Sequence[Query]) -> list[str]:
     without = [query.id for query in queries if not query.judged and query.answerable is not False]
-    if not without:
-        return []
-    return [f"{counted(without, 'question')} without gold: counted apart, in no mean of retrieval"]
+    return [f"{counted(without, 'question')} without gold: counted apart, in no mean of retrieval"] if without else []
 
 
 def _occurrences(text: str, quote: str) -> list[Range]:
@@ -261,8 +276,3 @@ def _occurrences(text: str, quote: str) -> list[Range]:
             places.append((start, end))
         match = pattern.search(text, start + 1)
     return sorted(places)
-
-
-def _blanks(text: str, place: Range) -> Iterator[Range]:
-    for match in _BLANKS.finditer(text, *place):
-        yield match.span()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from ragloom.components.dataset.base import Dataset, file_bytes, language, malformed, with_group
+from ragloom.components.dataset.base import Dataset, Group, demand_well_formed, lines_of, nfc, with_group
 from ragloom.core.gold import Query
+from ragloom.core.prompt_and_reply import language_of
 from ragloom.errors import DataError, counted
 
 _HEADER = ("query-id", "corpus-id", "score")
 
 
-def read(folder: Path, split: str, *, name: str, group: Literal["document", "query"]) -> Dataset:
+def read(folder: Path, split: str, *, name: str, group: Group) -> Dataset:
     """Read the questions of a split's qrels, in the order of `queries.jsonl`.
 
     Grades of 0 and less mean a document without relevance, and are left out.
@@ -33,12 +32,8 @@ def read(folder: Path, split: str, *, name: str, group: Literal["document", "que
     for id, text in texts.items():
         if id in grades:
             gold = {document: grade for document, grade in grades[id].items() if grade > 0}
-            queries.append(
-                with_group(
-                    Query(id, text, grades=gold, answerable=True if gold else None, tags={"language": language(text)}),
-                    group,
-                )
-            )
+            tags = {"language": language_of(text)}
+            queries.append(with_group(Query(id, text, grades=gold, answerable=bool(gold) or None, tags=tags), group))
     return Dataset(f"{name}-{split}", queries, "first")
 
 
@@ -48,27 +43,26 @@ def _grades(folder: Path, split: str) -> dict[str, dict[str, int]]:
         raise DataError(f"dataset: dataset.split={split} must be one of {', '.join(known)}, the files of {path.parent}")
     grades: dict[str, dict[str, int]] = {}
     wrong = []
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         fields = tuple(line.split("\t"))
         if number == 1 and fields == _HEADER:
             continue
         try:
             query, document, grade = fields
-            value, document = int(grade), unicodedata.normalize("NFC", document)
+            value, document = int(grade), nfc(document)
         except ValueError:
             wrong.append(f"dataset: {path}:{number}: must be query-id, corpus-id and a whole number, with tabs between")
             continue
         if grades.setdefault(query, {}).setdefault(document, value) != value:
             wrong.append(f"dataset: {path}:{number}: must not grade document {document!r} again for query {query!r}")
-    if wrong:
-        raise malformed(wrong)
+    demand_well_formed(wrong)
     return grades
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     wrong = []
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         try:
             record = json.loads(line)
             id, text = record["_id"], record["text"]
@@ -82,15 +76,4 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
             wrong.append(f"dataset: {path}:{number}: _id {id!r} must be unique")
         seen.add(id)
         yield id, text
-    if wrong:
-        raise malformed(wrong)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        content = file_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"dataset: {path} must be UTF-8; byte {error.start:,} is not") from None
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            yield number, line.rstrip("\r")
+    demand_well_formed(wrong)

@@ -5,14 +5,13 @@ The form is explained in `conf/dataset/jsonl.yaml`.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, malformed, with_group
+from ragloom.components.dataset.base import Dataset, Occurrence, demand_well_formed, lines_of, nfc, with_group
 from ragloom.core.gold import GoldSpan, Query
 from ragloom.errors import nearest
 
@@ -22,11 +21,7 @@ _EXAMPLE = '{"id": "q1", "question": "How long?", "gold": [{"document": "en/warr
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
-class _StrictModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _GoldField(_StrictModel):
+class _GoldField(BaseModel, extra="forbid", strict=True):
     document: _Text
     quote: _Text | None = None
     range: tuple[Annotated[int, Field(ge=0)], int] | None = None
@@ -40,7 +35,7 @@ class _GoldField(_StrictModel):
         return self
 
 
-class _QuestionLine(_StrictModel):
+class _QuestionLine(BaseModel, extra="forbid", strict=True):
     id: _Text
     question: _Text
     answers: list[_Text] = []
@@ -64,38 +59,24 @@ def read(path: Path, *, name: str, group: Group, occurrence: Occurrence, max_mis
         DataError: it is missing, or lines are malformed; each is named with its number.
     """
     queries, wrong = [], []
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         try:
             queries.append(_query(_QuestionLine.model_validate_json(line), group))
         except ValidationError as error:
             wrong += [f"dataset: {path}:{number}: {reason}" for reason in _reasons(error)]
-    if wrong:
-        raise malformed(wrong)
+    demand_well_formed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
-
-
-def read_sample(name: str, occurrence: Occurrence, max_missing: float) -> Dataset:
-    """Read Ragloom's sample questions."""
-    place = Path(__file__).parent / "sample.jsonl"
-    return read(place, name=name, group="own", occurrence=occurrence, max_missing=max_missing)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    content = file_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip():
-            yield number, line
 
 
 def _query(line: _QuestionLine, group: Group) -> Query:
     spans = [
-        GoldSpan(_nfc(item.document), (item.range,) if item.range else (), quote=item.quote or "") for item in line.gold
+        GoldSpan(nfc(item.document), (item.range,) if item.range else (), quote=item.quote or "") for item in line.gold
     ]
     query = Query(
         id=line.id,
         text=line.question,
         spans=tuple(spans),
-        grades={_nfc(document): grade for document, grade in line.documents.items()},
+        grades={nfc(document): grade for document, grade in line.documents.items()},
         answers=tuple(line.answers),
         answerable=True if line.answerable is None and (spans or line.documents) else line.answerable,
         group=line.group or "",
@@ -104,22 +85,13 @@ def _query(line: _QuestionLine, group: Group) -> Query:
     return query if group == "own" and line.group else with_group(query, "document" if group == "own" else group)
 
 
-def _unknown_key(place: str, key: str, form: type[BaseModel]) -> str:
-    """Name the nearest key, and show a line as an example."""
-    meant = nearest(key, form.model_fields)
-    return f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
-
-
-def _nfc(document: str) -> str:
-    """Write a document's id as sources do."""
-    return unicodedata.normalize("NFC", document)
-
-
 def _reasons(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         place = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            yield _unknown_key(place, str(item["loc"][-1]), _GoldField if item["loc"][0] == "gold" else _QuestionLine)
+            form = _GoldField if item["loc"][0] == "gold" else _QuestionLine
+            meant = nearest(str(item["loc"][-1]), form.model_fields)
+            yield f"{place} is no key of a dataset line{meant}; a line looks like {_EXAMPLE}"
             continue
         message: Any = item["msg"].removeprefix("Value error, ")
         yield f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -7,15 +7,25 @@ The table is CSV with the columns `question`, `references` (JSON: a list of obje
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ragloom.components.dataset.base import Dataset, Occurrence, file_bytes, language, malformed, with_group
+from ragloom.components.dataset.base import (
+    Dataset,
+    Group,
+    Occurrence,
+    demand_well_formed,
+    file_bytes,
+    file_text,
+    nfc,
+    with_group,
+)
 from ragloom.core.gold import GoldSpan, Query, Range
+from ragloom.core.prompt_and_reply import language_of
 from ragloom.core.text_normalization import normalize_text, normalized_offset
 from ragloom.errors import DataError
 
@@ -24,71 +34,38 @@ _MAX_FIELD = 50_000_000
 """Characters of a table's field: csv's own limit of 131,072 is less than a question's references may be."""
 
 
-def read(
-    table: Path,
-    corpora: Path,
-    *,
-    name: str,
-    group: Literal["document", "query"],
-    occurrence: Occurrence,
-    max_missing: float,
-) -> Dataset:
+def read(table: Path, corpora: Path, *, name: str, group: Group, occurrence: Occurrence, max_missing: float) -> Dataset:
     """Read a table; a question's id is its row number, from 1.
 
     Raises:
         DataError: a file is missing or malformed; each wrong row is named.
     """
-    documents = _Documents(corpora)
+    files = _corpus_files(corpora)
+    text = functools.cache(lambda file: file_bytes(file).decode("utf-8"))  # line ends unchanged
     queries: list[Query] = []
     wrong: list[str] = []
     for number, row in _rows(table):
         try:
-            queries.append(with_group(_query(number, row, documents), group))
+            queries.append(with_group(_query(number, row, files, text), group))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             wrong.append(f"dataset: {table}: row {number}: {error}")
-    if wrong:
-        raise malformed(wrong)
+    demand_well_formed(wrong)
     return Dataset(name, queries, occurrence, max_missing=max_missing)
 
 
-class _Documents:
-    """The corpus's files by name without suffix, and their texts."""
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise DataError(f"dataset: {folder} must be the folder of the corpus; set dataset.path and dataset.corpora")
-        self._files: dict[str, Path] = {}
-        for path in sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith(".")):
-            self._files.setdefault(_nfc(path.stem), path)
-            self._files[_nfc(path.name)] = path
-        self._texts: dict[str, str] = {}
-
-    def id(self, corpus: str) -> str:
-        """Return a document's id in the source.
-
-        Raises:
-            ValueError: no file of the corpus has this name.
-        """
-        if _nfc(corpus) not in self._files:
-            raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")
-        return _nfc(self._files[_nfc(corpus)].name)
-
-    def text(self, corpus: str) -> str:
-        """Return a document's text, line ends unchanged.
-
-        Raises:
-            ValueError: it is not UTF-8.
-        """
-        if corpus not in self._texts:
-            self._texts[corpus] = file_bytes(self._files[_nfc(corpus)]).decode("utf-8")
-        return self._texts[corpus]
+def _corpus_files(folder: Path) -> dict[str, Path]:
+    """Return the files of the corpus by name, with and without suffix."""
+    if not folder.is_dir():
+        raise DataError(f"dataset: {folder} must be the folder of the corpus; set dataset.path and dataset.corpora")
+    files: dict[str, Path] = {}
+    for path in sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith(".")):
+        files.setdefault(nfc(path.stem), path)
+        files[nfc(path.name)] = path
+    return files
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        content = file_bytes(table).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"dataset: {table} must be UTF-8; byte {error.start:,} is not") from None
+    content = file_text(table)
     before = csv.field_size_limit(_MAX_FIELD)
     try:
         rows = csv.DictReader(io.StringIO(content, newline=""))
@@ -101,14 +78,15 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         csv.field_size_limit(before)
 
 
-def _query(number: int, row: Mapping[str, str], documents: _Documents) -> Query:
+def _query(number: int, row: Mapping[str, str], files: Mapping[str, Path], text: Callable[[Path], str]) -> Query:
     corpus, question = row["corpus_id"], row["question"]
     if not question or not question.strip():
         raise ValueError("question must not be blank")
-    document = documents.id(corpus)
+    if (file := files.get(nfc(corpus))) is None:
+        raise ValueError(f"corpus_id {corpus!r} must name a file of the corpus")
     references = json.loads(row["references"])
-    spans = tuple(GoldSpan(document, _places(item, documents.text(corpus)), item["content"]) for item in references)
-    tags = {"language": language(question), "corpus": corpus}
+    spans = tuple(GoldSpan(nfc(file.name), _places(item, text(file)), item["content"]) for item in references)
+    tags = {"language": language_of(question), "corpus": corpus}
     return Query(str(number), question, spans, answerable=True if spans else None, tags=tags)
 
 
@@ -124,7 +102,3 @@ def _places(reference: Mapping[str, Any], text: str) -> tuple[Range, ...]:
     if normalize_text(text)[start:end] == normalize_text(reference["content"]):  # of translated line ends
         return ((start, end),)
     return ((start, max(end, start + 1)),)  # the check reports it and looks for the quote
-
-
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ragloom.components.dataset.base import Dataset, demand_few, language
+from ragloom.components.dataset.base import Dataset, demand_few
 from ragloom.core.gold import GoldSpan, Query
+from ragloom.core.prompt_and_reply import language_of
 from ragloom.core.records import sha256
 from ragloom.core.squad_format import Question, SquadDocument, Unit
 from ragloom.core.squad_format import read as read_squad
@@ -43,5 +44,5 @@ def _query(document: SquadDocument, question: Question, group: Group) -> Query:
         answers=question.answers,
         answerable=answerable,
         group=groups[group],
-        tags={"language": language(question.text)},
+        tags={"language": language_of(question.text)},
     )

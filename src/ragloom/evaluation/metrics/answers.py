@@ -11,7 +11,6 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from ragloom.core.gold import GoldSpan
@@ -27,48 +26,6 @@ _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _KOREAN_MARKS = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerScores:
-    """Shares between 0 and 1."""
-
-    exact: float
-    f1: float
-
-
-@dataclass(frozen=True, slots=True)
-class CitationScores:
-    """Shares between 0 and 1.
-
-    Attributes:
-        precision: of the citations, those that share a character with gold.
-        recall: of the gold spans, those that a citation shares a character with.
-    """
-
-    precision: float
-    recall: float
-
-
-@dataclass(frozen=True, slots=True)
-class Abstention:
-    """Counts of questions by answerability and by whether they were answered.
-
-    Attributes:
-        answered, abstained: questions that have an answer.
-        invented, refused: questions that have none.
-    """
-
-    answered: int
-    abstained: int
-    invented: int
-    refused: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of answerable questions answered and unanswerable ones refused."""
-        count = self.answered + self.abstained + self.invented + self.refused
-        return (self.answered + self.refused) / count if count else 0.0
-
-
 def unit_of(language: str) -> Unit:
     """Return the unit of F1 in a language.
 
@@ -77,8 +34,8 @@ def unit_of(language: str) -> Unit:
     return "characters" if language == "ko" else "words"
 
 
-def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores:
-    """Compare an answer with the references; the best score of each counts.
+def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> tuple[float, float]:
+    """Return exact match and F1, each by the best reference.
 
     Args:
         answer: as it was given; its `[1]` marks are not its words. The empty text for a question that failed.
@@ -92,10 +49,7 @@ def answer_scores(answer: str, right: Sequence[str], unit: Unit) -> AnswerScores
         raise ValueError("a question must have a right answer; one without is not scored but counted apart")
     words = normal_answer(_MARKS.sub("", answer), unit)
     wanted = [normal_answer(each, unit) for each in right]
-    return AnswerScores(
-        exact=float(words in wanted),
-        f1=max(_f1(_parts(words, unit), _parts(each, unit)) for each in wanted),
-    )
+    return float(words in wanted), max(_f1(_parts(words, unit), _parts(each, unit)) for each in wanted)
 
 
 def normal_answer(text: str, unit: Unit) -> str:
@@ -114,8 +68,11 @@ def normal_answer(text: str, unit: Unit) -> str:
 
 def citation_scores(
     citations: Sequence[Passage | None], gold: Sequence[GoldSpan], grades: Iterable[str] = ()
-) -> CitationScores:
-    """Score citations against gold spans or, without any, graded documents.
+) -> tuple[float, float]:
+    """Return precision and recall of citations against gold.
+
+    Precision is the share of citations that share a character with a gold span, recall the share of gold spans that
+    share one with a citation; without gold spans, graded documents count.
 
     Args:
         citations: where each verified quote stands; None for one that could not be verified, which is never right.
@@ -135,25 +92,7 @@ def citation_scores(
     else:
         right = sum(quote.document in documents for quote in quotes)
         hits = len(documents & {quote.document for quote in quotes})
-    return CitationScores(
-        precision=right / len(citations) if citations else 0.0,
-        recall=hits / (len(gold) or len(documents)),
-    )
-
-
-def abstention(outcomes: Iterable[tuple[bool, bool]]) -> Abstention:
-    """Count questions as (answerable, abstained) pairs.
-
-    A question that failed has not been answered: it counts as abstained where there is an answer, and as invented
-    so that failing never wins. A question that failed counts as (answerable, answerable).
-    """
-    counts = Counter(outcomes)
-    return Abstention(
-        answered=counts[True, False],
-        abstained=counts[True, True],
-        invented=counts[False, False],
-        refused=counts[False, True],
-    )
+    return right / len(citations) if citations else 0.0, hits / (len(gold) or len(documents))
 
 
 def _parts(text: str, unit: Unit) -> list[str]:

@@ -7,7 +7,7 @@ pass, since a judge that passes on any "yes" (TRAPS 26), or on an exception (TRA
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,29 +48,6 @@ class Verdict:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Counts of verdicts."""
-
-    passed: int
-    failed: int
-    not_judged: int
-
-    @property
-    def lowest(self) -> float:
-        """Share of passes among all answers, unjudged ones included."""
-        return self.passed / (self._all or 1)
-
-    @property
-    def highest(self) -> float:
-        """Share of passes if every unjudged answer passed: an upper bound."""
-        return (self.passed + self.not_judged) / (self._all or 1)
-
-    @property
-    def _all(self) -> int:
-        return self.passed + self.failed + self.not_judged
-
-
 def faithfulness(question: str, answer: str, passages: Sequence[str]) -> Messages:
     """Asks whether passages bear an answer out.
 
@@ -93,20 +70,6 @@ def correctness(question: str, answer: str, right: Sequence[str]) -> Messages:
     return _CORRECT, f"Question:\n{question}\n\n{shown}\n\nAnswer:\n{answer}"
 
 
-def judge(messages: Messages, ask: Callable[[Messages], str]) -> Verdict:
-    """Asks for one verdict.
-
-    Args:
-        ask: sends the messages and returns the reply; its `NoReply` is a missing verdict, any other error passes
-            through: what a disk refuses is no judge's silence.
-    """
-    try:
-        reply = ask(messages)
-    except NoReply as error:
-        return Verdict(None, f"no reply: {error}")
-    return verdict(reply)
-
-
 def verdict(reply: str) -> Verdict:
     """Parse a reply of exactly the requested form, ignoring outer blanks."""
     try:
@@ -121,10 +84,17 @@ def verdict(reply: str) -> Verdict:
     return Verdict(_VERDICTS[verdict], reason)
 
 
-def judged(verdicts: Iterable[Verdict]) -> Judged:
-    """Count verdicts."""
+def judged(verdicts: Iterable[Verdict]) -> dict[str, float]:
+    """Count verdicts, with bounds of the share of passes.
+
+    Returns:
+        passed, failed, not_judged; `lowest` share if no unjudged answer passed, `highest` if every one did.
+    """
     outcomes = [item.passed for item in verdicts]
-    return Judged(outcomes.count(True), outcomes.count(False), outcomes.count(None))
+    passed, failed, missing = (outcomes.count(kind) for kind in (True, False, None))
+    count = len(outcomes) or 1
+    shares = {"lowest": passed / count, "highest": (passed + missing) / count}
+    return {"passed": passed, "failed": failed, "not_judged": missing, **shares}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ a duplicate as found again (TRAPS 26).
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,34 +14,11 @@ from ragloom.core.gold import GoldSpan, Range
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.intervals import intersection, length, union
 
-MEASURES = ("nDCG", "R", "P", "RR", "AP", "Success")
-"""The names that a measure may have, before its `@k`."""
-_MEASURE = re.compile(rf"({'|'.join(MEASURES)})@([1-9]\d*)")
 _TOLERANCE = 1e-9  # a share of a place, so that 0.7 of 10 characters is 7
 
 
-def wrong_measure(name: str) -> str | None:
-    """Return the error in a measure's name; None for a valid one."""
-    if _MEASURE.fullmatch(name):
-        return None
-    return f"must be one of {', '.join(f'{known}@k' for known in MEASURES)} with a whole number k, such as nDCG@10"
-
-
-def cutoff(measure: str) -> int:
-    """Return the k of a measure such as `nDCG@10`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if wrong := wrong_measure(measure):
-        raise ValueError(f"measure={measure!r} {wrong}")
-    return int(measure.partition("@")[2])
-
-
 def ranking_scores(
-    rankings: Mapping[str, Sequence[str]],
-    qrels: Mapping[str, Mapping[str, int]],
-    measures: Sequence[str],
+    rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]], measures: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Score each query that has gold; missing rankings score zero.
 
@@ -52,18 +28,16 @@ def ranking_scores(
     Args:
         rankings: query -> ids, best first, none twice.
         qrels: query -> id -> grade, one of them 1 or more.
-        measures: such as `nDCG@10`.
+        measures: such as `nDCG@10`; names that `ragloom.core.metric_names` has found right.
 
     Returns:
         query -> measure -> score, with every query of the qrels, in their order.
 
     Raises:
-        ValueError: a measure has no such name, a query has no gold, or an id is ranked twice.
+        ValueError: a query has no gold, or an id is ranked twice.
     """
     import ir_measures
 
-    for measure in measures:
-        cutoff(measure)
     _demand_scorable(rankings, qrels)
     numbers = {query: str(number) for number, query in enumerate(qrels)}
     run = {
@@ -74,11 +48,11 @@ def ranking_scores(
     scores: dict[str, dict[str, float]] = {query: dict.fromkeys(measures, 0.0) for query in qrels}
     if not run:
         return scores
-    parsed = {str(ir_measures.parse_measure(measure)): measure for measure in measures}
+    parsed = {ir_measures.parse_measure(measure): measure for measure in measures}
     queries = list(qrels)
     judged = {numbers[query]: dict(grades) for query, grades in qrels.items()}
-    for value in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in measures], judged, run):
-        scores[queries[int(value.query_id)]][parsed[str(value.measure)]] = float(value.value)
+    for value in ir_measures.iter_calc(list(parsed), judged, run):
+        scores[queries[int(value.query_id)]][parsed[value.measure]] = float(value.value)
     return scores
 
 
@@ -129,21 +103,20 @@ def span_ranking(passages: Sequence[Passage], gold: Sequence[GoldSpan], *, most:
 
 def _is_complete(span: GoldSpan, held: Sequence[Range], min_coverage: float) -> bool:
     """Return whether enough non-blank characters of a place are retrieved."""
-    for place in span.places:
+
+    def complete(place: Range) -> bool:
         blanks = union(intersection(span.blanks, [place]))
         wanted = length([place]) - length(blanks)
         size = length(intersection(held, [place])) - length(intersection(held, blanks))
-        if wanted and size >= min_coverage * wanted - _TOLERANCE * wanted:
-            return True
-    return False
+        return wanted > 0 and size >= (min_coverage - _TOLERANCE) * wanted
+
+    return any(map(complete, span.places))
 
 
 def _demand_scorable(rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> None:
-    for query, grades in qrels.items():
-        if not any(grade > 0 for grade in grades.values()):
+    for query in {**qrels, **rankings}:
+        if not any(grade > 0 for grade in qrels.get(query, {}).values()):
             raise ValueError(f"query {query!r} must have gold; one without is not scored but counted apart")
     for query, ids in rankings.items():
-        if query not in qrels:
-            raise ValueError(f"query {query!r} must have gold; one without is not scored but counted apart")
         if len(set(ids)) < len(ids):
             raise ValueError(f"the ranking of query {query!r} must have no id twice")

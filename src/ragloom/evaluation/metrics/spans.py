@@ -71,23 +71,17 @@ def precision_omega(passages: Iterable[Passage], gold: Sequence[GoldSpan], conve
         ValueError: as `span_scores`.
     """
     _demand(gold)
-    slack = 0 if convention == "chroma" else 1  # characters that a chunk must share with a span
-    spans = _first_places(gold) if convention == "chroma" else _all_places(gold)
-    touching = [
-        passage
-        for passage in passages
-        if any(
-            min(passage.end, end) - max(passage.start, start) >= slack for start, end in spans.get(passage.document, [])
-        )
-    ]
+    chroma = convention == "chroma"
+    spans = _places(gold, 1 if chroma else None)
+    touching = [passage for passage in passages if _shares(passage, spans, least=0 if chroma else 1)]
     chunks = covered(touching)
-    wanted = _first_places(gold) if convention == "chroma" else _best_places(gold, chunks)
+    wanted = spans if chroma else _best_places(gold, chunks)
     both = sum(length(intersection(chunks.get(name, []), union(ranges))) for name, ranges in wanted.items())
-    if convention == "chroma":
+    if chroma:
         names = dict.fromkeys([*chunks, *wanted])
         whole = sum(length(union([*chunks.get(name, []), *wanted.get(name, [])])) for name in names)
     else:  # a chunk that touches only a place that was not the best is none that had to be found
-        needed = [item for item in touching if _shares(item, wanted)]
+        needed = [item for item in touching if _shares(item, wanted, least=1)]
         whole = sum(map(length, covered(needed).values()))
     return both / whole if whole else 0.0
 
@@ -168,26 +162,23 @@ def _best_places(gold: Sequence[GoldSpan], retrieved: dict[str, list[Range]]) ->
     return {name: union(ranges) for name, ranges in chosen.items()}
 
 
-def _first_places(gold: Sequence[GoldSpan]) -> dict[str, list[Range]]:
+def _places(gold: Sequence[GoldSpan], most: int | None) -> dict[str, list[Range]]:
+    """Return the first `most` places of each span, by document."""
     places: dict[str, list[Range]] = defaultdict(list)
     for span in gold:
-        places[span.document].append(span.places[0])
+        places[span.document] += span.places[:most]
     return places
 
 
-def _all_places(gold: Sequence[GoldSpan]) -> dict[str, list[Range]]:
-    places: dict[str, list[Range]] = defaultdict(list)
-    for span in gold:
-        places[span.document] += span.places
-    return places
-
-
-def _shares(passage: Passage, wanted: dict[str, list[Range]]) -> bool:
-    return any(passage.start < end and start < passage.end for start, end in wanted.get(passage.document, []))
+def _shares(passage: Passage, places: dict[str, list[Range]], least: int) -> bool:
+    """Return whether a passage shares enough characters with a place."""
+    return any(
+        min(passage.end, end) - max(passage.start, start) >= least for start, end in places.get(passage.document, [])
+    )
 
 
 def _chroma_scores(passages: Sequence[Passage], gold: Sequence[GoldSpan]) -> SpanScores:
-    places, retrieved = _first_places(gold), covered(passages)
+    places, retrieved = _places(gold, 1), covered(passages)
     both = sum(length(intersection(retrieved.get(name, []), union(ranges))) for name, ranges in places.items())
     missed = sum(
         length([place]) - length(intersection(retrieved.get(name, []), [place]))
