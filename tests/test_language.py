@@ -94,3 +94,36 @@ def test_local_names_are_nouns_and_no_participles() -> None:
             if name in PARTICIPLES:
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
     assert not wrong, f"{len(wrong)} names\n" + "\n".join(wrong)
+
+
+def _documented(docstring: str, section: str) -> list[str]:
+    """List the names of a docstring's section: `a, b: text` at its first indent."""
+    found = re.search(rf"^( *){section}:\n((?:\1 +.*\n|\n)*)", docstring + "\n", re.M)
+    lines = [line for line in found[2].split("\n") if line.strip()] if found else []
+    indent = min((len(line) - len(line.lstrip()) for line in lines), default=0)
+    heads = [re.match(r" *([\w*, ]+?)(?: \([^)]*\))?:", line) for line in lines if line[indent] != " "]
+    return [name.strip().lstrip("*") for head in heads if head for name in head[1].split(",")]
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
+    if isinstance(node, ast.ClassDef):
+        fields = {
+            item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and hasattr(item.target, "id")
+        }
+        makers = [
+            item for item in node.body if isinstance(item, ast.FunctionDef) and item.name in ("__init__", "__new__")
+        ]
+        return fields.union(*map(_parameters, makers))
+    return {item.arg for item in ast.walk(node.args) if isinstance(item, ast.arg)}
+
+
+def test_documented_arguments_are_parameters() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for name in _documented(ast.get_docstring(node) or "", "Args")
+        if name not in _parameters(node)
+    ]
+    assert not wrong, "\n".join([f"{len(wrong)} names", *wrong])

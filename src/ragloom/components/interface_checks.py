@@ -80,7 +80,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
 
 
 def check_extension(config: Config, group: str, **available: Any) -> None:
-    """Check an extension's option before anything is paid, as far as possible without an index.
+    """Check an extension's option as far as possible without an index.
 
     A class that takes an index is checked and not built. A function that takes one is called only when there is one.
 

@@ -61,7 +61,7 @@ def find_project(requested: str | None, conf: ConfFolder) -> ProjectFile | None:
     """Read the project file of a command.
 
     Args:
-        given: `--project`: a path, or `none`; None: `RAGLOOM_PROJECT`, or `ragloom.yaml` in the working directory.
+        requested: `--project`: a path, or `none`; None: `RAGLOOM_PROJECT`, or `ragloom.yaml` in the working directory.
         conf: the folder of configs that it chooses from.
 
     Raises:

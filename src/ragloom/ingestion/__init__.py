@@ -4,15 +4,15 @@ A document counts as ingested when its manifest row is written, after its chunks
 unchanged document costs nothing, nor does one whose text is in the index already (moved, copied, other metadata), and
 what vanished from the source is deleted, but only when the source was listed completely.
 
-    document_diff   items of the source next to documents of the index, on disk
-    (reading)   worker processes: bytes -> text -> spans
-    blocks      chunks in bounded blocks, across documents
-    vectors     look-ups, full batches, several at once
-    questions   sentences of chunks, embedded as queries: what approximate search is measured with
-    refusals    documents at which the embedding failed, remembered with the index
-    storing     one thread that appends and finishes documents, in order
-    summary     how far it is, and what it did
-    rehearsal   the same run without a call and without a write (`unmade` stands for the embedding)
+    document_diff       items of the source next to documents of the index, on disk
+    read_stage          in worker processes: bytes -> text -> spans
+    batches             chunks in bounded batches, across documents
+    embed_stage         look-ups, full batches, several at once
+    write_stage         one thread that appends and finishes documents, in order
+    failed_documents    documents at which the embedding failed, recorded in the index
+    recall_queries      sentences of chunks, embedded as queries: approximate search is measured with them
+    summary             progress and result
+    dry_run             the same run without a request or a write (counting_embedding takes the embedding's place)
 """
 
 from __future__ import annotations

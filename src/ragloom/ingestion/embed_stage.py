@@ -1,5 +1,4 @@
 """Embedding stage: look up vectors, pack misses into batches, embed concurrently.
-batches are made at once.
 
 All but `_made` runs in one thread; batches are made in others, which answer by putting a `BatchResult` into the queue.
 """

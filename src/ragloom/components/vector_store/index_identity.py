@@ -52,11 +52,11 @@ def demand_same(stored: Identity, expected: Identity) -> None:
 
 
 def demand_root(index: str, source: str, stored: str, expected: str) -> None:
-    """Refuses to take an index for that of documents that lie elsewhere.
+    """Refuse to take an index for that of documents that lie elsewhere.
 
     Args:
         index, source: the index, and the corpus that it is named for.
-        there, asked: roots of the index's documents, and of the documents that are meant.
+        stored, expected: roots of the index's documents, and of the documents that are meant.
 
     Raises:
         ConfigError: the roots differ.

@@ -1,7 +1,7 @@
 """Metadata as text columns, one per key, and as lossless JSON.
 
 A value is stored as a *token*: its type's letter and a text that is equal when values are equal in Python and ordered
-as Python orders them. So an engine compares text only, and a filter (`predicates`) answers exactly as Python would.
+as Python orders them. So an engine compares text only, and a filter (`filter_tree`) answers exactly as Python would.
 
 * Numbers compare exactly, as in Python: `2**53 + 1` is not `2.0**53`, and `True == 1 == 1.0`. NaN equals nothing.
 * A missing key and `None` are the same: they have no token.

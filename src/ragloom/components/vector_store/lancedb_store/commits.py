@@ -52,7 +52,7 @@ def publish(
         count: counts the tables' rows, and raises when they disagree.
         upkeep: of the chunk table.
         retention: how long a replaced state stays readable.
-        said: `description` and `summary`.
+        record: `description` and `summary`.
     """
     before = folder.commits()
     last = before[-1] if before else None

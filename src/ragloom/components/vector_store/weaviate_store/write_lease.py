@@ -183,8 +183,6 @@ class WriteLease:
         """Advance the counter until the end.
 
         The next heartbeat makes up for a failed one. No number is sent twice: the first attempt may have been stored.
-
-        No number is sent twice: the first attempt may have been stored.
         """
         for number in itertools.count(1):
             if self._stop.wait(HEARTBEAT_SECONDS):
