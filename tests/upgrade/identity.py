@@ -18,6 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from ragloom.evaluation.cached_queries import CachedQueries
+
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -26,7 +28,6 @@ from ragloom.config.labels import label_of, values_of, varying
 from ragloom.config.settings import COMPONENTS
 from ragloom.core.metric_names import judged, need
 from ragloom.core.records import canonical_json, sha256
-from ragloom.evaluation.cached_queries import CachedQueries
 from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.index_sync import index_key
 from ragloom.evaluation.judging import AnswerJudge

@@ -215,7 +215,7 @@ def _wrong_options(item: Override, conf: ConfFolder) -> list[str]:
         return [f"{item.key_or_group}=null must be an option of {item.key_or_group}{nearest('null', known)}"]
     return [
         f"{item.key_or_group}={redact(name)} must be an option of {item.key_or_group}"
-        f"{_instead_of_path(item.key_or_group, name, conf) or nearest(name, known)}"
+        f"{_instead_of_path(item.key_or_group, name, conf) or conf.nearest_option(item.key_or_group, name)}"
         for name in _option_names(item)
         if name not in known
     ]
