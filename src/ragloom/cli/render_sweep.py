@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
 
 from ragloom.cli.console import price_text
 from ragloom.cli.render_evaluation import BELOW, scores
 from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.redaction import redact
+from ragloom.evaluation.sweep import Sweep
 from ragloom.evaluation.sweep_log import TrialRecord
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragloom.evaluation.sweep import Sweep
-    from ragloom.evaluation.sweep_plan import SweepPlan
+from ragloom.evaluation.sweep_plan import BASIS, LOCAL, SweepPlan
 
 
 def print_plan(screen: Console, plan: SweepPlan) -> None:
     """Print the trials, stages and cost of a dry run."""
-    from ragloom.evaluation.sweep_plan import BASIS, LOCAL
-
     for label in plan.trials:
         screen.print(label, markup=False)
     screen.print(f"[bold]trials[/]    {len(plan.trials)}")
@@ -62,8 +59,6 @@ def _labels_by_text(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str
 
 def print_sweep(screen: Console, sweep: Sweep) -> None:
     """Print trials, problems that not all share, and failures."""
-    from rich.markup import escape
-
     trials = sweep.records()
     written = {item.trial: scores(item.details, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))

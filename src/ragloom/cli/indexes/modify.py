@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
+from ragloom.cli.indexes.options import Request
 from ragloom.cli.indexes.render import as_json, names_of
 from ragloom.cli.progress import terminal_steps
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from ragloom.cli.indexes.options import Request
 
 
 def delete(request: Request) -> int:
@@ -22,8 +20,6 @@ def delete(request: Request) -> int:
         ConfigError: an alias names it, and `--with-aliases` was not given.
         DataError: no index has this name.
     """
-    from ragloom.components.vector_store.record_types import IndexMissing
-
     name = request.options.index
     if not request.database.has(name):
         request.find(name)

@@ -6,16 +6,14 @@ import argparse
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from ragloom.cli.console import stdout_to_stderr
+from ragloom.components.vector_store.index_identity import demand_root
+from ragloom.components.vector_store.protocols import Database
+from ragloom.components.vector_store.record_types import IndexInfo
+from ragloom.config.config import Config, build
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
-
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.protocols import Database
-    from ragloom.components.vector_store.record_types import IndexInfo
-    from ragloom.config.config import Config
 
 
 @dataclass
@@ -75,9 +73,6 @@ class Request:
             DataError: no index has this name.
             ConfigError: the overrides choose another corpus, or another root.
         """
-        from ragloom.components.vector_store.index_identity import demand_root
-        from ragloom.config.config import build
-
         info = self.find(name)
         if any(item.startswith(("source=", "source.")) for item in self.options.overrides):
             source = build(self.config, "source")
