@@ -18,8 +18,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from ragloom.evaluation.cached_queries import CachedQueries
-
 from places import CONF, UPGRADE
 from ragloom.assembly import Assembly
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
@@ -31,6 +29,7 @@ from ragloom.core.records import canonical_json, sha256
 from ragloom.evaluation.chunk_cache import chunk_key
 from ragloom.evaluation.index_sync import index_key
 from ragloom.evaluation.judging import AnswerJudge
+from ragloom.evaluation.query_cache import CachedQueries
 from ragloom.evaluation.runner import trial_digest
 from ragloom.evaluation.sweep_log import sweep_digest
 
