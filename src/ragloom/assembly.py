@@ -284,7 +284,7 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and the price of the model is unknown.
         """
-        from ragloom.core.budget import open_budget
+        from ragloom.core.run_context import current
         from ragloom.ingestion import Deletions, Limits
         from ragloom.ingestion.read_stage import bounds_of
 
@@ -294,7 +294,7 @@ class Assembly:
             bounds_of(tree["workers"]),
             tree["workers"]["in_flight_mb"],
             deletions,
-            open_budget() or self.budget(),
+            current().budget or self.budget(),
             tree["retry_failed"],
         )
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragloom.config.builder_keys import OPERATIONAL_KEYS, with_ids
+from ragloom.config.builder_keys import with_ids
+from ragloom.config.settings import OPERATIONAL_KEYS
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, counted, nearest

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 from ragloom.config.builder_keys import (
     ADDED_GROUPS,
-    OPERATIONAL_KEYS,
     TARGET,
     added_at_default,
     at_version,
@@ -24,10 +23,10 @@ from ragloom.config.builder_keys import (
 )
 from ragloom.config.builder_lookup import locate
 from ragloom.config.conf_folder import conf_folder
-from ragloom.config.hydra_compose import Composed, compose_checked, is_own
+from ragloom.config.hydra_compose import Composed, compose_checked, own_choices
 from ragloom.config.project_file import ProjectFile
 from ragloom.config.project_layer import layered
-from ragloom.config.settings import COMPONENTS, TOP_LEVEL
+from ragloom.config.settings import COMPONENTS, OPERATIONAL_KEYS, TOP_LEVEL
 from ragloom.config.validation import entries_of, validate
 from ragloom.core.redaction import redact_tree
 from ragloom.errors import ConfigError
@@ -149,7 +148,7 @@ def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) 
 
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
     """Validate the config of a job whose overrides a sweeper chose."""
-    chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
+    chosen = own_choices(choices)
     return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
 
 

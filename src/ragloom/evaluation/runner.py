@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
-from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
+from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import Config
-from ragloom.config.settings import COMPONENTS
+from ragloom.config.settings import COMPONENTS, OPERATIONAL_KEYS
 from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.metric_names import Need, judged, need
 from ragloom.core.records import canonical_json, sha256
