@@ -111,6 +111,21 @@ def _can_write(text: str) -> bool:
     return True
 
 
+def print_outcome(value: Any, text: str, *, as_json: bool) -> None:
+    """Print what a command did: as JSON, or in words."""
+    if as_json:
+        print_json(value)
+    else:
+        sys.stdout.write(f"{text}\n")
+
+
+def ask(question: str) -> str:
+    """Ask a question on standard error and read the answer from standard input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def print_error(error: RagloomError) -> None:
     """Print an error, one line for each problem."""
     for problem in error.problems:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 
-from ragloom.cli.console import stdout_to_stderr
+from ragloom.cli.console import ask, stdout_to_stderr
 from ragloom.components.vector_store.index_identity import demand_root
 from ragloom.components.vector_store.protocols import Database
 from ragloom.components.vector_store.record_types import IndexInfo
@@ -96,9 +96,7 @@ class Request:
         if not sys.stdin.isatty():
             sys.stderr.write(f"{otherwise}: nobody is there to ask; --yes does it without asking\n")
             return False
-        sys.stderr.write(f"{question} type yes: ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() == "yes":
+        if ask(f"{question} type yes: ").lower() == "yes":
             return True
         sys.stderr.write(f"{otherwise}\n")
         return False
