@@ -97,18 +97,12 @@ def print_json(value: Any) -> None:
     """Print one JSON value on one line of standard output, secrets masked."""
     shown = redact_tree(value)
     text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
-    if not _can_write(text):
-        text = json.dumps(shown, allow_nan=False)  # JSON has its own escapes
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _can_write(text: str) -> bool:
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
-        return False
-    return True
+        text = json.dumps(shown, allow_nan=False)  # JSON has its own escapes
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def print_outcome(value: Any, text: str, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,21 @@ def _at_most(usd: float | None) -> str:
     return price_text(usd) if usd is None else f"at most {price_text(usd)}"
 
 
-def _labels_by_text(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
-    """Group the labels of trials by text: text -> labels."""
+def _print_by_text(
+    screen: Console, title: str, pairs: Iterable[tuple[str, str | None]], all: int, advice: str = ""
+) -> None:
+    """Print each text once, after the labels of the trials that have it.
+
+    Args:
+        pairs: (label, text).
+        all: trials that could have a text.
+    """
     labels: dict[str, list[str]] = {}
     for label, text in pairs:
-        labels.setdefault(text, []).append(label)
-    return {text: "all trials" if len(each) == all > 1 else ", ".join(each) for text, each in labels.items()}
+        labels.setdefault(str(text), []).append(label)
+    for text, each in labels.items():
+        named = "all trials" if len(each) == all > 1 else ", ".join(each)
+        screen.print(f"{title} {escape(redact(f'{named}: {text}'))}{advice}", soft_wrap=True)
 
 
 def print_sweep(screen: Console, sweep: Sweep) -> None:
@@ -70,19 +79,14 @@ def print_sweep(screen: Console, sweep: Sweep) -> None:
     screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
     done = [item for item in trials if item.state == "done"]
     problems = [(item.label, problem) for item in done for problem in item.details.get("problems", ())]
-    for problem, labels in _labels_by_text(problems, len(done)).items():
-        if problem not in sweep.problems:
-            screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
+    own = [(label, problem) for label, problem in problems if problem not in sweep.problems]
+    _print_by_text(screen, "[yellow]dataset:[/]", own, len(done))
     waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
-    for error, labels in _labels_by_text(waiting, len(trials)).items():
-        screen.print(f"[yellow]not run:[/] {escape(redact(f'{labels}: {error}'))}", soft_wrap=True)
-    for again in (True, False):
+    _print_by_text(screen, "[yellow]not run:[/]", waiting, len(trials))
+    for again, advice in ((True, "; retry_failed=true tries again"), (False, "")):
         failed = [item for item in trials if item.state == "failed" and (item.trial in sweep.left_out) is again]
-        advice = "; retry_failed=true tries again" if again else ""
-        for error, labels in _labels_by_text([(item.label, str(item.error)) for item in failed], len(trials)).items():
-            screen.print(f"[red]failed:[/] {escape(redact(f'{labels}: {error}'))}{advice}", soft_wrap=True)
-    folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
-    for folder in folders:
+        _print_by_text(screen, "[red]failed:[/]", [(item.label, item.error) for item in failed], len(trials), advice)
+    for folder in sorted({str(Path(item.run).parent) for item in trials if item.run is not None}):
         screen.print(f"kept in {escape(folder)}", soft_wrap=True)
 
 

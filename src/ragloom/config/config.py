@@ -89,8 +89,7 @@ class Config:
 
     def declared_ids(self) -> dict[str, str]:
         """Return the ids that builders declare: group -> id."""
-        ids = {group: declared_id(self.builder(group)) for group in COMPONENTS}
-        return {group: id for group, id in ids.items() if id is not None}
+        return {group: id for group in COMPONENTS if (id := declared_id(self.builder(group))) is not None}
 
     def identity(self) -> dict[str, Any]:
         """Copy `public` for naming: builders by their ids, wherever their modules lie."""

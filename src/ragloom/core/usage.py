@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ragloom.core.pricing import cost_usd
@@ -78,14 +78,8 @@ class Usage:
 
     def tokens(self, kind: Kind) -> Tokens:
         """Sum the usage of one kind over its models."""
-        total = Tokens()
-        for (of, _), tokens in self.models.items():
-            if of == kind:
-                total.requests += tokens.requests
-                total.input += tokens.input
-                total.output += tokens.output
-                total.unreported += tokens.unreported
-        return total
+        of_kind = [tokens for (name, _), tokens in self.models.items() if name == kind]
+        return Tokens(*(sum(getattr(tokens, item.name) for tokens in of_kind) for item in fields(Tokens)))
 
     def cost_usd(self, prices: Mapping[str, Any]) -> float | None:
         """Price usage in US dollars; None for unknown prices or usage.
