@@ -34,7 +34,10 @@ _OTHERS = ("index", "group")  # what builders take that is no part of an assembl
 
 
 def _part(group: str) -> cached_property[Any]:
-    """Make a property: the object that a group's option builds, at the code version that reads the index."""
+    """Make the property of a group's built option.
+
+    Its code version is the one that reads the index.
+    """
     return cached_property(lambda self: built(self.config, group, self._versions.get(group), **self._available(group)))
 
 

@@ -114,7 +114,7 @@ def print_outcome(value: Any, text: str, *, as_json: bool) -> None:
 
 
 def ask(question: str) -> str:
-    """Ask a question on standard error and read the answer from standard input."""
+    """Ask on standard error; return the line from standard input."""
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip()

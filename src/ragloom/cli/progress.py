@@ -54,7 +54,10 @@ def terminal_steps(what: str) -> Iterator[None]:
 
 
 def progress_bars() -> Bars:
-    """Make progress bars on standard error, shown on a terminal only; a task has a `text`."""
+    """Make progress bars, shown on a terminal only.
+
+    Each task has a field `text`.
+    """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     screen, name, text = console(stderr=True), TextColumn("{task.description:<12}"), TextColumn("{task.fields[text]}")

@@ -52,7 +52,7 @@ def _at_most(usd: float | None) -> str:
 def _print_by_text(
     screen: Console, title: str, pairs: Iterable[tuple[str, str | None]], all: int, advice: str = ""
 ) -> None:
-    """Print each text once, after the labels of the trials that have it.
+    """Print each text once, after the labels of its trials.
 
     Args:
         pairs: (label, text).

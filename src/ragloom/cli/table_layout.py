@@ -103,7 +103,7 @@ def print_problems(
     count: int,
     elsewhere: str = "",
 ) -> None:
-    """Print the first of the documents that have a problem, and how many more there are.
+    """Print the first problems of documents, and count the rest.
 
     Args:
         count: of all, also of those that `items` leaves out.

@@ -53,7 +53,7 @@ def locate(target: str, extensions: list[str]) -> Callable[..., Any]:
 
 
 def _line_of(error: Exception, package: str) -> str | None:
-    """Name the module, file and line of a package at which an import failed."""
+    """Name a package's module, file and line that failed."""
     lines = [
         f"{frame.f_globals['__name__']} ({frame.f_code.co_filename}, line {line})"
         for frame, line in traceback.walk_tb(error.__traceback__)

@@ -60,7 +60,7 @@ class ConfFolder:
         return sorted({file.stem for root in self._roots() for file in (root / group).glob("*.yaml")})
 
     def nearest_option(self, group: str, wrong: str) -> str:
-        """Suggest the nearest option, and the flag without which a user's own are not known."""
+        """Suggest the nearest option, and the flag that adds own ones."""
         own = "" if self.extra else " (your own options: add --config-dir FOLDER)"
         return f"{nearest(wrong, self.options(group))}{own}"
 

@@ -117,7 +117,7 @@ def demand_countable(overrides: list[str]) -> None:
 
 
 def own_choices(choices: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the options of groups that are neither Hydra's nor extended by an option."""
+    """Return the choices of groups, without Hydra's and extended ones."""
     return {
         group: str(option)
         for group, option in choices.items()
