@@ -23,7 +23,6 @@ from ragloom.config import config as configs
 from ragloom.config.builder_keys import (
     ADDED_GROUPS,
     OPERATIONAL,
-    OPERATIONAL_KEYS,
     Added,
     Positive,
     code_version,
@@ -32,7 +31,7 @@ from ragloom.config.builder_keys import (
 from ragloom.config.config import Config, load
 from ragloom.config.labels import label_of, varying
 from ragloom.config.labels import run_labels as labels
-from ragloom.config.settings import COMPONENTS, TOP_LEVEL
+from ragloom.config.settings import COMPONENTS, OPERATIONAL_KEYS, TOP_LEVEL
 from ragloom.evaluation import runner
 from ragloom.evaluation.query_cache import all_described
 from ragloom.evaluation.runner import trial_digest

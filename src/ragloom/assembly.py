@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 _OTHERS = ("index", "group")  # what builders take that is no part of an assembly
 
 
+def _part(group: str) -> cached_property[Any]:
+    """Make the property of a group's built option.
+
+    Its code version is the one that reads the index.
+    """
+    return cached_property(lambda self: built(self.config, group, self._versions.get(group), **self.available(group)))
+
+
 class Assembly:
     """The parts of one experiment; a context manager that closes them.
 
@@ -40,6 +48,21 @@ class Assembly:
         older: the opened index, where former versions of the code built it; None: this release's code did.
         notes: sentences about the opened index, for people.
     """
+
+    source = _part("source")
+    """The source of documents."""
+    analyzer = _part("analyzer")
+    """The analyzer: text to search terms."""
+    chunking = _part("chunking")
+    """The chunker."""
+    database: cached_property[Database] = _part("vector_store")
+    """The store of indexes."""
+    llm = _part("llm")
+    """The LLM that writes answers."""
+    judge = _part("judge")
+    """The LLM that judges answers; None: no judge."""
+    dataset: cached_property[Dataset] = _part("dataset")
+    """The dataset; reading it may raise DataError."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -59,12 +82,10 @@ class Assembly:
 
     def close(self) -> None:
         """Close store, its server and the cache, until their next use."""
-        cache: EmbeddingCache | None = self.__dict__.get("cache")
-        if cache is not None:
-            cache.close()
-        database: Database | None = self.__dict__.pop("database", None)
-        if database is not None:
-            database.close()
+        if "cache" in self.__dict__:
+            self.cache.close()
+        if "database" in self.__dict__:
+            self.__dict__.pop("database").close()
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -99,16 +120,6 @@ class Assembly:
         return models
 
     @cached_property
-    def source(self) -> Any:
-        """The source of documents."""
-        return built(self.config, "source")
-
-    @cached_property
-    def analyzer(self) -> Any:
-        """The analyzer: text to search terms."""
-        return built(self.config, "analyzer", self._versions.get("analyzer"))
-
-    @cached_property
     def embedding(self) -> Any:
         """The embedding, with its cache."""
         embedding = built(self.config, "embedding", self._versions.get("embedding"))
@@ -132,34 +143,6 @@ class Assembly:
 
         settings = self.config.tree["cache"]
         return EmbeddingCache(Path(settings["path"]).expanduser(), max_bytes=int(settings["max_gb"] * 1e9))
-
-    @cached_property
-    def chunking(self) -> Any:
-        """The chunker."""
-        return built(self.config, "chunking", **self.available("chunking"))
-
-    @cached_property
-    def database(self) -> Database:
-        """The store of indexes."""
-        version = self._versions.get("vector_store")
-        database: Database = built(self.config, "vector_store", version, **self.available("vector_store"))
-        return database
-
-    @cached_property
-    def llm(self) -> Any:
-        """The LLM that writes answers."""
-        return built(self.config, "llm", **self.available("llm"))
-
-    @cached_property
-    def judge(self) -> Any:
-        """The LLM that judges answers; None: no judge."""
-        return built(self.config, "judge", **self.available("judge"))
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The dataset; reading it may raise DataError."""
-        dataset: Dataset = built(self.config, "dataset")
-        return dataset
 
     def open(self, *, or_older: bool = False) -> Index:
         """Open the index of this config, or the one of `vector_store.alias`.
@@ -238,7 +221,6 @@ class Assembly:
         """
         from ragloom.ingestion import ingest
 
-        limits = self._limits()
         return ingest(
             self.source,
             self.chunking,
@@ -247,7 +229,7 @@ class Assembly:
             index_name=self.index_name,
             description=self.description,
             config=self.config.public() | self.config.project_record(),
-            limits=limits,
+            limits=self._limits(),
             progress=progress,
             stop=stop,
             cuts=cuts,
@@ -284,13 +266,13 @@ class Assembly:
         Raises:
             ConfigError: dollars are limited, and the price of the model is unknown.
         """
-        from ragloom.core.budget import open_budget
+        from ragloom.core.run_context import current
         from ragloom.ingestion import Deletions, Limits
         from ragloom.ingestion.read_stage import bounds_of
 
         tree = self.config.tree
         deletions = Deletions(tree["max_delete_fraction"], tree["allow_mass_delete"])
-        budget = open_budget() or self.budget()
+        budget = current().budget or self.budget()
         return Limits(bounds_of(tree["workers"]), deletions, budget, tree["retry_failed"])
 
     def budget(self, *llms: Any) -> Budget:

@@ -57,8 +57,16 @@ def test_wrong_group_names_the_nearest() -> None:
 
 
 def test_wrong_option_names_the_nearest() -> None:
-    assert only("chunking=paragraf") == "chunking=paragraf must be an option of chunking; did you mean 'paragraph'?"
+    assert only("chunking=paragraf").startswith(
+        "chunking=paragraf must be an option of chunking; did you mean 'paragraph'?"
+    )
     assert "known: " in only("chunking=zzz")
+
+
+def test_wrong_option_says_where_own_options_are_looked_for(tmp_path: Path) -> None:
+    assert only("chunking=mine").endswith(" (your own options: add --config-dir FOLDER)")
+    (line,) = problems("chunking=mine", extra_dir=str(tmp_path))
+    assert "--config-dir" not in line
 
 
 def test_wrong_key_names_the_nearest() -> None:

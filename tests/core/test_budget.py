@@ -2,7 +2,8 @@
 
 import pytest
 
-from ragloom.core.budget import Bound, Budget, BudgetSpent, accounted, charge, has_budget, open_budget, refund, within
+from ragloom.core.budget import Bound, Budget, BudgetSpent, accounted, charge, has_budget, refund, within
+from ragloom.core.run_context import current
 
 PRICES = {"l": {"input": 4, "output": 10}}
 
@@ -41,16 +42,16 @@ def test_innermost_budget_is_open_and_each_is_accounted_once() -> None:
     outer, inner = (Budget(max_usd=1, max_tokens=None, price=0) for _ in range(2))
     with accounted() as opened, within(outer):
         with within(inner), within(outer), within(None):
-            assert open_budget() is None
-        assert open_budget() is outer
+            assert current().budget is None
+        assert current().budget is outer
     assert opened == [outer, inner]
     with within(inner):
-        assert open_budget() is inner
+        assert current().budget is inner
         charge(3)
         refund(1)
     charge(3)
     refund(1)
-    assert open_budget() is None
+    assert current().budget is None
     assert (inner.tokens, outer.tokens) == (2, 0)
     assert opened == [outer, inner]
 

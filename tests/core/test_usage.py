@@ -3,7 +3,7 @@
 import pytest
 
 from ragloom.core.pricing import cost_usd
-from ragloom.core.usage import as_json, collect_usage, record, record_lookups, record_made, record_unavailable
+from ragloom.core.usage import as_json, collect_usage, record, record_lookups
 
 PRICES = {"e": {"input": 2, "output": 7}, "l": {"input": 3, "output": 50}}
 
@@ -24,8 +24,8 @@ def test_usage_adds_up_by_kind_in_every_open_collection() -> None:
             record("judge", "l", input_tokens=8, output_tokens=9)
             for hits in (3, 2):
                 record_lookups("e", hits=hits, misses=4, damaged=1, tokens=100_000 * hits)
-                record_made(5, 50)
-                record_unavailable(2)
+                record_lookups(made=5, made_tokens=50)
+                record_lookups(unavailable=2)
             record_lookups(None, hits=1, misses=0, damaged=0, tokens=10)
     shown = as_json(outer, PRICES)
     assert (shown["llm_input_tokens"], shown["llm_output_tokens"]) == (3040, 304)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import LISTED_FAILURES, OK, console, parse_verb, print_json, run_program
+from ragloom.cli.console import LISTED_FAILURES, OK, console, parse_verb, print_json, print_outcome, run_program
 from ragloom.cli.project import add_config_flags, config_of
 from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.suggested_commands import program
@@ -103,7 +103,7 @@ def _show(cache: EmbeddingCache | None, folder: Path, max_bytes: int, *, as_json
 
 
 def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
-    used = [None if model.last_used is None else model.last_used.strftime("%Y-%m-%d %H:%M") for model in models]
+    used = ["-" if model.last_used is None else model.last_used.strftime("%Y-%m-%d %H:%M") for model in models]
     return [
         Column("id", [model.id for model in models], whole=True),
         Column("model", [model.name for model in models]),
@@ -111,7 +111,7 @@ def _model_columns(models: Sequence[ModelReport]) -> list[Column]:
         Column("vectors", [str(model.entries) for model in models], number=True),
         Column("MB", [f"{model.bytes / 1e6:.2f}" for model in models], number=True, rank=1),
         Column("hits", [str(model.hits) for model in models], number=True, rank=2),
-        Column("last used (UTC)", [text or "-" for text in used], number=True, rank=4),
+        Column("last used (UTC)", used, number=True, rank=4),
     ]
 
 
@@ -126,13 +126,9 @@ def _verify(cache: EmbeddingCache | None, *, as_json: bool) -> int:
     from ragloom.cache.embeddings.maintenance import CacheVerification, verify
 
     result = CacheVerification() if cache is None else verify(cache)
-    if as_json:
-        print_json(asdict(result))
-    else:
-        recovered = f", {result.taken_back} of them recovered from a damaged file" if result.taken_back else ""
-        sys.stdout.write(
-            f"{result.entries} vectors are right{recovered}; {result.damaged} were damaged and are removed\n"
-        )
+    recovered = f", {result.taken_back} of them recovered from a damaged file" if result.taken_back else ""
+    text = f"{result.entries} vectors are right{recovered}; {result.damaged} were damaged and are removed"
+    print_outcome(asdict(result), text, as_json=as_json)
     return LISTED_FAILURES if result.damaged else OK
 
 
@@ -147,8 +143,6 @@ def _prune(cache: EmbeddingCache | None, options: argparse.Namespace, *, as_json
             unused_seconds=None if options.unused_days is None else options.unused_days * _DAY,
             model=options.model,
         )
-    if as_json:
-        print_json(asdict(result))
-    else:
-        sys.stdout.write(f"removed {result.entries} vectors; the file is {result.bytes / 1e6:.2f} MB smaller\n")
+    text = f"removed {result.entries} vectors; the file is {result.bytes / 1e6:.2f} MB smaller"
+    print_outcome(asdict(result), text, as_json=as_json)
     return OK

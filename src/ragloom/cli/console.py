@@ -97,18 +97,27 @@ def print_json(value: Any) -> None:
     """Print one JSON value on one line of standard output, secrets masked."""
     shown = redact_tree(value)
     text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
-    if not _can_write(text):
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
         text = json.dumps(shown, allow_nan=False)  # JSON has its own escapes
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def _can_write(text: str) -> bool:
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def print_outcome(value: Any, text: str, *, as_json: bool) -> None:
+    """Print what a command did: as JSON, or in words."""
+    if as_json:
+        print_json(value)
+    else:
+        sys.stdout.write(f"{text}\n")
+
+
+def ask(question: str) -> str:
+    """Ask on standard error; return the line from standard input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
 
 
 def print_error(error: RagloomError) -> None:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, print_json, run_program, stdout_to_stderr
+from ragloom.cli.hydra_app import run
 
 if TYPE_CHECKING:
+    from ragloom.cli.hydra_app import Multirun
     from ragloom.config.config import Config
     from ragloom.evaluation.sweep import Sweep
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return 0 complete, 3 failed queries, 1 failure."""
-    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
-
-
-def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_app import run
-
-    return run("evaluate", argv, _evaluate, sweeping=_start_sweep)
+    arguments = sys.argv[1:] if argv is None else argv
+    return run_program(lambda: run("evaluate", arguments, _evaluate, sweeping=_start_sweep))
 
 
 def _evaluate(config: Config) -> int:
@@ -57,45 +53,33 @@ def _dry_run(configs: Sequence[Config]) -> int:
     return OK
 
 
-def _start_sweep(configs: Sequence[Config]) -> _SweepProgram | int:
+def _start_sweep(configs: Sequence[Config]) -> Multirun | int:
     if configs[0].tree["dry_run"]:
         return _dry_run(configs)
     with stdout_to_stderr():
         from ragloom.cli.render_evaluation import TerminalCallbacks
         from ragloom.evaluation.sweep import prepare_sweep
 
-        return _SweepProgram(prepare_sweep(configs, TerminalCallbacks()), configs[0].tree["output"])
+        sweep = prepare_sweep(configs, TerminalCallbacks())
+    return functools.partial(_run_trial, sweep), functools.partial(_finish, sweep, configs[0].tree["output"])
 
 
-@dataclass(frozen=True)
-class _SweepProgram:
-    """Sweep as a Hydra program: a task per trial, then output."""
+def _finish(sweep: Sweep, output: str) -> int:
+    """Print the trials; return 0, 3 failed queries, 1 failed trials."""
+    if output == "json":
+        print_json(sweep.as_json())
+    else:
+        from ragloom.cli.render_sweep import print_sweep
 
-    sweep: Sweep
-    output: str
-
-    def task(self) -> Callable[[Config], int]:
-        """Return a picklable function that runs one trial.
-
-        It raises nothing but an interruption.
-        """
-        return functools.partial(_run_trial, self.sweep)
-
-    def finish(self) -> int:
-        """Print the trials; return 0, 3 failed queries, 1 failed trials."""
-        if self.output == "json":
-            print_json(self.sweep.as_json())
-        else:
-            from ragloom.cli.render_sweep import print_sweep
-
-            print_sweep(console(), self.sweep)
-        records = self.sweep.records()
-        if any(item.state != "done" for item in records):
-            return FAILED
-        return LISTED_FAILURES if any(item.details["counts"]["errors"] for item in records) else OK
+        print_sweep(console(), sweep)
+    records = sweep.records()
+    if any(item.state != "done" for item in records):
+        return FAILED
+    return LISTED_FAILURES if any(item.details["counts"]["errors"] for item in records) else OK
 
 
 def _run_trial(sweep: Sweep, config: Config) -> int:
+    """Run one trial; raise nothing but an interruption."""
     with stdout_to_stderr():
         from ragloom.cli.render_evaluation import TerminalCallbacks
 

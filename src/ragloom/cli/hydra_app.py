@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.console import FAILED, OK, parse_keys, print_error
 from ragloom.cli.prerequisites import require_inputs
@@ -21,15 +22,8 @@ if TYPE_CHECKING:
     from ragloom.config.config import Config
     from ragloom.config.project_file import ProjectFile
 
-
-class MultirunProgram(Protocol):
-    """The jobs of a multirun together."""
-
-    def task(self) -> Callable[[Config], int]:
-        """Return a picklable function that runs one job and raises nothing."""
-
-    def finish(self) -> int:
-        """End the sweep and return the exit status."""
+    Multirun = tuple[Callable[[Config], int], Callable[[], int]]
+    """A picklable function that runs one job of a multirun and raises nothing; and one that ends it: exit status."""
 
 
 def run(
@@ -37,7 +31,7 @@ def run(
     argv: list[str],
     task: Callable[[Config], int],
     *,
-    sweeping: Callable[[Sequence[Config]], MultirunProgram | int] | None = None,
+    sweeping: Callable[[Sequence[Config]], Multirun | int] | None = None,
 ) -> int:
     """Check the arguments, then hand them to Hydra.
 
@@ -63,19 +57,22 @@ def run(
 
     configs = load(options.overrides, extra_dir=options.config_dir, sweep=options.multirun, project=project)
     if options.cfg == "job" and options.package is None:
-        return _show(options, project)
+        from ragloom.config.key_origins import annotated_yaml
+
+        sys.stdout.write(annotated_yaml(options.overrides, options.config_dir, project, resolve=options.resolve))
+        return OK
     if options.cfg:
         return _run_hydra(options, argv, project, lambda _: OK)
     require_inputs(verb, options.overrides, configs)
-    sweep: MultirunProgram | None = None
+    statuses: list[int] = []
+    finish: Callable[[], int] = partial(_status, statuses, len(configs))
     if sweeping is not None and options.multirun:
         begun = sweeping(configs)
         if isinstance(begun, int):
             return begun
-        sweep, task = begun, begun.task()
-    statuses: list[int] = []
+        task, finish = begun
     _run_hydra(options, argv, project, _job(task, configs, project, statuses))
-    return sweep.finish() if sweep is not None else _status(statuses, len(configs))
+    return finish()
 
 
 def _status(statuses: Sequence[int], jobs: int) -> int:
@@ -126,14 +123,6 @@ def _run_hydra(options: Any, argv: list[str], project: ProjectFile | None, job: 
             hydra.main(version_base=None, config_path=str(conf.path), config_name=CONFIG_NAME)(job)()
     finally:
         sys.argv = before
-    return OK
-
-
-def _show(options: Any, project: ProjectFile | None) -> int:
-    """Print the composed config, with where each value comes from (`--cfg job`)."""
-    from ragloom.config.key_origins import annotated_yaml
-
-    sys.stdout.write(annotated_yaml(options.overrides, options.config_dir, project, resolve=options.resolve))
     return OK
 
 

@@ -22,6 +22,7 @@ from ragloom.cli.console import (
     run_program,
     stdout_to_stderr,
 )
+from ragloom.cli.hydra_app import run
 from ragloom.cli.interrupt_handling import stop_on_interrupt
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
@@ -33,18 +34,10 @@ if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.ingestion import IngestSummary
 
-_MOST_LISTED = 20
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return 0 complete, 3 listed failures, 1 failure."""
-    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
-
-
-def _run(argv: list[str]) -> int:
-    from ragloom.cli.hydra_app import run
-
-    return run("ingest", argv, _task)
+    return run_program(lambda: run("ingest", sys.argv[1:] if argv is None else argv, _task))
 
 
 def _task(config: Any) -> int:
@@ -114,18 +107,17 @@ def summary_json(summary: IngestSummary, assembly: Assembly) -> dict[str, Any]:
 def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -> None:
     """Print a summary with the first twenty unreadable files, skips and warnings."""
     from rich.markup import escape
-    from rich.table import Table
 
+    from ragloom.cli.render_dry_run import documents_text
+    from ragloom.cli.table_layout import print_problems, print_rows
     from ragloom.core.usage import as_json
     from ragloom.ingestion.summary import MOST_KEPT
 
-    table = Table.grid(padding=(0, 2))
     usage = as_json(summary.usage, assembly.prices)
     cost = price_text(usage["cost_usd"])
     rows = {
         "index": escape(summary.index),
-        "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
-        f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
+        "documents": documents_text(summary),
         "unreadable": str(summary.unreadable_count) + _refused_text(summary),
         "skipped": str(summary.skipped_count),
         "warnings": str(summary.warnings_count),
@@ -141,18 +133,13 @@ def print_summary(screen: Console, summary: IngestSummary, assembly: Assembly) -
             f"an interrupted ingest had left {summary.recovered.chunks} chunks and {summary.recovered.documents} "
             "unfinished documents; they were removed"
         )
-    for name, text in rows.items():
-        table.add_row(f"[bold]{name}[/]", text)
-    screen.print(table)
+    print_rows(screen, rows)
     for title, items, count in (
         ("could not be read", summary.unreadable, summary.unreadable_count),
         ("skipped", summary.skipped, summary.skipped_count),
         ("warning", summary.warnings, summary.warnings_count),
     ):
-        for item in items[:_MOST_LISTED]:
-            screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
-        if count > _MOST_LISTED:
-            screen.print(f"... and {count - _MOST_LISTED} more; ingest.json lists the first {MOST_KEPT}")
+        print_problems(screen, title, items, count, f"; ingest.json lists the first {MOST_KEPT}")
     for note in (*_on_deleted(summary, assembly), *summary.notes):
         screen.print(f"[yellow]note:[/] {escape(redact(note))}")
     if summary.kept:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import OK, parse_keys, run_program
+from ragloom.cli.console import OK, ask, parse_keys, run_program
 from ragloom.cli.project import add_config_flags
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import program
@@ -132,19 +132,13 @@ def _relative(text: str, folder: Path) -> str:
 def _answers(path: Path, conf: ConfFolder) -> dict[str, Any]:
     """Ask for the lines of the file."""
     flags: dict[str, str] = {}
-    if source := _ask("Your documents, a folder or file (empty: the bundled sample)"):
+    if source := ask("Your documents, a folder or file (empty: the bundled sample): "):
         flags["source"] = source
-    if dataset := _ask("Your questions, a file or folder (empty: none yet)"):
+    if dataset := ask("Your questions, a file or folder (empty: none yet): "):
         flags["dataset"] = dataset
     for group, default in (("embedding", "hashing"), ("vector_store", "lancedb")):
-        flags[group] = _ask(f"{group}, one of {', '.join(conf.options(group))} (empty: {default})") or default
+        flags[group] = ask(f"{group}, one of {', '.join(conf.options(group))} (empty: {default}): ") or default
     return _entries({"source": "sample"} | flags, [], path, conf)
-
-
-def _ask(question: str) -> str:
-    sys.stderr.write(f"{question}: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
 
 
 def _write(path: Path, entries: Mapping[str, Any], conf: ConfFolder, config_dir: str | None) -> None:

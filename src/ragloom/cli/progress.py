@@ -14,6 +14,8 @@ from ragloom.core.maintenance_steps import steps_reported
 from ragloom.core.pricing import cost_usd
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
     from ragloom.assembly import Assembly
     from ragloom.ingestion import IngestState, Progress
 
@@ -51,60 +53,47 @@ def terminal_steps(what: str) -> Iterator[None]:
         yield
 
 
+def progress_bars() -> Bars:
+    """Make progress bars, shown on a terminal only.
+
+    Each task has a field `text`.
+    """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    screen, name, text = console(stderr=True), TextColumn("{task.description:<12}"), TextColumn("{task.fields[text]}")
+    columns = (SpinnerColumn(), name, BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+
+
 @contextmanager
 def terminal_progress(assembly: Assembly) -> Iterator[Progress]:
     """Yield a progress callback with a bar per stage."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    screen = console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
+    with progress_bars() as bars:
         names = ("listed", "read", "embedded", "written")
         tasks = {name: bars.add_task(name, total=None, text="") for name in names}
         last = [0.0]
 
         def update(state: IngestState) -> None:
             now = time.monotonic()
-            if not screen.is_terminal or (state.stage != "done" and now - last[0] < _SCREEN_INTERVAL):
+            if bars.disable or (state.stage != "done" and now - last[0] < _SCREEN_INTERVAL):
                 return
             last[0] = now
             known = state.stage != "listing"
-            bars.update(
-                tasks["listed"],
-                completed=state.listed,
-                total=state.listed if known else None,
-                text=f"{state.listed} documents, {state.to_read} to read" if known else f"{state.listed} documents",
-            )
-            bars.update(
-                tasks["read"],
-                completed=state.bytes_read,
-                total=state.bytes_to_read if known else None,
-                text=f"{state.read} of {state.to_read} documents, {state.unreadable} unreadable",
-            )
             # The number of chunks is an estimate: as many for each remaining byte as for those read.
             left = state.bytes_to_read / state.bytes_read if state.bytes_read else 0
             expected = round(state.chunks * left) or None
             rate = state.written / (bars.tasks[tasks["written"]].elapsed or 1)
-            bars.update(
-                tasks["embedded"],
-                completed=state.embedded,
-                total=expected,
-                text=f"{state.embedded} texts, {state.tokens} tokens{_money(state, assembly)}",
-            )
             doing = "" if state.stage in ("listing", "ingesting") else f", {state.step or state.stage}"
-            bars.update(
-                tasks["written"],
-                completed=state.written,
-                total=expected,
-                text=f"{state.written} chunks, {rate:.0f}/s{doing}",
-            )
+            to_read = f", {state.to_read} to read" if known else ""
+            read = f"{state.read} of {state.to_read} documents, {state.unreadable} unreadable"
+            embedded = f"{state.embedded} texts, {state.tokens} tokens{_money(state, assembly)}"
+            for name, completed, total, text in (
+                ("listed", state.listed, state.listed if known else None, f"{state.listed} documents{to_read}"),
+                ("read", state.bytes_read, state.bytes_to_read if known else None, read),
+                ("embedded", state.embedded, expected, embedded),
+                ("written", state.written, expected, f"{state.written} chunks, {rate:.0f}/s{doing}"),
+            ):
+                bars.update(tasks[name], completed=completed, total=total, text=text)
 
         yield update
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 
 from ragloom.cli.table_layout import Column, print_columns
+from ragloom.components.vector_store.protocols import Index
 from ragloom.core.nodes import place, to_chunk
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragloom.components.vector_store.protocols import Index
-    from ragloom.core.records import Chunk, Citation
-    from ragloom.query.query_result import QueryResult
+from ragloom.core.records import Chunk, Citation
+from ragloom.query.query_result import QueryResult
 
 _EXCERPT = 70
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
 
 from ragloom.cli.table_layout import Column, print_columns
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragloom.comparison import Comparison
+from ragloom.comparison import Comparison
+from ragloom.comparison.report import verdict_section
+from ragloom.comparison.verdict import number
+from ragloom.config.labels import differing_options
 
 _ELSEWHERE = "; verdict.md has them"
 
@@ -21,10 +22,6 @@ def print_comparison(screen: Console, comparison: Comparison, notes: Sequence[st
     Args:
         notes: paths of the written files, and the command that runs the recommended config.
     """
-    from rich.markup import escape
-
-    from ragloom.comparison.report import verdict_section
-
     print_columns(screen, list(_columns(comparison)), _ELSEWHERE)
     section = verdict_section(comparison)
     screen.print(f"\n[bold]{escape(section.title)}[/]", soft_wrap=True)
@@ -37,9 +34,6 @@ def print_comparison(screen: Console, comparison: Comparison, notes: Sequence[st
 
 def _columns(comparison: Comparison) -> Iterator[Column]:
     """Yield the columns: differences, metric, largest loss, cost, latency, role."""
-    from ragloom.comparison.verdict import number
-    from ragloom.config.labels import differing_options
-
     standings, choice = comparison.choice.standings, comparison.choice
     order = sorted(range(len(standings)), key=lambda row: (-standings[row].mean, row))
     yield Column("", ["*" if row == choice.recommended else "" for row in order])

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rich.console import Console
+from rich.markup import escape
 
 from ragloom.cli.console import price_text
+from ragloom.cli.table_layout import print_problems, print_rows
 from ragloom.core.redaction import redact
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragloom.ingestion.counting_embedding import TextCounts
-    from ragloom.ingestion.dry_run import Estimate
-
-_MOST_LISTED = 20
+from ragloom.ingestion.counting_embedding import TextCounts
+from ragloom.ingestion.dry_run import Estimate
+from ragloom.ingestion.summary import IngestSummary
 
 
 def print_estimate(screen: Console, estimate: Estimate) -> None:
     """Print an estimate, and the first twenty unreadable files and warnings."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    for name, text in _rows(estimate).items():
-        table.add_row(f"[bold]{name}[/]", escape(text))
-    screen.print(table)
     summary = estimate.summary
-    for title, items, count in (
-        ("could not be read", summary.unreadable, summary.unreadable_count),
-        ("warning", summary.warnings, summary.warnings_count),
-    ):
-        for item in items[:_MOST_LISTED]:
-            screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
-        if count > _MOST_LISTED:
-            screen.print(f"... and {count - _MOST_LISTED} more")
+    print_rows(screen, {name: escape(text) for name, text in _rows(estimate).items()})
+    print_problems(screen, "could not be read", summary.unreadable, summary.unreadable_count)
+    print_problems(screen, "warning", summary.warnings, summary.warnings_count)
     for title, why in (
         ("the chunks are an estimate", estimate.basis),
         ("nothing would be deleted", summary.kept),
@@ -49,8 +34,7 @@ def _rows(estimate: Estimate) -> dict[str, str]:
     summary, about = estimate.summary, "about " if estimate.guessed else ""
     rows = {
         "index": summary.index,
-        "documents": f"{summary.documents} ({summary.added} added, {summary.changed} changed, "
-        f"{summary.unchanged} unchanged, {summary.moved} moved, {summary.deleted} deleted)",
+        "documents": documents_text(summary),
         "unreadable": str(summary.unreadable_count),
         "skipped": str(summary.skipped_count),
         "warnings": str(summary.warnings_count),
@@ -62,7 +46,7 @@ def _rows(estimate: Estimate) -> dict[str, str]:
     hits = estimate.chunks.hits + estimate.sentences.hits
     rows["cache"] = f"{about}{hits} hits, {estimate.chunks.hit_tokens + estimate.sentences.hit_tokens} tokens saved"
     if estimate.model is not None:
-        rows["cost"] = about + _cost(estimate, estimate.tokens)
+        rows["cost"] = about + price_text(estimate.usd(estimate.tokens))
         rows["time"] = (
             "no limits per minute are set: as fast as the server answers"
             if estimate.seconds is None
@@ -72,12 +56,16 @@ def _rows(estimate: Estimate) -> dict[str, str]:
     return rows
 
 
-def _requests(estimate: Estimate, requests: TextCounts) -> str:
-    text = f"{requests.texts} texts, {requests.tokens} tokens"
+def documents_text(summary: IngestSummary) -> str:
+    """Count the documents by what was done with them."""
     return (
-        text if estimate.model is None else f"{text}, {requests.requests} requests, {_cost(estimate, requests.tokens)}"
+        f"{summary.documents} ({summary.added} added, {summary.changed} changed, {summary.unchanged} unchanged, "
+        f"{summary.moved} moved, {summary.deleted} deleted)"
     )
 
 
-def _cost(estimate: Estimate, tokens: int) -> str:
-    return price_text(estimate.usd(tokens))
+def _requests(estimate: Estimate, requests: TextCounts) -> str:
+    text = f"{requests.texts} texts, {requests.tokens} tokens"
+    if estimate.model is None:
+        return text
+    return f"{text}, {requests.requests} requests, {price_text(estimate.usd(requests.tokens))}"

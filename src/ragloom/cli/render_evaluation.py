@@ -8,21 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.markup import escape
+
 from ragloom.cli.console import console, price_text, print_error
-from ragloom.cli.progress import terminal_progress
+from ragloom.cli.progress import progress_bars, terminal_progress
+from ragloom.cli.table_layout import MOST_LISTED, print_rows
 from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ragloom.assembly import Assembly
     from ragloom.cache.stages.stage_entries import CachedStage
     from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.ingestion import Progress
 
-_MOST_LISTED = 20
 BELOW = " (deep)"
 """Mark of a metric that looks below the list of the reranker."""
 
@@ -44,21 +45,12 @@ class TerminalCallbacks(EvaluationCallbacks):
     @contextmanager
     def querying(self, stage: str) -> Iterator[QueryProgress]:
         """Show how many queries are done."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[failed]}"),
-            TimeElapsedColumn(),
-        )
-        screen = console(stderr=True)
-        with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars:
-            task = bars.add_task(stage, total=None, failed="")
+        with progress_bars() as bars:
+            task = bars.add_task(stage, total=None, text="")
 
             def update(done: int, total: int, failed: int) -> None:
-                bars.update(task, completed=done, total=total, failed=f"{failed} failed" if failed else "")
+                text = f"{done}/{total}{f', {failed} failed' if failed else ''}"
+                bars.update(task, completed=done, total=total, text=text)
 
             yield update
 
@@ -93,32 +85,23 @@ class TerminalCallbacks(EvaluationCallbacks):
 
 def print_result(screen: Console, result: EvaluationResult, *, explain: bool) -> None:
     """Print the metrics of a run, and the first twenty failed queries."""
-    from rich.markup import escape
-    from rich.table import Table
-
     counts, cost = result.metrics["counts"], result.metrics["cost"]
-    table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]run[/]", escape(result.run))
-    for name, value in scores(result.metrics).items():
-        table.add_row(f"[bold]{escape(name)}[/]", value)
-    table.add_row("[bold]questions[/]", _counted(counts))
-    table.add_row("[bold]cost[/]", _cost(cost))
+    rows = {"run": escape(result.run), **scores(result.metrics), "questions": _counted(counts), "cost": _cost(cost)}
     if result.metrics["verdicts"]:
-        table.add_row("[bold]judging[/]", _judging(cost))
-    for each in _passes(result):
-        table.add_row("[bold]latency[/]", _latency(each))
-    table.add_row("[bold]stages[/]", ", ".join(_stage(unit) for unit in result.stages) or "none kept")
-    table.add_row("[bold]kept as[/]", escape(str(result.folder)))
-    screen.print(table, soft_wrap=True)
+        rows["judging"] = _judging(cost)
+    if result.latency is not None:
+        rows["latency"] = "\n".join(map(_latency, [result.latency, *result.latency["further"]]))
+    rows["stages"] = ", ".join(_stage(unit) for unit in result.stages) or "none kept"
+    print_rows(screen, {**rows, "kept as": escape(str(result.folder))}, soft_wrap=True)
     if explain:
         for unit in result.stages:
             screen.print(escape(unit.explanation), soft_wrap=True)
     for problem in result.problems:
         screen.print(f"[yellow]dataset:[/] {escape(redact(problem))}")
-    for query, error in result.errors[:_MOST_LISTED]:
+    for query, error in result.errors[:MOST_LISTED]:
         screen.print(f"[red]failed, scored as zero:[/] {escape(redact(f'{query}: {error}'))}")
-    if len(result.errors) > _MOST_LISTED:
-        screen.print(f"... and {len(result.errors) - _MOST_LISTED} more; queries.jsonl has them all")
+    if len(result.errors) > MOST_LISTED:
+        screen.print(f"... and {len(result.errors) - MOST_LISTED} more; queries.jsonl has them all")
 
 
 def scores(metrics: Mapping[str, Any], *, bounds: bool = True) -> dict[str, str]:
@@ -156,12 +139,6 @@ def _cost(cost: dict[str, Any]) -> str:
 def _judging(cost: dict[str, Any]) -> str:
     tokens = cost["judge_input_tokens"] + cost["judge_output_tokens"]
     return f"{price_text(cost['judge_usd'])}, {tokens} tokens; no part of the cost above"
-
-
-def _passes(result: EvaluationResult) -> list[dict[str, Any]]:
-    if result.latency is None:
-        return []
-    return [result.latency, *result.latency["further"]]
 
 
 def _latency(measured: dict[str, Any]) -> str:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
 
 from ragloom.cli.console import price_text
 from ragloom.cli.render_evaluation import BELOW, scores
 from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.redaction import redact
+from ragloom.evaluation.sweep import Sweep
 from ragloom.evaluation.sweep_log import TrialRecord
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragloom.evaluation.sweep import Sweep
-    from ragloom.evaluation.sweep_plan import SweepPlan
+from ragloom.evaluation.sweep_plan import BASIS, LOCAL, SweepPlan
 
 
 def print_plan(screen: Console, plan: SweepPlan) -> None:
     """Print the trials, stages and cost of a dry run."""
-    from ragloom.evaluation.sweep_plan import BASIS, LOCAL
-
     for label in plan.trials:
         screen.print(label, markup=False)
     screen.print(f"[bold]trials[/]    {len(plan.trials)}")
@@ -52,18 +49,25 @@ def _at_most(usd: float | None) -> str:
     return price_text(usd) if usd is None else f"at most {price_text(usd)}"
 
 
-def _labels_by_text(pairs: Sequence[tuple[str, str]], all: int) -> dict[str, str]:
-    """Group the labels of trials by text: text -> labels."""
+def _print_by_text(
+    screen: Console, title: str, pairs: Iterable[tuple[str, str | None]], all: int, advice: str = ""
+) -> None:
+    """Print each text once, after the labels of its trials.
+
+    Args:
+        pairs: (label, text).
+        all: trials that could have a text.
+    """
     labels: dict[str, list[str]] = {}
     for label, text in pairs:
-        labels.setdefault(text, []).append(label)
-    return {text: "all trials" if len(each) == all > 1 else ", ".join(each) for text, each in labels.items()}
+        labels.setdefault(str(text), []).append(label)
+    for text, each in labels.items():
+        named = "all trials" if len(each) == all > 1 else ", ".join(each)
+        screen.print(f"{title} {escape(redact(f'{named}: {text}'))}{advice}", soft_wrap=True)
 
 
 def print_sweep(screen: Console, sweep: Sweep) -> None:
     """Print trials, problems that not all share, and failures."""
-    from rich.markup import escape
-
     trials = sweep.records()
     written = {item.trial: scores(item.details, bounds=False) for item in trials if item.state == "done"}
     names = list(dict.fromkeys(name for shown in written.values() for name in shown))
@@ -75,19 +79,14 @@ def print_sweep(screen: Console, sweep: Sweep) -> None:
     screen.print(f"stages: {'; '.join(runs)}", soft_wrap=True)
     done = [item for item in trials if item.state == "done"]
     problems = [(item.label, problem) for item in done for problem in item.details.get("problems", ())]
-    for problem, labels in _labels_by_text(problems, len(done)).items():
-        if problem not in sweep.problems:
-            screen.print(f"[yellow]dataset:[/] {escape(redact(f'{labels}: {problem}'))}", soft_wrap=True)
+    own = [(label, problem) for label, problem in problems if problem not in sweep.problems]
+    _print_by_text(screen, "[yellow]dataset:[/]", own, len(done))
     waiting = [(item.label, item.error) for item in trials if item.state == "waiting" and item.error]
-    for error, labels in _labels_by_text(waiting, len(trials)).items():
-        screen.print(f"[yellow]not run:[/] {escape(redact(f'{labels}: {error}'))}", soft_wrap=True)
-    for again in (True, False):
+    _print_by_text(screen, "[yellow]not run:[/]", waiting, len(trials))
+    for again, advice in ((True, "; retry_failed=true tries again"), (False, "")):
         failed = [item for item in trials if item.state == "failed" and (item.trial in sweep.left_out) is again]
-        advice = "; retry_failed=true tries again" if again else ""
-        for error, labels in _labels_by_text([(item.label, str(item.error)) for item in failed], len(trials)).items():
-            screen.print(f"[red]failed:[/] {escape(redact(f'{labels}: {error}'))}{advice}", soft_wrap=True)
-    folders = sorted({str(Path(item.run).parent) for item in trials if item.run is not None})
-    for folder in folders:
+        _print_by_text(screen, "[red]failed:[/]", [(item.label, item.error) for item in failed], len(trials), advice)
+    for folder in sorted({str(Path(item.run).parent) for item in trials if item.run is not None}):
         screen.print(f"kept in {escape(folder)}", soft_wrap=True)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from ragloom.core.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ragloom.core.records import DocumentWarning, Skipped, Unreadable
+
 _BETWEEN = 2  # blanks between columns
 _SHORTEST = 8  # cells that a shortened text column keeps at least
+MOST_LISTED = 20
+"""Problems of one kind that are printed; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,37 @@ def print_columns(screen: Console, columns: Sequence[Column], elsewhere: str = "
     screen.print(table, soft_wrap=False)
     if left_out:
         screen.print(f"not shown in {screen.width} columns: {', '.join(left_out)}{elsewhere}", markup=False)
+
+
+def print_rows(screen: Console, rows: Mapping[str, str], *, soft_wrap: bool = False) -> None:
+    """Print names and texts, which may have markup, one row each."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, _BETWEEN))
+    for name, text in rows.items():
+        table.add_row(f"[bold]{name}[/]", text)
+    screen.print(table, soft_wrap=soft_wrap)
+
+
+def print_problems(
+    screen: Console,
+    title: str,
+    items: Sequence[Unreadable | Skipped | DocumentWarning],
+    count: int,
+    elsewhere: str = "",
+) -> None:
+    """Print the first problems of documents, and count the rest.
+
+    Args:
+        count: of all, also of those that `items` leaves out.
+        elsewhere: where more of them are listed.
+    """
+    from rich.markup import escape
+
+    for item in items[:MOST_LISTED]:
+        screen.print(f"[yellow]{title}:[/] {escape(redact(f'{item.location}: {item.reason}'))}")
+    if count > MOST_LISTED:
+        screen.print(f"... and {count - MOST_LISTED} more{elsewhere}")
 
 
 def _total(columns: Sequence[Column]) -> int:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ragloom.assembly import Assembly
 from ragloom.config.fingerprint import difference
 from ragloom.core.suggested_commands import command
-
-if TYPE_CHECKING:
-    from ragloom.assembly import Assembly
 
 
 def upgrade_notice(assembly: Assembly, arguments: Sequence[str]) -> str | None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragloom.config.builder_keys import OPERATIONAL_KEYS, with_ids
+from ragloom.config.builder_keys import with_ids
+from ragloom.config.labels import ConfiguredRun
+from ragloom.config.settings import OPERATIONAL_KEYS
 from ragloom.core.records import canonical_json
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, counted, nearest
@@ -45,16 +47,12 @@ class QueryRow:
 
 
 @dataclass(frozen=True)
-class EvaluatedRun:
+class EvaluatedRun(ConfiguredRun):
     """One run folder.
 
     Attributes:
-        name: as `evaluate` named it.
-        folder: where it is.
         dataset: name and digest.
         index: what `run.json` says of the index: name, fingerprint, bytes, tokens.
-        choices: group -> option.
-        config: composed config, with the ids of builders in place of their paths.
         codes: versions of our code that made rankings, answers and scores; None: the same in every version.
         problems: what dataset and source had to report.
         below: metric -> questions on which it looks below what the reranker ordered.
@@ -66,12 +64,8 @@ class EvaluatedRun:
         qrels: lines of the gold.
     """
 
-    name: str
-    folder: Path
     dataset: dict[str, Any]
     index: dict[str, Any]
-    choices: dict[str, str]
-    config: dict[str, Any]
     codes: dict[str, int | None] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     below: dict[str, int] = field(default_factory=dict)

@@ -197,30 +197,9 @@ def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
     }
 
 
-OPERATIONAL_KEYS = frozenset(
-    {
-        "output",
-        "runs",
-        "cache",
-        "stages",
-        "workers",
-        "concurrency",
-        "ingest",
-        "latency",
-        "dry_run",
-        "budget",
-        "prices",
-        "explain",
-        "retry_failed",
-        "comparison",
-        "max_delete_fraction",
-        "allow_mass_delete",
-    }
-)
-"""Top-level keys of a config that decide neither what is measured nor what comes out."""
 ADDED_GROUPS: dict[str, str] = {}
 """Groups that were added after indexes were built and runs made -> the option that changes nothing, such as `none`.
 
 With that option and all its keys at their `Added` defaults a group is part of no identity: no fingerprint, stage key,
-sweep label or run has it. A group that is in `OPERATIONAL_KEYS` as well is part of none whatever its option is.
+sweep label or run has it. One that is in `settings.OPERATIONAL_KEYS` as well is part of none whatever its option is.
 """

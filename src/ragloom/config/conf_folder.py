@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ragloom.errors import ConfigError
+from ragloom.errors import ConfigError, nearest
 
 _GENERAL = ("folder", "openai_compatible", "fastembed", "cross_encoder")
 """Options that are meant most often where several have a key."""
@@ -58,6 +58,11 @@ class ConfFolder:
     def options(self, group: str) -> list[str]:
         """List the options of a group."""
         return sorted({file.stem for root in self._roots() for file in (root / group).glob("*.yaml")})
+
+    def nearest_option(self, group: str, wrong: str) -> str:
+        """Suggest the nearest option, and the flag that adds own ones."""
+        own = "" if self.extra else " (your own options: add --config-dir FOLDER)"
+        return f"{nearest(wrong, self.options(group))}{own}"
 
     def get_group_options(self, group_name: str, results_filter: object = None) -> list[str]:
         """List the options of a group that match a `glob(...)`."""

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 from ragloom.config.builder_keys import (
     ADDED_GROUPS,
-    OPERATIONAL_KEYS,
     TARGET,
     added_at_default,
     at_version,
@@ -24,10 +23,10 @@ from ragloom.config.builder_keys import (
 )
 from ragloom.config.builder_lookup import locate
 from ragloom.config.conf_folder import conf_folder
-from ragloom.config.hydra_compose import Composed, compose_checked, is_own
+from ragloom.config.hydra_compose import Composed, compose_checked, own_choices
 from ragloom.config.project_file import ProjectFile
 from ragloom.config.project_layer import layered
-from ragloom.config.settings import COMPONENTS, TOP_LEVEL
+from ragloom.config.settings import COMPONENTS, OPERATIONAL_KEYS, TOP_LEVEL
 from ragloom.config.validation import entries_of, validate
 from ragloom.core.redaction import redact_tree
 from ragloom.errors import ConfigError
@@ -90,8 +89,7 @@ class Config:
 
     def declared_ids(self) -> dict[str, str]:
         """Return the ids that builders declare: group -> id."""
-        ids = {group: declared_id(self.builder(group)) for group in COMPONENTS}
-        return {group: id for group, id in ids.items() if id is not None}
+        return {group: id for group in COMPONENTS if (id := declared_id(self.builder(group))) is not None}
 
     def identity(self) -> dict[str, Any]:
         """Copy `public` for naming: builders by their ids, wherever their modules lie."""
@@ -149,7 +147,7 @@ def _with_file(problem: str, project: ProjectFile | None, overrides: list[str]) 
 
 def from_hydra(tree: DictConfig, choices: Mapping[str, str | None], project: ProjectFile | None = None) -> Config:
     """Validate the config of a job whose overrides a sweeper chose."""
-    chosen = {group: option for group, option in choices.items() if option is not None and is_own(group)}
+    chosen = own_choices(choices)
     return Config(validate(Composed(tree, chosen), conf_folder()), chosen, project)
 
 

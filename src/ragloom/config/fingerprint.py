@@ -72,23 +72,16 @@ def is_older(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """List differing keys of two descriptions: `chunking.chunk_size: 256 / 512`."""
-    lines = []
     mine, other = flat(ours), flat(theirs)
-    for key in sorted(set(mine) | set(other)):
-        left, right = mine.get(key, "(none)"), other.get(key, "(none)")
-        if left != right:
-            lines.append(f"{key}: {left} / {right}")
-    return lines
+    pairs = {key: (mine.get(key, "(none)"), other.get(key, "(none)")) for key in sorted({*mine, *other})}
+    return [f"{key}: {left} / {right}" for key, (left, right) in pairs.items() if left != right]
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return dotted key -> value of a nested tree."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return result
 
 

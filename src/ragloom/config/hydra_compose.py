@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +116,13 @@ def demand_countable(overrides: list[str]) -> None:
         )
 
 
-def is_own(group: str) -> bool:
-    """Tell whether a group is neither Hydra's nor extended by an option."""
-    return not group.startswith("hydra/") and "@" not in group
+def own_choices(choices: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the choices of groups, without Hydra's and extended ones."""
+    return {
+        group: str(option)
+        for group, option in choices.items()
+        if option is not None and not group.startswith("hydra/") and "@" not in group
+    }
 
 
 @contextmanager
@@ -215,7 +219,7 @@ def _wrong_options(item: Override, conf: ConfFolder) -> list[str]:
         return [f"{item.key_or_group}=null must be an option of {item.key_or_group}{nearest('null', known)}"]
     return [
         f"{item.key_or_group}={redact(name)} must be an option of {item.key_or_group}"
-        f"{_instead_of_path(item.key_or_group, name, conf) or nearest(name, known)}"
+        f"{_instead_of_path(item.key_or_group, name, conf) or conf.nearest_option(item.key_or_group, name)}"
         for name in _option_names(item)
         if name not in known
     ]
@@ -310,10 +314,6 @@ def _compose(conf: ConfFolder, overrides: list[str]) -> DictConfig:
 
 def _composed(conf: ConfFolder, overrides: list[str]) -> Composed:
     tree = _compose(conf, overrides)
-    choices = {
-        group: str(option)
-        for group, option in tree.hydra.runtime.choices.items()
-        if option is not None and is_own(group)
-    }
     own = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
+    choices = own_choices(tree.hydra.runtime.choices)
     return Composed(own, choices, tuple(text for text in overrides if not text.lstrip("+~").startswith("hydra")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -21,31 +20,45 @@ _DEFAULT = "conf default"
 _COMMAND_LINE = "command line"
 
 
-@dataclass(frozen=True)
 class Origins:
     """The layers that a config is composed of.
 
-    Attributes:
+    Args:
         conf: the folder of configs, without the project file.
         composed: the config.
         project: the project file.
     """
 
-    conf: ConfFolder
-    composed: Composed
-    project: ProjectFile | None
+    def __init__(self, conf: ConfFolder, composed: Composed, project: ProjectFile | None) -> None:
+        self._conf, self._project, self._choices = conf, project, composed.choices
+        self._file = "" if project is None else str(project.path)
+        self._overridden = {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in composed.overrides}
+        self._experiment = f"experiment {composed.choices.get('experiment')}"
+        self._experiment_tree = conf.load("experiment", composed.choices.get("experiment", ""))
+        entries = [entry for entry in self._experiment_tree.get("defaults") or [] if not isinstance(entry, str)]
+        names = [str(name) for entry in entries for name in entry]
+        self._experiment_groups = {name.removeprefix("override /").partition("@")[0] for name in names}
+
+    def layers(self) -> list[str]:
+        """Name the layers, the strongest first."""
+        used = {
+            _COMMAND_LINE: bool(self._overridden),
+            self._experiment: "experiment" in self._choices,
+            self._file: self._project is not None,
+            _DEFAULT: True,
+        }
+        return [layer for layer, is_used in used.items() if is_used]
 
     def option(self, group: str) -> str:
         """Say which layer chose a group's option."""
-        dataset, experiment = self.composed.choices.get("dataset", ""), self._experiment()
-        if group in self._overridden():
+        if group in self._overridden:
             return _COMMAND_LINE
-        if any(group == name for name, _ in self._experiment_options()):
-            return f"experiment {experiment}"
-        if group == "source" and self.brought():
-            return f"dataset {dataset}"
-        if self.project is not None and group in self.project.options:
-            return str(self.project.path)
+        if group in self._experiment_groups:
+            return self._experiment
+        if group == "source" and self._brought():
+            return f"dataset {self._choices['dataset']}"
+        if self._project is not None and group in self._project.options:
+            return self._file
         return _DEFAULT
 
     def key(self, key: str) -> str:
@@ -53,46 +66,25 @@ class Origins:
         group = key.partition(".")[0]
         if key.endswith(f".{TARGET}"):
             return self.option(group)
-        if any(key == name or key.startswith(f"{name}.") for name in self._overridden()):
+        if any(key == name or key.startswith(f"{name}.") for name in self._overridden):
             return _COMMAND_LINE
-        if OmegaConf.select(self._experiment_tree(), key, throw_on_missing=False) is not None:
-            return f"experiment {self._experiment()}"
-        if self.project is not None and self.project.sets(key) and self._applies(group):
-            return str(self.project.path)
+        if OmegaConf.select(self._experiment_tree, key, throw_on_missing=False) is not None:
+            return self._experiment
+        if self._project is not None and self._project.sets(key) and self._applies(self._project, group):
+            return self._file
         return _DEFAULT
 
-    def brought(self) -> bool:
+    def _brought(self) -> bool:
         """Say whether the source is the dataset's own."""
-        dataset = self.composed.choices.get("dataset", "")
-        own = brings_source(self.conf, dataset)
-        in_file = self.project is not None and "source" in self.project.options
-        by_other = self.option("dataset") in (_COMMAND_LINE, f"experiment {self._experiment()}")
-        return own is not None and own == self.composed.choices.get("source") and (by_other or not in_file)
+        own = brings_source(self._conf, self._choices.get("dataset", ""))
+        in_file = self._project is not None and "source" in self._project.options
+        by_other = self.option("dataset") in (_COMMAND_LINE, self._experiment)
+        return own is not None and own == self._choices.get("source") and (by_other or not in_file)
 
-    def _applies(self, group: str) -> bool:
+    def _applies(self, project: ProjectFile, group: str) -> bool:
         """Return whether the file's keys belong to the chosen option."""
-        assert self.project is not None
-        chosen = self.project.options.get(group)
-        if chosen is None:
-            return True
-        return chosen == self.composed.choices.get(group) and not (group == "source" and self.brought())
-
-    def _overridden(self) -> set[str]:
-        return {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in self.composed.overrides}
-
-    def _experiment(self) -> str:
-        return self.composed.choices.get("experiment", "")
-
-    def _experiment_tree(self) -> Any:
-        return self.conf.load("experiment", self._experiment())
-
-    def _experiment_options(self) -> list[tuple[str, str]]:
-        entries = [entry for entry in self._experiment_tree().get("defaults") or [] if not isinstance(entry, str)]
-        return [
-            (str(name).removeprefix("override /").partition("@")[0], option)
-            for entry in entries
-            for name, option in entry.items()
-        ]
+        chosen = project.options.get(group)
+        return chosen is None or (chosen == self._choices.get(group) and not (group == "source" and self._brought()))
 
 
 def annotated_yaml(
@@ -116,7 +108,7 @@ def annotated_yaml(
         raise ConfigError(*problems)
     origins = Origins(plain, composed, project)
     tree = redact_tree(OmegaConf.to_container(composed.tree, resolve=resolve))
-    lines = [f"# composed of: {', '.join(_layers(origins))}"]
+    lines = [f"# composed of: {', '.join(origins.layers())}"]
     for key, value in tree.items():
         if key in composed.choices and isinstance(value, dict):
             lines.append(f"{key}: # {key}={composed.choices[key]}, {origins.option(key)}")
@@ -124,16 +116,6 @@ def annotated_yaml(
         else:
             lines += _block({key: value}, "", origins)
     return "\n".join(lines) + "\n"
-
-
-def _layers(origins: Origins) -> list[str]:
-    experiment, project = origins.composed.choices.get("experiment"), origins.project
-    return [
-        *([_COMMAND_LINE] if origins.composed.overrides else []),
-        *([f"experiment {experiment}"] if experiment else []),
-        *([str(project.path)] if project is not None else []),
-        _DEFAULT,
-    ]
 
 
 def _block(tree: Mapping[str, Any], prefix: str, origins: Origins) -> list[str]:

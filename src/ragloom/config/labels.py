@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ragloom.config.builder_keys import ADDED_GROUPS, TARGET
 from ragloom.config.fingerprint import flat
@@ -21,24 +22,21 @@ _ORDER = ("dataset", "source", "chunking", "analyzer", "embedding", "vector_stor
 """Order of the groups in a run label, as the pipeline runs; others follow in the order of the config."""
 
 
-class ConfiguredRun(Protocol):
-    """A run with its config."""
+@dataclass(frozen=True)
+class ConfiguredRun:
+    """A run with its config.
 
-    @property
-    def name(self) -> str:
-        """Name of the run."""
+    Attributes:
+        name: as `evaluate` named it.
+        folder: where it is.
+        choices: group -> option.
+        config: composed config, with the ids of builders in place of their paths.
+    """
 
-    @property
-    def folder(self) -> Path:
-        """Run folder."""
-
-    @property
-    def choices(self) -> dict[str, str]:
-        """Group -> option."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Config tree."""
+    name: str
+    folder: Path
+    choices: dict[str, str]
+    config: dict[str, Any]
 
 
 def varying(configs: Sequence[Config]) -> list[str]:

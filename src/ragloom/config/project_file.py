@@ -83,7 +83,7 @@ def find_project(requested: str | None, conf: ConfFolder) -> ProjectFile | None:
         elif key in groups and isinstance(value, str):
             options[key] = value
             if value not in conf.options(key):
-                problems.append(f"{path}: {key}={value} must be an option of {key}{nearest(value, conf.options(key))}")
+                problems.append(f"{path}: {key}={value} must be an option of {key}{conf.nearest_option(key, value)}")
         elif key in groups and not isinstance(value, dict):
             problems.append(f"{path}: {key}={value!r} must be an option of {key}, or a mapping of its keys")
         elif isinstance(value, dict) and "." not in key and (key in groups or key in top):

@@ -95,7 +95,7 @@ class ComparisonSettings(TypedDict):
     examples: Annotated[int, Field(ge=0, le=1000)]
 
 
-TOP_LEVEL: dict[str, Any] = {
+_OPERATIONAL: dict[str, Any] = {
     "output": Literal["text", "json"],
     "cache": CacheSettings,
     "workers": WorkerSettings,
@@ -106,14 +106,14 @@ TOP_LEVEL: dict[str, Any] = {
     "stages": Name | None,
     "max_delete_fraction": Annotated[float, Field(ge=0, le=1)],
     "allow_mass_delete": bool,
-    "extensions": list[Name],
     "prices": Prices | None,
-    "metrics": MetricSettings,
     "ingest": Literal["auto", "never"],
-    "answers": bool,
     "concurrency": Annotated[int, Field(ge=1, le=256)],
     "latency": Latency,
     "explain": bool,
     "retry_failed": bool,
 }
+TOP_LEVEL = _OPERATIONAL | {"extensions": list[Name], "metrics": MetricSettings, "answers": bool}
 """Top-level key -> its type."""
+OPERATIONAL_KEYS = frozenset(_OPERATIONAL)
+"""Top-level keys that decide neither what is measured nor what comes out."""

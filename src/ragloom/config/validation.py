@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
@@ -103,11 +103,9 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
     problems = []
     for key in values:
         if key not in keys:
-            shown = MASK if names_a_secret(key) or holds_a_secret(values[key]) else redact(repr(values[key]))
-            problems.append(
-                f"{group}: {group}.{key}={shown} must name a key of {composed.choices.get(group, group)}"
-                f"{_BEFORE_THE_STAR if key in needs_of(builder) else nearest(key, keys)}"
-            )
+            fix = _BEFORE_THE_STAR if key in needs_of(builder) else nearest(key, keys)
+            option = composed.choices.get(group, group)
+            problems.append(f"{group}: {group}.{key}={_shown(key, values[key])} must name a key of {option}{fix}")
     for key in keys:
         if key not in values and key not in declared and not OmegaConf.is_missing(declared, key):
             problems.append(f"{group}: {group}.{key} must be set; the yaml lacks it or an override removed it")
@@ -125,22 +123,26 @@ def _group_problems(group: str, builder: Callable[..., Any], node: dict[str, Any
     return problems
 
 
-def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> list[str]:
+def _wrong_value(group: str, key: str, value: Any, annotation: Any) -> Iterator[str]:
     """Explain why a value does not fit its annotation, line by line."""
     entries = entries_of(annotation)
     if group and entries and isinstance(value, dict):
-        return _wrong_entries(group, key, value, entries)
+        yield from _wrong_entries(group, key, value, entries)
+        return
     try:
         TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:
         errors = [item for item in error.errors(include_url=False) if item["type"] != "none_required"]
         if not group and errors[0]["loc"]:  # a top-level mapping: name the entry, not the whole
             key, value = ".".join([key, *map(str, errors[0]["loc"])]), errors[0]["input"]
-        rules = [_rule(item, value) for item in errors]
-        shown = MASK if names_a_secret(key) or holds_a_secret(value) else redact(repr(value))
+        rules = dict.fromkeys(_rule(item, value) for item in errors)
         name = f"{group}: {group}.{key}" if group else f"config: {key}"
-        return [f"{name}={shown} must {' or '.join(dict.fromkeys(rules))}"]
-    return []
+        yield f"{name}={_shown(key, value)} must {' or '.join(rules)}"
+
+
+def _shown(key: str, value: Any) -> str:
+    """Write a value without secrets."""
+    return MASK if names_a_secret(key) or holds_a_secret(value) else redact(repr(value))
 
 
 def entries_of(annotation: Any) -> dict[str, Any]:
@@ -149,23 +151,17 @@ def entries_of(annotation: Any) -> dict[str, Any]:
     return get_type_hints(plain, include_extras=True) if is_typeddict(plain) else {}
 
 
-def _wrong_entries(group: str, key: str, value: dict[str, Any], entries: dict[str, Any]) -> list[str]:
-    problems = []
+def _wrong_entries(group: str, key: str, value: dict[str, Any], entries: dict[str, Any]) -> Iterator[str]:
     for name, item in value.items():
         if name in entries:
-            problems += _wrong_value(group, f"{key}.{name}", item, entries[name])
+            yield from _wrong_value(group, f"{key}.{name}", item, entries[name])
         else:
-            shown = MASK if names_a_secret(str(name)) or holds_a_secret(item) else redact(repr(item))
-            problems.append(
-                f"{group}: {group}.{key}.{name}={shown} must name an entry of {group}.{key}"
+            yield (
+                f"{group}: {group}.{key}.{name}={_shown(str(name), item)} must name an entry of {group}.{key}"
                 f"{nearest(str(name), entries)}"
             )
-    problems += [
-        f"{group}: {group}.{key}.{name} must be set; the yaml lacks it or an override removed it"
-        for name in entries
-        if name not in value
-    ]
-    return problems
+    for name in [name for name in entries if name not in value]:
+        yield f"{group}: {group}.{key}.{name} must be set; the yaml lacks it or an override removed it"
 
 
 def _rule(item: Any, value: Any) -> str:

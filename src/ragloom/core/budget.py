@@ -125,12 +125,6 @@ def accounted() -> Iterator[list[Budget]]:
         yield opened
 
 
-def open_budget() -> Budget | None:
-    """Return the budget that calls of this context are charged to."""
-    budget: Budget | None = current().budget
-    return budget
-
-
 def has_budget() -> bool:
     """Return whether a budget limits the calls of this context."""
     budget = current().budget

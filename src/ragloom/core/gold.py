@@ -5,11 +5,10 @@ Gold is a character range of a document, or a graded document; never a chunk id,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ragloom.core.records import canonical_json
+from ragloom.core.records import canonical_json, sha256
 
 Range = tuple[int, int]
 """Characters `[start, end)` of a document's stored text."""
@@ -73,7 +72,7 @@ class Query:
 def gold_digest(queries: Iterable[Query]) -> str:
     """Hash queries and gold to 64 hex digits, independent of order."""
     lines = sorted(canonical_json([query.id, query.text, *_gold(query)]) for query in queries)
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256("\n".join(lines))
 
 
 def _gold(query: Query) -> list[object]:

@@ -84,9 +84,7 @@ def judged(settings: Mapping[str, Any]) -> list[str]:
 
 def measures(names: Iterable[str]) -> list[Measure]:
     """Read names that `problems` has found right."""
-    measures = [measure(name) for name in names]
-    assert all(item is not None for item in measures)
-    return [item for item in measures if item is not None]
+    return [item for name in names if (item := measure(name)) is not None]
 
 
 def problems(settings: Mapping[str, Any]) -> list[str]:

@@ -24,20 +24,8 @@ PAGE_KEY = "page"
 _ARMS = {"dense_score": "cosine similarity", "bm25_score": "BM25 score"}
 _TEXT_TEMPLATE = "{metadata_str}\n\n{content}"
 _METADATA_TEMPLATE = "{value}"
-_FIELDS = frozenset(
-    {
-        "id_",
-        "metadata",
-        "excluded_embed_metadata_keys",
-        "excluded_llm_metadata_keys",
-        "relationships",
-        "metadata_template",
-        "text",
-        "start_char_idx",
-        "end_char_idx",
-        "text_template",
-    }
-)
+_AT_DEFAULT = frozenset({"embedding", "metadata_separator", "mimetype"})
+"""Fields of a node that count as not set, as for one that is built by its constructor."""
 
 
 def source_of(chunk: Chunk) -> RelatedNodeInfo:
@@ -48,7 +36,7 @@ def source_of(chunk: Chunk) -> RelatedNodeInfo:
         "metadata": {},
         "hash": chunk.content_hash,
     }
-    return _unvalidated(RelatedNodeInfo, fields, {"node_id", "node_type", "hash"})
+    return _unvalidated(RelatedNodeInfo, fields, fields.keys() - {"metadata"})
 
 
 def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
@@ -78,7 +66,7 @@ def to_node(chunk: Chunk, source: RelatedNodeInfo | None = None) -> TextNode:
         "end_char_idx": chunk.end,
         "text_template": _TEXT_TEMPLATE,
     }
-    return _unvalidated(TextNode, fields, set(_FIELDS))
+    return _unvalidated(TextNode, fields, fields.keys() - _AT_DEFAULT)
 
 
 def to_chunk(node: BaseNode) -> Chunk:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ragloom.core.pricing import cost_usd
@@ -78,14 +78,8 @@ class Usage:
 
     def tokens(self, kind: Kind) -> Tokens:
         """Sum the usage of one kind over its models."""
-        total = Tokens()
-        for (of, _), tokens in self.models.items():
-            if of == kind:
-                total.requests += tokens.requests
-                total.input += tokens.input
-                total.output += tokens.output
-                total.unreported += tokens.unreported
-        return total
+        of_kind = [tokens for (name, _), tokens in self.models.items() if name == kind]
+        return Tokens(*(sum(getattr(tokens, item.name) for tokens in of_kind) for item in fields(Tokens)))
 
     def cost_usd(self, prices: Mapping[str, Any]) -> float | None:
         """Price usage in US dollars; None for unknown prices or usage.
@@ -116,35 +110,19 @@ def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: i
         usage.add(kind, model, input_tokens, output_tokens)
 
 
-def record_lookups(model: str | None, *, hits: int, misses: int, damaged: int, tokens: int) -> None:
-    """Record the result of one cache call in every open collection.
+def record_lookups(model: str | None = None, **counts: int) -> None:
+    """Add to the cache's usage in every open collection of this context.
 
     Args:
-        model: that would have been paid; None = nothing would have been.
+        model: that would have been paid for `tokens`; None = nothing would have been.
+        counts: by the names of `Lookups`.
     """
     for usage in current().usage:
         with _adding:
-            usage.cache.hits += hits
-            usage.cache.misses += misses
-            usage.cache.damaged += damaged
-            usage.cache.tokens += tokens
-            if model is not None and tokens:
+            for name, count in counts.items():
+                setattr(usage.cache, name, getattr(usage.cache, name) + count)
+            if model is not None and (tokens := counts["tokens"]):
                 usage.cache.saved[model] = usage.cache.saved.get(model, 0) + tokens
-
-
-def record_made(texts: int, tokens: int) -> None:
-    """Record texts that were embedded, in every open collection of this context."""
-    for usage in current().usage:
-        with _adding:
-            usage.cache.made += texts
-            usage.cache.made_tokens += tokens
-
-
-def record_unavailable(times: int) -> None:
-    """Record a cache failure in every open collection."""
-    for usage in current().usage:
-        with _adding:
-            usage.cache.unavailable += times
 
 
 def as_json(usage: Usage, prices: Mapping[str, Any]) -> dict[str, Any]:

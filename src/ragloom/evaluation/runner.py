@@ -17,9 +17,9 @@ from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.cache.stages.stage_entries import CachedStage
 from ragloom.components.dataset.base import CheckedQueries
 from ragloom.components.vector_store.protocols import Index
-from ragloom.config.builder_keys import OPERATIONAL_KEYS, needs_of
+from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import Config
-from ragloom.config.settings import COMPONENTS
+from ragloom.config.settings import COMPONENTS, OPERATIONAL_KEYS
 from ragloom.core.budget import BudgetSpent, within
 from ragloom.core.gold import Query
 from ragloom.core.metric_names import Need, judged, need

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ragloom.cli.console import parse_verb, run_program, stdout_to_stderr
 from ragloom.cli.project import add_config_flags, config_of
 from ragloom.core.suggested_commands import program
-
-if TYPE_CHECKING:
-    from ragloom.cli.indexes.options import Request
 
 _VERBS = (
     ("list", (), "all indexes: documents, chunks, size, last ingest, aliases, what shaped them"),
@@ -67,18 +62,9 @@ def _run(argv: list[str]) -> int:
     config = config_of(options, options.overrides)
     with stdout_to_stderr():
         from ragloom.assembly import Assembly
+        from ragloom.cli.indexes import modify, prune, render
         from ragloom.cli.indexes.options import Request
-    with Assembly(config) as assembly:
-        with stdout_to_stderr():
-            database = assembly.database
-        as_json = options.json or config.tree["output"] == "json"
-        return _verb(options.verb)(Request(options, config, database, as_json))
-
-
-def _verb(name: str) -> Callable[[Request], int]:
-    from ragloom.cli.indexes import modify, prune, render
-
-    verbs: dict[str, Callable[[Request], int]] = {
+    verbs = {
         "list": render.list_all,
         "show": render.show,
         "compare": render.compare,
@@ -87,4 +73,8 @@ def _verb(name: str) -> Callable[[Request], int]:
         "promote": modify.promote,
         "prune": prune.prune,
     }
-    return verbs[name]
+    with Assembly(config) as assembly:
+        with stdout_to_stderr():
+            database = assembly.database
+        as_json = options.json or config.tree["output"] == "json"
+        return verbs[options.verb](Request(options, config, database, as_json))

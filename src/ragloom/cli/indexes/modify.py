@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
+from ragloom.cli.console import FAILED, OK, print_json, print_outcome, stdout_to_stderr
+from ragloom.cli.indexes.options import Request
 from ragloom.cli.indexes.render import as_json, names_of
 from ragloom.cli.progress import terminal_steps
+from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from ragloom.cli.indexes.options import Request
 
 
 def delete(request: Request) -> int:
@@ -22,8 +20,6 @@ def delete(request: Request) -> int:
         ConfigError: an alias names it, and `--with-aliases` was not given.
         DataError: no index has this name.
     """
-    from ragloom.components.vector_store.record_types import IndexMissing
-
     name = request.options.index
     if not request.database.has(name):
         request.find(name)
@@ -43,10 +39,7 @@ def delete(request: Request) -> int:
             request.database.delete(name)
     except IndexMissing:
         raise DataError(f"index: {name} was deleted by another process in the meantime") from None
-    if request.as_json:
-        print_json({"deleted": [name], "aliases": names})
-    else:
-        sys.stdout.write(f"deleted {summary}\n")
+    print_outcome({"deleted": [name], "aliases": names}, f"deleted {summary}", as_json=request.as_json)
     return OK
 
 
@@ -72,9 +65,7 @@ def promote(request: Request) -> int:
     before = request.aliases.get(alias)
     with stdout_to_stderr():
         request.database.promote(name, alias)
-    if request.as_json:
-        print_json({"alias": alias, "index": name, "before": before})
-    else:
-        was = f" (was {before})" if before not in (None, name) else ""
-        sys.stdout.write(f"{alias} -> {name}{was}; queries read it with vector_store.alias={alias}\n")
+    was = f" (was {before})" if before not in (None, name) else ""
+    text = f"{alias} -> {name}{was}; queries read it with vector_store.alias={alias}"
+    print_outcome({"alias": alias, "index": name, "before": before}, text, as_json=request.as_json)
     return OK

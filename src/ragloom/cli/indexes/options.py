@@ -6,16 +6,14 @@ import argparse
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from ragloom.cli.console import stdout_to_stderr
+from ragloom.cli.console import ask, stdout_to_stderr
+from ragloom.components.vector_store.index_identity import demand_root
+from ragloom.components.vector_store.protocols import Database
+from ragloom.components.vector_store.record_types import IndexInfo
+from ragloom.config.config import Config, build
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, nearest
-
-if TYPE_CHECKING:
-    from ragloom.components.vector_store.protocols import Database
-    from ragloom.components.vector_store.record_types import IndexInfo
-    from ragloom.config.config import Config
 
 
 @dataclass
@@ -75,9 +73,6 @@ class Request:
             DataError: no index has this name.
             ConfigError: the overrides choose another corpus, or another root.
         """
-        from ragloom.components.vector_store.index_identity import demand_root
-        from ragloom.config.config import build
-
         info = self.find(name)
         if any(item.startswith(("source=", "source.")) for item in self.options.overrides):
             source = build(self.config, "source")
@@ -101,9 +96,7 @@ class Request:
         if not sys.stdin.isatty():
             sys.stderr.write(f"{otherwise}: nobody is there to ask; --yes does it without asking\n")
             return False
-        sys.stderr.write(f"{question} type yes: ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() == "yes":
+        if ask(f"{question} type yes: ").lower() == "yes":
             return True
         sys.stderr.write(f"{otherwise}\n")
         return False

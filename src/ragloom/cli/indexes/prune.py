@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ragloom.assembly import Assembly
 from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
+from ragloom.cli.indexes.options import Request
 from ragloom.cli.indexes.render import names_of, print_indexes
+from ragloom.components.vector_store.record_types import IndexInfo
+from ragloom.config.config import Config, load
+from ragloom.config.fingerprint import describe, difference
+from ragloom.config.hydra_compose import demand_countable
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, RagloomError, ServiceError
-
-if TYPE_CHECKING:
-    from ragloom.cli.indexes.options import Request
-    from ragloom.components.vector_store.record_types import IndexInfo
-    from ragloom.config.config import Config
 
 _NO_KEEP = "the config of this command"
 
@@ -74,10 +75,6 @@ def _remove(request: Request, unnamed: list[IndexInfo]) -> None:
 
 def _wanted(request: Request) -> dict[str, str]:
     """Return the indexes named by configs: index -> overrides of the config."""
-    from ragloom.assembly import Assembly
-    from ragloom.config.config import load
-    from ragloom.config.hydra_compose import demand_countable
-
     if not request.options.keep:
         return {Assembly(request.config).index_name: _NO_KEEP}
     wanted: dict[str, str] = {}
@@ -100,8 +97,6 @@ def _wanted(request: Request) -> dict[str, str]:
 
 def _require_same_store(text: str, ours: Config, theirs: Config) -> None:
     """Require the command's store: others would make every index look unnamed."""
-    from ragloom.config.fingerprint import difference
-
     differs = difference({"vector_store": _place(ours)}, {"vector_store": _place(theirs)})
     if differs:
         raise ConfigError(
@@ -112,8 +107,6 @@ def _require_same_store(text: str, ours: Config, theirs: Config) -> None:
 
 def _place(config: Config) -> dict[str, Any]:
     """Return the identity of the store: option, tenant, non-shaping keys."""
-    from ragloom.config.fingerprint import describe
-
     builder, values = config.builder("vector_store"), config.values("vector_store")
     shaping = describe(builder, values)
     where = {key: value for key, value in values.items() if key not in shaping}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from ragloom.cli.console import OK, console, print_json
+from ragloom.cli.indexes.options import Request
 from ragloom.cli.table_layout import Column, print_columns
+from ragloom.components.vector_store.record_types import IndexInfo
+from ragloom.config.fingerprint import difference
 from ragloom.core.suggested_commands import program
-
-if TYPE_CHECKING:
-    from ragloom.cli.indexes.options import Request
-    from ragloom.components.vector_store.record_types import IndexInfo
 
 
 def list_all(request: Request) -> int:
@@ -58,8 +58,6 @@ def show(request: Request) -> int:
 
 def compare(request: Request) -> int:
     """Show the keys in which two indexes differ."""
-    from ragloom.config.fingerprint import difference
-
     info, other = request.find_of_source(request.options.index), request.find_of_source(request.options.other)
     differs = difference(info.description, other.description)
     if request.as_json:
@@ -77,8 +75,6 @@ def compare(request: Request) -> int:
 
 def as_json(info: IndexInfo, aliases: Mapping[str, str]) -> dict[str, Any]:
     """Return an index as one JSON object."""
-    from dataclasses import asdict
-
     shown = {**asdict(info), "committed_at": info.committed_at.isoformat(), "notes": list(info.notes)}
     return {**shown, "aliases": names_of(info.name, aliases)}
 

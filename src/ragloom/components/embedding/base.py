@@ -28,7 +28,7 @@ from ragloom.components.embedding.query_vector_memo import QueryCache
 from ragloom.components.embedding.validation import demand_vectors
 from ragloom.core.budget import charge, has_budget, refund
 from ragloom.core.native_threads import finished_before_exit
-from ragloom.core.usage import record_lookups, record_made, record_unavailable
+from ragloom.core.usage import record_lookups
 from ragloom.errors import ConfigError
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.batch_errors import BatchFailed
@@ -260,8 +260,8 @@ class Embedding(TextEmbedding):
                 misses=len(call.texts),
                 damaged=call.lookup.damaged,
                 tokens=sum(saved),
+                unavailable=call.lookup.unavailable,
             )
-            record_unavailable(call.lookup.unavailable)
         return call
 
     def _store(self, texts: list[str], counts: list[int] | None, vectors: Vectors) -> None:
@@ -269,9 +269,9 @@ class Embedding(TextEmbedding):
         demand_vectors(
             vectors, texts, dimensions=self.dimensions, zero_possible=self.zero_possible, model=self.model_name
         )
-        record_made(len(texts), sum(counts or ()))
+        record_lookups(made=len(texts), made_tokens=sum(counts or ()))
         if self.cache is not None and not is_bypassed():
-            record_unavailable(not self.cache.store(texts, vectors))
+            record_lookups(unavailable=not self.cache.store(texts, vectors))
 
     def demand_dimensions(self, width: int) -> None:
         """Raise ConfigError unless a loaded model's vectors have `dimensions`."""
