@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.config import greater_than
 from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.errors import ConfigError
@@ -75,7 +76,7 @@ def test_chunker_and_embedding_name_the_index_by_id_version_and_keys() -> None:
 def test_keys_are_checked_before_anything_is_read() -> None:
     (line,) = problems("embedding.shortest=5")
     assert all(part in line for part in ("shortest=5", "longest=4"))
-    assert problems("chunking.sentences=0") == ("chunking: chunking.sentences=0 must be greater than 0",)
+    assert problems("chunking.sentences=0") == ("chunking: " + greater_than("chunking.sentences=0", 0),)
 
 
 @pytest.mark.usefixtures("installed")

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from loopback import OpenAIServer
+from messages import wording
+from messages.evaluation import built_by_version, promote_or_install
 from programs import run
 from ragloom.assembly import Assembly
 from ragloom.components import analyzer, chunking, embedding, source, vector_store
@@ -215,9 +217,9 @@ def at_one(*, model: str, dimensions: int, embedded_metadata: list[str], max_tok
 
 def test_version_that_this_release_lacks_is_named_with_a_way_on(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     later(monkeypatch, analyzer.multilingual)
-    with pytest.raises(ConfigError, match=r"was built by version 1 of analyzer=multilingual, and this release has 2"):
+    with pytest.raises(ConfigError, match=wording(built_by_version(1, "analyzer=multilingual", 2))):
         old.assembly("vector_store.alias=live").open()
-    with pytest.raises(ConfigError, match="ingest and promote what that builds, or install the release"):
+    with pytest.raises(ConfigError, match=wording(promote_or_install())):
         old.assembly().open(or_older=True)
 
 

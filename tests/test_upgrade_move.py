@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from messages.comparison import runs_of_one_config
 from places import SAMPLE, UPGRADE
 from programs import run
 from ragloom.assembly import Assembly
@@ -124,7 +125,7 @@ def test_run_folder_of_before_and_of_now_are_runs_of_one_config(before: Path) ->
     assert len({run.identity for run in old}) == len(old)
     runs, notes = distinct([*old, *now])
     assert len(runs) == len(old)
-    assert all("are runs of one config and count once" in note and "differ" not in note for note in notes)
+    assert all(runs_of_one_config() in note and "differ" not in note for note in notes)
     other = before / RECORDED["other"]
     settings = {**load([])[0].tree["comparison"], "resamples": 1000}
     found = compare([old[0].folder, now[0].folder, other], settings)

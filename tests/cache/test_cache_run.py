@@ -14,6 +14,20 @@ import pytest
 import programs
 from cache_tools import contained
 from loopback import OpenAIServer, slow
+from messages.cache import (
+    cache_line,
+    cache_not_used,
+    embedded_line,
+    empty_cache,
+    finite_number,
+    not_empty,
+    nothing_to_prune_by,
+    removed_vectors,
+    set_aside,
+    true_or_false,
+    unwritable_cache,
+)
+from messages.config import did_you_mean, greater_than, must_be_mapping
 from places import ROOT
 from programs import Done
 from ragloom.assembly import Assembly
@@ -85,11 +99,11 @@ def test_summary_counts_embedded_texts_apart_from_cache_hits(tmp_path: Path, ser
     text = run("ingest", "vector_store.path=third", cwd=tmp_path, server=server).stdout
     saved = f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, ${first['tokens'] * 0.02 / 1e6:.6f}"
     assert saved in text
-    assert "embedded    0 texts, 0 tokens counted (0 reported by the provider in 0 answers), $0.000000" in text
+    assert embedded_line(0, 0, 0, 0, "0.000000") in text
     off = run("ingest", "vector_store.path=fourth", "cache.enabled=false", cwd=tmp_path, server=server).stdout
-    assert "cache       not used: cache.enabled=false" in off
+    assert cache_not_used("cache.enabled=false") in off
     hashing = programs.run("ingest", cwd=tmp_path).stdout
-    assert "cache       not used: this embedding is cheap" in hashing
+    assert cache_not_used("this embedding is cheap") in hashing
 
 
 def test_summary_shows_damage_and_an_unknown_price(tmp_path: Path, server: OpenAIServer) -> None:
@@ -102,7 +116,7 @@ def test_summary_shows_damage_and_an_unknown_price(tmp_path: Path, server: OpenA
     )
     assert damaged in summary
     summary = run("ingest", unknown, "vector_store.path=third", cwd=tmp_path, server=server).stdout
-    assert f"{first['chunks']} hits, 0 misses, {first['tokens']} tokens saved, unknown price" in summary
+    assert cache_line(first["chunks"], 0, first["tokens"], "unknown price") in summary
 
 
 def test_equal_questions_of_several_runs_are_paid_once(tmp_path: Path, server: OpenAIServer) -> None:
@@ -201,7 +215,7 @@ def test_show_verify_and_prune(tmp_path: Path, server: OpenAIServer) -> None:
     assert cache("show", cwd=tmp_path)["models"] == []
     ingest("vector_store.path=third", cwd=tmp_path, server=server)
     done = programs.run("cache", "prune", "--max-gb", "0", cwd=tmp_path)
-    assert done.stdout.startswith(f"removed {chunks} vectors; the file is 0.")
+    assert done.stdout.startswith(removed_vectors(chunks, "0."))
 
 
 def test_verify_reports_damage_and_ends_with_three(tmp_path: Path, server: OpenAIServer) -> None:
@@ -211,7 +225,7 @@ def test_verify_reports_damage_and_ends_with_three(tmp_path: Path, server: OpenA
     shown = programs.run("cache", "show", cwd=tmp_path)
     assert shown.returncode == 1
     assert len(shown.stderr.splitlines()) == 1
-    assert "set aside; run cache.py verify" in shown.stderr
+    assert set_aside() in shown.stderr
     assert "a damaged file of" in programs.run("cache", "show", cwd=tmp_path).stdout
     verified = programs.run("cache", "verify", cwd=tmp_path)
     assert verified.returncode == (3 if "0 were damaged" not in verified.stdout else 0)
@@ -224,24 +238,21 @@ def test_show_verify_and_prune_create_no_cache(tmp_path: Path) -> None:
     assert cache("show", cwd=tmp_path)["entries"] == 0
     assert cache("verify", cwd=tmp_path)["entries"] == 0
     assert cache("prune", "--max-gb", "1", cwd=tmp_path)["entries"] == 0
-    assert (
-        programs.run("cache", "show", "cache.path=x", cwd=tmp_path).stdout
-        == "x: 0 vectors, 0.00 of at most 10000 MB, 0 hits\n"
-    )
+    assert programs.run("cache", "show", "cache.path=x", cwd=tmp_path).stdout == empty_cache("x", 10000)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prune"], "prune: --max-gb, --unused-days or --model must say what to remove"),
+        (["prune"], nothing_to_prune_by()),
         (["prune", "--max-gb", "-1"], "--max-gb"),
-        (["show", "cache.max_gb=0"], "config: cache.max_gb=0 must be greater than 0"),
-        (["show", "cache.max_gb=inf"], "config: cache.max_gb=inf must be a finite number"),
-        (["show", "cache.path=''"], "config: cache.path='' must not be empty"),
-        (["show", "cache.enabled=maybe"], "config: cache.enabled='maybe' must be true or false"),
-        (["show", "cache.pth=x"], "did you mean 'cache.path'?"),
-        (["show", "cache=null"], "config: cache=None must be a mapping"),
+        (["show", "cache.max_gb=0"], "config: " + greater_than("cache.max_gb=0", 0)),
+        (["show", "cache.max_gb=inf"], "config: " + finite_number("cache.max_gb=inf")),
+        (["show", "cache.path=''"], "config: " + not_empty("cache.path=''")),
+        (["show", "cache.enabled=maybe"], "config: " + true_or_false("cache.enabled='maybe'")),
+        (["show", "cache.pth=x"], did_you_mean("cache.path")),
+        (["show", "cache=null"], "config: " + must_be_mapping("cache=None")),
         (["shew"], "invalid choice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -259,6 +270,6 @@ def test_folder_that_cannot_be_written_is_an_error_before_anything_is_paid(
     (tmp_path / "file").write_text("x")
     done = run("ingest", "cache.path=file", cwd=tmp_path, server=server)
     assert done.returncode == 1
-    assert done.stderr.startswith("cache: cache.path='file' cannot be written")
+    assert done.stderr.startswith(unwritable_cache("'file'"))
     assert len(done.stderr.strip().splitlines()) == 1
     assert server.requests == []

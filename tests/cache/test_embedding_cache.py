@@ -22,6 +22,9 @@ from hypothesis import strategies as st
 import ragloom.cache.embeddings.cache_file
 import ragloom.cache.embeddings.row_format
 from cache_tools import BATCH, DIMENSIONS, contained, names, open_cache, vectors, wrong
+from messages import wording
+from messages.cache import cache_held_by_other, unknown_model
+from messages.config import did_you_mean
 from places import TESTS
 from ragloom.cache.embeddings import bypassed, is_bypassed
 from ragloom.cache.embeddings.cache_file import DAMAGED_NAME, NAME, PAGE_BYTES
@@ -352,7 +355,7 @@ def test_folder_deleted_under_a_running_process_is_created_again(cache: ModelCac
 
 def test_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match=r"cache: cache\.path=.*file' cannot be written"):
+    with pytest.raises(ConfigError, match=wording("cache: cache.path=", "file' cannot be written")):
         open_cache(tmp_path / "file")
 
 
@@ -365,7 +368,7 @@ def test_cache_locked_by_another_process_can_be_read_and_counts_as_unavailable_f
         holder.execute("BEGIN IMMEDIATE")
         assert len(cache.look_up(TEXTS).vectors) == BATCH, "readers do not wait for writers"
         assert not cache.store(["new"], vectors(["new"]))
-        with pytest.raises(ServiceError, match="cannot be read or written now"):
+        with pytest.raises(ServiceError, match=wording(cache_held_by_other())):
             forget(cache.cache, [sha256(TEXTS[0])])
         holder.execute("ROLLBACK")
     assert cache.store(["new"], vectors(["new"]))
@@ -496,7 +499,7 @@ def test_prune_removes_by_size_age_and_model(cache: ModelCache) -> None:
     assert prune(cache.cache, unused_seconds=86400).entries == BATCH
     assert (any(contained(cache, TEXTS)), all(contained(other, TEXTS))) == (False, True)
     cache.store(TEXTS, vectors(TEXTS))
-    with pytest.raises(DataError, match=r"--model=othr-model must be .*; did you mean 'other-model'\?"):
+    with pytest.raises(DataError, match=wording(unknown_model("othr-model"), did_you_mean("other-model"))):
         prune(cache.cache, model="othr-model")
     assert prune(cache.cache, model=other.rows.identity.hex()[:6]).entries == BATCH
     assert (all(contained(cache, TEXTS)), any(contained(other, TEXTS))) == (True, False)

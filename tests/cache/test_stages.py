@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from messages import wording
+from messages.cache import cached_but_for, damaged_stage_file, first_stage, new_stage, stage_computed_elsewhere
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.errors import ConfigError, ServiceError
 
@@ -96,7 +98,7 @@ def test_file_that_is_no_database_is_an_error_with_its_fix(tmp_path: Path) -> No
     stages = StageCache(tmp_path)
     cached(stages, KEY, "q", 1)
     items_file(tmp_path).write_bytes(b"garbage" * 1000)
-    with pytest.raises(ServiceError, match=r"items\.sqlite cannot be read or written: .*; remove its folder"):
+    with pytest.raises(ServiceError, match=wording(damaged_stage_file("items.sqlite"))):
         stages.count("rankings", KEY)
 
 
@@ -130,7 +132,7 @@ def test_one_process_computes_and_the_other_waits(tmp_path: Path) -> None:
     one.join(30)
     other.join(30)
     assert values == ["first"]
-    assert "another process computes the same rankings" in messages[0]
+    assert stage_computed_elsewhere("rankings") in messages[0]
 
 
 @pytest.mark.parametrize("folder", [False, True], ids=["in memory", "on disk"])
@@ -186,9 +188,9 @@ def test_nearest_stage_differs_in_the_fewest_keys(tmp_path: Path) -> None:
     cached(stages, {"a": 2, "b": {"c": 2, "d": 2}}, "q", 1)
     with stages.open("rankings", {"a": 1, "b": {"c": 1, "d": 3}}) as stage:
         assert list(stage.differences) == ["b.d: 3 / 1"]
-        assert stage.explanation == "rankings: new; the nearest differs in b.d: 3 / 1"
+        assert stage.explanation == new_stage("rankings", "b.d: 3 / 1")
     with StageCache(tmp_path).open("chunks", {"a": 1}) as stage:
-        assert stage.explanation == "chunks: new, and the first of its kind"
+        assert stage.explanation == first_stage("chunks")
 
 
 def test_nearest_is_looked_for_among_the_newest_256_stages(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_explanation_of_a_hit_counts_items_that_were_added(tmp_path: Path) -> No
     with stages.open("rankings", KEY) as stage:
         assert stage.explanation == "rankings: cached"
         stage.get_or_compute("p", lambda: 2)
-        assert stage.explanation == "rankings: cached, but for 1 of its items"
+        assert stage.explanation == cached_but_for("rankings", 1)
 
 
 def test_without_a_folder_values_are_cached_while_the_stage_is_open(tmp_path: Path) -> None:

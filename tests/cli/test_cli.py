@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from messages.cli import nearest_index, quote_is_in_document, rebuild_command
+from messages.config import did_you_mean
+from messages.vector_store import deleted_in_statistics
 from places import ROOT
 from programs import run
 
@@ -35,7 +38,7 @@ def test_query_prints_answer_sources_and_verified_quotes(place: Path) -> None:
     done = run("run_query", "How long is the frame covered?", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "[1]" in done.stdout
-    assert "the quote is in the document" in done.stdout
+    assert quote_is_in_document() in done.stdout
     assert "verified" not in done.stdout, "a quote that is there says nothing about the answer"
     assert "NOT VERIFIED" not in done.stdout
 
@@ -101,7 +104,7 @@ def test_stream_prints_the_answer_and_its_sources(place: Path) -> None:
     done = run("run_query", "How long is the frame covered?", "--stream", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "Sources" in done.stdout
-    assert "the quote is in the document" in done.stdout
+    assert quote_is_in_document() in done.stdout
     assert run("run_query", "q", "--stream", "--json", cwd=place).returncode == 1
 
 
@@ -125,7 +128,7 @@ def test_missing_index_names_the_command_and_the_nearest_index(place: Path) -> N
     assert done.returncode == 1
     assert done.stdout == ""
     assert "ingest.py chunking.chunk_size=100" in done.stderr
-    assert "nearest existing index is sample-" in done.stderr
+    assert nearest_index("sample-") in done.stderr
     assert "chunking.chunk_size: 100 / " in done.stderr
 
 
@@ -257,7 +260,7 @@ def test_installed_command_shares_the_scripts_mains(place: Path) -> None:
     assert json.loads(done.stdout)["chunks"]
     wrong = subprocess.run([sys.executable, "-c", code, "qery"], capture_output=True, text=True, cwd=place)
     assert wrong.returncode == 1
-    assert "did you mean 'query'?" in wrong.stderr
+    assert did_you_mean("query") in wrong.stderr
 
 
 @pytest.mark.slow
@@ -272,7 +275,7 @@ def test_ingest_tells_what_the_store_says_of_the_commit(tmp_path: Path, monkeypa
     )
     done = run("ingest", cwd=tmp_path)
     assert "note: 3 shards [x]" in done.stdout
-    assert "note: 7 deleted chunks still count in the index's BM25 statistics" in done.stdout
-    assert "indexes.py rebuild sample-" in done.stdout
+    assert "note: " + deleted_in_statistics(7) in done.stdout
+    assert rebuild_command("sample-") in done.stdout
     summary = run("ingest", "output=json", cwd=tmp_path).summary
     assert (summary["notes"], summary["deleted_chunks"]) == (["3 shards [x]"], 7)

@@ -6,6 +6,15 @@ from pathlib import Path
 import pytest
 
 from comparison.test_comparison import BETTER, EQUAL, scores
+from messages.cli import unknown_flag
+from messages.comparison import (
+    better_than,
+    changed_since,
+    counts_each_question,
+    loses_less_than,
+    need_not_be_best,
+    no_clear_winner,
+)
 from programs import run
 from ragloom.config.config import load
 from ragloom.config.settings import COMPONENTS
@@ -29,7 +38,7 @@ def test_compare_prints_the_verdict_and_writes_it(tmp_path: Path, runs: list[str
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     at = lines.index(f"Verdict on {METRIC}")
-    assert " is better than " in lines[at + 1]
+    assert better_than("", "") in lines[at + 1]
     (out,) = (tmp_path / "comparisons").iterdir()
     assert sorted(path.name for path in out.iterdir()) == ["experiment", "verdict.json", "verdict.md"]
     again = run("compare", *reversed(runs), "comparison.baseline=base", cwd=tmp_path)
@@ -76,10 +85,10 @@ def test_recommendation_without_a_winner_says_why_that_is_no_contradiction(tmp_p
     a = write(tmp_path / "a", scores(1), usd=1.0)
     b = write(tmp_path / "b", near, BETTER, usd=2.0)
     done = run("compare", str(a), str(b), cwd=tmp_path)
-    assert "no clear winner" in done.stdout
+    assert no_clear_winner() in done.stdout
     line = next(line for line in done.stdout.splitlines() if line.startswith("Recommended: "))
-    assert "It need not be the best for that" in line
-    assert "is shown to lose less than .020 to it" in line
+    assert need_not_be_best() in line
+    assert loses_less_than(".020") in line
 
 
 @pytest.mark.parametrize("group", ["document", "query"])
@@ -90,7 +99,7 @@ def test_verdict_names_the_key_that_groups_questions_and_what_would_help(tmp_pat
     b = write(tmp_path / "b", scores(2, 0, 24), BETTER, *dataset, groups=groups)
     done = run("compare", str(a), str(b), cwd=tmp_path)
     assert f"dataset.group={group}" in done.stdout
-    assert ("dataset.group=query counts each of the 24 questions" in done.stdout) == (group == "document")
+    assert (counts_each_question(24) in done.stdout) == (group == "document")
 
 
 def test_compare_prints_one_object_as_json(tmp_path: Path, runs: list[str]) -> None:
@@ -159,7 +168,7 @@ def test_no_recommendation_leaves_none_of_an_earlier_verdict(tmp_path: Path) -> 
     assert (tmp_path / "v" / "experiment" / "recommended.yaml").is_file(), named.stderr
     done = run("compare", str(a), str(b), "--out", "v", cwd=tmp_path)
     assert done.returncode == 0
-    assert "no clear winner" in done.stdout
+    assert no_clear_winner() in done.stdout
     assert not (tmp_path / "v" / "experiment" / "recommended.yaml").exists()
 
 
@@ -171,7 +180,7 @@ def test_options_that_changed_since_are_told(tmp_path: Path, runs: list[str]) ->
     record.write_text(json.dumps(read))
     done = run("compare", *runs, "comparison.baseline=base", cwd=tmp_path)
     assert done.returncode == 1
-    assert "retriever changed since it was evaluated" in done.stderr
+    assert changed_since("retriever") in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -181,7 +190,7 @@ def test_options_that_changed_since_are_told(tmp_path: Path, runs: list[str]) ->
         (["nowhere", "elsewhere"], "must be a folder that evaluate.py wrote"),
         (["a", "b", "comparison.tolerance=0"], "comparison.tolerance=0 must be"),
         (["a", "b", "comparison.plan=best"], "comparison.plan='best' must be"),
-        (["a", "--wide"], "--wide is no flag of this program"),
+        (["a", "--wide"], unknown_flag("--wide")),
     ],
 )
 def test_wrong_arguments_are_one_line_each(tmp_path: Path, arguments: list[str], words: str) -> None:

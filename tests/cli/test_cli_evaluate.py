@@ -13,6 +13,9 @@ import yaml
 
 import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
+from messages.cache import new_stage
+from messages.config import at_least, did_you_mean, greater_than, metric_without_number
+from messages.evaluation import more_than_scored, no_rankings_left, not_ingested, source_is_empty
 from ragloom.comparison.run_loader import load_run
 from ragloom.query.engine import CitedQueryEngine
 from ragloom.query.query_result import QueryResult
@@ -211,12 +214,12 @@ def test_corpus_edited_to_nothing_does_not_score_from_the_cache(place: Path, con
         path.write_text(content, encoding="utf-8")
     done = evaluate(place)
     assert done.returncode == 1
-    assert "must hold what its source holds" in done.stderr
+    assert no_rankings_left() in done.stderr
     shutil.rmtree(place / "corpus")
     (place / "corpus").mkdir()
     done = evaluate(place, "allow_mass_delete=true")
     assert done.returncode == 1
-    assert "the source is empty" in done.stderr
+    assert source_is_empty() in done.stderr
 
 
 def test_edited_document_is_ingested_before_it_is_measured(place: Path) -> None:
@@ -246,7 +249,7 @@ def test_run_keeps_its_name_and_bytes_when_an_ingest_changed_nothing(place: Path
 def test_ingest_never_measures_the_committed_state_and_says_how_to_get_one(place: Path) -> None:
     done = evaluate(place, "ingest=never")
     assert done.returncode == 1
-    assert "is not in lancedb yet" in done.stderr
+    assert not_ingested("lancedb") in done.stderr
     evaluated(place)
     write_corpus(place, {"bell.txt": "Silence."})
     assert evaluated(place, "ingest=never")["metrics"]["R@5"] == 1.0
@@ -265,7 +268,7 @@ def test_reranking_only_what_is_scored_is_refused(place: Path) -> None:
     """TRAPS 34: reranking only the k that is scored, so that Recall@k cannot change."""
     done = evaluate(place, "reranker=mmr", "retriever.top_k=5")
     assert done.returncode == 1
-    assert "retriever.top_k=5 must be more than 5" in done.stderr
+    assert more_than_scored("retriever.top_k=5", 5) in done.stderr
     assert not (place / ".ragloom").exists(), "it is refused before anything is ingested"
     assert evaluated(place, "reranker=mmr", "retriever.top_k=6")["counts"]["errors"] == 0
     assert evaluated(place, "reranker=none", "retriever.top_k=5")["counts"]["errors"] == 0
@@ -274,17 +277,17 @@ def test_reranking_only_what_is_scored_is_refused(place: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("metrics.spans=[nDGC@5]", "did you mean 'nDCG@k'?"),
-        ("metrics.spans=[nDCG]", "must be a metric with a number"),
-        ("metrics.spans=[nDCG@0]", "must be a metric with a number"),
+        ("metrics.spans=[nDGC@5]", did_you_mean("nDCG@k")),
+        ("metrics.spans=[nDCG]", metric_without_number()),
+        ("metrics.spans=[nDCG@0]", metric_without_number()),
         ("metrics.documents=[recall@5]", "must be in metrics.spans"),
-        ("metrics.spans=[R@100tokens]", "must be a metric with a number"),
+        ("metrics.spans=[R@100tokens]", metric_without_number()),
         ("metrics.spans=[R@5,R@5]", "must name each metric once"),
-        ("metrics.spans=[precision_omga]", "did you mean 'precision_omega'?"),
+        ("metrics.spans=[precision_omga]", did_you_mean("precision_omega")),
         ("metrics.spans=[precision_omega@5]", "did you mean"),
-        ("metrics.answers=[exact_mach]", "did you mean 'exact_match'?"),
-        ("metrics.min_coverage=0", "must be greater than 0"),
-        ("concurrency=0", "must be at least 1"),
+        ("metrics.answers=[exact_mach]", did_you_mean("exact_match")),
+        ("metrics.min_coverage=0", greater_than("", 0)),
+        ("concurrency=0", at_least("", 1)),
     ],
 )
 def test_wrong_metrics_are_refused_with_the_nearest_name(place: Path, override: str, said: str) -> None:
@@ -338,7 +341,7 @@ def test_explain_names_the_keys_in_which_the_nearest_stage_differs(place: Path) 
     evaluated(place)
     done = evaluate(place, "explain=true", "retriever.top_k=7")
     assert "index: cached" in done.stdout
-    assert "rankings: new; the nearest differs in reranker.top_n: 7 / 10; retriever.top_k: 7 / 10" in done.stdout
+    assert new_stage("rankings", "reranker.top_n: 7 / 10", "retriever.top_k: 7 / 10") in done.stdout
 
 
 def test_no_secret_is_in_anything_that_is_left(place: Path) -> None:

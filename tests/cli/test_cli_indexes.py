@@ -6,6 +6,23 @@ from typing import Any
 
 import pytest
 
+from messages.cli import (
+    alias_names,
+    confirm_deletion,
+    deleted_count_no_longer,
+    deleted_in_statistics_line,
+    known_aliases,
+    named_by_aliases,
+    no_index_to_keep,
+    no_indexes,
+    no_ingest_with_alias,
+    not_deleted,
+    promote_command,
+    rebuild_command,
+    store_of_command,
+)
+from messages.config import did_you_mean, no_key_value, one_value, too_many_combinations, unknown_option
+from messages.vector_store import being_written, deleted_in_statistics
 from programs import Done, run
 
 pytestmark = pytest.mark.slow
@@ -56,7 +73,7 @@ def local(tmp_path: Path) -> Stand:
 
 
 def test_list_show_compare_delete(stand: Stand) -> None:
-    assert "no indexes yet" in stand.run("list").stdout
+    assert no_indexes() in stand.run("list").stdout
     names = sorted([stand.ingest(), stand.ingest(SMALL)])
     first, second = names
     infos = stand.json("list")
@@ -77,7 +94,7 @@ def test_list_show_compare_delete(stand: Stand) -> None:
     for verb in ("show", "delete", "rebuild"):
         wrong = stand.run(verb, second + "x", *(["--yes"] if verb == "delete" else []))
         assert wrong.returncode == 1
-        assert f"did you mean '{second}'" in wrong.stderr
+        assert did_you_mean(second) in wrong.stderr
 
 
 def test_overrides_may_stand_behind_options(local: Stand) -> None:
@@ -114,13 +131,13 @@ def test_deleted_chunks_are_told_by_ingest_and_list_until_a_rebuild(
     assert "deleted" not in stand.run("list").stdout
     (docs / "0.txt").unlink()
     done = run("ingest", *stand.store, cwd=tmp_path)
-    assert "1 deleted chunks still count in the index's BM25 statistics" in done.stdout.replace("\n", " ")
-    assert f"indexes.py rebuild {name} vector_store=weaviate" in done.stdout
+    assert deleted_in_statistics(1) in done.stdout.replace("\n", " ")
+    assert rebuild_command(name) + " vector_store=weaviate" in done.stdout
     (info,) = stand.json("list")
     assert info["deleted_chunks"] == 1
-    assert "indexes.py rebuild NAME" in stand.run("list").stdout
-    assert "deleted chunks that still count in BM25 statistics: 1" in stand.run("show", name).stdout
-    assert "1 deleted chunks count no longer" in stand.run("rebuild", name).stdout
+    assert rebuild_command("NAME") in stand.run("list").stdout
+    assert deleted_in_statistics_line(1) in stand.run("show", name).stdout
+    assert deleted_count_no_longer(1) in stand.run("rebuild", name).stdout
     assert stand.json("show", name)["deleted_chunks"] == 0
 
 
@@ -143,18 +160,18 @@ def test_alias_whose_index_was_analysed_or_embedded_otherwise_is_refused_with_th
     for overrides, key in ((["embedding.dimensions=512"], "embedding.dimensions: 512 / "), (["analyzer=english"], "")):
         done = stand.ask("vector_store.alias=prod", *overrides)
         assert done.returncode == 1
-        assert "vector_store.alias=prod names other-" in done.stderr
+        assert alias_names("prod", "other-") in done.stderr
         assert (key or "analyzer.builder: ") in done.stderr
 
 
 def test_unknown_alias_names_those_that_there_are_and_the_command(local: Stand) -> None:
     done = local.ask("vector_store.alias=prod")
-    assert "(known: none)" in done.stderr
+    assert known_aliases() in done.stderr
     local.run("promote", name := local.ingest(), "prod")
     done = local.ask("vector_store.alias=prd")
     assert done.returncode == 1
-    assert f"(known: prod ({name}))" in done.stderr
-    assert "indexes.py promote NAME prd" in done.stderr
+    assert known_aliases(f"prod ({name})") in done.stderr
+    assert promote_command("NAME", "prd") in done.stderr
 
 
 def test_ingest_never_goes_through_the_alias(local: Stand) -> None:
@@ -164,7 +181,7 @@ def test_ingest_never_goes_through_the_alias(local: Stand) -> None:
     assert len(local.names()) == 2
     done = local.ask("vector_store.alias=prod", "--ingest")
     assert done.returncode == 1
-    assert "--ingest must not go with vector_store.alias=prod" in done.stderr
+    assert no_ingest_with_alias("prod") in done.stderr
 
 
 def test_index_that_an_alias_names_is_not_deleted_by_mistake(stand: Stand) -> None:
@@ -172,11 +189,11 @@ def test_index_that_an_alias_names_is_not_deleted_by_mistake(stand: Stand) -> No
     stand.run("promote", name, "prod")
     refused = stand.run("delete", name, "--yes")
     assert refused.returncode == 1
-    assert "while aliases name it (prod)" in refused.stderr
+    assert named_by_aliases("prod") in refused.stderr
     assert stand.names() == [name]
     assert stand.json("delete", name, "--yes", "--with-aliases") == {"deleted": [name], "aliases": ["prod"]}
     assert stand.names() == []
-    assert "(known: none)" in stand.ask("vector_store.alias=prod").stderr
+    assert known_aliases() in stand.ask("vector_store.alias=prod").stderr
 
 
 def test_damaged_index_can_be_deleted(local: Stand) -> None:
@@ -197,7 +214,7 @@ def test_prune_removes_what_no_config_and_no_alias_names(stand: Stand) -> None:
     assert asked.returncode == 1
     assert gone in asked.stdout.replace("\n", "")
     assert not any(name in asked.stdout.replace("\n", "") for name in (kept, small, named))
-    assert "1 index not deleted: nobody is there to ask" in asked.stderr
+    assert not_deleted(1) in asked.stderr
     assert stand.names() == everything
     done = stand.run("prune", *keep, "--json")
     assert done.returncode == 1
@@ -234,23 +251,23 @@ def test_prune_asks_and_takes_yes_alone_for_an_answer(local: Stand, monkeypatch:
         assert local.names() == names
     done = local.run("prune", stdin="yes\n")
     assert done.returncode == 0
-    assert "delete 1 index? type yes: " in done.stderr
+    assert confirm_deletion(1) in done.stderr
     assert len(local.names()) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["chunking.chunk_size=77"], "at least one given config must have an index there; none has (sample-"),
-        (["--keep", "chunking.chunk_size=77"], "at least one given config must have an index there"),
-        (["--keep", "chunking.chunk_size=range(60,400)"], "expands to 340 combinations; the limit is 256"),
+        (["chunking.chunk_size=77"], no_index_to_keep("sample-")),
+        (["--keep", "chunking.chunk_size=77"], no_index_to_keep()),
+        (["--keep", "chunking.chunk_size=range(60,400)"], too_many_combinations(340, 256)),
         (["--keep", "chunking.chunk_size=interval(60,400)"], "must list its values"),
-        (["--keep", "vector_store.path=elsewhere"], "must choose the store of the command itself"),
-        (["--keep", "vector_store=weaviate"], "must choose the store of the command itself"),
-        (["--keep", "chunking=paragraf"], "chunking=paragraf must be an option"),
+        (["--keep", "vector_store.path=elsewhere"], store_of_command()),
+        (["--keep", "vector_store=weaviate"], store_of_command()),
+        (["--keep", "chunking=paragraf"], unknown_option("chunking=paragraf", "")),
         (["--keep", "'chunking=paragraph"], "must be overrides as a shell reads them"),
-        (["--keep", "chunking"], "chunking must be KEY=VALUE"),
-        (["chunking=fixed,paragraph"], "must be one value"),
+        (["--keep", "chunking"], no_key_value("chunking")),
+        (["chunking=fixed,paragraph"], one_value("")),
     ],
 )
 def test_prune_that_may_not_know_what_to_keep_removes_nothing(local: Stand, arguments: list[str], message: str) -> None:
@@ -276,7 +293,7 @@ def test_prune_goes_on_when_one_index_is_being_written(local: Stand) -> None:
             done = local.run("prune", "--yes")
             writing.commit({})
     assert done.returncode == 1
-    assert f"index {busy} is being written by process" in done.stderr
+    assert being_written(busy, "") in done.stderr
     assert f"deleted {gone}" in done.stdout
     assert gone not in local.names()
 
@@ -289,8 +306,8 @@ def test_everything_concerns_the_tenant_only(tmp_path: Path, weaviate_server: An
     )
     name = acme.ingest()
     acme.run("promote", name, "prod")
-    assert "no indexes of tenant other yet" in other.run("list").stdout
-    assert "(known: none)" in other.ask("vector_store.alias=prod").stderr
+    assert no_indexes("of tenant other ") in other.run("list").stdout
+    assert known_aliases() in other.ask("vector_store.alias=prod").stderr
     assert other.run("delete", name, "--yes").returncode == 1
     assert other.ingest() == name
     small = acme.ingest(SMALL)
@@ -301,6 +318,6 @@ def test_everything_concerns_the_tenant_only(tmp_path: Path, weaviate_server: An
     assert other.names() == [name]
     assert json.loads(other.ask().stdout)["chunks"]
     refused = acme.run("prune", "--keep", "vector_store.tenant=other", "--yes")
-    assert "must choose the store of the command itself" in refused.stderr
+    assert store_of_command() in refused.stderr
     assert other.json("rebuild", name)["version"] == 2
     assert acme.names() == [small]

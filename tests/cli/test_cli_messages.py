@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from messages.config import did_you_mean
+from messages.dataset import no_key_of_dataset
 from programs import run
 
 WRONG = [
@@ -43,12 +45,15 @@ def test_secret_in_an_unknown_flag_is_masked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
-        ('{"id": "a", "question": "b", "answer": ["c"]}', ["answer is no key", "did you mean 'answers'?"]),
+        ('{"id": "a", "question": "b", "answer": ["c"]}', [no_key_of_dataset("answer"), did_you_mean("answers")]),
         (
             '{"id": "a", "question": "b", "gold": [{"document": "d", "quotes": "c"}]}',
-            ["gold.0.quotes is no key", "did you mean 'quote'?"],
+            [no_key_of_dataset("gold.0.quotes"), did_you_mean("quote")],
         ),
-        ('{"id": "a", "question": "b", "zzz": 1}', ["zzz is no key", "known: answerable, answers", '{"id": "q1", ']),
+        (
+            '{"id": "a", "question": "b", "zzz": 1}',
+            [no_key_of_dataset("zzz"), "known: answerable, answers", '{"id": "q1", '],
+        ),
     ],
 )
 def test_unknown_key_of_a_dataset_line_names_the_nearest_and_an_example(

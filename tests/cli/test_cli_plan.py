@@ -9,6 +9,7 @@ import pytest
 
 from evaluation_corpus import DOCUMENTS, evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import OpenAIServer
+from messages.evaluation import in_all, not_estimated, planned_requests, reply_tokens, without_local_time
 from ragloom.core.prompt_and_reply import NO_ANSWER
 from ragloom.core.tokenizers import load
 
@@ -274,13 +275,13 @@ def test_text_says_what_is_asked_what_it_costs_and_on_what_that_rests(place: Pat
     with serving() as server:
         text = evaluate(place, *judged(server), "dry_run=true").stdout
         unknown = evaluate(place, *judged(server)[:-1], "dry_run=true").stdout
-    assert "answers   4 requests to writer, " in text
-    assert "sent, 400 replied, at most $0.0" in text
-    assert "in all    at most $0." in text
+    assert planned_requests(4, "writer") in text
+    assert "sent, " + reply_tokens(400, "at most $0.0") in text
+    assert in_all("at most $0.") in text
     assert "a reply max_tokens" in text
-    assert "400 replied, unknown price" in unknown
-    assert "in all    unknown price" in unknown
-    assert "what local computing takes" in text
+    assert reply_tokens(400, "unknown price") in unknown
+    assert in_all("unknown price") in unknown
+    assert without_local_time() in text
 
 
 def test_llm_of_ones_own_that_does_not_say_what_it_costs_is_named(place: Path) -> None:
@@ -288,5 +289,5 @@ def test_llm_of_ones_own_that_does_not_say_what_it_costs_is_named(place: Path) -
     with importable(place):
         done = evaluate(place, *own)
         plan = evaluated(place, *own)
-    assert "not estimated: what llm=mine is asked" in done.stdout, done.stderr
+    assert not_estimated("llm=mine") in done.stdout, done.stderr
     assert plan["cost_usd_at_most"] is None, "what is not known is no zero"

@@ -12,6 +12,17 @@ import pytest
 import yaml
 
 import ragloom
+from messages.cli import no_dataset_file, nothing_at, project_file_exists, source_not_given
+from messages.config import (
+    did_you_mean,
+    greater_than,
+    no_key_value,
+    no_secret,
+    set_in_project_file,
+    unknown_key,
+    unknown_name,
+    unknown_option,
+)
 from places import ROOT
 from programs import run
 from ragloom.cli import init
@@ -110,9 +121,7 @@ def test_wrong_file_stops_every_program_with_its_line(script: str, tmp_path: Pat
     first = {"indexes": ["list"], "cache": ["show"], "run_query": ["why?"], "compare": ["a", "b"]}.get(script, [])
     done = run(script, *first, cwd=tmp_path, **AUTO)
     assert done.returncode == 1
-    assert (
-        "ragloom.yaml: retriver.top_k=5 must name a group or a top-level key; did you mean 'retriever'?" in done.stderr
-    )
+    assert "ragloom.yaml: " + unknown_name("retriver.top_k=5") + did_you_mean("retriever") in done.stderr
     assert "planted" not in done.stdout + done.stderr
 
 
@@ -196,7 +205,7 @@ def test_init_writes_what_the_flags_say_with_a_comment_on_each_line(bare: Path) 
 def test_init_overwrites_only_by_force(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bare / "ragloom.yaml").write_text("retriever.top_k: 1\n")
     assert init.main(["--source", "내 문서"]) == 1
-    assert "ragloom.yaml exists; give --force to overwrite it" in capsys.readouterr().err
+    assert project_file_exists() in capsys.readouterr().err
     assert lines_of(bare / "ragloom.yaml") == {"retriever.top_k": 1}
     assert init.main(["--source", "내 문서", "--force"]) == 0
     assert lines_of(bare / "ragloom.yaml")["source"] == "folder"
@@ -211,17 +220,17 @@ def test_init_elsewhere_writes_paths_relative_to_the_file(bare: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--source", "nowhere"], "--source=nowhere must exist; nothing of this name is there"),
-        (["--dataset", "내 문서"], "--dataset=내 문서 must be a .jsonl or .json file, or a BEIR folder"),
+        (["--source", "nowhere"], nothing_at("--source=nowhere")),
+        (["--dataset", "내 문서"], no_dataset_file("--dataset=내 문서")),
         (
             ["--embedding", "opnai"],
-            "ragloom.yaml: embedding=opnai must be an option of embedding; did you mean 'openai'?",
+            "ragloom.yaml: " + unknown_option("embedding=opnai", "embedding") + did_you_mean("openai"),
         ),
-        (["retriever.top_kk=3"], "ragloom.yaml: retriever.top_kk=3 must name a key of retriever"),
-        (["retriever.top_k=0"], "retriever.top_k=0 must be greater than 0 (retriever.top_k is set in ragloom.yaml)"),
-        (["llm.api_key=sk-planted-12345678"], "ragloom.yaml: llm.api_key must not hold a secret"),
-        (["why"], "why must be KEY=VALUE"),
-        ([], "init: --source PATH must be given where no terminal is there to ask on"),
+        (["retriever.top_kk=3"], "ragloom.yaml: " + unknown_key("retriever.top_kk=3", "retriever")),
+        (["retriever.top_k=0"], greater_than("retriever.top_k=0", 0) + " (" + set_in_project_file("retriever.top_k")),
+        (["llm.api_key=sk-planted-12345678"], "ragloom.yaml: " + no_secret("llm.api_key")),
+        (["why"], no_key_value("why")),
+        ([], source_not_given()),
     ],
 )
 def test_init_leaves_nothing_where_something_is_wrong(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import programs
+from messages.cli import ending, run_again, same_command_goes_on
 from places import ROOT
 from ragloom.cli import ingest
 
@@ -57,11 +58,11 @@ def test_ctrl_c_commits_what_was_read_and_says_how_to_go_on(tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     out, err = rest(process)
     assert process.returncode == 130
-    assert "ending: what is in flight is finished and committed" in err
-    assert "run the same command again to go on" in err
+    assert ending() in err
+    assert run_again() in err
     summary = json.loads(out.splitlines()[-1])
     assert 20 < summary["documents"] < 400
-    assert "same command goes on" in summary["stopped"]
+    assert same_command_goes_on() in summary["stopped"]
     again = programs.run("ingest", "source=jsonl", "source.path=d.jsonl", "output=json", cwd=tmp_path).summary
     assert again["unchanged"] == summary["documents"]
     assert again["documents"] == 400

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import ragloom
+from messages.cli import add_option, give_both, no_documents, nobody_to_ask, option_of_key, store_is_empty
+from messages.config import did_you_mean, unknown_key, unreadable_file
+from messages.weaviate import index_name_wanted
 from programs import run
 from test_architecture import HEAVY, PROBE
 
@@ -20,15 +23,27 @@ MISSING = "does not exist"
 @pytest.mark.parametrize(
     ("script", "arguments", "says"),
     [
-        ("ingest", ["source.path=docs"], "it is one of source=folder, beir, jsonl, spans, squad: add source=folder"),
-        ("evaluate", ["dataset.path=q.jsonl"], "it is one of dataset=beir, jsonl, spans, squad: add dataset=beir"),
-        ("ingest", ["embedding.base_url=http://x"], "must name a key of embedding=hashing; it is one of embedding="),
-        ("ingest", ["source=/a/docs"], "give both: source=folder source.path=/a/docs"),
-        ("ingest", ["source=./docs"], "give both: source=folder source.path=./docs"),
-        ("ingest", ["source=lines.jsonl"], "give both: source=jsonl source.path=lines.jsonl"),
-        ("ingest", ['source="내 문서/x"'], "give both: source=folder 'source.path=\"내 문서/x\"'"),
-        ("ingest", ["embedding=/models/x"], "give both: embedding=fastembed embedding.model=/models/x"),
-        ("ingest", ["source=foldr"], "did you mean 'folder'?"),
+        (
+            "ingest",
+            ["source.path=docs"],
+            option_of_key("source", "folder", "beir", "jsonl", "spans", "squad") + add_option("source", "folder"),
+        ),
+        (
+            "evaluate",
+            ["dataset.path=q.jsonl"],
+            option_of_key("dataset", "beir", "jsonl", "spans", "squad") + add_option("dataset", "beir"),
+        ),
+        (
+            "ingest",
+            ["embedding.base_url=http://x"],
+            unknown_key("", "embedding=hashing") + "; " + option_of_key("embedding"),
+        ),
+        ("ingest", ["source=/a/docs"], give_both("source=folder source.path=/a/docs")),
+        ("ingest", ["source=./docs"], give_both("source=folder source.path=./docs")),
+        ("ingest", ["source=lines.jsonl"], give_both("source=jsonl source.path=lines.jsonl")),
+        ("ingest", ['source="내 문서/x"'], give_both("source=folder 'source.path=\"내 문서/x\"'")),
+        ("ingest", ["embedding=/models/x"], give_both("embedding=fastembed embedding.model=/models/x")),
+        ("ingest", ["source=foldr"], did_you_mean("folder")),
         ("ingest", ["source=folder", "source.path=nowhere"], MISSING),
         ("ingest", ["source=folder", "source.path=nowhere", "dry_run=true"], MISSING),
         ("ingest", ["embedding=fastembed", "embedding.model=./nowhere"], MISSING),
@@ -36,11 +51,11 @@ MISSING = "does not exist"
         ("evaluate", ["dataset=beir", "dataset.path=nowhere"], MISSING),
         ("evaluate", ["-m", "chunking=fixed,paragraph", "source=folder", "source.path=nowhere"], MISSING),
         ("run_query", ["q?", "--ingest", "source=folder", "source.path=nowhere"], MISSING),
-        ("run_query", ["--file", "nowhere.jsonl"], f"--file=nowhere.jsonl must be a readable file; it {MISSING}"),
-        ("run_query", ["--file", "."], "--file=. must be a readable file; it is a folder"),
-        ("indexes", ["delete", "none"], "the store is empty: ingest.py builds one"),
-        ("indexes", ["delete", "none", "--yes"], "must be the name of an index; the store is empty"),
-        ("indexes", ["rebuild", "none"], "must be the name of an index; the store is empty"),
+        ("run_query", ["--file", "nowhere.jsonl"], unreadable_file("--file=nowhere.jsonl") + f"; it {MISSING}"),
+        ("run_query", ["--file", "."], unreadable_file("--file=.") + "; it is a folder"),
+        ("indexes", ["delete", "none"], store_is_empty() + ": ingest.py builds one"),
+        ("indexes", ["delete", "none", "--yes"], index_name_wanted() + "; " + store_is_empty()),
+        ("indexes", ["rebuild", "none"], index_name_wanted() + "; " + store_is_empty()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -58,18 +73,18 @@ def test_questions_without_documents_ask_for_their_source_before_the_sample_is_i
     questions = ["dataset=jsonl", "dataset.path=q.jsonl"]
     done = run("evaluate", *questions, cwd=tmp_path)
     assert done.returncode == 1
-    assert "dataset=jsonl brings no documents" in done.stderr
+    assert no_documents("dataset=jsonl ") in done.stderr
     assert "source=folder source.path=FOLDER" in done.stderr
     assert not (tmp_path / ".ragloom").exists()
-    assert "brings no documents" not in run("evaluate", *questions, "source=sample", cwd=tmp_path).stderr
+    assert no_documents("") not in run("evaluate", *questions, "source=sample", cwd=tmp_path).stderr
 
 
 def test_name_of_no_index_is_near_another(tmp_path: Path) -> None:
     name = run("ingest", "workers.processes=0", "output=json", cwd=tmp_path).summary["index"]
     done = run("indexes", "delete", name[:-1], cwd=tmp_path)
     assert done.returncode == 1
-    assert f"did you mean {name!r}?" in done.stderr
-    assert "nobody is there to ask" not in done.stderr
+    assert did_you_mean(name) in done.stderr
+    assert nobody_to_ask() not in done.stderr
 
 
 @pytest.mark.parametrize(

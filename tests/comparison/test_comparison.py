@@ -8,6 +8,34 @@ from typing import Any
 import numpy as np
 import pytest
 
+from messages import wording
+from messages.comparison import (
+    baseline_stays,
+    better_than,
+    better_than_every_other,
+    counted_as_zero,
+    damaged_run,
+    groups_for_split,
+    more_differences,
+    must_share,
+    no_clear_winner,
+    no_split,
+    not_a_run,
+    nothing_shown,
+    nothing_tested,
+    others_not_as_good,
+    questions_differ,
+    questions_needed,
+    runs_of_one_config,
+    same_score,
+    taken_for_baseline,
+    too_few_groups,
+    two_configs_needed,
+    unknown_baseline,
+    unknown_metric,
+    value_missing,
+)
+from messages.config import did_you_mean
 from ragloom.comparison import Comparison, compare
 from ragloom.comparison.next_steps import advice
 from ragloom.comparison.recommendation import select
@@ -47,7 +75,7 @@ def test_the_better_config_is_named_with_its_interval_and_the_right_sign(tmp_pat
         found = compared(*folders)
         (finding,) = found.verdict.findings
         assert found.runs[found.verdict.winner].name == "good"  # type: ignore[index]
-        assert found.verdict.sentences[0].startswith("paragraph is better than fixed by ")
+        assert found.verdict.sentences[0].startswith(better_than("paragraph", "fixed") + " by ")
         assert f"{gain:.3f}".removeprefix("0") in found.verdict.sentences[0]
         better = 1 if found.labels[finding.pair[0]] == "paragraph" else -1
         assert better * finding.difference == pytest.approx(gain)
@@ -57,9 +85,9 @@ def test_the_better_config_is_named_with_its_interval_and_the_right_sign(tmp_pat
 def test_equal_configs_have_no_clear_winner_and_the_questions_that_would_settle_it(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
     assert found.verdict.winner is None
-    assert found.verdict.sentences[0].startswith("no clear winner: ")
+    assert found.verdict.sentences[0].startswith(no_clear_winner() + ": ")
     (finding,) = found.verdict.findings
-    assert f"about {finding.needed} questions (now {N})" in found.verdict.sentences[0]
+    assert questions_needed(finding.needed, f"now {N}") in found.verdict.sentences[0]
     assert finding.needed is not None
     assert finding.needed > N
     assert found.choice.recommended is None
@@ -118,7 +146,7 @@ def test_the_baseline_of_a_split_is_the_baseline_experiment_wherever_it_is_given
         assert found.runs[found.verdict.baseline].name == "c"  # type: ignore[index]
     found = compared(*runs[:2], write(tmp_path / "d", scores(4), EQUAL))
     assert found.runs[found.verdict.baseline].name == "a"  # type: ignore[index]
-    assert "taken for the baseline" in said(found)
+    assert taken_for_baseline() in said(found)
 
 
 def test_nothing_is_tested_when_the_baseline_is_the_best_of_the_dev_half(tmp_path: Path) -> None:
@@ -129,7 +157,7 @@ def test_nothing_is_tested_when_the_baseline_is_the_best_of_the_dev_half(tmp_pat
     ]
     found = compared(*runs)
     assert found.verdict.findings == []
-    assert "nothing was tested" in found.verdict.sentences[0]
+    assert nothing_tested() in found.verdict.sentences[0]
     assert found.verdict.winner is None
 
 
@@ -145,8 +173,8 @@ def test_under_twenty_groups_windows_are_resampled_and_the_verdict_says_so(tmp_p
     assert len(found.verdict.findings) == 3
     assert found.table.windowed
     assert found.verdict.groups == 20
-    assert "5 groups, fewer than 20: there is no split, and windows" in said(found)
-    with pytest.raises(ConfigError, match=r"comparison.plan=split must have at least 20 groups"):
+    assert no_split(5, 20) in said(found)
+    with pytest.raises(ConfigError, match=wording(groups_for_split(20))):
         compared(*runs, plan="split")
 
 
@@ -168,9 +196,7 @@ def test_too_few_groups_are_called_too_few(tmp_path: Path) -> None:
         write(tmp_path / "a", [0.0] * 4, groups=list("abcd")),
         write(tmp_path / "b", [1.0] * 4, BETTER, groups=list("abcd")),
     )
-    assert found.verdict.sentences == [
-        "no clear winner: 4 groups are too few for any difference to be significant in 1 test"
-    ]
+    assert found.verdict.sentences == [too_few_groups(4, "1 test")]
     assert found.verdict.winner is None
 
 
@@ -184,7 +210,7 @@ def test_a_config_that_fails_on_thirty_percent_never_wins_by_it(tmp_path: Path) 
     row = [run.name for run in found.runs].index("crash")
     assert found.table.failed[row] == len(failed)
     assert found.table.scores[row, order].tolist() == [0.0] * len(failed)
-    assert f"{len(failed)} of {N} questions failed and count as zero" in said(found)
+    assert counted_as_zero(len(failed), N, "failed") in said(found)
     harder = write(tmp_path / "crash2", [min(1, value * 1.1) for value in base], BETTER, failed=failed)
     found = compared(tmp_path / "base", harder)
     assert found.runs[found.verdict.winner].name == "base"  # type: ignore[index]
@@ -200,14 +226,14 @@ def test_a_missing_verdict_of_a_judge_is_no_pass(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", [1.0] * N), write(tmp_path / "b", [None] * 50 + [1.0] * (N - 50), BETTER))
     row = [run.name for run in found.runs].index("b")
     assert found.table.means[row] == pytest.approx(0.75)
-    assert "50 of 200 questions were not judged and count as zero" in said(found)
+    assert counted_as_zero(50, 200, "were not judged") in said(found)
 
 
 def test_a_score_that_is_missing_without_a_failure_is_refused(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER)
     text = (b / "queries.jsonl").read_text()
     (b / "queries.jsonl").write_text(text.replace(f'"{METRIC}"', '"other"', 1))
-    with pytest.raises(DataError, match=r"b must have nDCG@10 of query 'q0'"):
+    with pytest.raises(DataError, match=wording(value_missing("b", "nDCG@10", "q0"))):
         compared(a, b)
 
 
@@ -224,8 +250,8 @@ def test_duplicates_change_nothing(tmp_path: Path) -> None:
         assert as_json(twice)["tests"] == as_json(once)["tests"]
         assert twice.verdict.sentences == once.verdict.sentences
         assert twice.labels == once.labels
-        assert "are runs of one config and count once" in said(twice)
-    with pytest.raises(DataError, match="at least two configs"):
+        assert runs_of_one_config() in said(twice)
+    with pytest.raises(DataError, match=wording(two_configs_needed())):
         compared(b, again)
 
 
@@ -238,7 +264,7 @@ def test_configs_with_the_same_scores_are_tested_once(tmp_path: Path) -> None:
         assert [finding.adjusted for finding in found.verdict.findings] == [
             finding.adjusted for finding in without.verdict.findings
         ]
-        assert "has the same score on every question as" in said(found)
+        assert same_score() in said(found)
         assert len(found.choice.standings) == 3  # it still has its own cost and latency
 
 
@@ -275,40 +301,40 @@ def test_the_order_of_runs_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"dataset": {"name": "made", "digest": "d2"}}, "must share a dataset"),
-        ({"qrels": ["q0 0 d0 1"]}, "must share gold"),
-        ({"groups": ["g"] * N}, "must share groups of questions"),
-        ({"config": {"metrics": {"k": 5}}}, "must share the settings of metrics"),
+        ({"dataset": {"name": "made", "digest": "d2"}}, must_share("b and a", "a dataset")),
+        ({"qrels": ["q0 0 d0 1"]}, must_share("b and a", "gold")),
+        ({"groups": ["g"] * N}, must_share("b and a", "groups of questions")),
+        ({"config": {"metrics": {"k": 5}}}, must_share("b and a", "the settings of metrics")),
     ],
     ids=["dataset", "gold", "groups", "metrics"],
 )
 def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2), BETTER, **changed)
-    with pytest.raises(DataError, match=f"b and a {words}"):
+    with pytest.raises(DataError, match=wording(words)):
         compared(a, b)
 
 
 def test_runs_of_other_questions_are_refused(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(2)[:-2], BETTER)
-    with pytest.raises(DataError, match=r"b and a must share questions, in one order; 'q198', 'q199' differ"):
+    with pytest.raises(DataError, match=wording(must_share("b and a", questions_differ("q198", "q199")))):
         compared(a, b)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     a = write(tmp_path / "a", scores(1))
-    with pytest.raises(DataError, match=r"must be a folder that \S*( evaluate|evaluate\.py) wrote; it has no run.json"):
+    with pytest.raises(DataError, match=wording(not_a_run())):
         compared(a, tmp_path)
     b = write(tmp_path / "b", scores(2), BETTER)
     (b / "run.json").write_text("[]")
-    with pytest.raises(DataError, match=r"must be as \S*( evaluate|evaluate\.py) writes it"):
+    with pytest.raises(DataError, match=wording(damaged_run())):
         compared(a, b)
 
 
 def test_a_metric_or_baseline_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:
     a, b = write(tmp_path / "base", scores(1)), write(tmp_path / "b", scores(2), BETTER)
-    with pytest.raises(DataError, match=r"comparison.metric=nDCG@11 must be .*did you mean 'nDCG@10'"):
+    with pytest.raises(DataError, match=wording(unknown_metric("nDCG@11"), did_you_mean("nDCG@10"))):
         compared(a, b, metric="nDCG@11")
-    with pytest.raises(ConfigError, match=r"comparison.baseline=bas must name one of the runs; did you mean 'base'"):
+    with pytest.raises(ConfigError, match=wording(unknown_baseline("bas") + did_you_mean("base"))):
         compared(a, b, baseline="bas")
     assert compared(a, b, metric=None).table.metric == METRIC
 
@@ -333,7 +359,7 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
         name: (each.best_for_cost, each.best_for_time) for name, each in zip(names, choice.standings, strict=True)
     }
     assert fronts == {"best": (True, True), "cheap": (True, True), "fast": (False, True), "poor": (True, True)}
-    assert "The others are not shown to be as good." in said(found)
+    assert others_not_as_good() in said(found)
 
 
 def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tmp_path: Path) -> None:
@@ -349,7 +375,7 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER), baseline="b")
     assert found.runs[found.choice.recommended].name == "b"  # type: ignore[index]
-    assert "the baseline stays" in found.choice.reason
+    assert baseline_stays() in found.choice.reason
 
 
 @pytest.mark.parametrize(
@@ -386,11 +412,11 @@ def test_of_configs_as_good_price_decides_then_time_then_score(
     ("winner", "baseline", "beaten", "row", "words"),
     [
         (1, 0, [0], 1, "shown to be better than the baseline"),
-        (0, 0, [1], 0, "shown to be better than every other"),
-        (1, None, [0], 1, "shown to be better than every other"),
-        (None, 0, [], 0, "the baseline stays"),
-        (None, 0, [0], None, "nothing was shown"),
-        (None, None, [], None, "nothing was shown"),
+        (0, 0, [1], 0, better_than_every_other()),
+        (1, None, [0], 1, better_than_every_other()),
+        (None, 0, [], 0, baseline_stays()),
+        (None, 0, [0], None, nothing_shown()),
+        (None, None, [], None, nothing_shown()),
     ],
 )
 def test_where_none_is_as_good_the_verdict_decides(
@@ -413,7 +439,7 @@ def test_open_question_of_a_split_needs_twice_the_questions_of_its_test_half(tmp
     assert found.verdict.winner is None
     assert finding.needed is not None
     assert (
-        f"about {2 * finding.needed} questions (half of them to test; now {found.verdict.queries})"
+        questions_needed(2 * finding.needed, f"half of them to test; now {found.verdict.queries}")
         in found.verdict.sentences[0]
     )
 
@@ -477,7 +503,7 @@ def test_labels_say_what_the_configs_differ_in(tmp_path: Path) -> None:
 def test_of_many_shown_differences_people_read_the_first_and_a_count() -> None:
     sentences = [f"{number} is better" for number in range(300)]
     assert shortened(sentences[:12]) == sentences[:12]
-    assert shortened(sentences) == [*sentences[:12], "288 more differences are shown; --json has all of them"]
+    assert shortened(sentences) == [*sentences[:12], more_differences(288)]
 
 
 def test_advice_counts_the_tests_of_configs_that_differ(tmp_path: Path) -> None:

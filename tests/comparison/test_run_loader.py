@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from messages import wording
+from messages.comparison import below_reranker, costs_changed_stage_only, older_runs, other_number_searched
 from places import CASES
 from ragloom.comparison import compare
 from ragloom.comparison.report import sections
@@ -66,7 +68,7 @@ def test_runs_of_two_code_versions_are_refused_and_the_older_named(tmp_path: Pat
     codes = {"ranking": 2, "answers": 3, "metrics": 2}
     older = write(tmp_path / "older", SCORES, code={**codes, stage: codes[stage] - 1})
     newer = write(tmp_path / "newer", SCORES, "chunking=paragraph", code=codes)
-    with pytest.raises(DataError, match=r"those of older are older; .* costs only the changed stage"):
+    with pytest.raises(DataError, match=wording(older_runs("older") + "; ", costs_changed_stage_only())):
         compare([newer, older], settings())
     again = write(tmp_path / "again", SCORES, code=codes)
     assert compare([newer, again], settings()).notes == []
@@ -106,7 +108,7 @@ def test_old_run_is_refused_only_where_its_numbers_may_differ(
     if same:
         assert len(compare([old, new], settings()).runs) == 2
     else:
-        with pytest.raises(DataError, match="those of old are older"):
+        with pytest.raises(DataError, match=wording(older_runs("old"))):
             compare([old, new], settings())
 
 
@@ -149,7 +151,7 @@ def test_old_run_of_another_number_of_documents_is_refused(tmp_path: Path, count
     old = write(tmp_path / "old", SCORES, index={**index, "documents": 5})
     new = write(tmp_path / "new", SCORES, "chunking=paragraph", index={**index, "documents": count, "searched": "d"})
     if refused:
-        with pytest.raises(DataError, match="documents that were searched; 6 are not 5"):
+        with pytest.raises(DataError, match=wording(other_number_searched(6, 5))):
             compare([old, new], settings())
     else:
         assert len(compare([old, new], settings()).runs) == 2
@@ -174,7 +176,7 @@ def test_deciding_metric_that_looks_below_the_reranked_list_says_so(tmp_path: Pa
     measured = json.loads((folders[1] / "metrics.json").read_text())
     (folders[1] / "metrics.json").write_text(json.dumps({**measured, "below_reranker": {"nDCG@10": 7}}))
     (note,) = [note for note in compare(folders, settings()).notes if "below" in note]
-    assert note == "mmr: nDCG@10 looks below what the reranker ordered, on 7 questions"
+    assert note == below_reranker("mmr", "nDCG@10", 7)
 
 
 @pytest.mark.slow

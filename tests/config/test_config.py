@@ -5,6 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from messages.config import (
+    at_most,
+    did_you_mean,
+    greater_than,
+    no_backslash_escape,
+    no_secret,
+    not_one_option,
+    one_of,
+    one_value,
+    option_override,
+    unknown_key,
+    unknown_name,
+    unknown_option,
+    unset,
+    whole_number,
+)
 from ragloom.config.config import Config, load
 from ragloom.errors import ConfigError
 
@@ -35,7 +51,7 @@ def only(*overrides: str) -> str:
 def test_escape_on_the_command_line_is_refused_with_the_way_to_write_it(override: str) -> None:
     """`["\\n\\n"]` arrived as backslash and n, and silently gave another chunking."""
     line = only("chunking=recursive", override)
-    assert "must not hold the escape \\" in line
+    assert no_backslash_escape("") in line
     assert "write $'" in line
 
 
@@ -53,13 +69,12 @@ def test_default_config_is_valid() -> None:
 
 
 def test_wrong_group_names_the_nearest() -> None:
-    assert only("chunkin=fixed") == "chunkin=fixed must name a group or a top-level key; did you mean 'chunking'?"
+    assert only("chunkin=fixed") == unknown_name("chunkin=fixed") + did_you_mean("chunking")
 
 
 def test_wrong_option_names_the_nearest() -> None:
-    assert only("chunking=paragraf").startswith(
-        "chunking=paragraf must be an option of chunking; did you mean 'paragraph'?"
-    )
+    line = only("chunking=paragraf")
+    assert line.startswith(unknown_option("chunking=paragraf", "chunking") + did_you_mean("paragraph"))
     assert "known: " in only("chunking=zzz")
 
 
@@ -71,23 +86,23 @@ def test_wrong_option_says_where_own_options_are_looked_for(tmp_path: Path) -> N
 
 def test_wrong_key_names_the_nearest() -> None:
     line = only("chunking.chunk_sise=5")
-    assert line == "chunking.chunk_sise=5 must name a key of chunking; did you mean 'chunking.chunk_size'?"
+    assert line == unknown_key("chunking.chunk_sise=5", "chunking") + did_you_mean("chunking.chunk_size")
 
 
 def test_added_key_is_checked_too() -> None:
-    assert "must name a key of fixed" in only("+chunking.colour=red")
+    assert unknown_key("", "fixed") in only("+chunking.colour=red")
 
 
 @pytest.mark.parametrize(
     ("override", "rule"),
     [
-        ("chunking.chunk_size=0", "chunking: chunking.chunk_size=0 must be greater than 0"),
-        ("chunking.chunk_size=abc", "chunking: chunking.chunk_size='abc' must be a whole number"),
-        ("chunking.chunk_size=1.5", "chunking: chunking.chunk_size=1.5 must be a whole number"),
-        ("chunking.chunk_size=true", "chunking: chunking.chunk_size=True must be a whole number"),
-        ("chunking.chunk_size=null", "chunking: chunking.chunk_size=None must be a whole number"),
-        ("retriever.top_k=-3", "retriever: retriever.top_k=-3 must be greater than 0"),
-        ("output=jsn", "config: output='jsn' must be 'text' or 'json'; did you mean 'json'?"),
+        ("chunking.chunk_size=0", "chunking: " + greater_than("chunking.chunk_size=0", 0)),
+        ("chunking.chunk_size=abc", "chunking: " + whole_number("chunking.chunk_size='abc'")),
+        ("chunking.chunk_size=1.5", "chunking: " + whole_number("chunking.chunk_size=1.5")),
+        ("chunking.chunk_size=true", "chunking: " + whole_number("chunking.chunk_size=True")),
+        ("chunking.chunk_size=null", "chunking: " + whole_number("chunking.chunk_size=None")),
+        ("retriever.top_k=-3", "retriever: " + greater_than("retriever.top_k=-3", 0)),
+        ("output=jsn", "config: " + one_of("output='jsn'", "text", "json") + did_you_mean("json")),
     ],
 )
 def test_wrong_value_names_value_and_rule(override: str, rule: str) -> None:
@@ -96,12 +111,12 @@ def test_wrong_value_names_value_and_rule(override: str, rule: str) -> None:
 
 def test_wrong_choice_of_a_key_names_the_nearest() -> None:
     line = only("source=folder", "source.path=docs", "source.on_unreadable=stopp")
-    assert line.startswith("source: source.on_unreadable='stopp' must be 'report' or 'stop'")
-    assert "did you mean 'stop'?" in line
+    assert line.startswith("source: " + one_of("source.on_unreadable='stopp'", "report", "stop"))
+    assert did_you_mean("stop") in line
 
 
 def test_missing_value_is_named() -> None:
-    assert only("source=folder") == "source: source.path must be set; give source.path=VALUE"
+    assert only("source=folder") == "source: " + unset("source.path")
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -132,7 +147,7 @@ def test_size_must_hold_one_character() -> None:
 
 def test_top_n_must_be_at_most_top_k() -> None:
     line = only("retriever.top_k=3", "reranker=mmr", "reranker.top_n=4")
-    assert "reranker.top_n=4 must be at most retriever.top_k=3" in line
+    assert at_most("reranker.top_n=4", "retriever.top_k=3") in line
 
 
 def test_top_n_of_no_reranker_follows_top_k() -> None:
@@ -143,7 +158,7 @@ def test_top_n_of_no_reranker_follows_top_k() -> None:
 def test_passages_and_reply_must_fit_the_context_window() -> None:
     window = ["llm=openai", "llm.context_window=6000", "llm.max_tokens=1000"]
     line = only(*window, "prompt.max_context_tokens=4489")
-    assert "prompt.max_context_tokens=4489 must be at most 4488" in line
+    assert at_most("prompt.max_context_tokens=4489", 4488) in line
     assert load([*window, "prompt.max_context_tokens=4488"])
 
 
@@ -202,15 +217,15 @@ def test_top_level_keys_have_a_rule_too(override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+chunking=paragraph", "write chunking=OPTION"),
-        ("chunking@x=fixed", "write chunking=OPTION"),
-        ("+x=1", "must name a group or a top-level key; known: "),
-        ("chunking=[fixed,paragraph]", "must be one option, not a list"),
-        ("chunking=null", "must be an option of chunking"),
+        ("+chunking=paragraph", option_override("chunking")),
+        ("chunking@x=fixed", option_override("chunking")),
+        ("+x=1", unknown_name("") + "; known: "),
+        ("chunking=[fixed,paragraph]", not_one_option()),
+        ("chunking=null", unknown_option("chunking=null", "chunking")),
         ("~llm", "an option must be chosen"),
         ("~chunking.chunk_size", "an override removed it"),
         ("source.name=${nope}", "cannot be resolved"),
-        ("++chunking.chunk_size=0", "must be greater than 0"),
+        ("++chunking.chunk_size=0", greater_than("", 0)),
     ],
 )
 def test_unusual_override_is_answered_in_our_words(override: str, message: str) -> None:
@@ -221,7 +236,7 @@ def test_secret_of_the_environment_is_refused_as_a_value(monkeypatch: pytest.Mon
     monkeypatch.setenv("OPENAI_API_KEY", "plantedkey-1234567")
     line = only("source.name=${oc.env:OPENAI_API_KEY}")
     assert "planted" not in line
-    assert "must not hold a secret" in line
+    assert no_secret("") in line
 
 
 def test_own_hydra_of_the_caller_stays() -> None:
@@ -252,7 +267,7 @@ def test_secret_reaches_no_saved_config() -> None:
 
 
 def test_list_of_values_needs_a_sweep() -> None:
-    assert "must be one value" in only("chunking=fixed,paragraph")
+    assert one_value("") in only("chunking=fixed,paragraph")
     configs = load(["chunking=fixed,paragraph", "retriever.top_k=3,5"], sweep=True)
     assert [(item.choices["chunking"], item.values("retriever")["top_k"]) for item in configs] == [
         ("fixed", 3),
@@ -295,7 +310,7 @@ def test_builder_of_a_module_with_postponed_annotations_has_its_rules(
     )
     conf = write_option(tmp_path, monkeypatch, code)
     (line,) = problems("llm=loud", "extensions=[my_loud]", extra_dir=conf)
-    assert line == "llm: llm.volume=0 must be greater than 0"
+    assert line == "llm: " + greater_than("llm.volume=0", 0)
 
 
 def test_builder_whose_keys_lack_the_star_says_where_to_write_it(
@@ -303,7 +318,7 @@ def test_builder_whose_keys_lack_the_star_says_where_to_write_it(
 ) -> None:
     conf = write_option(tmp_path, monkeypatch, "def loud(volume):\n    return None\n")
     (line,) = problems("llm=loud", "extensions=[my_loud]", extra_dir=conf)
-    assert line.startswith("llm: llm.volume=0 must name a key of loud")
+    assert line.startswith("llm: " + unknown_key("llm.volume=0", "loud"))
     assert "write *" in line
 
 
@@ -331,7 +346,7 @@ def test_option_of_ones_own_package_builds(tmp_path: Path, monkeypatch: pytest.M
 
     assert Assembly(config).llm.max_tokens == 3
     (line,) = problems("llm=loud", "extensions=[my_rag]", "llm.volume=0", extra_dir=conf)
-    assert line == "llm: llm.volume=0 must be greater than 0"
+    assert line == "llm: " + greater_than("llm.volume=0", 0)
 
 
 def test_experiment_overrides_are_applied_and_can_be_overridden() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from messages import wording
+from messages.config import moved_builder, moved_name
 from places import CONF
 from ragloom.config.builder_lookup import locate
 from ragloom.config.config import load
@@ -38,7 +40,7 @@ MOVED = {
 @pytest.mark.parametrize("target", TARGETS)
 def test_old_target_of_every_option_names_the_new_one(target: str) -> None:
     old = target.replace(".components.", ".")
-    with pytest.raises(ConfigError, match=f"{old} must be .* write {target}$"):
+    with pytest.raises(ConfigError, match=wording(moved_builder(old, target)) + "$"):
         locate(old, [])
     assert new_name(target) is None
     assert locate(target, []).__name__ == target.rpartition(".")[2]
@@ -67,7 +69,7 @@ def test_extension_that_imports_a_moved_name_is_told_the_new_one(
     for imported in (f"from {old.rpartition('.')[0]} import {name}", f"import {old.rpartition('.')[0]} as _"):
         (tmp_path / f"{package}.py").write_text(f"{imported}\n\n\ndef own():\n    pass\n")
         importlib.invalidate_caches()
-        with pytest.raises(ConfigError, match=f"{old.rpartition('.')[0]} is now {module}: change the import$"):
+        with pytest.raises(ConfigError, match=wording(moved_name(old.rpartition(".")[0], module)) + "$"):
             locate(f"{package}.own", [package])
 
 

@@ -6,6 +6,7 @@ import pytest
 from llama_index.core.llms.mock import MockLLM
 
 from fakes import FakeIndex, LetterEmbedding, chunk
+from messages.config import unreadable_file
 from ragloom.components.analyzer import multilingual
 from ragloom.config.conf_folder import conf_folder
 from ragloom.config.config import build, load
@@ -59,7 +60,7 @@ def test_option_composes_and_builds_or_names_the_missing_extra(
     except (ConfigError, ServiceError) as error:
         assert "pip install 'ragloom[" in str(error) or "folder" in str(error), error
     except DataError as error:  # a dataset is read when it is built
-        assert "must be a readable file" in str(error) or "folder" in str(error), error
+        assert unreadable_file() in str(error) or "folder" in str(error), error
 
 
 @pytest.mark.parametrize("experiment", conf_folder().options("experiment"))

@@ -7,6 +7,18 @@ from typing import Any
 
 import pytest
 
+from messages import wording
+from messages.config import (
+    did_you_mean,
+    greater_than,
+    no_option_and_no_mapping,
+    no_project_file,
+    no_secret,
+    set_in_project_file,
+    unknown_key,
+    unknown_name,
+    unknown_option,
+)
 from ragloom.assembly import Assembly
 from ragloom.config.conf_folder import conf_folder
 from ragloom.config.config import Config, load
@@ -158,24 +170,24 @@ def test_options_of_a_further_folder_can_be_chosen(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("sorce: folder", "sorce='folder' must name a group or a top-level key; did you mean 'source'?"),
-        ("source: foldr", "source=foldr must be an option of source; did you mean 'folder'?"),
+        ("sorce: folder", unknown_name("sorce='folder'") + did_you_mean("source")),
+        ("source: foldr", unknown_option("source=foldr", "source") + did_you_mean("folder")),
         (
             "source: folder\nsource.pth: x",
-            "source.pth='x' must name a key of source=folder; did you mean 'source.path'?",
+            unknown_key("source.pth='x'", "source=folder") + did_you_mean("source.path"),
         ),
-        ("source: folder\nsource.split: x", "source.split='x' must name a key of source=folder"),
-        ("retriever: {top_kk: 3}", "retriever.top_kk=3 must name a key of retriever; did you mean 'retriever.top_k'?"),
-        ("workers.proceses: 3", "workers.proceses=3 must name a key of workers; did you mean 'workers.processes'?"),
-        ("output.x: 3", "output.x=3 must name a key of output"),
-        ("hydra.run.dir: x", "hydra.run.dir='x' must name a group or a top-level key"),
-        ("source._target_: os.system", "source._target_='os.system' must name a key of source"),
-        ("source: null", "source=None must be an option of source, or a mapping of its keys"),
-        ("source: [folder]", "source=['folder'] must be an option of source, or a mapping of its keys"),
-        ("llm.api_key: sk-planted-123456", "llm.api_key must not hold a secret"),
-        ("llm: {api_key: planted}", "llm.api_key must not hold a secret"),
-        ("embedding.headers_env: {X-Key: planted}", "embedding.headers_env.X-Key must not hold a secret"),
-        ("llm.base_url: https://me:planted@host/v1", "llm.base_url must not hold a secret"),
+        ("source: folder\nsource.split: x", unknown_key("source.split='x'", "source=folder")),
+        ("retriever: {top_kk: 3}", unknown_key("retriever.top_kk=3", "retriever") + did_you_mean("retriever.top_k")),
+        ("workers.proceses: 3", unknown_key("workers.proceses=3", "workers") + did_you_mean("workers.processes")),
+        ("output.x: 3", unknown_key("output.x=3", "output")),
+        ("hydra.run.dir: x", unknown_name("hydra.run.dir='x'")),
+        ("source._target_: os.system", unknown_key("source._target_='os.system'", "source")),
+        ("source: null", no_option_and_no_mapping("source=None", "source")),
+        ("source: [folder]", no_option_and_no_mapping("source=['folder']", "source")),
+        ("llm.api_key: sk-planted-123456", no_secret("llm.api_key")),
+        ("llm: {api_key: planted}", no_secret("llm.api_key")),
+        ("embedding.headers_env: {X-Key: planted}", no_secret("embedding.headers_env.X-Key")),
+        ("llm.base_url: https://me:planted@host/v1", no_secret("llm.base_url")),
         ("- source", "must hold lines KEY: VALUE"),
         ("source: folder\nsource: sample", "must be YAML; found duplicate key source (line 2)"),
         ("a: [", "must be YAML; "),
@@ -200,12 +212,12 @@ def test_wrong_value_names_the_file_unless_the_command_line_has_the_key(folder: 
     with pytest.raises(ConfigError) as caught:
         composed(project)
     assert sorted(line.rpartition(" (")[2] for line in caught.value.problems) == [
-        "retriever.top_k is set in ragloom.yaml)",
-        "vector_store.path is set in ragloom.yaml)",
+        set_in_project_file("retriever.top_k"),
+        set_in_project_file("vector_store.path"),
     ]
     with pytest.raises(ConfigError) as caught:
         composed(project, "retriever.top_k=0", "vector_store.path=x")
-    assert caught.value.problems == ("retriever: retriever.top_k=0 must be greater than 0",)
+    assert caught.value.problems == ("retriever: " + greater_than("retriever.top_k=0", 0),)
 
 
 def test_names_of_environment_variables_are_no_secrets(folder: Path) -> None:
@@ -245,7 +257,7 @@ def test_flag_variable_and_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [top_k(None), top_k("other.yaml"), top_k("none")] == [3, 2, None]
     monkeypatch.setenv("RAGLOOM_PROJECT", "none")
     assert [top_k(None), top_k(FILE)] == [None, 1]
-    with pytest.raises(ConfigError, match=r"--project=gone.yaml must be a project file; there is no file"):
+    with pytest.raises(ConfigError, match=wording(no_project_file("gone.yaml"))):
         top_k("gone.yaml")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from messages.config import did_you_mean, metric_with_number
 from ragloom.core.metric_names import Need, judged, measurable, measures, need, problems
 
 SETTINGS: dict[str, Any] = {
@@ -50,11 +51,11 @@ def test_something_is_measurable_where_a_metric_has_what_it_needs(
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        ("answers", "answerd", "did you mean 'answered'"),
-        ("spans", "recal@5", "did you mean 'recall@k'"),
-        ("spans", "nDCG@0", "with a number"),
-        ("spans", "nDCG@10tokens", "with a number"),
-        ("spans", "precision_omeg", "did you mean 'precision_omega'"),
+        ("answers", "answerd", did_you_mean("answered")),
+        ("spans", "recal@5", did_you_mean("recall@k")),
+        ("spans", "nDCG@0", metric_with_number()),
+        ("spans", "nDCG@10tokens", metric_with_number()),
+        ("spans", "precision_omeg", did_you_mean("precision_omega")),
         ("documents", "recall@5", "metrics.spans"),
         ("documents", "precision_omega", "metrics.spans"),
     ],

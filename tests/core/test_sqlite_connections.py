@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from messages import wording
+from messages.source import is_full
+from messages.vector_store import no_temporary_room
 from ragloom.core import sqlite_connections
 from ragloom.core.sqlite_connections import (
     ScratchTables,
@@ -105,7 +108,7 @@ def test_scratch_rows_may_come_from_the_same_tables(scratch: ScratchTables) -> N
 def test_full_temporary_disk_names_what_needs_room_and_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sqlite_connections.SCRATCH_SETTINGS, "max_page_count", 3)
     scratch = ScratchTables(SCHEMA, "numbers, 1 MB per million")
-    with pytest.raises(DataError, match="no room for numbers, 1 MB per million: .* is full; make room, or set TMPDIR"):
+    with pytest.raises(DataError, match=wording(no_temporary_room("numbers, 1 MB per million: "), is_full())):
         scratch.insert("INSERT INTO numbers VALUES (?)", ((number,) for number in range(10_000)))
     scratch.close()
 

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from chunkers import TEXTS, WORDY_TEXTS
+from messages import wording
+from messages.config import did_you_mean
+from messages.embedding import unknown_tokenizer, unreadable_tokenizer
 from ragloom.core.tokenizers import PIECE, SAFE_CUT, TIKTOKEN_NAMES, Tokenizer, load, pieces, smallest_limit
 from ragloom.errors import ConfigError
 
@@ -180,12 +183,12 @@ def test_the_smallest_limit_is_the_tokens_of_the_costliest_character(word_pieces
 
 
 def test_an_unknown_tokenizer_is_an_error_that_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer='cl100k' must be .*did you mean 'cl100k_base'"):
+    with pytest.raises(ConfigError, match=wording(unknown_tokenizer("cl100k"), did_you_mean("cl100k_base"))):
         load("cl100k")
 
 
 def test_a_damaged_tokenizer_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers", reason="needs the extra fastembed")
     (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"must be a readable tokenizer.json"):
+    with pytest.raises(ConfigError, match=wording(unreadable_tokenizer())):
         load(str(tmp_path))

@@ -12,6 +12,16 @@ import ragloom.providers.openai_client
 from evaluation_corpus import evaluate, evaluated, importable, own_llm, write_corpus, write_questions
 from loopback import Fault, OpenAIServer, Request, raw, slow, status
 from made import make
+from messages import wording
+from messages.cli import from_there, same_command_goes_on
+from messages.evaluation import (
+    budget_not_counted,
+    dollars_spent,
+    more_than_left,
+    next_request_up_to,
+    no_gold_at_all,
+    price_needed,
+)
 from ragloom.components.llm.openai_llm import OpenAIChat, sent_tokens
 from ragloom.core.budget import Bound, Budget, BudgetSpent, within
 from ragloom.core.tokenizers import load
@@ -86,7 +96,7 @@ def test_run_stops_before_the_call_that_might_exceed_it_and_goes_on(place: Path,
         done = evaluate(place, *asked(server), f"budget.max_usd={most / 1e6:.6f}")
         assert done.returncode == 1
         assert done.stderr.startswith("budget: budget.max_usd=")
-        assert "the same command goes on from there" in done.stderr
+        assert "the " + same_command_goes_on() + from_there() in done.stderr
         assert len(server.requests) == calls - short
         assert sum(map(billed, server.requests)) <= most
         rest = stages(evaluated(place, *asked(server)))
@@ -154,7 +164,7 @@ def test_tokens_of_llms_count_as_those_that_are_embedded(place: Path) -> None:
         evaluated(place, "answers=true")  # what is embedded is there
         done = evaluate(place, *asked(server), f"budget.max_tokens={LONGEST}")
         assert done.returncode == 1
-        assert "the next request has up to" in done.stderr
+        assert next_request_up_to() in done.stderr
         assert not server.requests
 
 
@@ -164,7 +174,7 @@ def test_dollars_without_the_price_of_an_llm_or_a_judge_are_refused_before_anyth
         assert not server.requests
     assert done.returncode == 1
     for model in ("my-llm", "my-judge"):
-        assert f"budget.max_usd=1 needs the price of each model, and {model} has none" in done.stderr
+        assert price_needed("budget.max_usd=1", model) in done.stderr
     assert not (place / ".ragloom").exists()
 
 
@@ -178,11 +188,11 @@ def test_llm_of_ones_own_that_no_budget_sees_is_refused_where_anything_is_limite
         searching = evaluate(place, *own, limit, "answers=false")
     assert done.returncode == 1
     key, _, value = limit.partition("=")
-    assert done.stderr.startswith(f"budget: {key}={value} must hold for all calls, and llm=mine does not count")
+    assert done.stderr.startswith(budget_not_counted(f"{key}={value}", "llm=mine"))
     assert "`paid: ClassVar[bool] = False`" in done.stderr
     assert unlimited.returncode == 0, unlimited.stderr
     assert "budget" not in searching.stderr, "nothing is asked of it; the questions have no gold, which is an error"
-    assert "no gold at all" in searching.stderr
+    assert no_gold_at_all() in searching.stderr
 
 
 def test_llm_of_ones_own_that_is_said_to_cost_nothing_is_asked_within_a_budget(place: Path) -> None:
@@ -228,7 +238,7 @@ def test_budget_ends_with_what_is_billed_or_may_be(faults: list[Fault], tokens: 
 
 def test_reply_without_a_limit_may_fill_the_window() -> None:
     with counting() as server, within(Budget(max_usd=None, max_tokens=8000, price=0)):
-        with pytest.raises(BudgetSpent, match="up to 8192 of the 8000 left"):
+        with pytest.raises(BudgetSpent, match=wording(more_than_left(8192, 8000))):
             chat(server, max_tokens=None).chat(MESSAGES)
         assert not server.requests
 
@@ -239,9 +249,7 @@ def test_llms_price_counts_what_is_sent_and_what_is_replied() -> None:
     with within(budget):
         bound = Bound("m", input=10, output=10)
         bound.take()
-        with pytest.raises(
-            BudgetSpent, match=r"\$0.000110 are spent or held, and the next request may cost \$0.000001"
-        ):
+        with pytest.raises(BudgetSpent, match=wording(dollars_spent("0.000110", "0.000001"))):
             Bound("m", input=1, output=0).take()
     later = Budget(max_usd=0.000110, max_tokens=None, price=0, prices=prices)
     with within(later):

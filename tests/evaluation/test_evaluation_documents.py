@@ -11,6 +11,21 @@ import pytest
 
 import programs
 from evaluation_corpus import DOCUMENTS, evaluate, evaluated, overrides, write_corpus, write_questions
+from messages.dataset import gold_documents, gold_not_in_corpus, quotes_left_out
+from messages.evaluation import (
+    all_trials,
+    looks_below_reranker,
+    loses_documents,
+    lost_document,
+    missing_for_every_config,
+    no_gold_at_all,
+    no_gold_in,
+    older_versions_in_index,
+    searched,
+    searched_documents,
+    source_compared,
+    unread_at_source,
+)
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import CannotRead
 
@@ -59,7 +74,7 @@ def test_unreadable_file_is_missing_for_every_config_counted_and_reported(place:
     shown = evaluated(place)
     (problem,) = [line for line in shown["problems"] if "broken.pdf" in line]
     assert problem.startswith("1 document (")
-    assert "cannot be read at the source and missing for every config" in problem
+    assert missing_for_every_config() in problem
     assert evaluated(place)["problems"] == shown["problems"], "also where no ingest was needed"
     assert run_json(place, shown)["problems"] == shown["problems"]
     text = evaluate(place).stdout
@@ -71,8 +86,8 @@ def test_gold_in_an_unreadable_file_is_an_error_that_says_why(place: Path) -> No
     write_questions(place, [{"id": "q", "question": "Which?", "gold": [("broken.pdf", "nothing")]}])
     done = evaluate(place)
     assert done.returncode == 1
-    assert "1 gold document (broken.pdf) must be in the corpus" in done.stderr
-    assert "cannot be read at the source" in done.stderr
+    assert gold_not_in_corpus(gold_documents(1, "broken.pdf")) in done.stderr
+    assert unread_at_source() in done.stderr
 
 
 def test_older_version_of_a_file_that_cannot_be_read_now_is_not_measured(place: Path) -> None:
@@ -80,7 +95,7 @@ def test_older_version_of_a_file_that_cannot_be_read_now_is_not_measured(place: 
     (place / "corpus" / "deck.txt").write_bytes(b"")
     done = evaluate(place)
     assert done.returncode == 1
-    assert "older versions of them are in it" in done.stderr
+    assert older_versions_in_index() in done.stderr
     assert "deck.txt" in done.stderr
 
 
@@ -99,8 +114,8 @@ def test_document_that_a_config_loses_after_the_source_is_an_error(
     done = evaluate(place, stages)
     assert done.returncode == 1
     assert "1 document (" in done.stderr
-    assert "deck.txt (chunking: the embedding refuses it)" in done.stderr
-    assert "a config that loses some would score higher" in done.stderr
+    assert lost_document("deck.txt", "chunking", "the embedding refuses it") in done.stderr
+    assert loses_documents() in done.stderr
 
 
 def compare(place: Path, *folders: str, status: int = 0) -> programs.Done:
@@ -115,7 +130,7 @@ def test_runs_that_searched_other_documents_are_refused_and_the_documents_named(
     other = evaluated(place, "retriever.min_score=0.1")
     assert (place / other["folder"] / "documents.txt").read_text().splitlines()[-1] == '"extra.txt"'
     done = compare(place, one["folder"], other["folder"], status=1)
-    assert "the documents that were searched" in done.stderr
+    assert searched_documents() in done.stderr
     assert "(extra.txt)" in done.stderr
 
 
@@ -124,8 +139,8 @@ def test_verdict_says_so_where_sources_with_other_documents_are_compared(place: 
     one = evaluated(place)
     other = evaluated(place, "source.include=['*.txt']")
     done = compare(place, one["folder"], other["folder"])
-    assert "the source is compared, and with it the documents that were searched" in done.stdout
-    assert "searched 1 document (extra.md)" in done.stdout
+    assert source_compared() in done.stdout
+    assert searched("1 document", "extra.md") in done.stdout
 
 
 def test_problem_that_all_trials_share_is_reported_once_before_the_first_trial(place: Path) -> None:
@@ -133,7 +148,7 @@ def test_problem_that_all_trials_share_is_reported_once_before_the_first_trial(p
     done = programs.run("evaluate", *overrides(place), "-m", "chunking=fixed,paragraph", cwd=place)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("broken.pdf") == 1
-    assert "all trials: 1 document (" in done.stderr
+    assert all_trials("1 document (") in done.stderr
     assert "broken.pdf" not in done.stdout
     again = evaluated(place, "-m", "chunking=fixed,paragraph")
     assert ["broken.pdf" in line for line in again["problems"]].count(True) == 1
@@ -157,28 +172,28 @@ def test_missing_quotes_show_in_sweeps_and_in_compare(place: Path) -> None:
     write_questions(place, [*questions, {"id": "lost", "question": "What?", "gold": [("deck.txt", "not there")]}])
     sweep = programs.run("evaluate", *overrides(place), "-m", "chunking=fixed,paragraph", cwd=place)
     assert sweep.returncode == 0, sweep.stderr
-    assert sweep.stderr.count("1 quote (lost (in deck.txt)) is not found and left out") == 1
+    assert sweep.stderr.count(quotes_left_out("1 quote (lost (in deck.txt)) is")) == 1
     folders = sorted(str(path) for path in (place / ".ragloom" / "runs").glob("questions-*"))
     done = compare(place, *folders)
-    assert done.stdout.count("1 quote (lost (in deck.txt)) is not found and left out") == 1
+    assert done.stdout.count(quotes_left_out("1 quote (lost (in deck.txt)) is")) == 1
 
 
 def test_metric_that_looks_below_the_reranked_list_says_so_in_the_table(place: Path) -> None:
     own = ["reranker=mmr", "reranker.top_n=1", "retriever.top_k=2", "metrics.spans=[R@1,R@4]"]
     text = evaluate(place, *own).stdout
-    assert text.count("(looks below what the reranker ordered, on ") == 1
+    assert text.count(f"({looks_below_reranker()}, on ") == 1
     assert re.search(r"R@4 +\d\.\d{4} \(looks below", text)
     swept = evaluate(place, "-m", "chunking=fixed,paragraph", *own).stdout
-    assert "(deep): the metric looks below what the reranker ordered" in swept
+    assert f"(deep): the metric {looks_below_reranker()}" in swept
     assert "below_reranker" not in evaluated(place, *own, "reranker=none"), "its order goes on below"
 
 
 @pytest.mark.parametrize(
     ("questions", "own", "problem"),
     [
-        ([{"id": "q", "question": "Who?"}], [], "has no gold at all in 1 questions"),
+        ([{"id": "q", "question": "Who?"}], [], no_gold_in(1)),
         ([{"id": "q", "question": "Who?", "documents": {"bell.txt": 1}}], ["metrics.documents=[]"], "graded documents"),
-        ([{"id": "q", "question": "Who?"}], ["answers=true", "metrics.answers=[citation_recall]"], "no gold at all"),
+        ([{"id": "q", "question": "Who?"}], ["answers=true", "metrics.answers=[citation_recall]"], no_gold_at_all()),
     ],
 )
 def test_no_gold_for_any_requested_metric_is_an_error_before_anything_is_ingested(

@@ -11,6 +11,19 @@ import pytest
 
 from evaluation_corpus import evaluate, evaluated, queries, write_corpus, write_questions
 from loopback import OpenAIServer, raw, status
+from messages import wording
+from messages.config import known_names, unknown_option
+from messages.evaluation import (
+    abstained_wrongly,
+    judge_needed,
+    left_by_window,
+    no_part_of_cost,
+    not_judged,
+    reply_not_json,
+    right_answer,
+    set_judge,
+)
+from messages.providers import key_not_valid, variable_must_hold
 from ragloom.comparison.run_loader import demand_comparable, load_run
 from ragloom.comparison.score_table import build_table
 from ragloom.config.config import load
@@ -156,7 +169,7 @@ def test_judge_reads_what_the_prompt_held_and_is_asked_at_temperature_zero(place
     passages = about[0].partition("Passage 1:\n")[2].partition("\n\nPassage 2")[0]
     assert any(prompt.startswith(passages) for prompt in prompts)
     (right,) = [case for instruction, case in server.asked if "right answers" in instruction and "weigh" in case]
-    assert "Right answer 1: two tonnes" in right
+    assert right_answer(1, "two tonnes") in right
     asked = [request for request in server.requests if request.body["model"] == "judge"]
     assert {request.body["temperature"] for request in asked} == {0.0}
     assert {request.headers["Authorization"] for request in asked} == {f"Bearer {KEY}"}
@@ -202,9 +215,9 @@ def test_malformed_reply_is_no_pass_and_shows_between_which_values_the_share_lie
     assert shown["metrics"]["faithfulness"] == 1 / 2, "the mean of those that were judged"
     beds = queries(place, shown)[2]
     assert beds["metrics"]["faithfulness"] is None
-    assert "not the JSON object" in beds["verdicts"]["faithfulness"]["reason"]
-    assert "0.5000 (not judged: 1; between 0.3333 and 0.6667)" in text
-    assert "no part of the cost above" in text
+    assert reply_not_json() in beds["verdicts"]["faithfulness"]["reason"]
+    assert not_judged("0.5000", 1, "0.3333", "0.6667") in text
+    assert no_part_of_cost() in text
 
 
 def test_judge_that_is_down_leaves_questions_unjudged_and_is_asked_again(place: Path) -> None:
@@ -292,13 +305,13 @@ def test_judges_key_comes_from_the_environment_and_is_in_nothing_that_is_left(pl
     with Servers() as server:
         missing = evaluate(place, *server.overrides(), BOTH, JUDGE_KEY="")
         assert missing.returncode == 1
-        assert missing.stderr.startswith("judge: the environment variable JUDGE_KEY must hold")
+        assert missing.stderr.startswith("judge: the " + variable_must_hold("JUDGE_KEY"))
         assert not server.requests, "reported before anything is paid for"
         judged(place, server)
         server.api_key = "another"
         refused = evaluate(place, *server.overrides(), BOTH, "judge.model=other", **ENV)
     assert refused.returncode == 1
-    assert "JUDGE_KEY must be valid" in refused.stderr
+    assert key_not_valid("JUDGE_KEY").rstrip() in refused.stderr
     files = [path for path in (place / ".ragloom").rglob("*") if path.is_file()]
     assert [str(path) for path in files if b"planted" in path.read_bytes()] == []
 
@@ -308,11 +321,9 @@ def test_what_is_judged_by_whom() -> None:
     answered = QueryOutcome(answer=Answer("Five years.", passages=("one",)))
     silent = QueryOutcome(answer=Answer(NO_ANSWER["ko"]))
     assert "Passage 1:\none" in (judge_request("faithfulness", query, answered) or ("", ""))[1]  # type: ignore[index]
-    assert "Right answer 1: five years" in str(judge_request("correctness", query, answered))
+    assert right_answer(1, "five years") in str(judge_request("correctness", query, answered))
     assert judge_request("faithfulness", query, silent) is None
-    assert judge_request("correctness", query, silent) == Verdict(
-        False, "it says that there is no answer, and there is one"
-    )
+    assert judge_request("correctness", query, silent) == Verdict(False, abstained_wrongly())
     failed = QueryOutcome(error="it broke")
     assert (
         judge_request("faithfulness", query, failed)
@@ -329,12 +340,15 @@ def test_what_is_judged_by_whom() -> None:
     ("overrides", "line"),
     [
         (["judge=openai"], "must have answers to judge; set answers=true, or leave it out"),
-        (["answers=true"], "must have an LLM that judges, which judge=none is not; set judge=openai or"),
-        (["answers=true", "judge=extractive"], "judge=extractive must be an option of judge; known: none, openai"),
+        (["answers=true"], judge_needed("none") + set_judge()),
+        (
+            ["answers=true", "judge=extractive"],
+            unknown_option("judge=extractive", "judge") + known_names("none", "openai"),
+        ),
         (["answers=true", "judge=openai", "judge.temperature=1.0"], "judge.temperature=1.0 must be 0"),
         (
             ["answers=true", "judge=openai", "judge.context_window=4096"],
-            "prompt.max_context_tokens=6000 must be at most 2560, what judge.context_window=4096 leaves after",
+            left_by_window("prompt.max_context_tokens=6000", 2560, 4096),
         ),
         (["answers=true", "judge=openai", "judge.max_tokens=2000000"], "lower judge.max_tokens"),
     ],
@@ -348,7 +362,7 @@ def test_judge_that_is_missing_or_cannot_judge_is_named(overrides: list[str], li
 def test_option_that_only_extracts_is_no_judge(tmp_path: Path) -> None:
     (tmp_path / "judge").mkdir()
     (tmp_path / "judge" / "mine.yaml").write_text("_target_: ragloom.components.llm.extractive\nmax_sentences: 1\n")
-    with pytest.raises(ConfigError, match="which judge=mine is not"):
+    with pytest.raises(ConfigError, match=wording(judge_needed("mine"))):
         load(["metrics.answers=[correctness]", "answers=true", "judge=mine"], extra_dir=str(tmp_path))
 
 

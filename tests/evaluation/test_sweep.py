@@ -16,6 +16,7 @@ import pytest
 
 from evaluation_corpus import evaluate, evaluated, overrides, write_corpus, write_questions
 from loopback import OpenAIServer
+from messages.evaluation import failed_trial, more_than_scored
 from programs import SCRIPTS
 from ragloom.config.config import load
 from ragloom.config.labels import label_of, varying
@@ -66,7 +67,7 @@ def test_one_failure_loses_no_other_trial_and_is_retried_on_demand_only(place: P
     sweep = ["-m", "reranker=none,mmr", "retriever.top_k=5,6"]
     done = evaluate(place, *sweep)
     assert done.returncode == 1
-    assert "retriever.top_k=5 must be more than 5" in done.stderr
+    assert more_than_scored("retriever.top_k=5", 5) in done.stderr
     assert done.stdout.count("failed:") == 1
     shown = evaluated(place, *sweep, status=1)
     states = {item["label"]: item["state"] for item in shown["trials"]}
@@ -94,7 +95,7 @@ def test_a_bug_in_one_trial_is_recorded_with_its_traceback_and_loses_no_other(
     done = evaluate(place, "-m", "chunking=fixed,paragraph,recursive")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "failed: chunking=paragraph: AssertionError: a bug" in done.stdout
+    assert failed_trial("chunking=paragraph", "AssertionError: a bug") in done.stdout
     assert len(list((place / ".ragloom" / "runs").glob("questions-*"))) == 2
 
 

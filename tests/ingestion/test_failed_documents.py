@@ -11,6 +11,10 @@ import pytest
 
 import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
+from messages import wording
+from messages.embedding import fails_at_harmless_text, too_many_refused
+from messages.evaluation import retry_failed
+from messages.providers import no_answer_in_time
 from paid_corpus import KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ServiceError
 from ragloom.ingestion import IngestSummary
@@ -86,7 +90,7 @@ def test_text_at_which_the_server_hangs_fails_its_document_only(corpus: PaidCorp
     corpus.write(3, "A striped zebra.")
     with counting_server(spoils=spoiled(slow(30), "zebra")) as server:
         summary = corpus.ingest(server, *HANG, "embedding.attempts=1")
-        assert "did not answer within embedding.timeout=1 s" in reasons(summary)["003.md"]
+        assert no_answer_in_time("embedding", 1) in reasons(summary)["003.md"]
         assert summary.added == DOCUMENTS - 1
         assert len(server.requests) <= batches(DOCUMENTS) + 2 * math.log2(4) + 2
         before = len(server.requests)
@@ -111,7 +115,7 @@ def test_bad_text_is_remembered_until_it_changes_or_is_tried_again(
         assert len(server.requests) == sent, "an unchanged ingest sends nothing"
         assert (again.refused, again.unreadable_count, again.unchanged) == (1, 1, DOCUMENTS - 1)
         assert NAN in reasons(again)["003.md"]
-        assert "retry_failed=true tries it again" in reasons(again)["003.md"]
+        assert retry_failed() in reasons(again)["003.md"]
         (corpus.folder / "003.md").touch()  # another time, the same text
         assert reasons(corpus.ingest(server, *there)) == reasons(again)
         assert len(server.requests) == sent
@@ -166,7 +170,7 @@ def test_bad_text_that_comes_again_in_other_documents_is_sent_once(corpus: PaidC
 
 def test_unhealthy_server_is_told_from_bad_texts_by_a_harmless_one(corpus: PaidCorpus) -> None:
     with counting_server(script=[status(500, message="out of memory")] * 1000) as server:
-        with pytest.raises(ServiceError, match=r"out of memory.*it fails at a harmless text as well"):
+        with pytest.raises(ServiceError, match=wording("out of memory", fails_at_harmless_text())):
             corpus.ingest(server, *LIMITS, "embedding.concurrency=1")
         assert len(server.requests) == ATTEMPTS + 1
         server.script = []
@@ -185,7 +189,7 @@ def test_more_bad_texts_than_max_refused_stop_the_run(
         if passes:
             assert corpus.ingest(server, *settings).refused == bad
             return
-        with pytest.raises(ServiceError, match=r"fails at 11 of 20 texts.*embedding.max_refused=0.01 allows 10"):
+        with pytest.raises(ServiceError, match=wording(too_many_refused(11, 20, 0.01, 10))):
             corpus.ingest(server, *settings)
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import ragloom.providers.openai_client
 from loopback import slow, status
+from messages.cli import same_command_goes_on
+from messages.evaluation import budget_exceeded
 from paid_corpus import BATCH, KEY, PaidCorpus, counting_server, summary_of
 from ragloom.core.budget import Budget, BudgetSpent, charge, has_budget, within
 from ragloom.errors import ConfigError
@@ -101,8 +103,8 @@ def test_stop_is_exact_and_the_next_run_goes_on(corpus: PaidCorpus, left: int) -
         whole = 2 * BATCH if left else 3 * BATCH
         assert server.tokens == sum(counts[:whole])
         summary = summary_of(done)
-        assert f"budget.max_tokens={most} must not be exceeded" in str(summary["stopped"])
-        assert "same command goes on" in str(summary["stopped"])
+        assert budget_exceeded(f"budget.max_tokens={most}") in str(summary["stopped"])
+        assert same_command_goes_on() in str(summary["stopped"])
         assert summary["documents"] == summary["added"] == whole
         assert summary["unreadable_count"] == 0
         corpus.demand_complete(server, but=tuple(f"{number:03}.md" for number in range(whole, DOCUMENTS)))

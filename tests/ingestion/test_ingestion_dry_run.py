@@ -6,6 +6,7 @@ import pytest
 
 import programs
 from loopback import OpenAIServer
+from messages.evaluation import at_least_seconds, dry_run_line, reported_by_provider
 from paid_corpus import KEY, PaidCorpus, batches, counting_server, summary_of
 from ragloom.core.records import FORMAT_KEY, Entry
 from ragloom.errors import ConfigError
@@ -154,11 +155,8 @@ def test_program_needs_no_key_prints_what_it_would_cost_and_keeps_nothing(corpus
         assert contents(corpus.root) == before
         assert not server.requests
         tokens = sum(server.count(text) for text in sent(corpus, server))
-        assert (
-            f"{DOCUMENTS} texts, {tokens} tokens, {batches(DOCUMENTS)} requests, ${tokens * 0.02 / 1e6:.6f}"
-            in done.stdout
-        )
-        assert "at least 120 seconds" in done.stdout
+        assert dry_run_line(DOCUMENTS, tokens, batches(DOCUMENTS), f"{tokens * 0.02 / 1e6:.6f}") in done.stdout
+        assert at_least_seconds(120) in done.stdout
         assert "(an estimate)" in done.stdout
         assert "nothing was written" in done.stdout
         record = summary_of(corpus_run(corpus, server, "output=json", "embedding.model=my-own"))
@@ -226,4 +224,4 @@ def test_usage_is_what_the_provider_reported_with_what_was_counted(
         assert summary["tokens"] != 100 * DOCUMENTS
         corpus.write(0, "Something else.")
         server.reports_usage = False
-        assert "none reported by the provider in 1 answers" in corpus.run(server).stdout
+        assert reported_by_provider(1) in corpus.run(server).stdout

@@ -11,6 +11,9 @@ import pytest
 
 import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
+from messages import wording
+from messages.embedding import refused_text
+from messages.providers import gave_up
 from paid_corpus import BATCH, KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.ingestion import IngestSummary
@@ -95,7 +98,7 @@ def test_fault_that_passes_leaves_a_right_index(corpus: PaidCorpus, fault: Fault
 def test_fault_that_stays_ends_in_an_error_and_the_next_run_completes(corpus: PaidCorpus, fault: Fault) -> None:
     passing = 2
     with counting_server(script=[*[None] * passing, *[fault] * 100]) as server:
-        with pytest.raises(ServiceError, match=f"gave up after {ATTEMPTS} requests"):
+        with pytest.raises(ServiceError, match=wording(gave_up(ATTEMPTS))):
             corpus.ingest(server, *limits(fault))
         failed = settled(server)
         assert failed <= passing + CONCURRENCY * (ATTEMPTS + 1)  # and the harmless text
@@ -216,7 +219,7 @@ def test_program_ends_with_status_3_and_names_the_refused_document(corpus: PaidC
     with counting_server(refuses=lambda text: text.rstrip().endswith("subject 21.")) as server:
         done = corpus.run(server)
     assert done.returncode == 3
-    assert "003.md: the embedding's server refuses a text of it (400: input was" in done.stdout
+    assert refused_text("003.md", 400, "input was") in done.stdout
 
 
 def test_document_of_many_chunks_with_one_refused_leaves_no_chunk_behind(corpus: PaidCorpus) -> None:

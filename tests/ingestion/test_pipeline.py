@@ -10,6 +10,10 @@ import pytest
 from filelock import FileLock
 from llama_index.core.schema import MetadataMode
 
+from messages import wording
+from messages.cli import same_command_goes_on
+from messages.source import is_full
+from messages.vector_store import no_temporary_room
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.embedding.hashing_embedding import HashingEmbedding
@@ -149,7 +153,7 @@ def test_full_folder_of_temporary_files_is_an_error_that_says_so(monkeypatch: py
     monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 20)
     with (
         DocumentDiff() as ledger,
-        pytest.raises(DataError, match="no room for what source and index list.* is full; make room, or set TMPDIR"),
+        pytest.raises(DataError, match=wording(no_temporary_room("what source and index list"), is_full())),
     ):
         ledger.enter(Entry(f"{number:0200}", "location", 1, 1) for number in range(10_000))
 
@@ -463,7 +467,7 @@ def test_asked_to_stop_it_commits_what_it_has_read_and_the_next_run_goes_on(corp
 
     summary = corpus.assembly().ingest(stop=stop)
     assert summary.stopped is not None
-    assert "same command goes on" in summary.stopped
+    assert same_command_goes_on() in summary.stopped
     assert not summary.complete
     assert summary.added == summary.documents == 100
     again = corpus.ingest()

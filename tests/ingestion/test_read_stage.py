@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from llama_index.core.schema import Document
 
 from chunkers import FORMATS, OPTIONS, TEXTS, LetterEmbedding, chunkers, document
+from messages import wording
+from messages.source import nothing_in_it, temporary_folder_needs_room
 from ragloom.components.chunking.base import SpanParser
 from ragloom.components.source.base import Source
 from ragloom.core import file_backed_text
@@ -92,7 +94,7 @@ def test_no_room_for_a_long_text_is_an_error_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_backed_text, "LONG", 0)
-    with pytest.raises(DataError, match="source: the folder of temporary files must have room.*TMPDIR"):
+    with pytest.raises(DataError, match=wording(temporary_folder_needs_room(), "TMPDIR")):
         read(document("A text.", None), CHUNKERS["fixed"], tmp_path / "gone")
 
 
@@ -142,7 +144,7 @@ def test_workers_give_what_this_process_gives(option: str, files: Path) -> None:
     here = {name: comparable(found) for name, found in run(source, chunkers()[option], 0).items()}
     there = {name: comparable(found) for name, found in run(source, chunkers()[option], 2).items()}
     assert here == there
-    assert here["empty.txt"] == Unreadable(str(files / "empty.txt"), "it is empty (0 bytes)")
+    assert here["empty.txt"] == Unreadable(str(files / "empty.txt"), nothing_in_it())
     assert set(here) == {"guide.md", "notes.txt", "empty.txt"}
 
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made import make
+from messages.evaluation import recall_measured
+from messages.vector_store import approximate_search
 from ragloom.assembly import Assembly
 from ragloom.components.embedding.base import Embedding, Vectors
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall
@@ -95,8 +97,8 @@ def test_ingest_measures_recall_and_tells_it(tmp_path: Path, monkeypatch: pytest
     )
     with Assembly(config) as assembly:
         summary = assembly.ingest()
-        assert "dense search is approximate" in summary.notes[0]
-        assert "24 questions at 40 chunks" in summary.notes[0]
+        assert approximate_search() in summary.notes[0]
+        assert recall_measured(24, 40) in summary.notes[0]
         assert summary.embedded == 40  # what was asked to measure is no chunk
         assert assembly.open().info.notes == tuple(summary.notes)
         assert assembly.ingest().notes == summary.notes

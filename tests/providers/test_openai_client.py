@@ -16,6 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
+from messages import wording
+from messages.providers import (
+    broken_off,
+    connection_failed,
+    gave_up,
+    key_itself,
+    key_not_valid,
+    key_wanted,
+    no_address,
+    no_answer_in_time,
+    no_password_in_address,
+    no_time_left,
+    not_json_gave_up,
+    other_protocol,
+    quota_used_up,
+    retrying,
+    variable_must_hold,
+    wrong_model,
+)
 from provider_calls import KEY, Call, aembed, chat, embed, every_call, every_stream, every_whole_call, link
 from ragloom.core.run_context import in_context
 from ragloom.core.usage import Tokens, collect_usage
@@ -42,7 +61,7 @@ def test_attempts_are_all_requests_that_are_made(call: Call, waits: list[float])
     """TRAPS 21: retries of the client and of its caller multiply elsewhere; here `attempts` is what a server sees."""
     with OpenAIServer([status(500)] * 100) as server:
         provider = Provider(link(server.base_url, attempts=4))
-        with pytest.raises(ServiceError, match=r"500.*gave up after 4 requests"):
+        with pytest.raises(ServiceError, match=wording("500", gave_up(4))):
             call(provider)
     assert len(server.requests) == 4
     assert len(waits) == 3
@@ -66,9 +85,9 @@ def test_run_that_has_ended_sends_no_further_request(call: Call) -> None:
     [
         (status(400, message="too long"), ServiceError, "400: too long"),
         (status(403, message="not in your country"), ConfigError, "not in your country"),
-        (status(404, message="no such model"), ConfigError, "model='m' must be one that .* serves"),
+        (status(404, message="no such model"), ConfigError, wording(wrong_model("m"), " serves")),
         (status(422), ServiceError, "422"),
-        (status(429, code="insufficient_quota"), ServiceError, "quota is used up"),
+        (status(429, code="insufficient_quota"), ServiceError, quota_used_up()),
     ],
 )
 def test_permanent_refusal_is_final(
@@ -121,7 +140,7 @@ def test_retry_after_in_parts_of_a_second_is_understood(waits: list[float]) -> N
 def test_retry_after_beyond_the_deadline_fails_at_once(waits: list[float]) -> None:
     with (
         OpenAIServer([status(429, retry_after=100)]) as server,
-        pytest.raises(ServiceError, match=r"asks to wait 100 s, embedding.deadline=60 s leaves no time"),
+        pytest.raises(ServiceError, match=wording(no_time_left("embedding", 100, 60))),
     ):
         embed(Provider(link(server.base_url)))
     assert len(server.requests) == 1
@@ -146,7 +165,7 @@ def test_no_request_is_given_more_time_than_the_deadline_leaves() -> None:
 def test_timeout_is_tried_again_and_then_an_error(call: Call, waits: list[float]) -> None:
     with OpenAIServer([slow(20)] * 9) as server:
         provider = Provider(link(server.base_url, timeout=0.2, attempts=2))
-        with pytest.raises(ServiceError, match=r"did not answer within embedding.timeout=0.2 s; gave up after 2"):
+        with pytest.raises(ServiceError, match=wording(no_answer_in_time("embedding", 0.2) + "; " + gave_up(2))):
             call(provider)
     assert len(server.requests) == 2
 
@@ -156,7 +175,7 @@ def test_timeout_is_tried_again_and_then_an_error(call: Call, waits: list[float]
 def test_malformed_json_is_tried_again_and_then_an_error(call: Call, body: bytes, waits: list[float]) -> None:
     with (
         OpenAIServer([raw(body)] * 9) as server,
-        pytest.raises(ServiceError, match=r"not the JSON it should be; gave up after 3 requests"),
+        pytest.raises(ServiceError, match=wording(not_json_gave_up(3))),
     ):
         call(Provider(link(server.base_url, attempts=3)))
     assert len(server.requests) == 3
@@ -168,7 +187,7 @@ def test_malformed_json_is_tried_again_and_then_an_error(call: Call, body: bytes
     [raw(b"<html>", "text/html"), raw(b"[1, 2]"), raw(b"null"), raw(b'{"data": [1], "choices": ["x"]}'), raw(b"{}")],
 )
 def test_json_of_another_protocol_is_an_error_that_says_so(call: Call, fault: Fault, waits: list[float]) -> None:
-    with OpenAIServer([fault]) as server, pytest.raises(ServiceError, match="is it an OpenAI API"):
+    with OpenAIServer([fault]) as server, pytest.raises(ServiceError, match=wording(other_protocol())):
         call(Provider(link(server.base_url)))
     assert len(server.requests) == 1
 
@@ -183,7 +202,7 @@ def test_connection_that_is_closed_is_tried_again(call: Call, waits: list[float]
 def test_server_that_is_not_there_is_named(waits: list[float]) -> None:
     with OpenAIServer() as server:
         pass
-    with pytest.raises(ServiceError, match=f"connection to {server.base_url} failed .*gave up after 4 requests"):
+    with pytest.raises(ServiceError, match=wording(connection_failed(server.base_url), gave_up(4))):
         embed(Provider(link(server.base_url)))
 
 
@@ -197,14 +216,14 @@ def test_retries_for_one_reason_are_logged_once_however_many_requests_are_in_fli
     lines = [record.getMessage() for record in caplog.records if record.name == "ragloom.providers.retry"]
     assert len(waits) == 4 * 3
     assert len(lines) == 1, lines
-    assert "trying again, up to 4 requests in 60 s" in lines[0]
+    assert retrying(4, 60) in lines[0]
 
 
 @every_stream
 def test_stream_that_has_begun_is_never_asked_for_again(call: Call, waits: list[float]) -> None:
     with (
         OpenAIServer([Fault(break_after=8)]) as server,
-        pytest.raises(ServiceError, match="broke off and is incomplete"),
+        pytest.raises(ServiceError, match=wording(broken_off())),
     ):
         call(Provider(link(server.base_url)))
     assert len(server.requests) == 1
@@ -279,7 +298,9 @@ def test_missing_key_is_an_error_that_names_the_variable(monkeypatch: pytest.Mon
     monkeypatch.delenv("OPENAI_API_KEY")
     with OpenAIServer() as server:
         for wrong in (Provider(link(server.base_url)).check_key, lambda: embed(Provider(link(server.base_url)))):
-            with pytest.raises(ConfigError, match="variable OPENAI_API_KEY must hold the provider's API key"):
+            with pytest.raises(
+                ConfigError, match=wording(variable_must_hold("OPENAI_API_KEY") + " the provider's API key")
+            ):
                 wrong()
     assert server.requests == []
 
@@ -287,7 +308,7 @@ def test_missing_key_is_an_error_that_names_the_variable(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("key", ["", "   ", "sk-한글", "sk-with\nline", "two words"])
 def test_key_that_cannot_be_sent_is_refused_unseen(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY must hold") as caught:
+    with pytest.raises(ConfigError, match=wording(variable_must_hold("OPENAI_API_KEY"))) as caught:
         Provider(link("http://127.0.0.1:9/v1")).check_key()
     assert not key.strip() or key not in str(caught.value)
 
@@ -316,7 +337,7 @@ def test_key_is_not_needed_by_a_server_without(monkeypatch: pytest.MonkeyPatch) 
 def test_wrong_key_is_a_config_error_that_does_not_repeat_it(call: Call) -> None:
     with (
         OpenAIServer(api_key="another") as server,
-        pytest.raises(ConfigError, match=r"variable OPENAI_API_KEY must be valid .*401") as caught,
+        pytest.raises(ConfigError, match=wording(key_not_valid("OPENAI_API_KEY"), "401")) as caught,
     ):
         call(Provider(link(server.base_url)))
     assert len(server.requests) == 1
@@ -326,7 +347,7 @@ def test_wrong_key_is_a_config_error_that_does_not_repeat_it(call: Call) -> None
 def test_server_that_wants_a_key_is_told_apart_from_a_wrong_one() -> None:
     with (
         OpenAIServer(api_key="another") as server,
-        pytest.raises(ConfigError, match=r"wants a key \(401\); put the name of its variable into"),
+        pytest.raises(ConfigError, match=wording(key_wanted())),
     ):
         embed(Provider(link(server.base_url, api_key_env=None)))
 
@@ -364,16 +385,16 @@ def test_provider_works_after_it_was_copied_and_pickled() -> None:
 @pytest.mark.parametrize(
     ("base_url", "api_key_env", "says"),
     [
-        ("http://user:hidden@host/v1", None, "must not carry a password"),
-        ("http://host/v1?api_key=hidden", None, "must not carry a password"),
-        ("localhost:8000/v1", None, "must be an address like"),
-        ("http://[host/v1", None, "must be an address like"),
-        ("http://host:port/v1", None, "must be an address like"),
-        ("http://host:99999/v1", None, "must be an address like"),
-        ("http://user:hidden@host:port/v1", None, "must not carry a password"),
-        ("http://[host/v1?api_key=hidden", None, "must not carry a password"),
+        ("http://user:hidden@host/v1", None, no_password_in_address()),
+        ("http://host/v1?api_key=hidden", None, no_password_in_address()),
+        ("localhost:8000/v1", None, no_address()),
+        ("http://[host/v1", None, no_address()),
+        ("http://host:port/v1", None, no_address()),
+        ("http://host:99999/v1", None, no_address()),
+        ("http://user:hidden@host:port/v1", None, no_password_in_address()),
+        ("http://[host/v1?api_key=hidden", None, no_password_in_address()),
         ("", None, None),
-        (None, "sk-hidden-0123", "never the key itself"),
+        (None, "sk-hidden-0123", key_itself()),
         ("https://host/v1", "MY_KEY", None),
     ],
 )

@@ -10,6 +10,15 @@ import pytest
 
 import ragloom.providers.openai_client
 from loopback import OpenAIServer, status
+from messages import wording
+from messages.providers import (
+    api_version_only,
+    headers_wanted,
+    no_headers,
+    secret_in_body,
+    value_itself,
+    variable_must_hold,
+)
 from provider_calls import KEY, achat, astream, chat, embed, link, stream
 from ragloom.config.config import load
 from ragloom.core.redaction import redact_override, redact_tree
@@ -96,11 +105,11 @@ def test_azure_address_that_is_not_found_says_what_an_address_looks_like(monkeyp
         ("https://r.openai.azure.com/openai/v1", None),
         ("https://host/v1?version=2023-05-29", None),
         ("http://host/v1?", None),
-        ("http://host/v1?key=hidden", "only an API version may stand in the query"),
-        ("http://host/v1?hidden", "only an API version"),
-        ("http://host/v1?api-version=1&sig=hidden", "only an API version"),
-        ("http://host/v1?api-version=hidden%20&", "only an API version"),
-        ("http://host/v1#hidden", "only an API version"),
+        ("http://host/v1?key=hidden", api_version_only() + " may stand in the query"),
+        ("http://host/v1?hidden", api_version_only()),
+        ("http://host/v1?api-version=1&sig=hidden", api_version_only()),
+        ("http://host/v1?api-version=hidden%20&", api_version_only()),
+        ("http://host/v1#hidden", api_version_only()),
         ("http://host/v1/chat/completions", "must end before /chat/completions.*base_url=http://host/v1"),
         ("http://host/v1/embeddings/", "must end before /embeddings"),
         (
@@ -160,7 +169,7 @@ def test_headers_env_sends_the_values_of_the_variables_it_names(monkeypatch: pyt
 @pytest.mark.parametrize("value", ["", "한글", "two\nlines"])
 def test_headers_env_whose_variable_cannot_be_sent_is_named_unseen(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_ORG", value)
-    with pytest.raises(ConfigError, match="environment variable MY_ORG must hold") as caught:
+    with pytest.raises(ConfigError, match=wording(variable_must_hold("MY_ORG"))) as caught:
         provider_of("http://127.0.0.1:9/v1", headers_env={"X-Org": "MY_ORG"}).check_key()
     assert not value or value not in str(caught.value)
 
@@ -187,11 +196,11 @@ def test_headers_env_shows_no_value_in_errors_logs_copies_or_pickles(
 @pytest.mark.parametrize(
     ("headers_env", "says"),
     [
-        ({"X-Org": "my org hidden"}, "never the value itself"),
-        ({"X-Org": "hidden-0123"}, "never the value itself"),
-        ({"X-Org": "hidden0123"}, "in capitals, never the value itself"),
-        ({"X Org": "MY_ORG"}, "must name headers that a server reads, and not 'X Org'"),
-        ({"Content-Length": "MY_ORG"}, "must name headers that a server reads"),
+        ({"X-Org": "my org hidden"}, value_itself()),
+        ({"X-Org": "hidden-0123"}, value_itself()),
+        ({"X-Org": "hidden0123"}, "in capitals, " + value_itself()),
+        ({"X Org": "MY_ORG"}, no_headers("X Org")),
+        ({"Content-Length": "MY_ORG"}, headers_wanted()),
         ({"X-Org": "A", "x-org": "B"}, "must name each header once"),
         ({"X-Org": "MY_ORG", "api-key": "K2"}, None),
     ],
@@ -249,8 +258,8 @@ def test_extra_body_is_sent_with_every_request() -> None:
         ({"model": "x"}, r"ragloom sends model itself; set llm.model"),
         ({"messages": []}, r"ragloom sends messages itself; remove it"),
         ({"x": float("nan")}, "must be JSON"),
-        ({"api_key": "hidden"}, "must not hold what looks like a secret"),
-        ({"options": {"password": "hidden"}}, "must not hold what looks like a secret"),
+        ({"api_key": "hidden"}, secret_in_body()),
+        ({"options": {"password": "hidden"}}, secret_in_body()),
         ({"options": {"num_ctx": 8192}}, None),
     ],
 )

@@ -11,6 +11,7 @@ from llama_index.core.llms.mock import MockLLM
 from llama_index.core.schema import QueryBundle
 
 from fakes import FakeIndex, LetterEmbedding, chunk
+from messages.evaluation import no_answer_found
 from ragloom.components import reranker, retriever
 from ragloom.components.analyzer import multilingual
 from ragloom.components.llm.extractive_llm import SentenceLLM
@@ -223,5 +224,5 @@ def test_answer_that_finds_none_comes_with_the_raw_scores_of_the_best_matches() 
     result = engine(Scripted(reply="I do not know.")).answer("frame covered?")
     (note,) = result.notes
     best = max(getattr(node, "bm25_score", 0.0) for _, node in result.found.values())
-    assert note == f"no answer was found; raw scores of the best matches: no cosine similarity, BM25 score {best:.4f}"
+    assert note == no_answer_found("no cosine similarity", f"{best:.4f}")
     assert not any("raw scores" in note for note in engine(Scripted(reply="Ten.")).answer("frame covered?").notes)

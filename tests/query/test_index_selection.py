@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import run_folders
+from messages import wording
+from messages.cli import fewer_without_source, left_out, not_read, read_documents_needed
+from messages.comparison import place_of_documents
+from messages.vector_store import empty_index
 from programs import Done, run
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.record_types import IndexMissing
@@ -107,7 +111,7 @@ def test_verbs_of_an_index_refuse_a_source_that_is_not_its_own(shop: Shop, verb:
     name = shop.assembly(shop.root / "a/docs").index_name
     arguments = {"rebuild": [name], "compare": [name, name], "promote": [name, "live"]}[verb]
     demand_refused(shop.run("indexes", verb, *arguments, path="b/docs"))
-    assert "leave the source out" in shop.run("indexes", verb, *arguments, path="b").stderr
+    assert fewer_without_source() in shop.run("indexes", verb, *arguments, path="b").stderr
     assert shop.run("indexes", verb, *arguments, path="a/docs").returncode == 0
     assert shop.run("indexes", verb, *arguments).returncode == 0
 
@@ -250,7 +254,7 @@ def test_empty_index_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     assert shop.assembly(tmp_path / "a/docs").ingest(stop=lambda: True).stopped
     for way in (shop.ask("a/docs"), shop.run("evaluate", "ingest=never", path="a/docs")):
         assert way.returncode == 1
-        assert "is empty: its first ingest ended before a document was stored" in way.stderr
+        assert empty_index() in way.stderr
     assert "ingest.py source=folder 'source.path=\"a/docs\"'" in shop.ask("a/docs").stderr
     assert shop.ingest("a/docs").returncode == 0
     assert TEXTS["a"] in shop.ask("a/docs").stdout
@@ -269,7 +273,7 @@ def test_empty_index_of_an_alias_says_so(tmp_path: Path) -> None:
     ("files", "reason"),
     [
         ({}, "it is empty"),
-        ({".hidden.txt": b"x", "b.xyz": b"x"}, "2 left out, such as"),
+        ({".hidden.txt": b"x", "b.xyz": b"x"}, left_out(2)),
     ],
     ids=["empty", "no reader"],
 )
@@ -281,7 +285,7 @@ def test_source_without_a_document_is_an_error_and_makes_no_index(
         (tmp_path / "docs" / name).write_bytes(content)
     done = Shop(tmp_path).run("ingest", *arguments, path="docs")
     assert done.returncode == 1
-    assert "must hold a document that can be read" in done.stderr
+    assert read_documents_needed() in done.stderr
     assert reason in done.stderr
     assert not list((tmp_path / ".ragloom" / "lancedb").glob("docs-*"))
 
@@ -294,7 +298,7 @@ def test_source_of_which_no_file_can_be_read_is_an_error_and_makes_no_index(tmp_
     shop = Shop(tmp_path)
     done = shop.ingest("docs")
     assert done.returncode == 1
-    assert "2 cannot be read, such as" in done.stderr
+    assert not_read(2) in done.stderr
     assert not list((tmp_path / ".ragloom" / "lancedb").glob("docs-*"))
     (tmp_path / "docs" / "b.txt").write_text("Now it says something.", encoding="utf-8")
     assert shop.ingest("docs").returncode == 3
@@ -313,7 +317,7 @@ def test_runs_over_other_documents_of_one_config_are_not_compared(tmp_path: Path
     first, moved = ran("first", "/a/docs", "t1"), ran("moved", "/c/docs", "t1")
     other, edited = ran("other", "/b/docs", "t2"), ran("edited", "/a/docs", "t3")
     demand_comparable([load_run(first), load_run(moved), load_run(edited)])
-    with pytest.raises(DataError, match="must share the place of the documents; /b/docs is not /a/docs"):
+    with pytest.raises(DataError, match=wording(place_of_documents("/b/docs", "/a/docs"))):
         demand_comparable([load_run(first), load_run(other)])
 
 

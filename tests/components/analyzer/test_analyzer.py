@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ragloom.components.analyzer as builders
+from messages import wording
+from messages.config import install_extra
+from messages.embedding import option_needs_package
 from places import TESTS
 from ragloom.components.analyzer.base import Analyzer
 from ragloom.components.analyzer.english_analyzer import STOP_WORDS
@@ -179,7 +182,7 @@ def test_korean_without_its_extra_names_the_command(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "kiwipiepy", None)
-    with pytest.raises(ConfigError, match=r"analyzer=korean needs .*pip install 'ragloom\[korean\]'"):
+    with pytest.raises(ConfigError, match=wording(option_needs_package("analyzer=korean"), install_extra("korean"))):
         builders.korean()
 
 

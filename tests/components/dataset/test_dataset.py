@@ -9,6 +9,34 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from messages import wording
+from messages.config import did_you_mean, unreadable_file, unset
+from messages.dataset import (
+    answer_not_in_context,
+    corpus_not_a_file,
+    counted_apart,
+    further_dataset_problems,
+    gold_documents,
+    gold_not_as_stored,
+    gold_not_in_corpus,
+    gold_of_unanswerable,
+    gold_range_form,
+    gold_range_too_far,
+    gold_without_place,
+    graded_twice,
+    not_squad,
+    qrels_form,
+    query_missing,
+    query_not_unique,
+    quote_not_at_range,
+    quotes_left_out,
+    quotes_several_times,
+    reference_not_text,
+    too_many_missing,
+    unknown_dataset_key,
+    unknown_split,
+    without_gold,
+)
 from ragloom.assembly import Assembly
 from ragloom.components import dataset
 from ragloom.components.dataset.base import Dataset
@@ -54,7 +82,7 @@ def test_quote_found_several_times_is_reported_and_follows_the_rule() -> None:
     for rule, places in (("any", ((9, 20), (31, 42))), ("first", ((9, 20),))):
         checked = made(quoted("Same words."), occurrence=rule).check({"a.md": TEXT}.get)
         assert checked.queries[0].spans[0].places == places
-        assert "1 quote (q (in a.md)) is found several times" in checked.problems[0]
+        assert quotes_several_times("1 quote (q (in a.md))") in checked.problems[0]
 
 
 def test_place_that_the_dataset_names_comes_first() -> None:
@@ -66,8 +94,8 @@ def test_place_that_the_dataset_names_comes_first() -> None:
 def test_quote_that_is_not_found_is_reported_and_its_question_counted_apart() -> None:
     checked = made(quoted("Three days."), quoted("Two days.", id="other")).check({"a.md": TEXT}.get)
     assert [query.judged for query in checked.queries] == [False, True]
-    assert "1 quote (q (in a.md)) is not found and left out" in checked.problems[0]
-    assert "1 question (q) without gold: counted apart" in checked.problems[1]
+    assert quotes_left_out("1 quote (q (in a.md)) is") in checked.problems[0]
+    assert without_gold("1 question (q)") + counted_apart() in checked.problems[1]
 
 
 @pytest.mark.parametrize(
@@ -105,28 +133,26 @@ def test_more_missing_quotes_than_allowed_are_an_error() -> None:
     with_one = [*queries, quoted("Three days.", id="lost")]
     assert Dataset("made", with_one, "any", max_missing=0.1).check({"a.md": TEXT}.get).problems
     with_two = [*with_one, quoted("Four days.", id="gone")]
-    with pytest.raises(
-        DataError, match=r"2 quotes \(lost \(in a.md\), gone .* of 11 .*dataset.max_missing=0.1 allows 1"
-    ):
+    with pytest.raises(DataError, match=wording(too_many_missing("2 quotes (lost (in a.md), gone ", 11, 0.1, 1))):
         Dataset("made", with_two, "any", max_missing=0.1).check({"a.md": TEXT}.get)
 
 
 def test_quote_at_another_place_than_said_is_looked_for_and_reported() -> None:
     checked = made(quoted("Two days.", (3, 12))).check({"a.md": TEXT}.get)
     assert checked.queries[0].spans[0].places == ((21, 30),)
-    assert "is not at the range given" in checked.problems[0]
+    assert quote_not_at_range() in checked.problems[0]
 
 
 def test_gold_document_that_is_missing_is_an_error_that_names_it() -> None:
     queries = [quoted("Two days."), Query("g", "?", grades={"gone.md": 1})]
-    with pytest.raises(DataError, match=r"2 gold documents \(a\.md, gone\.md\) must be in the corpus"):
+    with pytest.raises(DataError, match=wording(gold_not_in_corpus(gold_documents(2, "a.md", "gone.md")))):
         made(*queries).check({}.get)
-    with pytest.raises(DataError, match=r"1 gold document \(gone\.md\)"):
+    with pytest.raises(DataError, match=wording(gold_documents(1, "gone.md"))):
         made(*queries).check({"a.md": TEXT}.get)
 
 
 def test_range_outside_its_document_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"1 gold range \(40-99 of query q \(in a\.md\), which has 47\)"):
+    with pytest.raises(DataError, match=wording(gold_range_too_far("40-99", "q (in a.md)", 47))):
         made(quoted("", (40, 99))).check({"a.md": TEXT}.get)
 
 
@@ -224,11 +250,11 @@ def test_jsonl_group_is_the_lines_own_or_its_first_gold_document_or_itself(tmp_p
     [
         ({"id": ""}, ":1: id:"),
         ({"question": None}, ":1: question:"),
-        ({"golden": []}, ":1: golden is no key of a dataset line; did you mean 'gold'?"),
-        ({"gold": [{"document": "a.md"}]}, ":1: gold.0: must have a quote or a range"),
-        ({"gold": [{"document": "a.md", "range": [5, 5]}]}, ":1: gold.0: range must be [first character"),
+        ({"golden": []}, ":1: " + unknown_dataset_key("golden") + did_you_mean("gold")),
+        ({"gold": [{"document": "a.md"}]}, gold_without_place(":1: gold.0")),
+        ({"gold": [{"document": "a.md", "range": [5, 5]}]}, gold_range_form(":1: gold.0")),
         ({"documents": {"a.md": 0}}, ":1: documents.a.md: input should be greater than or equal to 1"),
-        ({"answerable": False}, ":1: answerable is false, so that there must be no gold"),
+        ({"answerable": False}, ":1: " + gold_of_unanswerable()),
         ({"tags": {"n": 5}}, ":1: tags.n:"),
     ],
     ids=str,
@@ -243,12 +269,12 @@ def test_jsonl_lists_every_wrong_line_and_refuses_repeated_ids_and_missing_files
     with pytest.raises(DataError) as caught:
         own(write_lines(tmp_path, *[{"id": str(number)} for number in range(25)]))
     assert len(caught.value.problems) == 21
-    assert caught.value.problems[-1] == "dataset: ... and 5 more"
-    with pytest.raises(DataError, match="query 'q1' must be unique"):
+    assert caught.value.problems[-1] == further_dataset_problems(5)
+    with pytest.raises(DataError, match=wording(query_not_unique("q1"))):
         own(write_lines(tmp_path, LINE, LINE))
-    with pytest.raises(DataError, match="must be a readable file"):
+    with pytest.raises(DataError, match=wording(unreadable_file())):
         own(tmp_path / "nothing.jsonl")
-    with pytest.raises(DataError, match="must have a query"):
+    with pytest.raises(DataError, match=wording(query_missing())):
         own(write_lines(tmp_path))
 
 
@@ -284,16 +310,16 @@ def test_spans_without_ranges_or_with_wrong_ones_are_looked_for(tmp_path: Path) 
     )
     checked = spans(folder).check({"note.md": TEXT}.get)
     assert [span.places for span in checked.queries[0].spans] == [((21, 30),), ((0, 8),)]
-    assert "1 quote (1 (in note.md)) is not at the range given" in checked.problems[0]
+    assert quote_not_at_range("1 quote (1 (in note.md))") in checked.problems[0]
 
 
 def test_spans_names_the_row_that_is_wrong(tmp_path: Path) -> None:
     folder = spans_folder(tmp_path, [{"content": " "}])
-    with pytest.raises(DataError, match="row 1: a reference's content must be a text"):
+    with pytest.raises(DataError, match=wording(reference_not_text(1))):
         spans(folder)
     table = folder / "questions_df.csv"
     table.write_text('question,references,corpus_id\nWhat?,"[]",other\n', encoding="utf-8")
-    with pytest.raises(DataError, match="row 1: corpus_id 'other' must name a file"):
+    with pytest.raises(DataError, match=wording(corpus_not_a_file(1, "other"))):
         spans(folder)
     table.write_text("question,corpus_id\n", encoding="utf-8")
     with pytest.raises(DataError, match="it lacks references"):
@@ -328,15 +354,15 @@ def test_beir_reads_the_questions_of_a_split_with_their_grades(tmp_path: Path) -
         ("q2", {"d1": 1, "d2": 2}, "d2"),
     ]
     assert [query.tags["language"] for query in read.queries()] == ["en", "ko"]
-    assert "1 question (q1) without gold" in read.check({"d1": "x", "d2": "y"}.get).problems[0]
+    assert without_gold("1 question (q1)") in read.check({"d1": "x", "d2": "y"}.get).problems[0]
 
 
 @pytest.mark.parametrize(
     ("qrels", "reason"),
     [
-        ("q1 d1 1\n", "test.tsv:2: must be query-id, corpus-id and a whole number"),
-        ("q1\td1\tyes\n", "test.tsv:2: must be query-id, corpus-id and a whole number"),
-        ("q1\td1\t1\nq1\td1\t2\n", "test.tsv:3: must not grade document 'd1' again"),
+        ("q1 d1 1\n", qrels_form("test.tsv:2")),
+        ("q1\td1\tyes\n", qrels_form("test.tsv:2")),
+        ("q1\td1\t1\nq1\td1\t2\n", graded_twice("test.tsv:3", "d1")),
         ("q9\td1\t1\n", "1 question (q9) of"),
     ],
 )
@@ -347,7 +373,7 @@ def test_beir_names_what_is_wrong_with_qrels(tmp_path: Path, qrels: str, reason:
 
 
 def test_beir_split_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dataset\.split=dev must be one of test"):
+    with pytest.raises(DataError, match=wording(unknown_split("dev", "test"))):
         beir(beir_folder(tmp_path, "q1\td1\t1\n"), "dev")
 
 
@@ -440,7 +466,7 @@ def test_squad_answer_that_is_not_in_its_context_is_reported(tmp_path: Path) -> 
     ]
     read = read_squad(squad_file(tmp_path, article), "context")
     assert read.queries()[0].spans == (GoldSpan("t/1", ((8, 11),)),)  # the nearest place that reads so
-    assert "a: the answer 'three' is not in its context" in read.problems[0]
+    assert answer_not_in_context("a", "three") in read.problems[0]
 
 
 def test_more_squad_answers_missing_than_allowed_are_an_error(tmp_path: Path) -> None:
@@ -454,7 +480,7 @@ def test_more_squad_answers_missing_than_allowed_are_an_error(tmp_path: Path) ->
 
 def test_squad_refuses_a_stored_text_that_is_another(tmp_path: Path) -> None:
     read = read_squad(squad_file(tmp_path, *ARTICLES), "context")
-    with pytest.raises(DataError, match=r"1 gold document \(임종석/1\) must be stored as the dataset has it"):
+    with pytest.raises(DataError, match=wording(gold_not_as_stored(gold_documents(1, "임종석/1")))):
         read.check({"임종석/1": "첫 문단. 둘째 줄.", "임종석/2": "Next paragraph."}.get)
 
 
@@ -462,7 +488,7 @@ def test_squad_refuses_a_stored_text_that_is_another(tmp_path: Path) -> None:
 def test_squad_refuses_another_form(tmp_path: Path, content: str) -> None:
     path = tmp_path / "made.json"
     path.write_text(content)
-    with pytest.raises(DataError, match="must be a file in SQuAD's form"):
+    with pytest.raises(DataError, match=wording(not_squad())):
         read_squad(path, "context")
 
 
@@ -489,8 +515,8 @@ def test_dataset_path_must_be_set_and_is_asked_for_once() -> None:
     for option in ("spans", "beir", "squad", "jsonl"):
         with pytest.raises(ConfigError) as caught:
             load([f"dataset={option}"])
-        assert caught.value.problems == ("dataset: dataset.path must be set; give dataset.path=VALUE",)
-    with pytest.raises(ConfigError, match=r"source: source\.path must be set; give source\.path=VALUE"):
+        assert caught.value.problems == ("dataset: " + unset("dataset.path"),)
+    with pytest.raises(ConfigError, match=wording("source: " + unset("source.path"))):
         load(["source=squad"])
 
 

@@ -24,6 +24,19 @@ import ragloom.components.embedding as builders
 import ragloom.components.embedding.hashing_embedding as hashed
 from embedding_tools import embed_chunks
 from made import defaults, make
+from messages import wording
+from messages.config import at_least, at_most
+from messages.embedding import (
+    blank_text,
+    characters,
+    first_wrong_text,
+    further_problems,
+    located_too_long,
+    not_finite_or_zero,
+    text_place,
+    too_many_tokens,
+)
+from messages.providers import key_itself, no_password_in_address
 from places import ROOT, TESTS
 from ragloom.components.embedding.base import Embedding, Vectors
 from ragloom.config.key_rules import key_problems
@@ -189,8 +202,8 @@ def test_chunks_over_the_limit_are_named_before_any_is_embedded() -> None:
     with pytest.raises(DataError) as caught:
         embed_chunks(embedding, chunks)
     assert caught.value.problems == (
-        "embedding: 문서/b.md, characters 40 to 67: 6 tokens of measured must be at most 5; lower chunking.chunk_size",
-        "embedding: a.md, characters 0 to 13: 7 tokens of measured must be at most 5; lower chunking.chunk_size",
+        located_too_long("문서/b.md", 40, 67, too_many_tokens(6, "measured", 5)),
+        located_too_long("a.md", 0, 13, too_many_tokens(7, "measured", 5)),
     )
     assert embedding.sent == []
 
@@ -212,7 +225,7 @@ def test_nodes_queries_and_texts_over_the_limit_are_refused_too() -> None:
         lambda: asyncio.run(embedding.aget_text_embedding(long)),
         lambda: embedding.embed([long]),
     ):
-        with pytest.raises(DataError, match="6 tokens of measured must be at most 5"):
+        with pytest.raises(DataError, match=wording(too_many_tokens(6, "measured", 5))):
             attempt()
     assert embedding.sent == []
 
@@ -221,14 +234,14 @@ def test_only_the_first_of_many_problems_are_listed_and_the_others_counted() -> 
     with pytest.raises(DataError) as caught:
         measured().embed(["a b c d e f"] * 25)
     assert len(caught.value.problems) == 11
-    assert caught.value.problems[-1] == "embedding: and 15 more"
+    assert caught.value.problems[-1] == further_problems(15)
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t\u3000"])
 def test_blank_text_is_refused_by_name(blank: str) -> None:
-    with pytest.raises(DataError, match=r"text 2 of 2, .* is blank"):
+    with pytest.raises(DataError, match=wording(blank_text(text_place(2, 2)))):
         hashing().embed(["x", blank])
-    with pytest.raises(DataError, match=r"a.md, characters 7 to .* is blank"):
+    with pytest.raises(DataError, match=wording(blank_text(characters("a.md", 7, "")))):
         embed_chunks(hashing(), [chunk(blank, start=7)])
 
 
@@ -244,9 +257,9 @@ def test_no_texts_give_no_vectors() -> None:
     [
         ([[1, 2]], "1 x 2 numbers for 2 texts"),
         ([[1, 2, 3]] * 2, "embedding.dimensions=2 must be the model's own"),
-        ([[1, 2], [float("nan"), 1]], "not finite or all zero for 1 of 2 texts, the first being text 2"),
-        ([[float("inf"), 2], [1, 1]], "the first being text 1"),
-        ([[0, 0], [1, 1]], "the first being text 1"),
+        ([[1, 2], [float("nan"), 1]], wording(not_finite_or_zero() + " for 1 of 2 texts, " + first_wrong_text(2))),
+        ([[float("inf"), 2], [1, 1]], first_wrong_text(1)),
+        ([[0, 0], [1, 1]], first_wrong_text(1)),
     ],
 )
 def test_vectors_that_cannot_be_right_are_never_handed_on(returned: Any, says: str) -> None:
@@ -272,11 +285,11 @@ def test_local_embedding_uses_no_provider() -> None:
 @pytest.mark.parametrize(
     ("option", "changed", "says"),
     [
-        ("openai", {"dimensions": 3072}, "dimensions=3072 must be at most 1536"),
+        ("openai", {"dimensions": 3072}, at_most("dimensions=3072", 1536)),
         ("openai", {"model": "text-embedding-ada-002", "dimensions": 512}, "cannot shorten"),
-        ("openai", {"batch_tokens": 100}, "batch_tokens=100 must be at least max_tokens=8191"),
-        ("openai", {"api_key_env": "sk-hidden"}, "never the key itself"),
-        ("openai_compatible", {"base_url": "http://a:hidden@b/v1"}, "must not carry a password"),
+        ("openai", {"batch_tokens": 100}, at_least("batch_tokens=100", "max_tokens=8191")),
+        ("openai", {"api_key_env": "sk-hidden"}, key_itself()),
+        ("openai_compatible", {"base_url": "http://a:hidden@b/v1"}, no_password_in_address()),
     ],
 )
 def test_keys_that_contradict_each_other_are_all_named_without_building(

@@ -18,6 +18,18 @@ import ragloom.components.embedding as builders
 from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from embedding_tools import embed_chunks
 from made import make
+from messages import ANY, wording
+from messages.config import at_most, did_you_mean, install_extra
+from messages.embedding import (
+    characters,
+    loaded_at_first_use,
+    no_local_folder,
+    no_model_pooling,
+    not_loaded,
+    option_needs_package,
+    or_truncate,
+    too_many_tokens,
+)
 from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
@@ -104,7 +116,7 @@ def test_fastembed_pooling_auto_is_what_the_folder_says(folder: Path, config: An
 def test_fastembed_pooling_that_is_not_known_is_an_error(folder: Path) -> None:
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
-    with pytest.raises(ConfigError, match="pooling=auto must find"):
+    with pytest.raises(ConfigError, match=wording(no_model_pooling())):
         fastembed(folder, pooling="auto")
 
 
@@ -118,7 +130,9 @@ def test_fastembed_counts_its_own_tokens_and_refuses_longer_texts(folder: Path) 
     embedding = fastembed(folder, max_length=6)
     assert embedding.count_tokens(["", "apple", "a a a a a a a a"]) == [2, 3, 10]
     np.testing.assert_allclose(embedding.embed(["apple pear plum fig"]), means(["apple pear plum fig"]), rtol=1e-5)
-    with pytest.raises(DataError, match=r"b.md, characters 3 to 12: 7 tokens .* at most 6; .*overlong=truncate"):
+    with pytest.raises(
+        DataError, match=wording(characters("b.md", 3, 12) + ": " + too_many_tokens(7, ANY, 6) + or_truncate())
+    ):
         embed_chunks(embedding, [chunk("fig"), chunk("a a a a a", 3, "b.md")])
     assert embedding.truncated == 0
 
@@ -168,7 +182,7 @@ def test_fastembed_finds_a_model_in_the_subfolder_that_exporters_use(folder: Pat
         (lambda f: (f / "tokenizer.json").unlink(), {}, "must hold tokenizer.json"),
         (lambda f: (f / "tokenizer.json").write_text("{"), {}, "tokenizer.json must be a tokenizer"),
         (lambda f: (f / "config.json").write_text("{"), {}, "must be JSON"),
-        (lambda f: None, {"max_length": 65}, "max_length=65 must be at most 64"),
+        (lambda f: None, {"max_length": 65}, wording(at_most("max_length=65", 64))),
         (lambda f: None, {"dimensions": 5}, "dimensions=5 must be 6"),
     ],
 )
@@ -196,7 +210,7 @@ def test_fastembed_output_is_bound_to_its_code_version(folder: Path) -> None:
 
 def test_fastembed_name_that_is_unknown_is_an_error_with_the_nearest() -> None:
     pytest.importorskip("fastembed")
-    with pytest.raises(ConfigError, match="did you mean 'sentence-transformers/all-MiniLM-L6-v2'"):
+    with pytest.raises(ConfigError, match=wording(did_you_mean("sentence-transformers/all-MiniLM-L6-v2"))):
         fastembed("sentence-transformers/all-MiniLM-L6-v3")
 
 
@@ -214,7 +228,7 @@ def test_fastembed_model_that_cannot_be_downloaded_is_an_error(monkeypatch: pyte
             raise OSError("no route")
 
     monkeypatch.setattr(library, "TextEmbedding", Offline)
-    with pytest.raises(ConfigError, match=r"could not be loaded \(no route\); it is downloaded at first use"):
+    with pytest.raises(ConfigError, match=wording(not_loaded("", " (no route)" + loaded_at_first_use()))):
         fastembed("sentence-transformers/all-MiniLM-L6-v2")
 
 
@@ -283,7 +297,7 @@ def test_fastembed_equals_the_reference_of_minilm_also_for_long_texts() -> None:
     cosines = (embedding.embed(texts) * reference(texts)).sum(axis=1)
     assert cosines.min() > 0.9999
     assert embedding.truncated == long
-    with pytest.raises(DataError, match=r"tokens of .* must be at most 256"):
+    with pytest.raises(DataError, match=wording(too_many_tokens("", ANY, 256))):
         fastembed(MINILM, **keys).embed(texts)
 
 
@@ -349,7 +363,7 @@ def test_huggingface_sets_length_revision_and_prefixes() -> None:
 @pytest.mark.usefixtures("transformers")
 def test_huggingface_refuses_longer_texts_and_truncates_only_when_configured() -> None:
     """TRAPS 38: the library cuts off silently."""
-    with pytest.raises(DataError, match=r"a.md, characters 0 to 9: 7 tokens of m must be at most 6"):
+    with pytest.raises(DataError, match=wording(characters("a.md", 0, 9) + ": " + too_many_tokens(7, "m", 6))):
         embed_chunks(huggingface(), [chunk("a a a a a")])
     embedding = huggingface(overlong="truncate")
     embed_chunks(embedding, [chunk("a a a a a"), chunk("a")])
@@ -360,7 +374,7 @@ def test_huggingface_refuses_longer_texts_and_truncates_only_when_configured() -
 def test_huggingface_model_that_is_not_as_configured_is_an_error() -> None:
     with pytest.raises(ConfigError, match="dimensions=3 must be 2"):
         huggingface(dimensions=3)
-    with pytest.raises(ConfigError, match=r"model='missing' could not be loaded \(missing is not a local folder and"):
+    with pytest.raises(ConfigError, match=wording(no_local_folder("missing"))):
         huggingface(model="missing")
 
 
@@ -387,5 +401,7 @@ def test_missing_extra_is_an_error_that_names_the_command(
     option: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=rf"embedding={option} needs .* run: pip install 'ragloom\[{extra}\]'"):
+    with pytest.raises(
+        ConfigError, match=wording(option_needs_package(f"embedding={option}"), f"run: {install_extra(extra)}")
+    ):
         make("embedding", option)

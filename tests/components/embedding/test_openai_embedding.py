@@ -16,6 +16,18 @@ from components.embedding.test_embedding import GOLDEN, SAMPLES, chunk
 from embedding_tools import embed_chunks
 from loopback import Fault, OpenAIServer, edit, raw, slow, status, vector_of
 from made import defaults, make
+from messages import ANY, NUMBER, wording
+from messages.embedding import (
+    characters,
+    no_list_of_numbers,
+    not_finite_or_zero,
+    set_by_ragloom,
+    too_many_tokens,
+    unknown_tokenizer,
+    wrong_indices,
+    wrong_number_of_vectors,
+)
+from messages.providers import gave_up, not_json_gave_up, refused, variable_must_hold, wrong_model
 from provider_calls import KEY
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.openai_embedding import OpenAIEmbedding
@@ -88,7 +100,7 @@ def test_response_that_does_not_answer_each_text_once_is_an_error(change: Any, w
     """TRAPS 22: n-1 vectors lose a node elsewhere without a word."""
     with (
         OpenAIServer([edit(change)]) as server,
-        pytest.raises(ServiceError, match="one vector for each of 3 texts, but returned"),
+        pytest.raises(ServiceError, match=wording(wrong_number_of_vectors(3))),
     ):
         openai(server).embed(TEXTS)
     assert len(server.requests) == 1, "what is wrong, and paid, is not asked for again"
@@ -99,7 +111,10 @@ def test_indices_that_cannot_be_right_are_shown_as_they_came() -> None:
         for item, index in zip(body["data"], (None, "1", 1.0), strict=True):
             item["index"] = index
 
-    with OpenAIServer([edit(change)]) as server, pytest.raises(ServiceError, match=r"the indices None, '1', 1\.0;"):
+    with (
+        OpenAIServer([edit(change)]) as server,
+        pytest.raises(ServiceError, match=wording(wrong_indices("None", "'1'", "1.0"))),
+    ):
         openai(server).embed(TEXTS)
 
 
@@ -136,14 +151,14 @@ def test_indices_are_read_as_servers_write_them(make_one: Any) -> None:
     ("vector", "says"),
     [
         ([1.0] * 7, "returned 7 numbers for model="),
-        ([float("nan")] * 8, "not finite or all zero"),
-        ([None] * 8, "not finite or all zero"),
-        ([0.0] * 8, "not finite or all zero"),
-        ([[1.0] * 8], "something that is no list of numbers"),
-        ("not base64!", "something that is no list of numbers"),
-        ("AAA=", "something that is no list of numbers"),
-        (None, "something that is no list of numbers"),
-        ({"a": 1}, "something that is no list of numbers"),
+        ([float("nan")] * 8, not_finite_or_zero()),
+        ([None] * 8, not_finite_or_zero()),
+        ([0.0] * 8, not_finite_or_zero()),
+        ([[1.0] * 8], no_list_of_numbers()),
+        ("not base64!", no_list_of_numbers()),
+        ("AAA=", no_list_of_numbers()),
+        (None, no_list_of_numbers()),
+        ({"a": 1}, no_list_of_numbers()),
     ],
 )
 def test_vector_that_is_none_is_an_error(vector: Any, says: str) -> None:
@@ -168,7 +183,7 @@ def test_500_is_asked_again_as_often_as_configured_and_no_more(waits: list[float
         embedding = openai(server, attempts=3)
         for call in (lambda: embedding.get_text_embedding_batch(TEXTS), lambda: embedding.get_query_embedding("q")):
             before = len(server.requests)
-            with pytest.raises(ServiceError, match="gave up after 3 requests"):
+            with pytest.raises(ServiceError, match=wording(gave_up(3))):
                 call()
             assert len(server.requests) == before + 3
 
@@ -182,7 +197,7 @@ def test_timeout_is_asked_again(waits: list[float]) -> None:
 def test_malformed_json_is_asked_again_and_then_an_error(waits: list[float]) -> None:
     with (
         OpenAIServer([raw(b'{"data": [{"index": 0, "embe')] * 50) as server,
-        pytest.raises(ServiceError, match="not the JSON it should be; gave up after 2 requests"),
+        pytest.raises(ServiceError, match=wording(not_json_gave_up(2))),
     ):
         openai(server, attempts=2).embed(TEXTS)
     assert len(server.requests) == 2
@@ -192,7 +207,7 @@ def test_text_over_the_limit_is_refused_before_any_request() -> None:
     """TRAPS 22 and 38: elsewhere the request fails at the server, or a local model cuts the text."""
     with (
         OpenAIServer() as server,
-        pytest.raises(DataError, match=r"b.md, characters 5 to \d+: \d+ tokens of .* must be at most 20"),
+        pytest.raises(DataError, match=wording(characters("b.md", 5) + ": " + too_many_tokens(NUMBER, ANY, 20))),
     ):
         embed_chunks(openai(server, max_tokens=20), [chunk("fits"), chunk("무궁화 꽃이 " * 20, 5, "b.md")])
     assert server.requests == []
@@ -201,7 +216,7 @@ def test_text_over_the_limit_is_refused_before_any_request() -> None:
 def test_text_that_the_server_alone_finds_too_long_is_an_error() -> None:
     with (
         OpenAIServer(max_tokens=3) as server,
-        pytest.raises(ServiceError, match=r"refused the request \(400: .*maximum context length is 3 tokens"),
+        pytest.raises(ServiceError, match=wording(refused("400: "), "maximum context length is 3 tokens")),
     ):
         compatible(server).embed(["one two three four"])
     assert len(server.requests) == 1
@@ -301,7 +316,7 @@ def test_tokens_are_counted_with_the_tokenizer_of_the_config(tmp_path: Path) -> 
 
 
 def test_unknown_tokenizer_is_an_error_before_any_request() -> None:
-    with OpenAIServer() as server, pytest.raises(ConfigError, match="tokenizer='cl100k' must be"):
+    with OpenAIServer() as server, pytest.raises(ConfigError, match=wording(unknown_tokenizer("cl100k"))):
         compatible(server, tokenizer="cl100k")
 
 
@@ -335,7 +350,7 @@ def test_key_is_in_nothing_that_an_embedding_shows_or_saves(make_one: Any) -> No
 
 def test_missing_key_is_an_error_when_the_embedding_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(ConfigError, match="environment variable OPENAI_API_KEY must hold"):
+    with pytest.raises(ConfigError, match=wording(variable_must_hold("OPENAI_API_KEY"))):
         make("embedding", "openai")
     assert make("embedding", "openai_compatible", api_key_env=None)
 
@@ -343,7 +358,7 @@ def test_missing_key_is_an_error_when_the_embedding_is_built(monkeypatch: pytest
 def test_unknown_model_is_an_error_that_names_the_key() -> None:
     with (
         OpenAIServer([status(404, message="no such model")]) as server,
-        pytest.raises(ConfigError, match=r"embedding: model='nope' must be one that .*set embedding.model"),
+        pytest.raises(ConfigError, match=wording("embedding: " + wrong_model("nope"), "set embedding.model")),
     ):
         openai(server, model="nope").embed(["x"])
 
@@ -392,7 +407,7 @@ def test_extra_body_is_sent_with_texts_and_questions() -> None:
     ],
 )
 def test_extra_body_must_not_hold_what_is_sent_anyway(name: str, says: str) -> None:
-    with OpenAIServer() as server, pytest.raises(ConfigError, match=f"extra_body.{name} must not be set.*{says}"):
+    with OpenAIServer() as server, pytest.raises(ConfigError, match=wording(set_by_ragloom(name), says)):
         compatible(server, extra_body={name: 1})
 
 
@@ -405,7 +420,7 @@ def test_headers_env_is_sent_and_in_nothing_that_is_shown_or_saved(monkeypatch: 
         for saved in (pickle.dumps(made), repr(made).encode(), json.dumps(made.to_dict()).encode()):
             assert b"planted-7" not in saved
         assert pickle.loads(pickle.dumps(made)).embed(["x"]).shape == (1, 8)
-    with pytest.raises(ConfigError, match="variable NOT_SET must hold the header X-Org"):
+    with pytest.raises(ConfigError, match=wording(variable_must_hold("NOT_SET") + " the header X-Org")):
         compatible(server, headers_env={"X-Org": "NOT_SET"})
 
 

@@ -20,6 +20,18 @@ from llama_index.core.schema import NodeWithScore, TextNode
 import ragloom.components.llm as builders
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from made import defaults, make
+from messages import wording
+from messages.llm import reply_without_text, smaller_than_window
+from messages.providers import (
+    broken_off,
+    gave_up,
+    key_itself,
+    no_address,
+    no_password_in_address,
+    not_json_gave_up,
+    refused,
+    variable_must_hold,
+)
 from provider_calls import KEY
 from ragloom.components.llm.openai_llm import OpenAIChat
 from ragloom.config.key_rules import key_problems
@@ -148,7 +160,7 @@ def test_500_is_asked_again_as_often_as_configured_and_no_more(ask: Ask) -> None
     """TRAPS 21: retries of client and caller multiply elsewhere."""
     with (
         OpenAIServer([status(500)] * 50) as server,
-        pytest.raises(ServiceError, match=r"llm: .*500.*gave up after 3 requests"),
+        pytest.raises(ServiceError, match=wording("llm: ", "500", gave_up(3))),
     ):
         ask(openai(server, attempts=3))
     assert len(server.requests) == 3
@@ -165,7 +177,7 @@ def test_timeout_is_asked_again(ask: Ask) -> None:
 def test_malformed_json_is_asked_again_and_then_an_error(ask: Ask) -> None:
     with (
         OpenAIServer([raw(b'{"choices": [{"mess')] * 50) as server,
-        pytest.raises(ServiceError, match=r"not the JSON it should be; gave up after 2 requests"),
+        pytest.raises(ServiceError, match=wording(not_json_gave_up(2))),
     ):
         ask(openai(server, attempts=2))
     assert len(server.requests) == 2
@@ -176,16 +188,14 @@ def test_malformed_json_is_asked_again_and_then_an_error(ask: Ask) -> None:
 def test_stream_that_opens_with_malformed_json_is_asked_for_again_and_then_an_error(ask: Ask, body: bytes) -> None:
     with (
         OpenAIServer([raw(body, "text/event-stream")] * 9) as server,
-        pytest.raises(ServiceError, match=r"not the JSON it should be; gave up after 2 requests"),
+        pytest.raises(ServiceError, match=wording(not_json_gave_up(2))),
     ):
         ask(openai(server, attempts=2))
     assert len(server.requests) == 2
 
 
 @streamed_ways
-@pytest.mark.parametrize(
-    ("body", "says"), [(b"", "broke off and is incomplete"), (b"<html>Sign in</html>", "<html>Sign in")]
-)
+@pytest.mark.parametrize(("body", "says"), [(b"", broken_off()), (b"<html>Sign in</html>", "<html>Sign in")])
 def test_answer_that_is_no_stream_is_an_error(ask: Ask, body: bytes, says: str) -> None:
     with OpenAIServer([raw(body, "text/event-stream")]) as server, pytest.raises(ServiceError, match=says):
         ask(openai(server))
@@ -196,7 +206,7 @@ def test_answer_that_is_no_stream_is_an_error(ask: Ask, body: bytes, says: str) 
 def test_prompt_that_is_too_long_for_the_server_is_an_error(ask: Ask) -> None:
     with (
         OpenAIServer([status(400, code="context_length_exceeded", message="maximum context length is 8")]) as server,
-        pytest.raises(ServiceError, match=r"refused the request \(400: maximum context length is 8\)"),
+        pytest.raises(ServiceError, match=wording(refused("400: maximum context length is 8)"))),
     ):
         ask(openai(server))
     assert len(server.requests) == 1
@@ -224,7 +234,7 @@ def test_stream_that_breaks_off_is_an_error_after_what_came(fault: Fault) -> Non
 
     with (
         OpenAIServer([fault], answer="All is over now.") as server,
-        pytest.raises(ServiceError, match="broke off and is incomplete"),
+        pytest.raises(ServiceError, match=wording(broken_off())),
     ):
         read(openai(server, timeout=1.0))
     assert came == ["All ", "is o"]
@@ -234,7 +244,7 @@ def test_stream_that_breaks_off_is_an_error_after_what_came(fault: Fault) -> Non
 @streamed_ways
 @pytest.mark.parametrize("fault", [BREAKS["cut"], BREAKS["ends"]], ids=["cut", "ends"])
 def test_every_stream_that_breaks_off_is_an_error(ask: Ask, fault: Fault) -> None:
-    with OpenAIServer([fault]) as server, pytest.raises(ServiceError, match="broke off and is incomplete"):
+    with OpenAIServer([fault]) as server, pytest.raises(ServiceError, match=wording(broken_off())):
         ask(openai(server))
     assert len(server.requests) == 1
 
@@ -247,8 +257,8 @@ def test_every_stream_that_breaks_off_is_an_error(ask: Ask, fault: Fault) -> Non
         (lambda body: body.update(choices=None), "must hold a list 'choices'"),
         (lambda body: body["choices"][0].pop("message"), "without a message"),
         (lambda body: body["choices"][0]["message"].update(content=None), "without text .finish reason stop"),
-        (lambda body: body["choices"][0]["message"].pop("content"), "without text"),
-        (lambda body: body["choices"][0]["message"].update(content=""), "without text"),
+        (lambda body: body["choices"][0]["message"].pop("content"), reply_without_text()),
+        (lambda body: body["choices"][0]["message"].update(content=""), reply_without_text()),
         (
             lambda body: body["choices"][0]["message"].update(content=None, refusal="I won't."),
             "refused to answer: I won't",
@@ -267,7 +277,7 @@ def test_reply_without_text_is_an_error(ask: Ask, change: Any, says: str) -> Non
 
 @streamed_ways
 def test_stream_without_text_is_an_error(ask: Ask) -> None:
-    with OpenAIServer(answer="") as server, pytest.raises(ServiceError, match="without text"):
+    with OpenAIServer(answer="") as server, pytest.raises(ServiceError, match=wording(reply_without_text())):
         ask(openai(server))
 
 
@@ -415,7 +425,7 @@ def test_key_is_in_nothing_that_an_llm_shows_or_saves(make_one: Any, caplog: pyt
 
 def test_missing_key_is_an_error_when_the_llm_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(ConfigError, match="llm: the environment variable OPENAI_API_KEY must hold"):
+    with pytest.raises(ConfigError, match=wording("llm: the " + variable_must_hold("OPENAI_API_KEY"))):
         make("llm", "openai")
     with OpenAIServer() as server:
         assert chat(compatible(server, api_key_env=None))
@@ -424,10 +434,10 @@ def test_missing_key_is_an_error_when_the_llm_is_built(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("option", "changed", "says"),
     [
-        ("openai", {"context_window": 1024}, "max_tokens=1024 must be less than context_window=1024"),
-        ("openai", {"api_key_env": "sk-hidden"}, "never the key itself"),
-        ("openai_compatible", {"base_url": "http://a:hidden@b/v1"}, "must not carry a password"),
-        ("openai_compatible", {"base_url": "localhost/v1"}, "must be an address"),
+        ("openai", {"context_window": 1024}, smaller_than_window(1024, 1024)),
+        ("openai", {"api_key_env": "sk-hidden"}, key_itself()),
+        ("openai_compatible", {"base_url": "http://a:hidden@b/v1"}, no_password_in_address()),
+        ("openai_compatible", {"base_url": "localhost/v1"}, no_address()),
     ],
 )
 def test_keys_that_contradict_each_other_are_named_without_building(

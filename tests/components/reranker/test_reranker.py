@@ -20,6 +20,9 @@ from pydantic import PrivateAttr
 import ragloom.components.reranker as builders
 import ragloom.components.retriever as retrievers
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from messages import wording
+from messages.config import did_you_mean, install_extra
+from messages.embedding import model_needed, not_loaded, pairs_too_long, question_too_long, unreadable_model
 from ragloom.components.reranker.llm_reranker import first_tokens, ranking
 from ragloom.components.reranker.mmr_reranker import select
 from ragloom.config.key_rules import key_problems
@@ -236,12 +239,12 @@ def test_cross_encoder_cuts_a_long_passage_at_its_end_and_counts_it(model):
 
 def test_cross_encoder_refuses_a_long_passage_when_told_so(model):
     nodes = found(chunks=[chunk("long.md", 0, "apple " * 20)])
-    with pytest.raises(DataError, match=r"1 of 1 pairs have more than reranker.max_length=8 tokens.*'long.md'"):
+    with pytest.raises(DataError, match=wording(pairs_too_long(1, 1, 8), "'long.md'")):
         cross(model, max_length=8, on_too_long="error").postprocess_nodes(nodes, query_str="pie")
 
 
 def test_cross_encoder_says_when_the_question_leaves_no_room(model):
-    with pytest.raises(DataError, match="the question has 8 tokens"):
+    with pytest.raises(DataError, match=wording(question_too_long(8))):
         cross(model, max_length=8).postprocess_nodes(plain("apple"), query_str="pie pie pie pie pie")
 
 
@@ -296,16 +299,16 @@ def test_cross_encoder_refuses_a_score_that_is_no_number(model, tmp_path):
 
 
 def test_cross_encoder_names_what_is_wrong_with_the_model(model, tmp_path):
-    with pytest.raises(ConfigError, match=r"it lacks model.onnx and tokenizer.json"):
+    with pytest.raises(ConfigError, match=wording(model_needed("model.onnx and tokenizer.json"))):
         cross(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"no model")
     (tmp_path / "tokenizer.json").write_bytes((model / "tokenizer.json").read_bytes())
-    with pytest.raises(ConfigError, match=r"must hold a readable model\.onnx"):
+    with pytest.raises(ConfigError, match=wording(unreadable_model())):
         cross(tmp_path)
     save_model(tmp_path, outputs=3)
     with pytest.raises(ConfigError, match="one score a pair"):
         cross(tmp_path)
-    with pytest.raises(ConfigError, match=r"did you mean 'Xenova/ms-marco-MiniLM-L-6-v2'"):
+    with pytest.raises(ConfigError, match=wording(did_you_mean("Xenova/ms-marco-MiniLM-L-6-v2"))):
         cross("Xenova/ms-marco-MiniLM-L6-v2")
 
 
@@ -322,7 +325,7 @@ def test_cross_encoder_whose_download_fails_is_a_service_error(monkeypatch):
 
     monkeypatch.setattr(cross_encoder, "TextCrossEncoder", Missing)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
-    with pytest.raises(ServiceError, match="could not be loaded: Name or service not known"):
+    with pytest.raises(ServiceError, match=wording(not_loaded("", ": Name or service not known"))):
         cross("Xenova/ms-marco-MiniLM-L-6-v2")
 
 
@@ -332,7 +335,7 @@ def test_cross_encoder_without_its_extra_names_the_command(monkeypatch, model):
     for module in ("onnxruntime", "fastembed", "fastembed.rerank.cross_encoder"):
         monkeypatch.setitem(sys.modules, module, None)
     for wanted in (model, "Xenova/ms-marco-MiniLM-L-6-v2"):
-        with pytest.raises(ConfigError, match=r"pip install 'ragloom\[fastembed\]'"):
+        with pytest.raises(ConfigError, match=wording(install_extra("fastembed"))):
             cross(wanted)
 
 

@@ -17,6 +17,18 @@ from llama_index.core.vector_stores import FilterOperator, MetadataFilter, Metad
 import ragloom.components.reranker as rerankers
 import ragloom.components.retriever as builders
 from fakes import FakeIndex, LetterEmbedding, chunk, cosine
+from messages import wording
+from messages.config import at_least, did_you_mean, known_names, unknown_key
+from messages.evaluation import question_without_text
+from messages.retrieval import (
+    empty_filters,
+    filter_form,
+    filter_key_missing,
+    filter_value_kind,
+    filters_not_a_list,
+    list_of_texts,
+    unknown_condition,
+)
 from ragloom.components.retriever.filter_config import OPERATORS, metadata_filters
 from ragloom.components.retriever.fusion import ordered, reciprocal_rank, weighted_score
 from ragloom.components.retriever.scored_nodes import Ranked
@@ -319,9 +331,9 @@ def test_a_query_bundle_s_embedding_strings_are_embedded_in_place_of_the_query()
 @pytest.mark.parametrize("make", [dense, bm25, hybrid])
 @pytest.mark.parametrize("question", ["", " \n"])
 def test_a_blank_question_is_an_error(make, question):
-    with pytest.raises(DataError, match=r"query: the question .* must hold text"):
+    with pytest.raises(DataError, match=wording(question_without_text())):
         make().retrieve(question)
-    with pytest.raises(DataError, match=r"query: the question .* must hold text"):
+    with pytest.raises(DataError, match=wording(question_without_text())):
         asyncio.run(make().aretrieve(question))
 
 
@@ -433,25 +445,25 @@ def test_every_filter_operator_can_be_written(operator):
 @pytest.mark.parametrize(
     ("filters", "line"),
     [
-        ("lang=ko", "retriever: retriever.filters='lang=ko' must be a list of {key, operator, value}"),
-        (["lang"], "retriever: retriever.filters[0]='lang' must be {key, operator, value} or {condition, filters}"),
+        ("lang=ko", "retriever: " + filters_not_a_list("retriever.filters='lang=ko'")),
+        (["lang"], "retriever: " + filter_form("retriever.filters[0]='lang'")),
         (
             [{"key": "a", "value": 1, "op": "=="}],
-            "retriever.filters[0].op='==' must name a key of it; known: key, operator, value",
+            unknown_key("retriever.filters[0].op='=='", "it") + known_names("key", "operator", "value"),
         ),
-        ([{"value": 1}], "retriever.filters[0].key=None must be the name of a metadata key"),
+        ([{"value": 1}], filter_key_missing("retriever.filters[0].key=None")),
         ([{"key": "a", "operator": "=>", "value": 1}], "did you mean '>"),
-        ([{"key": "a", "value": True}], "retriever.filters[0].value=True must be text or a number"),
-        ([{"key": "a", "operator": "in", "value": "b"}], "must be a list of texts"),
-        ([{"key": "a", "operator": "in", "value": []}], "must be a list of texts"),
-        ([{"key": "a", "operator": "in", "value": [1, "b"]}], "must be a list of texts"),
+        ([{"key": "a", "value": True}], filter_value_kind("retriever.filters[0].value=True")),
+        ([{"key": "a", "operator": "in", "value": "b"}], list_of_texts()),
+        ([{"key": "a", "operator": "in", "value": []}], list_of_texts()),
+        ([{"key": "a", "operator": "in", "value": [1, "b"]}], list_of_texts()),
         ([{"key": "a", "operator": "text_match", "value": 1}], "must be text for the operator text_match"),
         ([{"key": "a", "operator": "is_empty", "value": 1}], "must be left out for the operator is_empty"),
         (
             {"condition": "xor", "filters": [{"key": "a", "value": 1}]},
-            "condition='xor' must be a condition; did you mean 'or'?",
+            unknown_condition("condition='xor'") + did_you_mean("or"),
         ),
-        ({"condition": "or", "filters": []}, "retriever.filters.filters=[] must be a list that is not empty"),
+        ({"condition": "or", "filters": []}, empty_filters("retriever.filters.filters=[]")),
         ([{"filters": [{"key": ""}]}], "retriever.filters[0].filters[0].key='' must be the name"),
     ],
 )
@@ -469,7 +481,7 @@ def test_all_problems_of_a_retriever_come_at_once():
     values = {"top_k": 10, "candidates": 5, "filters": [{"key": ""}, {"key": "a", "operator": "~", "value": 1}]}
     problems = key_problems(builders.hybrid, values)
     assert len(problems) == 4
-    assert "retriever: retriever.candidates=5 must be at least retriever.top_k=10" in problems[-1]
+    assert "retriever: " + at_least("retriever.candidates=5", "retriever.top_k=10") in problems[-1]
     with pytest.raises(ConfigError) as raised:
         hybrid(**values)
     assert list(raised.value.problems) == problems

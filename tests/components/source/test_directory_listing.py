@@ -9,6 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from messages import wording
+from messages.source import (
+    excluded,
+    gone_or_broken_link,
+    grew_over,
+    link_loop,
+    link_to_itself,
+    name_not_unicode,
+    no_permission,
+    not_a_file,
+    read_by_jsonl_only,
+    too_large_file,
+)
 from ragloom.components.source.base import CannotRead, ListedItem
 from ragloom.components.source.directory_listing import matches_any
 from ragloom.core.records import Entry, Skipped, Unreadable
@@ -81,8 +94,8 @@ def test_listing_reports_names_that_are_not_unicode_printably(tmp_path: Path) ->
     assert ids(listed) == ["good.txt"]
     reported = reasons(listed, Unreadable)
     assert reported == {
-        "caf\\xe9.txt": "its name is not Unicode; rename it",
-        "ordner\\xe4": "its name is not Unicode; rename it",
+        "caf\\xe9.txt": name_not_unicode(),
+        "ordner\\xe4": name_not_unicode(),
     }
 
 
@@ -97,8 +110,8 @@ def test_listing_skips_and_counts_hidden_large_and_unknown_files(tmp_path: Path)
         "d.xlsx": "no reader for .xlsx",
         "e": "no reader for names without a suffix",
         "~$f.docx": "a lock file of an office program",
-        "h.jsonl": "no reader for .jsonl in a folder; it is read by source=jsonl",
-        "g.txt": "1.0 MB is over source.max_file_mb=1",
+        "h.jsonl": read_by_jsonl_only(),
+        "g.txt": too_large_file(1.0, 1),
     }
 
 
@@ -108,8 +121,8 @@ def test_listing_obeys_include_and_exclude(tmp_path: Path) -> None:
     assert ids(listed) == ["a.md", "x/drafts/a.md", "x/y/é.md"]
     assert reasons(listed, Skipped) == {
         "a.txt": "not included by source.include",
-        "drafts": "excluded by source.exclude",
-        "old.md": "excluded by source.exclude",
+        "drafts": excluded(),
+        "old.md": excluded(),
     }
     assert ids(list(folder(tmp_path, include=["x/*/*", "a.?d"]).entries())) == ["a.md", "x/drafts/a.md", "x/y/é.md"]
 
@@ -151,9 +164,9 @@ def test_listing_ends_where_links_loop_and_says_so(tmp_path: Path) -> None:
     listed = list(folder(tmp_path).entries())
     assert ids(listed) == ["a/b/c.txt"]
     reported = reasons(listed, Unreadable)
-    assert reported["up"] == f"it is a symbolic link loop: it leads back to {tmp_path / 'a'}"
-    assert reported["self.txt"] == "it is a symbolic link that leads back to itself"
-    assert reported["gone.txt"] == "it no longer exists, or it is a broken link"
+    assert reported["up"] == link_loop(tmp_path / "a")
+    assert reported["self.txt"] == link_to_itself()
+    assert reported["gone.txt"] == gone_or_broken_link()
 
 
 def test_listing_of_folders_that_all_link_to_each_other_stays_small(tmp_path: Path) -> None:
@@ -186,9 +199,9 @@ def test_listing_reports_what_is_no_file_and_reading_it_never_hangs(tmp_path: Pa
         listed = list(folder(tmp_path).entries())
     assert ids(listed) == ["a.txt", "b.txt"]
     assert reasons(listed, Unreadable) == {
-        "fifo.txt": "it is a FIFO (named pipe), not a file",
-        "device.txt": "it is a device, not a file",
-        "socket.txt": "it is a socket, not a file",
+        "fifo.txt": not_a_file("FIFO (named pipe)"),
+        "device.txt": not_a_file("device"),
+        "socket.txt": not_a_file("socket"),
     }
     corpus = folder(tmp_path)
     (tmp_path / "b.txt").unlink()
@@ -204,16 +217,16 @@ def test_read_says_what_became_of_a_file_after_listing(tmp_path: Path, monkeypat
     gone, grown, closed = (e for e in corpus.entries() if isinstance(e, Entry))
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b.txt").write_bytes(b"x" * 1001)
-    with pytest.raises(CannotRead, match="no longer exists"):
+    with pytest.raises(CannotRead, match=wording(gone_or_broken_link())):
         corpus.read(gone)
-    with pytest.raises(CannotRead, match=r"grew over the limit of 0\.001 MB"):
+    with pytest.raises(CannotRead, match=wording(grew_over(0.001))):
         corpus.read(grown)
 
     def refuse(*args: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)  # the tests may run as root, to whom nothing is forbidden
-    with pytest.raises(CannotRead, match="there is no permission to read it"):
+    with pytest.raises(CannotRead, match=wording(no_permission())):
         corpus.read(closed)
 
 
@@ -230,8 +243,6 @@ def test_listing_reports_a_folder_that_may_not_be_listed(tmp_path: Path, monkeyp
     listed = list(folder(tmp_path).entries())
     assert ids(listed) == ["a.txt", "d.txt"]
     unreadable = [e for e in listed if isinstance(e, Unreadable)]
-    assert unreadable == [
-        Unreadable(f"{tmp_path / 'closed'}/", "there is no permission to read this folder", hides=True)
-    ]
-    with pytest.raises(DataError, match=r"closed.*there is no permission"):
+    assert unreadable == [Unreadable(f"{tmp_path / 'closed'}/", no_permission("this folder"), hides=True)]
+    with pytest.raises(DataError, match=wording("closed", no_permission())):
         list(folder(tmp_path / "closed").entries())

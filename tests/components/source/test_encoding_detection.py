@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from messages import wording
+from messages.source import binary, fits_as_well, guessed_encoding, invalid_byte
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.encoding_detection import decode_text
 from ragloom.components.source.readers.file_types import parse_file
@@ -80,7 +82,7 @@ def test_decoded_korean_with_few_common_syllables_is_korean_and_reported_as_a_gu
     warnings: list[str] = []
     assert decode_text(text.encode("cp949"), None, warnings) == (text, "cp949")
     assert len(warnings) == 1
-    assert warnings[0].startswith("its encoding is a guess: cp949 (")
+    assert warnings[0].startswith(guessed_encoding("cp949 ("))
 
 
 @pytest.mark.parametrize(
@@ -148,14 +150,14 @@ def test_decoded_short_texts_of_other_scripts_are_the_most_plausible_and_a_guess
 ) -> None:
     warnings: list[str] = []
     assert decode_text(text.encode(written), None, warnings) == (text, encoding)
-    assert warnings[0].startswith(f"its encoding is a guess: {encoding} (")
+    assert warnings[0].startswith(guessed_encoding(f"{encoding} ("))
 
 
 def test_decoded_guess_names_what_would_fit_as_well() -> None:
     warnings: list[str] = []
     decode_text("25℃".encode("cp949"), None, warnings)
     assert "latin-1" in warnings[0]
-    assert warnings[0].endswith("would fit as well); save it as UTF-8 if its text is wrong")
+    assert warnings[0].endswith(fits_as_well())
 
 
 def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
@@ -163,7 +165,7 @@ def test_guess_of_an_encoding_reaches_the_reader_of_each_kind_of_text() -> None:
     for name in ("a.txt", "a.md", "a.csv", "a.tsv", "a.html"):
         result = parse_file(name, content)
         assert "25℃" in result.text
-        assert any(warning.startswith("its encoding is a guess: cp949") for warning in result.warnings)
+        assert any(warning.startswith(guessed_encoding("cp949")) for warning in result.warnings)
     json = parse_file("a.json", b'{"t": "' + content + b'"}')
     assert json.text == "t: 25℃,30㎡"
     declared = parse_file("a.html", b"<meta charset=euc-kr><p>" + content)
@@ -192,9 +194,9 @@ def test_decoded_never_drops_a_byte(content: bytes) -> None:
         ((KOREAN * 2).encode() + b"ab\xff" + KOREAN.encode(), "UTF-8 except for byte 0xff in line 3"),
         ((KOREAN * 3).encode()[:100], "UTF-8 except for byte"),
         ((KOREAN * 3).encode("cp949") + b"\xff\n", r"CP949 \(Korean\) except for byte 0xff in line 4"),
-        (b"\xff\xfeabc", "begins as UTF-16-LE, but is invalid at byte 4"),
+        (b"\xff\xfeabc", wording(invalid_byte("UTF-16-LE", 4))),
         (bytes(range(256)) * 4, "binary, not text|encoding is unknown"),
-        (b"\x00\x01\x02\x03" * 50, "binary, not text"),
+        (b"\x00\x01\x02\x03" * 50, wording(binary())),
     ],
 )
 def test_decoded_damage_is_said_and_never_garbled(content: bytes, reason: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.source import changed_while_listed, still_written
 from ragloom.assembly import Assembly
 from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.source import base, file_age
@@ -101,7 +102,7 @@ def test_file_that_is_still_changing_is_named_and_stops_no_other(corpus: Corpus,
     summary = corpus.ingest()
     (named,) = summary.unreadable
     assert named.location.endswith("a.txt")
-    assert "it is being written to" in named.reason
+    assert still_written() in named.reason
     assert summary.documents == 1
     clock.meanwhile = lambda: None
     clock.now += 10 * SECOND
@@ -239,7 +240,7 @@ def test_lines_of_a_file_that_is_still_written_delete_nothing(
     monkeypatch.setattr(assembly.source, "entries", grow_while_listed)
     summary = assembly.ingest()
     assert (summary.deleted, summary.documents) == (0, 9)
-    assert "it changed while it was listed" in summary.unreadable[0].reason
+    assert changed_while_listed() in summary.unreadable[0].reason
     assert clock.slept == [2.0]
 
 

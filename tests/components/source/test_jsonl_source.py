@@ -10,6 +10,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from made import make
+from messages import wording
+from messages.source import (
+    changed_after_listing,
+    convert_to_utf8,
+    field_not_text,
+    gone_or_broken_link,
+    id_used_twice,
+    line_too_long,
+    lone_surrogate_in_line,
+    missing_field,
+    nested_too_deeply,
+    no_valid_id,
+    not_an_object,
+    not_json_text,
+    not_readable_json,
+    set_to_jsonl,
+    undecodable_line,
+)
 from ragloom.components.source.base import CannotRead, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.errors import DataError
@@ -32,35 +50,35 @@ def test_jsonl_reads_each_line_by_its_byte_offset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"id": "x", "text": }', "the line is not JSON: Expecting value at column 21"),
-        ('["x"]', "the line is a list; it must be an object"),
-        ('{"text": "t"}', "the line has no field 'id'; its fields are: 'text'"),
-        ('{"id": "x", "Text": "t"}', "the line has no field 'text'; its fields are: 'id', 'Text'"),
-        ('{"id": "x", "text": 3}', "its 'text' is a number; it must be a text"),
-        ('{"id": "x", "text": null}', "its 'text' is null; it must be a text"),
+        ('{"id": "x", "text": }', "the line " + not_json_text(21)),
+        ('["x"]', not_an_object("the line is a list")),
+        ('{"text": "t"}', missing_field("id", "text")),
+        ('{"id": "x", "Text": "t"}', missing_field("text", "id", "Text")),
+        ('{"id": "x", "text": 3}', field_not_text("text", "a number")),
+        ('{"id": "x", "text": null}', field_not_text("text", "null")),
         (
             '{"id": true, "text": "t"}',
-            "its 'id' is true or false; it must be a non-blank text or an integer",
+            no_valid_id("id", "true or false"),
         ),
-        ('{"id": "", "text": "t"}', "its 'id' is empty; it must be a non-blank text or an integer"),
-        ('{"id": "x", "text": "t", "metadata": [1]}', "its 'metadata' is a list; it must be an object"),
-        ('{"id": "x", "text": "t", "text": "u"}', "the line is not readable JSON: the field 'text' occurs twice"),
-        ('{"id": "x", "text": "t", "metadata": {"n": NaN}}', "the line is not readable JSON: NaN is no JSON number"),
+        ('{"id": "", "text": "t"}', no_valid_id("id", "empty")),
+        ('{"id": "x", "text": "t", "metadata": [1]}', not_an_object("its 'metadata' is a list")),
+        ('{"id": "x", "text": "t", "text": "u"}', not_readable_json("the field 'text' occurs twice")),
+        ('{"id": "x", "text": "t", "metadata": {"n": NaN}}', not_readable_json("NaN is no JSON number")),
         (
             '{"id": "x", "text": "t", "metadata": {"n": 1e999}}',
-            "the line is not readable JSON: the number 1e999 is too large",
+            not_readable_json("the number 1e999 is too large"),
         ),
         (
             '{"id": "x\\ud800", "text": "t"}',
-            "the line has a lone surrogate (such as \\ud800), not a character",
+            lone_surrogate_in_line(),
         ),
-        ('{"id": "x", "text": ' + "[" * 100_000, "the line is nested too deeply: more than 500 levels"),
+        ('{"id": "x", "text": ' + "[" * 100_000, nested_too_deeply("the line", 500)),
         (
             '{"id": "x", "text": "y", "more": ' + "[" * 501 + "]" * 501 + "}",
-            "the line is nested too deeply: more than 500 levels",
+            nested_too_deeply("the line", 500),
         ),
-        ('{"id": "first", "text": "again"}', "its id 'first' is already used in line 1"),
-        ('{"id": "x", "text": "' + "t" * 1000 + '"}', "the line has 0.0 MB, over source.max_line_mb=0.001"),
+        ('{"id": "first", "text": "again"}', id_used_twice("first", 1)),
+        ('{"id": "x", "text": "' + "t" * 1000 + '"}', line_too_long(0.0, 0.001)),
     ],
 )
 def test_jsonl_names_file_line_and_reason_and_goes_on(line: str, reason: str, tmp_path: Path) -> None:
@@ -74,8 +92,8 @@ def test_jsonl_names_file_line_and_reason_and_goes_on(line: str, reason: str, tm
 def test_jsonl_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     """TRAPS 35: never decoded with errors dropped."""
     corpus = jsonl(tmp_path, b'{"id": "a", "text": "' + "한글".encode("cp949") + b'"}\n{"id": "b", "text": "t"}')
-    assert problems(corpus) == {"corpus.jsonl:1": "the line is not UTF-8: byte 0xc7 at column 22"}
-    with pytest.raises(DataError, match="is UTF-16; convert it to UTF-8"):
+    assert problems(corpus) == {"corpus.jsonl:1": undecodable_line("0xc7", 22)}
+    with pytest.raises(DataError, match=wording(convert_to_utf8("UTF-16"))):
         list(jsonl(tmp_path, '{"id": "a", "text": "t"}'.encode("utf-16")).entries())
 
 
@@ -84,7 +102,7 @@ def test_jsonl_ids_are_nfc_and_collide_there(tmp_path: Path) -> None:
     lines = [json.dumps({"id": id, "text": "t"}) for id in (cut, composed)]
     corpus = jsonl(tmp_path, "\n".join(lines))
     assert [e.id for e in corpus.entries() if isinstance(e, Entry)] == [composed]
-    assert problems(corpus) == {"corpus.jsonl:2": "its id 'é' is already used in line 1"}
+    assert problems(corpus) == {"corpus.jsonl:2": id_used_twice("é", 1)}
 
 
 def test_jsonl_field_names_are_keys(tmp_path: Path) -> None:
@@ -117,15 +135,15 @@ def test_jsonl_that_changed_after_listing_cannot_be_read(tmp_path: Path) -> None
     second = list(corpus.entries())[1]
     assert isinstance(second, Entry)
     jsonl(tmp_path, '{"id": "b", "text": "t"}\n{"id": "c", "text": "t"}\n')
-    with pytest.raises(CannotRead, match="the file changed after it was listed"):
+    with pytest.raises(CannotRead, match=wording(changed_after_listing())):
         corpus.parse(second, corpus.read(second))
     (tmp_path / "corpus.jsonl").unlink()
-    with pytest.raises(CannotRead, match="no longer exists"):
+    with pytest.raises(CannotRead, match=wording(gone_or_broken_link())):
         corpus.read(second)
 
 
 @pytest.mark.parametrize(("name", "problem"), [("missing", "does not exist"), (".", "is a folder")])
 def test_jsonl_without_its_file_is_a_data_error(name: str, problem: str, tmp_path: Path) -> None:
     corpus = make("source", "jsonl", path=str(tmp_path / name), name="x")
-    with pytest.raises(DataError, match=f"{problem}; set it to a JSON Lines file"):
+    with pytest.raises(DataError, match=wording(set_to_jsonl(problem))):
         list(corpus.entries())

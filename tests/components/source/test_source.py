@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from made import make
+from messages import wording
+from messages.source import name_needed, nothing_in_it, pattern_below_path
 from places import SAMPLE, TESTS
 from ragloom.components import source
 from ragloom.components.source.base import CannotRead, Source
@@ -93,7 +95,7 @@ def test_source_is_a_llama_index_reader_that_raises_at_the_first_unreadable(tmp_
     loaded = folder(tmp_path).lazy_load_data()
     first = next(iter(loaded))
     assert (first.id_, first.text) == ("a.txt", "readable")
-    with pytest.raises(DataError, match=r"b\.txt: it is empty"):
+    with pytest.raises(DataError, match=wording("b.txt: " + nothing_in_it())):
         next(iter(loaded))
     assert len(make("source", "sample").load_data()) == 9
 
@@ -154,14 +156,12 @@ def test_folder_pattern_that_can_match_nothing_is_a_config_error(pattern: str, t
     with pytest.raises(ConfigError) as caught:
         folder(tmp_path, include=[pattern], exclude=["ok/**", pattern])
     assert [p.partition("=")[0] for p in caught.value.problems] == ["source: include", "source: exclude"]
-    assert all("must be a pattern of paths relative to source.path" in p for p in caught.value.problems)
+    assert all(pattern_below_path() in p for p in caught.value.problems)
 
 
 def test_folder_without_a_name_of_its_own_must_be_named() -> None:
     keys = {"path": "/", "include": ["**"], "exclude": []}
-    assert key_problems(source.folder, {"name": None, **keys}) == [
-        "source: name=null must be set: path='/' has no name"
-    ]
+    assert key_problems(source.folder, {"name": None, **keys}) == [name_needed("/")]
     assert key_problems(source.folder, {"name": "disk", **keys}) == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.source import encrypted, no_text_layer, run_ocr
 from ragloom.components.source.base import CannotRead
 from ragloom.core.records import Entry, Unreadable
 from shared import SHARED, needs_data
@@ -54,9 +55,8 @@ def test_documents_are_all_in_but_the_encrypted_and_the_scanned_one(
 ) -> None:
     texts, _, reasons = read
     assert reasons == {
-        "unst_password.pdf": "it is encrypted and needs a password",
-        "hs_non_text_searchable.pdf": "it has no text layer: its only page has no text, as in a scan; "
-        "run OCR on it first",
+        "unst_password.pdf": encrypted(),
+        "hs_non_text_searchable.pdf": "it has " + no_text_layer("only page has") + run_ocr(),
     }
     assert set(texts) | set(reasons) == {path.name for path in DOCUMENTS.iterdir()}
     assert len(texts["unst_failure-after-repair.pdf"].split("\f")) == 76  # readable, whatever its name says

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from made import make
+from messages import NUMBER, wording
+from messages.config import unreadable_file
+from messages.source import changed_after_listing, field_not_text, raise_max_file, squad_too_large
 from ragloom.assembly import Assembly
 from ragloom.components.source.base import CannotRead, Source
 from ragloom.config.config import load
@@ -56,16 +59,16 @@ def test_squad_travels_to_a_worker_without_its_texts(tmp_path: Path) -> None:
 def test_squad_that_changed_after_listing_is_not_read_as_another_document(tmp_path: Path) -> None:
     (_, second) = squad(tmp_path, ["one", "two"]).entries()
     assert isinstance(second, Entry)
-    with pytest.raises(CannotRead, match="changed after it was listed"):
+    with pytest.raises(CannotRead, match=wording(changed_after_listing())):
         squad(tmp_path, ["one"]).read(second)
 
 
 def test_squad_refuses_a_missing_and_a_large_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"must have at most 0\.00\d* MB .* raise source\.max_file_mb"):
+    with pytest.raises(DataError, match=wording(squad_too_large(f"0.00{NUMBER} MB "), raise_max_file())):
         list(squad(tmp_path, ["one " * 2_000], max_file_mb=0.001).entries())
     corpus = squad(tmp_path, ["one"])
     (tmp_path / "made.json").unlink()
-    with pytest.raises(DataError, match="must be a readable file"):
+    with pytest.raises(DataError, match=wording(unreadable_file())):
         list(corpus.entries())
 
 
@@ -82,7 +85,7 @@ def test_beir_names_a_line_that_is_wrong(tmp_path: Path) -> None:
     )
     first, second, third = corpus.entries()
     assert isinstance(first, Unreadable)
-    assert "its 'title' is a number" in first.reason
+    assert field_not_text("title", "a number") in first.reason
     assert isinstance(second, Unreadable)
     assert "no field 'text'" in second.reason
     assert isinstance(third, Entry)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from messages import wording
+from messages.vector_store import failed_read
 from ragloom.components.vector_store.protocols import Database, Index
 from ragloom.core import file_backed_text
 from ragloom.errors import ServiceError
@@ -62,7 +64,7 @@ def test_a_replaced_long_text_is_read_until_its_commit_is_kept_no_longer(tmp_pat
     last = committed(at_once, [cut("other", "a b c")])
     assert last.document("long").text == LONG + "new"
     assert len(kept_texts(tmp_path / "store")) == 1
-    with pytest.raises(ServiceError, match="reading a document failed"):
+    with pytest.raises(ServiceError, match=wording(failed_read())):
         before.document("long")
 
 

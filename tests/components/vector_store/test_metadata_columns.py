@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 
+from messages import wording
+from messages.vector_store import filters_too_deep, half_surrogate, half_surrogate_in_filter, metadata_not_text
 from metadata_rows import (
     filters,
     floats,
@@ -86,7 +88,7 @@ NOT_JSON = [(1, 2), {1: "a"}, b"bytes", {"a": {1}}, [object()], 10**5000, Path("
 
 @pytest.mark.parametrize("value", NOT_JSON, ids=lambda value: type(value).__name__)
 def test_metadata_that_json_would_change_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(DataError, match=r"metadata 'when' of docs/a.md must be text"):
+    with pytest.raises(DataError, match=wording(metadata_not_text("when", "docs/a.md"))):
         metadata_columns.to_json({"fine": 1, "when": value}, "docs/a.md")
 
 
@@ -145,7 +147,7 @@ def test_filter_that_holds_sql_matches_only_its_text(tmp_path: Path) -> None:
 
 def test_filters_nested_too_deep_are_refused_rather_than_misread() -> None:
     item = nested(MetadataFilter(key="a", value=1), filter_tree.MAX_DEPTH + 1)
-    with pytest.raises(DataError, match="nested more than 16 deep"):
+    with pytest.raises(DataError, match=wording(filters_too_deep(16))):
         sql_filters.where(item, ["m_a"])
 
 
@@ -158,10 +160,10 @@ def test_deepest_allowed_filter_is_evaluated(tmp_path: Path) -> None:
 def test_filter_value_with_half_a_surrogate_pair_is_refused_by_key() -> None:
     for value in ("\ud800", ["a", "b\udfff"]):
         item = grouped(MetadataFilter(key="city", operator=FilterOperator.IN, value=value))
-        with pytest.raises(DataError, match="filter on 'city' holds half a surrogate pair"):
+        with pytest.raises(DataError, match=wording(half_surrogate_in_filter("city"))):
             sql_filters.where(item, ["m_city"])
 
 
 def test_half_a_surrogate_pair_is_refused_by_document(tmp_path: Path) -> None:
-    with writer(database(tmp_path)) as writing, pytest.raises(DataError, match=r"'odd.md' holds half a surrogate"):
+    with writer(database(tmp_path)) as writing, pytest.raises(DataError, match=wording(half_surrogate("odd.md"))):
         write(writing, [cut("odd.md", "text", title="\ud800")])

@@ -17,6 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from messages import wording
+from messages.vector_store import (
+    being_written,
+    being_written_since,
+    comes_twice,
+    interrupted_ingest,
+    missing_documents,
+    no_document,
+    no_index,
+    other_source,
+    wrong_dimensions,
+)
 from places import TESTS
 from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.core.records import sha256
@@ -60,7 +72,7 @@ def test_index_holds_what_was_written(place: "Place") -> None:
 
 
 def test_absent_document_is_named(place: "Place") -> None:
-    with pytest.raises(DataError, match=r"holds no document 'x\.md'"):
+    with pytest.raises(DataError, match=wording(no_document("x.md"))):
         place.fresh(CORPUS).document("x.md")
 
 
@@ -150,7 +162,7 @@ def test_touch_changes_the_manifest_and_neither_text_nor_chunks(place: "Place") 
         writing.touch([touched])
         writing.commit({})
         assert {row.id: row for row in writing.manifest()} == {**rows, "1.md": touched}
-        with pytest.raises(ValueError, match="1 documents were to be touched and 0 are stored"):
+        with pytest.raises(ValueError, match=wording(missing_documents(1, 0))):
             writing.touch([replace(touched, id="none")])
     after = place.database.open("corpus-1")
     assert after.document("1.md") == document
@@ -225,7 +237,7 @@ def test_open_sees_the_newest_commit_of_another_process(place: "Place") -> None:
 def test_second_writer_is_told_who_writes_and_since_when(place: "Place") -> None:
     with (
         writer(place.database),
-        pytest.raises(ServiceError, match=rf"being written by process {os.getpid()} on \S+ since \d{{4}}-"),
+        pytest.raises(ServiceError, match=wording(being_written_since(process=os.getpid()))),
         writer(place.another()),
     ):
         pass
@@ -261,15 +273,15 @@ def test_indexes_lists_what_is_committed_and_delete_leaves_nothing(place: "Place
     assert [info.name for info in listed] == ["a-1", "b-1"]
     assert listed[0].summary == {"seconds": 1.5}
     assert replace(listed[1], bytes=0) == replace(committed, bytes=0)
-    with pytest.raises(IndexMissing, match="no index c-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("c-1"))):
         database.open("c-1")
     for name in ("a-1", "b-1", "c-1"):  # also the one that was never committed
         database.delete(name)
     assert database.indexes() == []
     assert place.leftovers() == []
-    with pytest.raises(IndexMissing, match="no index a-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("a-1"))):
         database.open("a-1")
-    with pytest.raises(IndexMissing, match="no index a-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("a-1"))):
         database.delete("a-1")
 
 
@@ -278,7 +290,7 @@ def test_index_that_is_being_written_is_neither_deleted_nor_rebuilt(place: "Plac
     with writer(place.database) as writing:
         write(writing, CORPUS.values())
         for change in (place.another().delete, place.another().rebuild):
-            with pytest.raises(ServiceError, match="is being written by process"):
+            with pytest.raises(ServiceError, match=wording(being_written())):
                 change("corpus-1")
         writing.commit({})
     assert place.database.open("corpus-1").info.documents == 8
@@ -288,7 +300,7 @@ def test_same_name_with_another_root_is_refused_even_before_the_first_commit(pla
     with writer(place.database):
         pass
     with (
-        pytest.raises(ConfigError, match=r"source.name=corpus names the documents of /documents .* set source.name"),
+        pytest.raises(ConfigError, match=wording(other_source("corpus", "/documents"), "set source.name")),
         writer(place.database, root="/elsewhere"),
     ):
         pass
@@ -320,7 +332,7 @@ def test_database_tells_whether_anything_of_an_index_is_there(place: "Place") ->
 def test_other_dimensions_are_refused(place: "Place") -> None:
     place.fresh(CORPUS)
     other = place.database.writer("corpus-1", dimensions=7, description={}, root="/documents")
-    with pytest.raises(DataError, match="has 16 dimensions and the embedding 7"), other:
+    with pytest.raises(DataError, match=wording(wrong_dimensions(16, 7))), other:
         pass
 
 
@@ -353,7 +365,7 @@ def test_half_a_document_is_refused(place: "Place") -> None:
                     writing, [x.row for x in documents], chunks, vectors([c.text for c in chunks]), [""] * len(chunks)
                 )
         twice = [item.chunks[0], item.chunks[0], item.chunks[2]]
-        with pytest.raises(DataError, match="comes twice"):
+        with pytest.raises(DataError, match=wording(comes_twice())):
             store(writing, [item.row], twice, vectors([c.text for c in twice]), [""] * 3)
         assert list(writing.manifest()) == []
 
@@ -385,7 +397,7 @@ def test_rebuilt_index_is_the_same_index_with_a_later_commit(place: "Place") -> 
 
 
 def test_index_that_is_not_there_cannot_be_rebuilt(place: "Place") -> None:
-    with pytest.raises(IndexMissing, match="no index none-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("none-1"))):
         place.database.rebuild("none-1")
 
 
@@ -393,7 +405,7 @@ def test_index_that_was_left_half_done_is_not_rebuilt(place: "Place") -> None:
     place.fresh(CORPUS)
     with writer(place.database) as writing:
         write(writing, [cut("new.md", "zebra")])
-    with pytest.raises(ServiceError, match="interrupted ingest; ingest again"):
+    with pytest.raises(ServiceError, match=wording(interrupted_ingest())):
         place.database.rebuild("corpus-1")
     assert place.database.open("corpus-1").info.version == 1
 
@@ -435,11 +447,11 @@ def test_alias_that_is_no_name_or_an_indexes_is_refused(place: "Place", alias: s
 
 
 def test_alias_of_no_index_is_refused(place: "Place") -> None:
-    with pytest.raises(IndexMissing, match="no index none-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("none-1"))):
         place.database.promote("none-1", "prod")
     with writer(place.database, "begun-1"):
         pass
-    with pytest.raises(IndexMissing, match="no index begun-1"):
+    with pytest.raises(IndexMissing, match=wording(no_index("begun-1"))):
         place.database.promote("begun-1", "prod")
     assert place.database.aliases() == {}
 

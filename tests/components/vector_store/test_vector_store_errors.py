@@ -5,6 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from messages import WORD, wording
+from messages.vector_store import (
+    damaged_aliases,
+    damaged_index,
+    unlistable_folder,
+    unwritable_folder,
+    written_by_version,
+)
 from ragloom.components.vector_store.lancedb_store.tables import engine
 from ragloom.errors import DataError, RagloomError, ServiceError
 from store_tools import cut, database, fresh, writer
@@ -20,9 +28,9 @@ def test_index_of_another_code_version_is_refused(tmp_path: Path) -> None:
     fresh(tmp_path, CORPUS)
     file = tmp_path / "corpus-1" / "index.json"
     file.write_text(file.read_text().replace('"code_version": 1', '"code_version": 0'))
-    with pytest.raises(DataError, match="was written by version 0 of this store"):
+    with pytest.raises(DataError, match=wording(written_by_version(0))):
         database(tmp_path).open("corpus-1")
-    with pytest.raises(DataError, match="was written by version 0 of this store"), writer(database(tmp_path)):
+    with pytest.raises(DataError, match=wording(written_by_version(0))), writer(database(tmp_path)):
         pass
 
 
@@ -36,7 +44,7 @@ def test_damaged_index_is_named_with_what_to_do_and_can_be_deleted(tmp_path: Pat
     else:
         found.write_bytes(found.read_bytes()[:20])
     place = database(tmp_path)
-    with pytest.raises(DataError, match=r"corpus-1 is damaged .* delete the index and ingest again"):
+    with pytest.raises(DataError, match=wording(damaged_index("corpus-1"))):
         place.open("corpus-1")
     with pytest.raises(DataError, match="is damaged"), writer(place):
         pass
@@ -72,11 +80,11 @@ def test_failure_of_the_engine_names_the_program_as_it_was_started(
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(ServiceError, match=r"cannot be written .* set vector_store.path to another folder"),
+        pytest.raises(ServiceError, match=wording(unwritable_folder())),
         writer(database(tmp_path / "file")),
     ):
         pass
-    with pytest.raises(ServiceError, match=r"vector_store.path=\S+file cannot be listed"):
+    with pytest.raises(ServiceError, match=wording(unlistable_folder(WORD + "file"))):
         database(tmp_path / "file").indexes()
 
 
@@ -86,6 +94,6 @@ def test_damaged_aliases_are_an_error_and_not_none(tmp_path: Path) -> None:
     place.promote("corpus-1", "prod")
     (tmp_path / ".aliases.json").write_text('{"prod": ')
     for ask in (place.aliases, lambda: place.promote("corpus-1", "prod"), lambda: place.delete("corpus-1")):
-        with pytest.raises(DataError, match=r"\.aliases\.json is damaged; delete it, and promote the indexes again"):
+        with pytest.raises(DataError, match=wording(damaged_aliases())):
             ask()
     assert [info.name for info in place.indexes()] == ["corpus-1"]

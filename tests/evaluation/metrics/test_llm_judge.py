@@ -2,6 +2,8 @@
 
 import pytest
 
+from messages import wording
+from messages.evaluation import metric_counts_apart, right_answer
 from ragloom.evaluation.metrics.llm_judge import (
     Verdict,
     correctness,
@@ -57,6 +59,6 @@ def test_judge_is_shown_the_case_and_asked_for_the_form() -> None:
     assert '{"verdict": "pass", "reason": "..."}' in instruction
     assert case == "Passage 1:\none\n\nPassage 2:\n둘\n\nQuestion:\nWhy?\n\nAnswer:\nBecause."
     assert "There are no passages." in faithfulness("Why?", "Because.", [])[1]
-    assert "Right answer 2: so" in correctness("Why?", "Because.", ["thus", "so"])[1]
-    with pytest.raises(ValueError, match="counted apart"):
+    assert right_answer(2, "so") in correctness("Why?", "Because.", ["thus", "so"])[1]
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         correctness("Why?", "Because.", [])

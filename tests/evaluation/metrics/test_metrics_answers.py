@@ -2,6 +2,8 @@
 
 import pytest
 
+from messages import wording
+from messages.evaluation import metric_counts_apart
 from ragloom.core.gold import GoldSpan
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.answers import (
@@ -56,7 +58,7 @@ def test_unit_follows_the_language() -> None:
 
 
 def test_question_without_a_right_answer_is_refused() -> None:
-    with pytest.raises(ValueError, match="counted apart"):
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         answer_scores("anything", [], "words")
 
 
@@ -73,5 +75,5 @@ def test_unverified_citation_is_wrong_and_an_answer_without_citations_scores_zer
 def test_citations_are_held_against_documents_where_there_are_no_spans() -> None:
     quotes = [Passage(A, 0, 5), Passage(A, 5, 9), Passage("x", 0, 1)]
     assert citation_scores(quotes, [], ["a.md", "b.md"]) == (2 / 3, 1 / 2)
-    with pytest.raises(ValueError, match="counted apart"):
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         citation_scores(quotes, [])

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from messages import wording
+from messages.evaluation import metric_counts_apart
 from places import TESTS
 from ragloom.core.gold import GoldSpan
 from ragloom.evaluation.metrics import Passage
@@ -139,7 +141,7 @@ def test_query_that_failed_counts_as_zero() -> None:
 
 @pytest.mark.parametrize("qrels", [{"q": {}}, {"q": {"a": 0}}, {}])
 def test_query_without_gold_is_refused(qrels: dict[str, dict[str, int]]) -> None:
-    with pytest.raises(ValueError, match="counted apart"):
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         ranking_scores({"q": ["a"]}, qrels, ["nDCG@10"])
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from messages import wording
+from messages.evaluation import metric_counts_apart
 from ragloom.core.gold import GoldSpan
 from ragloom.core.tokenizers import Offsets, Tokenizer, load
 from ragloom.evaluation.metrics import Passage
@@ -126,9 +128,9 @@ def test_query_without_a_result_scores_zero() -> None:
 
 
 def test_query_without_gold_is_refused_and_scores_neither_0_nor_1() -> None:
-    with pytest.raises(ValueError, match="counted apart"):
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         span_scores([Passage(A, 0, 10)], [])
-    with pytest.raises(ValueError, match="counted apart"):
+    with pytest.raises(ValueError, match=wording(metric_counts_apart())):
         precision_omega([Passage(A, 0, 10)], [GoldSpan(A, (), "a quote not looked for")])
 
 

@@ -5,6 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
+from messages import whole_wording, wording
+from messages.source import (
+    above_table,
+    below_table,
+    guessed_encoding,
+    line_skipped,
+    more_cells_than_table,
+    names_too_long,
+    nested_too_deeply,
+    not_json_text,
+    quotes_wrong_in,
+    unnamed_columns,
+)
 from places import CASES
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers.file_types import parse_file
@@ -36,7 +49,7 @@ def test_csv_case_files_are_read_as_their_list_says() -> None:
     result = parse_file("a.csv", (CASES / "csv-cp949-units.csv").read_bytes())
     assert result.text == "temp: 25℃\narea: 30㎡\n\ntemp: 26℃\narea: 41㎡"
     assert result.metadata["encoding"] == "cp949"
-    assert "its encoding is a guess: cp949" in result.warnings[0]
+    assert guessed_encoding("cp949") in result.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -45,38 +58,38 @@ def test_csv_case_files_are_read_as_their_list_says() -> None:
         (
             "a,b\n1,2\n3,4,5\n6,7\n",
             "a: 1\nb: 2\n\n3, 4, 5\n\na: 6\nb: 7",
-            "line 3 has more cells than the table (3 cells, its header 2): kept as text, without column names",
+            more_cells_than_table("line 3", 3, 2),
         ),
         (
             "a,b\n1,2\n3,4,5\n6,7\n\n8,9,10\n",
             "a: 1\nb: 2\n\n3, 4, 5\n\na: 6\nb: 7\n\n8, 9, 10",
-            "line 3 (and 1 more) has more cells than the table (3 cells, its header 2): kept as text, without column names",
+            more_cells_than_table("line 3 (and 1 more)", 3, 2),
         ),
-        ("Sales\na,b\n1,2\n", "Sales\n\na: 1\nb: 2", "line 1 is above the table, kept as text"),
-        ("Sales,,\n\na,b,c\n1,2,3\n", "Sales\n\na: 1\nb: 2\nc: 3", "line 1 is above the table, kept as text"),
+        ("Sales\na,b\n1,2\n", "Sales\n\na: 1\nb: 2", above_table("line 1 is")),
+        ("Sales,,\n\na,b,c\n1,2,3\n", "Sales\n\na: 1\nb: 2\nc: 3", above_table("line 1 is")),
         (
             "Sales\nyear 2024\na,b,c\n1,2,3\n4,5,6\n",
             "Sales\n\nyear 2024\n\na: 1\nb: 2\nc: 3\n\na: 4\nb: 5\nc: 6",
-            "2 lines from line 1 on are above the table, kept as text",
+            above_table("2 lines from line 1 on are"),
         ),
-        ("a,b\n1,2\n3,4\nend\n", "a: 1\nb: 2\n\na: 3\nb: 4\n\nend", "line 4 is below the table, kept as text"),
-        ("a,b,c\n1,2,3\nend,,\n", "a: 1\nb: 2\nc: 3\n\nend", "line 3 is below the table, kept as text"),
+        ("a,b\n1,2\n3,4\nend\n", "a: 1\nb: 2\n\na: 3\nb: 4\n\nend", below_table("line 4 is")),
+        ("a,b,c\n1,2,3\nend,,\n", "a: 1\nb: 2\nc: 3\n\nend", below_table("line 3 is")),
         (
             "a,b\n1,2\nNote: without tax, in euro, 2024\n",
             "a: 1\nb: 2\n\nNote: without tax, in euro, 2024",
-            "line 3 has more cells than the table (3 cells, its header 2): kept as text, without column names",
+            more_cells_than_table("line 3", 3, 2),
         ),
         (
             "a,b\n1,2,3\n4,5,6\n",
             "a: 1\nb: 2\ncolumn 3: 3\n\na: 4\nb: 5\ncolumn 3: 6",
-            "its header has 2 names, most rows 3 cells: the last columns are named by number",
+            unnamed_columns(2, 3),
         ),
         (
             'a,b\n1,"2"x\n3,4\n',
             'a: 1\nb: "2"x\n\na: 3\nb: 4',
-            "quotes are wrong in line 2, kept as ordinary characters",
+            quotes_wrong_in(2),
         ),
-        ('a,b\n1,"2\n3,4\n', 'a: 1\nb: "2\n\na: 3\nb: 4', "quotes are wrong in line 2, kept as ordinary characters"),
+        ('a,b\n1,"2\n3,4\n', 'a: 1\nb: "2\n\na: 3\nb: 4', quotes_wrong_in(2)),
     ],
 )
 def test_csv_line_that_is_no_row_is_named_and_the_rest_is_read(content: str, text: str, warning: str) -> None:
@@ -137,13 +150,11 @@ def test_json_lines_and_numbers_without_a_value_are_read(content: str, text: str
 def test_json_line_that_is_wrong_is_named_and_the_rest_is_read() -> None:
     result = read('{"a": 1}\nwrong\n{"a": 2}\n{"a": 3\n', "a.json")
     assert result.text == "a: 1\n\na: 2"
-    assert result.warnings == [
-        "a line is skipped, since it is not JSON: Expecting value in line 2, column 1 (and 1 more)"
-    ]
+    assert result.warnings == [line_skipped() + not_json_text(1, line=2) + " (and 1 more)"]
 
 
 def test_json_that_is_mostly_wrong_is_refused() -> None:
-    with pytest.raises(CannotRead, match="^it is not JSON: Expecting value in line 2, column 1$"):
+    with pytest.raises(CannotRead, match=whole_wording("it " + not_json_text(1, line=2))):
         read('{"a": 1}\nwrong\nwrong\n', "a.json")
 
 
@@ -152,7 +163,7 @@ def test_json_is_read_to_a_depth_that_is_ours(opening: str, closing: str) -> Non
     """The parser's own limit is the interpreter's: 3.11 refused what 3.13 read."""
     assert read(opening * MAX_DEPTH + "1" + closing * MAX_DEPTH, "a.json").text.endswith(": 1")
     for levels in (MAX_DEPTH + 1, 5_000, 100_000):
-        with pytest.raises(CannotRead, match="^its JSON is nested too deeply: more than 500 levels$"):
+        with pytest.raises(CannotRead, match=whole_wording(nested_too_deeply("its JSON", 500))):
             read(opening * levels + "1" + closing * levels, "a.json")
 
 
@@ -183,5 +194,5 @@ def test_xhtml_is_read_as_html(name: str, content: str) -> None:
 )
 def test_text_with_repeated_names_has_at_most_ten_million_characters(name: str, content: Callable[[int], str]) -> None:
     assert len(read(content(99), name).text) < 10_000_000
-    with pytest.raises(CannotRead, match="over 50 times as long; shorten the names"):
+    with pytest.raises(CannotRead, match=wording(names_too_long(50))):
         read(content(101), name)

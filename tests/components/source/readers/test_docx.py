@@ -5,6 +5,15 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from messages import wording
+from messages.source import (
+    damaged_docx,
+    embedded_elsewhere,
+    embedded_part_missing,
+    embedded_too_deeply,
+    no_text_in_it,
+    too_many_cells,
+)
 from places import CASES
 from ragloom.components.source.base import CannotRead
 from ragloom.components.source.readers.docx_charts import chart_text
@@ -396,11 +405,11 @@ def test_docx_embedded_documents_are_read_in_their_place(target: str, content: s
 @pytest.mark.parametrize(
     ("target", "content", "warning"),
     [
-        ("c.rtf", "{\\rtf1 text}", "its embedded part word/c.rtf is missing in the text: it is an RTF document"),
-        ("c.bin", b"\0\1\2", "its embedded part word/c.bin is missing in the text: it is of an unknown type"),
-        ("c.docx", b"PK\x03\x04 broken", "its embedded part word/c.docx is missing in the text: it is a damaged DOCX"),
-        ("http://host/c.html", None, "its text at http://host/c.html is missing: it is not in this file"),
-        ("c.html", "<p> ", "its embedded part word/c.html is missing in the text: it is empty: it has no text"),
+        ("c.rtf", "{\\rtf1 text}", embedded_part_missing("word/c.rtf", "it is an RTF document")),
+        ("c.bin", b"\0\1\2", embedded_part_missing("word/c.bin", "it is of an unknown type")),
+        ("c.docx", b"PK\x03\x04 broken", embedded_part_missing("word/c.docx", damaged_docx())),
+        ("http://host/c.html", None, embedded_elsewhere("http://host/c.html")),
+        ("c.html", "<p> ", embedded_part_missing("word/c.html", no_text_in_it())),
     ],
 )
 def test_docx_embedded_document_that_is_not_read_is_named(target: str, content: str | None, warning: str) -> None:
@@ -416,16 +425,14 @@ def test_docx_embedded_in_itself_is_read_to_a_depth() -> None:
         content = docx_bytes(para("level") + '<w:altChunk r:id="c"/>', chunks={"c": ("c.docx", content)})
     result = parse_file("a.docx", content)
     assert result.text == "\n\n".join(["level"] * 4)
-    assert result.warnings == [
-        "its embedded part word/c.docx is missing in the text: documents are embedded in each other more than 3 levels deep"
-    ]
+    assert result.warnings == [embedded_part_missing("word/c.docx", embedded_too_deeply(3))]
 
 
 def test_docx_chunk_without_its_part_is_named() -> None:
     result = read(para("text") + '<w:altChunk r:id="none"/>')
     assert (result.text, result.warnings) == (
         "text",
-        ["its text at none (no such part) is missing: it is not in this file"],
+        [embedded_elsewhere("none (no such part)")],
     )
 
 
@@ -464,5 +471,5 @@ def test_docx_chart_of_too_many_cells_is_refused() -> None:
         return etree.fromstring(f"<chart>{''.join(points)}</chart>")
 
     assert chart_text(chart(316)).count("\n") == 316  # 316 * 316 = 99,856 cells
-    with pytest.raises(CannotRead, match="100,489 cells; the limit is 100,000"):
+    with pytest.raises(CannotRead, match=wording(too_many_cells(100489, 100000))):
         chart_text(chart(317))

@@ -22,6 +22,19 @@ import pytest
 import hostile_files
 from chunkers import check_exact
 from hostile_files import FILES, LETTER, OPTIONS, Hostile, prepare
+from messages import wording
+from messages.source import (
+    changed_each_time,
+    gone_or_broken_link,
+    id_used_twice,
+    link_loop,
+    link_to_itself,
+    name_not_unicode,
+    name_too_long,
+    no_permission,
+    not_a_file,
+)
+from messages.vector_store import no_temporary_room
 from ragloom.components.source.base import CannotRead, ListedItem, Source
 from ragloom.core.records import Entry, Unreadable
 from ragloom.core.sqlite_connections import SCRATCH_SETTINGS
@@ -222,15 +235,15 @@ def test_names_that_are_not_unicode_or_no_files_are_named(tmp_path: Path) -> Non
         Path(item.location).name: item.reason for item in result if isinstance(item, Unreadable) and item.location
     }
     assert reasons == {
-        "\\xff.txt": "its name is not Unicode; rename it",
-        "caf\\xe9.txt": "its name is not Unicode; rename it",
-        "\\xff\\xfe folder": "its name is not Unicode; rename it",
-        "loop.txt": "it is a symbolic link that leads back to itself",
-        "to nothing.txt": "it no longer exists, or it is a broken link",
-        "up": f"it is a symbolic link loop: it leads back to {tmp_path}",
-        "zero.txt": "it is a device, not a file",
-        "fifo.txt": "it is a FIFO (named pipe), not a file",
-        "socket.txt": "it is a socket, not a file",
+        "\\xff.txt": name_not_unicode(),
+        "caf\\xe9.txt": name_not_unicode(),
+        "\\xff\\xfe folder": name_not_unicode(),
+        "loop.txt": link_to_itself(),
+        "to nothing.txt": gone_or_broken_link(),
+        "up": link_loop(tmp_path),
+        "zero.txt": not_a_file("device"),
+        "fifo.txt": not_a_file("FIFO (named pipe)"),
+        "socket.txt": not_a_file("socket"),
     }
 
 
@@ -252,7 +265,7 @@ def test_folders_nested_to_the_systems_limit_are_listed_and_what_is_below_is_nam
         ids = [entry.id for entry in result if isinstance(entry, Entry)]
         assert ids == [f"{'d/' * 1_501}x.txt", f"{'d/' * 1_001}x.txt", f"{'d/' * 501}x.txt", "d/x.txt", "z.txt"]
         (deep,) = [item for item in result if isinstance(item, Unreadable)]
-        assert deep.reason == "the system cannot read this folder: File name too long"
+        assert deep.reason == name_too_long()
         assert deep.hides
     finally:
         for descriptor in opened[::-1]:
@@ -294,9 +307,9 @@ def test_file_without_permission_is_named(pool: Pool, tmp_path: Path) -> None:
     (tmp_path / "a.txt").chmod(0)
     if os.geteuid():
         (result,) = reading(pool, source, entry, "fixed")
-        assert result == "there is no permission to read it"
+        assert result == no_permission()
     else:  # root may read everything: somebody else may not
-        assert read_as_nobody(source, entry) == "there is no permission to read it"
+        assert read_as_nobody(source, entry) == no_permission()
 
 
 def read_as_nobody(source: Source, entry: Entry) -> str:
@@ -323,7 +336,7 @@ def test_file_that_is_written_to_is_read_as_it_was_listed_or_named(pool: Pool, t
     later = path.stat().st_mtime_ns + 1_000_000
     os.utime(path, ns=(later, later))
     (reason,) = reading(pool, source, entry, "fixed")
-    assert "it changed each time it was read" in str(reason)
+    assert changed_each_time() in str(reason)
 
 
 # Lines of JSON.
@@ -379,13 +392,11 @@ def test_ids_are_remembered_on_disk_and_repetitions_found_among_many(tmp_path: P
     ids = [*range(2_000), 1_999, 3, 2_000, 2_000]
     result = listed(jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in ids)))
     reasons = [item.reason for item in result if isinstance(item, Unreadable)]
-    assert reasons == [
-        f"its id '{id}' is already used in line {line}" for id, line in ((1999, 2000), (3, 4), (2000, 2003))
-    ]
+    assert reasons == [id_used_twice(id, line) for id, line in ((1999, 2000), (3, 4), (2000, 2003))]
 
 
 def test_full_temporary_disk_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCRATCH_SETTINGS, "max_page_count", 3)
     source = jsonl(tmp_path, "\n".join(f'{{"id": {id}, "text": "t"}}' for id in range(2_000)))
-    with pytest.raises(DataError, match="no room for the ids of the corpus"):
+    with pytest.raises(DataError, match=wording(no_temporary_room("the ids of the corpus"))):
         listed(source)

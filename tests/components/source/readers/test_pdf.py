@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from messages import ANY, wording
+from messages.source import glyphs_without_unicode, no_text_layer, unreadable_pages
 from pdf_files import mapped_font, pdf_of, shown, widget
 from places import CASES
 from ragloom.components.source.base import CannotRead
@@ -163,7 +165,7 @@ def test_pdf_tick_stands_at_its_label_and_values_of_one_line_in_order() -> None:
 def test_pdf_form_with_only_values_is_read_and_one_with_empty_boxes_is_not() -> None:
     assert text_of(pdf_of("", annotations=[widget("Tx", "/V (only a value)")])) == "only a value"
     empty = widget("Btn", "/AS /Off /AP << /N << /Yes 9 0 R >> >>")
-    with pytest.raises(CannotRead, match="no text layer"):
+    with pytest.raises(CannotRead, match=wording(no_text_layer(ANY))):
         text_of(pdf_of("", annotations=[empty]))
 
 
@@ -263,7 +265,7 @@ def test_fallback_font_is_small_and_whole() -> None:
 def test_pdf_bad_page_is_named_and_the_others_are_read() -> None:
     text, _, warnings = parse_file("a.pdf", pdf_of(shown(72, 700, "good"), kids="99 0 R 3 0 R 98 0 R"))
     assert text == "\fgood\f"  # page numbers stay
-    assert warnings == ["pages 1, 3 of 3: cannot be read; the file is damaged there"]
+    assert warnings == [unreadable_pages("pages 1, 3 of 3")]
 
 
 def test_pdf_warning_lists_ten_pages_and_counts_the_rest() -> None:
@@ -279,14 +281,14 @@ def test_pdf_without_a_page_that_can_be_read_is_damaged() -> None:
 def test_pdf_page_of_glyphs_without_characters_is_named() -> None:
     strange = "<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FirstChar 1 /LastChar 8 /Widths [500 500 500] >>"
     drawn = "BT /F1 12 Tf 72 700 Td <0102030405060708> Tj ET"
-    with pytest.raises(CannotRead, match="have no Unicode mapping, so the text may be wrong"):
+    with pytest.raises(CannotRead, match=wording(glyphs_without_unicode())):
         text_of(pdf_of(drawn, font=strange))
     both = pdf_of(f"{drawn} BT /F2 12 Tf 72 600 Td (5) Tj ET", font=strange)
     fonts = b"/F2 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
     both = re.sub(rb"(/Resources << /Font << /F1 5 0 R )>> >> >>", rb"\1" + fonts, both)
     text, _, warnings = parse_file("a.pdf", both)
     assert text.strip() == "5"
-    assert warnings == ["page 1 of 1: most glyphs have no Unicode mapping, so the text may be wrong; run OCR on it"]
+    assert warnings == [glyphs_without_unicode("page 1 of 1: ") + "; run OCR on it"]
 
 
 def test_pdf_characters_outside_the_basic_plane_are_whole() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
+from messages.vector_store import exact_search, no_ann_index
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
 from ragloom.components.vector_store.protocols import Database, Index
@@ -180,7 +181,7 @@ def test_parameters_that_do_not_reach_the_recall_leave_search_exact_and_it_is_sa
     assert info.dense is not None
     assert info.dense["parameters"] is None
     assert 0 < info.dense["recall"]["10"] < 0.98
-    assert "dense search is exact" in info.notes[0]
+    assert exact_search() in info.notes[0]
     assert "min_ann_recall=0.98" in info.notes[0]
     index = place.open("corpus-1")
     for query in QUERIES[:10]:
@@ -352,7 +353,7 @@ def test_vectors_without_direction_leave_search_exact(tmp_path: Path) -> None:
         rows = [item.row for item in CORPUS.values()]
         store(writing, rows, chunks, np.zeros((len(chunks), DIMENSIONS), dtype=np.float32), ["" for _ in chunks])
         info = writing.commit({}, Asking())
-    assert "built no index" in info.notes[0]
+    assert no_ann_index() in info.notes[0]
     assert place.open("corpus-1").dense(QUERIES[0].tolist(), 10) == []
 
 

@@ -8,6 +8,35 @@ import pytest
 import yaml
 
 from made import defaults
+from messages import wording
+from messages.config import (
+    at_least,
+    at_most,
+    did_you_mean,
+    greater_than,
+    must_be_mapping,
+    no_secret,
+    one_of,
+    unknown_entry,
+    unknown_key,
+    whole_number,
+)
+from messages.weaviate import (
+    address_wanted,
+    ef_zero,
+    hnsw_needed,
+    index_type_of_embedded,
+    no_executable,
+    one_shard_with_tenant,
+    removed_key,
+    same_port,
+    single_node,
+    unsupported_system,
+    variable_name_wanted,
+    version_wanted,
+    wrong_prefix,
+    wrong_tenant,
+)
 from places import ROOT
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.weaviate_store.embedded import executable
@@ -34,28 +63,28 @@ def fingerprint(option: str, *overrides: str) -> str:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("index.ef=-2", "vector_store: vector_store.index.ef=-2 must be at least -1"),
-        ("index.ef=0", "vector_store: vector_store.index.ef=0 must be at least 1, or -1 (the server decides)"),
-        ("index.ef=many", "vector_store: vector_store.index.ef='many' must be a whole number"),
+        ("index.ef=-2", "vector_store: " + at_least("vector_store.index.ef=-2", -1)),
+        ("index.ef=0", "vector_store: " + ef_zero()),
+        ("index.ef=many", "vector_store: " + whole_number("vector_store.index.ef='many'")),
         (
             "index.type=flatt",
-            "vector_store.index.type='flatt' must be 'hnsw', 'flat' or 'dynamic'; did you mean 'flat'?",
+            one_of("vector_store.index.type='flatt'", "hnsw", "flat", "dynamic") + did_you_mean("flat"),
         ),
-        ("index.distance=l2", "vector_store.index.distance='l2' must be 'cosine', 'dot' or 'l2-squared'"),
-        ("index.shards=0", "vector_store: vector_store.index.shards=0 must be greater than 0"),
-        ("index.max_connections=3", "vector_store.index.max_connections=3 must be at least 4"),
-        ("index.bm25_b=1.5", "vector_store.index.bm25_b=1.5 must be at most 1"),
-        ("index=3", "vector_store: vector_store.index=3 must be a mapping"),
+        ("index.distance=l2", one_of("vector_store.index.distance='l2'", "cosine", "dot", "l2-squared")),
+        ("index.shards=0", "vector_store: " + greater_than("vector_store.index.shards=0", 0)),
+        ("index.max_connections=3", at_least("vector_store.index.max_connections=3", 4)),
+        ("index.bm25_b=1.5", at_most("vector_store.index.bm25_b=1.5", 1)),
+        ("index=3", "vector_store: " + must_be_mapping("vector_store.index=3")),
         (
             "index.eff=3",
-            "vector_store.index.eff=3 must name a key of vector_store; did you mean 'vector_store.index.ef'?",
+            unknown_key("vector_store.index.eff=3", "vector_store") + did_you_mean("vector_store.index.ef"),
         ),
-        ("timeouts.query=-1", "vector_store: vector_store.timeouts.query=-1 must be greater than 0"),
-        ("timeouts.retry=inf", "vector_store: vector_store.timeouts.retry=inf must be at most 86400"),
-        ("batch.objects=x", "vector_store: vector_store.batch.objects='x' must be a whole number"),
-        ("batch.megabytes=500", "vector_store.batch.megabytes=500 must be at most 100"),
-        ("tenant='a b'", "vector_store.tenant='a b' must be 1 to 64 letters, digits, - and _"),
-        ("collection_prefix=rag", "vector_store.collection_prefix='rag' must be a capital letter followed by"),
+        ("timeouts.query=-1", "vector_store: " + greater_than("vector_store.timeouts.query=-1", 0)),
+        ("timeouts.retry=inf", "vector_store: " + at_most("vector_store.timeouts.retry=inf", 86400)),
+        ("batch.objects=x", "vector_store: " + whole_number("vector_store.batch.objects='x'")),
+        ("batch.megabytes=500", at_most("vector_store.batch.megabytes=500", 100)),
+        ("tenant='a b'", wrong_tenant("a b")),
+        ("collection_prefix=rag", wrong_prefix("rag")),
     ],
 )
 def test_wrong_nested_key_is_named_with_its_value_and_rule(override: str, line: str) -> None:
@@ -73,9 +102,9 @@ def test_embedded_server_has_the_same_rules() -> None:
     [
         (
             "+vector_store.index.eff=3",
-            "vector_store.index.eff=3 must name an entry of vector_store.index; did you mean 'ef'?",
+            unknown_entry("vector_store.index.eff=3", "vector_store.index") + did_you_mean("ef"),
         ),
-        ("~vector_store.index.ef", "vector_store.index.ef must be set; the yaml lacks it or an override removed it"),
+        ("~vector_store.index.ef", removed_key("vector_store.index.ef")),
         ("+vector_store.index.api_key=abc", "vector_store.index.api_key=*** must"),
     ],
 )
@@ -89,15 +118,15 @@ def test_added_or_removed_nested_key_is_named(override: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("url=localhost:80", "must be an address like http://localhost:8080"),
+        ("url=localhost:80", address_wanted()),
         ("url=http://localhost:8080/weaviate", "without a path"),
-        ("url=ftp://localhost", "must be an address like http://localhost:8080"),
-        ("url='http://x:99999'", "must be an address like http://localhost:8080"),
-        ("url=http://x:50051", "vector_store.grpc_port=50051 must be another port than the url's"),
-        ("grpc_port=0", "vector_store.grpc_port=0 must be at least 1"),
-        ("api_key_env='a key'", "vector_store.api_key_env must be the name of an environment variable"),
+        ("url=ftp://localhost", address_wanted()),
+        ("url='http://x:99999'", address_wanted()),
+        ("url=http://x:50051", "vector_store.grpc_port=50051 " + same_port("the url's")),
+        ("grpc_port=0", at_least("vector_store.grpc_port=0", 1)),
+        ("api_key_env='a key'", variable_name_wanted("vector_store.api_key_env")),
         ("headers_env='{}'", "vector_store.headers_env"),
-        ("consistency_level=QUORM", "must be 'ONE', 'QUORUM' or 'ALL'; did you mean 'QUORUM'?"),
+        ("consistency_level=QUORM", one_of("", "ONE", "QUORUM", "ALL") + did_you_mean("QUORUM")),
     ],
 )
 def test_wrong_address_is_named(override: str, line: str) -> None:
@@ -108,17 +137,17 @@ def test_wrong_address_is_named(override: str, line: str) -> None:
 def test_password_in_the_address_is_refused_and_not_repeated() -> None:
     lines = "\n".join(problems("weaviate", "url=http://me:planted-secret@localhost:8080"))
     assert "planted-secret" not in lines
-    assert "must not hold a secret" in lines
+    assert no_secret("") in lines
 
 
 @pytest.mark.slow
 def test_settings_that_exclude_each_other_are_named() -> None:
-    assert "must go with index.type=hnsw" in problems("weaviate", "index.quantization=sq", "index.type=flat")[0]
-    assert "must be 1 with a tenant" in problems("weaviate", "index.shards=2", "tenant=acme")[0]
-    assert "must be hnsw or flat" in problems("weaviate_embedded", "index.type=dynamic")[0]
-    assert "is a single node" in problems("weaviate_embedded", "index.replication=3")[0]
-    assert "must be a version like 1.39.0" in problems("weaviate_embedded", "version=latest")[0]
-    assert "must be another port than http_port" in problems("weaviate_embedded", "http_port=99", "grpc_port=99")[0]
+    assert hnsw_needed() in problems("weaviate", "index.quantization=sq", "index.type=flat")[0]
+    assert one_shard_with_tenant() in problems("weaviate", "index.shards=2", "tenant=acme")[0]
+    assert index_type_of_embedded() in problems("weaviate_embedded", "index.type=dynamic")[0]
+    assert single_node() in problems("weaviate_embedded", "index.replication=3")[0]
+    assert version_wanted("1.39.0") in problems("weaviate_embedded", "version=latest")[0]
+    assert same_port("http_port") in problems("weaviate_embedded", "http_port=99", "grpc_port=99")[0]
 
 
 @pytest.mark.parametrize("option", ["weaviate", "weaviate_embedded"])
@@ -233,7 +262,7 @@ def test_missing_executable_is_reported_with_where_it_was_searched_and_how_to_ge
     lines = str(caught.value)
     assert str(tmp_path / "weaviate-v1.39.0-") in lines
     assert "ensure_weaviate_binary_exists" in lines
-    with pytest.raises(ConfigError, match="vector_store.binary_path=.*must be Weaviate's executable or its folder"):
+    with pytest.raises(ConfigError, match=wording(no_executable())):
         executable.find("1.39.0", str(tmp_path / "nothing"))
 
 
@@ -258,7 +287,7 @@ def test_executable_may_be_named_itself_or_by_its_folder(tmp_path: Path) -> None
 
 def test_windows_is_reported_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Windows")
-    with pytest.raises(ConfigError, match="must run on Linux or macOS.*Docker.*lancedb"):
+    with pytest.raises(ConfigError, match=wording(unsupported_system())):
         executable.find("1.39.0", None)
 
 

@@ -26,6 +26,30 @@ import pytest
 import yaml
 from weaviate.classes.query import Filter
 
+from messages.weaviate import (
+    failed_while,
+    http_but_no_grpc,
+    https_wanted,
+    key_lacks_right,
+    lower_megabytes,
+    no_answer_within,
+    no_grpc,
+    no_weaviate_at,
+    open_grpc_port,
+    other_program,
+    plain_http,
+    see_the_servers_log,
+    server_not_ready,
+    server_silent,
+    server_too_old,
+    start_weaviate,
+    takes_no_writes,
+    too_large_request,
+    tried_once_in,
+    untrusted_certificate,
+    weaviate_refuses_key,
+    weaviate_wants_key,
+)
 from places import ROOT
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
@@ -113,13 +137,12 @@ def test_connection_tells_the_servers_version_and_address(connection: Connection
 def test_server_that_is_not_there_is_reported_at_once() -> None:
     line = error_line(lambda: connect(BASE))
     assert line == (
-        "vector_store: no Weaviate answers at http://127.0.0.1:1 ([Errno 111] Connection refused); "
-        "start it (docker compose up -d), or set vector_store.url"
+        "vector_store: " + no_weaviate_at("http://127.0.0.1:1") + "[Errno 111] Connection refused)" + start_weaviate()
     )
 
 
 def test_host_that_does_not_exist_is_reported() -> None:
-    assert "no Weaviate answers at http://nowhere.invalid (" in error_line(
+    assert no_weaviate_at("http://nowhere.invalid") in error_line(
         lambda: connect(dataclasses.replace(BASE, url="http://nowhere.invalid"))
     )
 
@@ -128,7 +151,7 @@ def test_server_that_says_nothing_is_reported_with_the_time_waited() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}", 1)
         line = error_line(lambda: connect(settings(address, connect=1.0)))
-    assert "did not answer within vector_store.timeouts.connect=1 s" in line
+    assert server_silent(1) in line
 
 
 def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_path: Path) -> None:
@@ -150,7 +173,7 @@ def test_server_that_is_starting_is_waited_for(weaviate_executable: Path, tmp_pa
 def test_server_that_never_gets_ready_is_reported(of_meta: tuple[int, str], of_ready: int) -> None:
     with http({"/v1/meta": of_meta, "/v1/.well-known/ready": (of_ready, "")}) as (address, _):
         line = error_line(lambda: connect(settings(address, connect=1.0)))
-    assert "is not ready (503) after vector_store.timeouts.connect=1 s; wait for it" in line
+    assert server_not_ready(503, 1) in line
 
 
 @pytest.mark.parametrize("version", ["1.30.0", "1.30", "2.0.0-rc.1"])
@@ -163,7 +186,7 @@ def test_oldest_and_newer_servers_are_accepted(version: str) -> None:
 def test_server_that_is_too_old_is_reported_with_its_version(version: str) -> None:
     with http({"/v1/meta": meta(version), "/v1/.well-known/ready": (200, "")}) as (address, _):
         line = error_line(lambda: connect(settings(address)))
-    assert f"must be Weaviate 1.30 or newer, and is {version}; update the server" in line
+    assert server_too_old(version) in line
 
 
 @pytest.mark.parametrize(
@@ -172,26 +195,26 @@ def test_server_that_is_too_old_is_reported_with_its_version(version: str) -> No
 def test_other_program_on_that_port_is_reported(answers: dict[str, tuple[int, str]]) -> None:
     with http(answers) as (address, _):
         line = error_line(lambda: connect(settings(address)), ConfigError)
-    assert "must be a Weaviate server, and another program answers" in line
+    assert other_program() in line
 
 
 def test_blocked_grpc_port_is_reported_with_host_and_port(weaviate_server: Address) -> None:
     line = error_line(lambda: connect(settings(weaviate_server, grpc_port=9, connect=1.0)))
-    assert f"{weaviate_server.url} answers over HTTP, but not over gRPC at 127.0.0.1:9 (" in line
-    assert "open that port, or set vector_store.grpc_port" in line
+    assert http_but_no_grpc(weaviate_server.url, "127.0.0.1:9") + " (" in line
+    assert open_grpc_port() in line
 
 
 def test_grpc_port_that_swallows_everything_is_reported(weaviate_server: Address) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         line = error_line(lambda: connect(settings(weaviate_server, grpc_port=port, connect=1.0)))
-    assert f"not over gRPC at 127.0.0.1:{port}" in line
+    assert no_grpc(f"127.0.0.1:{port}") in line
 
 
 def test_https_to_a_server_without_tls_is_reported(weaviate_server: Address) -> None:
     secure = weaviate_server.url.replace("http:", "https:")
     line = error_line(lambda: connect(settings(weaviate_server, url=secure)), ConfigError)
-    assert f"must be a TLS server, and it speaks plain HTTP; set vector_store.url={weaviate_server.url}" in line
+    assert plain_http(weaviate_server.url) in line
 
 
 def test_server_with_the_environment_of_the_compose_file_works(weaviate_process: Callable[..., Server]) -> None:
@@ -262,13 +285,13 @@ def certify(folder: Path) -> Path:
 
 def test_http_to_a_server_with_tls_is_reported(tls: tuple[Server, Path]) -> None:
     line = error_line(lambda: connect(settings(tls[0].address)), ConfigError)
-    assert "must begin with https://, the server speaks TLS" in line
+    assert https_wanted() in line
 
 
 def test_certificate_that_is_not_trusted_is_reported(tls: tuple[Server, Path]) -> None:
     secure = tls[0].address.url.replace("http:", "https:")
     line = error_line(lambda: connect(settings(tls[0].address, url=secure)))
-    assert "has a certificate that is not trusted (self-signed certificate)" in line
+    assert untrusted_certificate("self-signed certificate") in line
 
 
 def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path]) -> None:
@@ -299,7 +322,7 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
 def test_server_that_wants_a_key_is_reported(keyed: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEAVIATE_API_KEY", raising=False)
     line = error_line(lambda: connect(settings(keyed)), ConfigError)
-    assert line == f"vector_store: {keyed.url} wants a key (401); export WEAVIATE_API_KEY=..."
+    assert line == weaviate_wants_key(keyed.url)
 
 
 def test_wrong_key_is_reported_and_shown_nowhere(
@@ -311,7 +334,7 @@ def test_wrong_key_is_reported_and_shown_nowhere(
     monkeypatch.setenv("MY_VARIABLE", "planted-wrong-key")
     with caplog.at_level(logging.DEBUG):
         line = error_line(lambda: connect(settings(keyed, api_key_env="MY_VARIABLE")), ConfigError)
-    assert line == f"vector_store: {keyed.url} refuses the key in MY_VARIABLE (401); correct its value"
+    assert line == weaviate_refuses_key(keyed.url, "MY_VARIABLE")
     written = capfd.readouterr()
     assert "planted" not in caplog.text + written.out + written.err
 
@@ -343,7 +366,7 @@ def test_key_that_a_server_repeats_is_masked(keyed: Address, monkeypatch: pytest
     line = error_line(lambda: connection.call("counting", fail))
     connection.close()
     assert KEY not in line
-    assert "failed while counting: no such user: ***; look at the server's log" in line
+    assert failed_while("counting", "no such user: ***") + see_the_servers_log() in line
 
 
 def test_key_without_the_right_to_write_is_reported_by_the_first_write(
@@ -354,7 +377,7 @@ def test_key_without_the_right_to_write_is_reported_by_the_first_write(
     create = lambda: connection.client.collections.create_from_dict({"class": "Denied", **SCHEMA})  # noqa: E731
     line = error_line(lambda: connection.call("creating a collection", create), ConfigError)
     connection.close()
-    assert "failed while creating a collection: the key lacks a right (403: " in line
+    assert failed_while("creating a collection", key_lacks_right()) in line
     assert READ_KEY not in line
 
 
@@ -373,7 +396,7 @@ def test_permanent_failure_is_reported_at_once_with_what_was_done(weaviate_serve
     begun = time.monotonic()
     patient = connect(settings(weaviate_server, retry=600.0))
     line = error_line(lambda: patient.call("searching", lambda: patient.client.collections.get("No").query.bm25("x")))
-    assert "failed while searching: could not find class No in schema" in line
+    assert failed_while("searching", "could not find class No in schema") in line
     wrong = {"class": f"{prefix} with blanks"}
     line = error_line(
         lambda: patient.call("creating", lambda: patient.client.collections.create_from_dict(wrong)), DataError
@@ -430,8 +453,8 @@ def test_server_that_hangs_is_reported_with_the_time_outs(weaviate_process: Call
     server.pause()
     for name in ("search", "insert_many", "schema"):
         line = error_line(lambda name=name: connection.call(name, lambda: CALLS[name](connection)))  # type: ignore[misc]
-        assert f"failed while {name}: no answer in time (vector_store.timeouts.query=1 s, " in line
-        assert "(tried 1 time in " in line
+        assert failed_while(name, no_answer_within("vector_store.timeouts.query=1 s, ")) in line
+        assert tried_once_in() in line
     server.resume()
     assert connection.call("searching", lambda: CALLS["search"](connection)) is not None
     connection.close()
@@ -448,8 +471,8 @@ def test_request_over_the_servers_limit_is_reported_with_the_key_that_lowers_it(
     line = error_line(
         lambda: connection.call("writing 1 object", lambda: here.data.insert_many([{"text": "x" * 200_000}])), DataError
     )
-    assert "the request is too large for it" in line
-    assert "lower vector_store.batch.megabytes" in line
+    assert too_large_request() in line
+    assert lower_megabytes() in line
     connection.close()
 
 
@@ -465,7 +488,7 @@ def test_server_that_takes_no_writes_is_reported_and_can_be_read(weaviate_proces
     assert len(connection.call("searching", lambda: CALLS["search"](connection)).objects) == 1
     for name in ("insert_many", "delete_many"):
         line = error_line(lambda name=name: connection.call(name, lambda: CALLS[name](connection)))  # type: ignore[misc]
-        assert f"failed while {name}: it takes no writes: read-only mode is enabled" in line
+        assert failed_while(name, takes_no_writes("read-only mode is enabled")) in line
         assert "DISK_USE_READONLY_PERCENTAGE" in line
     connection.close()
 

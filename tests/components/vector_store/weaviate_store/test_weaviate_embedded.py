@@ -16,6 +16,17 @@ from typing import Any
 import pytest
 
 from made import defaults
+from messages.weaviate import (
+    did_not_start,
+    end_it_or_other_folder,
+    ended_with_code,
+    folder_in_use,
+    folder_not_writable,
+    not_ready_in_time,
+    other_executable_version,
+    port_in_use,
+    version_in_use,
+)
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.embedded.server_process import demand_free
 from ragloom.components.vector_store.weaviate_store.embedded.shared_server import EmbeddedServer
@@ -299,8 +310,8 @@ def test_folder_that_another_server_has_open_is_reported_with_its_process(
     """Weaviate itself waits there for ever without a log line (TRAPS 42)."""
     with Server(tmp_path / "store") as other:
         line = error_line(lambda: embedded(timeouts={**TIMEOUTS, "connect": 5.0}))
-        assert f"vector_store.path={tmp_path / 'store'} is in use by process {other.pid} (weaviate" in line
-        assert "end it, or choose another folder" in line
+        assert folder_in_use(tmp_path / "store", other.pid) in line
+        assert end_it_or_other_folder() in line
         with pytest.raises(ServiceError):
             demand_free(tmp_path / "store")
     demand_free(tmp_path / "store")
@@ -346,7 +357,7 @@ def test_taken_port_is_reported_with_its_key(embedded: Callable[..., Connection]
         port = taken.getsockname()[1]
         for key in ("http_port", "grpc_port"):
             line = error_line(lambda key=key: embedded(**{key: port}), ConfigError)  # type: ignore[misc]
-            assert f"port {port} is already in use (vector_store.{key}={port})" in line
+            assert port_in_use(port, key) in line
 
 
 def test_given_ports_are_used(embedded: Callable[..., Connection]) -> None:
@@ -361,10 +372,10 @@ def test_executable_that_cannot_run_is_reported_with_its_reason(
     broken = tmp_path / "weaviate"
     broken.write_text("no program")
     broken.chmod(0o755)
-    assert "did not start ([Errno 8] Exec format error" in error_line(lambda: embedded(binary=broken))
+    assert did_not_start("[Errno 8] Exec format error") in error_line(lambda: embedded(binary=broken))
     broken.write_text("#!/bin/sh\necho 'planted: no such library' >&2\nexit 3\n")
     line = error_line(lambda: embedded(binary=broken))
-    assert "did not start (it ended with code 3): planted: no such library; see " in line
+    assert ended_with_code(3, "planted: no such library") in line
     assert str(tmp_path / "store" / "server.log") in line
 
 
@@ -375,21 +386,21 @@ def test_executable_that_never_listens_is_reported_and_ended(
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
     silent.chmod(0o755)
     line = error_line(lambda: embedded(binary=silent, timeouts={**TIMEOUTS, "connect": 3.0}))
-    assert "was not ready within vector_store.timeouts.connect" in line
+    assert not_ready_in_time() in line
     wait_until(lambda: state_of(tmp_path) is None)
 
 
 def test_other_version_than_the_executables_is_reported(embedded: Callable[..., Connection]) -> None:
     line = error_line(lambda: embedded(version="1.31.0"), ConfigError)
-    assert "vector_store.version=1.31.0 must be the executable's, which is 1." in line
+    assert other_executable_version("1.31.0", "1.") in line
 
 
 def test_other_version_than_the_running_servers_is_reported(embedded: Callable[..., Connection]) -> None:
     embedded()
     line = error_line(lambda: embedded(version="1.31.0"), ConfigError)
-    assert f"vector_store.version=1.31.0 must be {VERSION} while another program uses the server" in line
+    assert version_in_use("1.31.0", VERSION) in line
 
 
 def test_folder_that_cannot_be_written_is_reported(embedded: Callable[..., Connection], tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
-    assert f"vector_store.path={tmp_path / 'store'} must be a writable folder" in error_line(embedded)
+    assert folder_not_writable(tmp_path / "store") in error_line(embedded)

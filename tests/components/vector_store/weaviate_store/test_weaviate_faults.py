@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from messages import wording
+from messages.weaviate import entries_without_chunk, too_large_document
 from places import TESTS
 from ragloom.components.vector_store.weaviate_store import write_lease
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
@@ -169,9 +171,7 @@ def test_server_killed_between_two_of_its_own_logs_loses_nothing(
             with writer(again) as writing:
                 notes = sync(writing, target).notes
             # Objects lost, and their entries in the other indexes kept: no API removes these.
-            assert ("entries of chunks that are not stored" in " ".join(notes)) == (
-                case == ("append", "chunks", "objects")
-            ), notes
+            assert (entries_without_chunk() in " ".join(notes)) == (case == ("append", "chunks", "objects")), notes
             demand_equal(again, target)
         except (RagloomError, AssertionError, KeyError) as error:
             problems.append(f"{case}: {type(error).__name__}: {error}"[:500])
@@ -281,7 +281,7 @@ def test_document_over_the_servers_message_limit_is_named(weaviate_process: Star
     large = cut("large.md", "letters " * 200_000, 20_000)
     with writer(database) as writing:
         write(writing, [cut("small.md", "some text")])
-        with pytest.raises(DataError, match=r"too large.*document 'large\.md'") as caught:
+        with pytest.raises(DataError, match=wording(too_large_document("large.md"))) as caught:
             write(writing, [large])
         assert "GRPC_MAX_MESSAGE_SIZE" in str(caught.value)
         assert "\n" not in str(caught.value)

@@ -19,6 +19,9 @@ from weaviate.classes.config import Configure, DataType, Property, Tokenization
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter
 
+from messages import wording
+from messages.vector_store import filters_too_deep
+from messages.weaviate import filter_needs_version, key_too_long
 from metadata_rows import (
     FLOATS,
     INTEGERS,
@@ -142,13 +145,13 @@ def test_old_server_is_named_when_a_filter_needs_not() -> None:
 
     for operator, value in [(FilterOperator.EQ, 1), (FilterOperator.IN, ["a", "b"]), (FilterOperator.CONTAINS, 1)]:
         on(operator, value)
-    with pytest.raises(DataError, match=r"needs Weaviate 1\.33 or newer; the server is 1\.30\.0: update it"):
+    with pytest.raises(DataError, match=wording(filter_needs_version("1.33", "1.30.0"))):
         on(FilterOperator.TEXT_MATCH, "x")
 
 
 def test_text_too_long_to_be_looked_into_is_refused() -> None:
     item = MetadataFilter(key="a", operator=FilterOperator.IN, value="x" * (MAX_IN_TEXT + 1))
-    with pytest.raises(DataError, match="has 257 characters .*; the limit on Weaviate is 256"):
+    with pytest.raises(DataError, match=wording(key_too_long(257, 256))):
         where(grouped(item), ["m_a"], NEW)
 
 
@@ -434,7 +437,7 @@ def test_deepest_allowed_filter_is_answered(shelf: Any) -> None:
         condition = FilterCondition.AND if level % 2 else FilterCondition.OR
         deep = MetadataFilters(filters=[deep, other], condition=condition)
     assert objects.passing(deep, objects.columns) == matching(deep, stored)
-    with pytest.raises(DataError, match="nested more than 16 deep"):
+    with pytest.raises(DataError, match=wording(filters_too_deep(16))):
         where(MetadataFilters(filters=[deep]), objects.columns, NEW)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from messages.vector_store import empty_index
+from messages.weaviate import built_by_former_code, index_name_wanted
 from programs import Done, run
 from query.test_index_selection import TEXTS, Shop, demand_refused
 from ragloom.assembly import Assembly
@@ -102,12 +104,12 @@ def test_empty_index_says_so_and_how_to_go_on(shop: OnServer) -> None:
     shop.assembly(shop.root / "a/docs").ingest(stop=lambda: True)
     done = shop.ask(shop.root / "a/docs")
     assert done.returncode == 1
-    assert "is empty: its first ingest ended before a document was stored" in done.stderr
+    assert empty_index() in done.stderr
 
 
 def test_index_that_is_not_there_is_not_asked_about(shop: OnServer) -> None:
     done = shop.run("indexes", "delete", "none")
-    assert (done.returncode, "must be the name of an index" in done.stderr) == (1, True)
+    assert (done.returncode, index_name_wanted() in done.stderr) == (1, True)
 
 
 def test_index_that_f425178_wrote_answers_and_is_renewed(
@@ -128,7 +130,7 @@ def test_index_that_f425178_wrote_answers_and_is_renewed(
             assert engine.search(question).nodes[0].node.ref_doc_id == document
         assembly.database.promote(recorded["index"], "live")
         done = run("run_query", next(iter(QUESTIONS)), *keys, *server, "vector_store.alias=live", cwd=tmp_path)
-        assert f"index {recorded['index']} was built by former versions of the code" in done.stderr
+        assert built_by_former_code(recorded["index"]) in done.stderr
         assert assembly.ingest().added == 4
         assert assembly.open(or_older=True).info.name == assembly.index_name
     done = run("indexes", "promote", assembly.index_name, "live", *keys, *server, cwd=tmp_path)

@@ -18,6 +18,19 @@ import pytest
 from weaviate.classes.data import DataObject
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateConnectionError, WeaviateTimeoutError
 
+from messages import wording
+from messages.weaviate import (
+    attempts_with_last,
+    changed_during_reads,
+    failed_while,
+    lease_lost,
+    lease_not_renewed,
+    lower_objects,
+    no_answer,
+    object_refused,
+    server_too_old_for,
+    still_holds,
+)
 from ragloom.components.vector_store.search_results import Row, Scope
 from ragloom.components.vector_store.weaviate_store import (
     batch_insert,
@@ -124,7 +137,7 @@ def test_write_is_repeated_only_where_it_was_surely_not_executed(unconnected: Co
     assert unconnected.write("writing", unsent) == "done"
     assert unsent.count == 3
     unknown = Calls(TIMED_OUT)
-    with pytest.raises(OutcomeUnknown, match="failed while writing: no answer in time"):
+    with pytest.raises(OutcomeUnknown, match=wording(failed_while("writing", no_answer()))):
         unconnected.write("writing", unknown)
     assert unknown.count == 1
     read = Calls(TIMED_OUT, REFUSED, TIMED_OUT)
@@ -356,9 +369,9 @@ def test_batch_of_unknown_outcome_is_repaired_and_sent_again_in_halves(clock: Fa
 def test_batch_without_any_progress_ends_within_the_retry_limit(clock: FakeClock) -> None:
     collection = Objects()
     collection.refuse = unknown(1_000)
-    with pytest.raises(ServiceError, match=r"object 1 .*retry=30 s.* lower vector_store\.batch\.objects=100") as caught:
+    with pytest.raises(ServiceError, match=wording("object 1 ", "retry=30 s", " " + lower_objects(100))) as caught:
         insert(collection, made_up(2))
-    assert f"{len(collection.sizes)} attempts, the last with 1 object " in str(caught.value)
+    assert attempts_with_last(len(collection.sizes), 1) in str(caught.value)
     longest = [0.2, 0.4, 0.8, 1.6, 3.2, *[5.0] * 20]
     assert all(limit / 2 <= delay <= limit for delay, limit in zip(clock.delays, longest, strict=False))
     assert 20 < sum(clock.delays) <= 30
@@ -388,7 +401,7 @@ def test_accepted_object_is_read_3_times_before_it_counts_as_missing(
 def test_permanent_refusal_names_the_object_and_is_not_sent_again() -> None:
     collection = Objects()
     collection.refuse = lambda size: {1: "vector lengths differ"}
-    with pytest.raises(DataError, match="server refused object 2: vector lengths differ"):
+    with pytest.raises(DataError, match=wording(object_refused(2, "vector lengths differ"))):
         insert(collection, made_up(3))
     assert collection.sizes == [3]
 
@@ -430,7 +443,7 @@ def test_removed_objects_are_counted_once_and_confirmed_gone(clock: FakeClock) -
     assert remove(Direct(), collection, ids) == 2  # type: ignore[arg-type]
     assert collection.stored == set()
     collection.stored, collection.delete_by_id = {ids[0]}, lambda id: None  # type: ignore[method-assign]
-    with pytest.raises(ServiceError, match="still holds 1 of 3 deleted objects"):
+    with pytest.raises(ServiceError, match=wording(still_holds(1, 3))):
         remove(Direct(), collection, ids)  # type: ignore[arg-type]
 
 
@@ -619,7 +632,7 @@ def test_aliases_need_weaviate_1_32(version: tuple[int, int, int], supported: bo
     if supported:
         table.demand_supported()
     else:
-        with pytest.raises(ServiceError, match=r"must be Weaviate 1\.32 or newer .* and is 1\.31\.9; update"):
+        with pytest.raises(ServiceError, match=wording(server_too_old_for("1.32", "1.31.9"))):
             table.demand_supported()
         assert table.read() == {}
 
@@ -678,7 +691,7 @@ def test_search_in_documents_that_change_at_each_read_ends(monkeypatch: pytest.M
         "manifest_objects",
         lambda *_: {"good.md": SimpleNamespace(properties={"content_hash": str(next(versions))})},
     )
-    with pytest.raises(ServiceError, match="changed during 50 reads; query again"):
+    with pytest.raises(ServiceError, match=wording(changed_during_reads(50))):
         search.lexical("text", 1, Scope())
     assert len(limits) == 50
 
@@ -740,7 +753,7 @@ def test_lease_is_lost_once_its_heartbeat_fails_for_longer_than_it_lives(
                 break
             time.sleep(0.005)
         if is_lost:
-            with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost .*could not be renewed"):
+            with pytest.raises(ServiceError, match=wording(lease_lost("corpus-1"), lease_not_renewed())):
                 lease.demand_held()
         else:
             lease.demand_held()

@@ -16,6 +16,17 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from fakes import LetterEmbedding
 from made import defaults
+from messages import ANY, wording
+from messages.vector_store import being_written_since
+from messages.weaviate import (
+    changed_on_server,
+    chunk_not_stored,
+    chunk_refused,
+    lease_lost,
+    other_distance,
+    shard_statistics,
+    vectors_in_queue,
+)
 from ragloom.components.analyzer import multilingual
 from ragloom.components.retriever import hybrid
 from ragloom.components.vector_store.record_types import IndexMissing
@@ -57,7 +68,7 @@ def test_one_object_that_the_server_rejects_is_an_error_that_names_it_and_its_do
     with writer(database) as writing:
         write(writing, [cut("good.md", "some text")])
         monkeypatch.setattr(object_mapping, "chunk_object", spoiled)
-        with pytest.raises(DataError, match=r"refused chunk \[0:9\] of 'bad\.md'.*vector") as caught:
+        with pytest.raises(DataError, match=wording(chunk_refused("[0:9]", "bad.md"), "vector")) as caught:
             write(writing, [cut("fine.md", "more text"), cut("bad.md", "more text")])
         assert "\n" not in str(caught.value)
     monkeypatch.undo()
@@ -82,7 +93,7 @@ def test_an_object_that_is_taken_and_not_kept_is_an_error(
         collection = writing.pair.chunks  # type: ignore[attr-defined]
         empty = BatchObjectReturn(_all_responses=[], elapsed_seconds=0.0, errors={}, uuids={}, has_errors=False)
         monkeypatch.setattr(collection.data, "insert_many", lambda objects: empty)
-        with pytest.raises(ServiceError, match=r"did not store chunk \[0:4\] of 'a\.md' .* does not hold them"):
+        with pytest.raises(ServiceError, match=wording(chunk_not_stored("[0:4]", "a.md"))):
             write(writing, [cut("a.md", "text")])
 
 
@@ -259,7 +270,7 @@ def test_schema_that_was_changed_by_somebody_is_an_error_that_says_in_what(
         write(writing, [cut("a.md", "text")])
         writing.commit({})
     other = databases(index={"distance": "dot", "bm25_b": 0.5})
-    with pytest.raises(DataError, match=r"distance is cosine and must be dot; delete the index"), writer(other):
+    with pytest.raises(DataError, match=wording(other_distance("cosine", "dot"))), writer(other):
         pass
 
 
@@ -272,7 +283,7 @@ def test_mutable_settings_are_changed_in_place_and_reported(
     other = databases(index={"bm25_b": 0.5})
     with writer(other) as writing:
         write(writing, [cut("b.md", "text")])
-        assert writing.commit({}).notes == ("vector_store.index.bm25_b was 0.75 on the server and is now 0.5",)
+        assert writing.commit({}).notes == (changed_on_server("vector_store.index.bm25_b", 0.75, 0.5),)
     with writer(other) as writing:
         assert writing.commit({}).notes == ()
 
@@ -283,7 +294,7 @@ def test_several_shards_tell_that_bm25_is_per_shard(databases: Callable[..., Wea
     with writer(database) as writing:
         write(writing, [cut(f"{n}.md", "some text") for n in range(20)])
         (note,) = writing.commit({}).notes
-    assert "3 shards: BM25 statistics are per shard" in note
+    assert shard_statistics(3) in note
     assert len(database.open("corpus-1").lexical("text", 50)) == 20
 
 
@@ -399,14 +410,14 @@ def test_second_writer_is_reported_who_writes_and_since_when_and_takes_over_from
     monkeypatch.setattr(write_lease, "EXPIRY_SECONDS", 3.0)
     other = databases()
     with writer(database) as first:
-        with pytest.raises(ServiceError, match=r"being written by process \d+ on \S+ since \d{4}-"), writer(other):
+        with pytest.raises(ServiceError, match=wording(being_written_since())), writer(other):
             pass
         first.lease.abandon()  # type: ignore[attr-defined]  # as if its machine had died
         with writer(other) as second:
             write(second, [cut("b.md", "text")])
-            with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost"):
+            with pytest.raises(ServiceError, match=wording(lease_lost("corpus-1"))):
                 write(first, [cut("a.md", "text")])
-            with pytest.raises(ServiceError, match="write lease .* was lost"):
+            with pytest.raises(ServiceError, match=wording(lease_lost(ANY))):
                 first.commit({})
             second.commit({})
     assert list(contents(database.open("corpus-1"))) == [cut("b.md", "text").chunks[0].id]
@@ -434,7 +445,7 @@ def test_writer_that_is_overtaken_while_it_looks_for_leftovers_removes_none_of_t
                     second.commit({})
 
         monkeypatch.setattr(first.pair, "scan", slow)  # type: ignore[attr-defined]
-        with pytest.raises(ServiceError, match="the write lease on index corpus-1 was lost"):
+        with pytest.raises(ServiceError, match=wording(lease_lost("corpus-1"))):
             first.recover()
     assert list(contents(database.open("corpus-1"))) == [left.chunks[0].id]
 
@@ -466,7 +477,7 @@ def test_stored_is_searchable_when_commit_returns_also_with_asynchronous_indexin
     with writer(hasty) as writing:
         write(writing, [cut("a.md", " ".join(f"w{n}" for n in range(6000)), 1)])
         info = writing.commit({})
-    assert info.notes == () or "vectors were still in the server's queue" in info.notes[0]
+    assert info.notes == () or vectors_in_queue() in info.notes[0]
     database.close()
     hasty.close()
 

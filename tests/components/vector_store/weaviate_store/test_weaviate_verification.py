@@ -11,6 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from messages import wording
+from messages.weaviate import (
+    add_all_nodes_again,
+    add_nodes_again,
+    ingest_again,
+    not_found_by_search,
+    not_reached,
+    rebuild_again,
+    rebuild_writes_all,
+    stored_but_not_found,
+    written_again,
+)
 from ragloom.components.vector_store.record_types import ManifestRow, StoredDocumentRow
 from ragloom.components.vector_store.weaviate_store import run_verification, search_verification
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
@@ -173,8 +185,8 @@ def test_planted_loss_is_found_and_rewritten(
     assert set(contents(database.open("corpus-1"))) == set(chunks)
     assert info.deleted_chunks > 10
     (note,) = info.notes
-    assert "were not found by search and were written again" in note
-    assert "ragloom indexes rebuild corpus-1 writes all of them" in note
+    assert written_again() in note
+    assert rebuild_writes_all("corpus-1") in note
     confirm(pair_of(database), [item.uuid for item in stored], "")
     assert unfound(database, "corpus-1") == []
 
@@ -192,7 +204,7 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(
     assert plant_loss(chunks, weaviate_server, objects) > 5
     with writer(database) as writing:
         info = writing.commit({})
-    assert "were not found by search" in info.notes[0]
+    assert not_found_by_search() in info.notes[0]
     assert unfound(database, "corpus-1") == []
     assert set(contents(database.open("corpus-1"))) == {chunk.id for item in target.values() for chunk in item.chunks}
 
@@ -220,8 +232,8 @@ def test_chunk_that_stays_lost_fails_the_commit_and_the_same_ingest_ends_right(
         with pytest.raises(LostToSearch) as caught, writer(database) as writing:
             sync(writing, target)
         message = str(caught.value)
-        assert f"chunk [0:{lost.end}] of '3.md' is stored and not found by search after 2 rewrites" in message
-        assert "run the same ingest command again" in message
+        assert f"chunk [0:{lost.end}] of '3.md' {stored_but_not_found(2)}" in message
+        assert ingest_again() in message
         assert "\n" not in message
     with writer(database) as writing:
         sync(writing, target)
@@ -290,7 +302,7 @@ def test_lost_chunk_of_a_rebuild_leaves_the_index_as_it_was(
         patched.setattr(search_verification, "missed_by_search", lambda pair, items, pool: items)
         patched.setattr(search_verification, "indexed_ids", lambda pair, items: set())
         patched.setattr(search_verification, "RETRY_DELAYS", ())
-        with pytest.raises(ServiceError, match="run ragloom indexes rebuild corpus-1 again"):
+        with pytest.raises(ServiceError, match=wording(rebuild_again("corpus-1"))):
             database.rebuild("corpus-1")
     assert contents(database.open("corpus-1")) == before
     assert [label.generation for label in database.catalog.labels()] == [1, 1]
@@ -342,13 +354,13 @@ def test_3000_chunks_of_equal_text_among_others_are_no_false_alarm(
         write(writing, [repeated(3_000)])
         info = writing.commit({})
     assert info.deleted_chunks == 0
-    assert all("dense search does not reach them" in note for note in info.notes)
+    assert all(not_reached() in note for note in info.notes)
     with writer(database) as writing:  # equal chunks among the older ones
         write(writing, [cut("new.md", "something new")])
         info = writing.commit({})
     # An hnsw graph may really not reach a chunk among so many equal ones: a note, and nothing is rewritten.
     assert info.deleted_chunks == 0
-    assert all("dense search does not reach them" in note for note in info.notes)
+    assert all(not_reached() in note for note in info.notes)
     database.close()
 
 
@@ -416,8 +428,8 @@ def test_node_that_stays_lost_is_kept_since_it_has_no_other_source(
         with pytest.raises(LostToSearch) as caught:
             store.add([new])
     message = str(caught.value)
-    assert "is stored and not found by search after 2 rewrites" in message
-    assert "delete_nodes() and add() them again" in message
+    assert stored_but_not_found(2) in message
+    assert add_nodes_again() in message
     assert "ingest" not in message
     assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in (*nodes, new)}
     store.delete_nodes([nodes[0].node_id])
@@ -436,5 +448,5 @@ def test_note_on_rewritten_nodes_names_what_a_plain_store_can_do(
     monkeypatch.setattr(search_verification, "confirm", lambda *_, **__: Verification(rewritten=1))
     store.add(nodes)
     (note,) = [record.getMessage() for record in caplog.records if "others may be lost" in record.getMessage()]
-    assert "clear() the store and add() all nodes again" in note
+    assert add_all_nodes_again() in note
     assert "rebuild" not in note

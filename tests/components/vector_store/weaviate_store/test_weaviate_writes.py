@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from cutting_proxy import CuttingProxy
+from messages import wording
+from messages.weaviate import too_many_results
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
@@ -290,7 +292,9 @@ def test_server_with_a_low_limit_of_results_works_and_says_what_it_cannot_give(
     index = fresh.open("corpus-1")
     assert len(contents(index)) == sum(len(item.chunks) for item in changed.values())
     assert len(index.lexical("other", 100)) == len(index.dense([1.0] * 16, 100)) == 100
-    with pytest.raises(DataError, match=r"101 results must be at most 100.*QUERY_MAXIMUM_RESULTS.*retriever\.top_k"):
+    with pytest.raises(
+        DataError, match=wording(too_many_results(101, 100), "QUERY_MAXIMUM_RESULTS", "retriever.top_k")
+    ):
         index.lexical("other", 101)
     fresh.rebuild("corpus-1")
     assert len(contents(fresh.open("corpus-1"))) == sum(len(item.chunks) for item in changed.values())
