@@ -59,10 +59,6 @@ def same_score() -> str:
     return "has the same score on every question as"
 
 
-def all_same_score() -> str:
-    return "all configs have the same score on every question"
-
-
 def must_share(runs: str, what: str) -> str:
     return f"{runs} must share {what}"
 
