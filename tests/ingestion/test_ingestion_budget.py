@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import ragloom.providers.openai_client
 from loopback import slow, status
+from messages import wording_at_start
 from messages.cli import same_command_goes_on
-from messages.evaluation import budget_exceeded
+from messages.evaluation import budget_exceeded, price_needed
 from paid_corpus import BATCH, KEY, PaidCorpus, counting_server, summary_of
 from ragloom.core.budget import Budget, BudgetSpent, charge, has_budget, within
 from ragloom.errors import ConfigError
@@ -166,7 +167,7 @@ def test_refused_requests_are_not_charged(corpus: PaidCorpus) -> None:
 def test_dollars_without_a_price_are_refused_before_anything_is_read(corpus: PaidCorpus) -> None:
     with counting_server() as server:
         unknown = ["embedding.model=my-own", "budget.max_usd=1"]
-        with pytest.raises(ConfigError, match=r"budget: budget.max_usd=1 must have a price.*'my-own|my-own has none"):
+        with pytest.raises(ConfigError, match=wording_at_start(price_needed("budget: budget.max_usd=1", "my-own"))):
             corpus.ingest(server, *unknown)
         assert not (corpus.root / "store").exists()
         assert corpus.ingest(server, *unknown, "+prices.models={my-own: {input: 0, output: 0}}").complete

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragloom.config import conf_folder
 from ragloom.config.config import load
 
 METRIC = "nDCG@10"
 
 
 @functools.lru_cache
-def _composed(overrides: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return choices and public config, as composed before a test changes the groups."""
+def _composed(overrides: tuple[str, ...], folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return choices and public config, composed once for each folder of configs."""
     (config,) = load(list(overrides))
     return config.choices, config.public()
 
@@ -41,7 +42,7 @@ def write(
         record: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
     """
     folder.mkdir(parents=True)
-    choices, config = _composed(overrides)
+    choices, config = _composed(overrides, conf_folder.config_dir())
     metric = record.pop("metric", METRIC)
     qrels = record.pop("qrels", [f"q{at} 0 d{at} 1" for at in range(len(scores))])
     positions = record.pop("positions", None)

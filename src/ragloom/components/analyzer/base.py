@@ -8,12 +8,8 @@ from abc import ABC, abstractmethod
 class Analyzer(ABC):
     """Analyzer of text into terms for BM25, of documents and queries alike.
 
-    Attributes:
-        thread_safe: one object may be used by several threads at once. An analyzer of an extension package may set it
-            to False; its caller must then use one object a thread.
+    One object is used by several threads at once.
     """
-
-    thread_safe: bool = True
 
     @abstractmethod
     def terms(self, text: str) -> list[str]:
