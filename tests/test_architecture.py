@@ -148,7 +148,6 @@ SAME_ROLE_MODULES = {
     "index_reader": "index of a store",
     "index_writer": "writer of a store",
     "errors": "errors of the package",
-    "settings": "typed settings of the package",
 }
 
 

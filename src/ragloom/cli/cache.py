@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import LISTED_FAILURES, OK, console, parse_verb, print_json, print_outcome, run_program
-from ragloom.cli.project import add_config_flags, config_of
+from ragloom.cli.argument_parsing import parse_verb
+from ragloom.cli.config_arguments import add_config_flags, config_of
+from ragloom.cli.console import LISTED_FAILURES, OK, console, print_json, print_outcome, run_program
 from ragloom.cli.table_layout import Column, print_columns
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError

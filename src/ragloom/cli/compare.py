@@ -7,8 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-from ragloom.cli.console import OK, console, parse_keys, print_json, run_program, stdout_to_stderr
-from ragloom.cli.project import add_config_flags, config_of
+from ragloom.cli.argument_parsing import parse_keys
+from ragloom.cli.config_arguments import add_config_flags, config_of
+from ragloom.cli.console import OK, console, print_json, run_program, stdout_to_stderr
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
 from ragloom.evaluation.sweep_log import FILE as LEDGER

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import FAILED, OK, parse_keys, print_error
+from ragloom.cli.argument_parsing import parse_keys
+from ragloom.cli.config_arguments import add_project_flag, project_of
+from ragloom.cli.console import FAILED, OK, print_error
 from ragloom.cli.prerequisites import require_inputs
-from ragloom.cli.project import add_project_flag, project_of
 from ragloom.config.hydra_compose import CONFIG_NAME
 from ragloom.errors import ConfigError, RagloomError
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import OK, ask, parse_keys, run_program
-from ragloom.cli.project import add_config_flags
+from ragloom.cli.argument_parsing import parse_keys
+from ragloom.cli.config_arguments import add_config_flags
+from ragloom.cli.console import OK, ask, run_program
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError

@@ -11,9 +11,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragloom.cli.console import FAILED, OK, console, parse_keys, print_json, run_program, stdout_to_stderr
+from ragloom.cli.argument_parsing import parse_keys
+from ragloom.cli.config_arguments import add_config_flags, config_arguments, config_of
+from ragloom.cli.console import FAILED, OK, console, print_json, run_program, stdout_to_stderr
 from ragloom.cli.prerequisites import require_file, require_inputs
-from ragloom.cli.project import add_config_flags, config_arguments, config_of
 from ragloom.core.redaction import redact, redact_override
 from ragloom.core.suggested_commands import command, program
 from ragloom.core.text_normalization import has_whole_characters

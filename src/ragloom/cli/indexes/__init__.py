@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ragloom.cli.console import parse_verb, run_program, stdout_to_stderr
-from ragloom.cli.project import add_config_flags, config_of
+from ragloom.cli.argument_parsing import parse_verb
+from ragloom.cli.config_arguments import add_config_flags, config_of
+from ragloom.cli.console import run_program, stdout_to_stderr
 from ragloom.core.suggested_commands import program
 
 _VERBS = (
@@ -63,7 +64,7 @@ def _run(argv: list[str]) -> int:
     with stdout_to_stderr():
         from ragloom.assembly import Assembly
         from ragloom.cli.indexes import modify, prune, render
-        from ragloom.cli.indexes.options import Request
+        from ragloom.cli.indexes.request import Request
     verbs = {
         "list": render.list_all,
         "show": render.show,

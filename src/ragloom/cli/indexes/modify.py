@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 
 from ragloom.cli.console import FAILED, OK, print_json, print_outcome, stdout_to_stderr
-from ragloom.cli.indexes.options import Request
 from ragloom.cli.indexes.render import as_json, names_of
+from ragloom.cli.indexes.request import Request
 from ragloom.cli.progress import terminal_steps
 from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.errors import ConfigError, DataError

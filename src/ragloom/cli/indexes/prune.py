@@ -8,8 +8,8 @@ from typing import Any
 
 from ragloom.assembly import Assembly
 from ragloom.cli.console import FAILED, OK, print_json, stdout_to_stderr
-from ragloom.cli.indexes.options import Request
 from ragloom.cli.indexes.render import names_of, print_indexes
+from ragloom.cli.indexes.request import Request
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.config.config import Config, load
 from ragloom.config.fingerprint import describe, difference

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ragloom.cli.console import OK, console, print_json
-from ragloom.cli.indexes.options import Request
+from ragloom.cli.indexes.request import Request
 from ragloom.cli.table_layout import Column, print_columns
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.config.fingerprint import difference

@@ -65,12 +65,12 @@ def weaviate(
 
     def connect() -> "Connection":
         from ragloom.components.vector_store.weaviate_store.connection import connect
-        from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+        from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings
 
         return connect(ServerSettings(url, grpc_host, grpc_port, api_key_env, headers_env, timeouts))
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
-    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+    from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 
     code_version = _WEAVIATE_CODE_VERSION
     options = IndexOptions(collection_prefix, tenant, consistency_level, dict(index), batch, timeouts, code_version)
@@ -108,7 +108,7 @@ def weaviate_embedded(
         return EmbeddedServer(path, version, binary, http_port, grpc_port).connect(timeouts)
 
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
-    from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+    from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 
     options = IndexOptions(collection_prefix, tenant, "ONE", dict(index), batch, timeouts, _WEAVIATE_CODE_VERSION)
     return WeaviateDatabase(connect, analyzer, options)

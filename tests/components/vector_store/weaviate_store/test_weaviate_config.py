@@ -40,7 +40,7 @@ from messages.weaviate import (
 from places import ROOT
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.weaviate_store.embedded import executable
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings, api_key, extra_headers
 from ragloom.config.config import load
 from ragloom.errors import ConfigError
 

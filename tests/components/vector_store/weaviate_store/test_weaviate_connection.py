@@ -54,7 +54,7 @@ from places import ROOT
 from ragloom.components.vector_store.weaviate_store.connection import Connection, connect
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.components.vector_store.weaviate_store.server_check import MIN_VERSION, check_http
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings
 from ragloom.errors import ConfigError, DataError, ServiceError
 from weaviate_servers import Address, Server
 from weaviate_tools import error_line
@@ -307,7 +307,7 @@ def test_tls_server_is_connected_to_over_http_and_grpc(tls: tuple[Server, Path])
     )
     code = (
         "from ragloom.components.vector_store.weaviate_store.connection import connect\n"
-        "from ragloom.components.vector_store.weaviate_store.settings import ServerSettings\n"
+        "from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings\n"
         f"made = connect({secure!r})\n"
         "print(made.call('searching', made.client.is_ready)); made.close()"
     )
@@ -518,7 +518,7 @@ def record(function):
 socket.socket.connect = record(connect)
 socket.getaddrinfo = (lambda real: lambda host, *a, **k: (asked.add((host, a[0])), real(host, *a, **k))[1])(socket.getaddrinfo)
 from ragloom.components.vector_store.weaviate_store.connection import connect
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings
 assert list(warnings.filters) == before, warnings.filters
 made = connect(ServerSettings({weaviate_server.url!r}, None, {weaviate_server.grpc_port}, "NO_SUCH_KEY", None, {TIMEOUTS}))
 made.call("listing", made.client.collections.list_all)

@@ -48,12 +48,12 @@ from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown, TooLarge, TooMany, failure_of
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, notes_on
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
 from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
 from ragloom.components.vector_store.weaviate_store.search_verification import draw_stored, wait_until_indexed
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import ChunkRepair, remove, stable_ids
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease
 from ragloom.core.records import Chunk

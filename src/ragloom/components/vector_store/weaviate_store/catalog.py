@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel
 from ragloom.components.vector_store.weaviate_store.write_lease import WriteLease, read_labels

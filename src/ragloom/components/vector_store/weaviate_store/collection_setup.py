@@ -12,7 +12,7 @@ from weaviate.collections import Collection
 
 from ragloom.components.vector_store.weaviate_store import schema
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
 from ragloom.errors import DataError
 

@@ -26,7 +26,12 @@ from weaviate.exceptions import WeaviateInvalidInputError
 from ragloom.components.vector_store.weaviate_store import errors
 from ragloom.components.vector_store.weaviate_store.grpc_channel import ChannelParameters
 from ragloom.components.vector_store.weaviate_store.server_check import check_grpc, check_http
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, api_key, extra_headers, http_client
+from ragloom.components.vector_store.weaviate_store.server_settings import (
+    ServerSettings,
+    api_key,
+    extra_headers,
+    http_client,
+)
 from ragloom.errors import DataError
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from ragloom.components.vector_store.weaviate_store.aliases import AliasTable
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_reader import WeaviateIndex
+from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 from ragloom.components.vector_store.weaviate_store.index_writer import WeaviateWriter
 from ragloom.components.vector_store.weaviate_store.rebuild import rebuild
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, CollectionLabel

@@ -11,7 +11,7 @@ import httpx
 
 from ragloom.components.vector_store.weaviate_store.errors import is_read_only, one_line, without
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed, ChannelParameters
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings, http_client
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings, http_client
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 
 MIN_VERSION = (1, 30)

@@ -23,7 +23,7 @@ from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.connection import Connection
-from ragloom.components.vector_store.weaviate_store.index_options import IndexOptions
+from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 from ragloom.components.vector_store.weaviate_store.object_mapping import chunk_object, chunk_uuid
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, CollectionLabel, read_label

@@ -25,7 +25,7 @@ from ragloom.components.vector_store.weaviate_store.connection import Connection
 from ragloom.components.vector_store.weaviate_store.embedded import server_process, supervisor
 from ragloom.components.vector_store.weaviate_store.embedded.supervisor import DATA, LOG, START, STATE, USERS, try_lock
 from ragloom.components.vector_store.weaviate_store.errors import one_line
-from ragloom.components.vector_store.weaviate_store.settings import ServerSettings
+from ragloom.components.vector_store.weaviate_store.server_settings import ServerSettings
 from ragloom.errors import ConfigError, ServiceError
 
 _NOTICE_SECONDS = 3.0  # limit for the supervisor to notice its last user's end: it polls every 0.1 s
