@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ def row(
 
 def run(*rows: QueryRow, config: dict[str, dict[str, list[str]]] | None = None) -> EvaluatedRun:
     means = {name: 0.0 for item in rows for name in item.metrics}
-    return EvaluatedRun("run", Path("run"), {}, {}, {}, config or {}, means=means, rows=rows)
+    parts: dict[str, Any] = {"dataset": {}, "index": {}, "choices": {}, "config": config or {}}
+    return EvaluatedRun(name="run", folder=Path("run"), means=means, rows=rows, **parts)
 
 
 def test_failed_and_unjudged_questions_are_zero_in_every_run_and_counted_by_their_cause() -> None:

@@ -362,5 +362,5 @@ def test_one_embedding_serves_all_who_need_it() -> None:
 
     (config,) = load(["chunking=semantic", "reranker=mmr"])
     assembly = Assembly(config)
-    assert assembly._available("chunking")["embedding"] is assembly.embedding
-    assert assembly._available("reranker")["embedding"] is assembly.embedding
+    assert assembly.available("chunking")["embedding"] is assembly.embedding
+    assert assembly.available("reranker")["embedding"] is assembly.embedding
