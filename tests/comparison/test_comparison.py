@@ -1,5 +1,6 @@
 """What a comparison of run folders says, and refuses to say."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from messages import wording
 from messages.comparison import (
     baseline_stays,
+    best_not_tested,
     better_than,
     better_than_every_other,
+    corrected_for,
     counted_as_zero,
     damaged_run,
     groups_for_split,
@@ -62,6 +65,10 @@ def settings(**changed: Any) -> Any:
 
 def compared(*folders: Path, **changed: Any) -> Comparison:
     return compare(folders, settings(**changed))
+
+
+def sentences(found: Comparison) -> str:
+    return "\n".join(found.verdict.sentences)
 
 
 def said(found: Comparison) -> str:
@@ -280,6 +287,8 @@ def test_equal_scores_recommend_the_cheapest_and_say_that_the_metric_tells_nothi
             f"no clear winner: all configs have the same score on every question; {METRIC} cannot tell them apart"
         ]
         assert [run.name for run in found.runs].index("cheap") == found.choice.recommended
+        front = {run.name for run, item in zip(found.runs, found.choice.standings, strict=True) if item.best_for_cost}
+        assert front == {"cheap"}
 
 
 @pytest.mark.slow
@@ -370,6 +379,52 @@ def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tm
     assert most == pytest.approx([-finding.low, finding.high], abs=0.005)
     wide = compared(tmp_path / "a", tmp_path / "b", tolerance=0.5)
     assert [each.as_good for each in wide.choice.standings] == [True, True]
+
+
+def test_losses_and_fronts_of_two_configs_by_hand(tmp_path: Path) -> None:
+    good = write(tmp_path / "good", [0.75] * N, BETTER, usd=0.03, p95=90.0)
+    bad = write(tmp_path / "bad", [0.5] * N, usd=0.01, p95=30.0)
+    found = compared(good, bad, plan="pairs")
+    by_name = {run.name: item for run, item in zip(found.runs, found.choice.standings, strict=True)}
+    assert (by_name["good"].loss, by_name["bad"].loss) == (-0.25, 0.25)
+    assert (by_name["good"].mean, by_name["bad"].mean) == (0.75, 0.5)
+    assert [(item.best_for_cost, item.best_for_time) for item in by_name.values()] == [(True, True)] * 2
+    assert [item.as_good for item in (by_name["good"], by_name["bad"])] == [True, False]
+
+
+def test_costs_are_in_the_first_unit_that_every_run_knows(tmp_path: Path) -> None:
+    def run(name: str, index_usd: float | None, usd: float | None, tokens: int, *overrides: str) -> Path:
+        index = {"name": "i", "fingerprint": "f", "bytes": 1, "embedding_tokens": 100, "usd": index_usd}
+        folder = write(tmp_path / name, scores(1), *overrides, usd=usd, index=index)
+        measured = json.loads((folder / "metrics.json").read_text())
+        measured["cost"] = {"embedding_tokens": tokens, "llm_input_tokens": 5, "usd": usd}
+        (folder / "metrics.json").write_text(json.dumps(measured))
+        return folder
+
+    first = run("first", 0.5, 0.25, 7, BETTER)
+    for second, costs, unit in (
+        (run("dollars", 0.25, 0.5, 0), [0.75, 0.75], "US dollars for the index and all questions"),
+        (run("questions", None, 0.5, 0), [0.25, 0.5], "US dollars for all questions"),
+        (run("tokens", None, None, 10), [112.0, 115.0], "tokens for the index and all questions"),
+    ):
+        found = compared(first, second, plan="pairs")
+        assert sorted(item.cost for item in found.choice.standings) == costs
+        assert found.choice.cost_of == unit
+
+
+def test_claims_name_their_correction_and_what_was_not_tested(tmp_path: Path) -> None:
+    base, one, two = (
+        write(tmp_path / name, scores(at, gain), *overrides)
+        for at, (name, gain, *overrides) in enumerate([("base", 0.0), ("one", 1.0, BETTER), ("two", 2.5, EQUAL)])
+    )
+    both = sentences(compared(base, one, two, baseline="base"))
+    assert both.count(corrected_for("2 tests")) == 2
+    assert best_not_tested() in both
+    worse = sentences(compared(base, one, two, baseline="two"))
+    assert better_than("fixed + dense (baseline)", "fixed + hybrid") in worse
+    assert worse.count(corrected_for("2 tests")) == 2
+    assert best_not_tested() not in worse
+    assert corrected_for("") not in sentences(compared(base, one, plan="pairs"))
 
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:

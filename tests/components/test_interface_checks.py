@@ -18,10 +18,13 @@ import ragloom
 from messages import wording, wording_at_start
 from messages.config import method_not_written, no_code_version, other_object
 from ragloom.assembly import Assembly
+from ragloom.cache.stages.stage_cache import StageCache
 from ragloom.components.interface_checks import built
 from ragloom.components.llm.extension_llm import ForeignLLM, wrap_extension
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError, ServiceError
+from ragloom.evaluation.callbacks import EvaluationCallbacks
+from ragloom.evaluation.runner import Trial
 
 PLAIN = {
     "embedding": (
@@ -52,12 +55,20 @@ ON_AN_INDEX = {
 
 
 def extension(
-    place: Path, monkeypatch: pytest.MonkeyPatch, group: str, imports: str, made: str, *overrides: str
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    imports: str,
+    made: str,
+    *overrides: str,
+    signature: str = "()",
+    keys: str = "",
 ) -> Assembly:
     """Chooses an option of a package of one's own."""
-    (place / "my_plain.py").write_text(f"{imports}\n\n\ndef mine():\n    return {made}\n\n\nmine.code_version = 1\n")
+    builder = f"def mine{signature}:\n    return {made}\n\n\nmine.code_version = 1\n"
+    (place / "my_plain.py").write_text(f"{imports}\n\n\n{builder}")
     (place / "conf" / group).mkdir(parents=True)
-    (place / "conf" / group / "mine.yaml").write_text("_target_: my_plain.mine\n")
+    (place / "conf" / group / "mine.yaml").write_text(f"_target_: my_plain.mine\n{keys}\n")
     monkeypatch.syspath_prepend(str(place))
     monkeypatch.delitem(__import__("sys").modules, "my_plain", raising=False)
     (config,) = load([f"{group}=mine", "extensions=[my_plain]", *overrides], extra_dir=str(place / "conf"))
@@ -88,19 +99,36 @@ def test_part_of_a_query_engine_that_is_not_enough_says_what_to_do(
 
 
 @pytest.mark.parametrize("group", ON_AN_INDEX)
-@pytest.mark.parametrize("takes_index", [False, True])
 def test_part_of_a_query_engine_is_checked_before_an_index_is_built_for_it(
-    group: str, takes_index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imports, made, how = ON_AN_INDEX[group]
     overrides = ["dataset=sample", *(["reranker.top_n=3"] if group == "retriever" else [])]
     assembly = extension(tmp_path, monkeypatch, group, imports, made, *overrides)
-    if takes_index:  # a class, which cannot be built yet
-        mine = "class mine:\n    def __init__(self, index):\n        raise AssertionError('built')\n\n\nmine.code_version = 1\n"
-        (tmp_path / "my_plain.py").write_text(mine)
     monkeypatch.setattr(Assembly, "ingest", lambda *_, **__: pytest.fail("ingested"))
-    with pytest.raises(ConfigError, match=rf"^{group}: {group}=mine must build an object with .* and builds .*{how}"):
+    with pytest.raises(ConfigError, match=wording_at_start(other_object(group, how))):
         ragloom.evaluate(assembly.config)
+
+
+@pytest.mark.parametrize(("group", "key"), [("retriever", "top_k"), ("reranker", "top_n")])
+def test_builder_that_takes_an_index_is_checked_by_the_class_that_it_returns(
+    group: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature, imports = f"(index, *, {key}: int) -> Mine", "class Mine:\n    pass"
+    assembly = extension(
+        tmp_path, monkeypatch, group, imports, "None", "dataset=sample", signature=signature, keys=f"{key}: 5"
+    )
+    monkeypatch.setattr(Assembly, "ingest", lambda *_, **__: pytest.fail("ingested"))
+    with pytest.raises(ConfigError, match=wording_at_start(other_object(group, ON_AN_INDEX[group][2]))):
+        ragloom.evaluate(assembly.config)
+
+
+def test_checking_a_trial_builds_no_part_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (config,) = load(["dataset=sample", "embedding=openai", "retriever=hybrid", "reranker=mmr"])
+    trial = Trial(config, StageCache(None), EvaluationCallbacks())
+    trial.check()
+    assert "embedding" not in trial.assembly.__dict__
 
 
 def test_retriever_without_top_k_is_an_error_before_an_evaluation(

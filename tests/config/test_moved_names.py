@@ -13,7 +13,7 @@ from messages.config import moved_builder, moved_name
 from places import CONF
 from ragloom.config.builder_lookup import locate
 from ragloom.config.config import load
-from ragloom.config.moved_names import new_name
+from ragloom.config.moved_names import MODULES, new_name
 from ragloom.config.settings import COMPONENTS
 from ragloom.errors import ConfigError
 
@@ -34,6 +34,10 @@ MOVED = {
     "ragloom.retriever.ranked.Ranked": "ragloom.components.retriever.scored_nodes.Ranked",
     "ragloom.values.code_version": "ragloom.config.builder_keys.code_version",
     "ragloom.records.Chunk": "ragloom.core.records.Chunk",
+    "ragloom.messages.language_of": "ragloom.core.prompt_and_reply.language_of",
+    "ragloom.vector_store.index_records.IndexInfo": "ragloom.components.vector_store.record_types.IndexInfo",
+    "ragloom.components.vector_store.index_records.IndexInfo": "ragloom.components.vector_store.record_types.IndexInfo",
+    "ragloom.providers.failed_batch.BatchFailed": "ragloom.providers.batch_errors.BatchFailed",
 }
 
 
@@ -78,3 +82,8 @@ def test_own_missing_module_of_an_extension_stays_what_it_is(tmp_path: Path, mon
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="no module named 'nowhere_at_all'"):
         locate("lacks_module.own", ["lacks_module"])
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.values()))
+def test_new_name_of_a_module_is_one_that_exists(module: str) -> None:
+    assert importlib.import_module(f"ragloom.{module}")

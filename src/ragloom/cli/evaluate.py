@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ragloom.cli.console import FAILED, LISTED_FAILURES, OK, console, print_json, run_program, stdout_to_stderr
-from ragloom.cli.hydra_app import run
 
 if TYPE_CHECKING:
     from ragloom.cli.hydra_app import Multirun
@@ -19,7 +18,13 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return 0 complete, 3 failed queries, 1 failure."""
     arguments = sys.argv[1:] if argv is None else argv
-    return run_program(lambda: run("evaluate", arguments, _evaluate, sweeping=_start_sweep))
+    return run_program(lambda: _run(arguments))
+
+
+def _run(argv: list[str]) -> int:
+    from ragloom.cli.hydra_app import run
+
+    return run("evaluate", argv, _evaluate, sweeping=_start_sweep)
 
 
 def _evaluate(config: Config) -> int:

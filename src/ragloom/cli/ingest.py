@@ -22,7 +22,6 @@ from ragloom.cli.console import (
     run_program,
     stdout_to_stderr,
 )
-from ragloom.cli.hydra_app import run
 from ragloom.cli.interrupt_handling import stop_on_interrupt
 from ragloom.core.redaction import redact, redact_tree
 from ragloom.core.suggested_commands import command, program
@@ -37,7 +36,13 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return 0 complete, 3 listed failures, 1 failure."""
-    return run_program(lambda: run("ingest", sys.argv[1:] if argv is None else argv, _task))
+    return run_program(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: list[str]) -> int:
+    from ragloom.cli.hydra_app import run
+
+    return run("ingest", argv, _task)
 
 
 def _task(config: Any) -> int:

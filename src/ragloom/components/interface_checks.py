@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ragloom.config.builder_keys import needs_of
 from ragloom.config.config import build
@@ -79,13 +80,13 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
     return part
 
 
-def check_extension(config: Config, group: str, **available: Any) -> None:
-    """Check an extension's option as far as possible without an index.
+def check_extension(config: Config, group: str) -> None:
+    """Check an extension's option before there is an index.
 
-    A class that takes an index is checked and not built. A function that takes one is called only when there is one.
+    A builder that needs no other part is called. Of another one, the class that it declares to return is checked.
 
     Args:
-        config, group, available: as for `built`.
+        config, group: as for `built`.
 
     Raises:
         ConfigError: as `built`.
@@ -93,10 +94,13 @@ def check_extension(config: Config, group: str, **available: Any) -> None:
     builder = config.builder(group)
     if builder.__module__.partition(".")[0] == __package__.partition(".")[0]:
         return
-    if "index" not in needs_of(builder):
-        built(config, group, **available)
-    elif isinstance(builder, type):
-        _demand_methods(builder, builder, group, _shown(config, group))
+    if not needs_of(builder):
+        built(config, group)
+        return
+    with suppress(NameError):  # an annotation for type checkers only
+        kind = get_type_hints(builder).get("return")
+        if isinstance(kind, type):
+            _demand_methods(kind, kind, group, _shown(config, group))
 
 
 def _shown(config: Config, group: str) -> str:

@@ -1,4 +1,4 @@
-"""New names of builders and modules that moved before 0.1.0."""
+"""New names of builders and modules that moved."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import traceback
 
 from ragloom.config.settings import COMPONENTS
 
-_MODULES = {
+MODULES = {
     "analyzer.base": "components.analyzer.base",
     "chunking.parser": "components.chunking.base",
     "chunking.units": "components.chunking.structural_units",
+    "components.embedding.rejected_inputs": "components.embedding.batch_bisection",
+    "components.source.encoding": "components.source.encoding_detection",
+    "components.vector_store.index_records": "components.vector_store.record_types",
+    "components.vector_store.lancedb_store.store": "components.vector_store.lancedb_store.lancedb_vector_store",
+    "components.vector_store.weaviate_store.store": "components.vector_store.weaviate_store.weaviate_vector_store",
     "embedding.base": "components.embedding.base",
     "gold": "core.gold",
     "llm.remote": "components.llm.openai_llm",
-    "messages": "core.prompt_blocks",
+    "messages": "core.prompt_and_reply",
     "nodes": "core.nodes",
+    "providers.failed_batch": "providers.batch_errors",
     "records": "core.records",
     "retriever.ranked": "components.retriever.scored_nodes",
     "source.base": "components.source.base",
@@ -33,10 +39,13 @@ def new_name(old: str) -> str | None:
     package, _, path = old.partition(".")
     if package != "ragloom":
         return None
-    for module, target in _MODULES.items():
+    for module, target in MODULES.items():
         if path == module or path.startswith(f"{module}."):
             return f"ragloom.{target}{path[len(module) :]}"
-    return f"ragloom.components.{path}" if path.partition(".")[0] in COMPONENTS else None
+    if path.partition(".")[0] not in COMPONENTS:
+        return None
+    moved = f"ragloom.components.{path}"
+    return new_name(moved) or moved
 
 
 def moved_import(error: ModuleNotFoundError) -> str | None:

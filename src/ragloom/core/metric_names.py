@@ -84,7 +84,9 @@ def judged(settings: Mapping[str, Any]) -> list[str]:
 
 def measures(names: Iterable[str]) -> list[Measure]:
     """Read names that `problems` has found right."""
-    return [item for name in names if (item := measure(name)) is not None]
+    measures = [(name, measure(name)) for name in names]
+    assert all(item is not None for _, item in measures), measures
+    return [item for _, item in measures if item is not None]
 
 
 def problems(settings: Mapping[str, Any]) -> list[str]:

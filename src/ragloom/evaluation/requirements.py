@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragloom.assembly import Assembly
 from ragloom.components.interface_checks import check_extension
 from ragloom.config.config import Config
 from ragloom.core.gold import Query
@@ -36,14 +35,14 @@ def require_measurable(dataset: str, queries: Sequence[Query], tree: Mapping[str
     )
 
 
-def require_methods(assembly: Assembly) -> None:
+def require_methods(config: Config) -> None:
     """Require the methods of an extension's retriever, reranker and prompt.
 
     Raises:
         ConfigError: one lacks a method.
     """
     for group in ("retriever", "reranker", "prompt"):
-        check_extension(assembly.config, group, **assembly.available(group))
+        check_extension(config, group)
 
 
 _DEPTH = {"retriever": ("top_k", "it returns"), "reranker": ("top_n", "it returns for the prompt")}

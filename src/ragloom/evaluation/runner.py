@@ -107,7 +107,7 @@ class Trial(AbstractContextManager["Trial"]):
         """
         tree, queries = self.config.tree, self.assembly.dataset.queries()
         requirements.require_measurable(self.assembly.dataset.name, queries, tree)
-        requirements.require_methods(self.assembly)
+        requirements.require_methods(self.config)
         requirements.require_depth(self.config)
         requirements.require_reranking(self.config, queries)
         if self.assembly.alias is not None and tree["ingest"] == "auto":

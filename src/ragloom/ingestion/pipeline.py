@@ -47,7 +47,7 @@ class ChunkCache(Protocol):
         """Yield each job with its result in order, as `readers.read` does."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class IngestRun:
     """The state of one pass.
 

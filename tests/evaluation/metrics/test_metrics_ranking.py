@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +210,9 @@ def test_span_ranking_finds_what_a_set_of_characters_says(
 def test_share_of_a_span_must_be_above_zero() -> None:
     with pytest.raises(ValueError, match="above 0"):
         span_ranking([], [span((0, 1))], most=1, min_coverage=0.0)
+
+
+@pytest.mark.parametrize("measure", ["nDCG@0", "recall@5", "bogus", "nDCG"])
+def test_wrong_measure_is_an_error_and_not_the_end_of_the_process(measure: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(measure))):
+        ranking_scores({"q": ["a"]}, {"q": {"a": 1}}, [measure])

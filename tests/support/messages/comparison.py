@@ -133,3 +133,11 @@ def more_differences(count: int) -> str:
 
 def better_than_every_other() -> str:
     return "shown to be better than every other"
+
+
+def corrected_for(tests: str) -> str:
+    return f"Holm over {tests}"
+
+
+def best_not_tested() -> str:
+    return "which of those that beat the baseline is best was not tested"

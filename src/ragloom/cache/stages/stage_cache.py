@@ -51,7 +51,7 @@ class StageCache:
         plain_key = _plain(key)
         folder = self._place(kind, plain_key)
         if folder is None:
-            with CachedStage(kind, plain_key, StageItems(None)).timed() as stage:
+            with closing(StageItems(None)) as items, CachedStage(kind, plain_key, items).timed() as stage:
                 yield stage
             return
         try:

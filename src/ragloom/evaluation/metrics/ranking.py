@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ragloom.core.gold import GoldSpan, Range
+from ragloom.core.metric_names import RANKING, measure
 from ragloom.evaluation.metrics import Passage
 from ragloom.evaluation.metrics.intervals import intersection, length, union
 
@@ -34,10 +35,12 @@ def ranking_scores(
         query -> measure -> score, with every query of the qrels, in their order.
 
     Raises:
-        ValueError: a query has no gold, or an id is ranked twice.
+        ValueError: a wrong measure, a query without gold, or an id that is ranked twice.
     """
     import ir_measures
 
+    if wrong := [name for name in measures if (read := measure(name)) is None or read.base not in RANKING]:
+        raise ValueError(f"measures must be such as nDCG@10, and not {', '.join(map(repr, wrong))}")
     _demand_scorable(rankings, qrels)
     numbers = {query: str(number) for number, query in enumerate(qrels)}
     run = {

@@ -34,7 +34,7 @@ from ragloom.core.records import Chunk
 from ragloom.errors import ServiceError
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LanceWriter:
     """`Writer` of an index in a LanceDB folder; it holds the lock.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
@@ -22,6 +21,7 @@ class IndexOptions:
         batch: `vector_store.batch`.
         timeouts: `vector_store.timeouts`.
         code_version: of the builder.
+        limits: of write requests, adapted by all writers together.
     """
 
     prefix: str
@@ -31,8 +31,8 @@ class IndexOptions:
     batch: BatchSettings
     timeouts: TimeoutSettings
     code_version: int
+    limits: BatchLimits = field(init=False)
 
-    @cached_property
-    def limits(self) -> BatchLimits:
-        """Limits of write requests, adapted by all writers together."""
-        return BatchLimits(self.batch["objects"], int(self.batch["megabytes"] * 1_000_000), self.timeouts["retry"])
+    def __post_init__(self) -> None:
+        megabytes, objects = self.batch["megabytes"], self.batch["objects"]
+        object.__setattr__(self, "limits", BatchLimits(objects, int(megabytes * 1_000_000), self.timeouts["retry"]))

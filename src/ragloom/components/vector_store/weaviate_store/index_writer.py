@@ -37,7 +37,7 @@ from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class WeaviateWriter:
     """`Writer` of an index on a server, under the index's lease.
 
