@@ -27,6 +27,7 @@ from places import ROOT, TESTS
 from ragloom.components import chunking
 from ragloom.components.chunking.fixed_chunker import token_windows
 from ragloom.config.key_rules import key_problems
+from ragloom.core import tokenizers
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError
 
@@ -192,6 +193,16 @@ def test_fixed_cuts_a_long_document_as_a_short_one() -> None:
     assert windows[: len(short) - 2] == short[:-2]
     assert max(_tokens_in(tokens, *window) for window in windows[:200]) == 64
     check_exact(text, list(chunkers(64, 16)["fixed"].chunks(document(text))))
+
+
+def test_fixed_cuts_a_text_in_pieces_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"문장 {n}은 길다. The {n}th one is short! 👩‍👩‍👧\n" for n in range(400))
+    monkeypatch.setattr(tokenizers, "PIECE", 10**9)
+    whole = {overlap: list(token_windows(CL100K, text, 32, overlap)) for overlap in (0, 8, 31)}
+    monkeypatch.setattr(tokenizers, "PIECE", 700)
+    assert len(list(CL100K.edges(text))) > 10
+    for overlap, windows in whole.items():
+        assert list(token_windows(CL100K, text, 32, overlap)) == windows
 
 
 # paragraph

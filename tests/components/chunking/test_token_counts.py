@@ -90,3 +90,49 @@ def test_sentences_are_looked_for_in_bounded_slices(monkeypatch: pytest.MonkeyPa
     assert chunks == sentences
     assert max(lengths) <= 4096
     assert sum(lengths) < 1.1 * len(" ".join(sentences))
+
+
+class Letters(Tokenizer):
+    """Finds a token per character, wherever it stands."""
+
+    name = "letters"
+    max_char_tokens = 1
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+    def edges(self, text: str, fitting: int = 0) -> Iterator[tuple[Offsets, Offsets]]:
+        bounds = np.arange(len(text) + 1)
+        yield bounds, bounds
+
+
+def _packed(units: list[TextUnit], limit: int, overlap: int) -> list[tuple[int, int]]:
+    """Pack by the definition: each chunk is the longest, and begins with what it repeats of the one before."""
+    chunks, repeated, at = [], list[TextUnit](), 0
+    while at < len(units):
+        while repeated and units[at].end - repeated[0].start > limit:
+            repeated.pop(0)
+        chunk = repeated
+        while at < len(units) and (not chunk or units[at].end - chunk[0].start <= limit):
+            chunk = [*chunk, units[at]]
+            at += 1
+        chunks.append((chunk[0].start, chunk[-1].end))
+        repeated = [unit for unit in chunk[1:] if chunk[-1].end - unit.start <= overlap]
+    return chunks
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 6), st.integers(0, 2)), max_size=40),
+    limit=st.integers(6, 25),
+    overlap=st.integers(0, 12),
+)
+def test_units_are_packed_into_the_longest_chunks_with_the_overlap_that_fits(
+    shapes: list[tuple[int, int]], limit: int, overlap: int
+) -> None:
+    units, at = [], 0
+    for length, gap in shapes:
+        units.append(TextUnit(at + gap, at + gap + length))
+        at += gap + length
+    measure = TokenCounter(Letters(), "x" * at, limit)
+    assert list(pack(units, measure, overlap)) == _packed(units, limit, overlap)
