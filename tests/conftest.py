@@ -103,6 +103,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def asleep(wait: float) -> None:
         seconds.append(wait)
 
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", seconds.append)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_asleep", asleep)
+    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", seconds.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "asleep", asleep)
     return seconds

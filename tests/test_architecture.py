@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -170,3 +170,32 @@ def test_no_module_has_more_than_350_lines() -> None:
         if (lines := len(path.read_text("utf-8").splitlines())) > 350
     }
     assert not long
+
+
+def _private_uses(path: Path) -> Iterator[str]:
+    """Yield what a test takes of another module's private names: attributes, imports and patches."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    own |= {
+        node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cls")
+    }
+    for node in nodes:
+        names: list[str] = []
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls", "os", "sys"):
+            names = [node.attr]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ragloom"):
+            names = [item.name for item in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr") and len(node.args) > 1:
+            names = [str(item.value) for item in node.args[1:2] if isinstance(item, ast.Constant)]
+        for name in names:
+            if name.startswith("_") and not name.startswith("__") and name not in own:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+
+
+def test_tests_use_no_private_names_of_other_modules() -> None:
+    frozen = ROOT / "tests" / "upgrade"  # as an older version wrote it
+    paths = [path for path in sorted((ROOT / "tests").rglob("*.py")) if frozen not in path.parents]
+    uses = [use for path in paths for use in _private_uses(path)]
+    assert not uses, "\n".join(uses)

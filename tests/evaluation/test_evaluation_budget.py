@@ -46,7 +46,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", lambda seconds: None)
 
 
 def counting(*script: Fault) -> OpenAIServer:

@@ -33,7 +33,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that were waited, without waiting them."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     waited: list[float] = []
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", waited.append)
+    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", waited.append)
     return waited
 
 

@@ -27,7 +27,7 @@ SEMANTIC = ["chunking=semantic", "chunking.min_size=1", "chunking.chunk_size=64"
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", lambda seconds: None)
 
 
 @pytest.fixture

@@ -242,6 +242,6 @@ def test_cheap_embedding_goes_along() -> None:
     kept: Any = Reading(
         ScriptedSource(None), chunkers()["semantic"].model_copy(update={"embedding": Cheap.model_construct()})
     )
-    assert isinstance(kept._chunking.embedding, Cheap)
+    assert isinstance(kept.chunking.embedding, Cheap)
     left: Any = Reading(ScriptedSource(None), chunkers()["semantic"])
-    assert isinstance(left._chunking.embedding, ParentEmbedding)
+    assert isinstance(left.chunking.embedding, ParentEmbedding)

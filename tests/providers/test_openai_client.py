@@ -6,6 +6,7 @@ import gc
 import logging
 import pickle
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -41,6 +42,7 @@ from ragloom.core.usage import Tokens, collect_usage
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.providers.batch_errors import RequestRefused
 from ragloom.providers.credentials import link_problems
+from ragloom.providers.http_client import AsyncClient
 from ragloom.providers.openai_client import Provider
 from ragloom.providers.request_context import RequestCancelled, cancelled_by
 from ragloom.providers.retry import Attempts, RequestFailure
@@ -272,13 +274,16 @@ def test_calls_are_recorded_with_kind_and_model_where_usage_is_collected() -> No
     assert (tokens.requests, tokens.input, tokens.output, tokens.unreported) == (2, 2, 4, 0)
 
 
-def test_async_calls_work_in_one_event_loop_after_the_other() -> None:
+def test_async_calls_work_in_one_event_loop_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = AsyncClient.__init__
     with OpenAIServer() as server:
         provider = Provider(link(server.base_url))
+        clients = weakref.WeakSet[AsyncClient]()
+        monkeypatch.setattr(AsyncClient, "__init__", lambda self, **keys: (clients.add(self), made(self, **keys))[1])
         for _ in range(3):
             assert aembed(provider)
-        assert len(provider._async_clients) == 1, "clients of closed loops are let go"
         gc.collect()
+        assert len(clients) == 1, "clients of closed loops are let go"
 
 
 def test_async_calls_do_not_block_the_event_loop() -> None:

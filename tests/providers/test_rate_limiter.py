@@ -63,7 +63,7 @@ def test_request_over_the_limit_of_tokens_goes_alone() -> None:
 def test_without_limits_nothing_waits_and_nothing_is_remembered() -> None:
     limiter = Limiter(Rates(), Clock())
     assert {limiter.reserve(10**9) for _ in range(100)} == {0.0}
-    assert not limiter._granted
+    assert not limiter.granted
 
 
 def test_threads_together_keep_the_limit() -> None:

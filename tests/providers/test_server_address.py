@@ -24,6 +24,7 @@ from ragloom.config.config import load
 from ragloom.core.redaction import redact_override, redact_tree
 from ragloom.errors import ConfigError, RagloomError
 from ragloom.providers.credentials import body_problems, link_problems
+from ragloom.providers.http_client import SyncClient, make_client
 from ragloom.providers.openai_client import Provider
 
 AZURE = "/openai/deployments/d?api-version=2024-10-21"
@@ -41,7 +42,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*OPENAI_ONLY, "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(ragloom.providers.openai_client, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", lambda seconds: None)
 
 
 def provider_of(base_url: str | None, **changed: Any) -> Provider:
@@ -143,7 +144,7 @@ def test_what_the_environment_holds_for_openai_is_sent_to_nobody_else(monkeypatc
 def test_openai_is_sent_organization_and_project(base_url: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in OPENAI_ONLY.items():
         monkeypatch.setenv(name, value)
-    client = provider_of(base_url)._sync_client()
+    client = make_client(provider_of(base_url).link, SyncClient)
     assert (client.organization, client.project) == ("org-planted", "proj_planted")
     assert str(client.base_url) == f"{base_url or 'https://api.openai.com/v1'}/"
 
@@ -151,7 +152,7 @@ def test_openai_is_sent_organization_and_project(base_url: str | None, monkeypat
 @pytest.mark.parametrize("base_url", ["https://api.openai.com.example.org/v1", "https://openai.com@example.org/v1"])
 def test_address_that_only_looks_like_openai_is_not(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-planted")
-    assert provider_of(base_url)._sync_client().organization is None
+    assert make_client(provider_of(base_url).link, SyncClient).organization is None
 
 
 # Headers from the environment.

@@ -40,7 +40,7 @@ class Place(ABC):
         self._built: list[Database] = []
 
     @abstractmethod
-    def nodes(self, name: str = "nodes") -> NodeStore:
+    def nodes(self, name: str = "nodes", analyzer: Any = None) -> NodeStore:
         """Makes a LlamaIndex store of this place."""
 
     @abstractmethod
@@ -69,10 +69,10 @@ class Place(ABC):
 
 
 class _Folder(Place):
-    def nodes(self, name: str = "nodes") -> NodeStore:
+    def nodes(self, name: str = "nodes", analyzer: Any = None) -> NodeStore:
         from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 
-        return LanceDBVectorStore(self.keys["path"], name, Words())
+        return LanceDBVectorStore(self.keys["path"], name, analyzer or Words())
 
     def leftovers(self) -> list[str]:
         files = [file for file in Path(self.keys["path"]).rglob("*") if file.is_file() and ".locks" not in file.parts]
@@ -86,10 +86,11 @@ class _OnServer(Place):
         index = {**defaults("vector_store", option)["index"], "type": "flat"}
         super().__init__(option, {**keys, "collection_prefix": f"T{secrets.token_hex(5)}", "index": index})
 
-    def nodes(self, name: str = "nodes") -> NodeStore:
+    def nodes(self, name: str = "nodes", analyzer: Any = None) -> NodeStore:
         from ragloom.components.vector_store.weaviate_store.weaviate_vector_store import WeaviateVectorStore
 
-        return WeaviateVectorStore(self.database, name)  # type: ignore[arg-type]
+        database = self.database if analyzer is None else self.another(analyzer)
+        return WeaviateVectorStore(database, name)  # type: ignore[arg-type]
 
     def leftovers(self) -> list[str]:
         return [*self._named(self._client.alias), *self._named(self._client.collections)]

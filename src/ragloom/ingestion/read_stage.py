@@ -148,14 +148,14 @@ class Reading:
     def __init__(self, source: Source, chunking: SpanParser, spool: Path | None = None) -> None:
         self._source = source
         self._spool = spool
-        self._chunking = with_parent_embedding(chunking)
+        self.chunking = with_parent_embedding(chunking)
 
     def load(self) -> None:
         """Import and loads what reading needs, so that workers share it."""
         from ragloom.components.source.readers.file_types import load_readers
 
         load_readers()
-        list(self._chunking.spans("Ready."))
+        list(self.chunking.spans("Ready."))
 
     def __call__(self, job: Job) -> ReadResult:
         """Do it all, or says why the document cannot be read."""
@@ -184,9 +184,9 @@ class Reading:
             return Unreadable(printable_path(job.entry.location), error.reason, stage="chunking")
 
     def _cut(self, document: Document, bytes_hash: str, content_hash: str) -> ChunkedDocument:
-        inherited = document.metadata if self._chunking.include_metadata else {}
-        spans, located, before = array("q"), [], self._chunking.oversized
-        for chunk in self._chunking.chunks(document):
+        inherited = document.metadata if self.chunking.include_metadata else {}
+        spans, located, before = array("q"), [], self.chunking.oversized
+        for chunk in self.chunking.chunks(document):
             spans.extend((chunk.start, chunk.end))
             located.append({key: value for key, value in chunk.metadata.items() if key not in inherited} or _NOTHING)
         return ChunkedDocument(
@@ -198,8 +198,8 @@ class Reading:
             metadata=dict(document.metadata),
             spans=spans,
             located=located if any(located) else [],
-            inherits=self._chunking.include_metadata,
-            oversized=self._chunking.oversized - before,
+            inherits=self.chunking.include_metadata,
+            oversized=self.chunking.oversized - before,
             warnings=list(getattr(document, "warnings", ())),  # a source of an extension yields plain documents
             content=self._content(document.text),
         )

@@ -145,13 +145,13 @@ class Provider:
         while True:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
-                _sleep(held)
+                sleep(held)
             limit = self._begin(attempts, bound)
             try:
                 return send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            _sleep(_wait_after(failure, attempts, tokens, bound))
+            sleep(_wait_after(failure, attempts, tokens, bound))
 
     async def _acall(
         self,
@@ -163,13 +163,13 @@ class Provider:
         while True:
             if held := self._limiter.reserve(tokens):
                 attempts.pause(held)
-                await _asleep(held)
+                await asleep(held)
             limit = self._begin(attempts, bound)
             try:
                 return await send(client, limit)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            await _asleep(_wait_after(failure, attempts, tokens, bound))
+            await asleep(_wait_after(failure, attempts, tokens, bound))
 
     def _begin(self, attempts: Attempts, bound: Bound | None) -> float:
         """Charge and begin a request; return its time limit in seconds.
@@ -263,7 +263,12 @@ def _wait_after(failure: RequestFailure, attempts: Attempts, tokens: int, bound:
     return wait
 
 
-def _sleep(seconds: float) -> None:
+def sleep(seconds: float) -> None:
+    """Wait before a request, or until its run is cancelled.
+
+    Raises:
+        RequestCancelled: the run ended meanwhile.
+    """
     end = current().cancelled
     if end is None:
         time.sleep(seconds)
@@ -275,5 +280,6 @@ def _cancelled() -> RequestCancelled:
     return RequestCancelled("the run ended before this request was sent; run it again")
 
 
-async def _asleep(seconds: float) -> None:
+async def asleep(seconds: float) -> None:
+    """Wait before a request without blocking the event loop."""
     await asyncio.sleep(seconds)

@@ -36,12 +36,15 @@ class Limiter:
 
     Args:
         clock: the present moment in seconds.
+
+    Attributes:
+        granted: moment and tokens of the requests that still count.
     """
 
     def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
         self._rates, self._clock = rates, clock
         self._lock = threading.Lock()
-        self._granted: deque[tuple[float, int]] = deque()  # moment and tokens, of those that still count
+        self.granted: deque[tuple[float, int]] = deque()
         self._tokens = 0
 
     def reserve(self, tokens: int) -> float:
@@ -53,21 +56,21 @@ class Limiter:
             return 0.0
         with self._lock:
             now = self._clock()
-            moment = max(now, self._granted[-1][0]) if self._granted else now
+            moment = max(now, self.granted[-1][0]) if self.granted else now
             self._forget(moment)
-            while self._granted and not self._fits(tokens):
-                moment = self._granted[0][0] + WINDOW
+            while self.granted and not self._fits(tokens):
+                moment = self.granted[0][0] + WINDOW
                 self._forget(moment)
-            self._granted.append((moment, tokens))
+            self.granted.append((moment, tokens))
             self._tokens += tokens
             return moment - now
 
     def _fits(self, tokens: int) -> bool:
         requests, most = self._rates.requests, self._rates.tokens
-        if requests is not None and len(self._granted) >= requests:
+        if requests is not None and len(self.granted) >= requests:
             return False
         return most is None or self._tokens + tokens <= most
 
     def _forget(self, moment: float) -> None:
-        while self._granted and self._granted[0][0] + WINDOW <= moment:
-            self._tokens -= self._granted.popleft()[1]
+        while self.granted and self.granted[0][0] + WINDOW <= moment:
+            self._tokens -= self.granted.popleft()[1]

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import tiktoken
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ CL100K = load("cl100k_base")
 
 def _touched(text: str) -> list[tuple[int, int]]:
     """First character of each token and the one after its last, tokens that share a character included."""
-    encoding = CL100K._encoding  # type: ignore[attr-defined]
+    encoding = tiktoken.get_encoding(CL100K.name)
     raw, spans = b"", []
     for token in encoding.encode_ordinary(text):
         first = len(raw.decode("utf-8", "ignore"))
@@ -177,7 +178,7 @@ def test_fixed_never_exceeds_its_size_and_keeps_its_overlap_as_the_document_is_t
 @PROPERTY
 @given(text=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=300, max_size=3000))
 def test_fixed_equals_decoded_windows_where_tokens_are_whole_characters(text: str) -> None:
-    encoding = CL100K._encoding  # type: ignore[attr-defined]
+    encoding = tiktoken.get_encoding(CL100K.name)
     tokens = encoding.encode_ordinary(text)
     expected = [encoding.decode(tokens[at : at + 24]) for at in range(0, max(len(tokens) - 6, 1), 24 - 6)]
     assert list(texts_of(chunkers(24, 6)["fixed"], text)) == expected

@@ -30,6 +30,7 @@ from messages.embedding import (
     or_truncate,
     too_many_tokens,
 )
+from ragloom.components.embedding import onnx_embedding
 from ragloom.components.embedding.base import Embedding
 from ragloom.core.records import canonical_json, sha256
 from ragloom.errors import ConfigError, DataError
@@ -77,11 +78,16 @@ def test_fastembed_vectors_do_not_depend_on_batch_or_order(folder: Path, texts: 
         np.testing.assert_allclose(fastembed(folder, batch_size=batch_size).embed(texts), expected, rtol=1e-5)
 
 
-def test_fastembed_runs_batches_sorted_by_length(folder: Path) -> None:
-    embedding: Any = fastembed(folder, batch_size=2)
+def test_fastembed_runs_batches_sorted_by_length(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[list[int]] = []
-    run = embedding._model.run
-    embedding._model.run = lambda texts: (batches.append([len(text.split()) for text in texts]), run(texts))[1]
+    run = onnx_embedding.FolderModel.run
+
+    def counting(self: Any, texts: list[str]) -> Any:
+        batches.append([len(text.split()) for text in texts])
+        return run(self, texts)
+
+    embedding = fastembed(folder, batch_size=2)  # runs a text of its own
+    monkeypatch.setattr(onnx_embedding.FolderModel, "run", counting)
     embedding.embed(["a", "a a a a", "a a", "a a a a a", "a a a"])
     assert batches == [[5, 4], [3, 2], [1]]
 
@@ -303,6 +309,9 @@ def test_fastembed_equals_the_reference_of_minilm_also_for_long_texts() -> None:
 
 # huggingface
 
+MODELS: list[Any] = []
+"""Those that `FakeTransformer` made, in order."""
+
 
 class FakeTransformer:
     """Answers as `sentence_transformers.SentenceTransformer` 5 does: words are tokens, a vector is (letters, 1)."""
@@ -315,6 +324,7 @@ class FakeTransformer:
             raise OSError("missing is not a local folder\nand is not a valid model identifier")
         self.name, self.revision, self.device = name, revision, device
         self.seen: list[str] = []
+        MODELS.append(self)
 
     def get_sentence_embedding_dimension(self) -> int:
         return 2
@@ -353,7 +363,7 @@ def huggingface(**changed: Any) -> Any:
 @pytest.mark.usefixtures("transformers")
 def test_huggingface_sets_length_revision_and_prefixes() -> None:
     embedding = huggingface(revision="abc", device="cpu", document_prefix="passage: ", query_prefix="query: ")
-    model = embedding._model
+    model = MODELS[-1]
     assert (model.name, model.revision, model.device, model.max_seq_length) == ("m", "abc", "cpu", 6)
     np.testing.assert_allclose(np.linalg.norm(embed_chunks(embedding, [chunk("text")]), axis=1), 1)
     embedding.get_query_embedding("ask")
@@ -389,7 +399,7 @@ def test_huggingface_texts_are_bound_to_its_code_version() -> None:
     """When this fails, raise the builder's code version, then write its new digest into the golden file."""
     embedding = huggingface(max_length=99, document_prefix="passage: ")
     embed_chunks(embedding, [chunk(text, heading="H") for text in SAMPLES])
-    found = {"code_version": builders.huggingface.code_version, "digest": sha256(canonical_json(embedding._model.seen))}
+    found = {"code_version": builders.huggingface.code_version, "digest": sha256(canonical_json(MODELS[-1].seen))}
     assert json.loads(GOLDEN.read_text())["huggingface"] == found
 
 

@@ -269,14 +269,14 @@ def test_query_without_what_its_mode_needs_is_refused(place: "Place") -> None:
 
 
 def test_async_twins_do_the_same_without_blocking_the_event_loop(place: "Place") -> None:
-    mine, threads = place.nodes(), set[str]()
+    threads = set[str]()
 
     class Watching(Words):
         def terms(self, text: str) -> list[str]:
             threads.add(threading.current_thread().name)
             return super().terms(text)
 
-    mine._analyzer = Watching()
+    mine = place.nodes(analyzer=Watching())
 
     async def run() -> None:
         assert await mine.async_add([]) == []

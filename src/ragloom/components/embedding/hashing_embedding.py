@@ -39,7 +39,7 @@ _SHORT = 3  # letters up to which a word is mostly grammar ("the", "of"): it wei
 # Whole numbers, so that sums are exact and do not depend on the order of words.
 _WORD_WEIGHT, _SHORT_WEIGHT, _GRAM_WEIGHT = 10, 3, 2
 _SYLLABLE_WEIGHT, _BIGRAM_WEIGHT = 3, 10
-_MEMO_FEATURES = 4_000_000  # remembered at most: 64 MB; then it starts empty again
+MEMO_FEATURES = 4_000_000  # remembered at most: 64 MB; then it starts empty again
 _ROWS = 256  # texts whose vectors are summed at once, which bounds the memory in use
 
 
@@ -85,7 +85,7 @@ class _Features:
     def sums(self, texts: Sequence[str]) -> Sums:
         """Sum each text's features by bucket: `[n, dimensions]`, no row all zero."""
         with self._lock:
-            if self._filled > _MEMO_FEATURES:
+            if self._filled > MEMO_FEATURES:
                 self._forget()
             rows, words, times = self._words(texts)
             starts, lengths = np.array(self._starts)[words], np.array(self._lengths)[words]
@@ -117,7 +117,7 @@ class _Features:
         return np.array(rows, np.int64), np.array(words, np.int64), np.array(times, np.int64)
 
     def _learn(self, word: str) -> int:
-        features = list(_features_of(word))
+        features = list(features_of(word))
         hashes = [blake2b(name.encode(), digest_size=8).digest() for name, _ in features]
         numbers = np.frombuffer(b"".join(hashes), dtype="<u8")
         end = self._filled + len(features)
@@ -144,7 +144,7 @@ def _marks(text: str) -> Iterable[str]:
     return [f" {mark}" for mark in _normal(text) if not mark.isspace()] or [f" {mark}" for mark in text]
 
 
-def _features_of(word: str) -> Iterator[tuple[str, int]]:
+def features_of(word: str) -> Iterator[tuple[str, int]]:
     """Yield a word's features, the first letter being the kind, and weights."""
     if word.startswith(" "):
         yield f"m{word[1:]}", _WORD_WEIGHT

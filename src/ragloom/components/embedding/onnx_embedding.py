@@ -48,7 +48,7 @@ class OnnxEmbedding(Embedding):
     batch_size: int = Field(gt=0)
     threads: int | None
     cache_dir: str | None
-    _model: _FolderModel | _ListedModel = PrivateAttr()
+    _model: FolderModel | _ListedModel = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Load the model.
@@ -61,7 +61,7 @@ class OnnxEmbedding(Embedding):
         self.embed_batch_size = MAX_GROUP
         folder = Path(self.model_name).expanduser()
         if folder.is_dir():
-            self._model = _FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
+            self._model = FolderModel(folder, int(self.max_tokens or 0), self.pooling, self.threads)
         else:
             self._model = _ListedModel(self)
         self.demand_dimensions(self.compute_vectors(["a"], None).shape[1])
@@ -96,7 +96,7 @@ class OnnxEmbedding(Embedding):
         return self._model.origin()
 
 
-class _FolderModel:
+class FolderModel:
     """A model folder: `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`."""
 
     def __init__(self, folder: Path, max_length: int, pooling: Pooling, threads: int | None) -> None:
@@ -123,6 +123,7 @@ class _FolderModel:
         return _pooled(self._session.run([self._output], feed)[0], mask, self._pooling)
 
     def origin(self) -> dict[str, str]:
+        """Return no revision: the folder itself is the model."""
         return {}
 
 

@@ -74,7 +74,7 @@ def commit(
 
 
 def table_of(index: Index) -> Any:
-    return index._tables["chunks"]  # type: ignore[attr-defined]
+    return index.tables["chunks"]  # type: ignore[attr-defined]
 
 
 def exactly(texts: Sequence[str], query: np.ndarray, k: int) -> list[tuple[str, float]]:
@@ -259,7 +259,7 @@ def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_again(t
 
 
 def test_index_of_many_parts_is_built_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ann_index, "_MOST_PARTS", 2)
+    monkeypatch.setattr(ann_index, "MOST_PARTS", 2)
     place, asking = database(tmp_path, ann_threshold=THRESHOLD), Asking()
     commit(place, CORPUS, asking=asking)
     parts = []

@@ -166,7 +166,7 @@ def test_recover_counts_what_it_removes_and_keeps_what_is_complete(tmp_path: Pat
         write(writing, [new[added[0]]])
         chunks = [chunk for id in added[1:3] for chunk in new[id].chunks]
         texts = [chunk.text for chunk in chunks]
-        raw = writing._tables["chunks"]  # type: ignore[attr-defined]
+        raw = writing.tables["chunks"]  # type: ignore[attr-defined]
         raw.add(tables.chunk_rows(chunks, texts, vectors(texts), texts))
         raw.delete(f"id = '{old['doc/2.md'].chunks[0].id}'")
     with writer(database(folder)) as writing:

@@ -8,6 +8,7 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 
 from messages import wording
 from messages.vector_store import being_written
+from ragloom.components.vector_store.lancedb_store.index_folder import IndexFolder
 from ragloom.components.vector_store.lancedb_store.lancedb_vector_store import LanceDBVectorStore
 from ragloom.errors import ServiceError
 from store_tools import BruteForce, Words, cut, database, fresh, node, with_vector, writer
@@ -60,6 +61,6 @@ def test_second_writing_process_waits_and_then_says_who_writes(tmp_path: Path, m
     monkeypatch.setattr("ragloom.components.vector_store.lancedb_store.lancedb_vector_store._LOCK_SECONDS", 0.05)
     place = store(tmp_path)
     place.add([node("a", "text")])
-    with place._folder.lock(), pytest.raises(ServiceError, match=wording(being_written())):
+    with IndexFolder(tmp_path, "nodes").lock(), pytest.raises(ServiceError, match=wording(being_written())):
         store(tmp_path).add([node("b", "text")])
     assert place.count() == 1

@@ -37,7 +37,7 @@ LADDER = ((1 / 16, 4), (1 / 8, 4), (1 / 4, 4), (1 / 2, 4), (1, 4), (1, 16))
 """Share of the partitions that is searched, refine factor; raised until recall is enough."""
 _GROWTH = 1.1
 """Rows, relative to when recall was measured, up to which new ones are folded in without measuring again."""
-_MOST_PARTS = 16
+MOST_PARTS = 16
 """Parts of the index, one more with each commit that folds rows in, that a search goes through."""
 
 Plan = Literal["none", "keep", "build"]
@@ -128,7 +128,7 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
     if last.parameters is None:
         again = wanted.min_recall < last.wanted or (last.again and wanted.questions is not None)
     else:
-        again = wanted.min_recall > last.wanted or not is_there(table) or _parts(table) > _MOST_PARTS
+        again = wanted.min_recall > last.wanted or not is_there(table) or _parts(table) > MOST_PARTS
     return "build" if again else "keep"
 
 

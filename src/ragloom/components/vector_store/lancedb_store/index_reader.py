@@ -35,14 +35,14 @@ class LanceIndex(Index):
         self.analyzer = analyzer
         try:
             connection = tables.connect(folder.path)
-            self._tables = {
+            self.tables = {
                 name: tables.open_table(connection, name, version) for name, version in commit.versions.items()
             }
         except (ServiceError, RuntimeError, ValueError, OSError) as error:
             raise folder.damaged(error) from error
         dense = None if commit.dense is None else Approximation.of(commit.dense)
         parameters = None if dense is None else dense.parameters
-        self.search = ChunkSearch(self._tables[CHUNKS], identity.dimensions, analyzer, folder.path, parameters)
+        self.search = ChunkSearch(self.tables[CHUNKS], identity.dimensions, analyzer, folder.path, parameters)
 
     @cached_property
     def info(self) -> IndexInfo:
@@ -63,7 +63,7 @@ class LanceIndex(Index):
             DataError: the index holds no such document.
         """
         with tables.engine(self.folder.path, "reading a document"):
-            search = self._tables[DOCUMENTS].search().where(f"id = {quoted(id)}")
+            search = self.tables[DOCUMENTS].search().where(f"id = {quoted(id)}")
             rows = search.select(["id", "text", "text_hash", "metadata"]).to_arrow().to_pylist()
             if not rows:
                 raise DataError(f"vector_store: index {self._identity.name} holds no document {id!r}; ingest it first")
@@ -74,7 +74,7 @@ class LanceIndex(Index):
     def manifest(self) -> Iterator[ManifestRow]:
         """Yield a row for each document, in no order."""
         with tables.engine(self.folder.path, "reading the manifest"):
-            yield from bulk_reads.manifest(self._tables[DOCUMENTS])
+            yield from bulk_reads.manifest(self.tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
@@ -84,4 +84,4 @@ class LanceIndex(Index):
         `sent` limits them to these hashes.
         """
         with tables.engine(self.folder.path, "reading vectors"):
-            return bulk_reads.vectors_of(self._tables[CHUNKS], document_ids, sent)
+            return bulk_reads.vectors_of(self.tables[CHUNKS], document_ids, sent)

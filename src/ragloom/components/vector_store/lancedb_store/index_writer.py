@@ -64,7 +64,7 @@ class LanceWriter:
                 self.folder.create(self.identity)
             else:
                 demand_same(stored, self.identity)
-            self._connection, self._tables = self._opened_tables()
+            self._connection, self.tables = self._opened_tables()
             self._begin()
             self._open = stack.pop_all()
         return self
@@ -80,9 +80,9 @@ class LanceWriter:
         if self._recovered:
             return Recovered()
         with self._engine("recovering"):
-            of_chunks, of_documents = leftovers(self._tables[CHUNKS], self._tables[DOCUMENTS])
-            chunks = sum(self._tables[CHUNKS].delete(condition).num_deleted_rows for condition in of_chunks)
-            documents = sum(self._tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in of_documents)
+            of_chunks, of_documents = leftovers(self.tables[CHUNKS], self.tables[DOCUMENTS])
+            chunks = sum(self.tables[CHUNKS].delete(condition).num_deleted_rows for condition in of_chunks)
+            documents = sum(self.tables[DOCUMENTS].delete(condition).num_deleted_rows for condition in of_documents)
             self._see_base()
         self._recovered = True
         return Recovered(chunks, documents)
@@ -90,7 +90,7 @@ class LanceWriter:
     def manifest(self) -> Iterator[ManifestRow]:
         """Yield a row for each document, uncommitted ones included, in no order."""
         with self._engine("reading the manifest"):
-            yield from bulk_reads.manifest(self._tables[DOCUMENTS])
+            yield from bulk_reads.manifest(self.tables[DOCUMENTS])
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None
@@ -116,7 +116,7 @@ class LanceWriter:
         terms = [" ".join(self.analyzer.terms(chunk.text)) for chunk in chunks]
         with self._engine("writing"):
             rows = tables.chunk_rows(chunks, terms, vectors, sent_hashes)
-            tables.add_missing_columns(self._tables[CHUNKS], rows)
+            tables.add_missing_columns(self.tables[CHUNKS], rows)
             self._remove_repeated(chunks)
             self._append(rows)
         for chunk in chunks:
@@ -153,7 +153,7 @@ class LanceWriter:
         with self._engine("writing"):
             begun = [sql_filters.version(*key) for key in documents if self._unfinished.pop(key, 0)]
             for some in tables.batches(begun):
-                self._tables[CHUNKS].delete(sql_filters.any_of(some))
+                self.tables[CHUNKS].delete(sql_filters.any_of(some))
                 self._rebuild = True
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
@@ -162,7 +162,7 @@ class LanceWriter:
             return
         self.recover()
         with self._engine("updating the manifest"):
-            merge = self._tables[DOCUMENTS].merge_insert("id").when_matched_update_all()
+            merge = self.tables[DOCUMENTS].merge_insert("id").when_matched_update_all()
             result = merge.execute(tables.manifest_rows(rows))
         if result.num_updated_rows != len(rows):
             raise ValueError(f"{len(rows)} documents were to be touched and {result.num_updated_rows} are stored")
@@ -173,9 +173,9 @@ class LanceWriter:
         count = 0
         for some in tables.batches(list(document_ids)):
             with self._engine("deleting"):
-                if self._tables[CHUNKS].delete(one_of("document", some)).num_deleted_rows:
+                if self.tables[CHUNKS].delete(one_of("document", some)).num_deleted_rows:
                     self._rebuild = True
-                count += self._tables[DOCUMENTS].delete(one_of("id", some)).num_deleted_rows
+                count += self.tables[DOCUMENTS].delete(one_of("id", some)).num_deleted_rows
         return count
 
     def commit(self, summary: dict[str, Any], questions: Questions | None = None) -> IndexInfo:
@@ -210,7 +210,7 @@ class LanceWriter:
     def _publish(self, summary: dict[str, Any], upkeep: Upkeep) -> IndexInfo:
         commit = publish(
             self.folder,
-            self._tables,
+            self.tables,
             self._count,
             upkeep=upkeep,
             retention=self.retention,
@@ -233,7 +233,7 @@ class LanceWriter:
     def _begin(self) -> None:
         """Start from the newest commit; the rest of the tables is unverified."""
         commits = self.folder.commits()
-        versions = {name: table.version for name, table in self._tables.items()}
+        versions = {name: table.version for name, table in self.tables.items()}
         self._recovered = bool(commits) and commits[-1].versions == versions
         # Something else than appending may have happened: then the text index must be rebuilt.
         self._rebuild = not self._recovered
@@ -244,7 +244,7 @@ class LanceWriter:
 
     def _see_base(self) -> None:
         """Fix the state before the writes of this run, for fast reads."""
-        versions = {name: table.version for name, table in self._tables.items()}
+        versions = {name: table.version for name, table in self.tables.items()}
         self._base = {name: tables.open_table(self._connection, name, versions[name]) for name in versions}
 
     def _known(self, ids: list[str]) -> dict[str, str | None]:
@@ -268,11 +268,11 @@ class LanceWriter:
             or (chunk.document in known and known[chunk.document] in (None, chunk.content_hash))
         ]
         for some in tables.batches(again):
-            if self._tables[CHUNKS].delete(one_of("id", some)).num_deleted_rows:
+            if self.tables[CHUNKS].delete(one_of("id", some)).num_deleted_rows:
                 self._rebuild = True
 
     def _append(self, rows: Any) -> None:
-        table = self._tables[CHUNKS]
+        table = self.tables[CHUNKS]
         before = table.count_rows()
         try:
             table.add(rows)
@@ -287,11 +287,11 @@ class LanceWriter:
         self._rebuild = True
         for some in tables.batches(list(versions)):
             old = (sql_filters.version(id, versions[id], other=True) for id in some)
-            self._tables[CHUNKS].delete(sql_filters.any_of(old))
+            self.tables[CHUNKS].delete(sql_filters.any_of(old))
 
     def _write_manifest(self, rows: Any, known: Collection[str]) -> None:
         new = np.array([id not in known for id in rows["id"].to_pylist()], dtype=bool)
-        table = self._tables[DOCUMENTS]
+        table = self.tables[DOCUMENTS]
         if new.any():
             table.add(rows.filter(new))
         if not new.all():
@@ -301,8 +301,8 @@ class LanceWriter:
     def _count(self) -> dict[str, int]:
         """Count both tables and holds the chunks against the manifest."""
         with self._engine("counting"):
-            rows = {name: table.count_rows() for name, table in self._tables.items()}
-            expected = self._tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]
+            rows = {name: table.count_rows() for name, table in self.tables.items()}
+            expected = self.tables[DOCUMENTS].search().select(["chunks"]).to_arrow()["chunks"]
             self._demand(rows[CHUNKS], pa.compute.sum(expected).as_py() or 0)
         return rows
 
