@@ -86,7 +86,7 @@ def test_fastembed_runs_batches_sorted_by_length(folder: Path, monkeypatch: pyte
         batches.append([len(text.split()) for text in texts])
         return run(self, texts)
 
-    embedding = fastembed(folder, batch_size=2)  # runs a text of its own
+    embedding = fastembed(folder, batch_size=2)  # loading runs one text
     monkeypatch.setattr(onnx_embedding.FolderModel, "run", counting)
     embedding.embed(["a", "a a a a", "a a", "a a a a a", "a a a"])
     assert batches == [[5, 4], [3, 2], [1]]
