@@ -27,6 +27,7 @@ from messages.comparison import (
     nothing_shown,
     nothing_tested,
     others_not_as_good,
+    p_below,
     questions_differ,
     questions_needed,
     runs_of_one_config,
@@ -425,6 +426,32 @@ def test_claims_name_their_correction_and_what_was_not_tested(tmp_path: Path) ->
     assert worse.count(corrected_for("2 tests")) == 2
     assert best_not_tested() not in worse
     assert corrected_for("") not in sentences(compared(base, one, plan="pairs"))
+
+
+def test_open_question_is_that_of_the_two_best(tmp_path: Path) -> None:
+    labels = {"worst": "fixed + hybrid", "second": "paragraph + hybrid", "best": "fixed + dense"}
+    level = np.array(scores(1))
+    noise = np.random.default_rng(9).normal(0, 0.1, N)
+    worst = write(tmp_path / "worst", (level - 0.01).tolist())
+    second = write(tmp_path / "second", (level + noise).tolist(), BETTER)
+    best = write(tmp_path / "best", (level + 0.02 - noise).tolist(), EQUAL)
+    found = compared(worst, second, best, plan="pairs")
+    means = {run.name: item.mean for run, item in zip(found.runs, found.choice.standings, strict=True)}
+    assert means["best"] > means["second"] > means["worst"]
+    (sentence, *_) = found.verdict.sentences
+    assert sentence.startswith(no_clear_winner())
+    assert labels["best"] in sentence
+    assert labels["second"] in sentence
+    assert labels["worst"] not in sentence
+
+
+def test_claim_shows_its_p_value(tmp_path: Path) -> None:
+    base, clear = write(tmp_path / "base", scores(1)), write(tmp_path / "clear", scores(2, 1.0), BETTER)
+    close = write(tmp_path / "close", scores(3, 0.1), EQUAL)
+    (finding,) = compared(base, close, plan="pairs").verdict.findings
+    assert 0.001 < finding.adjusted < 0.05
+    assert p_below(0.001) in sentences(compared(base, clear, plan="pairs"))
+    assert p_below(0.001) not in sentences(compared(base, close, plan="pairs"))
 
 
 def test_without_a_shown_winner_the_baseline_stays(tmp_path: Path) -> None:

@@ -141,3 +141,7 @@ def corrected_for(tests: str) -> str:
 
 def best_not_tested() -> str:
     return "which of those that beat the baseline is best was not tested"
+
+
+def p_below(limit: float) -> str:
+    return f"p < {f'{limit:g}'.removeprefix('0')}"
