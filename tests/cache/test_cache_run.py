@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import programs
-from cache_tools import contained
 from loopback import OpenAIServer, slow
 from messages.cache import (
     cache_line,
@@ -184,7 +183,7 @@ def test_deleted_documents_texts_are_forgotten(tmp_path: Path, server: OpenAISer
     cache = _open(tmp_path, server, *keys)
     gone = {text for text in paid if text in DOCUMENTS["goes.txt"]}
     assert len(gone) >= (5 if chunking == "semantic" else 3)
-    assert {text for text in paid if not contained(cache, [text])[0]} == gone
+    assert {text for text in paid if not cache.contains([text])[0]} == gone
 
 
 def _open(folder: Path, server: OpenAIServer, *keys: str) -> ModelCache:

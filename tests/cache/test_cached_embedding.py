@@ -23,7 +23,6 @@ from llama_index.core.schema import Document, TextNode
 
 import ragloom.components.chunking as chunkers
 import ragloom.components.embedding as builders
-from cache_tools import contained
 from components.embedding.test_embedding import chunk, measured
 from components.embedding.test_local_embeddings import FakeTransformer
 from embedding_tools import embed_chunks
@@ -177,7 +176,7 @@ def test_half_a_surrogate_pair_has_the_key_of_the_text_sent_for_it(tmp_path: Pat
     again = counting(tmp_path)
     embed_chunks(again, [broken])
     assert (embedding.sent, again.sent) == (["a \ufffd b"], [])
-    assert contained(again.cache, [again.document_text(broken.text, {})]) == [True]
+    assert again.cache.contains([again.document_text(broken.text, {})]) == [True]
 
 
 def test_pickled_embedding_uses_the_same_cache(tmp_path: Path) -> None:
@@ -341,7 +340,7 @@ def test_each_response_is_stored_before_the_next_request(tmp_path: Path, way: st
         with pytest.raises(ServiceError):
             embedding.embed(texts) if way == "sync" else asyncio.run(embedding.aembed(texts))
         assert embedding.cache is not None
-        assert contained(embedding.cache, texts) == [True] * 6 + [False] * 3
+        assert embedding.cache.contains(texts) == [True] * 6 + [False] * 3
         np.testing.assert_array_equal(openai(tmp_path, server, batch_size=3).embed(texts), expected(texts))
     assert Counter(sent(server)) == Counter(texts + texts[6:]), "only what was in flight is sent twice"
 
@@ -363,7 +362,7 @@ def test_local_batches_are_stored_before_the_next_one_is_computed(
     texts = ["apple " * size for size in range(1, 7)]
     with pytest.raises(RuntimeError):
         embedding.embed(texts)
-    assert contained(embedding.cache, texts) == [False, False, True, True, True, True]
+    assert embedding.cache.contains(texts) == [False, False, True, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -383,7 +382,7 @@ def test_response_that_cannot_be_right_is_not_stored(tmp_path: Path, change: Any
         with pytest.raises(ServiceError):
             embedding.embed(TEXTS)
         assert embedding.cache is not None
-        assert not any(contained(embedding.cache, TEXTS))
+        assert not any(embedding.cache.contains(TEXTS))
         np.testing.assert_array_equal(embedding.embed(TEXTS), expected(TEXTS))
 
 
@@ -490,7 +489,7 @@ def test_bypass_computes_every_vector_and_stores_none(tmp_path: Path) -> None:
         embedding.embed(["a", "b"])
     assert embedding.sent == ["ask", "a", "ask", "ask", "ask", "a", "b"]
     assert usage.cache.hits == usage.cache.misses == 0
-    assert contained(embedding.cache, ["ask", "a", "b"]) == [True, True, False]
+    assert embedding.cache.contains(["ask", "a", "b"]) == [True, True, False]
 
 
 # Which embeddings use the cache.

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import ragloom.cache.embeddings.cache_file
 import ragloom.cache.embeddings.row_format
-from cache_tools import BATCH, DIMENSIONS, contained, names, open_cache, vectors, wrong
+from cache_tools import BATCH, DIMENSIONS, names, open_cache, vectors, wrong
 from messages import wording
 from messages.cache import cache_held_by_other, unknown_model
 from messages.config import did_you_mean
@@ -100,7 +100,7 @@ def test_stored_texts_are_hits_and_no_others(cache: ModelCache) -> None:
     assert set(lookup.vectors) == set(TEXTS)
     assert wrong(lookup.vectors) == []
     assert (lookup.damaged, lookup.unavailable) == (0, 0)
-    assert contained(cache, ["another text", *TEXTS]) == [False, *[True] * BATCH]
+    assert cache.contains(["another text", *TEXTS]) == [False, *[True] * BATCH]
 
 
 def test_another_process_has_the_same_hits(cache: ModelCache) -> None:
@@ -132,7 +132,7 @@ def test_vectors_come_back_bit_by_bit(tmp_path: Path, bits: dict[str, list[int]]
 
 def test_texts_that_look_alike_do_not_share_a_vector(cache: ModelCache) -> None:
     alike = ["text 0 ", " text 0", "text\u00a00", "Text 0", "text 0\n", "téxt 0", "te\u0301xt 0"]
-    assert contained(cache, alike) == [False] * len(alike)
+    assert cache.contains(alike) == [False] * len(alike)
 
 
 def test_other_models_and_dimensions_do_not_share_vectors(cache: ModelCache) -> None:
@@ -190,7 +190,7 @@ def test_threads_share_one_cache(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert all(contained(cache, names(0, 95)))
+    assert all(cache.contains(names(0, 95)))
 
 
 def test_bypass_belongs_to_the_block() -> None:
@@ -381,7 +381,7 @@ def test_full_disk_counts_as_unavailable_and_keeps_stored_vectors(cache: ModelCa
     many = names(100, 2000)
     assert not cache.store(many, vectors(many))
     assert len(cache.look_up(TEXTS).vectors) == BATCH
-    assert not any(contained(cache, many))
+    assert not any(cache.contains(many))
     assert not (folder_of(cache) / DAMAGED_NAME).exists()
 
 
@@ -471,10 +471,10 @@ def test_size_is_bounded_and_the_least_recently_used_go_first(tmp_path: Path) ->
             with cache.cache.database.transaction(write=True) as connection:  # all entries were used a day ago,
                 connection.execute("UPDATE packs SET used = used - 86400")
             assert len(cache.look_up(written[0]).vectors) == 100  # but for these
-    assert all(contained(cache, written[0])), "recently used entries stay"
-    assert all(contained(cache, written[-1]))
-    assert not any(contained(cache, written[1])), "the others go first"
-    assert not any(contained(cache, written[2]))
+    assert all(cache.contains(written[0])), "recently used entries stay"
+    assert all(cache.contains(written[-1]))
+    assert not any(cache.contains(written[1])), "the others go first"
+    assert not any(cache.contains(written[2]))
     assert report(cache.cache).entries * cache.rows.size > 3_000_000
     assert closed(cache).stat().st_size < 4_400_000, "the space of removed entries is used again"
     assert verify(cache.cache).damaged == 0
@@ -497,12 +497,12 @@ def test_prune_removes_by_size_age_and_model(cache: ModelCache) -> None:
     assert prune(cache.cache, unused_seconds=20 * 86400).entries == 0
     assert prune(cache.cache, unused_seconds=86400, model="other-model").entries == 0
     assert prune(cache.cache, unused_seconds=86400).entries == BATCH
-    assert (any(contained(cache, TEXTS)), all(contained(other, TEXTS))) == (False, True)
+    assert (any(cache.contains(TEXTS)), all(other.contains(TEXTS))) == (False, True)
     cache.store(TEXTS, vectors(TEXTS))
     with pytest.raises(DataError, match=wording(unknown_model("othr-model"), did_you_mean("other-model"))):
         prune(cache.cache, model="othr-model")
     assert prune(cache.cache, model=other.rows.identity.hex()[:6]).entries == BATCH
-    assert (all(contained(cache, TEXTS)), any(contained(other, TEXTS))) == (True, False)
+    assert (all(cache.contains(TEXTS)), any(other.contains(TEXTS))) == (True, False)
     assert [item.name for item in report(cache.cache).models] == ["a model"]
     many = names(100, 5000)
     cache.store(many, vectors(many))
@@ -549,7 +549,7 @@ def test_forgotten_text_does_not_come_back_from_a_file_that_was_set_aside(cache:
     assert forget(cache.cache, [sha256(TEXTS[0])]) == 1
     assert not (folder_of(cache) / DAMAGED_NAME).exists()
     assert verify(cache.cache).entries == BATCH - 1
-    assert contained(cache, TEXTS[:2]) == [False, True]
+    assert cache.contains(TEXTS[:2]) == [False, True]
 
 
 def test_forgotten_text_counts_as_no_damage_of_a_file_that_was_set_aside(cache: ModelCache) -> None:
@@ -571,7 +571,7 @@ def test_verify_removes_and_counts_damaged_entries(cache: ModelCache) -> None:
     result = verify(cache.cache)
     assert (result.entries, result.damaged, result.taken_back) == (BATCH - 4, 4, 0)
     assert cache.look_up(TEXTS).damaged == 0
-    assert sum(contained(cache, TEXTS)) == BATCH - 4
+    assert sum(cache.contains(TEXTS)) == BATCH - 4
     assert verify(cache.cache).damaged == 0
 
 
@@ -593,7 +593,7 @@ def test_verify_leaves_entries_that_are_stored_meanwhile(cache: ModelCache, monk
     monkeypatch.setattr(RowFormat, "rows", rows_after_a_write)
     result = verify(cache.cache)
     assert (result.entries, result.damaged) == (BATCH, 0)
-    assert contained(other, ["new"]) == [True]
+    assert other.contains(["new"]) == [True]
 
 
 @pytest.mark.parametrize("table", ["entries", "packs", "models"])

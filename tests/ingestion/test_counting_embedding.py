@@ -15,6 +15,9 @@ from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 class Cached:
     """A cache that holds one text."""
 
+    def contains(self, texts: Sequence[str]) -> list[bool]:
+        return [text == "aa" for text in texts]
+
     def peek(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         return {text: np.ones(2, np.float32) for text in texts if text == "aa"}
 

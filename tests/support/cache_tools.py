@@ -28,12 +28,6 @@ def names(first: int, count: int = BATCH) -> list[str]:
     return [f"text {number}" for number in range(first, first + count)]
 
 
-def contained(cache: ModelCache, texts: Sequence[str]) -> list[bool]:
-    """Return whether each text has a vector, without counting a use."""
-    cached = cache.peek(texts)
-    return [text in cached for text in texts]
-
-
 def wrong(cached: dict[str, np.ndarray]) -> list[str]:
     """List the texts whose vector is not theirs, bit by bit."""
     return [text for text, vector in cached.items() if vector.tobytes() != vector_of(text, DIMENSIONS).tobytes()]

@@ -111,8 +111,8 @@ class CostForecast:
             return
         sent = [embedding.query_prefix + text for text in embedded]
         if embedding.query_embedding.cache is not None:
-            cached = embedding.query_embedding.cache.peek(sent)
-            sent = [text for text in sent if text not in cached]
+            known = embedding.query_embedding.cache.contains(sent)
+            sent = [text for text, hit in zip(sent, known, strict=True) if not hit]
         place = trial.config.tree["cache"]["path"] if trial.assembly.keeps_vectors else self._trials
         sent = self._once(canonical_json([place, _at_server(trial.config, "embedding")]), sent)
         sent += [embedding.query_prefix + text for text in timing] * needed.count("embedding")

@@ -87,8 +87,7 @@ class CountingEmbedding:
 
     def look_up(self, texts: list[str], counts: list[int] | None) -> dict[str, np.ndarray]:
         """Return which distinct chunk texts have or will have a vector."""
-        cached, sent = self._cached(texts), self._sent_before(texts)
-        known = [text for text in texts if text in cached or text in sent]
+        known = self._known(texts)
         tokens = self._tokens(known)
         with self._changing:
             self.chunks.hits += len(known)
@@ -103,7 +102,8 @@ class CountingEmbedding:
     def embed_documents(self, texts: Sequence[str]) -> PartialBatch:
         """Return cached vectors if all are known, else vectors of words."""
         whole = [self._embedding.document_text(text, {}) for text in texts]
-        vectors = self._cached(whole)
+        cache = self._embedding.cache
+        vectors = {} if cache is None else cache.peek(whole)
         self._ask_for_sentences([text for text in whole if text not in vectors], whole)
         if len(vectors) == len(whole):
             return PartialBatch(np.stack([vectors[text] for text in whole]))
@@ -124,9 +124,10 @@ class CountingEmbedding:
             self.sentences.hits += len(whole) - len(new)
             self.sentences.hit_tokens += hits
 
-    def _cached(self, texts: list[str]) -> dict[str, np.ndarray]:
-        cache = self._embedding.cache
-        return {} if cache is None else cache.peek(texts)
+    def _known(self, texts: list[str]) -> list[str]:
+        cache, sent = self._embedding.cache, self._sent_before(texts)
+        cached = [False] * len(texts) if cache is None else cache.contains(texts)
+        return [text for text, hit in zip(texts, cached, strict=True) if hit or text in sent]
 
     def _count(self, counts: TextCounts, texts: list[str], tokens: int) -> None:
         with self._changing:

@@ -89,6 +89,14 @@ class ModelCache:
     def __reduce__(self) -> tuple[type[ModelCache], tuple[EmbeddingCache, str, int, str]]:
         return ModelCache, (self.cache, self.described, self.rows.dimensions, self.name)
 
+    def contains(self, texts: Sequence[str]) -> list[bool]:
+        """Return whether each text has an entry, without counting hits."""
+        keys = [key_of(text) for text in texts]
+        stored: set[bytes] = set()
+        with suppress(CacheDamaged, CacheUnavailable), self.cache.database.transaction(write=False) as tables:
+            stored = {key for key, _, _ in cache_tables.entries(tables, self.rows, keys)}
+        return [key in stored for key in keys]
+
     def peek(self, texts: Sequence[str]) -> dict[str, Vector]:
         """Return the vectors as `look_up` does, without counting or recording a use."""
         wanted = {key_of(text): text for text in texts}
