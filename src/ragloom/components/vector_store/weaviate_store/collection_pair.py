@@ -154,9 +154,9 @@ class CollectionPair(CollectionSetup):
         """Count the objects of a collection, without the state."""
         return self._total(self._of(part)) - (1 if part == DOCUMENTS else 0)
 
-    def dangling(self) -> int:
-        """Count the server's index entries of chunks that are not stored."""
-        return self._total(self.chunks, Filter.by_property("bucket").greater_or_equal(0)) - self.count(CHUNKS)
+    def indexed_chunks(self) -> int:
+        """Count the chunks in the server's inverted index, stored or not."""
+        return self._total(self.chunks, Filter.by_property("bucket").greater_or_equal(0))
 
     def queued(self) -> int:
         """Return the length of the server's vector queue (with asynchronous indexing)."""

@@ -86,8 +86,8 @@ class WeaviateWriter:
         self._announce()
         recovered = remove_incomplete(self.pair, self.lease)
         self._recovered = True
-        self._notes += self._dangling_notes()
         documents, chunks = self.pair.count(DOCUMENTS), self.pair.count(CHUNKS)
+        self._notes += self._dangling_notes(chunks)
         self._state = replace(self._state, documents=documents, chunks=chunks).plus(deleted_chunks=recovered.chunks)
         return recovered
 
@@ -230,8 +230,8 @@ class WeaviateWriter:
         self._notes = []
         return replace(info_of(self.pair, self._state), notes=tuple(notes))
 
-    def _dangling_notes(self) -> list[str]:
-        count = self.pair.dangling()
+    def _dangling_notes(self, stored: int) -> list[str]:
+        count = self.pair.indexed_chunks() - stored
         if count <= 0:
             return []
         rebuild = f"{program('indexes')} rebuild {self.identity.name}"
