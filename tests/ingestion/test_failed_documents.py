@@ -15,26 +15,17 @@ from messages import wording
 from messages.embedding import fails_at_harmless_text, too_many_refused
 from messages.evaluation import retry_failed
 from messages.providers import no_answer_in_time
-from paid_corpus import KEY, PaidCorpus, batches, counting_server
+from paid_corpus import PaidCorpus, batches, counting_server
 from ragloom.errors import ServiceError
 from ragloom.ingestion import IngestSummary
 from ragloom.providers.request_context import single_attempt
 from ragloom.providers.retry import Link
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("api_key", "waits")]
 
 DOCUMENTS, ATTEMPTS = 20, 3
 LIMITS = [f"embedding.attempts={ATTEMPTS}", "embedding.deadline=1000"]
 HANG = [*LIMITS, "embedding.timeout=1", "embedding.concurrency=1"]
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    waited: list[float] = []
-    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", waited.append)
-    return waited
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import ragloom.providers.openai_client
 from loopback import Fault, OpenAIServer, edit, raw, slow, status
 from messages import wording
 from messages.embedding import refused_text
@@ -18,7 +17,7 @@ from paid_corpus import BATCH, KEY, PaidCorpus, batches, counting_server
 from ragloom.errors import ConfigError, RagloomError, ServiceError
 from ragloom.ingestion import IngestSummary
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("api_key", "waits")]
 
 DOCUMENTS = 20
 REQUESTS = batches(DOCUMENTS)
@@ -26,15 +25,6 @@ CONCURRENCY, ATTEMPTS = 2, 3
 LIMITS = [f"embedding.attempts={ATTEMPTS}", "embedding.deadline=1000"]
 TIMEOUT = 1.0
 """Seconds, where a request is to time out; elsewhere a busy machine must not make one do so."""
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that were waited, without waiting them."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    waited: list[float] = []
-    monkeypatch.setattr(ragloom.providers.openai_client, "sleep", waited.append)
-    return waited
 
 
 @pytest.fixture
