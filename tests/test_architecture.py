@@ -23,8 +23,13 @@ YAMLS = sorted(path for group in COMPONENTS for path in (ROOT / "conf" / group).
 IDS = [f"{path.parent.name}={path.stem}" for path in YAMLS]
 
 
+def package(group: str) -> str:
+    """Where the builders of a group are: an executor runs stages, so that it stands above all components."""
+    return f"ragloom.integrations.{group}" if group == "executor" else f"ragloom.components.{group}"
+
+
 def builders(group: str) -> dict[str, object]:
-    module = importlib.import_module(f"ragloom.components.{group}")
+    module = importlib.import_module(package(group))
     return {
         name: value
         for name, value in vars(module).items()
@@ -43,7 +48,7 @@ def test_yaml_keys_are_its_builders_keys(path: Path) -> None:
     built_in = (
         {"ragloom.components.judge", "ragloom.components.llm"}
         if path.parent.name == "judge"
-        else {f"ragloom.components.{path.parent.name}"}
+        else {package(path.parent.name)}
     )
     assert ".".join(builder.__module__.split(".")[:3]) in built_in, "a judge is an LLM"
     presets = [name for entry in tree.get("defaults", []) for name in entry if not name.startswith("override ")]

@@ -43,7 +43,7 @@ OPTIONS = [choice.split("=") for choice in RECORDED["options"]]
 GROUPS = {group: [option for other, option in OPTIONS if other == group] for group, _ in OPTIONS}
 BUILT = [group for group in GROUPS if group not in ("experiment", "prices")]
 SWEEP = next(iter(RECORDED["sweeps"]))
-LATER = "executor"
+LATER = "stage_of_tomorrow"
 
 
 @pytest.fixture

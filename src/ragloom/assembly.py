@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ragloom.core.budget import Budget
     from ragloom.ingestion import IngestSummary, Limits, Progress
     from ragloom.ingestion.dry_run import Estimate
-    from ragloom.ingestion.pipeline import ChunkCache
+    from ragloom.ingestion.executor import ChunkCache, Executor
     from ragloom.query.engine import CitedQueryEngine
 
 
@@ -61,6 +61,8 @@ class Assembly:
     """The LLM that writes answers."""
     judge = _part("judge")
     """The LLM that judges answers; None: no judge."""
+    executor: cached_property[Executor | None] = _part("executor")
+    """What runs the stages of an ingest; None: this process and its workers."""
     dataset: cached_property[Dataset] = _part("dataset")
     """The dataset; reading it may raise DataError."""
 
@@ -220,6 +222,7 @@ class Assembly:
             cuts: documents cut before; None: every document that may have changed is read.
         """
         from ragloom.ingestion import ingest
+        from ragloom.ingestion.executor import LocalExecutor
 
         return ingest(
             self.source,
@@ -232,7 +235,7 @@ class Assembly:
             limits=self._limits(),
             progress=progress,
             stop=stop,
-            cuts=cuts,
+            executor=self.executor or LocalExecutor(cuts),
         )
 
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:

@@ -25,6 +25,7 @@ _NEEDED = {
     "dataset": ("name", "queries", "check"),
     "llm": ("chat", "achat", "stream_chat", "metadata"),
     "judge": ("chat", "achat", "stream_chat", "metadata"),
+    "executor": ("run",),
 }
 _HOW = {
     "source": "derive its class from ragloom.components.source.base.Source",
@@ -47,7 +48,10 @@ _HOW = {
     "dataset": "derive its class from ragloom.components.dataset.base.Dataset",
     "llm": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
     "judge": "derive its class from llama_index.core.llms.LLM, or from ragloom.components.llm.openai_llm.OpenAIChat",
+    "executor": "give it the method of ragloom.ingestion.executor.Executor",
 }
+_OPTIONAL = ("judge", "executor")
+"""Groups whose neutral option builds nothing."""
 _MISSING = object()
 
 
@@ -67,7 +71,7 @@ def built(config: Config, group: str, code_version: int | None = None, **availab
         if "abstract" not in str(error):
             raise
         raise ConfigError(f"{shown} all methods ({error}); write them in its class") from error
-    if part is None and group == "judge":
+    if part is None and group in _OPTIONAL:
         return None
     kind = type(part)
     _demand_methods(part, kind, group, shown)

@@ -197,7 +197,7 @@ def without(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
     }
 
 
-ADDED_GROUPS: dict[str, str] = {}
+ADDED_GROUPS: dict[str, str] = {"executor": "local"}
 """Groups that were added after indexes were built and runs made -> the option that changes nothing, such as `none`.
 
 With that option and all its keys at their `Added` defaults a group is part of no identity: no fingerprint, stage key,

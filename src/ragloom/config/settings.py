@@ -21,6 +21,7 @@ COMPONENTS = (
     "prompt",
     "dataset",
     "judge",
+    "executor",
 )
 """The groups whose option is built; each must be chosen."""
 
@@ -115,5 +116,5 @@ _OPERATIONAL: dict[str, Any] = {
 }
 TOP_LEVEL = _OPERATIONAL | {"extensions": list[Name], "metrics": MetricSettings, "answers": bool}
 """Top-level key -> its type."""
-OPERATIONAL_KEYS = frozenset(_OPERATIONAL)
-"""Top-level keys that decide neither what is measured nor what comes out."""
+OPERATIONAL_KEYS = frozenset(_OPERATIONAL) | {"executor"}
+"""Top-level keys and groups that decide neither what is measured nor what comes out."""

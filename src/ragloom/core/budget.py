@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from ragloom.core.run_context import changed, current
 from ragloom.errors import RagloomError
@@ -47,6 +48,17 @@ class Budget:
         self._over: str | None = None
         self.tokens = 0
         self._usd = Fraction(0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_changing"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state, _changing=threading.Lock())
+
+    def settle_as(self, other: Budget) -> None:
+        """Take over what another process has spent of this budget."""
+        with self._changing:
+            self.tokens, self._usd, self._over = other.tokens, other._usd, other._over
 
     @property
     def usd(self) -> float:

@@ -93,7 +93,7 @@ class Unreadable:
     location: str
     reason: str
     hides: bool = False
-    stage: Literal["source", "chunking", "embedding"] = "source"
+    stage: Literal["source", "chunking", "embedding", "worker"] = "source"
     refused: str | None = None
 
 

@@ -76,6 +76,17 @@ class Usage:
             tokens.output += output_tokens or 0
             tokens.unreported += input_tokens is None or (kind != "embedding" and output_tokens is None)
 
+    def merge(self, other: Usage) -> None:
+        """Add the usage of another collection."""
+        with _adding:
+            for key, tokens in other.models.items():
+                _add_fields(self.models.setdefault(key, Tokens()), tokens)
+            saved = {**self.cache.saved}
+            for model, count in other.cache.saved.items():
+                saved[model] = saved.get(model, 0) + count
+            _add_fields(self.cache, other.cache)
+            self.cache.saved = saved
+
     def tokens(self, kind: Kind) -> Tokens:
         """Sum the usage of one kind over its models."""
         of_kind = [tokens for (name, _), tokens in self.models.items() if name == kind]
@@ -96,6 +107,13 @@ class Usage:
         return cost_usd(((model, tokens, 0) for model, tokens in self.cache.saved.items()), prices)
 
 
+def _add_fields(total: Any, part: Any) -> None:
+    """Add the numbers of a record to those of another one."""
+    for item in fields(total):
+        if isinstance(value := getattr(part, item.name), int):
+            setattr(total, item.name, getattr(total, item.name) + value)
+
+
 @contextmanager
 def collect_usage() -> Iterator[Usage]:
     """Collect usage inside the block, also of threads with its context."""
@@ -108,6 +126,12 @@ def record(kind: Kind, model: str, *, input_tokens: int | None, output_tokens: i
     """Record one answered request in every open collection of this context."""
     for usage in current().usage:
         usage.add(kind, model, input_tokens, output_tokens)
+
+
+def record_usage(other: Usage) -> None:
+    """Add what another process collected to every open collection of this context."""
+    for usage in current().usage:
+        usage.merge(other)
 
 
 def record_lookups(model: str | None = None, **counts: int) -> None:

@@ -7,6 +7,8 @@ what vanished from the source is deleted, but only when the source was listed co
     document_diff       items of the source next to documents of the index, on disk
     read_stage          in worker processes: bytes -> text -> spans
     batches             chunks in bounded batches, across documents
+    executor            where the stages run: in this process and its workers, or elsewhere
+    document_stages     embed and write stages, one after the other
     embed_stage         look-ups, full batches, several at once
     write_stage         one thread that appends and finishes documents, in order
     failed_documents    documents at which the embedding failed, recorded in the index
@@ -20,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.protocols import Database
@@ -29,9 +32,10 @@ from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
 from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import NothingToIndex, demand_document, demand_something
+from ragloom.ingestion.executor import Executor
 from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
-from ragloom.ingestion.pipeline import ChunkCache, IngestRun
+from ragloom.ingestion.pipeline import IngestRun
 from ragloom.ingestion.recall_queries import questions_of
 from ragloom.ingestion.summary import IngestState, IngestSummary, Progress, no_progress
 
@@ -53,9 +57,9 @@ def ingest(
     description: dict[str, Any],
     config: dict[str, Any],
     limits: Limits,
+    executor: Executor,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
-    cuts: ChunkCache | None = None,
 ) -> IngestSummary:
     """Sync an index with its source.
 
@@ -68,9 +72,9 @@ def ingest(
         description: what shapes the index, in words; kept with it.
         config: the composed config without secrets; kept with the commit.
         limits: of memory, time, money and deletions.
+        executor: runs the stages.
         progress: receives progress updates.
         stop: asked before each document; once true, what is in flight is finished and committed, and nothing else.
-        cuts: has documents that were cut before; None: every document that may have changed is read.
 
     Raises:
         ConfigError: the source's name belongs to another root.
@@ -92,14 +96,16 @@ def ingest(
         tell = progress or no_progress
         refusals = RefusedDocuments(remembered(database, index_name), limits.retry_failed)
         verify = source.verify or root != source.root
-        run = IngestRun(source, chunking, embedding, writer, ledger, summary, tell, stop, refusals, verify, cuts)
+        committed = partial(database.open, index_name)
+        run = IngestRun(source, chunking, embedding, writer, ledger, summary, tell, stop, refusals, verify, committed)
         run.list()
         clock.lap(summary, "listing")
-        run.take_in(limits.workers)
+        if run.has_work:
+            executor.run(run, limits.workers)
         clock.lap(summary, "ingesting")
         if summary.stopped is None:
             run.tell("deleting")
-            delete_vanished(run, limits.deletions, lambda: database.open(index_name))
+            delete_vanished(run, limits.deletions)
             clock.lap(summary, "deleting")
         if is_first:
             demand_something(run, source)
@@ -112,7 +118,7 @@ def ingest(
     if root != source.root:
         database.relocate(index_name, source.root)
     summary.documents, summary.chunks = info.documents, info.chunks
-    summary.deleted_chunks, summary.notes = info.deleted_chunks, list(info.notes)
+    summary.deleted_chunks, summary.notes = info.deleted_chunks, [*summary.notes, *info.notes]
     summary.notes += [] if root == source.root else [f"the index has moved: its documents are at {source.root} now"]
     summary.seconds = sum(summary.stages.values())
     run.tell("done")

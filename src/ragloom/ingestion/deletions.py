@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from ragloom.errors import DataError
 
 if TYPE_CHECKING:
     from ragloom.components.source.base import Source
-    from ragloom.components.vector_store.protocols import Database, Index
+    from ragloom.components.vector_store.protocols import Database
     from ragloom.ingestion.pipeline import IngestRun
 
 _FORGOTTEN_AT_ONCE = 16
@@ -34,12 +33,12 @@ class Deletions:
     allow_mass: bool
 
 
-def delete_vanished(run: IngestRun, deletions: Deletions, committed: Callable[[], Index]) -> None:
+def delete_vanished(run: IngestRun, deletions: Deletions) -> None:
     """Delete unlisted documents, or record why they stay.
 
     Args:
         run: that has listed the source completely and taken in what it holds.
-        committed: opens the index as it was before this run.
+        deletions: how many documents may be deleted.
     """
     gone, summary = run.ledger.gone(), run.summary
     if not gone:
@@ -51,7 +50,7 @@ def delete_vanished(run: IngestRun, deletions: Deletions, committed: Callable[[]
     for names in run.ledger.vanished():
         for first in range(0, len(names), _FORGOTTEN_AT_ONCE):
             some = names[first : first + _FORGOTTEN_AT_ONCE]
-            _forget(run, some, committed)
+            _forget(run, some)
             run.writer.delete(some)
     summary.moved, summary.added, summary.deleted = moved, summary.added - moved, gone - moved
 
@@ -76,7 +75,7 @@ def _objection(run: IngestRun, gone: int, moved: int, deletions: Deletions) -> s
     return None
 
 
-def _forget(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> None:
+def _forget(run: IngestRun, names: list[str]) -> None:
     """Remove cache entries of deleted documents.
 
     Entries of texts that another document shares stay.
@@ -90,15 +89,15 @@ def _forget(run: IngestRun, names: list[str], committed: Callable[[], Index]) ->
 
     leaving = run.ledger.unshared(names)
     sent = {sent for _, sent in run.writer.vectors_of(leaving)} if leaving else set()
-    forget(cache.cache, sent | _asked(run, leaving, committed))
+    forget(cache.cache, sent | _asked(run, leaving))
 
 
-def _asked(run: IngestRun, names: list[str], committed: Callable[[], Index]) -> set[str]:
+def _asked(run: IngestRun, names: list[str]) -> set[str]:
     """Hashes the texts that were embedded to decide where documents are cut."""
     if getattr(run.chunking, "embedding", None) is None or not names:
         return set()
     try:
-        index = committed()
+        index = run.committed()
     except IndexMissing:
         return set()  # a first ingest was interrupted: the text of what it wrote is not known any more
     seen: set[str] = set()

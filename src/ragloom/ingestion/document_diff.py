@@ -153,6 +153,24 @@ class DocumentDiff:
         query = "SELECT id FROM held WHERE text_hash = ? LIMIT 1"
         return [_text(id) for text_hash in text_hashes for (id,) in self._tables.rows(query, (text_hash,))]
 
+    def texts(self, at_once: int) -> Iterator[list[tuple[str, str]]]:
+        """Yield text hash and id of indexed documents, some at a time."""
+        last = b""
+        query = f"SELECT text_hash, id FROM held WHERE id > ? ORDER BY id LIMIT {at_once}"
+        while some := self._tables.rows(query, (last,)):
+            yield [(text_hash, _text(id)) for text_hash, id in some]
+            last = some[-1][1]
+
+    def sample(self, count: int) -> list[Entry]:
+        """Return listed documents from the beginning, the middle and the end."""
+        listed = self.count("listed")
+        places = sorted({1 + at * (listed - 1) // max(count - 1, 1) for at in range(count)}) if listed else []
+        columns = "id, location, size, mtime_ns, start"
+        rows = [
+            row for at in places for row in self._tables.rows(f"SELECT {columns} FROM listed WHERE number = ?", (at,))
+        ]
+        return [Entry(_text(id), _text(location), *others) for id, location, *others in rows]
+
     def gone(self) -> int:
         """Count indexed documents that the source neither lists nor may hide."""
         return self._number(f"SELECT count(*) FROM held WHERE {_GONE}")

@@ -24,6 +24,7 @@ from ragloom.ingestion.counting_embedding import CountingEmbedding, TextCounts
 from ragloom.ingestion.deletions import checked_root, delete_vanished
 from ragloom.ingestion.document_diff import DocumentDiff
 from ragloom.ingestion.empty_source import demand_document
+from ragloom.ingestion.executor import LocalExecutor
 from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import IngestRun
@@ -179,12 +180,13 @@ def rehearse(
         tell = progress or no_progress
         refusals = RefusedDocuments(remembered(database, index_name), limits.retry_failed)
         verify = source.verify or root != source.root
-        nowhere = cast(Writer, writer)
-        run = IngestRun(source, chunking, counted, nowhere, ledger, summary, tell, stop, refusals, verify)
+        nowhere, committed = cast(Writer, writer), lambda: cast("Index", index)
+        run = IngestRun(source, chunking, counted, nowhere, ledger, summary, tell, stop, refusals, verify, committed)
         run.list()
-        run.take_in(limits.workers)
+        if run.has_work:
+            LocalExecutor().run(run, limits.workers)
         if summary.stopped is None and index is not None:
-            delete_vanished(run, limits.deletions, lambda: index)
+            delete_vanished(run, limits.deletions)
         staying = ledger.staying(without_gone=summary.kept is None)
         summary.documents = staying.documents + writer.documents
         summary.chunks = staying.chunks + writer.chunks

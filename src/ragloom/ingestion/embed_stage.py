@@ -62,6 +62,7 @@ class EmbedStage:
         tokens: counted here, where embedding counts nothing.
         stopped: why nothing is embedded any more: the budget is spent.
         taken: texts that came.
+        refused: texts that the server refuses, by the hash of what was sent -> reason.
     """
 
     def __init__(
@@ -81,7 +82,16 @@ class EmbedStage:
         self.tokens = 0
         self.stopped: str | None = None
         self.taken = 0
-        self._refused: dict[str, str] = {}  # what was sent, by its hash -> reason
+        self.refused: dict[str, str] = {}
+        self._refused_before = 0
+
+    def go_on_from(self, taken: int, refused: int) -> None:
+        """Count the texts of other stages of the run."""
+        self.taken, self._refused_before = taken, refused
+
+    @property
+    def _refused_count(self) -> int:
+        return self._refused_before + len(self.refused)
 
     @property
     def busy(self) -> bool:
@@ -115,7 +125,7 @@ class EmbedStage:
                 block.missing -= 1
             elif sent in self._waiting:
                 self._waiting[sent].append((block, at))
-            elif sent in self._refused:
+            elif sent in self.refused:
                 self._waiting[sent] = [(block, at)]
                 self._answer_refused(sent)
             else:
@@ -179,27 +189,21 @@ class EmbedStage:
         Raises:
             ServiceError: there are too many.
         """
-        self._refused |= reasons
-        if reasons and len(self._refused) > self._most():
-            raise self._too_many(len(self._refused), list(reasons.values())[-1])
+        self.refused |= reasons
+        if reasons and self._refused_count > self._most():
+            raise self._too_many(self._refused_count, list(reasons.values())[-1])
 
     def _answer_refused(self, sent: str) -> None:
         """Answer a repeated text with the result of its first request."""
         self.running += 1
         nothing = np.zeros((1, self._embedding.dimensions), dtype=np.float32)
-        self._events.put(BatchResult([sent], 0, nothing, refused={0: self._refused[sent]}))
+        self._events.put(BatchResult([sent], 0, nothing, refused={0: self.refused[sent]}))
 
     def _most(self) -> float:
-        share = self._embedding.max_refused
-        return max(ALWAYS_REFUSED, share * self.taken) if share else 0
+        return most_refused(self.taken, self._embedding.max_refused)
 
     def _too_many(self, refused: int, reason: str) -> ServiceError:
-        share = self._embedding.max_refused
-        return ServiceError(
-            f"embedding: the server fails at {refused} of {self.taken} texts, the last time with: {reason}; "
-            f"embedding.max_refused={share:g} allows {self._most():.0f}; look at the server and the model, or raise "
-            "embedding.max_refused"
-        )
+        return too_many_refused(refused, self.taken, self._embedding.max_refused, reason)
 
     def _spent(self, error: BudgetSpent, hashes: list[str]) -> None:
         """Cancel pending texts; their documents are left to the next ingest."""
@@ -250,11 +254,11 @@ class EmbedStage:
         try:
             counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
             with cancelled_by(self._end):
-                left = self._most() - len(self._refused)
+                left = self._most() - self._refused_count
                 apart = self._embedding.embed_batch_tolerant([text for _, text, _ in batch], counts, left)
             result.vectors, result.refused = apart.vectors, apart.refused
         except TooManyRefused as error:
-            result.error = self._too_many(len(self._refused) + error.refused, error.says)
+            result.error = self._too_many(self._refused_count + error.refused, error.says)
             self._flight.close()
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
             result.error = error
@@ -293,6 +297,20 @@ class _Flight:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def most_refused(taken: int, share: float) -> float:
+    """Return how many texts of an ingest may be refused."""
+    return max(ALWAYS_REFUSED, share * taken) if share else 0
+
+
+def too_many_refused(refused: int, taken: int, share: float, reason: str) -> ServiceError:
+    """Return the error of a server that refuses too many texts."""
+    return ServiceError(
+        f"embedding: the server fails at {refused} of {taken} texts, the last time with: {reason}; "
+        f"embedding.max_refused={share:g} allows {most_refused(taken, share):.0f}; look at the server and the model, "
+        "or raise embedding.max_refused"
+    )
 
 
 def _fill(block: ChunkBatch, at: int, vector: np.ndarray) -> None:

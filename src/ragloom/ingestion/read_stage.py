@@ -43,12 +43,19 @@ class Job:
     Attributes:
         bytes_hash, content_hash: of the stored version; None without one.
         refused: hash of the bytes at a text of which the embedding failed before, and which are not tried again.
+        is_racy: the document changed so recently that its modification time proves nothing.
     """
 
     entry: Entry
     bytes_hash: str | None = None
     content_hash: str | None = None
     refused: str | None = None
+    is_racy: bool = False
+
+    @property
+    def mtime_ns(self) -> int | None:
+        """Modification time to keep; None where it proves nothing."""
+        return None if self.is_racy else self.entry.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,15 @@ class Unchanged:
     """Unchanged document: same bytes, or same text and metadata."""
 
     bytes_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounts:
+    """Counts of a chunked document: chunks, oversized ones; its warnings."""
+
+    chunks: int
+    oversized: int
+    warnings: list[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +109,11 @@ class ChunkedDocument:
         if not isinstance(self.content, str | FileBackedText):
             self.content = str(self.content, "utf-8", "surrogatepass")
         return self.content
+
+    @property
+    def counts(self) -> ReadCounts:
+        """What is counted of it."""
+        return ReadCounts(len(self), self.oversized, self.warnings)
 
     def close(self) -> None:
         """Remove the text's file, if there is one."""

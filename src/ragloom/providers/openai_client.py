@@ -37,12 +37,15 @@ class Provider:
 
     Usage is collected by `ragloom.core.usage`. Safe to be used by several threads and event loops. Copies and pickles
     carry no client and so no key.
+
+    Attributes:
+        limiter: of requests and tokens per minute; may be replaced by one that several processes share.
     """
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self._lock = threading.Lock()
-        self._limiter = Limiter(link.rates)
+        self.limiter = Limiter(link.rates)
         self._client: openai.OpenAI | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, openai.AsyncOpenAI] = {}
 
@@ -143,7 +146,7 @@ class Provider:
     ) -> Answer:
         client, attempts = self._sync_client(), Attempts(self.link, once=current().single_attempt)
         while True:
-            if held := self._limiter.reserve(tokens):
+            if held := self.limiter.reserve(tokens):
                 attempts.pause(held)
                 sleep(held)
             limit = self._begin(attempts, bound)
@@ -161,7 +164,7 @@ class Provider:
     ) -> Answer:
         client, attempts = self._async_client(), Attempts(self.link, once=current().single_attempt)
         while True:
-            if held := self._limiter.reserve(tokens):
+            if held := self.limiter.reserve(tokens):
                 attempts.pause(held)
                 await asleep(held)
             limit = self._begin(attempts, bound)

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from ragloom.cache.embeddings import cache_tables
 from ragloom.cache.embeddings.cache_file import CacheDamaged, CacheDatabase, CacheUnavailable
 from ragloom.cache.embeddings.row_format import RowFormat, Vector, key_of
+from ragloom.core.file_systems import network_file_system
 from ragloom.core.records import canonical_json, sha256
+from ragloom.errors import ConfigError
 
 
 @dataclass
@@ -68,6 +70,18 @@ class EmbeddingCache:
             name: for people.
         """
         return ModelCache(self, canonical_json(dict(described)), dimensions, name)
+
+    def demand_local(self) -> None:
+        """Raise ConfigError when the folder is on a network file system.
+
+        SQLite's write-ahead log needs memory that all its processes share: on such a system it damages the file.
+        """
+        kind = network_file_system(self.database.folder)
+        if kind is not None:
+            raise ConfigError(
+                f"cache: cache.path={self.database.folder} must be on a local disk of the machine that runs this, and "
+                f"is on a network file system ({kind}), where SQLite is unsafe; set cache.path to another folder"
+            )
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -64,6 +64,7 @@ class Embedding(TextEmbedding):
     paid: ClassVar[bool] = False
     """Whether each token costs money."""
     _recent: QueryCache = PrivateAttr(default_factory=QueryCache)
+    _compute: Callable[[list[str], list[int] | None], Vectors] | None = PrivateAttr(default=None)
 
     @classmethod
     def class_name(cls) -> str:
@@ -90,6 +91,15 @@ class Embedding(TextEmbedding):
     async def acompute_vectors(self, texts: list[str], counts: list[int] | None) -> Vectors:
         """As `compute_vectors`, by default in a thread."""
         return await asyncio.to_thread(self.compute_vectors, texts, counts)
+
+    def compute_by(self, compute: Callable[[list[str], list[int] | None], Vectors], concurrency: int) -> None:
+        """Have batches of texts embedded elsewhere, in place of `compute_vectors`.
+
+        Args:
+            compute: as `compute_vectors`.
+            concurrency: batches that it embeds at once.
+        """
+        self._compute, self.concurrency = compute, concurrency
 
     @property
     def window(self) -> int:
@@ -229,7 +239,7 @@ class Embedding(TextEmbedding):
 
     def _embed_batch(self, texts: list[str], counts: list[int] | None) -> Vectors:
         with self._charged(texts, counts):
-            vectors = self.compute_vectors(texts, counts)
+            vectors = (self._compute or self.compute_vectors)(texts, counts)
         self._store(texts, counts, vectors)
         return vectors
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ragloom.components.vector_store.weaviate_config import BatchSettings, TimeoutSettings
@@ -32,6 +32,9 @@ class IndexOptions:
     timeouts: TimeoutSettings
     code_version: int
     limits: BatchLimits = field(init=False)
+
+    def __reduce__(self) -> tuple[type[IndexOptions], tuple[Any, ...]]:
+        return IndexOptions, tuple(getattr(self, item.name) for item in fields(self) if item.init)
 
     def __post_init__(self) -> None:
         megabytes, objects = self.batch["megabytes"], self.batch["objects"]

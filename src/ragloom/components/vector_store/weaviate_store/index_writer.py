@@ -1,44 +1,41 @@
 """Writer of an index: crashes lose nothing and leave nothing twice.
 
-The order of writes is the promise. New chunks, confirmed by their ids; then the document's manifest row, which commits
-it; then the removal of its old chunks. A deletion begins with the manifest row. Queries keep only chunks of the version
-in the manifest, as long as the state says that a writer works, or was killed at work.
+The order of writes is the promise (`document_writer`); a deletion begins with the manifest row. Queries keep only
+chunks of the version in the manifest, as long as the state says that a writer works, or was killed at work.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from ragloom.components.vector_store.index_identity import Identity, demand_same
 from ragloom.components.vector_store.protocols import Analyzer, Questions
-from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered, StoredDocumentRow
-from ragloom.components.vector_store.validation import check_chunks, demand_appended
+from ragloom.components.vector_store.record_types import IndexInfo, ManifestRow, Recovered
 from ragloom.components.vector_store.weaviate_store import filters, object_mapping
 from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
+from ragloom.components.vector_store.weaviate_store.document_writer import DocumentWriter
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
+from ragloom.components.vector_store.weaviate_store.shared_writer import WriterReport, WriterShare
 from ragloom.core.maintenance_steps import step
-from ragloom.core.records import Chunk
 from ragloom.core.suggested_commands import program
 from ragloom.errors import RagloomError, ServiceError
 
 
 @dataclass(eq=False, repr=False)
-class WeaviateWriter:
+class WeaviateWriter(DocumentWriter):
     """`Writer` of an index on a server, under the index's lease.
 
     Args:
@@ -94,80 +91,6 @@ class WeaviateWriter:
     def manifest(self) -> Iterator[ManifestRow]:
         """Yield a row for each document, also of this run, unordered."""
         yield from self.pair.manifest()
-
-    def vectors_of(
-        self, document_ids: Sequence[str], sent: Collection[str] | None = None
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Return stored vectors by (document, sent_hash); `sent`: only these hashes."""
-        return self.pair.vectors_of(document_ids, sent)
-
-    def append(self, chunks: Sequence[Chunk], vectors: np.ndarray, sent_hashes: Sequence[str]) -> None:
-        """Store chunks of unfinished documents, each confirmed by its id.
-
-        Raises:
-            DataError: two chunks of one id, a vector that is not finite, invalid metadata, or a permanent refusal of
-                the server; names document and chunk.
-            ServiceError: the server is unreachable, or does not hold what was written.
-        """
-        if not chunks:
-            return
-        self.recover()
-        check_chunks(chunks, vectors, self.identity.dimensions)
-        objects = [
-            object_mapping.chunk_object(chunk, self.analyzer.terms(chunk.text), vector, sent, None)
-            for chunk, vector, sent in zip(chunks, vectors, sent_hashes, strict=True)
-        ]
-        self._announce()
-        self._audit.draw_older()
-        self.lease.demand_held()
-        self.pair.add_columns(filters.kinds_of(item.properties for item in objects))
-        removed = self._audit.store(objects, chunks)
-        if removed:
-            self._state = self._state.plus(deleted_chunks=removed)
-            self.pair.put_state(self._state)  # BM25 counts them from now on, however this run ends
-        for chunk in chunks:
-            self._unfinished[chunk.document, chunk.content_hash] += 1
-
-    def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
-        """Write the manifest rows of complete documents, then remove their old chunks.
-
-        Raises:
-            DataError: invalid metadata, or a permanent refusal of the server.
-            ServiceError: the server is unreachable, or does not hold what was written.
-        """
-        if not documents:
-            return
-        self.recover()
-        rows = {document.manifest.id: document.manifest for document in documents}
-        demand_appended(rows, documents, self._unfinished)
-        objects = [object_mapping.document_object(document) for document in documents]
-        self._announce()
-        previous = {
-            id: str(item.properties["content_hash"])
-            for id, item in self.pair.manifest_objects(list(rows), ["content_hash"]).items()
-        }
-        self.lease.demand_held()
-        self.pair.put_documents(objects)
-        changed = {id: rows[id].content_hash for id, hashed in previous.items() if hashed != rows[id].content_hash}
-        # A replica that was away may not know a document's old version: then chunks of all documents are searched.
-        replicated = self.pair.options.index["replication"] > 1
-        self._remove_old({id: row.content_hash for id, row in rows.items()} if replicated else changed, previous)
-        unchanged = sum(rows[id].chunks for id in previous if id not in changed)
-        self._state = self._state.plus(
-            documents=len(rows) - len(previous), chunks=sum(row.chunks for row in rows.values()) - unchanged
-        )
-        for row in rows.values():
-            self._unfinished.pop((row.id, row.content_hash), None)
-
-    def discard(self, documents: Sequence[tuple[str, str]]) -> None:
-        """Remove appended chunks of unfinished documents; old versions stay."""
-        for id, content_hash in documents:
-            if self._unfinished.pop((id, content_hash), 0):
-                self.lease.demand_held()
-                version = filters.one_of("document", [id]) & filters.one_of("content_hash", [content_hash])
-                self._audit.sample.drop(lambda *stored: stored == (id, content_hash))  # noqa: B023  # called at once
-                removed = self.pair.delete_chunks(version)  # never counted as stored, but BM25 keeps counting them
-                self._state = self._state.plus(deleted_chunks=removed)
 
     def touch(self, rows: Sequence[ManifestRow]) -> None:
         """Record new sizes, times and hashes of unchanged documents."""
@@ -230,6 +153,26 @@ class WeaviateWriter:
         self._notes = []
         return replace(info_of(self.pair, self._state), notes=tuple(notes))
 
+    def share(self) -> WriterShare:
+        """Return what workers of other processes need to write under this lease."""
+        self.recover()
+        self._announce()
+        self._audit.draw_older()
+        pair = self.pair
+        settings, seed = pair.connection.settings, f"{self.identity.name} {self._state.version}"
+        return WriterShare(settings, pair.options, pair.label, self.lease.label, self.identity, self.analyzer, seed)
+
+    def merge(self, report: WriterReport) -> None:
+        """Take over what a worker has written."""
+        self._state = self._state.plus(
+            documents=report.documents, chunks=report.chunks, deleted_chunks=report.deleted_chunks
+        )
+        self._audit.sample.merge(report.sample)
+
+    def require_recovery(self) -> None:
+        """Have leftovers of dead workers removed, now that no worker writes."""
+        self._recovered = False
+
     def _dangling_notes(self, stored: int) -> list[str]:
         count = self.pair.indexed_chunks() - stored
         if count <= 0:
@@ -261,23 +204,11 @@ class WeaviateWriter:
         if not readers_know:
             time.sleep(FRESH_SECONDS)
 
-    def _remove_old(self, versions: dict[str, str], previous: dict[str, str]) -> None:
-        """Remove all chunks of documents but those of the committed version.
-
-        Args:
-            versions: document -> content hash to keep.
-            previous: document -> content hash of the version before.
-        """
-        hashes = set(versions.values())
-        # Two documents with swapped contents: what one keeps is what the other loses.
-        single = [id for id in versions if previous.get(id) in hashes]
-        chunks = 0
-        others = [id for id in versions if previous.get(id) not in hashes]
-        for ids in (*batched(others, FILTER_DOCUMENTS), *([id] for id in single)):
-            self._audit.sample.drop(lambda id, stored: versions.get(id, stored) != stored)
-            old = filters.one_of("document", ids) & filters.none_of("content_hash", [versions[id] for id in ids])
-            chunks += self.pair.delete_chunks(old)
-        self._state = self._state.plus(chunks=-chunks, deleted_chunks=chunks)
+    def _record_removed(self, chunks: int) -> None:
+        """Record chunks that were deleted to be inserted again."""
+        if chunks:
+            self._state = self._state.plus(deleted_chunks=chunks)
+            self.pair.put_state(self._state)  # BM25 counts them from now on, however this run ends
 
     def _check_counts(self) -> list[str]:
         """Compare stored with written counts, where the server can count; return notes."""

@@ -50,8 +50,15 @@ class WriteAudit:
             size = search_verification.OLDER_AFTER_A_CRASH if self._interrupted else search_verification.OLDER
             self._older = search_verification.draw_stored(self._pair, size, self._seed)
 
-    def store(self, objects: Sequence[DataObject[Any, Any]], chunks: Sequence[Chunk]) -> int:
+    def store(
+        self, objects: Sequence[DataObject[Any, Any]], chunks: Sequence[Chunk], *, may_be_stored: bool = False
+    ) -> int:
         """Store chunks and verify those of unknown outcome.
+
+        Args:
+            objects: of the chunks.
+            chunks: the same ones.
+            may_be_stored: a writer that died may have sent them before, so that their outcome is unknown.
 
         Returns:
             the number of stored objects deleted to be inserted again: BM25 statistics keep counting them [40].
@@ -59,8 +66,9 @@ class WriteAudit:
         repair = ChunkRepair(self._pair.connection, self._pair.chunks)
         self._pair.put_chunks(objects, repair)
         stored = [(chunk_uuid(chunk.id), chunk.document, chunk.content_hash) for chunk in chunks]
-        self.sample.add(chunk for chunk in stored if chunk[0] not in repair.suspects)
-        self.sample.required += [chunk for chunk in stored if chunk[0] in repair.suspects]
+        suspects = {chunk[0] for chunk in stored} if may_be_stored else repair.suspects
+        self.sample.add(chunk for chunk in stored if chunk[0] not in suspects)
+        self.sample.required += [chunk for chunk in stored if chunk[0] in suspects]
         if not self.sample.required or search_verification.wait_until_indexed(self._pair):
             return repair.removed
         return repair.removed + self._confirmed(self.sample.take_required()).rewritten

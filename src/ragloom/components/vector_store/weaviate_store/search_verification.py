@@ -84,6 +84,24 @@ class ChunkSample:
             elif (position := self._random.randrange(self._count)) < SAMPLE:
                 self._sample[position] = chunk
 
+    def merge(self, other: ChunkSample) -> None:
+        """Merge the sample of other chunks of the run.
+
+        Each chunk of both is as likely to be drawn.
+        """
+        ours, theirs = [*self._sample], [*other._sample]
+        left, right = self._count, other._count
+        self._random.shuffle(ours)
+        self._random.shuffle(theirs)
+        merged: list[tuple[UUID, str, str]] = []
+        while len(merged) < SAMPLE and (ours or theirs):
+            is_ours = bool(ours) and (not theirs or self._random.randrange(left + right) < left)
+            left, right = left - is_ours, right - (not is_ours)
+            merged.append((ours if is_ours else theirs).pop())
+        self._sample = merged
+        self.required += other.required
+        self._count += other._count
+
     def take_required(self) -> list[UUID]:
         """Remove the required chunks and return their object ids."""
         ids = [id for id, *_ in self.required]

@@ -56,6 +56,26 @@ class WriteLease:
         self._loss: str | None = None
         self._last_heartbeat = 0.0
 
+    @classmethod
+    def joined(cls, connection: Connection, label: CollectionLabel, index: dict[str, Any]) -> WriteLease:
+        """Return a lease that another process holds.
+
+        It can only be asked whether it is still held.
+
+        Args:
+            connection: to the server.
+            label: of the held lease.
+            index: `vector_store.index`.
+        """
+        lease = cls(connection, label, index)
+        lease.token = str((label.holder or {})["token"])
+        return lease
+
+    @property
+    def label(self) -> CollectionLabel:
+        """Label of the lease, with generation and holder while it is held."""
+        return self._label
+
     def __enter__(self) -> WriteLease:
         self.acquire()
         return self
