@@ -46,7 +46,7 @@ def chunk_schema(dimensions: int) -> pa.Schema:
 class TaskTables:
     """Tables of a task in order: chunks, then documents that they complete."""
 
-    steps: list[pa.Table]
+    tables: list[pa.Table]
 
 
 class TaskWriter:
@@ -64,7 +64,7 @@ class TaskWriter:
     ) -> None:
         self._schema = chunk_schema(dimensions)
         self._vectors_of = vectors_of
-        self._steps: list[pa.Table] = []
+        self._tables: list[pa.Table] = []
         self._discarded: set[tuple[str, str]] = set()
 
     def vectors_of(
@@ -87,7 +87,7 @@ class TaskWriter:
             "end": [chunk.end for chunk in chunks],
             "vector": pa.FixedSizeListArray.from_arrays(values, vectors.shape[1]),
         }
-        self._steps.append(pa.table(columns, schema=self._schema))
+        self._tables.append(pa.table(columns, schema=self._schema))
 
     def finish(self, documents: Sequence[StoredDocumentRow]) -> None:
         """Collect manifest rows of complete documents."""
@@ -100,7 +100,7 @@ class TaskWriter:
         }
         columns["text"] = [_bytes(full_text(document.text)) for document in documents]
         columns["metadata"] = [canonical_json(document.metadata) for document in documents]
-        self._steps.append(pa.table(columns, schema=DOCUMENT_SCHEMA))
+        self._tables.append(pa.table(columns, schema=DOCUMENT_SCHEMA))
 
     def discard(self, documents: Sequence[tuple[str, str]]) -> None:
         """Leave out appended chunks of abandoned documents."""
@@ -108,13 +108,13 @@ class TaskWriter:
 
     def begin_task(self, *, is_retry: bool) -> None:
         """Begin a task; what a dead worker collected was never stored."""
-        self._steps, self._discarded = [], set()
+        self._tables, self._discarded = [], set()
 
     def take(self) -> TaskTables:
         """Return what was collected, and begin again."""
-        steps, discarded = self._steps, self._discarded
-        self._steps, self._discarded = [], set()
-        return TaskTables([_without(table, discarded) for table in steps] if discarded else steps)
+        tables, discarded = self._tables, self._discarded
+        self._tables, self._discarded = [], set()
+        return TaskTables([_without(table, discarded) for table in tables] if discarded else tables)
 
     def __enter__(self) -> TaskWriter:
         return self
@@ -130,7 +130,7 @@ def replay(tables: TaskTables, writer: Writer, spool: Path) -> None:
         spool: folder for long texts, which are removed once they are written.
     """
     unfinished: list[pa.Table] = []
-    for table in tables.steps:
+    for table in tables.tables:
         if "vector" in table.column_names:
             unfinished.append(table)
             continue

@@ -1,0 +1,85 @@
+"""Ray clusters of several nodes on loopback, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before Ray is imported: its servers listen on loopback, and report nothing.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+class RayNodes:
+    """A cluster whose nodes, workers and driver a test may kill.
+
+    Attributes:
+        address: to join it, as `executor.address` takes it.
+    """
+
+    def __init__(self, cluster: Any, nodes: list[Any]) -> None:
+        self._cluster, self._nodes = cluster, nodes
+        self.address: str = cluster.address
+
+    def overrides(self, *keys: str) -> list[str]:
+        """Return the config's overrides for this cluster."""
+        return ["executor=ray", f"executor.address={self.address}", *(f"executor.{key}" for key in keys)]
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the ingest workers."""
+        return _processes(b"ray::IngestWorker")
+
+    def kill_worker(self, seconds: float = 60) -> None:
+        """Kill an ingest worker with a task in work, as soon as there is one."""
+        os.kill(wait_for(lambda: _processes(b"ray::IngestWorker.run"), seconds)[0], signal.SIGKILL)
+
+    def kill_node(self) -> None:
+        """Kill a node with all its processes; never the one of the driver."""
+        self._nodes.pop().kill_raylet()
+
+    def add_node(self, **resources: Any) -> None:
+        """Add a node."""
+        self._nodes.append(self._cluster.add_node(**{"num_cpus": 1, **resources}))
+
+
+@contextlib.contextmanager
+def ray_nodes(count: int = 3) -> Iterator[RayNodes]:
+    """Run a cluster of nodes with one CPU each."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    # What tests define must be importable in the workers, as an extension's package is on real nodes.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        nodes = RayNodes(cluster, [])
+        for _ in range(count - 1):
+            nodes.add_node()
+        yield nodes
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def wait_for(probe: Any, seconds: float = 60) -> Any:
+    """Wait until a probe returns something."""
+    end = time.monotonic() + seconds
+    while not (value := probe()):
+        assert time.monotonic() < end, f"nothing after {seconds} s"
+        time.sleep(0.005)
+    return value
+
+
+def _processes(title: bytes) -> list[int]:
+    """Return the processes with a title, which Ray sets to what a worker does."""
+    ids = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(title):
+                ids.append(int(path.parent.name))
+    return ids
