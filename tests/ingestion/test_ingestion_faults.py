@@ -91,7 +91,9 @@ def test_fault_that_stays_ends_in_an_error_and_the_next_run_completes(corpus: Pa
         with pytest.raises(ServiceError, match=wording(gave_up(ATTEMPTS))):
             corpus.ingest(server, *limits(fault))
         failed = settled(server)
-        assert failed <= passing + CONCURRENCY * (ATTEMPTS + 1)  # and the harmless text
+        # And the harmless text. An answer that arrives gives its place up before it is read, so that twice as many are
+        # under way where it cannot be.
+        assert failed <= passing + 2 * CONCURRENCY * (ATTEMPTS + 1)
         server.script = []
         assert corpus.ingest(server, *LIMITS).complete
         corpus.demand_complete(server)
@@ -105,7 +107,7 @@ def test_answer_that_cannot_be_right_is_never_stored(corpus: PaidCorpus, fault: 
         with pytest.raises(ServiceError, match="embedding: "):
             corpus.ingest(server, *LIMITS)
         failed = len(server.requests)
-        assert failed <= 2 + CONCURRENCY
+        assert failed <= 2 + 2 * CONCURRENCY  # the next requests are sent before an answer is read
         assert corpus.ingest(server, *LIMITS).complete
         corpus.demand_complete(server)
         assert len(server.requests) <= failed + REQUESTS - 1
