@@ -1,4 +1,4 @@
-"""Requests in flight: how many, and how many tokens of them, at the same time.
+"""Limit of requests in flight, and of their tokens.
 
 A place is taken before a request is charged and sent, and given up as soon as its answer has arrived, before the
 answer is read: the next request does not wait for that.
