@@ -2,7 +2,7 @@
 
 It answers every embeddings request after a latency, a few at once as a provider's limit would have it, from bytes that
 were written beforehand: all texts get the same vector, which changes nothing for what is measured. One thread, asyncio
-and no framework. `/seen` tells when the first request came and the last answer went, `/reset` forgets it.
+and no framework. `/seen` tells when each request came and its answer went, `/reset` forgets it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Endpoint:
         self._numbers = json.dumps(vector.tolist()).encode()
         self._latency, self._slots = latency, asyncio.Semaphore(slots)
         self._answers: dict[tuple[int, bool], bytes] = {}
-        self.first, self.last, self.requests = 0.0, 0.0, 0
+        self.spans: list[tuple[float, float]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers the requests of one connection."""
@@ -45,16 +45,15 @@ class Endpoint:
 
     async def _answer(self, path: str, body: bytes) -> bytes:
         if path == "/reset":
-            self.first, self.last, self.requests = 0.0, 0.0, 0
+            self.spans.clear()
             return b"{}"
         if path == "/seen":
-            return json.dumps({"first": self.first, "last": self.last, "requests": self.requests}).encode()
-        self.first = self.first or time.time()
-        self.requests += 1
+            return json.dumps(self.spans).encode()
+        came = time.time()
         async with self._slots:
             await asyncio.sleep(self._latency)
         asked = json.loads(body)
-        self.last = time.time()
+        self.spans.append((came, time.time()))
         return self._embeddings(len(asked["input"]), asked.get("encoding_format") == "base64")
 
     def _embeddings(self, texts: int, coded: bool) -> bytes:

@@ -31,6 +31,7 @@ class RunContext:
         no_requests: a request is a bug.
         cancelled: set when waiting requests must not be sent.
         single_attempt: try calls once, if texts may be at fault.
+        slot: place among the requests in flight (`ragloom.providers.request_slots`); None = they are not limited.
     """
 
     timings: tuple[dict[str, float], ...] = ()
@@ -42,6 +43,7 @@ class RunContext:
     no_requests: bool = False
     cancelled: threading.Event | None = None
     single_attempt: bool = False
+    slot: Any = None
 
 
 _OUTSIDE = RunContext()

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.protocols import Database
 from ragloom.core.budget import within
+from ragloom.core.garbage_collection import older_objects_unscanned
 from ragloom.core.maintenance_steps import steps_reported
 from ragloom.core.usage import collect_usage
 from ragloom.ingestion.deletions import Deletions, checked_root, delete_vanished
@@ -86,6 +87,7 @@ def ingest(
     root = checked_root(source, database, index_name)
     clock = _Clock()
     with (
+        older_objects_unscanned(),
         _first(source, database, index_name) as is_first,
         collect_usage() as usage,
         within(limits.budget),

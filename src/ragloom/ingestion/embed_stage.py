@@ -20,7 +20,8 @@ from ragloom.core.records import sha256
 from ragloom.errors import ServiceError
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument
 from ragloom.providers.batch_errors import TooManyRefused
-from ragloom.providers.request_context import cancelled_by
+from ragloom.providers.request_context import RequestCancelled, cancelled_by
+from ragloom.providers.request_slots import RequestSlot, RequestSlots
 
 if TYPE_CHECKING:
     from ragloom.components.embedding.base import Embedding, Vectors
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ALWAYS_REFUSED = 10
 """Texts at which the server may fail in any ingest, however small their share."""
+READY = 8
+"""Batches beyond those in flight: their requests are ready to be sent, or their answers are read."""
 Slot = tuple[ChunkBatch, int]
 """A chunk that waits for its vector."""
 
@@ -75,8 +78,8 @@ class EmbedStage:
         self._waiting: dict[str, list[Slot]] = {}
         self._pending: list[tuple[str, str, int]] = []  # hash, text, tokens
         self._pending_tokens = 0
-        self._pool = ThreadPoolExecutor(embedding.concurrency, thread_name_prefix="ragloom-embedding")
-        self._flight = _Flight(embedding.tokens_in_flight)
+        self._pool = ThreadPoolExecutor(embedding.concurrency + READY, thread_name_prefix="ragloom-embedding")
+        self._slots = RequestSlots(embedding.concurrency, embedding.tokens_in_flight)
         self._end = threading.Event()
         self.running = 0
         self.tokens = 0
@@ -101,7 +104,7 @@ class EmbedStage:
     def close(self) -> None:
         """Start no further batch or request, without waiting for those in flight."""
         self._end.set()
-        self._flight.close()
+        self._slots.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def take(self, block: ChunkBatch) -> None:
@@ -163,7 +166,6 @@ class EmbedStage:
             Exception: what making it raised.
         """
         self.running -= 1
-        self._flight.leave(batch.tokens)
         if isinstance(batch.error, BudgetSpent):
             self._spent(batch.error, batch.hashes)
             return []
@@ -245,58 +247,27 @@ class EmbedStage:
 
     def _begin(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
         self.running += 1
-        self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens)
+        slot = self._slots.announce(tokens)
+        self._pool.submit(contextvars.copy_context().run, self._made, batch, tokens, slot)
 
-    def _made(self, batch: list[tuple[str, str, int]], tokens: int) -> None:
+    def _made(self, batch: list[tuple[str, str, int]], tokens: int, slot: RequestSlot) -> None:
         result = BatchResult([sent for sent, _, _ in batch], tokens)
-        if not self._flight.enter(tokens):
-            return  # nobody waits for it any more
-        try:
-            counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
-            with cancelled_by(self._end):
+        counts = None if self._embedding.max_tokens is None else [count for _, _, count in batch]
+        with cancelled_by(self._end), slot.used():
+            try:
                 left = self._most() - self._refused_count
                 apart = self._embedding.embed_batch_tolerant([text for _, text, _ in batch], counts, left)
-            result.vectors, result.refused = apart.vectors, apart.refused
-        except TooManyRefused as error:
-            result.error = self._too_many(self._refused_count + error.refused, error.says)
-            self._flight.close()
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
-            result.error = error
-            if not isinstance(error, BudgetSpent):
-                self._flight.close()  # before another batch is begun that would be paid for in vain
+                result.vectors, result.refused = apart.vectors, apart.refused
+            except RequestCancelled:
+                return  # nobody waits for it any more
+            except TooManyRefused as error:
+                result.error = self._too_many(self._refused_count + error.refused, error.says)
+                self._slots.close()
+            except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for it
+                result.error = error
+                if not isinstance(error, BudgetSpent):
+                    self._slots.close()  # before another batch is begun that would be paid for in vain
         self._events.put(result)
-
-
-class _Flight:
-    """Limit of tokens in flight.
-
-    A single batch may exceed it.
-    """
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._tokens = 0
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def enter(self, tokens: int) -> bool:
-        """Wait until a batch may begin; says whether it may at all."""
-        with self._changed:
-            while self._most is not None and self._tokens and self._tokens + tokens > self._most and not self._closed:
-                self._changed.wait()
-            if not self._closed:
-                self._tokens += tokens
-            return not self._closed
-
-    def leave(self, tokens: int) -> None:
-        with self._changed:
-            self._tokens -= tokens
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
 
 
 def most_refused(taken: int, share: float) -> float:

@@ -22,6 +22,7 @@ from ragloom.providers.credentials import read_headers, read_key
 from ragloom.providers.rate_limiter import Limiter
 from ragloom.providers.reply_streams import astarted, joined, started
 from ragloom.providers.request_context import RequestCancelled
+from ragloom.providers.request_slots import enter_slot, leave_slot
 from ragloom.providers.retry import Attempts, Link, RequestFailure, broken_stream, failure_of, mask_secrets
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 Answer = TypeVar("Answer")
+Arrived = TypeVar("Arrived")
 
 
 class Provider:
@@ -68,7 +70,11 @@ class Provider:
             tokens: of the texts, for the limits; an open budget (`ragloom.core.usage`) was charged with them already.
         """
         request = _with_format(request)
-        answer = self._call(lambda client, limit: client.embeddings.create(**request, timeout=limit), tokens)
+        answer: CreateEmbeddingResponse = self._call(
+            lambda client, limit: client.embeddings.with_raw_response.create(**request, timeout=limit),
+            lambda arrived: arrived.parse(),
+            tokens,
+        )
         return self._recorded(_expect(answer, "data", self.link))
 
     async def aembeddings(self, *, tokens: int = 0, **request: Any) -> CreateEmbeddingResponse:
@@ -85,7 +91,7 @@ class Provider:
                 settle.
         """
         answer: ChatCompletion = self._call(
-            lambda client, limit: client.chat.completions.create(**request, timeout=limit), bound=bound
+            lambda client, limit: client.chat.completions.create(**request, timeout=limit), _as_it_is, bound=bound
         )
         return self._recorded(_expect(answer, "choices", self.link))
 
@@ -103,7 +109,8 @@ class Provider:
             ServiceError: also after pieces were yielded, when the connection breaks or the server reports an error.
         """
         stream, first = self._call(
-            lambda client, limit: started(client.chat.completions.create(**request, stream=True, timeout=limit))
+            lambda client, limit: started(client.chat.completions.create(**request, stream=True, timeout=limit)),
+            _as_it_is,
         )
         usage, failure = None, None
         try:
@@ -142,7 +149,11 @@ class Provider:
     # exception, which holds the request with its Authorization header.
 
     def _call(
-        self, send: Callable[[openai.OpenAI, float], Answer], tokens: int = 0, bound: Bound | None = None
+        self,
+        send: Callable[[openai.OpenAI, float], Arrived],
+        read: Callable[[Arrived], Answer],
+        tokens: int = 0,
+        bound: Bound | None = None,
     ) -> Answer:
         client, attempts = self._sync_client(), Attempts(self.link, once=current().single_attempt)
         while True:
@@ -151,10 +162,14 @@ class Provider:
                 sleep(held)
             limit = self._begin(attempts, bound)
             try:
-                return send(client, limit)
+                arrived = send(client, limit)
+                leave_slot()
+                return read(arrived)
             except self._failures as error:
                 failure = failure_of(self.link, error)
-            sleep(_wait_after(failure, attempts, tokens, bound))
+            wait = _wait_after(failure, attempts, tokens, bound)
+            attempts.pause(enter_slot())  # left, where the answer has arrived and cannot be read
+            sleep(wait)
 
     async def _acall(
         self,
@@ -225,6 +240,10 @@ class Provider:
         prompt = _whole(getattr(reported, "prompt_tokens", None))
         completion = 0 if self.link.kind == "embedding" else _whole(getattr(reported, "completion_tokens", None))
         record(self.link.kind, self.link.model, input_tokens=prompt, output_tokens=completion)
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 def _with_format(request: dict[str, Any]) -> dict[str, Any]:

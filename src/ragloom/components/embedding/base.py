@@ -32,6 +32,8 @@ from ragloom.core.usage import record_lookups
 from ragloom.errors import ConfigError
 from ragloom.process_pool.parent_callbacks import raise_if_cancelled
 from ragloom.providers.batch_errors import BatchFailed
+from ragloom.providers.request_context import RequestCancelled
+from ragloom.providers.request_slots import enter_slot, leave_slot
 
 Vectors = npt.NDArray[np.float32]
 
@@ -232,14 +234,19 @@ class Embedding(TextEmbedding):
         charge(tokens)
         try:
             yield
+        except RequestCancelled:
+            refund(tokens)
+            raise
         except BatchFailed as error:
             if not error.billed:
                 refund(tokens)
             raise
 
     def _embed_batch(self, texts: list[str], counts: list[int] | None) -> Vectors:
+        enter_slot()
         with self._charged(texts, counts):
             vectors = (self._compute or self.compute_vectors)(texts, counts)
+        leave_slot()
         self._store(texts, counts, vectors)
         return vectors
 
