@@ -168,6 +168,17 @@ class Assembly:
             for group in fingerprint.QUERY_GROUPS:
                 self.__dict__.pop(group, None)
 
+    def sharing(self, config: Config) -> Assembly:
+        """Return an assembly of another config that shares built parts.
+
+        Args:
+            config: of the same index; parts of options that differ are built again.
+        """
+        other, ours = Assembly(config), self.config.tree
+        parts = {name: part for name, part in self.__dict__.items() if config.tree.get(name) == ours.get(name)}
+        other.__dict__.update(parts, config=config)
+        return other
+
     def retriever(self, index: Index, *, top_k: int | None = None) -> BaseRetriever:
         """Build the retriever on an index.
 

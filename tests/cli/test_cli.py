@@ -87,7 +87,7 @@ def test_options_and_overrides_may_come_in_any_order(place: Path) -> None:
 
 
 def test_override_in_the_questions_place_is_an_error(place: Path) -> None:
-    done = run("run_query", "chunking=fixed", cwd=place)
+    done = run("run_query", "chunking=fixed", "a question", cwd=place)
     assert done.returncode == 1
     assert "question" in done.stderr
     assert run("run_query", cwd=place).returncode == 1

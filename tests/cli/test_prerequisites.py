@@ -92,7 +92,9 @@ def test_name_of_no_index_is_near_another(tmp_path: Path) -> None:
     [
         ["ingest", "source=folder", "source.path=nowhere"],
         ["evaluate", "dataset=jsonl", "dataset.path=nowhere.jsonl", "source=sample"],
+        ["evaluate", "-m", "chunking=fixed,paragraph", "source=folder", "source.path=nowhere"],
         ["query", "--file", "nowhere.jsonl"],
+        ["query", "q?", "--ingest", "source=folder", "source.path=nowhere"],
     ],
     ids=" ".join,
 )

@@ -13,7 +13,9 @@ from chunkers import TEXTS, WORDY_TEXTS
 from messages import wording
 from messages.config import did_you_mean
 from messages.embedding import unknown_tokenizer, unreadable_tokenizer
-from ragloom.core.tokenizers import PIECE, SAFE_CUT, TIKTOKEN_NAMES, Tokenizer, load, pieces, smallest_limit
+from ragloom.core.smallest_limit import smallest_limit
+from ragloom.core.tokenizer_names import TIKTOKEN_NAMES
+from ragloom.core.tokenizers import PIECE, SAFE_CUT, Tokenizer, load, pieces
 from ragloom.errors import ConfigError
 
 
@@ -119,7 +121,7 @@ def test_tables_are_found_offline_without_a_cache_of_ones_own() -> None:
         "import socket\n"
         "def refuse(*args, **kwargs): raise OSError('no network')\n"
         "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from ragloom.core.tokenizers import TIKTOKEN_NAMES, load\n"
+        "from ragloom.core.tokenizer_names import TIKTOKEN_NAMES\nfrom ragloom.core.tokenizers import load\n"
         "print([load(name).count('hello world') for name in TIKTOKEN_NAMES])\n"
         "import sys; print('llama_index.core' in sys.modules)\n"
     )

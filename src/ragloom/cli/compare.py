@@ -10,6 +10,7 @@ from pathlib import Path
 from ragloom.cli.argument_parsing import parse_keys
 from ragloom.cli.config_arguments import add_config_flags, config_of
 from ragloom.cli.console import OK, console, print_json, run_program, stdout_to_stderr
+from ragloom.core.run_files import demand_run
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
 from ragloom.evaluation.sweep_log import FILE as LEDGER
@@ -52,10 +53,13 @@ def _run(argv: list[str]) -> int:
         raise ConfigError(
             f"compare: RUN must be at least two folders of runs; {program('evaluate')} prints where it writes them"
         )
+    paths = [Path(item) for item in folders]
+    for path in paths:
+        demand_run(path.resolve())
     with stdout_to_stderr():
         from ragloom.comparison import compare
 
-        comparison = compare([Path(item) for item in folders], config.tree["comparison"])
+        comparison = compare(paths, config.tree["comparison"])
     from ragloom.comparison.comparison_folder import default_folder, save_comparison
 
     out = Path(options.out).expanduser() if options.out else default_folder(comparison)

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragloom.cli.argument_parsing import parse_keys
-from ragloom.cli.config_arguments import add_config_flags, config_arguments, config_of
-from ragloom.cli.console import FAILED, OK, console, print_json, run_program, stdout_to_stderr
+from ragloom.cli.config_arguments import add_config_flags, config_of
+from ragloom.cli.console import FAILED, OK, console, print_error, print_json, run_program
+from ragloom.cli.interactive_query import converse
 from ragloom.cli.prerequisites import require_file, require_inputs
+from ragloom.cli.query_session import QuerySession
 from ragloom.core.redaction import redact, redact_override
-from ragloom.core.suggested_commands import command, program
+from ragloom.core.suggested_commands import program
 from ragloom.core.text_normalization import has_whole_characters
 from ragloom.errors import ConfigError, DataError, RagloomError
 
 if TYPE_CHECKING:
     from ragloom.assembly import Assembly
     from ragloom.components.vector_store.protocols import Index
-    from ragloom.query.engine import CitedQueryEngine
     from ragloom.query.query_result import QueryResult
 
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_]\w*)(?:[./@]\w+)*=")
+_TOP_LEVEL = ("output", "cache", "extensions")
+"""Keys of no group that an argument in the question's place may set."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         "arguments",
         nargs="*",
         metavar="QUESTION OVERRIDE",
-        help="the question (`-` reads it from standard input), then overrides such as chunking=semantic",
+        help="the question (`-` reads it from standard input), then overrides such as chunking=semantic; without "
+        "a question: an interactive session, or a question a line from a pipe",
     )
     parser.add_argument(
         "--file", metavar="JSONL", help='answer each line\'s {"question": ...}; one JSON line each, in order'
@@ -71,81 +75,86 @@ def _run(argv: list[str]) -> int:
         raise ConfigError("--stream must not go with --retrieve-only; no answer is written that could be streamed")
     require_file("--file", options.file)
     require_inputs("ingest" if options.ingest else "query", overrides, [config])
-    with stdout_to_stderr():
-        from ragloom.assembly import Assembly
-    with Assembly(config) as assembly:
-        return _answer(question, assembly, overrides, options, as_json=as_json)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    lines = iter(()) if question is not None or options.file is not None or terminal else _piped()
+    with QuerySession(config, overrides, options) as session:
+        if options.file is not None:
+            return _answer_file(options.file, session)
+
+        def answer(text: str) -> QueryResult:
+            result = session.ask(text, _write if options.stream else None)
+            _print(result, session, options, as_json=as_json)
+            return result
+
+        if question is not None:
+            answer(question)
+            return OK
+
+        def refreshed(text: str) -> QueryResult:
+            session.refresh()
+            return answer(checked_question(text))
+
+        if terminal:
+            return converse(session, refreshed)
+        return _answer_piped(lines, refreshed, as_json=as_json)
 
 
-def _answer(
-    question: str | None, assembly: Assembly, overrides: list[str], options: argparse.Namespace, *, as_json: bool
-) -> int:
-    """Answer the question, or a file of questions."""
-    if options.ingest and assembly.alias is not None:
-        raise ConfigError(
-            f"--ingest must not go with vector_store.alias={assembly.alias}; it syncs this config's own index, "
-            "which the alias need not name: leave one of them out"
-        )
-    with stdout_to_stderr():
-        if options.ingest:
-            if not options.retrieve_only:
-                _ = assembly.llm  # a missing key is an error before an embedding is paid for
-            _ingest(assembly)
-        index = _open(assembly, overrides, options)
-        engine = assembly.query_engine(index, answering=not options.retrieve_only)
-    if options.file is not None:
-        return _answer_file(options.file, engine, assembly, index, answering=not options.retrieve_only)
-    question = question or ""
-    on_text = None
-    if options.stream:
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
-        def on_text(text: str) -> None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
 
-    with stdout_to_stderr() if on_text is None else nullcontext():
-        result = engine.search(question) if options.retrieve_only else engine.answer(question, on_text=on_text)
+def _print(result: QueryResult, session: QuerySession, options: argparse.Namespace, *, as_json: bool) -> None:
     if as_json:
-        print_json(to_json(result, assembly, index))
-    else:
-        from ragloom.cli.render_answer import print_result
+        print_json(to_json(result, session.assembly, session.index))
+        return
+    from ragloom.cli.render_answer import print_result
 
-        if options.stream:
-            sys.stdout.write("\n\n")
-        print_result(console(), result, index, explain=options.explain, streamed=options.stream)
-    return OK
+    if options.stream:
+        sys.stdout.write("\n\n")
+    print_result(console(), result, session.index, explain=options.explain, streamed=options.stream)
+    sys.stdout.flush()
 
 
 def _split(options: argparse.Namespace) -> tuple[str | None, list[str]]:
     """Split the arguments into question and overrides.
 
+    Returns:
+        the question; None: a file or a session has them.
+
     Raises:
-        ConfigError: no question, or an override in its place.
+        ConfigError: the question is empty, or an override stands before it.
     """
     arguments: list[str] = options.arguments
-    if options.file is not None:
+    if options.file is not None or all(map(_is_override, arguments)):
         return None, arguments
-    if not arguments:
-        raise ConfigError(
-            f'a question must be given: {program("query")} "question" [options] [overrides], or --file questions.jsonl'
-        )
-    from ragloom.config.conf_folder import conf_folder
-
     question, overrides = arguments[0], arguments[1:]
-    match = _OVERRIDE.match(question)
-    known = {*conf_folder().groups(), "output", "cache", "extensions"}
-    if match and not re.search(r"\s", question) and match[1] in known:
+    if _is_override(question):
         raise ConfigError(
             f"the question must come before the overrides; {redact_override(question)!r} looks like an override. "
             f"If it is the question, pass it on standard input: {program('query')} -"
         )
-    if question == "-":
-        question = _from_standard_input()
-    if not question.strip():
+    return checked_question(_from_standard_input() if question == "-" else question), overrides
+
+
+def _is_override(text: str) -> bool:
+    from ragloom.config.conf_folder import conf_folder
+
+    match = _OVERRIDE.match(text)
+    return bool(match and not re.search(r"\s", text) and match[1] in {*conf_folder().groups(), *_TOP_LEVEL})
+
+
+def checked_question(text: str) -> str:
+    """Return a question without white space around it.
+
+    Raises:
+        ConfigError: it is empty, or has halves of characters.
+    """
+    if not text.strip():
         raise ConfigError("the question must not be empty")
-    if not has_whole_characters(question):
+    if not has_whole_characters(text):
         raise ConfigError("the question must be whole characters of this terminal's encoding; write it in UTF-8")
-    return question.strip(), overrides
+    return text.strip()
 
 
 def _from_standard_input() -> str:
@@ -158,32 +167,47 @@ def _from_standard_input() -> str:
         ) from None
 
 
-def _ingest(assembly: Assembly) -> None:
-    from ragloom.cli.ingest import print_summary
-    from ragloom.cli.progress import terminal_progress
+def _piped() -> Iterator[str]:
+    """Wait for the first question of standard input; return all, by line.
 
-    with terminal_progress(assembly) as progress:
-        summary = assembly.ingest(progress)
-    print_summary(console(stderr=True), summary, assembly)
-
-
-def _open(assembly: Assembly, overrides: list[str], options: argparse.Namespace) -> Index:
-    from ragloom.cli.upgrade_notice import upgrade_notice
-    from ragloom.components.vector_store.record_types import IndexMissing
-
-    arguments = config_arguments(options, overrides)
-    try:
-        index = assembly.open(or_older=True)
-    except IndexMissing as error:
-        first, *rest = error.problems
-        raise IndexMissing(f"{first}; build it with: {command('ingest', arguments)}", *rest) from None
-    if note := upgrade_notice(assembly, arguments):
-        assembly.notes.append(note)
-        sys.stderr.write(f"note: {redact(note)}\n")
-    return index
+    Raises:
+        ConfigError: it is empty.
+    """
+    lines = (line for line in iter(_line_of_standard_input, "") if line.strip())
+    if (first := next(lines, None)) is None:
+        raise ConfigError(
+            f'a question must be given: {program("query")} "question" [options] [overrides], --file questions.jsonl, '
+            "or a question a line on standard input"
+        )
+    return itertools.chain([first], lines)
 
 
-def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index: Index, *, answering: bool) -> int:
+def _line_of_standard_input() -> str:
+    """Read a line; undecodable bytes become surrogates, which no question may have."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        return sys.stdin.readline()
+    return str(stream.readline().decode(sys.stdin.encoding, "surrogateescape"))
+
+
+def _answer_piped(lines: Iterator[str], answer: Callable[[str], QueryResult], *, as_json: bool) -> int:
+    """Answer a question a line; a failure ends nothing."""
+    failures = 0
+    for line in lines:
+        try:
+            answer(line)
+        except RagloomError as error:
+            failures += 1
+            if as_json:
+                print_json({"question": line.strip(), "error": redact("; ".join(error.problems))})
+            else:
+                print_error(error)
+    if failures:
+        sys.stderr.write(f"{failures} questions failed\n")
+    return FAILED if failures else OK
+
+
+def _answer_file(path: str, session: QuerySession) -> int:
     """Answer a JSONL file of questions, in order.
 
     A failure is a line with `error`.
@@ -194,9 +218,7 @@ def _answer_file(path: str, engine: CitedQueryEngine, assembly: Assembly, index:
         try:
             question = _question(line, number)
             shown["question"] = question
-            with stdout_to_stderr():
-                result = engine.answer(question) if answering else engine.search(question)
-            shown = to_json(result, assembly, index)
+            shown = to_json(session.ask(question), session.assembly, session.index)
         except RagloomError as error:
             failures += 1
             shown["error"] = redact("; ".join(error.problems))

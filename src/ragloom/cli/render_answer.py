@@ -31,14 +31,25 @@ def print_result(console: Console, result: QueryResult, index: Index, *, explain
             console.print("[dim]quotes were checked against the documents, not whether they support the answer[/]")
         console.print()
     if explain or result.answer is None:
-        print_columns(console, _rank_columns(result, chunks), "; --json has them")
-        console.print("[dim]dense, bm25: rank (raw score); a score fused of both only compares these chunks[/]")
+        print_ranks(console, result)
     for note in result.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
     if explain:
-        stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result.timings_ms.items())
-        console.print(f"[dim]ms: {stages}[/]")
+        print_stages(console, result)
     console.print(f"[dim]index {escape(index.info.name)} | {result.timings_ms.get('total', 0):.0f} ms[/]")
+
+
+def print_ranks(console: Console, result: QueryResult) -> None:
+    """Print how each chunk was found and moved."""
+    chunks = [to_chunk(node.node) for node in result.nodes]
+    print_columns(console, _rank_columns(result, chunks), "; --json has them")
+    console.print("[dim]dense, bm25: rank (raw score); a score fused of both only compares these chunks[/]")
+
+
+def print_stages(console: Console, result: QueryResult) -> None:
+    """Print the milliseconds of each stage."""
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result.timings_ms.items())
+    console.print(f"[dim]ms: {stages}[/]")
 
 
 def _print_citation(console: Console, citation: Citation, supplied: list[Chunk]) -> None:

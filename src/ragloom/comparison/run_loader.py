@@ -16,10 +16,10 @@ from ragloom.config.builder_keys import with_ids
 from ragloom.config.labels import ConfiguredRun
 from ragloom.config.settings import OPERATIONAL_KEYS
 from ragloom.core.records import canonical_json
+from ragloom.core.run_files import demand_run
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError, DataError, counted, nearest
 
-_FILES = ("run.json", "metrics.json", "queries.jsonl", "qrels.trec")
 _DOCUMENTS = "documents.txt"
 _MOST_SHOWN = 3  # ids named in an error
 
@@ -97,11 +97,7 @@ def load_run(folder: Path) -> EvaluatedRun:
     Raises:
         DataError: a file is missing or is not as `evaluate` writes it.
     """
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if missing:
-        raise DataError(
-            f"run: {folder} must be a folder that {program('evaluate')} wrote; it has no {', '.join(missing)}"
-        )
+    demand_run(folder)
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

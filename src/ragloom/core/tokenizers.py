@@ -19,17 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ragloom.core.tokenizer_names import TIKTOKEN_NAMES, UTF8_MAX
 from ragloom.errors import ConfigError, nearest, require
 
-TIKTOKEN_NAMES = ("cl100k_base", "o200k_base")
-"""Encodings whose tables llama-index-core ships, so that they work offline [37]."""
 PIECE = 1 << 16
 """Characters that are encoded at once. tiktoken 0.14's o200k_base overflows its stack between 300,000 and 1,000,000
 blanks and raises a `BaseException` [38]; token arrays of a piece also stay in the processor's cache."""
 
 Offsets = npt.NDArray[np.int64]
-
-_UTF8_MAX = 4  # bytes of the longest UTF-8 character; every token of a byte-level tokenizer has at least one byte
 
 SAFE_CUT = re.compile(r"(?<=\S)(?= \S)|(?<=\n)(?=[^\s/])")
 """Where cutting changes no token of cl100k_base and o200k_base: their patterns begin a new piece at a single blank
@@ -104,7 +101,7 @@ class _Tiktoken(Tokenizer):
 
     @property
     def max_char_tokens(self) -> int:
-        return _UTF8_MAX
+        return UTF8_MAX
 
     def count(self, text: str) -> int:
         encode = self._encoding.encode_ordinary
@@ -210,15 +207,6 @@ def load(name: str) -> Tokenizer:
             f"folder with one{nearest(name, TIKTOKEN_NAMES)}"
         )
     return _HuggingFace(name, file)
-
-
-def smallest_limit(name: str) -> int:
-    """Return the fewest tokens that hold any single character.
-
-    Raises:
-        ConfigError: as `load`.
-    """
-    return _UTF8_MAX if name in TIKTOKEN_NAMES else load(name).max_char_tokens
 
 
 def _characters_before(utf8: bytes, ends: Offsets, before: int) -> tuple[Offsets, Offsets]:

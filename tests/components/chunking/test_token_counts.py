@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from chunkers import WORDY_TEXTS, chunkers, texts_of
 from ragloom.components.chunking.structural_units import TextUnit, pack, tokens
 from ragloom.components.chunking.token_counts import TokenCounter
-from ragloom.core.tokenizers import TIKTOKEN_NAMES, Offsets, Tokenizer, load
+from ragloom.core.tokenizer_names import TIKTOKEN_NAMES
+from ragloom.core.tokenizers import Offsets, Tokenizer, load
 
 
 @pytest.mark.parametrize("name", TIKTOKEN_NAMES)

@@ -129,6 +129,30 @@ def fewer_without_source() -> str:
     return "leave the source out"
 
 
+def question_wanted() -> str:
+    return "a question must be given"
+
+
+def new_commit(index: str) -> str:
+    return f"note: index {index} has a new commit"
+
+
+def index_stays_open(setting: str) -> str:
+    return f"{setting} (now / asked for) must stay while its index is open"
+
+
+def cancelled() -> str:
+    return "cancelled"
+
+
+def explain_needs_an_answer() -> str:
+    return "/explain must follow an answered question"
+
+
+def no_command(name: str) -> str:
+    return f"{name} must be a command"
+
+
 def give_both(settings: str) -> str:
     return f"give both: {settings}"
 

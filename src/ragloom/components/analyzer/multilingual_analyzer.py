@@ -14,6 +14,7 @@ A combining mark belongs to the character that it follows.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -81,9 +82,15 @@ class _ScriptPatterns:
         self.any_bigram = re.compile(f"[{_BIGRAM}]").search
 
 
-_BMP = _ScriptPatterns(0x10000)
+@functools.cache
+def _patterns(limit: int) -> _ScriptPatterns:
+    """Compile the expressions at their first use; ASCII text needs none."""
+    return _ScriptPatterns(limit)
+
+
+_BMP = 0x10000
 # Nothing from the ideographs' planes (U+20000) on is a letter of a script with blanks, or a mark that is kept.
-_ALL = _ScriptPatterns(0x20000)
+_ALL = 0x20000
 
 
 def normalize(text: str) -> str:
@@ -102,7 +109,7 @@ class Multilingual(Analyzer):
         text = normalize(text)
         if text.isascii():
             return _ascii_words(text)
-        patterns = _ALL if _beyond_bmp(text) else _BMP
+        patterns = _patterns(_ALL if _beyond_bmp(text) else _BMP)
         runs: list[str] = patterns.runs(text)
         if not patterns.any_bigram(text):
             return runs

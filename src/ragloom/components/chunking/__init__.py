@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ragloom.config.builder_keys import CONTENT, NonNegative, Positive, code_version
 from ragloom.config.key_rules import checked_by
-from ragloom.core.tokenizers import smallest_limit
+from ragloom.core.smallest_limit import smallest_limit
 from ragloom.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pydantic import Field, PrivateAttr
 
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.components.embedding.base import MAX_GROUP, Embedding, Vectors
-from ragloom.core.tokenizers import TIKTOKEN_NAMES, load
+from ragloom.core.tokenizer_names import TIKTOKEN_NAMES
+from ragloom.core.tokenizers import load
 from ragloom.errors import ServiceError
 from ragloom.providers.batch_errors import BatchFailed
 from ragloom.providers.provider_settings import ProviderSettings
