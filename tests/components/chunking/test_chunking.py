@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import tiktoken
 from hypothesis import assume, example, given, settings
@@ -26,9 +27,12 @@ from messages.config import did_you_mean, less_than
 from messages.embedding import unknown_tokenizer
 from places import ROOT, TESTS
 from ragloom.components import chunking
+from ragloom.components.chunking import semantic_chunker, structural_units
 from ragloom.components.chunking.fixed_chunker import token_windows
+from ragloom.components.chunking.token_counts import TokenCounter
 from ragloom.config.key_rules import key_problems
 from ragloom.core import tokenizers
+from ragloom.core.outline import Outline
 from ragloom.core.tokenizers import load
 from ragloom.errors import ConfigError
 
@@ -335,6 +339,30 @@ def test_windows_over_the_embeddings_own_limit_are_shortened(option: str) -> Non
     check_exact(text, list(parser.chunks(document(text))))
     assert embedding.seen
     assert max(map(len, embedding.seen)) <= 20
+
+
+@pytest.mark.parametrize("buffer_size", [0, 1, 3])
+def test_semantic_embeds_each_sentence_once_and_compares_weighted_means(
+    buffer_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(semantic_chunker, "UNITS_AT_ONCE", 4)  # so that windows reach over several batches
+    embedding = LetterEmbedding()
+    embedding.seen = []
+    parser: Any = chunking.semantic(
+        embedding, chunk_size=200, chunk_overlap=0, **{**SEMANTIC, "buffer_size": buffer_size}
+    )
+    counter = TokenCounter(CL100K, _VARIED, 200)
+    units = list(structural_units.parts(next(structural_units.items(Outline(_VARIED, None), counter)), counter))
+    distances = parser.distances(units, counter)
+    texts = [_VARIED[unit.start : unit.end] for unit in units]
+    assert embedding.seen == texts
+    weights = [counter.estimate(unit.start, unit.end) for unit in units]
+    vectors = np.array([embedding.get_text_embedding(text) for text in texts])
+    vectors *= np.array(weights)[:, None] / np.linalg.norm(vectors, axis=1, keepdims=True)
+    windows = [vectors[max(0, at - buffer_size) : at + buffer_size + 1].sum(axis=0) for at in range(len(units))]
+    directions = [window / np.linalg.norm(window) for window in windows]
+    expected = [1 - before @ after for before, after in itertools.pairwise(directions)]
+    np.testing.assert_allclose(distances, expected, atol=1e-12)
 
 
 def test_texts_without_features_are_at_distance_one_from_all_others() -> None:

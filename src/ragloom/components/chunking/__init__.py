@@ -123,7 +123,7 @@ def paragraph(*, chunk_size: Positive, chunk_overlap: NonNegative, tokenizer: To
     return ParagraphPacker(chunk_size=chunk_size, chunk_overlap=chunk_overlap, tokenizer=tokenizer)
 
 
-@code_version(2)
+@code_version(3)
 @checked_by(_size_rule, _threshold_rule, _tokenizer_rule)
 def semantic(
     embedding: "BaseEmbedding",
@@ -147,7 +147,7 @@ def semantic(
     return SemanticCutter(**values)
 
 
-@code_version(2)
+@code_version(3)
 @checked_by(_size_rule, _threshold_rule, _tokenizer_rule)
 def hybrid(
     embedding: "BaseEmbedding",

@@ -1,7 +1,8 @@
 """The `semantic` and `hybrid` chunkers: cuts between sentences of different meaning.
 
 The method is Greg Kamradt's "semantic chunking" (FullStackRetrieval, "5 Levels of Text Splitting", level 4, 2024), as
-LlamaIndex's `SemanticSplitterNodeParser` has it, with a smallest and always a largest chunk, which that lacks [17].
+LlamaIndex's `SemanticSplitterNodeParser` has it, with a smallest and always a largest chunk, which that lacks [17]. A
+window's vector is pooled from those of its sentences: embedding every overlapping window costs three times as much.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ragloom.components.chunking.token_counts import TokenCounter
 from ragloom.core.outline import Outline
 
 Threshold = Literal["percentile", "standard_deviation", "fixed"]
-_BATCH = 512
-"""Windows that are embedded at once: bounds memory, not the requests (the embedding has its own batch size)."""
+UNITS_AT_ONCE = 512
+"""Units that are embedded at once: bounds memory, not the requests (the embedding has its own batch size)."""
 
 
 class SemanticCutter(UnitParser):
@@ -64,43 +65,54 @@ class SemanticCutter(UnitParser):
         if len(units) < 2 or measure.estimate(units[0].start, units[-1].end) < self.min_size:
             yield from units
             return
-        distances = self._distances(units, measure.text)
+        distances = self.distances(units, measure)
         wanted = np.zeros(len(units), dtype=bool)
         wanted[1:] = distances > self._limit(distances)
         opening = self._openings(units, wanted, distances, measure)
         for at, unit in enumerate(units):
             yield unit._replace(opens=True) if at in opening else unit
 
-    def _distances(self, units: Sequence[TextUnit], text: str) -> npt.NDArray[np.float64]:
-        """Return cosine distances of neighbouring windows: `[units - 1]`, 0 to 2."""
-        parts = [np.zeros(0)]
-        last: npt.NDArray[np.float64] | None = None
-        for begin in range(0, len(units), _BATCH):
-            windows = [self._window(units, at, text) for at in range(begin, min(begin + _BATCH, len(units)))]
-            vectors = self._vectors(windows)
+    def distances(self, units: Sequence[TextUnit], measure: TokenCounter) -> npt.NDArray[np.float64]:
+        """Return cosine distances of neighbouring windows: `[units - 1]`, 0 to 2.
+
+        A window's vector is the mean of its units' vectors, weighted by their tokens: as a model that pools by the mean
+        would nearly have it, and each unit is embedded once.
+        """
+        parts, last = [], None
+        for windows in self._windows(units, measure):
+            windows = _unit_length(windows)
             if last is not None:
-                vectors = np.concatenate((last, vectors))
-            parts.append(1 - np.einsum("ij,ij->i", vectors[:-1], vectors[1:]))
-            last = vectors[-1:]
+                windows = np.concatenate((last, windows))
+            parts.append(1 - np.einsum("ij,ij->i", windows[:-1], windows[1:]))
+            last = windows[-1:]
         return np.concatenate(parts)
 
-    def _window(self, units: Sequence[TextUnit], at: int, text: str) -> tuple[str, str]:
-        """Return a unit with its neighbours, and alone as a fallback."""
-        first, last = units[max(0, at - self.buffer_size)], units[min(len(units) - 1, at + self.buffer_size)]
-        return text[first.start : last.end], text[units[at].start : units[at].end]
+    def _windows(self, units: Sequence[TextUnit], measure: TokenCounter) -> Iterator[npt.NDArray[np.float64]]:
+        """Yield the vectors of consecutive windows, `UNITS_AT_ONCE` at once."""
+        reach, first = self.buffer_size, 0
+        held: list[npt.NDArray[np.float64]] = []  # a weighted vector for each unit from `first` on
+        for begin in range(0, len(units), UNITS_AT_ONCE):
+            end = min(begin + UNITS_AT_ONCE, len(units))
+            if new := units[first + len(held) : end + reach]:
+                tokens = [measure.estimate(unit.start, unit.end) for unit in new]
+                vectors = self._vectors([measure.text[unit.start : unit.end] for unit in new])
+                held += list(vectors * np.array(tokens)[:, None])
+            sums = np.cumsum([np.zeros_like(held[0]), *held], axis=0)
+            at = np.arange(begin, end)
+            yield sums[np.minimum(at + reach + 1, len(units)) - first] - sums[np.maximum(at - reach, 0) - first]
+            del held[: max(0, end - reach) - first]
+            first = max(0, end - reach)
 
-    def _vectors(self, windows: Sequence[tuple[str, str]]) -> npt.NDArray[np.float64]:
-        texts = _within_limit(self.embedding, windows)
+    def _vectors(self, texts: list[str]) -> npt.NDArray[np.float64]:
+        """Embed units: `[n, dimensions]`, each of length 1, or 0 without features."""
+        texts = _within_limit(self.embedding, texts)
         distinct = list(dict.fromkeys(texts))
         if self._recorded is not None:
             self._recorded += distinct
             return np.zeros((len(texts), 1))
-        vectors = np.asarray(self.embedding.get_text_embedding_batch(distinct), dtype=np.float64)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        # A text without features has no direction: it is at distance 1 from every other.
-        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+        vectors = _unit_length(np.asarray(self.embedding.get_text_embedding_batch(distinct), dtype=np.float64))
         place = {text: at for at, text in enumerate(distinct)}
-        return vectors[[place[text] for text in texts]]  # type: ignore[no-any-return]
+        return vectors[[place[text] for text in texts]]
 
     def _limit(self, distances: npt.NDArray[np.float64]) -> float:
         if not len(distances):
@@ -162,19 +174,24 @@ class HybridCutter(SemanticCutter):
                 opens = False
 
 
-def _within_limit(embedding: BaseEmbedding, windows: Sequence[tuple[str, str]]) -> list[str]:
-    """Fit windows into the embedding's limit: whole, one sentence, or its beginning."""
+def _unit_length(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scale vectors to length 1."""
+    # A text without features has no direction: it is at distance 1 from every other.
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)  # type: ignore[no-any-return]
+
+
+def _within_limit(embedding: BaseEmbedding, texts: list[str]) -> list[str]:
+    """Shorten texts over the embedding's limit to their beginning."""
     limit: int | None = getattr(embedding, "max_tokens", None)
-    texts = [wide for wide, _ in windows]
     if limit is None or not hasattr(embedding, "count_tokens"):
         return texts
-    prefix = getattr(embedding, "document_prefix", "")
+    prefix, fitting = getattr(embedding, "document_prefix", ""), list(texts)
     for at, tokens in enumerate(_tokens(embedding, prefix, texts)):
-        if tokens > limit:
-            texts[at] = windows[at][1]
-            while (tokens := _tokens(embedding, prefix, [texts[at]])[0]) > limit and len(texts[at]) > 1:
-                texts[at] = texts[at][: max(1, int(len(texts[at]) * limit / tokens * 0.95))].rstrip()
-    return texts
+        while tokens > limit and len(fitting[at]) > 1:
+            fitting[at] = fitting[at][: max(1, int(len(fitting[at]) * limit / tokens * 0.95))].rstrip()
+            tokens = _tokens(embedding, prefix, [fitting[at]])[0]
+    return fitting
 
 
 def _tokens(embedding: Any, prefix: str, texts: Sequence[str]) -> list[int]:
