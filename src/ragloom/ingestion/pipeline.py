@@ -80,12 +80,17 @@ class IngestRun:
     _youngest: int | None = field(default=None, init=False)
     _racy: set[str] = field(default_factory=set, init=False)
 
+    @property
+    def state(self) -> IngestState:
+        """How far it is."""
+        return self._state
+
     def tell(self, stage: Stage | None = None) -> None:
         """Tell how far it is."""
         state = self._state
         state.stage = stage or state.stage
         state.unreadable = self.summary.unreadable_count
-        state.embedded, state.tokens = self.summary.embedded, self.summary.tokens
+        state.written, state.embedded, state.tokens = self.summary.written, self.summary.embedded, self.summary.tokens
         self.progress(state)
 
     def tell_step(self, step: str) -> None:
@@ -295,7 +300,7 @@ class IngestRun:
     def _count(self, some: Iterable[ChunkBatch]) -> None:
         for block in some:
             self._in_flight -= block.bytes
-            self._state.written += len(block.chunks)
+            self.summary.written += len(block.chunks)
             stored = [document for document in block.complete if document.failed is None]
             for document in block.complete:
                 document.cut.close()
