@@ -252,21 +252,27 @@ class Assembly:
     def rehearse(self, progress: Progress | None = None, stop: Callable[[], bool] = lambda: False) -> Estimate:
         """Estimate what `ingest` would do and cost, without requests and writes."""
         from ragloom.ingestion.dry_run import rehearse
+        from ragloom.ingestion.ingest_forecast import add_forecast
+        from ragloom.ingestion.read_stage import machine_of
         from ragloom.providers.request_context import no_requests
 
         with no_requests():
-            return rehearse(
+            limits = self._limits()
+            estimate = rehearse(
                 self.source,
                 self.chunking,
                 self.embedding,
                 self.database,
                 index_name=self.index_name,
-                limits=self._limits(),
+                limits=limits,
                 keeps=self.keeps_vectors,
                 prices=self.prices,
                 progress=progress,
                 stop=stop,
             )
+        machine = machine_of(limits.workers, self.embedding.concurrency)
+        add_forecast(estimate, self.config.tree, self.config.choices, machine)
+        return estimate
 
     def ingestion_pipeline(self) -> IngestionPipeline:
         """Return a plain LlamaIndex pipeline of the stages that `ingest` runs."""

@@ -52,8 +52,29 @@ def _rows(estimate: Estimate) -> dict[str, str]:
             if estimate.seconds is None
             else f"at least {estimate.seconds:.0f} seconds at the limits per minute"
         )
+    rows["forecast"] = _forecast(estimate)
     rows["size of index"] = f"about {estimate.index_bytes / 1e6:,.1f} MB (an estimate)"
     return rows
+
+
+def _forecast(estimate: Estimate) -> str:
+    predicted = estimate.forecast
+    if predicted is None:
+        return f"unknown: {estimate.forecast_basis}"
+    seconds, factor = predicted.seconds, estimate.forecast_factor
+    text = f"{duration(seconds)} ({duration(seconds / factor)} to {duration(seconds * factor)}), "
+    text += f"{predicted.memory_mb:,.0f} MB of memory; it waits for {predicted.limit}"
+    if predicted.lacks_embedding:
+        text += "; without the time of embedding, which is known after an ingest with this embedding"
+    return f"{text}; {estimate.forecast_basis}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in its largest unit."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
 def documents_text(summary: IngestSummary) -> str:

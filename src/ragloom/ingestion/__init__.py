@@ -15,6 +15,8 @@ what vanished from the source is deleted, but only when the source was listed co
     recall_queries      sentences of chunks, embedded as queries: approximate search is measured with them
     summary             progress and result
     dry_run             the same run without a request or a write (counting_embedding takes the embedding's place)
+    scale_model         time, memory and size of an ingest, from rates per stage
+    ingest_forecast     forecast of a dry run: with its reading_pace, and former_rates or those of a reference machine
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from ragloom.ingestion.executor import LocalExecutor
 from ragloom.ingestion.failed_documents import RefusedDocuments, remembered
 from ragloom.ingestion.limits import Limits
 from ragloom.ingestion.pipeline import IngestRun
+from ragloom.ingestion.reading_pace import ReadingPace
+from ragloom.ingestion.scale_model import ScaleForecast, Workload
 from ragloom.ingestion.summary import IngestSummary, Progress, no_progress
 
 if TYPE_CHECKING:
@@ -39,10 +41,6 @@ if TYPE_CHECKING:
     from ragloom.components.vector_store.protocols import Database, Index
     from ragloom.components.vector_store.record_types import StoredDocumentRow
     from ragloom.core.records import Chunk
-
-# As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
-_TEXTS = 3
-_ROW_BYTES = 200
 
 
 @dataclass
@@ -59,6 +57,11 @@ class Estimate:
         seconds: after which the last request may be sent at the limits per minute; None = there are none.
         index_bytes: of the whole index, estimated.
         over_budget: where the budget would stop it.
+        work: that an ingest would have, for the cost model.
+        pace: what reading took here, in place of the cost model's rates of it.
+        forecast: of the ingest's time and memory; None where the store's rates are unknown.
+        forecast_factor: within which its seconds are expected, up and down.
+        forecast_basis: where its rates come from.
         model: whose price each embedded token has; None where nothing is paid.
         prices: model -> {input, output}: US dollars per million tokens.
     """
@@ -73,6 +76,11 @@ class Estimate:
     over_budget: str | None
     model: str | None
     prices: Mapping[str, Any]
+    work: Workload
+    pace: ReadingPace
+    forecast: ScaleForecast | None = None
+    forecast_factor: float = 1.0
+    forecast_basis: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -137,7 +145,14 @@ class Estimate:
             "seconds_at_limits": self.seconds,
             "index_bytes": self.index_bytes,
             "over_budget": self.over_budget,
+            "forecast": self._forecast_json(),
         }
+
+    def _forecast_json(self) -> dict[str, Any]:
+        if self.forecast is None:
+            return {"seconds": None, "basis": self.forecast_basis}
+        shown = {"seconds": self.forecast.seconds, **asdict(self.forecast)}
+        return {**shown, "factor": self.forecast_factor, "basis": self.forecast_basis}
 
     def _requests_json(self, requests: TextCounts) -> dict[str, Any]:
         return {**asdict(requests), "cost_usd": self.usd(requests.tokens)}
@@ -182,15 +197,30 @@ def rehearse(
         verify = source.verify or root != source.root
         nowhere, committed = cast(Writer, writer), lambda: cast("Index", index)
         run = IngestRun(source, chunking, counted, nowhere, ledger, summary, tell, stop, refusals, verify, committed)
+        pace = ReadingPace()
         run.list()
+        pace.lap()
         if run.has_work:
             LocalExecutor().run(run, limits.workers)
+        pace.lap()
         if summary.stopped is None and index is not None:
             delete_vanished(run, limits.deletions)
         staying = ledger.staying(without_gone=summary.kept is None)
         summary.documents = staying.documents + writer.documents
         summary.chunks = staying.chunks + writer.chunks
         run.tell("done")
+        model = embedding.model_name if getattr(embedding, "paid", False) else None
+        text = writer.text_bytes / writer.chunks if writer.chunks else 0.0
+        work = Workload(
+            listed=run.state.listed,
+            megabytes=run.state.bytes_read / 1e6,
+            chunks=writer.chunks,
+            index_chunks=summary.chunks,
+            text_bytes=text * summary.chunks,
+            dimensions=embedding.dimensions,
+            embedded=unmade.chunks.texts + unmade.sentences.texts,
+            requests=0 if model is None else unmade.chunks.requests + unmade.sentences.requests,
+        )
         estimate = Estimate(
             summary=summary,
             new_chunks=writer.chunks,
@@ -198,10 +228,12 @@ def rehearse(
             sentences=unmade.sentences,
             guessed=unmade.guessed,
             seconds=unmade.seconds,
-            index_bytes=writer.estimated_bytes(summary.chunks, embedding.dimensions),
+            index_bytes=writer.estimated_bytes(work),
             over_budget=None,
-            model=embedding.model_name if getattr(embedding, "paid", False) else None,
+            model=model,
             prices=prices,
+            work=work,
+            pace=pace,
         )
     estimate.over_budget = _over(limits.budget, estimate)
     return estimate
@@ -256,9 +288,8 @@ class _Unwritten:
         """Delete nothing."""
         return len(document_ids)
 
-    def estimated_bytes(self, chunks: int, dimensions: int) -> int:
+    def estimated_bytes(self, work: Workload) -> int:
         """Estimate the whole index from the chunks of new and stored documents."""
         if self._index is not None and self._index.info.chunks > self.chunks:
-            return int(self._index.info.bytes / self._index.info.chunks * chunks)
-        text = self.text_bytes / self.chunks if self.chunks else 0
-        return int(chunks * (4 * dimensions + _TEXTS * text + _ROW_BYTES))
+            return int(self._index.info.bytes / self._index.info.chunks * work.index_chunks)
+        return int(work.index_bytes)

@@ -67,12 +67,17 @@ class IngestRun:
     def __post_init__(self) -> None:
         self.touch = self.writer.touch
 
+    @property
+    def state(self) -> IngestState:
+        """How far it is."""
+        return self._state
+
     def tell(self, stage: Stage | None = None) -> None:
         """Tell how far it is."""
         state = self._state
         state.stage = stage or state.stage
         state.unreadable = self.summary.unreadable_count
-        state.embedded, state.tokens = self.summary.embedded, self.summary.tokens
+        state.written, state.embedded, state.tokens = self.summary.written, self.summary.embedded, self.summary.tokens
         self.progress(state)
 
     def tell_step(self, step: str) -> None:
@@ -241,7 +246,8 @@ class IngestRun:
         Args:
             documents: row of each, and whether the index held another version of it.
         """
-        self._state.written += chunks
+        self.summary.written += chunks
+        self._state.written = self.summary.written
         self.ledger.wrote(row for row, _ in documents)
         changed = sum(known for _, known in documents)
         self.summary.changed += changed

@@ -20,6 +20,7 @@ from ragloom.core.file_backed_text import FileBackedText
 from ragloom.core.records import Changing, Chunk, Entry, Unreadable, canonical_json, chunk_id, document_hash, sha256
 from ragloom.errors import DataError
 from ragloom.ingestion.parent_embedding import TextRefused, embedding_callback, with_parent_embedding
+from ragloom.ingestion.scale_model import Machine
 from ragloom.process_pool.pool import ProcessPool
 from ragloom.process_pool.results import TaskResult
 from ragloom.process_pool.task_queue import PoolLimits
@@ -250,6 +251,11 @@ def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
         items=_ITEMS_EACH * max(processes, 1),
         in_flight_mb=settings["in_flight_mb"],
     )
+
+
+def machine_of(workers: PoolLimits, concurrency: int) -> Machine:
+    """Describe where an ingest runs, for the cost model."""
+    return Machine(_cores(), workers.processes, workers.in_flight_mb, concurrency)
 
 
 def _cores() -> int:

@@ -72,6 +72,7 @@ class IngestSummary:
         lost_count: of the unreadable those that the source could read, and a later stage lost.
         refused: of the unreadable, those at a text of which the embedding failed, now or in an ingest before.
         documents, chunks: in the index when the ingest ended.
+        written: chunks stored by this ingest.
         embedded: texts that were embedded; the others' vectors were in the index or in the cache already.
         tokens: of the embedded texts, by the embedding's own tokenizer.
         oversized: chunks over the chunking's size (only `recursive` makes any).
@@ -101,6 +102,7 @@ class IngestSummary:
     refused: int = 0
     documents: int = 0
     chunks: int = 0
+    written: int = 0
     embedded: int = 0
     tokens: int = 0
     oversized: int = 0
