@@ -1,5 +1,7 @@
 """Wording of the messages of a benchmark."""
 
+from messages import ANY
+
 
 def holds_up_to(limit: str, rate: str) -> str:
     return f"p99 <= {limit} ms holds up to {rate} requests/s"
@@ -38,7 +40,7 @@ def no_verdict() -> str:
 
 
 def generator_late_at(rate: str) -> str:
-    return f"the load generator was late (p99 over 5 ms) at {rate} requests/s"
+    return f"the load generator was late (p99 over {ANY} ms) at {rate} requests/s"
 
 
 def still_grows() -> str:

@@ -18,7 +18,7 @@ from ragloom.core.budget import BudgetSpent
 from ragloom.core.data_frame import data_frame
 from ragloom.errors import ConfigError, DataError, ServiceError, require
 from ragloom.evaluation.benchmark.arrivals import Load, drawn, planned_offsets
-from ragloom.evaluation.benchmark.benchmark_file import save_results
+from ragloom.evaluation.benchmark.benchmark_file import load_results, save_results
 from ragloom.evaluation.benchmark.capacity import Window, backlog_growth, grows, search_capacity
 from ragloom.evaluation.benchmark.child_program import ChildProgram
 from ragloom.evaluation.benchmark.concurrent_ingest import ingest_meanwhile
@@ -39,7 +39,7 @@ SHARES = (0.25, 0.5, 0.75)
 """Parts of the capacity at which latency is measured."""
 _WINDOW_SEED = 1_000
 """Windows of the search draw from seeds from here, rates from 0."""
-_MOST_LATE_MS = 50.0
+MAX_WINDOW_LATENESS_MS = 50.0
 """Lateness above which the load generator, not the service, may be why a backlog grows."""
 _MOST_FAILED = 0.5
 """Share of failed warm-up requests above which nothing is measured."""
@@ -108,6 +108,7 @@ def benchmark(config: Config, progress: Progress = lambda step, done, total: Non
     require("hdrh.histogram", **EXTRA)
     if config.tree["dry_run"]:
         raise ConfigError("config: dry_run=true must not go with benchmark, which only measures; leave it out")
+    load_results(_runs(config))  # a file that cannot be added to is an error before minutes of measuring
     with ExitStack() as stack:
         return _Bench(config, progress, stack).run()
 
@@ -152,7 +153,7 @@ class _Bench:
         }
         valid = all(rate["valid"] for rate in rates)
         promise = judge(rates, self.settings["slo_ms"]) if valid else None
-        path = save_results(Path(self.config.tree["runs"]).expanduser(), [{**session, **rate} for rate in rates])
+        path = save_results(_runs(self.config), [{**session, **rate} for rate in rates])
         return BenchmarkResult(session, rates, promise, path)
 
     def _start(self) -> None:
@@ -182,11 +183,14 @@ class _Bench:
         """Run one load.
 
         Raises:
+            ServiceError: a process of the benchmark ended.
             BudgetSpent: the budget refused a request.
         """
         self.generator.send(load)
         while not isinstance(received := self.generator.receive(), RequestLog):
             self.progress(step, received, len(load.questions))
+            if self.target is None and self.server.is_ready():
+                self.server.receive()  # it says nothing on its own: it has ended
         if received.spent is not None:
             raise BudgetSpent(received.spent)
         if self.target is None:
@@ -241,10 +245,11 @@ class _Bench:
         log = self._load(f"capacity: {rate:.1f} requests/s", Load(questions, offsets, 0, self._timeout, most))
         failed, lateness = int((~log.good).sum()), lateness_p99_ms(log)
         holding = not grows(log, count) and not failed
-        if not holding and lateness > _MOST_LATE_MS:
+        if not holding and lateness > MAX_WINDOW_LATENESS_MS:
             raise ServiceError(
                 f"benchmark: the load generator cannot send {rate:.1f} requests/s on this machine (p99 of its lateness "
-                f"{lateness:.0f} ms, limit {_MOST_LATE_MS:g} ms); end other programs, or give rates by benchmark.rates"
+                f"{lateness:.0f} ms, limit {MAX_WINDOW_LATENESS_MS:g} ms); end other programs, or give rates by "
+                "benchmark.rates"
             )
         windows.append(Window(round(rate, 3), backlog_growth(log), failed, round(lateness, 3), holding))
         return holding
@@ -289,6 +294,10 @@ class _Bench:
     @property
     def _timeout(self) -> float:
         return float(self.settings["timeout_ms"]) / 1000
+
+
+def _runs(config: Config) -> Path:
+    return Path(config.tree["runs"]).expanduser()
 
 
 def _cold(log: RequestLog) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ragloom.assembly import Assembly
 from ragloom.config.config import Config
+from ragloom.errors import ConfigError
 from ragloom.process_pool.messages import MessageKind, MessageSocket, encode
 
 _SUFFIX = "-benchmark"
@@ -51,7 +52,16 @@ def _copy(config: Config, stop: threading.Event) -> tuple[int, int]:
 
 
 def _renamed(config: Config) -> Config:
-    """Copy a config with another source name, and so another index."""
+    """Copy a config with another source name, and so another index.
+
+    Raises:
+        ConfigError: the source has no key `name`.
+    """
+    if "name" not in config.tree["source"]:
+        raise ConfigError(
+            f"config: benchmark.ingest=copy needs a source with a key `name`, and source={config.choices['source']} "
+            "has none; set benchmark.ingest to sync or none"
+        )
     with Assembly(config) as assembly:
         name = f"{assembly.source.name}{_SUFFIX}"
     source: dict[str, Any] = {**config.tree["source"], "name": name}

@@ -17,9 +17,7 @@ from ragloom.evaluation.benchmark.request_log import LogWriter, RequestLog
 from ragloom.process_pool.messages import MessageKind, MessageSocket, encode
 
 _REPORT_SECONDS = 0.5
-"""Distance of progress reports."""
-_IDLE_SECONDS = 0.005
-"""Time to the next request that a progress report needs; it takes a fraction of that."""
+"""Distance of progress reports; the first that fails ends the process."""
 _PRIORITY = -10
 """Nice value of the process: it uses little of a core, and must not wait for a busy one."""
 _LEAD_SECONDS = 0.05
@@ -88,10 +86,11 @@ class _Generator:
             self._report(log)
             return time.monotonic() if log.wait(row - load.in_flight + 1, load.timeout) else None
         planned = start + float(load.offsets[row])
+        self._report(log)
         while (left := planned - time.monotonic()) > 0:
-            if left > _IDLE_SECONDS:
-                self._report(log)
             time.sleep(min(left, _REPORT_SECONDS))
+            if left > _REPORT_SECONDS:
+                self._report(log)
         return planned
 
     def _report(self, log: LogWriter) -> None:

@@ -53,7 +53,8 @@ class SocketChannel:
     def send(self, number: int, question: str, deadline: float) -> None:
         """Send a request."""
         self.log.mark_sent(number, time.monotonic())
-        self._messages.send(encode(MessageKind.REQUEST, (number, question)))
+        with contextlib.suppress(OSError):  # the serving process ended, which the parent reports
+            self._messages.send(encode(MessageKind.REQUEST, (number, question)))
 
     def _receive(self) -> None:
         with contextlib.suppress(OSError, EOFError):  # the serving process ended, which the parent reports
@@ -128,7 +129,7 @@ class HttpChannel:
             if response.status // 100 != 2:
                 return {}, f"status {response.status}: {content[:_SHOWN].decode(errors='replace')}"
             return _timings(json.loads(content)), None
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
             connection.close()
             return {}, f"{type(error).__name__}: {error}"
 
