@@ -39,7 +39,7 @@ from search_service import SearchService, answered
 
 pytestmark = pytest.mark.slow
 
-FAST = ["benchmark.rates=[100]", "benchmark.warmup=10"]
+FAST = ["benchmark.rates=[100]", "benchmark.warmup=10", "benchmark.timeout_ms=60000"]
 RUNS = Path(".ragloom/runs")
 
 
@@ -73,16 +73,16 @@ def shown(done: Done, status: int = 0) -> dict[str, Any]:
 
 def test_result_has_what_was_measured_and_is_kept_by_run_machine_and_rate(place: Path) -> None:
     run = evaluated(place)["run"]
-    result = shown(benchmark(place, "retriever=hybrid", "benchmark.slo_ms=5000", "--json"))
+    result = shown(benchmark(place, "retriever=hybrid", "benchmark.slo_ms=50000", "--json"))
     assert result["run"] != run, "another retriever is another run"
-    result = shown(benchmark(place, "benchmark.slo_ms=5000", "--json"))
+    result = shown(benchmark(place, "benchmark.slo_ms=50000", "--json"))
     assert result["run"] == run
     (rate,) = result["rates"]
     assert (rate["requests"], rate["errors"], rate["timeouts"], rate["distinct_questions"]) == (1000, 0, 0, 4)
     assert {"wait", "total", "retrieve", "bm25", "rerank"} <= rate["stages_ms"].keys()
     assert rate["latency_ms"]["p99"]["low"] <= rate["latency_ms"]["p99"]["ms"] <= rate["latency_ms"]["p99"]["high"]
     assert result["cold_ms"]["latency"] >= result["cold_ms"]["total"] > 0
-    assert result["promise"]["sentence"] == holds_up_to("5000", "100") + highest_measured()
+    assert result["promise"]["sentence"] == holds_up_to("50000", "100") + highest_measured()
     assert result["recall"] is None, "bm25 has no dense search"
     kept = load_results(place / RUNS)
     assert [item["run"] for item in kept][-1] == run
@@ -92,10 +92,10 @@ def test_result_has_what_was_measured_and_is_kept_by_run_machine_and_rate(place:
 
 def test_table_shows_the_verdict_and_the_interval_of_p99(place: Path) -> None:
     ingested(place)
-    done = benchmark(place, "benchmark.slo_ms=5000", "retriever=dense", "benchmark.arrival=constant")
+    done = benchmark(place, "benchmark.slo_ms=50000", "retriever=dense", "benchmark.arrival=constant")
     assert done.returncode == 0, done.stderr
     for text in (
-        holds_up_to("5000", "100"),
+        holds_up_to("50000", "100"),
         "recall@10 of dense search 1.000",
         "95 % interval",
         "1000 (4)",
@@ -120,7 +120,7 @@ def test_query_vectors_are_computed_for_each_request_though_questions_repeat(pla
                 place,
                 *paid,
                 "benchmark.recall=0",
-                "benchmark.slo_ms=9000",
+                "benchmark.slo_ms=50000",
                 "--json",
                 OPENAI_API_KEY="sk-test-0123456789",
             )
@@ -154,7 +154,7 @@ def test_capacity_is_searched_and_rates_are_parts_of_it(place: Path) -> None:
             "benchmark.capacity.seconds=1",
             "benchmark.capacity.repeats=1",
             "benchmark.capacity.precision=0.5",
-            "benchmark.slo_ms=9000",
+            "benchmark.slo_ms=50000",
             "--json",
         )
     )
@@ -213,7 +213,7 @@ def test_late_generator_is_invalid_without_a_verdict_and_exits_1(place: Path, mo
 def test_concurrent_ingest_writes_another_index_and_leaves_none(place: Path) -> None:
     ingested(place)
     before = programs.run("indexes", "list", "--json", cwd=place).stdout
-    result = shown(benchmark(place, "benchmark.ingest=copy", "benchmark.slo_ms=9000", "--json"))
+    result = shown(benchmark(place, "benchmark.ingest=copy", "benchmark.slo_ms=50000", "--json"))
     assert result["concurrent_ingest"]["ingests"] >= 1
     assert result["concurrent_ingest"]["embedded"] >= 4
     assert programs.run("indexes", "list", "--json", cwd=place).stdout == before
@@ -222,7 +222,7 @@ def test_concurrent_ingest_writes_another_index_and_leaves_none(place: Path) -> 
 def test_concurrent_sync_adds_new_documents_to_the_index(place: Path) -> None:
     ingested(place)
     (place / "corpus" / "new.txt").write_text("A new document of the ferry.", encoding="utf-8")
-    result = shown(benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=9000", "--json"))
+    result = shown(benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=50000", "--json"))
     assert (result["concurrent_ingest"]["ingests"], result["concurrent_ingest"]["embedded"]) == (1, 1)
 
 
@@ -266,7 +266,9 @@ def test_python_function_reports_progress(place: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(place)
     steps: list[str] = []
     with SearchService(answered) as service:
-        config = ragloom.load_config([*overrides(place), *FAST, f"benchmark.target={service.url}"])
+        config = ragloom.load_config(
+            [*overrides(place), *FAST, "benchmark.slo_ms=50000", f"benchmark.target={service.url}"]
+        )
         result = ragloom.benchmark(config, progress=lambda step, done, total: steps.append(step))
     assert "rate 1 of 1: 100 requests/s" in steps
     assert result.promise is not None

@@ -18,6 +18,9 @@ from ragloom.evaluation.benchmark.rate_summary import MAX_LATENESS_MS
 if TYPE_CHECKING:
     from ragloom.evaluation.benchmark.benchmark_runner import BenchmarkResult, Progress
 
+_FEW_CORES = 0.5
+"""Busy cores of other programs that change no result much; the load generator's share is below it."""
+
 
 @contextmanager
 def benchmark_progress() -> Iterator[Progress]:
@@ -121,6 +124,11 @@ def _stages(result: BenchmarkResult) -> list[Column]:
     return columns if names else []
 
 
+def _other_cores(cores: dict[str, float]) -> float:
+    """Return the busy cores that the measured processes do not explain."""
+    return 2 * cores.get("machine", 0.0) - sum(cores.values())
+
+
 def _percentile(figures: dict[str, Any], name: str, *, interval: bool = False) -> str:
     if name not in figures:
         return "-"
@@ -132,8 +140,15 @@ def _percentile(figures: dict[str, Any], name: str, *, interval: bool = False) -
 
 
 def _warnings(result: BenchmarkResult) -> Iterator[str]:
-    yield from result.session["notes"]
+    session = result.session
+    yield from session["notes"]
     for rate in result.rates:
+        others = _other_cores(rate["cores"])
+        if session["target"] is None and session["ingest"] == "none" and others > _FEW_CORES:
+            yield (
+                f"at {rate['rate']:g} requests/s other programs, a store's server among them, kept {others:.1f} of "
+                f"{session['machine']['cores']} cores busy; what is measured holds for such a machine only"
+            )
         if rate["errors"] or rate["timeouts"]:
             texts = f": {rate['error_texts'][0]}" if rate["error_texts"] else ""
             yield (

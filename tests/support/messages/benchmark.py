@@ -77,3 +77,7 @@ def too_few_timed(count: int) -> str:
 
 def timed_differently() -> str:
     return "timed in different ways, or not all: no config is called fastest"
+
+
+def other_programs(cores: str) -> str:
+    return f"other programs, a store's server among them, kept {cores} of 2 cores busy"
