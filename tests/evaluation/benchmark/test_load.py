@@ -45,6 +45,7 @@ def test_latency_counts_from_the_planned_time_and_a_failure_as_the_time_out() ->
     figures = summarize(4, ["a", "b", "a", "b"], log, 250)
     assert (figures["errors"], figures["timeouts"], figures["distinct_questions"]) == (1, 1, 2)
     assert figures["within_slo"] == 1 / 4  # .3 s is over the limit, and so is what failed
+    assert figures["slow_ms"]["latency"] == pytest.approx(300)  # from the planned time, not from the sending 4 ms later
     assert figures["latency_ms"]["max"] == pytest.approx(10_000, rel=1e-3)
     assert figures["lateness_p99_ms"] == pytest.approx(4)
     assert figures["valid"]
