@@ -122,6 +122,8 @@ sys.stderr.write("HEAVY:" + ",".join(name for name in {heavy!r} if name in sys.m
         ["cache", "--help"],
         ["evaluate", "--help"],
         ["evaluate", "'metrics.documents=[nDCG@ten]'"],
+        ["benchmark", "--help"],
+        ["benchmark", "benchmark.timeout_ms=1"],
         ["compare", "--help"],
         ["compare", "a-run", "comparison.plan=guess"],
         ["compare", "a-run", "another"],

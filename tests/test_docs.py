@@ -138,8 +138,10 @@ def test_every_verb_and_flag_of_a_page_exists(page: str, capsys: pytest.CaptureF
         if verb in VERBS:
             assert flags <= {*help_flags(verb, capsys)}, f"{page}: {command}"
         else:
-            assert verb in ("ingest", "evaluate"), f"{page}: {command}"
-            assert flags <= {"--config-dir", "--cfg", "--project"}, f"{page}: {command}"
+            assert verb in ("ingest", "evaluate", "benchmark"), f"{page}: {command}"
+            assert flags <= {"--config-dir", "--cfg", "--project", *(["--json"] if verb == "benchmark" else [])}, (
+                f"{page}: {command}"
+            )
 
 
 def help_flags(verb: str, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -14,6 +14,7 @@ import ragloom
 from places import ROOT
 
 PUBLIC = [
+    "BenchmarkResult",
     "Comparison",
     "Config",
     "ConfigError",
@@ -29,6 +30,7 @@ PUBLIC = [
     "SweepPlan",
     "__version__",
     "answer",
+    "benchmark",
     "compare",
     "dry_run",
     "evaluate",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ragloom.comparison import Comparison
     from ragloom.config.config import Config
+    from ragloom.evaluation.benchmark.benchmark_runner import BenchmarkResult
     from ragloom.evaluation.callbacks import EvaluationCallbacks
     from ragloom.evaluation.evaluation_result import EvaluationResult
     from ragloom.evaluation.sweep import Sweep
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "BenchmarkResult",
     "Comparison",
     "Config",
     "ConfigError",
@@ -55,6 +57,7 @@ __all__ = [
     "SweepPlan",
     "__version__",
     "answer",
+    "benchmark",
     "compare",
     "dry_run",
     "evaluate",
@@ -67,6 +70,7 @@ __all__ = [
 ]
 
 _TYPES = {
+    "BenchmarkResult": "ragloom.evaluation.benchmark.benchmark_runner",
     "Comparison": "ragloom.comparison",
     "Config": "ragloom.config.config",
     "Estimate": "ragloom.ingestion.dry_run",
@@ -188,6 +192,25 @@ def evaluate(
     from ragloom.evaluation.runner import evaluate
 
     return evaluate(config, callbacks, stop)
+
+
+def benchmark(
+    config: Config, *, progress: Callable[[str, int, int], None] = lambda step, done, total: None
+) -> BenchmarkResult:
+    """Measure latency under load, open loop, and judge p99.
+
+    Args:
+        config: whose index was built by `ingest`.
+        progress: called with the current step, its finished requests and all of them.
+
+    Raises:
+        ConfigError: the extra `benchmark` is not installed.
+        IndexMissing: the index was not built (a DataError).
+        ServiceError: most requests fail.
+    """
+    from ragloom.evaluation.benchmark.benchmark_runner import benchmark
+
+    return benchmark(config, progress)
 
 
 def sweep(

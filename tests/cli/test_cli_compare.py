@@ -208,7 +208,8 @@ def test_a_folder_whose_name_has_an_equals_sign_is_a_folder(tmp_path: Path) -> N
 
 
 def test_what_else_stands_among_runs_is_no_run(tmp_path: Path, runs: list[str]) -> None:
-    """A sweep leaves its ledger there, and each ingest a folder: `compare.py .ragloom/runs/*` names them too."""
+    """A sweep and a benchmark leave a file there, and each ingest a folder: `compare.py .ragloom/runs/*` names them too."""
+    (tmp_path / "runs" / "benchmark.json").write_text('{"format": 1, "results": []}')
     (tmp_path / "runs" / "trials.sqlite").write_bytes(b"")
     (tmp_path / "runs" / "ingest-sample-1").mkdir()
     (tmp_path / "runs" / "ingest-sample-1" / "ingest.json").write_text("{}")

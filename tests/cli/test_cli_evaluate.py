@@ -15,7 +15,7 @@ import programs
 from evaluation_corpus import QUESTIONS, evaluate, evaluated, overrides, queries, write_corpus, write_questions
 from messages.cache import new_stage
 from messages.config import at_least, did_you_mean, greater_than, metric_without_number
-from messages.evaluation import more_than_scored, no_rankings_left, not_ingested, source_is_empty
+from messages.evaluation import closed_loop, more_than_scored, no_rankings_left, not_ingested, source_is_empty
 from ragloom.comparison.run_loader import load_run
 from ragloom.query.engine import CitedQueryEngine
 from ragloom.query.query_result import QueryResult
@@ -326,11 +326,12 @@ def test_answers_are_written_by_the_configs_own_depth_and_found_again(place: Pat
     assert [stage["hit"] for stage in other["stages"]] == [True, True, False]
 
 
-def test_latency_is_a_pass_of_its_own_that_states_its_n(place: Path) -> None:
+def test_latency_is_a_closed_loop_of_its_own_that_states_its_n(place: Path) -> None:
     shown = evaluated(place, "latency.questions=6", "latency.concurrency=[1,2]")
     written = json.loads((place / shown["folder"] / "latency.json").read_text("utf-8"))
     assert written == shown["latency"]
-    assert (written["n"], written["concurrency"], written["errors"]) == (6, 1, 0)
+    assert (written["loop"], written["n"], written["concurrency"], written["errors"]) == ("closed", 6, 1, 0)
+    assert closed_loop() in evaluate(place, "latency.questions=6").stdout
     assert set(written["stages"]) >= {"total", "retrieve", "rerank", "bm25"}
     assert set(written["stages"]["total"]) == {"p50", "p95", "p99"}
     assert [item["concurrency"] for item in written["further"]] == [2]

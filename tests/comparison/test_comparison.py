@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from load_tools import result
 from messages import wording
+from messages.benchmark import as_benchmark_writes_it, timed_differently, times_of_benchmark, too_few_timed
 from messages.comparison import (
     baseline_stays,
     best_not_tested,
@@ -46,6 +48,7 @@ from ragloom.comparison.recommendation import select
 from ragloom.comparison.report import as_json, sections, shortened
 from ragloom.config.config import load
 from ragloom.errors import ConfigError, DataError
+from ragloom.evaluation.benchmark.benchmark_file import save_results
 from run_folders import METRIC, write
 
 N = 200
@@ -372,6 +375,60 @@ def test_the_cheapest_and_the_fastest_of_those_shown_to_be_as_good_are_named(tmp
     assert others_not_as_good() in said(found)
 
 
+def fastest(found: Comparison) -> str | None:
+    return None if found.choice.fastest is None else found.runs[found.choice.fastest].name
+
+
+def test_on_fewer_than_200_timed_questions_no_config_is_called_fastest(tmp_path: Path) -> None:
+    good = scores(1)
+    for count, name in ((199, None), (200, "b")):
+        folder = tmp_path / str(count)
+        found = compared(
+            write(folder / "a", good, p95=50.0, timed=200),
+            write(folder / "b", good, BETTER, p95=5.0, timed=count),
+            tolerance=0.5,
+        )
+        assert fastest(found) == name
+        assert any(each.best_for_time for each in found.choice.standings) == (name is not None)
+        assert (too_few_timed(200) in found.choice.time_of) == (name is None)
+
+
+def test_benchmark_of_all_runs_at_one_rate_says_who_is_fastest(tmp_path: Path) -> None:
+    good = scores(1)
+    runs = [
+        write(tmp_path / "a", good, p95=5.0, timed=30),
+        write(tmp_path / "b", good, BETTER, p95=50.0, timed=30),
+        write(tmp_path / "c", good, EQUAL, p95=50.0, timed=30),
+    ]
+    # At 20/s all were measured; what only some were measured at, or elsewhere, or not validly, says nothing.
+    others = [result("a", 40, 1.0), result("c", 40, 90.0), result("b", 40, 1.0, valid=False)]
+    others += [result("b", 40, 1.0, machine={"id": "m2"}), result("b", 40, 1.0, ingest="copy")]
+    measured = [
+        result(name, at, p99) for at in (10, 20) for name, p99 in (("a", at * 30.0), ("b", at * 2.0), ("c", at * 3.0))
+    ]
+    save_results(tmp_path, [*measured, *others])
+    found = compared(*runs, tolerance=0.5)
+    assert fastest(found) == "b"
+    assert sorted(each.milliseconds or 0 for each in found.choice.standings) == [40, 60, 600]
+    assert times_of_benchmark("20") in found.choice.time_of
+    assert times_of_benchmark("20") in said(found)
+    assert as_json(found)["time_of"] == found.choice.time_of
+
+
+def test_benchmarks_at_different_rates_say_nothing_and_the_latency_pass_stays(tmp_path: Path) -> None:
+    good = scores(1)
+    runs = [write(tmp_path / "a", good, p95=5.0), write(tmp_path / "b", good, BETTER, p95=50.0)]
+    save_results(tmp_path, [result("a", 10, 90.0), result("b", 11, 20.0)])
+    assert fastest(compared(*runs, tolerance=0.5)) == "a"
+
+
+def test_damaged_benchmark_file_is_an_error(tmp_path: Path) -> None:
+    runs = [write(tmp_path / "a", scores(1)), write(tmp_path / "b", scores(1), BETTER)]
+    (tmp_path / "benchmark.json").write_text("{}")
+    with pytest.raises(DataError, match=wording(as_benchmark_writes_it())):
+        compared(*runs)
+
+
 def test_nothing_is_as_good_where_the_loss_could_be_larger_than_the_tolerance(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", scores(5)), write(tmp_path / "b", scores(2), BETTER))
     assert [each.as_good for each in found.choice.standings] == [False, False]
@@ -541,6 +598,7 @@ def test_who_was_not_timed_alike_is_not_called_faster(tmp_path: Path) -> None:
     found = compared(write(tmp_path / "a", good, p95=5.0), write(tmp_path / "b", good, BETTER), tolerance=0.5)
     assert found.choice.fastest is None
     assert [each.milliseconds for each in found.choice.standings] == [None, None]
+    assert found.choice.time_of == timed_differently()
 
 
 def test_tags_are_broken_down_and_the_questions_that_moved_most_shown_with_their_chunks(tmp_path: Path) -> None:

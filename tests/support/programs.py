@@ -14,7 +14,9 @@ from typing import Any
 from places import ROOT
 
 SCRIPTS = ROOT / "scripts"
-MODULES = {"run_query": "query"} | {name: name for name in ("ingest", "indexes", "cache", "evaluate", "compare")}
+MODULES = {"run_query": "query"} | {
+    name: name for name in ("ingest", "indexes", "cache", "evaluate", "benchmark", "compare")
+}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def write(
     tags: Sequence[Mapping[str, str]] | None = None,
     failed: Sequence[int] = (),
     p95: float | None = None,
+    timed: int = 200,
     usd: float | None = 0.0,
     **record: Any,
 ) -> Path:
@@ -38,6 +39,7 @@ def write(
         groups: of the queries; otherwise every query has its own.
         failed: queries that ended in an error, which have no score.
         p95: of the whole question, in milliseconds; None: not timed.
+        timed: number of timed questions.
         usd: price of all questions.
         record: what run.json says otherwise (`dataset`, `created`, `choices`), `metric`, `qrels` and `positions`.
     """
@@ -85,5 +87,5 @@ def write(
     (folder / "config.yaml").write_text("{}\n")
     if p95 is not None:
         total = {"p50": p95 / 2, "p95": p95, "p99": p95 * 2}
-        (folder / "latency.json").write_text(json.dumps({"n": 100, "concurrency": 1, "stages": {"total": total}}))
+        (folder / "latency.json").write_text(json.dumps({"n": timed, "concurrency": 1, "stages": {"total": total}}))
     return folder

@@ -8,6 +8,7 @@ import sys
 VERBS = {
     "ingest": "sync an index with its source (a Hydra program: KEY=VALUE arguments)",
     "evaluate": "measure a config on a dataset, or sweep over several (a Hydra program: KEY=VALUE arguments)",
+    "benchmark": "measure p99 under load, open loop, and the capacity (a Hydra program: KEY=VALUE arguments)",
     "query": "ask a question and get a cited answer",
     "compare": "say which of several evaluated configs is better, what is not settled, and which one to ship",
     "indexes": "list, show, compare, delete, rebuild, promote and prune indexes",

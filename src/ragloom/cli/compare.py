@@ -13,6 +13,7 @@ from ragloom.cli.console import OK, console, print_json, run_program, stdout_to_
 from ragloom.core.run_files import demand_run
 from ragloom.core.suggested_commands import program
 from ragloom.errors import ConfigError
+from ragloom.evaluation.benchmark.benchmark_file import FILE as BENCHMARK
 from ragloom.evaluation.sweep_log import FILE as LEDGER
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[a-z_][\w./@]*=")
@@ -88,4 +89,4 @@ def _is_override(text: str) -> bool:
 
 def _is_no_run(path: Path) -> bool:
     """Return whether a path matched by `RUNS/*` is no run."""
-    return path.name == LEDGER or ((path / _INGEST).is_file() and not (path / "run.json").exists())
+    return path.name in (LEDGER, BENCHMARK) or ((path / _INGEST).is_file() and not (path / "run.json").exists())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FILES = ("model", "tokenizer", "binary_path")
 """Keys that hold a path if they start like one."""
 _PATHS = ("/", "./", "../", "~")
-_READ = {"ingest": ("source",), "evaluate": ("dataset", "source"), "query": ()}
+_READ = {"ingest": ("source",), "evaluate": ("dataset", "source"), "benchmark": ("dataset",), "query": ()}
 """Groups whose `path` a verb reads."""
 
 
@@ -23,7 +23,7 @@ def require_inputs(verb: str, overrides: Sequence[str], configs: Sequence[Config
     """Require that documents, questions and model files are chosen and exist.
 
     Args:
-        verb: `ingest`, `evaluate` or `query`.
+        verb: `ingest`, `evaluate`, `benchmark` or `query`.
         overrides: of the command.
         configs: of all jobs.
 

@@ -145,7 +145,7 @@ def _latency(measured: dict[str, Any]) -> str:
     total = measured["stages"].get("total", {})
     values = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     errors = f", {measured['errors']} failed" if measured["errors"] else ""
-    return f"ms {values} (n {measured['n']}, {measured['concurrency']} at a time{errors})"
+    return f"ms {values} (closed loop, n {measured['n']}, {measured['concurrency']} at a time{errors})"
 
 
 def _stage(unit: CachedStage) -> str:

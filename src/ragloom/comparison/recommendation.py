@@ -10,6 +10,7 @@ import numpy as np
 
 from ragloom.comparison import paired_statistics
 from ragloom.comparison.paired_statistics import Numbers
+from ragloom.comparison.query_times import query_times
 from ragloom.comparison.run_loader import EvaluatedRun
 from ragloom.comparison.score_table import ScoreTable
 from ragloom.comparison.significance import differences
@@ -27,7 +28,7 @@ class Standing:
         most: upper end of the 95 % interval of the loss to any other config.
         as_good: whether that is below the tolerance; otherwise it is not shown to be as good.
         cost: by `Selection.cost_of`; None where unknown.
-        milliseconds: 95th percentile of a whole question; None where it was not timed.
+        milliseconds: of a whole question, by `Selection.time_of`; None where these may not be compared.
         best_for_cost, best_for_time: no other is at least as good and cheaper (faster), or better and as cheap.
     """
 
@@ -48,6 +49,7 @@ class Selection:
     Attributes:
         standings: one for each config.
         cost_of: what the cost counts, in words; empty where it is unknown.
+        time_of: what the milliseconds are, or why no config is called fastest, in words.
         cheapest, fastest: rows among those shown to be as good; None where none is, or where it is not known.
         recommended: row; None where nothing speaks for one.
         reason: in words.
@@ -55,6 +57,7 @@ class Selection:
 
     standings: list[Standing]
     cost_of: str
+    time_of: str
     cheapest: int | None
     fastest: int | None
     recommended: int | None
@@ -73,9 +76,8 @@ def select(
     """
     observed, most = _losses(table, settings)
     costs, cost_of = _costs(runs)
-    times: list[float | None] = [run.milliseconds.get("p95") for run in runs]
-    if len({None if run.latency is None else run.latency.get("concurrency") for run in runs}) > 1:
-        times = [None] * len(runs)  # timed in different ways, or not all: nothing may be said of who is faster
+    timed = query_times([run.latency for run in runs], [run.benchmarks for run in runs])
+    times = timed.milliseconds
     means = table.means.tolist()
     for_cost, for_time = _undominated(means, costs), _undominated(means, times)
     standings = [
@@ -95,7 +97,7 @@ def select(
     cheapest = _least(good, costs, times, means)
     fastest = _least(good, times, costs, means)
     recommended, reason = _recommended(good, cheapest, fastest, verdict, means)
-    return Selection(standings, cost_of, cheapest, fastest, recommended, reason)
+    return Selection(standings, cost_of, timed.meaning, cheapest, fastest, recommended, reason)
 
 
 def _losses(table: ScoreTable, settings: ComparisonSettings) -> tuple[Numbers, Numbers]:

@@ -79,6 +79,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         ],
         "configs": comparison.rows(),
         "cost_of": choice.cost_of or None,
+        "time_of": choice.time_of,
         "cheapest": name(choice.cheapest),
         "fastest": name(choice.fastest),
         "recommended": name(choice.recommended),
@@ -166,7 +167,7 @@ def _shipped(comparison: Comparison) -> Iterator[str]:
     if choice.cheapest is not None:
         yield f"Cheapest of these: {comparison.labels[choice.cheapest]} ({choice.cost_of})."
     if choice.fastest is not None:
-        yield f"Fastest of these: {comparison.labels[choice.fastest]} (95th percentile)."
+        yield f"Fastest of these: {comparison.labels[choice.fastest]} ({choice.time_of})."
 
 
 def _zeros(comparison: Comparison) -> Iterator[str]:
@@ -267,13 +268,10 @@ def _trade(comparison: Comparison) -> Section:
                 " and ".join(fronts) or "-",
             ]
         )
-    timed = next((run.latency for run in comparison.runs if run.latency is not None), None)
     cost_of = comparison.choice.cost_of or "unknown"
     lines = [
         f"Cost: {cost_of}. On the front: no other config is as good and cheaper (faster).",
-        "Latency: not timed; evaluate with latency.questions=N."
-        if timed is None
-        else f"Latency: measured in a separate pass, n {timed.get('n')}, {timed.get('concurrency')} at a time.",
+        f"Latency: {comparison.choice.time_of}. The columns are of the closed-loop latency pass.",
     ]
     head = ["config", "mean", "cost", "p50 ms", "p95 ms", "p99 ms", "index MB", "ingest s", "on the front of"]
     return Section(f"Quality, cost and latency ({ALL})", lines, head, rows, frozenset(range(1, 8)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragloom.comparison.query_times import benchmark_results
 from ragloom.config.builder_keys import with_ids
 from ragloom.config.labels import ConfiguredRun
 from ragloom.config.settings import OPERATIONAL_KEYS
@@ -60,6 +61,7 @@ class EvaluatedRun(ConfiguredRun):
         means: metric -> mean, in the order in which they were asked for.
         cost: of asking all questions.
         latency: of a separate pass; None without one.
+        benchmarks: its valid results in benchmark.json.
         rows: a row for each question, in the dataset's order.
         qrels: lines of the gold.
     """
@@ -74,6 +76,7 @@ class EvaluatedRun(ConfiguredRun):
     means: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     latency: dict[str, Any] | None = None
+    benchmarks: tuple[dict[str, Any], ...] = ()
     rows: tuple[QueryRow, ...] = ()
     qrels: frozenset[str] = frozenset()
 
@@ -121,6 +124,7 @@ def load_run(folder: Path) -> EvaluatedRun:
             means=dict(measured["metrics"]),
             cost=dict(measured.get("cost") or {}),
             latency=json.loads(timed.read_text(encoding="utf-8")) if timed.is_file() else None,
+            benchmarks=benchmark_results(folder, record["run"]),
             rows=tuple(rows),
             qrels=frozenset(" ".join(line.split()) for line in _text(folder / "qrels.trec") if line.strip()),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def problems(tree: Tree, choices: Choices, builders: Builders) -> list[str]:
         choices: group -> option.
         builders: group -> its option's builder, of those that exist.
     """
-    lines = [*_depth(tree), *_window(tree, "llm")]
+    lines = [*_depth(tree), *_window(tree, "llm"), *_load_test(tree)]
     try:
         return [*lines, *_writing(choices, builders), *_judging(tree, choices, builders)]
     except (KeyError, TypeError):
@@ -53,6 +54,19 @@ def _window(tree: Tree, group: str) -> Iterator[str]:
                 f"{group}.context_window={window} leaves after {group}.max_tokens={reply} and {_QUESTION_TOKENS} for "
                 "instruction and question; lower it"
             )
+
+
+def _load_test(tree: Tree) -> Iterator[str]:
+    """Check the time-out and the target of a benchmark."""
+    settings = _keys(tree, "benchmark")
+    limit, timeout, target = (settings.get(key) for key in ("slo_ms", "timeout_ms", "target"))
+    if isinstance(limit, int | float) and isinstance(timeout, int | float) and timeout <= limit:
+        yield (
+            f"config: benchmark.timeout_ms={timeout:g} must be more than benchmark.slo_ms={limit:g}, since a failed "
+            "request counts as over the limit; raise it"
+        )
+    if isinstance(target, str) and not re.match(r"https?://[^/]", target):
+        yield f"config: benchmark.target={target!r} must begin with http://HOST or https://HOST; give it so, or null"
 
 
 def _writing(choices: Choices, builders: Builders) -> Iterator[str]:

@@ -73,6 +73,31 @@ class Latency(TypedDict):
     concurrency: list[Annotated[int, Field(ge=1, le=256)]]
 
 
+class CapacitySettings(TypedDict):
+    """Search for the capacity of a benchmark."""
+
+    seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    repeats: Annotated[int, Field(ge=1, le=10)]
+    precision: Annotated[float, Field(ge=0.01, le=0.5)]
+
+
+class BenchmarkSettings(TypedDict):
+    """Open-loop load test; rates in requests per second."""
+
+    rates: Annotated[list[Annotated[float, Field(gt=0, le=100_000)]], Field(min_length=1)] | None
+    requests: Annotated[int, Field(ge=1000, le=1_000_000)]
+    slo_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    arrival: Literal["poisson", "constant"]
+    seed: NonNegative
+    threads: Annotated[int, Field(ge=1, le=256)]
+    warmup: Annotated[int, Field(ge=10, le=1_000_000)]
+    timeout_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    capacity: CapacitySettings
+    recall: Annotated[int, Field(ge=0, le=10_000)]
+    ingest: Literal["none", "copy", "sync"]
+    target: Name | None
+
+
 class MetricSettings(TypedDict):
     """Metrics by kind of gold, and how characters count."""
 
@@ -111,6 +136,7 @@ _OPERATIONAL: dict[str, Any] = {
     "ingest": Literal["auto", "never"],
     "concurrency": Annotated[int, Field(ge=1, le=256)],
     "latency": Latency,
+    "benchmark": BenchmarkSettings,
     "explain": bool,
     "retry_failed": bool,
 }

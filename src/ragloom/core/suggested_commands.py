@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ragloom.core.redaction import redact_override
 
-_SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "compare", "indexes", "cache")} | {
+_SCRIPTS = {verb: f"{verb}.py" for verb in ("ingest", "evaluate", "benchmark", "compare", "indexes", "cache")} | {
     "query": "run_query.py"
 }
 

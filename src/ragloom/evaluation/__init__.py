@@ -10,4 +10,5 @@ query_outcome     serializable outcome of one query
 scoring, answer_scoring, judging    scores against the gold
 run_summary, run_folder, trec_format, environment    files of a run
 runner            one config; sweep: many, with sweep_log; sweep_plan, cost_forecast: their dry run
+benchmark         open-loop load test of one config
 """

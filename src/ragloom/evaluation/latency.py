@@ -1,4 +1,7 @@
-"""Latency of queries, stage by stage, in a separate pass.
+"""Closed-loop latency of queries, stage by stage, in a separate pass.
+
+A question is asked when an earlier one has been answered: it never waits, so that a stall delays one question only.
+What users see under load is measured by `ragloom.evaluation.benchmark`, open loop.
 
 The pass is warm and bypasses caches: a latency is never a by-product of a sweep or of a cache hit.
 """
@@ -55,8 +58,8 @@ def latency(run: TimedQuery, questions: Sequence[str], *, concurrency: int, tota
         total: number of timed queries.
 
     Returns:
-        n, concurrency, warm (warm-up queries), errors, questions_per_second, and for each stage p50, p95 and p99 in
-        milliseconds. A failed query is counted and not timed.
+        loop (`closed`), n, concurrency, warm (warm-up queries), errors, questions_per_second, and for each stage p50,
+        p95 and p99 in milliseconds. A failed query is counted and not timed.
     """
     warming = min(_WARM, total)
     queries = pass_queries(questions, total)[warming:]
@@ -73,6 +76,7 @@ def latency(run: TimedQuery, questions: Sequence[str], *, concurrency: int, tota
         for stage, milliseconds in (timings or {}).items():
             stages[stage].append(milliseconds)
     return {
+        "loop": "closed",
         "n": total,
         "concurrency": concurrency,
         "warm": warming,

@@ -63,6 +63,20 @@ def trial_digest(config: Config) -> str:
     return sha256(canonical_json([tree, config.identity_choices()]))[:12]
 
 
+def run_name(config: Config, dataset: str, dataset_digest: str, content: str) -> str:
+    """Name a run, which is also the name of its folder.
+
+    Args:
+        config: validated.
+        dataset: its name.
+        dataset_digest: of its questions and gold, as checked against the index.
+        content: digest of the index (`IndexContent.content`).
+    """
+    named = canonical_json([trial_digest(config), dataset_digest, content])
+    options = [config.choices[group] for group in _NAMED_BY]
+    return "-".join([dataset, *options, sha256(named)[:8]]).replace("/", "_")
+
+
 class Trial(AbstractContextManager["Trial"]):
     """Evaluation of one config; a context manager that closes store and caches.
 
@@ -242,9 +256,7 @@ class Trial(AbstractContextManager["Trial"]):
         problems: list[str],
     ) -> EvaluationResult:
         """Write the run folder; a repetition replaces it."""
-        named = canonical_json([trial_digest(self.config), dataset["digest"], index["content"]])
-        options = [self.config.choices[group] for group in _NAMED_BY]
-        name = "-".join([dataset["name"], *options, sha256(named)[:8]]).replace("/", "_")
+        name = run_name(self.config, dataset["name"], dataset["digest"], index["content"])
         answers = self.config.tree["answers"]
         files: dict[str, Any] = {
             "config.yaml": [yaml_text(self.config.public())],

@@ -247,7 +247,6 @@ class IngestRun:
             documents: row of each, and whether the index held another version of it.
         """
         self.summary.written += chunks
-        self._state.written = self.summary.written
         self.ledger.wrote(row for row, _ in documents)
         changed = sum(known for _, known in documents)
         self.summary.changed += changed

@@ -185,3 +185,7 @@ def no_answer_found(cosine: str, bm25: str) -> str:
 
 def metric_counts_apart() -> str:
     return "counted apart"
+
+
+def closed_loop() -> str:
+    return "(closed loop, n "
