@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lancedb.index import IvfSq
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from messages.vector_store import exact_search, no_ann_index
@@ -129,7 +130,7 @@ def test_measured_parameters_are_kept_with_the_commit_and_told(built: tuple[Data
     place, _ = built
     info = place.open("corpus-1").info
     assert info.dense is not None
-    assert info.dense["kind"] == "IVF_SQ"
+    assert info.dense["kind"] == "IVF_RQ"
     assert info.dense["partitions"] == ROWS / 40
     assert info.dense["rows"] == ROWS
     assert info.dense["questions"] >= 200
@@ -256,6 +257,24 @@ def test_few_new_rows_are_folded_in_without_asking_and_many_are_measured_again(t
     assert asking.times > times
     assert third.dense is not None
     assert third.dense["rows"] == ROWS + 400
+
+
+def test_index_of_another_kind_is_searched_as_measured_and_built_anew_at_the_next_ingest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, asking = database(tmp_path, ann_threshold=THRESHOLD), Asking()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(ann_index, "KIND", "IVF_SQ")
+        earlier.setattr(ann_index, "IvfRq", lambda num_bits, **keys: IvfSq(**keys))
+        before = commit(place, CORPUS, asking=asking)
+    assert before.dense is not None
+    assert before.dense["kind"] == "IVF_SQ"
+    assert len(place.open("corpus-1").dense(QUERIES[0].tolist(), 10)) == 10
+    unasked = commit(place)
+    assert unasked.dense == before.dense, "there was nothing to measure another with"
+    after = commit(place, asking=asking)
+    assert after.dense is not None
+    assert after.dense["kind"] == ann_index.KIND
 
 
 def test_index_of_many_parts_is_built_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
