@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -49,7 +50,7 @@ from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, notes_on
 from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
-from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
 from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
 from ragloom.components.vector_store.weaviate_store.search_verification import draw_stored, wait_until_indexed
@@ -694,6 +695,45 @@ def test_search_in_documents_that_change_at_each_read_ends(monkeypatch: pytest.M
     with pytest.raises(ServiceError, match=wording(changed_during_reads(50))):
         search.lexical("text", 1, Scope())
     assert len(limits) == 50
+
+
+def committed_once(objects: list[Any], monkeypatch: pytest.MonkeyPatch) -> tuple[WeaviateSearch, list[int], list[int]]:
+    """Build a search opened at commit 1, while 2 is the newest; return it with its requests and reads of the state."""
+    search, limits = search_in(objects, monkeypatch)
+    reads: list[int] = []
+
+    def state() -> IndexState:
+        reads.append(2)
+        time.sleep(0.05)
+        return IndexState(version=2)
+
+    monkeypatch.setattr(search.pair, "state", state)
+    return WeaviateSearch(search.pair, Words(), (-FRESH_SECONDS, IndexState(version=1))), limits, reads
+
+
+def test_questions_at_once_read_the_state_of_the_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, _, reads = committed_once([hit_of(0, "good.md"), hit_of(1, "bad.md")], monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: search.lexical("text", 2, Scope()), range(8)))
+    assert [[row.chunk.document for row in rows] for rows in found] == [["good.md", "bad.md"]] * 8
+    assert len(reads) == 1
+
+
+def test_rows_read_during_a_commit_are_read_again_also_where_another_question_saw_the_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search, limits, reads = committed_once([hit_of(0, "good.md"), hit_of(1, "bad.md")], monkeypatch)
+    answer, others = search.pair.chunks.query.bm25, iter([lambda: search.lexical("text", 2, Scope())])
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        next(others, list)()
+        return answer(*args, **options)
+
+    search.pair.chunks.query.bm25 = meanwhile  # type: ignore[method-assign]
+    rows = search.lexical("text", 2, Scope())
+    assert [row.chunk.document for row in rows] == ["good.md", "bad.md"]
+    assert limits == [10, 10] * 2  # each question searches once more
+    assert len(reads) == 1
 
 
 # --- lease ---

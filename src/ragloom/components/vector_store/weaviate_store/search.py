@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from weaviate.classes.query import Filter, MetadataQuery
@@ -47,6 +48,7 @@ class WeaviateSearch:
         self.connection, self.options = pair.connection, pair.options
         self.analyzer = analyzer
         self._known = known
+        self._state_lock = Lock()
         self._columns_read = -FRESH_SECONDS
         self._manifest: dict[str, tuple[str | None, float]] = {}  # document -> content hash, time of the read
 
@@ -187,9 +189,9 @@ class WeaviateSearch:
             ServiceError: the documents change faster than they can be read.
         """
         for _ in range(_MAX_READS):
-            start = time.monotonic()
+            start, known = time.monotonic(), self._known
             rows = read()
-            if self._known is None or not rows or self._is_quiet(self._known):
+            if known is None or not rows or self._was_quiet(known):
                 return rows
             documents = list(dict.fromkeys(row.chunk.document for row in rows))
             manifest = self.pair.manifest_objects(documents, ["content_hash"])
@@ -211,19 +213,33 @@ class WeaviateSearch:
         hashed, read_at = self._manifest.get(document, (None, before))
         return hashed if read_at < before else _UNKNOWN
 
-    def _is_quiet(self, known: tuple[float, IndexState]) -> bool:
-        """Check whether no writer was at work when the rows were read.
+    def _was_quiet(self, known: tuple[float, IndexState]) -> bool:
+        """Check whether no writer was at work while rows were read.
 
         A state read at most `FRESH_SECONDS` ago still holds, since a writer waits so long before its first change. An
         older one is read again; if it is another commit then, the rows may be of several.
+
+        Args:
+            known: state as it was known before the rows were read, and when.
         """
-        now = time.monotonic()
-        if now - known[0] < FRESH_SECONDS:
-            return known[1].writing is None
-        state = self.pair.state()
-        if state is None:
-            raise ServiceError(
-                f"vector_store: index {self.pair.label.index} was removed while it was read; open it again"
-            )
-        self._known = (now, state)
-        return state.writing is None and known[1].writing is None and known[1].version == state.version
+        if time.monotonic() - known[0] >= FRESH_SECONDS:
+            newest = self._fresh_state()
+            return newest.writing is None and known[1].writing is None and known[1].version == newest.version
+        return known[1].writing is None
+
+    def _fresh_state(self) -> IndexState:
+        """Return a state that still holds; one thread reads it for all.
+
+        Raises:
+            ServiceError: the index was removed.
+        """
+        with self._state_lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] >= FRESH_SECONDS:
+                state = self.pair.state()
+                if state is None:
+                    raise ServiceError(
+                        f"vector_store: index {self.pair.label.index} was removed while it was read; open it again"
+                    )
+                self._known = (now, state)
+            return self._known[1]
