@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from weaviate.classes.query import HybridFusion, MetadataQuery
 
-from ragloom.components.retriever.fusion import weighted_score
+from ragloom.components.retriever.fusion import ordered, placed, weighted_score
 from ragloom.core.records import Hit
 from stores import DATA, BruteForce, build, databases, korquad, scifact, wrong
 
@@ -30,7 +30,9 @@ STORES = ("lancedb", "weaviate_embedded")
 
 def fused(dense: Sequence[Hit], lexical: Sequence[Hit]) -> list[Hit]:
     """Ragloom's fusion, as the retriever makes it."""
-    return [Hit(item.chunk, item.score) for item in weighted_score(dense, lexical, dense_weight=0.5)][:DEPTH]
+    candidates = weighted_score(ordered(dense), ordered(lexical), dense_weight=0.5)
+    chunks = {hit.chunk.id: hit.chunk for hit in (*dense, *lexical)}
+    return [Hit(chunk, item.score) for item, chunk in placed(candidates, chunks)][:DEPTH]
 
 
 def native(index: Any, question: str, terms: Sequence[str], vector: np.ndarray) -> list[tuple[str, float]]:

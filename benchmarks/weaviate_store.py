@@ -183,9 +183,10 @@ def searches_of(index: Any, collection: Any, store: Any) -> dict[str, dict[str, 
     wanted = {"return_properties": object_mapping.READ}
 
     def hybrid(number: int) -> Any:
-        lexical = pool.submit(index.lexical, questions[number], DEPTH)
-        dense = index.dense(vectors[number], DEPTH)
-        return weighted_score(dense, lexical.result(), dense_weight=0.5)[:TOP]
+        lexical = pool.submit(index.lexical_matches, questions[number], DEPTH)
+        dense = index.dense_matches(vectors[number], DEPTH)
+        best = weighted_score(dense, lexical.result(), dense_weight=0.5)[:TOP]
+        return index.load([candidate.match.key for candidate in best])
 
     def native(number: int) -> Any:
         return collection.query.hybrid(

@@ -42,6 +42,10 @@ class ServiceError(RagloomError):
     """
 
 
+class OutdatedRanking(ServiceError):
+    """A ranked chunk was replaced before it was read: search again."""
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Suggest the nearest known name for a wrong one.
 

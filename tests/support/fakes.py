@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 
 from ragloom.components.analyzer.base import Analyzer
 from ragloom.components.analyzer.multilingual_analyzer import Multilingual
-from ragloom.core.records import Chunk, Hit, chunk_id
+from ragloom.core.records import Chunk, Hit, Match, chunk_id
 
 
 def chunk(document: str, start: int, text: str, **metadata: Any) -> Chunk:
@@ -58,6 +58,7 @@ class FakeIndex:
     ) -> None:
         self.chunks = list(chunks)
         self.calls: list[tuple[str, int, MetadataFilters | None, str]] = []
+        self.loaded: list[list[Hashable]] = []
         self._embedding = embedding or LetterEmbedding()
         self._analyzer = analyzer or Multilingual()
         self._vectors = {item.id: self._embedding.get_text_embedding(item.text) for item in self.chunks}
@@ -87,6 +88,17 @@ class FakeIndex:
         terms = self._analyzer.terms(query)
         scores = [(item, self._bm25(terms, self._terms[item.id])) for item in self._passing(filters, doc_ids)]
         return self._best([(item, score) for item, score in scores if score > 0], k, with_vectors)
+
+    def dense_matches(self, vector: list[float], k: int, filters: MetadataFilters | None = None) -> list[Match]:
+        return [Match(hit.chunk.id, hit.score) for hit in self.dense(vector, k, filters)]
+
+    def lexical_matches(self, query: str, k: int, filters: MetadataFilters | None = None) -> list[Match]:
+        return [Match(hit.chunk.id, hit.score) for hit in self.lexical(query, k, filters)]
+
+    def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
+        self.loaded.append(list(keys))
+        chunks = {item.id: item for item in self.chunks}
+        return [chunks[str(key)] for key in keys]
 
     def vectors(self, chunk_ids: Iterable[str]) -> dict[str, list[float]]:
         return {name: self._vectors[name] for name in chunk_ids if name in self._vectors}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any, Literal
@@ -162,6 +162,21 @@ class Hit:
     chunk: Chunk
     score: float
     vector: list[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rank of a search: which chunk it is, and its score.
+
+    Attributes:
+        key: what the index that was searched calls the chunk; by it the chunk is loaded.
+        score: the arm's raw score, higher is better.
+        chunk: where it is loaded already.
+    """
+
+    key: Hashable
+    score: float
+    chunk: Chunk | None = None
 
 
 @dataclass(frozen=True, slots=True)

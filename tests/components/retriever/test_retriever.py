@@ -30,12 +30,12 @@ from messages.retrieval import (
     unknown_condition,
 )
 from ragloom.components.retriever.filter_config import OPERATORS, metadata_filters
-from ragloom.components.retriever.fusion import ordered, reciprocal_rank, weighted_score
+from ragloom.components.retriever.fusion import leading, ordered, placed, reciprocal_rank, weighted_score
 from ragloom.components.retriever.scored_nodes import Ranked
 from ragloom.config.key_rules import key_problems
 from ragloom.core.records import Hit
 from ragloom.core.timing import collect
-from ragloom.errors import ConfigError, DataError, ServiceError
+from ragloom.errors import ConfigError, DataError, OutdatedRanking, ServiceError
 
 HYBRID = {
     "top_k": 10,
@@ -100,9 +100,17 @@ def arms(draw):
 
 
 def fuse(fusion, dense_hits, bm25_hits, weight):
+    """Candidates with their chunks, in order."""
+    lists = ordered(dense_hits), ordered(bm25_hits)
     if fusion == "rrf":
-        return reciprocal_rank(dense_hits, bm25_hits, dense_weight=weight, k=60)
-    return weighted_score(dense_hits, bm25_hits, dense_weight=weight)
+        candidates = reciprocal_rank(*lists, dense_weight=weight, k=60)
+    else:
+        candidates = weighted_score(*lists, dense_weight=weight)
+    return placed(candidates, {item.match.key: item.match.chunk for item in candidates})
+
+
+def documents(fused):
+    return [item.document for _, item in fused]
 
 
 both = pytest.mark.parametrize("fusion", ["rrf", "weighted"])
@@ -110,11 +118,11 @@ both = pytest.mark.parametrize("fusion", ["rrf", "weighted"])
 
 def test_reciprocal_rank_adds_weighted_reciprocal_ranks():
     one, two, three = (chunk(name, 0, "text") for name in "abc")
-    fused = reciprocal_rank([Hit(one, 0.9), Hit(two, 0.8)], [Hit(two, 7.0), Hit(three, 5.0)], dense_weight=0.25, k=60)
+    fused = fuse("rrf", [Hit(one, 0.9), Hit(two, 0.8)], [Hit(two, 7.0), Hit(three, 5.0)], 0.25)
     expected = {"a": 0.25 / 61, "b": 0.25 / 62 + 0.75 / 61, "c": 0.75 / 62}
-    assert {item.chunk.document: item.score for item in fused} == pytest.approx(expected)
-    assert [item.chunk.document for item in fused] == ["b", "c", "a"]
-    assert [(item.dense_rank, item.dense_score, item.bm25_rank, item.bm25_score) for item in fused] == [
+    assert {item.document: found.score for found, item in fused} == pytest.approx(expected)
+    assert documents(fused) == ["b", "c", "a"]
+    assert [(found.dense_rank, found.dense_score, found.bm25_rank, found.bm25_score) for found, _ in fused] == [
         (2, 0.8, 1, 7.0),
         (None, None, 2, 5.0),
         (1, 0.9, None, None),
@@ -124,14 +132,14 @@ def test_reciprocal_rank_adds_weighted_reciprocal_ranks():
 def test_weighted_score_adds_min_max_normalised_scores():
     one, two, three = (chunk(name, 0, "text") for name in "abc")
     dense_hits = [Hit(one, 0.9), Hit(two, 0.7), Hit(three, 0.5)]
-    fused = weighted_score(dense_hits, [Hit(two, 8.0), Hit(one, 2.0)], dense_weight=0.5)
+    fused = fuse("weighted", dense_hits, [Hit(two, 8.0), Hit(one, 2.0)], 0.5)
     expected = {"a": 0.5 * 1 + 0.5 * 0, "b": 0.5 * (0.7 - 0.5) / (0.9 - 0.5) + 0.5 * 1, "c": 0.0}
-    assert {item.chunk.document: item.score for item in fused} == pytest.approx(expected)
+    assert {item.document: found.score for found, item in fused} == pytest.approx(expected)
 
 
 def test_weighted_score_gives_1_to_all_of_an_arm_whose_scores_are_equal():
     hits = [Hit(chunk(name, 0, "text"), 3.0) for name in "ab"]
-    assert [item.score for item in weighted_score(hits, [], dense_weight=0.5)] == [0.5, 0.5]
+    assert [found.score for found, _ in fuse("weighted", hits, [], 0.5)] == [0.5, 0.5]
 
 
 @both
@@ -146,33 +154,42 @@ def test_fusion_does_not_depend_on_the_order_of_its_input(fusion, lists, weight,
 def test_fusion_has_each_chunk_once_by_falling_score_and_ties_by_document_and_start(fusion, lists, weight):
     fused = fuse(fusion, *lists, weight)
     taking_part = (lists[0] if weight > 0 else []) + (lists[1] if weight < 1 else [])
-    assert sorted({hit.chunk.id for hit in taking_part}) == sorted(item.chunk.id for item in fused)
-    for above, below in itertools.pairwise(fused):
+    assert sorted({hit.chunk.id for hit in taking_part}) == sorted(item.id for _, item in fused)
+    for (above, upper), (below, lower) in itertools.pairwise(fused):
         assert above.score >= below.score
         if above.score == below.score and 0 < weight < 1 and all(lists):
-            assert (above.chunk.document, above.chunk.start) < (below.chunk.document, below.chunk.start)
+            assert (upper.document, upper.start) < (lower.document, lower.start)
+
+
+@both
+@given(lists=arms(), weight=st.floats(0, 1), k=st.integers(1, 30))
+def test_a_cut_before_the_chunks_are_read_loses_nothing_of_the_cut_after(fusion, lists, weight, k):
+    fused = fuse(fusion, *lists, weight)
+    cut = leading([found for found, _ in fused], k)
+    chunks = {found.match.key: found.match.chunk for found in cut}
+    assert placed(cut, chunks)[:k] == fused[:k]
 
 
 @both
 @given(lists=arms())
 def test_fusion_of_weight_0_and_1_is_exactly_the_pure_arm(fusion, lists):
     """TRAPS 3, 25: alpha 0 became .5, and weights were ignored."""
-    assert [item.chunk for item in fuse(fusion, *lists, 1)] == [hit.chunk for hit in ordered(lists[0])]
-    assert [item.chunk for item in fuse(fusion, *lists, 0)] == [hit.chunk for hit in ordered(lists[1])]
+    assert [item for _, item in fuse(fusion, *lists, 1)] == [match.chunk for match in ordered(lists[0])]
+    assert [item for _, item in fuse(fusion, *lists, 0)] == [match.chunk for match in ordered(lists[1])]
 
 
 @both
 @given(lists=arms())
 def test_fusion_at_a_pure_weight_shows_nothing_of_the_other_arm(fusion, lists):
-    assert all(item.bm25_rank is None and item.bm25_score is None for item in fuse(fusion, *lists, 1))
-    assert all(item.dense_rank is None and item.dense_score is None for item in fuse(fusion, *lists, 0))
+    assert all(found.bm25_rank is None and found.bm25_score is None for found, _ in fuse(fusion, *lists, 1))
+    assert all(found.dense_rank is None and found.dense_score is None for found, _ in fuse(fusion, *lists, 0))
 
 
 def test_weighted_score_of_one_arm_keeps_an_order_that_rounding_would_blur():
     hits = [Hit(chunk("z", 0, "t"), 1e-17), Hit(chunk("a", 0, "t"), 0.0), Hit(chunk("b", 0, "t"), -1.0)]
-    fused = weighted_score(hits, [], dense_weight=1)
-    assert fused[0].score == fused[1].score
-    assert [item.chunk.document for item in fused] == ["z", "a", "b"]
+    fused = fuse("weighted", hits, [], 1)
+    assert fused[0][0].score == fused[1][0].score
+    assert documents(fused) == ["z", "a", "b"]
 
 
 @both
@@ -184,14 +201,14 @@ def test_fusion_never_lowers_a_chunk_that_rises_to_an_arm_s_head(fusion, lists, 
     raised = [Hit(hit.chunk, 31.0 if hit.chunk == lucky else hit.score) for hit in lists[0]]
 
     def place(hits):
-        return [item.chunk for item in fuse(fusion, hits, lists[1], weight)].index(lucky)
+        return [item for _, item in fuse(fusion, hits, lists[1], weight)].index(lucky)
 
     assert place(raised) <= place(lists[0])
 
 
 def test_ordered_leaves_out_only_what_is_below_min_score():
     hits = [Hit(chunk(name, 0, "text"), score) for name, score in (("a", 0.5), ("b", 0.49), ("c", 0.7))]
-    assert [hit.chunk.document for hit in ordered(hits, 0.5)] == ["c", "a"]
+    assert [match.chunk.document for match in ordered(hits, 0.5)] == ["c", "a"]
 
 
 # ---- retrievers ------------------------------------------------------------------------------------------------------
@@ -383,10 +400,43 @@ def test_an_arm_that_fails_is_an_error_never_the_other_arm_alone():
 def test_stages_are_timed_also_in_the_other_thread():
     with collect() as timings:
         hybrid().retrieve("apple")
-    assert set(timings) == {"embed_query", "dense", "bm25", "fuse"}
+    assert set(timings) == {"embed_query", "dense", "bm25", "fuse", "load"}
     with collect() as timings:
         asyncio.run(hybrid().aretrieve(QueryBundle("apple", embedding=[1.0] * 26)))
-    assert set(timings) == {"dense", "bm25", "fuse"}
+    assert set(timings) == {"dense", "bm25", "fuse", "load"}
+
+
+def test_hybrid_reads_the_chunks_that_leave_and_no_others_of_the_candidates():
+    index = FakeIndex(corpus(2))
+    nodes = hybrid(index, candidates=40, top_k=5, fusion="weighted").retrieve("apple pie")
+    (loaded,) = index.loaded
+    equal = [node.score for node in nodes].count(nodes[-1].score)
+    assert {node.node.node_id for node in nodes} <= {*loaded}
+    assert len(loaded) < 40 or equal > 1
+
+
+class ChangingIndex(FakeIndex):
+    """An ingest replaces a ranked chunk before it is loaded, so many times."""
+
+    def __init__(self, chunks, times):
+        super().__init__(chunks)
+        self.times = times
+
+    def load(self, keys):
+        if len(self.loaded) < self.times:
+            self.loaded.append(list(keys))
+            raise OutdatedRanking("vector_store: replaced")
+        return super().load(keys)
+
+
+def test_hybrid_searches_again_when_a_ranked_chunk_was_replaced_before_it_was_read():
+    expected = hybrid().retrieve("apple")
+    assert hybrid(ChangingIndex(CHUNKS, 3)).retrieve("apple") == expected
+    assert asyncio.run(hybrid(ChangingIndex(CHUNKS, 3)).aretrieve("apple")) == expected
+    with pytest.raises(OutdatedRanking):
+        hybrid(ChangingIndex(CHUNKS, 99)).retrieve("apple")
+    with pytest.raises(OutdatedRanking):
+        asyncio.run(hybrid(ChangingIndex(CHUNKS, 99)).aretrieve("apple"))
 
 
 def test_one_retriever_serves_many_threads():

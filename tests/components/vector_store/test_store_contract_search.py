@@ -145,6 +145,25 @@ def test_equal_scores_are_ordered_by_document_and_start_and_complete_at_the_cut(
         vector = vectors([documents["0.md"].chunks[0].text])[0].tolist()
         found = [(hit.chunk.document, hit.chunk.start) for hit in index.dense(vector, k)]
         assert found == expected[:k]
+        for matches in (index.lexical_matches("words", k), index.dense_matches(vector, k)):
+            chunks = index.load([match.key for match in matches])
+            assert [(item.document, item.start) for item in chunks] == expected[:k]
+
+
+@pytest.mark.parametrize("k", [1, 10, 600])
+def test_matches_are_the_hits_without_their_chunks_which_load_reads(index: Index, k: int) -> None:
+    for query in QUERIES[:10]:
+        vector = vectors([query])[0].tolist()
+        some = _where("<", 20)
+        for hits, matches in (
+            (index.dense(vector, k), index.dense_matches(vector, k)),
+            (index.lexical(query, k), index.lexical_matches(query, k)),
+            (index.dense(vector, k, some), index.dense_matches(vector, k, some)),
+            (index.lexical(query, k, some), index.lexical_matches(query, k, some)),
+        ):
+            assert [match.score for match in matches] == [hit.score for hit in hits]
+            assert index.load([match.key for match in matches]) == [hit.chunk for hit in hits]
+            assert index.load([match.key for match in matches][::-3]) == [hit.chunk for hit in hits][::-3]
 
 
 def _where(operator: str, value: Any) -> MetadataFilters:

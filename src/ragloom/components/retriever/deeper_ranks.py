@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from ragloom.components.retriever.fusion import Candidate
+from ragloom.components.retriever.fusion import Candidate, placed
 from ragloom.components.retriever.retrievers import ArmRetriever
 from ragloom.components.retriever.scored_nodes import ranked
-from ragloom.core.records import Hit
+from ragloom.core.records import Chunk, Match
 
 BLOCK = 100
 """Ranks of each arm that are fused together below the configured fusion."""
@@ -49,29 +49,39 @@ def below(retriever: ArmRetriever, query: QueryBundle, step: int, known: Set[str
         known: ids of the chunks above.
     """
     most = limit(retriever.depth, step)
-    lists = retriever.lists(query, most)
+    lists = retriever.lists(query, most, loaded=True)  # everything leaves
+    chunks = retriever.load(match for matches in lists for match in matches)
     before = 0 if step == 1 else limit(retriever.depth, step - 1)
     # Exact search has all ranks of the steps before among the known; an approximate one may find others at this limit.
-    new = [[hit for at, hit in enumerate(hits) if at >= before or hit.chunk.id not in known] for hits in lists]
+    new = [
+        [match for at, match in enumerate(matches) if at >= before or chunks[match.key].id not in known]
+        for matches in lists
+    ]
     size = most if step == 1 else BLOCK
-    candidates: dict[str, Candidate] = {}
+    pairs: dict[str, tuple[Candidate, Chunk]] = {}
     for start in range(0, max(map(len, new)), size):
-        for candidate in retriever.fused([hits[start : start + size] for hits in new]):
-            if candidate.chunk.id not in known:
-                candidates.setdefault(candidate.chunk.id, candidate)
-    nodes = ranked(_placed([*candidates.values()], lists), first=len(known) + 1)
-    return Below(nodes, any(len(hits) >= most for hits in lists))
+        candidates = retriever.fused([matches[start : start + size] for matches in new])
+        for candidate, chunk in placed(candidates, chunks):
+            if chunk.id not in known:
+                pairs.setdefault(chunk.id, (candidate, chunk))
+    nodes = ranked(_with_ranks([*pairs.values()], lists), first=len(known) + 1)
+    return Below(nodes, any(len(matches) >= most for matches in lists))
 
 
-def _placed(candidates: Sequence[Candidate], lists: Sequence[list[Hit]]) -> list[Candidate]:
+def _with_ranks(
+    pairs: Sequence[tuple[Candidate, Chunk]], lists: Sequence[list[Match]]
+) -> list[tuple[Candidate, Chunk]]:
     """Give candidates their ranks in the whole lists of the arms."""
-    ranks = [{hit.chunk.id: rank for rank, hit in enumerate(hits, start=1)} for hits in lists]
+    ranks = [{match.key: rank for rank, match in enumerate(matches, start=1)} for matches in lists]
     dense, bm25 = ranks[0], ranks[-1]  # one list where there is one arm
     return [
-        replace(
-            each,
-            dense_rank=each.dense_rank and dense[each.chunk.id],
-            bm25_rank=each.bm25_rank and bm25[each.chunk.id],
+        (
+            replace(
+                each,
+                dense_rank=each.dense_rank and dense[each.match.key],
+                bm25_rank=each.bm25_rank and bm25[each.match.key],
+            ),
+            chunk,
         )
-        for each in candidates
+        for each, chunk in pairs
     ]

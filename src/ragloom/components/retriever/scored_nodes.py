@@ -8,6 +8,7 @@ from llama_index.core.schema import NodeWithScore
 
 from ragloom.components.retriever.fusion import Candidate
 from ragloom.core.nodes import to_node
+from ragloom.core.records import Chunk
 
 ARM_FIELDS = ("dense_rank", "dense_score", "bm25_rank", "bm25_score")
 """How each arm found a chunk."""
@@ -41,8 +42,8 @@ class Ranked(NodeWithScore):
         return "Ranked"
 
 
-def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithScore]:
-    """Turn candidates, best first, into LlamaIndex's form.
+def ranked(candidates: Sequence[tuple[Candidate, Chunk]], *, first: int = 1) -> list[NodeWithScore]:
+    """Turn candidates with their chunks into LlamaIndex's form.
 
     Args:
         candidates: best first.
@@ -50,11 +51,11 @@ def ranked(candidates: Sequence[Candidate], *, first: int = 1) -> list[NodeWithS
     """
     return [
         Ranked(
-            node=to_node(candidate.chunk),
+            node=to_node(chunk),
             score=candidate.score,
             retriever_rank=rank,
             retriever_score=candidate.score,
             **{name: getattr(candidate, name) for name in ARM_FIELDS},
         )
-        for rank, candidate in enumerate(candidates, start=first)
+        for rank, (candidate, chunk) in enumerate(candidates, start=first)
     ]

@@ -8,7 +8,7 @@ keeps the state it was opened at. On a server (Weaviate) each document is commit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragloom.components.vector_store.record_types import (
@@ -19,7 +19,7 @@ from ragloom.components.vector_store.record_types import (
     StoredDocumentRow,
 )
 from ragloom.components.vector_store.search_results import Row, Scope
-from ragloom.core.records import Chunk, Hit
+from ragloom.core.records import Chunk, Hit, Match
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,19 @@ class Search(Protocol):
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest BM25 score, none without terms."""
+
+    def dense_matches(self, vector: Sequence[float], k: int, scope: Scope) -> list[Match]:
+        """Rank as `dense`, and read no chunk."""
+
+    def lexical_matches(self, query: str, k: int, scope: Scope) -> list[Match]:
+        """Rank as `lexical`, and read no chunk."""
+
+    def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
+        """Read the chunks of matches, in their order.
+
+        Raises:
+            OutdatedRanking: one of them was replaced since.
+        """
 
     def rows(self, scope: Scope) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
@@ -144,6 +157,28 @@ class Index(Manifest, Protocol):
         A query without terms has no results.
         """
         return _hits(self.search.lexical(query, k, Scope(filters, doc_ids), with_vectors=with_vectors))
+
+    def dense_matches(self, vector: Sequence[float], k: int, filters: MetadataFilters | None = None) -> list[Match]:
+        """Rank chunks as `dense`, and read none.
+
+        For lists that are fused and cut.
+
+        Raises:
+            DataError: as `dense`.
+        """
+        return self.search.dense_matches(vector, k, Scope(filters))
+
+    def lexical_matches(self, query: str, k: int, filters: MetadataFilters | None = None) -> list[Match]:
+        """Rank chunks as `lexical`, and read none."""
+        return self.search.lexical_matches(query, k, Scope(filters))
+
+    def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
+        """Read the chunks of matches as they were ranked, in order.
+
+        Raises:
+            OutdatedRanking: one of them was replaced since; only where an index keeps no state.
+        """
+        return self.search.load(keys)
 
     def document(self, id: str) -> StoredDocument:
         """Return a stored document.

@@ -13,10 +13,11 @@ found.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lancedb.query import MatchQuery
 
@@ -26,9 +27,13 @@ from ragloom.components.vector_store.lancedb_store.nearest_neighbors import SPAR
 from ragloom.components.vector_store.lancedb_store.tables import READING, batches, engine
 from ragloom.components.vector_store.protocols import Analyzer
 from ragloom.components.vector_store.search_results import Row, Scope, best, checked_vector, complete
-from ragloom.core.records import Chunk
+from ragloom.core.records import Chunk, Match
 
+RowScore = tuple[int, float]
+"""The engine's id of a row in this state of the table, and its score."""
 _CHUNK_COLUMNS = ["id", "document", "content_hash", "start_char", "end_char", "text", "metadata", "node"]
+_PLACE_COLUMNS = ["document", "start_char", "id"]
+"""What orders equal scores."""
 
 
 @dataclass(eq=False)
@@ -57,40 +62,32 @@ class ChunkSearch:
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
         """
-        query = checked_vector(vector, self.dimensions)
-        if not query.any():
-            return []
-        # What was measured holds for lists of that length from everything; whatever else is asked is answered exactly.
-        measured = k <= max(DEPTHS) and self.condition(scope) is None
-        parameters = self.parameters if measured else None
-
-        def fetch(limit: int) -> Any:
-            if parameters is not None:
-                result = self._run(nearest(self.table, query, limit, parameters), scope, with_vectors, "_distance")
-                if result.num_rows == limit:
-                    return result  # fewer: the partitions that were searched do not hold so many
-            return self._run(nearest(self.table, query, limit, None), scope, with_vectors, "_distance")
-
-        return self._best(fetch, k, "_distance", lambda distance: max(-1.0, min(1.0, 1.0 - distance)))
+        return self._best(self._near(vector, k, scope), k, with_vectors)
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest BM25 score, ordered as `dense`."""
-        terms = self.analyzer.terms(query)
-        if not terms:
-            return []
+        return self._best(self._having(query, k, scope), k, with_vectors)
 
-        def fetch(limit: int) -> Any:
-            search = self.table.search(_any_of(terms), query_type="fts").limit(limit)
-            return self._run(search, scope, with_vectors, "_score")
+    def dense_matches(self, vector: Sequence[float], k: int, scope: Scope) -> list[Match]:
+        """Rank as `dense`, and read of tied chunks alone where they stand."""
+        return self._ranked(self._near(vector, k, scope), k)
 
-        return self._best(fetch, k, "_score", lambda score: score)
+    def lexical_matches(self, query: str, k: int, scope: Scope) -> list[Match]:
+        """Rank as `lexical`, and read of tied chunks alone where they stand."""
+        return self._ranked(self._having(query, k, scope), k)
+
+    def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
+        """Read the chunks of matches, in their order."""
+        rows = cast(Sequence[int], keys)
+        items = self._taken(rows, _CHUNK_COLUMNS)
+        return [_row(items[row], 0.0).chunk for row in rows]
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
         rows: list[Row] = []
         for part in _parts(scope):
             with engine(self.path, "reading", READING):
-                table = self._run(self.table.search(), part, with_vectors)
+                table = _within(self.table.search(), self.condition(part)).select(_columns(with_vectors)).to_arrow()
             rows += [_row(item, 0.0) for item in table.to_pylist()]
         return sorted(rows, key=lambda row: (row.chunk.document, row.chunk.start, row.chunk.id))
 
@@ -110,7 +107,8 @@ class ChunkSearch:
 
     def condition(self, scope: Scope) -> str | None:
         """Translate a scope to SQL; None when it limits nothing."""
-        parts = [sql_filters.where(scope.filters, self.table.schema.names)]
+        filters = scope.filters
+        parts = [None if filters is None else sql_filters.where(filters, self.table.schema.names)]
         parts += [
             sql_filters.one_of(name, values)
             for name, values in (("document", scope.documents), ("id", scope.ids))
@@ -118,19 +116,76 @@ class ChunkSearch:
         ]
         return " AND ".join(part for part in parts if part is not None) or None
 
-    def _run(self, search: Any, scope: Scope, with_vectors: bool, *scores: str) -> Any:
+    def _near(self, vector: Sequence[float], k: int, scope: Scope) -> list[RowScore]:
+        query = checked_vector(vector, self.dimensions)
+        if not query.any():
+            return []
         condition = self.condition(scope)
-        if condition is not None:
-            search = search.where(condition)  # before the search: lancedb's `prefilter` is True by default
-        return search.select([*_CHUNK_COLUMNS, *(["vector"] if with_vectors else []), *scores]).to_arrow()
+        # What was measured holds for lists of that length from everything; whatever else is asked is answered exactly.
+        parameters = self.parameters if k <= max(DEPTHS) and condition is None else None
 
-    def _best(self, fetch: Callable[[int], Any], k: int, column: str, score: Callable[[float], float]) -> list[Row]:
-        def fetched(limit: int) -> list[dict[str, Any]]:
-            with engine(self.path, "searching", READING):
-                return list(fetch(limit).to_pylist())
+        def fetch(limit: int) -> list[RowScore]:
+            if parameters is not None:
+                pairs = self._run(nearest(self.table, query, limit, parameters), None, "_distance")
+                if len(pairs) == limit:
+                    return pairs  # fewer: the partitions that were searched do not hold so many
+            return self._run(nearest(self.table, query, limit, None), condition, "_distance")
 
-        items = complete(fetched, k, lambda item: float(item[column]), spare=SPARE)
-        return best((_row(item, score(item[column])) for item in items), k)
+        pairs = complete(fetch, k, lambda item: item[1], spare=SPARE)
+        return [(row, max(-1.0, min(1.0, 1.0 - distance))) for row, distance in pairs]
+
+    def _having(self, query: str, k: int, scope: Scope) -> list[RowScore]:
+        terms = self.analyzer.terms(query)
+        if not terms:
+            return []
+
+        condition = self.condition(scope)
+
+        def fetch(limit: int) -> list[RowScore]:
+            return self._run(self.table.search(_any_of(terms), query_type="fts").limit(limit), condition, "_score")
+
+        return list(complete(fetch, k, lambda item: item[1], spare=SPARE))
+
+    def _run(self, search: Any, condition: str | None, score: str) -> list[RowScore]:
+        with engine(self.path, "searching", READING):
+            table = _within(search, condition).select([score]).with_row_id(True).to_arrow()
+        return list(zip(table["_rowid"].to_pylist(), table[score].to_pylist(), strict=True))
+
+    def _taken(self, rows: Sequence[int], columns: list[str]) -> dict[int, dict[str, Any]]:
+        """Read columns of rows, by row."""
+        with engine(self.path, "reading", READING):
+            taken = self.table.take_row_ids(list(rows)).select(columns).with_row_id().to_arrow()
+        return {item["_rowid"]: item for item in taken.to_pylist()}
+
+    def _best(self, pairs: Sequence[RowScore], k: int, with_vectors: bool) -> list[Row]:
+        leaders = _leading(pairs, k)
+        if not leaders:
+            return []
+        items = self._taken([row for row, _ in leaders], _columns(with_vectors))
+        return best((_row(items[row], score) for row, score in leaders), k)
+
+    def _ranked(self, pairs: Sequence[RowScore], k: int) -> list[Match]:
+        leaders = _leading(pairs, k)
+        equal = Counter(score for _, score in leaders)
+        tied = [row for row, score in leaders if equal[score] > 1]
+        items = self._taken(tied, _PLACE_COLUMNS) if tied else {}
+        places = {row: tuple(item[name] for name in _PLACE_COLUMNS) for row, item in items.items()}
+        leaders.sort(key=lambda item: (-item[1], places.get(item[0], ())))
+        return [Match(row, score) for row, score in leaders[:k]]
+
+
+def _within(search: Any, condition: str | None) -> Any:
+    """Limit a search beforehand: lancedb's `prefilter` is True by default."""
+    return search if condition is None else search.where(condition)
+
+
+def _columns(with_vectors: bool) -> list[str]:
+    return [*_CHUNK_COLUMNS, "vector"] if with_vectors else _CHUNK_COLUMNS
+
+
+def _leading(pairs: Sequence[RowScore], k: int) -> list[RowScore]:
+    """Cut rows, best first, after k, but never between equal ones."""
+    return [item for item in pairs if item[1] >= pairs[min(k, len(pairs)) - 1][1]]
 
 
 def _any_of(terms: list[str]) -> MatchQuery:

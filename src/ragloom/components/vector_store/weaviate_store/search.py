@@ -7,7 +7,8 @@ so that higher is better), and BM25 with Lucene's factor k1 + 1, which the serve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -21,9 +22,16 @@ from ragloom.components.vector_store.weaviate_store import filters
 from ragloom.components.vector_store.weaviate_store.bulk_reads import by_ids
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
-from ragloom.components.vector_store.weaviate_store.object_mapping import READ, chunk_uuid, stored_chunk, vector_of
+from ragloom.components.vector_store.weaviate_store.object_mapping import (
+    ABOUT,
+    READ,
+    chunk_uuid,
+    stored_chunk,
+    vector_of,
+)
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS
-from ragloom.errors import DataError, ServiceError
+from ragloom.core.records import Chunk, Match
+from ragloom.errors import DataError, OutdatedRanking, ServiceError
 
 _MAX_READS = 50
 _MAX_CACHED_DOCUMENTS = 100_000
@@ -31,6 +39,22 @@ _UNKNOWN = object()
 _SPARE = {"distance": 1, "score": 8}
 """Results beyond k of the first search: equal BM25 scores are more frequent than equal distances."""
 _DISTANCE, _SCORE = MetadataQuery(distance=True), MetadataQuery(score=True)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Properties that a search reads of chunks, with or without vectors."""
+
+    properties: list[str]
+    vectors: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """The server's own score of an object, by name, and the store's."""
+
+    name: str
+    of: Callable[[float], float]
 
 
 class WeaviateSearch:
@@ -58,6 +82,39 @@ class WeaviateSearch:
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
         """
+        return self._near(vector, k, scope, Contents(READ, with_vectors))
+
+    def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
+        """Return the k rows of highest BM25 score; as `dense` otherwise."""
+        return self._having(query, k, scope, Contents(READ, with_vectors))
+
+    def dense_matches(self, vector: Sequence[float], k: int, scope: Scope) -> list[Match]:
+        """Rank as `dense`, and read no text."""
+        return [Match(row.chunk.id, row.score) for row in self._near(vector, k, scope, Contents([ABOUT]))]
+
+    def lexical_matches(self, query: str, k: int, scope: Scope) -> list[Match]:
+        """Rank as `lexical`, and read no text."""
+        return [Match(row.chunk.id, row.score) for row in self._having(query, k, scope, Contents([ABOUT]))]
+
+    def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
+        """Read the chunks of matches, in their order.
+
+        A chunk of an index never changes under its id, which is a digest of what it was cut from. It may be gone.
+
+        Raises:
+            OutdatedRanking: one of them was replaced since.
+        """
+        ids = [chunk_uuid(str(key)) for key in keys]
+        objects = by_ids(self.connection, self.pair.chunks, "reading chunks", ids, properties=READ)
+        chunks = {item.uuid: stored_chunk(item).row.chunk for item in objects}
+        if missing := [str(key) for key, id in zip(keys, ids, strict=True) if id not in chunks]:
+            raise OutdatedRanking(
+                f"vector_store: chunk {missing[0]} of index {self.pair.label.index} was replaced while it was read; "
+                "query again when the ingest has advanced"
+            )
+        return [chunks[id] for id in ids]
+
+    def _near(self, vector: Sequence[float], k: int, scope: Scope, contents: Contents) -> list[Row]:
         query = checked_vector(vector, self.pair.label.dimensions)
         if not query.any():
             return []
@@ -67,10 +124,9 @@ class WeaviateSearch:
             similarity = 1.0 - distance
             return max(-1.0, min(1.0, similarity)) if self.options.index["distance"] == "cosine" else similarity
 
-        return self._best(search, k, scope, "distance", similarity, with_vectors)
+        return self._best(search, k, scope, Score("distance", similarity), contents)
 
-    def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
-        """Return the k rows of highest BM25 score; as `dense` otherwise."""
+    def _having(self, query: str, k: int, scope: Scope, contents: Contents) -> list[Row]:
         terms = self.analyzer.terms(query)
         if not terms:
             return []
@@ -78,7 +134,7 @@ class WeaviateSearch:
         search = partial(
             self.pair.chunks.query.bm25, " ".join(terms), query_properties=["terms"], return_metadata=_SCORE
         )
-        return self._best(search, k, scope, "score", lambda score: score * factor, with_vectors)
+        return self._best(search, k, scope, Score("score", lambda score: score * factor), contents)
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
@@ -125,9 +181,8 @@ class WeaviateSearch:
         search: Callable[..., Any],
         k: int,
         scope: Scope,
-        metadata: str,
-        score: Callable[[float], float],
-        with_vectors: bool,
+        score: Score,
+        contents: Contents,
     ) -> list[Row]:
         """Fetch until k committed rows are complete at the cut.
 
@@ -135,25 +190,25 @@ class WeaviateSearch:
             search: of the client, without limit.
             k: number of rows.
             scope: of the search.
-            metadata: name of the server's own score of an object.
-            score: converts the server's score.
-            with_vectors: rows come with their vectors.
+            score: that the rows get.
+            contents: what is read of the chunks.
         """
         where = self.condition(scope)
         if where is NOTHING:
             return []
-        dimensions = self.pair.label.dimensions if with_vectors else None
-        search = partial(search, filters=where, return_properties=READ, include_vector=with_vectors)
+        vectors = contents.vectors
+        dimensions = self.pair.label.dimensions if vectors else None
+        search = partial(search, filters=where, return_properties=contents.properties, include_vector=vectors)
         depth, fetched = k, 0
 
         def raw(item: Any) -> float:
-            return float(getattr(item.metadata, metadata))
+            return float(getattr(item.metadata, score.name))
 
         def read() -> list[Row]:
             nonlocal fetched
-            items = complete(lambda limit: self._fetch(search, k, limit), depth, raw, spare=_SPARE[metadata])
+            items = complete(lambda limit: self._fetch(search, k, limit), depth, raw, spare=_SPARE[score.name])
             fetched = len(items)
-            return [stored_chunk(item, score=score(raw(item)), dimensions=dimensions).row for item in items]
+            return [stored_chunk(item, score=score.of(raw(item)), dimensions=dimensions).row for item in items]
 
         while True:
             rows = self._committed(read)
