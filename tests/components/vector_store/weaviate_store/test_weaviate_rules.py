@@ -9,8 +9,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -49,7 +50,7 @@ from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
 from ragloom.components.vector_store.weaviate_store.grpc_channel import CallFailed
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, notes_on
 from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
-from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, LEASE, CollectionLabel, read_label
 from ragloom.components.vector_store.weaviate_store.search import WeaviateSearch
 from ragloom.components.vector_store.weaviate_store.search_verification import draw_stored, wait_until_indexed
@@ -694,6 +695,94 @@ def test_search_in_documents_that_change_at_each_read_ends(monkeypatch: pytest.M
     with pytest.raises(ServiceError, match=wording(changed_during_reads(50))):
         search.lexical("text", 1, Scope())
     assert len(limits) == 50
+
+
+def committed_once(objects: list[Any], monkeypatch: pytest.MonkeyPatch) -> tuple[WeaviateSearch, list[int], list[int]]:
+    """Build a search opened at commit 1, while 2 is the newest; return it with its requests and reads of the state."""
+    search, limits = search_in(objects, monkeypatch)
+    reads: list[int] = []
+
+    def state() -> IndexState:
+        reads.append(2)
+        time.sleep(0.05)
+        return IndexState(version=2)
+
+    monkeypatch.setattr(search.pair, "state", state)
+    return WeaviateSearch(search.pair, Words(), (-FRESH_SECONDS, IndexState(version=1))), limits, reads
+
+
+def test_questions_at_once_read_the_state_of_the_index_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    search, _, reads = committed_once([hit_of(0, "good.md"), hit_of(1, "bad.md")], monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: search.lexical("text", 2, Scope()), range(8)))
+    assert [[row.chunk.document for row in rows] for rows in found] == [["good.md", "bad.md"]] * 8
+    assert len(reads) == 1
+
+
+def test_rows_read_during_a_commit_are_read_again_also_where_another_question_saw_the_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search, limits, reads = committed_once([hit_of(0, "good.md"), hit_of(1, "bad.md")], monkeypatch)
+    answer, others = search.pair.chunks.query.bm25, iter([lambda: search.lexical("text", 2, Scope())])
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        next(others, list)()
+        return answer(*args, **options)
+
+    search.pair.chunks.query.bm25 = meanwhile  # type: ignore[method-assign]
+    rows = search.lexical("text", 2, Scope())
+    assert [row.chunk.document for row in rows] == ["good.md", "bad.md"]
+    assert limits == [10, 10] * 2  # each question searches once more
+    assert len(reads) == 1
+
+
+def ranked_by(
+    scores: list[float], stored: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Rank chunks 0, 1 ... of these scores without a writer; return their numbers, and the kinds of requests.
+
+    Args:
+        stored: number of chunks that a read by id finds; the others are gone by then.
+    """
+    search, _ = search_in([], monkeypatch)
+    requests: list[tuple[str, Any]] = []
+
+    def hit(number: int, score: float) -> Any:
+        about = [str(UUID(int=number)), f"{9 - number}.md", "hash", 0, 1, {}, "", None]
+        properties = {"about": json.dumps(about)}
+        return SimpleNamespace(
+            uuid=UUID(int=number), metadata=SimpleNamespace(score=score), properties=properties, vector={}
+        )
+
+    hits = [hit(number, score) for number, score in enumerate(scores)]
+
+    def bm25(*_: Any, limit: int, return_properties: list[str], **__: Any) -> Any:
+        requests.append(("search", return_properties))
+        return SimpleNamespace(objects=hits[:limit])
+
+    def fetch_objects_by_ids(ids: Sequence[UUID], return_properties: list[str], **_: Any) -> Any:
+        requests.append(("read", [id.int for id in ids]))
+        return SimpleNamespace(objects=[hits[id.int] for id in ids[:stored]])
+
+    query = SimpleNamespace(bm25=bm25, fetch_objects_by_ids=fetch_objects_by_ids)
+    search.pair.chunks = SimpleNamespace(query=query)  # type: ignore[assignment]
+    quiet = WeaviateSearch(search.pair, Words(), (time.monotonic() + 60, IndexState(version=1)))
+    matches = quiet.lexical_matches("text", 3, Scope())
+    return [str(cast(UUID, match.key).int) for match in matches], requests
+
+
+def test_chunks_are_ranked_by_ids_and_scores_and_only_equal_ones_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ranked_by([5.0, 4.0, 3.0, 2.0], 9, monkeypatch) == (["0", "1", "2"], [("search", [])])
+    assert ranked_by([5.0, 4.0, 4.0, 4.0, 1.0, 1.0], 9, monkeypatch) == (
+        ["0", "3", "2"],
+        [("search", []), ("read", [1, 2, 3])],
+    )
+
+
+def test_chunk_that_is_gone_before_its_place_is_read_means_another_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, requests = ranked_by([5.0, 4.0, 4.0], 1, monkeypatch)
+    assert found == ["0", "2", "1"]
+    assert requests == [("search", []), ("read", [1, 2]), ("search", ["about"])]
 
 
 # --- lease ---

@@ -7,10 +7,13 @@ so that higher is better), and BM25 with Lucene's factor k1 + 1, which the serve
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from threading import Lock
+from typing import Any, cast
+from uuid import UUID
 
 from weaviate.classes.query import Filter, MetadataQuery
 
@@ -55,6 +58,10 @@ class Score:
     name: str
     of: Callable[[float], float]
 
+    def raw(self, item: Any) -> float:
+        """Return the server's own score of an object."""
+        return float(getattr(item.metadata, self.name))
+
 
 class WeaviateSearch:
     """Search in the chunks of one index, committed versions only.
@@ -71,6 +78,7 @@ class WeaviateSearch:
         self.connection, self.options = pair.connection, pair.options
         self.analyzer = analyzer
         self._known = known
+        self._state_lock = Lock()
         self._columns_read = -FRESH_SECONDS
         self._manifest: dict[str, tuple[str | None, float]] = {}  # document -> content hash, time of the read
 
@@ -80,19 +88,23 @@ class WeaviateSearch:
         Raises:
             DataError: the vector has other dimensions than the index, or is not finite.
         """
-        return self._near(vector, k, scope, Contents(READ, with_vectors))
+        query_search = self._near(vector)
+        return [] if query_search is None else self._best(*query_search, k, scope, Contents(READ, with_vectors))
 
     def lexical(self, query: str, k: int, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return the k rows of highest BM25 score; as `dense` otherwise."""
-        return self._having(query, k, scope, Contents(READ, with_vectors))
+        query_search = self._having(query)
+        return [] if query_search is None else self._best(*query_search, k, scope, Contents(READ, with_vectors))
 
     def dense_matches(self, vector: Sequence[float], k: int, scope: Scope) -> list[Match]:
         """Rank as `dense`, and read no text."""
-        return [Match(row.chunk.id, row.score) for row in self._near(vector, k, scope, Contents([ABOUT]))]
+        query_search = self._near(vector)
+        return [] if query_search is None else self._matches(*query_search, k, scope)
 
     def lexical_matches(self, query: str, k: int, scope: Scope) -> list[Match]:
         """Rank as `lexical`, and read no text."""
-        return [Match(row.chunk.id, row.score) for row in self._having(query, k, scope, Contents([ABOUT]))]
+        query_search = self._having(query)
+        return [] if query_search is None else self._matches(*query_search, k, scope)
 
     def load(self, keys: Sequence[Hashable]) -> list[Chunk]:
         """Read the chunks of matches, in their order.
@@ -102,37 +114,41 @@ class WeaviateSearch:
         Raises:
             OutdatedRanking: one of them was replaced since.
         """
-        ids = [chunk_uuid(str(key)) for key in keys]
-        objects = by_ids(self.connection, self.pair.chunks, "reading chunks", ids, properties=READ)
-        chunks = {item.uuid: stored_chunk(item).row.chunk for item in objects}
-        if missing := [str(key) for key, id in zip(keys, ids, strict=True) if id not in chunks]:
+        chunks = self._read(cast(Sequence[UUID], keys), READ)
+        if missing := [key for key in keys if key not in chunks]:
             raise OutdatedRanking(
                 f"vector_store: chunk {missing[0]} of index {self.pair.label.index} was replaced while it was read; "
                 "query again when the ingest has advanced"
             )
-        return [chunks[id] for id in ids]
+        return [chunks[key] for key in keys]
 
-    def _near(self, vector: Sequence[float], k: int, scope: Scope, contents: Contents) -> list[Row]:
+    def _read(self, ids: Sequence[UUID], properties: list[str]) -> dict[Hashable, Chunk]:
+        objects = by_ids(self.connection, self.pair.chunks, "reading chunks", ids, properties=properties)
+        return {item.uuid: stored_chunk(item).row.chunk for item in objects}
+
+    def _near(self, vector: Sequence[float]) -> tuple[Callable[..., Any], Score] | None:
+        """Build the search by a vector; None for zeros."""
         query = checked_vector(vector, self.pair.label.dimensions)
         if not query.any():
-            return []
+            return None
         search = partial(self.pair.chunks.query.near_vector, query.tolist(), return_metadata=_DISTANCE)
 
         def similarity(distance: float) -> float:
             similarity = 1.0 - distance
             return max(-1.0, min(1.0, similarity)) if self.options.index["distance"] == "cosine" else similarity
 
-        return self._best(search, k, scope, Score("distance", similarity), contents)
+        return search, Score("distance", similarity)
 
-    def _having(self, query: str, k: int, scope: Scope, contents: Contents) -> list[Row]:
+    def _having(self, query: str) -> tuple[Callable[..., Any], Score] | None:
+        """Build the search by the terms of a text; None without any."""
         terms = self.analyzer.terms(query)
         if not terms:
-            return []
+            return None
         factor = self.options.index["bm25_k1"] + 1
         search = partial(
             self.pair.chunks.query.bm25, " ".join(terms), query_properties=["terms"], return_metadata=_SCORE
         )
-        return self._best(search, k, scope, Score("score", lambda score: score * factor), contents)
+        return search, Score("score", lambda score: score * factor)
 
     def rows(self, scope: Scope, *, with_vectors: bool = False) -> list[Row]:
         """Return all rows in scope, ordered by (document, start)."""
@@ -174,21 +190,38 @@ class WeaviateSearch:
             self._columns_read = now
         return self.pair.columns(refresh=stale)
 
-    def _best(
-        self,
-        search: Callable[..., Any],
-        k: int,
-        scope: Scope,
-        score: Score,
-        contents: Contents,
-    ) -> list[Row]:
+    def _matches(self, search: Callable[..., Any], score: Score, k: int, scope: Scope) -> list[Match]:
+        """Rank by ids and scores alone where no writer is at work.
+
+        Of equal scores, (document, start) are read. With a writer the version of each chunk decides.
+        """
+        where, known = self.condition(scope), self._known
+        if where is NOTHING:
+            return []
+        if known is None or known[1].writing is None:
+            ids_only = partial(search, filters=where, return_properties=[])
+            items = complete(lambda limit: self._fetch(ids_only, k, limit), k, score.raw, spare=_SPARE[score.name])
+            matches = [Match(item.uuid, score.of(score.raw(item))) for item in items]
+            if not items:
+                return []
+            if known is None or self._was_quiet(known):
+                matches = [match for match in matches if match.score >= matches[:k][-1].score]
+                counts = Counter(match.score for match in matches)
+                tied = [cast(UUID, match.key) for match in matches if counts[match.score] > 1]
+                chunks = self._read(tied, [ABOUT])
+                if len(chunks) == len(tied):
+                    return sorted(matches, key=lambda match: (-match.score, *_place(chunks.get(match.key))))[:k]
+        rows = self._best(search, score, k, scope, Contents([ABOUT]))
+        return [Match(chunk_uuid(row.chunk.id), row.score) for row in rows]
+
+    def _best(self, search: Callable[..., Any], score: Score, k: int, scope: Scope, contents: Contents) -> list[Row]:
         """Fetch until k committed rows are complete at the cut.
 
         Args:
             search: of the client, without limit.
+            score: that the rows get.
             k: number of rows.
             scope: of the search.
-            score: that the rows get.
             contents: what is read of the chunks.
         """
         where = self.condition(scope)
@@ -199,14 +232,11 @@ class WeaviateSearch:
         search = partial(search, filters=where, return_properties=contents.properties, include_vector=vectors)
         depth, fetched = k, 0
 
-        def raw(item: Any) -> float:
-            return float(getattr(item.metadata, score.name))
-
         def read() -> list[Row]:
             nonlocal fetched
-            items = complete(lambda limit: self._fetch(search, k, limit), depth, raw, spare=_SPARE[score.name])
+            items = complete(lambda limit: self._fetch(search, k, limit), depth, score.raw, spare=_SPARE[score.name])
             fetched = len(items)
-            return [stored_chunk(item, score=score.of(raw(item)), dimensions=dimensions).row for item in items]
+            return [stored_chunk(item, score=score.of(score.raw(item)), dimensions=dimensions).row for item in items]
 
         while True:
             rows = self._committed(read)
@@ -242,9 +272,9 @@ class WeaviateSearch:
             ServiceError: the documents change faster than they can be read.
         """
         for _ in range(_MAX_READS):
-            start = time.monotonic()
+            start, known = time.monotonic(), self._known
             rows = read()
-            if self._known is None or not rows or self._is_quiet(self._known):
+            if known is None or not rows or self._was_quiet(known):
                 return rows
             documents = list(dict.fromkeys(row.chunk.document for row in rows))
             manifest = self.pair.manifest_objects(documents, ["content_hash"])
@@ -266,19 +296,37 @@ class WeaviateSearch:
         hashed, read_at = self._manifest.get(document, (None, before))
         return hashed if read_at < before else _UNKNOWN
 
-    def _is_quiet(self, known: tuple[float, IndexState]) -> bool:
-        """Check whether no writer was at work when the rows were read.
+    def _was_quiet(self, known: tuple[float, IndexState]) -> bool:
+        """Check whether no writer was at work while rows were read.
 
         A state read at most `FRESH_SECONDS` ago still holds, since a writer waits so long before its first change. An
         older one is read again; if it is another commit then, the rows may be of several.
+
+        Args:
+            known: state as it was known before the rows were read, and when.
         """
-        now = time.monotonic()
-        if now - known[0] < FRESH_SECONDS:
-            return known[1].writing is None
-        state = self.pair.state()
-        if state is None:
-            raise ServiceError(
-                f"vector_store: index {self.pair.label.index} was removed while it was read; open it again"
-            )
-        self._known = (now, state)
-        return state.writing is None and known[1].writing is None and known[1].version == state.version
+        if time.monotonic() - known[0] >= FRESH_SECONDS:
+            newest = self._fresh_state()
+            return newest.writing is None and known[1].writing is None and known[1].version == newest.version
+        return known[1].writing is None
+
+    def _fresh_state(self) -> IndexState:
+        """Return a state that still holds; one thread reads it for all.
+
+        Raises:
+            ServiceError: the index was removed.
+        """
+        with self._state_lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] >= FRESH_SECONDS:
+                state = self.pair.state()
+                if state is None:
+                    raise ServiceError(
+                        f"vector_store: index {self.pair.label.index} was removed while it was read; open it again"
+                    )
+                self._known = (now, state)
+            return self._known[1]
+
+
+def _place(chunk: Chunk | None) -> tuple[Any, ...]:
+    return () if chunk is None else (chunk.document, chunk.start, chunk.id)
