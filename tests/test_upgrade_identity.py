@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ragloom.components import chunking
-from upgrade.identity import FILE, identities, installed, sweep
+from upgrade.identity import FILE, RAISED, identities, installed, sweep
 
 RECORDED = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -21,17 +21,13 @@ def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", installed)
 
 
-RAISED = {"chunking=semantic": chunking.semantic, "chunking=hybrid": chunking.hybrid}
-"""Options whose code version was raised since: at the recorded version their names are those of before."""
-
-
 @pytest.mark.parametrize("choice", RECORDED["options"])
 def test_names_of_an_option_are_those_of_before(choice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     group, _, option = choice.partition("=")
     recorded = RECORDED["options"][choice]
     if choice in RAISED:
         assert identities(group, option)["index"] != recorded["index"]
-        monkeypatch.setattr(RAISED[choice], "code_version", recorded["described"]["code_version"])
+        monkeypatch.setattr(getattr(chunking, option), "code_version", recorded["described"]["code_version"])
     assert identities(group, option) == recorded
 
 

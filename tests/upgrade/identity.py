@@ -34,6 +34,8 @@ from ragloom.evaluation.runner import trial_digest
 from ragloom.evaluation.sweep_log import sweep_digest
 
 FILE = UPGRADE / "identity_0fa5703.json"
+RAISED = ("chunking=semantic", "chunking=hybrid")
+"""Options whose code version was raised since the file was written."""
 JUDGED = ("answers=true", "metrics.answers=[f1,faithfulness,correctness]")
 SERVER = "http://127.0.0.1:20318/v1"
 NEEDED = {
