@@ -40,7 +40,7 @@ class RayNodes:
 
     def kill_node(self) -> None:
         """Kill a node with all its processes; never the one of the driver."""
-        self._nodes.pop().kill_raylet()
+        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
 
     def add_node(self, **resources: Any) -> None:
         """Add a node."""

@@ -101,3 +101,15 @@ def test_address_of_another_form_is_refused(address: str) -> None:
 def test_address_of_a_cluster_is_taken(address: str) -> None:
     (config,) = load(["executor=ray", f"executor.address={address}"])
     assert config.choices["executor"] == "ray"
+
+
+@pytest.mark.extra
+def test_address_at_which_nothing_answers_is_an_error_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    from ragloom.integrations.executor.ray_cluster.cluster import joined
+
+    with (
+        pytest.raises(ServiceError, match=r"nothing answers at executor\.address=127\.0\.0\.1:1 "),
+        joined("127.0.0.1:1"),
+    ):
+        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -25,8 +26,9 @@ from ragloom.assembly import Assembly
 from ragloom.components.vector_store.protocols import Index
 from ragloom.config.config import load
 from ragloom.ingestion import IngestSummary
+from ray_kills import RayIngests
 from store_tools import contents
-from weaviate_servers import Address
+from weaviate_servers import Address, Cluster
 
 pytestmark = [pytest.mark.extra, pytest.mark.slow]
 STORES = ["lancedb", pytest.param("weaviate", marks=pytest.mark.weaviate)]
@@ -153,7 +155,7 @@ def test_killed_node_changes_nothing_in_the_index(corpus: Corpus) -> None:
 @pytest.mark.parametrize("corpus", STORES, indirect=True)
 def test_next_ingest_completes_what_a_killed_driver_left(corpus: Corpus, nodes: RayNodes) -> None:
     corpus.ingest("Local")
-    code = "import sys; from ragloom.cli import main; sys.argv = ['ragloom', 'ingest', *sys.argv[1:]]; main()"
+    code = "import sys; from ragloom.cli import main; sys.argv = ['ragloom', 'ingest', *sys.argv[1:]]; sys.exit(main())"
     with corpus.assembly("Ray", *nodes.overrides("documents=4")) as assembly:
         overrides = list(assembly.config.overrides)
     driver = subprocess.Popen([sys.executable, "-c", code, *overrides], cwd=corpus.root, stdout=subprocess.DEVNULL)
@@ -227,3 +229,14 @@ def test_node_without_the_key_is_named_before_anything_is_sent(
         corpus.ingest(server, *nodes.overrides())
     assert len(refusal.value.problems) == 3, "a line for each node"
     assert server.requests == []
+
+
+@pytest.mark.weaviate
+def test_killed_weaviate_server_changes_nothing_in_the_index(tmp_path: Path, weaviate_cluster: Cluster) -> None:
+    """One kill of the benchmark `ray_kills.py`: three servers, three copies of each object."""
+    with ray_nodes() as own:
+        ingests = RayIngests(tmp_path, own, weaviate_cluster, documents=60)
+        ingests.write_documents()
+        seconds = ingests.undisturbed()
+        kill = ingests.disturbed("server", "Killed", seconds / 2, random.Random(1))
+    assert kill.is_equal, kill

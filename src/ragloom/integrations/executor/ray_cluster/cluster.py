@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ragloom.errors import ServiceError, require
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _NAMESPACE = "ragloom"
+_CONNECT_SECONDS = 10.0
 _HEAD = "node:__internal_head__"
 
 
@@ -47,7 +51,7 @@ class Node:
 
 
 @contextmanager
-def joined(address: str | None, seconds: float) -> Iterator[None]:
+def joined(address: str | None) -> Iterator[None]:
     """Join a cluster, or start one of this machine.
 
     It is left, or ended, at the end. A connection that this process has already is used, and stays.
@@ -60,14 +64,18 @@ def joined(address: str | None, seconds: float) -> Iterator[None]:
         yield
         return
     # Its servers listen on loopback only, and another cluster that runs here is not joined by chance.
+    _demand_server(address)
     own = {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     try:
-        ray.init(
-            **(own if address is None else {"address": address}),
-            namespace=_NAMESPACE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with warnings.catch_warnings():
+            # lancedb 0.40 warns of each process that Ray 2.60 forks; these become Ray's own programs at once.
+            warnings.filterwarnings("ignore", message="lancedb fork support")
+            ray.init(
+                **(own if address is None else {"address": address}),
+                namespace=_NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
         where = "start on this machine" if address is None else f"be joined at executor.address={address}"
         raise ServiceError(
@@ -78,6 +86,24 @@ def joined(address: str | None, seconds: float) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _demand_server(address: str | None) -> None:
+    """Check that something listens at an address: Ray 2.60 goes on trying for ever.
+
+    Raises:
+        ServiceError: nothing does.
+    """
+    if address is None or address == "auto":
+        return
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ServiceError(
+            f"executor: nothing answers at executor.address={address} ({error.strerror or error}); look at "
+            "`ray status` on the head node, and at the firewall"
+        ) from None
 
 
 def is_outside(address: str | None) -> bool:

@@ -41,7 +41,7 @@ class RayExecutor:
         """
         settings = self._settings
         with ExitStack() as stack:
-            stack.enter_context(joined(settings.address, settings.startup_seconds))
+            stack.enter_context(joined(settings.address))
             setup = WorkerSetup(settings, run, workers)
             nodes = setup.checked_nodes()
             services = ServiceHandle(setup.start_services())
