@@ -140,11 +140,9 @@ def test_ctrl_c_cancels_the_question_and_not_the_session(place: Path) -> None:
         terminal.expect(PROMPT)
         terminal.type("answer slowly\n")
         terminal.expect("SLEEPS")
-        terminal.interrupt()
-        terminal.expect(cancelled())
+        terminal.interrupt(cancelled())
         terminal.expect(PROMPT)
-        terminal.interrupt()  # at the prompt: nothing is asked
-        terminal.expect(PROMPT)
+        terminal.interrupt(PROMPT)  # at the prompt: nothing is asked
         terminal.type("How long is the frame covered?\n")
         assert "five years" in terminal.expect(PROMPT)
         terminal.type("\x04")

@@ -11,6 +11,7 @@ import yaml
 from messages import wording
 from messages.config import moved_builder, moved_name
 from places import CONF
+from ragloom.config.builder_keys import ADDED_GROUPS
 from ragloom.config.builder_lookup import locate
 from ragloom.config.config import load
 from ragloom.config.moved_names import MODULES, new_name
@@ -21,6 +22,7 @@ TARGETS = sorted(
     {
         yaml.safe_load(path.read_text(encoding="utf-8"))["_target_"]
         for group in COMPONENTS
+        if group not in ADDED_GROUPS
         for path in (CONF / group).glob("*.yaml")
     }
 )

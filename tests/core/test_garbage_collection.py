@@ -9,6 +9,12 @@ import pytest
 from ragloom.core.garbage_collection import older_objects_unscanned
 
 
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> None:
+    """A program that another test ran in this process may have frozen its objects."""
+    gc.unfreeze()
+
+
 def test_older_objects_are_left_out_inside_the_block_only() -> None:
     assert gc.get_freeze_count() == 0
     with older_objects_unscanned():

@@ -43,9 +43,18 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    def interrupt(self) -> None:
-        """What Ctrl-C sends to the program in the foreground."""
-        self.process.send_signal(signal.SIGINT)
+    def interrupt(self, text: str) -> None:
+        """Sends what Ctrl-C sends until a text is on the screen, as a person does.
+
+        A signal that comes just before the program begins to wait for a key, or to sleep, ends neither.
+        """
+        deadline = time.monotonic() + WITHIN
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} is missing in {self.seen!r}"
+            self.process.send_signal(signal.SIGINT)
+            if select.select([self._fd], [], [], 2.0)[0]:
+                self.seen += os.read(self._fd, 65536).decode("utf-8", "replace")
+        self.expect(text)
 
     def expect(self, text: str) -> str:
         """Reads until the text is on the screen; returns what was printed up to it."""

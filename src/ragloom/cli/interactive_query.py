@@ -145,11 +145,12 @@ def _history() -> Iterator[Callable[[str], None]]:
 
     readline.set_auto_history(False)
     readline.set_history_length(_LONGEST_HISTORY)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # none yet, or not ours to read: the session goes on without it
         readline.read_history_file(_HISTORY)
     try:
         yield remember
     finally:
-        _HISTORY.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(_HISTORY, os.O_CREAT | os.O_WRONLY, 0o600))
-        readline.write_history_file(_HISTORY)
+        with contextlib.suppress(OSError):  # a folder that nothing may be written to
+            _HISTORY.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(_HISTORY, os.O_CREAT | os.O_WRONLY, 0o600))
+            readline.write_history_file(_HISTORY)

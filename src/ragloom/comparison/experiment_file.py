@@ -18,7 +18,7 @@ from ragloom.config.settings import COMPONENTS
 from ragloom.core.suggested_commands import program
 from ragloom.errors import DataError
 
-_NOT_SHIPPED = ("source", "dataset", "judge")  # groups that say what was measured on, not what is shipped
+_NOT_SHIPPED = ("source", "dataset", "judge", "executor")  # what was measured on, and where: not what is shipped
 NAME = "recommended"
 """The option's name: experiment=recommended."""
 

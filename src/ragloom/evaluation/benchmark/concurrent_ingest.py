@@ -10,6 +10,7 @@ from typing import Any
 
 from ragloom.assembly import Assembly
 from ragloom.config.config import Config
+from ragloom.core.budget import within
 from ragloom.errors import ConfigError
 from ragloom.process_pool.messages import MessageKind, MessageSocket, encode
 
@@ -41,13 +42,18 @@ def ingest_meanwhile(messages: MessageSocket, config: Config) -> None:
 
 def _copy(config: Config, stop: threading.Event) -> tuple[int, int]:
     ingests = texts = 0
+    with Assembly(config) as assembly:
+        budget = assembly.budget()  # of all rounds together
     while not stop.is_set():
-        with Assembly(_renamed(config)) as assembly:
+        with within(budget), Assembly(_renamed(config)) as assembly:
             if assembly.database.has(assembly.index_name):  # a former benchmark was killed
                 assembly.database.delete(assembly.index_name)
-            texts += assembly.ingest(stop=stop.is_set).embedded
+            summary = assembly.ingest(stop=stop.is_set)
+            texts += summary.embedded
             ingests += 1
             assembly.database.delete(assembly.index_name)
+        if summary.stopped is not None:  # the budget is spent
+            break
     return ingests, texts
 
 

@@ -81,6 +81,6 @@ def _improve(summary: dict[str, Any]) -> tuple[str | None, str]:
         f"improve {name} first: at {summary['rate']:g} requests/s it takes {stages[name]:.1f} ms of the "
         f"{slow['latency']:.1f} ms of the slowest 5 %"
     )
-    if slow[WAIT] > stages[name]:
+    if slow.get(WAIT, 0.0) > stages[name]:
         advice += f"; {slow[WAIT]:.1f} ms are queue wait, which shrinks with the work or with more threads and cores"
     return name, advice

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lancedb.index import IvfRq
+from lancedb.index import IvfRq, IvfSq
 
 from ragloom.components.vector_store.lancedb_store import tables
 from ragloom.components.vector_store.lancedb_store.ann_recall import FEWEST, Probes, exact, probes, recall
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 VECTOR_INDEX = "vector_idx"
 KIND = "IVF_RQ"
 _BITS = 4
+_KIND_OF_ANY_LENGTH = "IVF_SQ"
 ROWS_PER_PARTITION = 8192
 """The engine's own aim; with 15 times the partitions 300,000 rows took 7 times as long to build, and no query less.
 
@@ -130,7 +131,7 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
         return "none"
     if last is None or deleted or rows > _GROWTH * last.rows:
         return "build"
-    if last.kind != KIND and wanted.questions is not None:  # of an earlier version, and slower
+    if last.kind != _kind(table) and wanted.questions is not None:  # of an earlier version, and slower
         return "build"
     if last.parameters is None:
         again = wanted.min_recall < last.wanted or (last.again and wanted.questions is not None)
@@ -160,7 +161,8 @@ def build(table: Any, wanted: Wanted) -> Approximation:
     """
     rows = table.count_rows()
     partitions = math.ceil(rows / ROWS_PER_PARTITION)
-    stays = Approximation(KIND, partitions, None, {}, 0, rows, wanted.min_recall)
+    kind = _kind(table)
+    stays = Approximation(kind, partitions, None, {}, 0, rows, wanted.min_recall)
     if wanted.questions is None:
         return replace(stays, reason="there was no embedding to measure recall with; the next ingest does", again=True)
     step("asking questions to measure recall")
@@ -174,12 +176,21 @@ def build(table: Any, wanted: Wanted) -> Approximation:
         return replace(stays, reason=f"the chunks gave {stays.questions} questions to measure recall, under {FEWEST}")
     step(f"building the vector index of {rows} chunks")
     try:
-        config = IvfRq(distance_type="cosine", num_bits=_BITS, target_partition_size=ROWS_PER_PARTITION)
+        sizes: dict[str, Any] = {"distance_type": "cosine", "target_partition_size": ROWS_PER_PARTITION}
+        config = IvfRq(num_bits=_BITS, **sizes) if kind == KIND else IvfSq(**sizes)
         table.create_index("vector", config=config, replace=True)
     except RuntimeError as error:  # such as when no vector has a direction
         return replace(stays, reason=f"the engine built no index ({str(error).splitlines()[0][:200]})")
     tables.settle(table)
     return _climbed(table, stays, queries)
+
+
+def _kind(table: Any) -> str:
+    """Return the kind of index for the vectors of a table.
+
+    lancedb 0.40 builds IVF_RQ for multiples of 8 dimensions only.
+    """
+    return KIND if table.schema.field("vector").type.list_size % 8 == 0 else _KIND_OF_ANY_LENGTH
 
 
 def _climbed(table: Any, stays: Approximation, queries: Probes) -> Approximation:
@@ -195,7 +206,7 @@ def _climbed(table: Any, stays: Approximation, queries: Probes) -> Approximation
     drop(table)
     tables.settle(table)
     reason = (
-        f"no parameters of {KIND} reached vector_store.min_ann_recall={stays.wanted:g} (the last gave about "
+        f"no parameters of {stays.kind} reached vector_store.min_ann_recall={stays.wanted:g} (the last gave about "
         f"{_in_words(result.recall)}, measured with {stays.questions} questions)"
     )
     return replace(result, reason=reason)

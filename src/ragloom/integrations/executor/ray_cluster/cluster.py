@@ -89,7 +89,9 @@ def joined(address: str | None) -> Iterator[None]:
 
 
 def _demand_server(address: str | None) -> None:
-    """Check that something listens at an address: Ray 2.60 goes on trying for ever.
+    """Check that something listens at an address.
+
+    Ray 2.60 goes on trying for ever.
 
     Raises:
         ServiceError: nothing does.

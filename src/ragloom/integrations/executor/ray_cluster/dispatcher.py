@@ -26,6 +26,8 @@ _MOST_DEATHS = 2
 _MOST_STARTS = 3
 """Starts in a row that may fail on a node; then it does no more work."""
 _POLL_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+"""Time for workers to remove their temporary files; one in work is killed."""
 _QUIET_SECONDS = 2.0
 """Pause before documents of a dead worker are given out again: the store ends the requests that were cut off."""
 
@@ -109,6 +111,9 @@ class Dispatcher:
 
     def close(self) -> None:
         """End all workers."""
+        calls = [worker.actor.close.remote() for worker in self._workers if worker.ready is None]
+        if calls:
+            self._ray.wait(calls, num_returns=len(calls), timeout=_CLOSE_SECONDS)
         for worker in self._workers:
             self._ray.kill(worker.actor)
         self._workers.clear()
@@ -155,7 +160,7 @@ class Dispatcher:
 
     def _advance(self, worker: _WorkerSlot) -> None:
         """Take what a worker has answered."""
-        from ray.exceptions import GetTimeoutError, RayActorError
+        from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
         try:
             if worker.ready is not None:
@@ -173,7 +178,9 @@ class Dispatcher:
             if worker.ready is not None and time.monotonic() - worker.since > self._seconds:
                 limit = f"executor.startup_seconds={self._seconds:g}"
                 self._died(worker, f"none started within {limit}: are its CPUs, GPUs or memory in use?")
-        except RayActorError as error:
+        except RayTaskError:
+            raise  # a bug in the worker, with its traceback
+        except RayError as error:  # the actor, its node, or a result that the node had is gone
             self._died(worker, first_line(error))
 
     def _died(self, worker: _WorkerSlot, reason: str) -> None:

@@ -132,6 +132,10 @@ class IngestWorker:
         result.written = self._writer.take()
         return result
 
+    def close(self) -> None:
+        """End the processes that read, close the store, and remove temporary files."""
+        self._exit_stack.close()
+
     def _documents(self, task: IngestTask, stages: DocumentStages, result: TaskReport) -> Iterator[PendingDocument]:
         try:
             for job, read in self._readers.read(task.jobs):
@@ -168,4 +172,4 @@ class _Listener:
         self._result.stored += [(document.row, document.known) for document in stored_documents(batches)]
 
     def advanced(self, tokens: int, stopped: str | None) -> None:
-        self._result.stopped = stopped
+        self._result.stopped = self._result.stopped or stopped

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ragloom.components.source.base import printable_path
 from ragloom.core.budget import Budget
 from ragloom.core.records import Unreadable
 from ragloom.core.run_context import current
 from ragloom.core.usage import record_usage
+from ragloom.errors import RagloomError
 from ragloom.ingestion.embed_stage import most_refused, too_many_refused
 from ragloom.ingestion.pipeline import IngestRun
 from ragloom.ingestion.read_stage import Job
@@ -52,9 +53,12 @@ class RayExecutor:
             try:
                 for jobs in run.passes():
                     dispatcher.run(recorder.until_stopped(jobs))
-            finally:
-                dispatcher.close()
-                recorder.settle()
+            except BaseException:
+                with suppress(RagloomError):  # the first error counts
+                    recorder.settle()
+                raise
+            dispatcher.close()
+            recorder.settle()
             if dispatcher.has_deaths and hasattr(run.writer, "require_recovery"):
                 run.writer.require_recovery()
             run.summary.notes += dispatcher.notes

@@ -99,11 +99,14 @@ class WorkerSetup:
             ServiceError: a node does not answer.
         """
         self._all = living_nodes(self._settings.address)
-        nodes = [node for node in self._all if node.cpus >= self._cpus(node) and self._models(node) >= self._has_model]
+        nodes = [node for node in self._all if node.cpus >= self._wanted_cpus(node) and self._has_models(node)]
         if not nodes:
             least = f"executor.cpus={self._settings.cpus or 1}"
             if self._has_model:
-                least += f" and executor.embedding_gpus={self._settings.embedding_gpus:g}"
+                least += (
+                    f", executor.embedding_cpus={self._settings.embedding_cpus:g} and "
+                    f"executor.embedding_gpus={self._settings.embedding_gpus:g}"
+                )
             offers = ", ".join(f"{node.address} {node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self._all)
             raise ConfigError(f"executor: no node of the cluster has {least}; they offer: {offers}; lower these keys")
         run = self._run
@@ -138,6 +141,13 @@ class WorkerSetup:
         actor = self._ray.remote(IngestWorker).options(num_cpus=cpus, scheduling_strategy=on_node(node.id), **NO_RETRY)
         return actor.remote(self._shipped, self._services, limits, start_model, models, settings.startup_seconds)
 
+    def _wanted_cpus(self, node: Node) -> float:
+        """Return the CPUs of a node's worker and its models."""
+        return self._cpus(node) + self._models(node) * self._settings.embedding_cpus
+
+    def _has_models(self, node: Node) -> bool:
+        return not self._has_model or self._models(node) > 0
+
     def _cpus(self, node: Node) -> int:
         """Return the CPUs that the worker of a node takes."""
         if self._settings.cpus is not None:
@@ -149,7 +159,9 @@ class WorkerSetup:
         settings = self._settings
         if not self._has_model:
             return 0
-        room = int(node.gpus / settings.embedding_gpus) if settings.embedding_gpus else 1
+        if not settings.embedding_gpus:
+            return settings.embedding_actors or 1
+        room = int(node.gpus / settings.embedding_gpus)
         return room if settings.embedding_actors is None else min(room, settings.embedding_actors)
 
     def _variables(self) -> list[str]:
