@@ -11,8 +11,10 @@ import numpy as np
 
 from ragloom.components.vector_store.protocols import Manifest, Writer
 from ragloom.components.vector_store.record_types import ManifestRow
+from ragloom.core.records import Unreadable
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument, chunk_batches
 from ragloom.ingestion.embed_stage import BatchResult, EmbedStage
+from ragloom.ingestion.read_stage import ReadResult
 from ragloom.ingestion.write_stage import StoredRows, WriteStage
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ class DocumentStages:
             self.embedding.take(batch)
             self._batches.append(batch)
             self._advance(wait=False)
+
+    def count_refused(self, result: ReadResult) -> None:
+        """Count a rejected text that chunking met.
+
+        Raises:
+            ServiceError: there are too many.
+        """
+        if isinstance(result, Unreadable) and result.refused is not None and result.reason:
+            self.embedding.refuse({result.refused: result.reason})
 
     def touch(self, rows: list[ManifestRow]) -> None:
         """Have sizes and times of unchanged documents written."""

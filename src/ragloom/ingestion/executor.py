@@ -8,7 +8,6 @@ from functools import partial
 from typing import Protocol
 
 from ragloom.core.budget import BudgetSpent
-from ragloom.core.records import Unreadable
 from ragloom.ingestion.batches import PendingDocument
 from ragloom.ingestion.document_stages import DocumentStages
 from ragloom.ingestion.pipeline import IngestRun
@@ -64,8 +63,7 @@ class LocalExecutor:
                 for job, result in read(jobs):
                     if stages.stopped is not None:
                         return
-                    if isinstance(result, Unreadable) and result.refused is not None and result.reason:
-                        stages.embedding.refuse({result.refused: result.reason})
+                    stages.count_refused(result)
                     if (document := run.take(job, result)) is not None:
                         yield document
         except BudgetSpent as error:  # by chunking that needs vectors

@@ -10,7 +10,7 @@ import os
 import pickle
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,6 +256,11 @@ def bounds_of(settings: Mapping[str, Any]) -> PoolLimits:
 def machine_of(workers: PoolLimits, concurrency: int) -> Machine:
     """Describe where an ingest runs, for the cost model."""
     return Machine(_cores(), workers.processes, workers.in_flight_mb, concurrency)
+
+
+def with_processes(limits: PoolLimits, processes: int) -> PoolLimits:
+    """Return limits of a pool with another number of processes."""
+    return replace(limits, processes=processes, items=_ITEMS_EACH * max(processes, 1))
 
 
 def _cores() -> int:

@@ -6,6 +6,7 @@ chunks.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -24,7 +25,7 @@ from ragloom.components.vector_store.weaviate_store.write_lease import WriteLeas
 from ragloom.core.records import Chunk
 
 
-class DocumentWriter:
+class DocumentWriter(ABC):
     """Writes chunks and manifest rows; a subclass opens the index.
 
     Attributes:
@@ -42,17 +43,17 @@ class DocumentWriter:
     _unfinished: Counter[tuple[str, str]]
     _is_retry: bool = False
 
+    @abstractmethod
     def recover(self) -> Recovered:
         """Remove an interrupted run's leftovers before the first write."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _announce(self) -> None:
         """Record that this run writes, before the first write."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _record_removed(self, chunks: int) -> None:
         """Record chunks that were deleted to be inserted again."""
-        raise NotImplementedError
 
     def vectors_of(
         self, document_ids: Sequence[str], sent: Collection[str] | None = None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragloom.core.budget import BudgetSpent, within
-from ragloom.core.records import Unreadable
 from ragloom.core.usage import collect_usage
 from ragloom.errors import RagloomError
 from ragloom.ingestion.batches import ChunkBatch, PendingDocument
@@ -145,8 +144,7 @@ class IngestWorker:
                     result.read[job.entry.id] = read.counts
                     yield pending_document(job, read)
                     continue
-                if isinstance(read, Unreadable) and read.refused is not None and read.reason:
-                    stages.embedding.refuse({read.refused: read.reason})
+                stages.count_refused(read)
                 result.read[job.entry.id] = read
         except BudgetSpent as error:  # by chunking that needs vectors
             result.stopped = str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ragloom.core.budget import Budget
 from ragloom.core.run_context import current
 from ragloom.errors import ConfigError
 from ragloom.ingestion.pipeline import IngestRun
+from ragloom.ingestion.read_stage import with_processes
 from ragloom.integrations.executor.ray_cluster.cluster import (
     NO_RETRY,
     Node,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ragloom.components.embedding.base import Embedding
 
 _OWNERS_AT_ONCE = 10_000
-_ITEMS_EACH = 64
-"""Documents in flight for each process that reads."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class WorkerSetup:
         settings = self._settings
         cpus, models = self._cpus(node), self._models(node)
         processes = min(self._limits.processes, 1) * cpus
-        limits = replace(self._limits, processes=processes, items=_ITEMS_EACH * max(processes, 1))
+        limits = with_processes(self._limits, processes)
         start_model = None
         if self._has_model:
             start_model = partial(_start_model, node.id, settings.embedding_cpus, settings.embedding_gpus)
