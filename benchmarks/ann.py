@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def built(path: Path, made: Made, rows: int, dimensions: int, screen: Console) -
             vectors = made.chunks(start, min(BATCH, rows - start))
             some = [document(f"{start + at:07}", f"chunk {start + at}") for at in range(len(vectors))]
             hashes = [sha256(item.chunk.text) for item in some]
-            writer.write([item.row for item in some], [item.chunk for item in some], vectors, hashes)
+            writer.append([item.chunk for item in some], vectors, hashes)
+            writer.finish([item.row for item in some])
         screen.print(f"written in {time.perf_counter() - begun:.0f} s")
 
         def ask(texts: Sequence[str]) -> np.ndarray:
@@ -115,7 +117,7 @@ def main(rows: int, dimensions: int) -> None:
     screen, made = Console(width=160), Made(dimensions)
     with tempfile.TemporaryDirectory() as folder:
         index = built(Path(folder), made, rows, dimensions, screen)
-        verified: Parameters | None = index.search._parameters  # type: ignore[attr-defined]
+        verified: Parameters | None = index.search.parameters  # type: ignore[attr-defined]
         if verified is None:
             raise SystemExit("no parameters reached the recall")
         questions = made.questions(3, made.chunks(0, min(ASKED, rows)))
@@ -131,7 +133,7 @@ def compare(index: Index, verified: Parameters, questions: np.ndarray, screen: C
         for number, question in enumerate(questions):
             lists = {}
             for name, parameters in (("exact", None), ("approximate", verified)):
-                index.search._parameters = parameters  # type: ignore[attr-defined]
+                index.search = replace(index.search, parameters=parameters)  # type: ignore[attr-defined]
                 begun = time.perf_counter()
                 lists[name] = {hit.chunk.id for hit in index.dense(question.tolist(), k)}
                 if number:

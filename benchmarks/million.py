@@ -3,8 +3,8 @@
     python million.py ~/million                                        LanceDB, in FOLDER/lancedb
     python million.py ~/million vector_store=weaviate                  a server; its address: vector_store.url=...
 
-The documents are `generated_corpus.py`'s: 224,000, half English, half Korean, in FOLDER/corpus.jsonl, with 2,000
-questions about them in FOLDER/questions.jsonl. They are cut into windows of 128 tokens, embedded by `hashing` with 384
+The documents are `generated_corpus.py`'s: 300,000, half English, half Korean, in FOLDER/corpus.jsonl, with 2,000
+questions about them in FOLDER/questions.jsonl. They are cut into windows of 176 tokens, embedded by `hashing` with 384
 dimensions, and ingested as by `ragloom ingest`: killed at any moment, the same command goes on where it was. The last
 argument of a key wins (`documents=50000` loads fewer). FOLDER/<store>.txt keeps the overrides, for queries and
 `benchmark`.
@@ -18,11 +18,10 @@ from pathlib import Path
 
 from generated_corpus import write_jsonl, write_questions
 
-DOCUMENTS, QUESTIONS = 224_000, 2_000
+DOCUMENTS, QUESTIONS = 300_000, 2_000
 KEYS = (
-    "source=jsonl",
     "chunking=fixed",
-    "chunking.chunk_size=128",
+    "chunking.chunk_size=176",
     "chunking.chunk_overlap=0",
     "embedding=hashing",
     "embedding.dimensions=384",
@@ -51,7 +50,7 @@ def main(place: str, *given: str) -> int:
     keys = {key: value for key, _, value in (item.partition("=") for item in given)}
     corpus = prepared(folder, int(keys.pop("documents", DOCUMENTS)))
     store = keys.pop("vector_store", "lancedb")
-    overrides = [*KEYS, f"source.path={corpus}", f"vector_store={store}"]
+    overrides = [*KEYS, "source=jsonl", f"source.path={corpus}", f"vector_store={store}"]
     if store in ("lancedb", "weaviate_embedded"):
         overrides.append(f"vector_store.path={folder / store}")
     overrides += [f"{key}={value}" for key, value in keys.items()]

@@ -1,15 +1,16 @@
 """Predicts an ingest from smaller ones, then runs it: python scale.py FOLDER [KEY=VALUE ...]
 
     python scale.py /big/folder store=lancedb fit=10000,50000 predict=300000
-    python scale.py /big/folder store=weaviate executor=ray
+    python scale.py /big/folder store=weaviate executor=ray vector_store.url=http://127.0.0.1:8080
     python scale.py /big/folder predict=0             only measures, fits and prints the table
     python scale.py /big/folder table=lancedb-local   the table again, from the rates that were fitted
 
-Documents are generated (`generated_corpus.py`), the embedding is `hashing`, each ingest is a separate process
-(`scale_run.py`). The rates of `ragloom.ingestion.scale_model` are fitted to dry runs and ingests of the `fit` sizes,
+Corpus, chunking and embedding are those of `million.py`, each ingest is a separate process (`scale_run.py`). The index
+of `predict` documents stays in FOLDER, with its overrides in FOLDER/NAME.txt, for `ragloom benchmark`. The rates of `ragloom.ingestion.scale_model` are fitted to dry runs and ingests of the `fit` sizes,
 and the prediction is written to FOLDER before the ingest of `predict` documents begins. Prints both with their ratio;
 exits 1 where the total is off by more than a fifth. Each step leaves a file in FOLDER, and a step that has its file is
-not done again: an interrupted run goes on from there. Needs an idle machine.
+not done again: an interrupted run goes on from there. Without `vector_store.url` a server is started for each ingest.
+Needs an idle machine.
 """
 
 import json
@@ -25,10 +26,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.optimize import nnls
 
+from generated_corpus import documents as generated
 from generated_corpus import write_jsonl
+from million import KEYS
+from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion.scale_model import (
     BATCHES_IN_FLIGHT,
     Machine,
@@ -36,6 +42,7 @@ from ragloom.ingestion.scale_model import (
     StageRates,
     Workload,
     forecast,
+    log2_sum,
     nodes,
 )
 
@@ -51,6 +58,8 @@ DAY = 86_400.0
 """Seconds within which nodes are counted."""
 USD_PER_MILLION_TOKENS, TEXTS_PER_REQUEST = 0.02, 512
 """Of OpenAI's text-embedding-3-small, for the table's dollars and requests."""
+SAMPLE = 5000
+"""Documents whose tokens are counted, for the table."""
 Measured = dict[str, Any]
 
 
@@ -70,42 +79,51 @@ def measured(folder: Path, documents: int, options: dict[str, str], *, dry: bool
     path = folder / f"{name}-{documents}{'-dry' if dry else ''}.json"
     if path.exists():
         return _read(path)
-    place = folder / "index"
+    stays = not dry and documents == int(options["predict"])
+    place = folder / (f"index-{name}" if stays else "index")
     shutil.rmtree(place, ignore_errors=True)
-    with _store_keys(place, options) as keys:
-        if options["executor"] != "local":
-            keys.append(f"executor={options['executor']}")
-        command = [sys.executable, str(SCRIPT), str(corpus(folder, documents)), *keys, *(["--dry"] if dry else [])]
+    with _store_keys(place, documents, options) as store:
+        keys = [*KEYS, "source=jsonl", f'source.path="{corpus(folder, documents)}"', *store]
+        if stays:
+            (folder / f"{name}.txt").write_text("\n".join(keys) + "\n", encoding="utf-8")
+        keys.append(f"executor={options['executor']}")
+        command = [sys.executable, str(SCRIPT), *keys, *(["--dry"] if dry else [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: Measured = {**json.loads(done.stdout), **_machine()}
     _write(path, result)
-    shutil.rmtree(place, ignore_errors=True)
+    if not stays:
+        shutil.rmtree(place, ignore_errors=True)
     return result
 
 
 @contextmanager
-def _store_keys(place: Path, options: dict[str, str]) -> Iterator[list[str]]:
+def _store_keys(place: Path, documents: int, options: dict[str, str]) -> Iterator[list[str]]:
     """Start the store, where it is a server."""
+    given = [f"{key}={value}" for key, value in options.items() if key.startswith("vector_store.")]
     if options["store"] == "lancedb":
-        yield [f'vector_store.path="{place}"', f"vector_store.ann_threshold={options['ann_from']}"]
-        return
-    from weaviate_servers import Server
+        yield ["vector_store=lancedb", f"vector_store.ann_threshold={options['ann_from']}", *given] + [
+            f'vector_store.path="{place}"'
+        ]
+    elif "vector_store.url" in options:
+        yield ["vector_store=weaviate", *given, f"vector_store.collection_prefix=Scale{documents}"]
+    else:
+        from weaviate_servers import Server
 
-    with Server(place) as server:
-        yield server.address.overrides(collection_prefix="Scale")
+        with Server(place, env={"GOMEMLIMIT": "12GiB"}) as server:
+            yield [*server.address.overrides(collection_prefix="Scale"), *given]
 
 
 def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) -> StageRates:
-    """Fit the rates to ingests of two sizes: lines through both, since starting takes a second or two.
+    """Fit the rates to ingests of two sizes.
+
+    `start`, `storing` and `graph` are the least squares fit to how many chunks were stored after how many seconds; the
+    others are lines through both sizes, since starting takes a second or two.
 
     Args:
         dry, runs: by size, the smallest first.
     """
     chunks = runs[-1]["chunks"] - runs[0]["chunks"]
-    listing = runs[-1]["stages"]["listing"]["wall"] / runs[-1]["documents"]
     packing = _growth(dry, "driver_cpu") / chunks
-    reading = _growth(dry, "readers_cpu") / (dry[-1]["megabytes"] - dry[0]["megabytes"])
-    driver = _growth(runs, "wall") / chunks
     exact = [run for run in runs if run["chunks"] < vector_index_from] or runs
     text_index = _maintaining(exact) / sum(run["chunks"] for run in exact)
     approximate = [run for run in runs if run["chunks"] >= vector_index_from]
@@ -113,20 +131,31 @@ def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) ->
     in_flight = BATCHES_IN_FLIGHT * dry[-1]["in_flight_mb"]
     vectors_mb = 4 * dry[-1]["dimensions"] * runs[-1]["chunks"] / 1e6
     building = (runs[-1]["memory_mb"] - dry[0]["memory_mb"] - in_flight) / vectors_mb if approximate else 0.0
+    start, storing, graph = _pace(runs, has_graph=vector_index_from == sys.maxsize)
     return StageRates(
-        start=max(runs[0]["stages"]["ingesting"]["wall"] - driver * runs[0]["chunks"], 0.0),
-        listing=listing,
-        reading=reading,
+        start=start,
+        listing=runs[-1]["stages"]["listing"]["wall"] / runs[-1]["documents"],
+        reading=_growth(dry, "readers_cpu") / (dry[-1]["megabytes"] - dry[0]["megabytes"]),
         packing=packing,
         embedding=0.0,
         request=None,
-        storing=max(driver - packing, 0.0),
+        storing=max(storing - packing, 0.0),
+        graph=graph,
         text_index=text_index,
         vector_index=max(_maintaining(approximate) / vectors - text_index, 0.0) if vectors else 0.0,
         vector_index_from=vector_index_from,
         memory_mb=dry[0]["memory_mb"],
         vector_memory=max(building, 0.0),
     )
+
+
+def _pace(runs: list[Measured], *, has_graph: bool) -> tuple[float, float, float]:
+    """Fit seconds = start + storing x chunks + graph x the sum of log2(chunks)."""
+    points = [point for run in runs for point in [*run["pace"], (run["stages"]["ingesting"]["wall"], run["chunks"])]]
+    seconds, stored = np.array([point for point in points if point[1]]).T
+    terms = np.stack([np.ones_like(stored), stored, *([[*map(log2_sum, stored)]] if has_graph else [])], axis=1)
+    rates, _ = nnls(terms / seconds[:, None], np.ones_like(seconds))  # relative errors, no rate below 0
+    return float(rates[0]), float(rates[1]), float(rates[2]) if has_graph else 0.0
 
 
 def _growth(runs: list[Measured], what: str) -> float:
@@ -168,12 +197,14 @@ def compare(predicted: ScaleForecast, run: Measured, documents: int) -> bool:
 def print_table(rates: StageRates, dry: Measured, machine: Machine) -> None:
     """Print what one node takes for millions of documents, as the page has it."""
     out = sys.stdout.write
+    counted = tokenizer("cl100k_base").counts([document.text for document in generated(SAMPLE)])
+    tokens_of_one = sum(counted) / SAMPLE
     out("| million documents | chunks | index | listing | ingesting | maintaining | memory | nodes for a day |")
     out(" tokens | requests | text-embedding-3-small |\n|---" + "|---" * 10 + "|\n")
     for millions in MILLIONS:
         work = work_of(dry, millions * 1_000_000)
         predicted = forecast(work, rates, machine)
-        tokens = dry["tokens"] / dry["documents"] * millions * 1e6
+        tokens = tokens_of_one * millions * 1e6
         out(
             f"| {millions:,} | {work.chunks / 1e6:,.1f} M | {predicted.index_mb / 1e6:,.2f} TB | "
             f"{predicted.listing / 3600:,.2f} h | {predicted.ingesting / 3600:,.1f} h | "

@@ -1,6 +1,6 @@
-"""One measured ingest, or its dry run, as a JSON line: python scale_run.py CORPUS [--dry] KEY=VALUE ...
+"""One measured ingest, or its dry run, as a JSON line: python scale_run.py [--dry] KEY=VALUE ...
 
-Wall and CPU seconds of each stage, the worker processes' apart; what was read and stored; peak memory; size of index.
+Wall and CPU seconds of each stage, the worker processes' apart; chunks stored over time; peak memory; size of index.
 The process is a separate one, so that memory and CPU time are those of this ingest alone. Stages are split by the
 progress updates.
 """
@@ -23,18 +23,22 @@ class StageClock:
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
         self.state = IngestState()
+        self.pace: list[tuple[float, int]] = []  # seconds of the stage `ingesting` -> chunks stored, about each second
         self._stage: str | None = None
         self._last = self._now()
 
     def __call__(self, state: IngestState) -> None:
         """Note the end of a stage."""
         self.state = state
-        if state.stage == self._stage:
-            return
         now = self._now()
+        if state.stage == self._stage:
+            spent = now[0] - self._last[0]
+            if state.stage == "ingesting" and spent >= (self.pace[-1][0] if self.pace else 0) + 1:
+                self.pace.append((round(spent, 3), state.written))
+            return
         if self._stage is not None:
-            spent = [after - before for after, before in zip(now, self._last, strict=True)]
-            self.stages[self._stage] = dict(zip(("wall", "driver_cpu", "readers_cpu"), spent, strict=True))
+            times = [after - before for after, before in zip(now, self._last, strict=True)]
+            self.stages[self._stage] = dict(zip(("wall", "driver_cpu", "readers_cpu"), times, strict=True))
         self._stage, self._last = state.stage, now
 
     def _now(self) -> tuple[float, float, float]:
@@ -42,9 +46,9 @@ class StageClock:
         return time.perf_counter(), times.user + times.system, times.children_user + times.children_system
 
 
-def measure(corpus: str, dry: bool, keys: list[str]) -> dict[str, Any]:
+def measure(dry: bool, keys: list[str]) -> dict[str, Any]:
     """Ingest, or rehearse it, and return what it took."""
-    (config,) = load(["source=jsonl", f'source.path="{corpus}"', "cache.enabled=false", *keys])
+    (config,) = load(["cache.enabled=false", *keys])
     clock = StageClock()
     with Assembly(config) as assembly:
         estimate = assembly.rehearse(clock) if dry else None
@@ -59,6 +63,7 @@ def measure(corpus: str, dry: bool, keys: list[str]) -> dict[str, Any]:
         "text_mb": estimate.work.text_bytes / 1e6 if estimate is not None else None,
         "in_flight_mb": config.tree["workers"]["in_flight_mb"],
         "stages": clock.stages,
+        "pace": clock.pace,
         "index_mb": size / 1e6,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         "reader_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000,
@@ -69,9 +74,8 @@ def measure(corpus: str, dry: bool, keys: list[str]) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Print the measurement."""
-    corpus, *keys = arguments
-    dry = "--dry" in keys
-    sys.stdout.write(json.dumps(measure(corpus, dry, [key for key in keys if key != "--dry"])) + "\n")
+    keys = [key for key in arguments if key != "--dry"]
+    sys.stdout.write(json.dumps(measure(len(keys) < len(arguments), keys)) + "\n")
     return 0
 
 

@@ -86,7 +86,8 @@ def write(writer: Writer, documents: Sequence[Document], vectors: Mapping[str, n
         some = documents[start : start + BATCH]
         stacked = np.stack([vectors[item.chunk.id] for item in some])
         hashes = [sha256(item.chunk.text) for item in some]
-        writer.write([item.row for item in some], [item.chunk for item in some], stacked, hashes)
+        writer.append([item.chunk for item in some], stacked, hashes)
+        writer.finish([item.row for item in some])
 
 
 def build(

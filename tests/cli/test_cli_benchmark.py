@@ -24,6 +24,7 @@ from messages.benchmark import (
     generator_late_at,
     highest_measured,
     holds_up_to,
+    ingest_had_ended,
     must_be_over_limit,
     no_verdict,
     only_measures,
@@ -219,11 +220,30 @@ def test_concurrent_ingest_writes_another_index_and_leaves_none(place: Path) -> 
     assert programs.run("indexes", "list", "--json", cwd=place).stdout == before
 
 
-def test_concurrent_sync_adds_new_documents_to_the_index(place: Path) -> None:
+def test_concurrent_sync_adds_new_documents_to_the_index_and_says_when_it_had_ended(place: Path) -> None:
     ingested(place)
     (place / "corpus" / "new.txt").write_text("A new document of the ferry.", encoding="utf-8")
-    result = shown(benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=50000", "--json"))
+    result = shown(benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=50000", "--json", "benchmark.rates=[100,40]"))
     assert (result["concurrent_ingest"]["ingests"], result["concurrent_ingest"]["embedded"]) == (1, 1)
+    (note,) = [note for note in result["notes"] if "ingest" in note]
+    assert ingest_had_ended("40") in note or ingest_had_ended("100") in note
+
+
+def test_interrupted_benchmark_keeps_the_rates_that_were_measured(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = benchmark_runner._Bench._measure
+
+    def stopping(self: benchmark_runner._Bench, at: int, rate: float, rates: int) -> dict[str, Any]:
+        if at:
+            raise KeyboardInterrupt
+        return measure(self, at, rate, rates)
+
+    monkeypatch.setattr(benchmark_runner._Bench, "_measure", stopping)
+    with SearchService(answered) as service:
+        done = benchmark(place, f"benchmark.target={service.url}", "benchmark.rates=[100,200]")
+    assert done.returncode == 130
+    assert [result["rate"] for result in load_results(place / RUNS)] == [100]
 
 
 def test_missing_index_names_the_command_that_builds_it(place: Path) -> None:

@@ -1,6 +1,7 @@
 """The cost model: formula, former rates, and what a dry run forecasts with them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.ingestion.former_rates import former_rates
 from ragloom.ingestion.ingest_forecast import MEASURED_ON
-from ragloom.ingestion.scale_model import Machine, StageRates, Workload, forecast, nodes
+from ragloom.ingestion.scale_model import STORING, Machine, StageRates, Workload, forecast, log2_sum, nodes
 
 WORK = Workload(
     listed=1000, megabytes=2.0, chunks=3000, index_chunks=3000, text_bytes=3e6, dimensions=100, embedded=3000
@@ -23,6 +24,7 @@ RATES = StageRates(
     embedding=0.0,
     request=0.5,
     storing=0.002,
+    graph=0.0,
     text_index=0.01,
     vector_index=0.02,
     vector_index_from=3001,
@@ -49,7 +51,7 @@ def test_stages_add_up_and_the_slowest_part_of_ingesting_decides() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "processes", "limit", "seconds"),
-    [(16, 2, "the processes that read", 10), (16, 16, "the main process, which packs and stores", 9)],
+    [(16, 2, "the processes that read", 10), (16, 16, STORING, 9)],
 )
 def test_more_cores_move_the_limit(cores: int, processes: int, limit: str, seconds: float) -> None:
     predicted = forecast(WORK, RATES, changed(TWO, cores=cores, processes=processes))
@@ -69,6 +71,17 @@ def test_a_local_model_shares_the_cores() -> None:
     predicted = forecast(WORK, changed(RATES, embedding=0.1), TWO)
     assert predicted.ingesting == pytest.approx(1 + (20 + 9 + 300) / 2)
     assert forecast(WORK, changed(RATES, embedding=None), TWO).lacks_embedding
+
+
+def test_a_graph_takes_longer_for_each_chunk_the_more_chunks_there_are() -> None:
+    rates = changed(RATES, graph=1.0, reading=0.0, packing=0.0, storing=0.0)
+    first = changed(WORK, chunks=1000, index_chunks=1000)
+    later = changed(WORK, chunks=1000, index_chunks=100_000)
+    exact = sum(math.log2(chunk) for chunk in range(99_001, 100_001))
+    assert forecast(later, rates, TWO).ingesting == pytest.approx(1 + exact, rel=1e-4)
+    assert forecast(first, rates, TWO).ingesting == pytest.approx(1 + log2_sum(1000))
+    assert log2_sum(1000) == pytest.approx(math.log2(math.factorial(1000)), rel=0.01)
+    assert log2_sum(0) == log2_sum(1) == 0
 
 
 def test_the_vector_index_counts_from_its_threshold_on() -> None:

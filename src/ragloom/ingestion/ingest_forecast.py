@@ -26,6 +26,7 @@ REFERENCE = {
         embedding=0.0,
         request=None,
         storing=2.7e-4,
+        graph=0.0,
         text_index=6.5e-5,
         vector_index=2.3e-4,
         vector_index_from=100_000,

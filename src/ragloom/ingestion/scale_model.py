@@ -13,6 +13,7 @@ _TEXTS = 3
 _ROW_BYTES = 200
 BATCHES_IN_FLIGHT = 2
 """Times `workers.in_flight_mb` that a process holds: a batch, and what the store makes of it."""
+STORING = "the store, and the main process, which packs"
 LIMITS_PER_MINUTE = "the limits per minute of the embedding"
 
 
@@ -56,6 +57,16 @@ class Workload:
         """Size of the index."""
         return self.index_chunks * self.chunk_bytes
 
+    @property
+    def graph_steps(self) -> float:
+        """Sum of log2(chunks in the index) over the chunks to be stored."""
+        return log2_sum(self.index_chunks) - log2_sum(self.index_chunks - self.chunks)
+
+
+def log2_sum(chunks: float) -> float:
+    """Sum log2 over 1 to `chunks`, by its integral."""
+    return chunks * (math.log2(chunks) - 1 / math.log(2)) if chunks > 1 else 0.0
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -87,6 +98,8 @@ class StageRates:
         request: wall seconds of a request to an endpoint; None: unknown.
         storing: search terms, and appending, in the main process and the store, per chunk; vectors of `hashing` too,
             which is Python of the main process.
+        graph: of an index that the store builds as it stores (hnsw), per chunk and log2 of the chunks in the index;
+            0: there is none.
         text_index: maintenance and counting at the commit, wall seconds per chunk.
         vector_index: building and measuring approximate search, wall seconds per chunk; 0: the store builds it as it
             stores.
@@ -102,6 +115,7 @@ class StageRates:
     embedding: float | None
     request: float | None
     storing: float
+    graph: float
     text_index: float
     vector_index: float
     vector_index_from: int
@@ -144,12 +158,12 @@ def forecast(work: Workload, rates: StageRates, machine: Machine, at_limits: flo
         at_limits: seconds that the requests and tokens per minute demand.
     """
     reading = rates.reading * work.megabytes
-    driver = (rates.packing + rates.storing) * work.chunks
+    driver = (rates.packing + rates.storing) * work.chunks + rates.graph * work.graph_steps
     remote = (rates.request or 0.0) * work.requests / machine.concurrency
     local = 0.0 if work.requests else (rates.embedding or 0.0) * work.embedded
     waits = {
         "the processes that read": reading / max(machine.processes, 1),
-        "the main process, which packs and stores": driver,
+        STORING: driver,
         "the embedding model": local / machine.cores,
         "the answers of the embedding endpoint": remote,
         LIMITS_PER_MINUTE: at_limits or 0.0,

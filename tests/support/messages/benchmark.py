@@ -43,6 +43,10 @@ def generator_late_at(rate: str) -> str:
     return f"the load generator was late (p99 over {ANY} ms) at {rate} requests/s"
 
 
+def ingest_had_ended(rate: str) -> str:
+    return f"the concurrent ingest had ended when the measurement at {rate} requests/s was over"
+
+
 def still_grows() -> str:
     return "the backlog grows even at"
 

@@ -41,6 +41,10 @@ _WINDOW_SEED = 1_000
 """Windows of the search draw from seeds from here, rates from 0."""
 MAX_WINDOW_LATENESS_MS = 50.0
 """Lateness above which the load generator, not the service, may be why a backlog grows."""
+_INGEST_ENDED = (
+    "the concurrent ingest had ended when the measurement at {rate:g} requests/s was over: this rate and those after it "
+    "ran without it, at least in part"
+)
 _MOST_FAILED = 0.5
 """Share of failed warm-up requests above which nothing is measured."""
 
@@ -119,6 +123,7 @@ class _Bench:
     progress: Progress
     stack: ExitStack
     processes: dict[str, int] = field(default_factory=dict)
+    ingested: dict[str, Any] | None = None  # the concurrent ingest's record, once it has ended
 
     def __post_init__(self) -> None:
         self.settings = self.config.tree["benchmark"]
@@ -131,10 +136,23 @@ class _Bench:
         warm = self._warm_up()
         ingest = self._start_ingest()
         capacity = None if self.settings["rates"] else self._capacity(warm)
-        chosen = self._rates(capacity)
-        rates = [self._measure(at, rate, len(chosen), ingest) for at, rate in enumerate(chosen)]
-        written = self._end_ingest(ingest)
-        session = {
+        session = self._session(cold, capacity)
+        chosen, rates = self._rates(capacity), []
+        for at, rate in enumerate(chosen):
+            rates.append(self._measure(at, rate, len(chosen)))
+            if ingest is not None and self.ingested is None and self._has_ended(ingest):
+                session["notes"].append(_INGEST_ENDED.format(rate=rate))
+            save_results(_runs(self.config), [{**session, **rates[-1]}])  # an interruption loses the rate at work
+        session["concurrent_ingest"] = self._end_ingest(ingest)
+        session["recall"] = self._recall()
+        valid = all(rate["valid"] for rate in rates)
+        promise = judge(rates, self.settings["slo_ms"]) if valid else None
+        path = save_results(_runs(self.config), [{**session, **rate} for rate in rates])
+        return BenchmarkResult(session, rates, promise, path)
+
+    def _session(self, cold: RequestLog, capacity: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what all rates share; recall and concurrent ingest follow."""
+        return {
             "run": self.subject.run,
             "machine": machine(),
             "target": self.target,
@@ -147,14 +165,10 @@ class _Bench:
             "start_seconds": None if self.target else round(self.subject.seconds, 3),
             "cold_ms": _cold(cold),
             "capacity": capacity,
-            "recall": self._recall(),
-            "concurrent_ingest": written,
-            "notes": self.subject.notes,
+            "recall": None,
+            "concurrent_ingest": None,
+            "notes": [*self.subject.notes],
         }
-        valid = all(rate["valid"] for rate in rates)
-        promise = judge(rates, self.settings["slo_ms"]) if valid else None
-        path = save_results(_runs(self.config), [{**session, **rate} for rate in rates])
-        return BenchmarkResult(session, rates, promise, path)
 
     def _start(self) -> None:
         """Start both processes; wait until the serving one can answer."""
@@ -254,10 +268,8 @@ class _Bench:
         windows.append(Window(round(rate, 3), backlog_growth(log), failed, round(lateness, 3), holding))
         return holding
 
-    def _measure(self, at: int, rate: float, rates: int, ingest: ChildProgram | None) -> dict[str, Any]:
+    def _measure(self, at: int, rate: float, rates: int) -> dict[str, Any]:
         """Measure one rate."""
-        if ingest is not None and ingest.is_ready() and self.settings["ingest"] == "copy":
-            ingest.receive()  # only an error comes so early
         random = np.random.default_rng((self.settings["seed"], at))
         count = self.settings["requests"]
         questions = drawn(self.subject.questions, count, random)
@@ -286,10 +298,20 @@ class _Bench:
         if ingest is None:
             return None
         self.progress("ending the ingest", 0, 0)
-        if not ingest.is_ready():  # a sync may have ended on its own
+        if self.ingested is None and not self._has_ended(ingest):
             ingest.send("stop")
-        record: dict[str, Any] = ingest.receive()
-        return record
+            self.ingested = ingest.receive()
+        return self.ingested
+
+    def _has_ended(self, ingest: ChildProgram) -> bool:
+        """Tell whether the ingest ended on its own, and keep its record.
+
+        Raises:
+            RagloomError: it failed.
+        """
+        if self.ingested is None and ingest.is_ready():
+            self.ingested = ingest.receive()
+        return self.ingested is not None
 
     @property
     def _timeout(self) -> float:

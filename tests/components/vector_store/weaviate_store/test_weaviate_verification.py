@@ -141,18 +141,23 @@ def many(count: int, words: int = 25) -> dict[str, Cut]:
 
 
 def plant_loss(pair: CollectionPair, address: Address, objects: Sequence[Any]) -> int:
-    """Cut a write off by its deadline; return the number of lost objects."""
-    ids, seconds = [item.uuid for item in objects], 60.0
-    for _ in range(30):
+    """Cut a write off by its deadline; return the number of lost objects.
+
+    Which deadlines lose something depends on what else the machine does: they are drawn over the time that the write
+    takes, and so is that time again and again.
+    """
+    ids, draws, whole = [item.uuid for item in objects], random.Random(0), 60.0
+    for attempt in range(150):
         remove(pair.connection, pair.chunks, ids)
+        seconds = whole if attempt % 10 == 0 else draws.uniform(0.2, 1.0) * whole
         hasty = weaviate_database(address, pair.options.prefix, timeouts={"insert": seconds})
         collection = CollectionPair(hasty.connection, pair.options, pair.label).chunks
         start = time.monotonic()
         try:
             collection.data.insert_many(list(objects))
-            seconds = 0.6 * (time.monotonic() - start)
+            whole = time.monotonic() - start
         except CallFailed:  # too early, unless something is lost
-            seconds *= 1.25
+            whole *= 1.5 if attempt % 10 == 0 else 1.0
         stable_ids(pair.connection, pair.chunks, ids)  # the server continues to store
         hasty.close()
         if (lost := len(lost_in(pair))) > len(objects) // 4:
@@ -196,11 +201,11 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(
     databases: Callable[..., WeaviateDatabase], weaviate_server: Address
 ) -> None:
     database = databases(index={"type": "hnsw"})
-    target = many(6)
+    target = many(30)
     with writer(database) as writing:
         sync(writing, target)
     chunks = pair_of(database)
-    objects = [search_verification.copied_object(item) for item in chunks.objects("Chunks", 100)]
+    objects = [search_verification.copied_object(item) for item in chunks.objects("Chunks", 1000)]
     assert plant_loss(chunks, weaviate_server, objects) > 5
     with writer(database) as writing:
         info = writing.commit({})
