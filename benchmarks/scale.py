@@ -5,12 +5,12 @@
     python scale.py /big/folder predict=0             only measures, fits and prints the table
     python scale.py /big/folder table=lancedb-local   the table again, from the rates that were fitted
 
-Corpus, chunking and embedding are those of `million.py`, each ingest is a separate process (`scale_run.py`). The index
-of `predict` documents stays in FOLDER, with its overrides in FOLDER/NAME.txt, for `ragloom benchmark`. The rates of `ragloom.ingestion.scale_model` are fitted to dry runs and ingests of the `fit` sizes,
-and the prediction is written to FOLDER before the ingest of `predict` documents begins. Prints both with their ratio;
-exits 1 where the total is off by more than a fifth. Each step leaves a file in FOLDER, and a step that has its file is
-not done again: an interrupted run goes on from there. Without `vector_store.url` a server is started for each ingest.
-Needs an idle machine.
+Corpus, chunking and embedding are those of `million.py`, each ingest is a separate process (`scale_run.py`). The rates
+of `ragloom.ingestion.scale_model` are fitted to dry runs and ingests of the `fit` sizes, and the prediction is written
+to FOLDER before the ingest of `predict` documents begins. Prints both with their ratio; exits 1 where the total is off
+by more than a fifth. Each step leaves a file in FOLDER, and a step that has its file is not done again: an interrupted
+run goes on from there. The index of `predict` documents stays, with its overrides in FOLDER/NAME.txt, for `ragloom
+benchmark`. Without `vector_store.url` a server is started for each ingest. Needs an idle machine.
 """
 
 import json
@@ -101,9 +101,8 @@ def _store_keys(place: Path, documents: int, options: dict[str, str]) -> Iterato
     """Start the store, where it is a server."""
     given = [f"{key}={value}" for key, value in options.items() if key.startswith("vector_store.")]
     if options["store"] == "lancedb":
-        yield ["vector_store=lancedb", f"vector_store.ann_threshold={options['ann_from']}", *given] + [
-            f'vector_store.path="{place}"'
-        ]
+        threshold = f"vector_store.ann_threshold={options['ann_from']}"
+        yield ["vector_store=lancedb", threshold, *given, f'vector_store.path="{place}"']
     elif "vector_store.url" in options:
         yield ["vector_store=weaviate", *given, f"vector_store.collection_prefix=Scale{documents}"]
     else:

@@ -223,15 +223,15 @@ def test_concurrent_ingest_writes_another_index_and_leaves_none(place: Path) -> 
 def test_concurrent_sync_adds_new_documents_to_the_index_and_says_when_it_had_ended(place: Path) -> None:
     ingested(place)
     (place / "corpus" / "new.txt").write_text("A new document of the ferry.", encoding="utf-8")
-    result = shown(benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=50000", "--json", "benchmark.rates=[100,40]"))
+    result = shown(
+        benchmark(place, "benchmark.ingest=sync", "benchmark.slo_ms=50000", "--json", "benchmark.rates=[100,40]")
+    )
     assert (result["concurrent_ingest"]["ingests"], result["concurrent_ingest"]["embedded"]) == (1, 1)
     (note,) = [note for note in result["notes"] if "ingest" in note]
     assert ingest_had_ended("40") in note or ingest_had_ended("100") in note
 
 
-def test_interrupted_benchmark_keeps_the_rates_that_were_measured(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_benchmark_keeps_the_rates_that_were_measured(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = benchmark_runner._Bench._measure
 
     def stopping(self: benchmark_runner._Bench, at: int, rate: float, rates: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from messages.evaluation import recall_measured
 from messages.vector_store import approximate_search
 from ragloom.assembly import Assembly
 from ragloom.components.embedding.base import Embedding, Vectors
+from ragloom.components.vector_store import recall_probes
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall
 from ragloom.config.config import load
 from ragloom.core.usage import collect_usage
@@ -78,7 +79,7 @@ def test_questions_go_the_query_path_and_what_gives_none_is_zero() -> None:
 
 @pytest.mark.slow
 def test_ingest_measures_recall_and_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (ann_recall, ann_index):
+    for module in (recall_probes, ann_index):
         monkeypatch.setattr(module, "FEWEST", 20)
     monkeypatch.setattr(ann_recall, "QUESTIONS", 24)
     folder = tmp_path / "documents"

@@ -305,3 +305,11 @@ def built_by_former_code(index: str) -> str:
 
 def index_name_wanted() -> str:
     return "must be the name of an index"
+
+
+def less_than_wanted(recall: str) -> str:
+    return f"that is less than vector_store.min_ann_recall={recall}"
+
+
+def recall_not_measured() -> str:
+    return "recall of dense search was not measured"

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ragloom.components.vector_store import weaviate_config
 from ragloom.components.vector_store.weaviate_config import BatchSettings, IndexSettings, TimeoutSettings, is_set
-from ragloom.config.builder_keys import OPERATIONAL, Name, NonNegative, Positive, Shapes, code_version
+from ragloom.config.builder_keys import OPERATIONAL, Added, Name, NonNegative, Positive, Shapes, code_version
 from ragloom.config.key_rules import checked_by
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def weaviate(
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
+    ann_threshold: Annotated[Positive, OPERATIONAL, Added(20_000)],
+    min_ann_recall: Annotated[Recall, OPERATIONAL, Added(0.98)],
 ) -> "Database":
     """Build the database of a Weaviate server, cluster or Weaviate Cloud.
 
@@ -73,7 +75,17 @@ def weaviate(
     from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 
     code_version = _WEAVIATE_CODE_VERSION
-    options = IndexOptions(collection_prefix, tenant, consistency_level, dict(index), batch, timeouts, code_version)
+    options = IndexOptions(
+        collection_prefix,
+        tenant,
+        consistency_level,
+        dict(index),
+        batch,
+        timeouts,
+        code_version,
+        ann_threshold,
+        min_ann_recall,
+    )
     return WeaviateDatabase(connect, analyzer, options)
 
 
@@ -93,6 +105,8 @@ def weaviate_embedded(
     collection_prefix: Annotated[Name, OPERATIONAL],
     batch: Annotated[BatchSettings, OPERATIONAL],
     index: Annotated[IndexSettings, Shapes(weaviate_config.immutable)],
+    ann_threshold: Annotated[Positive, OPERATIONAL, Added(20_000)],
+    min_ann_recall: Annotated[Recall, OPERATIONAL, Added(0.98)],
 ) -> "Database":
     """Build the database of a Weaviate server on a local folder.
 
@@ -110,5 +124,15 @@ def weaviate_embedded(
     from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
     from ragloom.components.vector_store.weaviate_store.index_settings import IndexOptions
 
-    options = IndexOptions(collection_prefix, tenant, "ONE", dict(index), batch, timeouts, _WEAVIATE_CODE_VERSION)
+    options = IndexOptions(
+        collection_prefix,
+        tenant,
+        "ONE",
+        dict(index),
+        batch,
+        timeouts,
+        _WEAVIATE_CODE_VERSION,
+        ann_threshold,
+        min_ann_recall,
+    )
     return WeaviateDatabase(connect, analyzer, options)

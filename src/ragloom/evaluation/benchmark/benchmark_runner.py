@@ -42,8 +42,8 @@ _WINDOW_SEED = 1_000
 MAX_WINDOW_LATENESS_MS = 50.0
 """Lateness above which the load generator, not the service, may be why a backlog grows."""
 _INGEST_ENDED = (
-    "the concurrent ingest had ended when the measurement at {rate:g} requests/s was over: this rate and those after it "
-    "ran without it, at least in part"
+    "the concurrent ingest had ended when the measurement at {rate:g} requests/s was over: this rate and those after "
+    "it ran without it, at least in part"
 )
 _MOST_FAILED = 0.5
 """Share of failed warm-up requests above which nothing is measured."""

@@ -14,6 +14,7 @@ from lancedb.index import IvfSq
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from messages.vector_store import exact_search, no_ann_index
+from ragloom.components.vector_store import recall_probes
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
 from ragloom.components.vector_store.protocols import Database, Index
@@ -91,7 +92,7 @@ def scaled_down(patch: pytest.MonkeyPatch, questions: int) -> None:
     """Partitions and questions fit a table of a thousand rows, and a test's patience."""
     patch.setattr(ann_index, "ROWS_PER_PARTITION", 40)
     patch.setattr(ann_recall, "QUESTIONS", questions)
-    for module in (ann_recall, ann_index):
+    for module in (recall_probes, ann_index):
         patch.setattr(module, "FEWEST", questions - 8)
 
 
@@ -139,7 +140,7 @@ def test_measured_parameters_are_kept_with_the_commit_and_told(built: tuple[Data
     assert place.indexes()[0].notes == info.notes
 
 
-@pytest.mark.parametrize("depth", ann_recall.DEPTHS)
+@pytest.mark.parametrize("depth", recall_probes.DEPTHS)
 def test_recall_is_that_of_brute_force_with_the_questions_own_chunk_left_out(
     built: tuple[Database, Asking], depth: int
 ) -> None:
@@ -435,7 +436,7 @@ def test_exact_scores_are_numpys_whatever_the_table(
             whole = pa.table({"id": pa.array([f"c{n}" for n in range(rows)], pa.utf8()), "vector": flat})
             return whole.to_batches(max_chunksize=7)
 
-    found = ann_recall.exact(Table(), ann_recall.Probes(own, vectors), depth)
+    found = ann_recall.exact(Table(), recall_probes.Probes(own, vectors), depth)
     for at, vector in enumerate(vectors.astype(np.float64)):
         scores = [
             float(row @ vector / np.linalg.norm(row))

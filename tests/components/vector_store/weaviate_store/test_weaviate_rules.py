@@ -557,7 +557,7 @@ INDEX = {"shards": 1, "bm25_k1": 1.2}
 def pair_of(connection: Any, tenant: str | None = None, retry: float = 30.0, **index: Any) -> CollectionPair:
     """Build a pair without a server."""
     batch: Any = {"objects": 100, "megabytes": 1000}
-    options = IndexOptions("Test", tenant, "ONE", INDEX | index, batch, TIMEOUTS | {"retry": retry}, 1)
+    options = IndexOptions("Test", tenant, "ONE", INDEX | index, batch, TIMEOUTS | {"retry": retry}, 1, 20_000, 0.98)
     label = CollectionLabel("Test", "corpus-1", CHUNKS, 1, "ingest", 384, 1, tenant is not None)
     return CollectionPair(connection, options, label)
 

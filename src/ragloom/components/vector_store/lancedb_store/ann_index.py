@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from lancedb.index import IvfRq, IvfSq
 
 from ragloom.components.vector_store.lancedb_store import tables
-from ragloom.components.vector_store.lancedb_store.ann_recall import FEWEST, Probes, exact, probes, recall
+from ragloom.components.vector_store.lancedb_store.ann_recall import exact, probes, recall
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
 from ragloom.components.vector_store.protocols import Questions
+from ragloom.components.vector_store.recall_probes import FEWEST, GROWTH, Probes, recall_in_words
 from ragloom.core.maintenance_steps import step
 from ragloom.errors import RagloomError
 
@@ -41,8 +42,6 @@ LADDER = ((1 / 16, 2), (1 / 8, 2), (1 / 4, 2), (1 / 2, 1), (1 / 2, 2), (1, 1), (
 
 Reading a stored vector costs as much as comparing 2,000 quantised ones.
 """
-_GROWTH = 1.1
-"""Rows, relative to when recall was measured, up to which new ones are folded in without measuring again."""
 MOST_PARTS = 16
 """Parts of the index, one more with each commit that folds rows in, that a search goes through."""
 
@@ -109,8 +108,8 @@ class Approximation:
         nprobes = min(self.parameters.nprobes, self.partitions)
         return (
             f"dense search is approximate ({self.kind}, {nprobes} of {self.partitions} partitions, "
-            f"refine factor {self.parameters.refine_factor}): {_in_words(self.recall)} against exact search, measured "
-            f"with {self.questions} questions at {self.rows} chunks; with filters, and for more than "
+            f"refine factor {self.parameters.refine_factor}): {recall_in_words(self.recall)} against exact search, "
+            f"measured with {self.questions} questions at {self.rows} chunks; with filters, and for more than "
             f"{max(self.recall)} hits, it is exact"
         )
 
@@ -129,7 +128,7 @@ def planned(table: Any, last: Approximation | None, wanted: Wanted, *, deleted: 
     rows = table.count_rows()
     if rows < wanted.threshold:
         return "none"
-    if last is None or deleted or rows > _GROWTH * last.rows:
+    if last is None or deleted or rows > GROWTH * last.rows:
         return "build"
     if last.kind != _kind(table) and wanted.questions is not None:  # of an earlier version, and slower
         return "build"
@@ -207,7 +206,7 @@ def _climbed(table: Any, stays: Approximation, queries: Probes) -> Approximation
     tables.settle(table)
     reason = (
         f"no parameters of {stays.kind} reached vector_store.min_ann_recall={stays.wanted:g} (the last gave about "
-        f"{_in_words(result.recall)}, measured with {stays.questions} questions)"
+        f"{recall_in_words(result.recall)}, measured with {stays.questions} questions)"
     )
     return replace(result, reason=reason)
 
@@ -225,7 +224,3 @@ def _rungs(partitions: int) -> Iterator[Parameters]:
 
 def _parts(table: Any) -> int:
     return int(table.index_stats(VECTOR_INDEX).num_indices)
-
-
-def _in_words(recall: Mapping[int, float]) -> str:
-    return ", ".join(f"recall@{depth} {share:.3f}" for depth, share in recall.items())

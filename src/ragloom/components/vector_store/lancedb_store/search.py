@@ -22,10 +22,10 @@ from typing import Any, cast
 from lancedb.query import MatchQuery
 
 from ragloom.components.vector_store.lancedb_store import sql_filters
-from ragloom.components.vector_store.lancedb_store.ann_recall import DEPTHS
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import SPARE, Parameters, nearest
 from ragloom.components.vector_store.lancedb_store.tables import READING, batches, engine
 from ragloom.components.vector_store.protocols import Analyzer
+from ragloom.components.vector_store.recall_probes import DEPTHS
 from ragloom.components.vector_store.search_results import Row, Scope, best, checked_vector, complete
 from ragloom.core.records import Chunk, Match
 

@@ -137,6 +137,10 @@ class CollectionPair(CollectionSetup):
         """Yield every object of a collection with all properties and its vector."""
         yield from self._all(self._of(part), None, include_vector=True, page=page)
 
+    def vectors(self) -> Iterator[Any]:
+        """Yield every chunk's object with its vector alone."""
+        yield from self._all(self.chunks, [], include_vector=True)
+
     def neighbors(self, start: UUID | None, count: int) -> list[UUID]:
         """Return the next ids after a start, in the server's order.
 

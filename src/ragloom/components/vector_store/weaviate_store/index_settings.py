@@ -21,6 +21,8 @@ class IndexOptions:
         batch: `vector_store.batch`.
         timeouts: `vector_store.timeouts`.
         code_version: of the builder.
+        ann_threshold: chunks from which the recall of an hnsw graph is measured.
+        min_ann_recall: that it must have.
         limits: of write requests, adapted by all writers together.
     """
 
@@ -31,6 +33,8 @@ class IndexOptions:
     batch: BatchSettings
     timeouts: TimeoutSettings
     code_version: int
+    ann_threshold: int
+    min_ann_recall: float
     limits: BatchLimits = field(init=False)
 
     def __reduce__(self) -> tuple[type[IndexOptions], tuple[Any, ...]]:

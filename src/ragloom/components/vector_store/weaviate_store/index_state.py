@@ -33,6 +33,7 @@ class IndexState:
         committed_at: ISO 8601, UTC; empty before the first commit.
         description, summary: as in `IndexInfo`.
         bytes: estimated at the newest commit.
+        dense: record of `GraphRecall`; None where nothing was measured.
     """
 
     version: int = 0
@@ -45,6 +46,7 @@ class IndexState:
     description: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     bytes: int = 0
+    dense: dict[str, Any] | None = None
 
     def plus(self, *, documents: int = 0, chunks: int = 0, deleted_chunks: int = 0) -> IndexState:
         """Return the state with changed counts."""

@@ -23,6 +23,7 @@ from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.document_writer import DocumentWriter
+from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall, measure, measured_again
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
@@ -64,8 +65,8 @@ class WeaviateWriter(DocumentWriter):
             stack.push(self._release)
             self.pair = catalog.writable(self.first)
             self.pair.create()
-            self._notes = update_settings(self.pair)
             self._state = self._initial_state()
+            self._notes = update_settings(self.pair, self._measured_ef)
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
             seed = f"{self.identity.name} {self._state.version}"
@@ -123,7 +124,7 @@ class WeaviateWriter(DocumentWriter):
 
         Args:
             summary: of the run.
-            questions: unused: the server's own index is searched as `vector_store.index` says.
+            questions: make query-like vectors, with which the recall of an hnsw graph is measured.
 
         Raises:
             LostToSearch: no search finds a stored chunk, after two rewrites.
@@ -138,6 +139,7 @@ class WeaviateWriter(DocumentWriter):
         step("counting")
         self._state = self._state.plus(deleted_chunks=rewritten)
         notes = [*self._notes, *search_notes, *self._check_counts(), *notes_on(self.pair)]
+        self._measure_recall(questions)
         self.lease.demand_held()
         self._state = replace(
             self._state,
@@ -151,7 +153,8 @@ class WeaviateWriter(DocumentWriter):
         )
         self.pair.put_state(self._state)
         self._notes = []
-        return replace(info_of(self.pair, self._state), notes=tuple(notes))
+        info = info_of(self.pair, self._state)
+        return replace(info, notes=(*notes, *info.notes))
 
     def share(self) -> WriterShare:
         """Return what workers of other processes need to write under this lease."""
@@ -172,6 +175,18 @@ class WeaviateWriter(DocumentWriter):
     def require_recovery(self) -> None:
         """Have leftovers of dead workers removed, now that no worker writes."""
         self._recovered = False
+
+    @property
+    def _measured_ef(self) -> int | None:
+        dense = self._state.dense
+        return None if dense is None or self.pair.options.tenant is not None else GraphRecall.of(dense).ef
+
+    def _measure_recall(self, questions: Questions | None) -> None:
+        """Measure the recall of an hnsw graph, where it is due."""
+        dense, chunks = self._state.dense, self._state.chunks
+        last = None if dense is None else GraphRecall.of(dense)
+        if questions is not None and measured_again(self.pair, last, chunks, questions):
+            self._state = replace(self._state, dense=measure(self.pair, chunks, questions).as_json())
 
     def _dangling_notes(self, stored: int) -> list[str]:
         count = self.pair.indexed_chunks() - stored

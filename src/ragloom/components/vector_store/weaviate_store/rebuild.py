@@ -16,8 +16,10 @@ from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
+from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
 from ragloom.components.vector_store.weaviate_store.object_mapping import STATE_ID, copied_object
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.search_verification import ChunkSample, confirm, wait_until_indexed
@@ -57,6 +59,8 @@ def rebuild(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> I
         rebuilt = replace(
             current, version=current.version + 1, deleted_chunks=0, committed_at=datetime.now(UTC).isoformat()
         )
+        if rebuilt.dense is not None and pair.options.tenant is None:
+            update_settings(copy, GraphRecall.of(rebuilt.dense).ef)
         copy.put_state(rebuilt)
         AliasTable(catalog).move(pair.label.index, copy)
         pair.drop()
