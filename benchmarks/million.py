@@ -4,7 +4,7 @@
     python million.py ~/million vector_store=weaviate                  a server; its address: vector_store.url=...
 
 The documents are `generated_corpus.py`'s: 300,000, half English, half Korean, in FOLDER/corpus.jsonl, with 2,000
-questions about them in FOLDER/questions.jsonl. They are cut into windows of 176 tokens, embedded by `hashing` with 384
+questions about them in FOLDER/questions.jsonl. They are cut into windows of 192 tokens (32 repeated), embedded by `hashing` with 384
 dimensions, and ingested as by `ragloom ingest`: killed at any moment, the same command goes on where it was. The last
 argument of a key wins (`documents=50000` loads fewer). FOLDER/<store>.txt keeps the overrides, for queries and
 `benchmark`.
@@ -21,8 +21,8 @@ from generated_corpus import write_jsonl, write_questions
 DOCUMENTS, QUESTIONS = 300_000, 2_000
 KEYS = (
     "chunking=fixed",
-    "chunking.chunk_size=176",
-    "chunking.chunk_overlap=0",
+    "chunking.chunk_size=192",
+    "chunking.chunk_overlap=32",
     "embedding=hashing",
     "embedding.dimensions=384",
 )

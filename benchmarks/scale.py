@@ -42,8 +42,8 @@ from ragloom.ingestion.scale_model import (
     StageRates,
     Workload,
     forecast,
-    log2_sum,
     nodes,
+    root_sum,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
@@ -149,10 +149,10 @@ def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) ->
 
 
 def _pace(runs: list[Measured], *, has_graph: bool) -> tuple[float, float, float]:
-    """Fit seconds = start + storing x chunks + graph x the sum of log2(chunks)."""
+    """Fit seconds = start + storing x chunks + graph x the sum of the roots of chunks."""
     points = [point for run in runs for point in [*run["pace"], (run["stages"]["ingesting"]["wall"], run["chunks"])]]
     seconds, stored = np.array([point for point in points if point[1]]).T
-    terms = np.stack([np.ones_like(stored), stored, *([[*map(log2_sum, stored)]] if has_graph else [])], axis=1)
+    terms = np.stack([np.ones_like(stored), stored, *([[*map(root_sum, stored)]] if has_graph else [])], axis=1)
     rates, _ = nnls(terms / seconds[:, None], np.ones_like(seconds))  # relative errors, no rate below 0
     return float(rates[0]), float(rates[1]), float(rates[2]) if has_graph else 0.0
 

@@ -11,7 +11,7 @@ from ragloom.assembly import Assembly
 from ragloom.config.config import load
 from ragloom.ingestion.former_rates import former_rates
 from ragloom.ingestion.ingest_forecast import MEASURED_ON
-from ragloom.ingestion.scale_model import STORING, Machine, StageRates, Workload, forecast, log2_sum, nodes
+from ragloom.ingestion.scale_model import STORING, Machine, StageRates, Workload, forecast, nodes, root_sum
 
 WORK = Workload(
     listed=1000, megabytes=2.0, chunks=3000, index_chunks=3000, text_bytes=3e6, dimensions=100, embedded=3000
@@ -77,11 +77,11 @@ def test_a_graph_takes_longer_for_each_chunk_the_more_chunks_there_are() -> None
     rates = changed(RATES, graph=1.0, reading=0.0, packing=0.0, storing=0.0)
     first = changed(WORK, chunks=1000, index_chunks=1000)
     later = changed(WORK, chunks=1000, index_chunks=100_000)
-    exact = sum(math.log2(chunk) for chunk in range(99_001, 100_001))
+    exact = sum(math.sqrt(chunk) for chunk in range(99_001, 100_001))
     assert forecast(later, rates, TWO).ingesting == pytest.approx(1 + exact, rel=1e-4)
-    assert forecast(first, rates, TWO).ingesting == pytest.approx(1 + log2_sum(1000))
-    assert log2_sum(1000) == pytest.approx(math.log2(math.factorial(1000)), rel=0.01)
-    assert log2_sum(0) == log2_sum(1) == 0
+    assert forecast(first, rates, TWO).ingesting == pytest.approx(1 + root_sum(1000))
+    assert root_sum(1000) == pytest.approx(sum(math.sqrt(chunk) for chunk in range(1, 1001)), rel=0.01)
+    assert root_sum(0) == 0
 
 
 def test_the_vector_index_counts_from_its_threshold_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -43,7 +44,12 @@ class Scope:
 
 
 def complete(
-    fetch: Callable[[int], Sequence[Item]], k: int, raw: Callable[[Item], float], *, spare: int
+    fetch: Callable[[int], Sequence[Item]],
+    k: int,
+    raw: Callable[[Item], float],
+    *,
+    spare: int,
+    most: float = math.inf,
 ) -> Sequence[Item]:
     """Fetch beyond the cut until every tie at it is complete.
 
@@ -52,6 +58,7 @@ def complete(
         k: where the list will be cut.
         raw: the engine's own score of an item.
         spare: items fetched beyond k at first; the more, the more seldom a tie at the cut costs a second search.
+        most: items that are fetched for a tie; a longer one is cut in the engine's order.
     """
     if k < 1:
         raise ValueError(f"k={k} must be at least 1")
@@ -59,6 +66,8 @@ def complete(
     while True:
         items = fetch(limit)
         if len(items) < limit or raw(items[k - 1]) != raw(items[-1]):
+            return items
+        if limit + 4 * (limit - k) > most:
             return items
         limit += 4 * (limit - k)
 

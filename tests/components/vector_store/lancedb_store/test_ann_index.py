@@ -16,6 +16,7 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from messages.vector_store import exact_search, no_ann_index
 from ragloom.components.vector_store import recall_probes
 from ragloom.components.vector_store.lancedb_store import ann_index, ann_recall, tables
+from ragloom.components.vector_store.lancedb_store import search as lancedb_search
 from ragloom.components.vector_store.lancedb_store.nearest_neighbors import Parameters
 from ragloom.components.vector_store.protocols import Database, Index
 from ragloom.components.vector_store.record_types import IndexInfo
@@ -138,6 +139,30 @@ def test_measured_parameters_are_kept_with_the_commit_and_told(built: tuple[Data
     assert 0.3 <= info.dense["recall"]["10"] < 1  # one that is 1 would prove little below
     assert f"recall@10 {info.dense['recall']['10']:.3f}" in info.notes[0]
     assert place.indexes()[0].notes == info.notes
+
+
+def test_tie_of_many_equal_chunks_costs_three_searches_at_most_and_is_complete_up_to_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = database(tmp_path, ann_threshold=THRESHOLD, min_ann_recall=0.3)
+    few = {f"few-{n:03}.md": cut(f"few-{n:03}.md", "topic-3 said thrice") for n in range(60)}
+    many = {f"many-{n:03}.md": cut(f"many-{n:03}.md", "topic-4 said often") for n in range(700)}
+    commit(place, CORPUS | few | many, asking=Asking())
+    index, limits = place.open("corpus-1"), list[int]()
+    nearest = lancedb_search.nearest
+
+    def counted(table: Any, query: np.ndarray, limit: int, parameters: Any) -> Any:
+        limits.append(limit)
+        return nearest(table, query, limit, parameters)
+
+    monkeypatch.setattr(lancedb_search, "nearest", counted)
+    assert index.info.dense is not None
+    assert index.info.dense["parameters"] is not None
+    hits = index.dense(clustered("topic-4 said often").tolist(), 10)
+    assert {hit.chunk.text for hit in hits} == {"topic-4 said often"}
+    assert len(limits) <= 3
+    hits = index.dense(clustered("topic-3 said thrice").tolist(), 10)
+    assert [hit.chunk.document for hit in hits] == sorted(few)[:10]
 
 
 @pytest.mark.parametrize("depth", recall_probes.DEPTHS)

@@ -12,6 +12,7 @@ found.
 
 from __future__ import annotations
 
+import math
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -35,6 +36,10 @@ _CHUNK_COLUMNS = ["id", "document", "content_hash", "start_char", "end_char", "t
 _PLACE_COLUMNS = ["document", "start_char", "id"]
 """What orders equal scores."""
 
+_MOST_TIED = 512
+"""Rows that an approximate search fetches for a tie at the cut, about: chunks of equal text. Of 1,015,516 chunks, 410
+rows took 17 ms and the next step, 2,010, took 64 ms. A longer tie is cut in the table's order.
+"""
 
 @dataclass(eq=False)
 class ChunkSearch:
@@ -131,7 +136,8 @@ class ChunkSearch:
                     return pairs  # fewer: the partitions that were searched do not hold so many
             return self._run(nearest(self.table, query, limit, None), condition, "_distance")
 
-        pairs = complete(fetch, k, lambda item: item[1], spare=SPARE)
+        most = math.inf if parameters is None else _MOST_TIED
+        pairs = complete(fetch, k, lambda item: item[1], spare=SPARE, most=most)
         return [(row, max(-1.0, min(1.0, 1.0 - distance))) for row, distance in pairs]
 
     def _having(self, query: str, k: int, scope: Scope) -> list[RowScore]:
