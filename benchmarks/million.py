@@ -4,10 +4,10 @@
     python million.py ~/million vector_store=weaviate                  a server; its address: vector_store.url=...
 
 The documents are `generated_corpus.py`'s: 300,000, half English, half Korean, in FOLDER/corpus.jsonl, with 2,000
-questions about them in FOLDER/questions.jsonl. They are cut into windows of 192 tokens (32 repeated), embedded by `hashing` with 384
-dimensions, and ingested as by `ragloom ingest`: killed at any moment, the same command goes on where it was. The last
-argument of a key wins (`documents=50000` loads fewer). FOLDER/<store>.txt keeps the overrides, for queries and
-`benchmark`.
+questions about them in FOLDER/questions.jsonl. They are cut into windows of 192 tokens, 32 of them repeated, embedded
+by `hashing` with 384 dimensions, and ingested as by `ragloom ingest`: killed at any moment, the same command goes on
+where it was. The last argument of a key wins (`documents=50000` loads fewer). FOLDER/<store>.txt keeps the overrides,
+for queries and `benchmark`.
 """
 
 import os
