@@ -50,7 +50,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 
 SCRIPT = Path(__file__).with_name("scale_run.py")
 DEFAULTS = {"store": "lancedb", "executor": "local", "fit": "10000,50000", "predict": "300000", "table": ""}
-DEFAULTS |= {"ann_from": "100000"}  # LanceDB's `vector_store.ann_threshold`: of the `fit` sizes one must be below it
+DEFAULTS |= {"ann_from": "30000"}  # LanceDB's `vector_store.ann_threshold`: memory is a line through sizes above it
 MILLIONS = (1, 10, 100, 1000)
 MOST = 0.2
 """Share by which a prediction may be off."""
@@ -129,7 +129,11 @@ def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) ->
     vectors = sum(run["chunks"] for run in approximate)
     in_flight = BATCHES_IN_FLIGHT * dry[-1]["in_flight_mb"]
     vectors_mb = 4 * dry[-1]["dimensions"] * runs[-1]["chunks"] / 1e6
-    building = (runs[-1]["memory_mb"] - dry[0]["memory_mb"] - in_flight) / vectors_mb if approximate else 0.0
+    if len(approximate) > 1:
+        growth = runs[-1]["memory_mb"] - approximate[0]["memory_mb"]
+        building = growth / (vectors_mb * (1 - approximate[0]["chunks"] / runs[-1]["chunks"]))
+    else:
+        building = (runs[-1]["memory_mb"] - dry[0]["memory_mb"] - in_flight) / vectors_mb if approximate else 0.0
     start, storing, graph = _pace(runs, has_graph=vector_index_from == sys.maxsize)
     return StageRates(
         start=start,

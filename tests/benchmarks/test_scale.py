@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import scale
-from ragloom.ingestion.scale_model import Machine, ScaleForecast, StageRates, Workload, forecast
+from ragloom.ingestion.scale_model import Machine, ScaleForecast, StageRates, Workload, forecast, root_sum
 
 RATES = StageRates(
     start=1.5,
@@ -16,6 +16,7 @@ RATES = StageRates(
     embedding=0.0,
     request=None,
     storing=3e-4,
+    graph=0.0,
     text_index=6e-5,
     vector_index=4e-5,
     vector_index_from=100_000,
@@ -42,6 +43,8 @@ def measurement(documents: int, *, dry: bool) -> scale.Measured:
     stages = {name: {"wall": getattr(predicted, name)} for name in ("listing", "ingesting", "maintaining")}
     stages["ingesting"] |= {"driver_cpu": RATES.packing * documents, "readers_cpu": RATES.reading * work.megabytes}
     shape = {"documents": documents, "chunks": documents, "megabytes": work.megabytes, "stages": stages}
+    rate = RATES.packing + RATES.storing
+    shape["pace"] = [(RATES.start + rate * stored, stored) for stored in range(0, documents, documents // 7)]
     shape |= {"text_mb": work.text_bytes / 1e6, "dimensions": 1024, "tokens": 0, "in_flight_mb": 256}
     return {**shape, "memory_mb": RATES.memory_mb if dry else predicted.memory_mb, "index_mb": predicted.index_mb}
 
@@ -56,6 +59,13 @@ def test_the_fit_finds_the_rates_that_made_the_measurements() -> None:
     assert scale.compare(
         forecast(scale.work_of(dry[-1], 20 * FULL), fitted, MACHINE), measurement(20 * FULL, dry=False), 20 * FULL
     )
+
+
+def test_the_fit_finds_what_a_growing_graph_adds_to_each_chunk() -> None:
+    start, storing, graph = 9.0, 8e-4, 6e-6
+    points = [(start + storing * n + graph * root_sum(n), n) for n in range(0, 170_000, 900)]
+    run = {"pace": points, "chunks": points[-1][1], "stages": {"ingesting": {"wall": points[-1][0]}}}
+    assert scale._pace([run], has_graph=True) == pytest.approx((start, storing, graph))
 
 
 def test_a_step_that_has_its_file_is_not_done_again_and_a_prediction_stays(

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-# As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms.
-_TEXTS = 3
+# As measured on LanceDB, and reckoned for Weaviate: a text is stored in its document, in its chunk and as search terms,
+# which are compressed.
+_TEXTS = 2.5
+_VECTOR_INDEX = 0.5  # bytes of a dimension: 4 bits
 _ROW_BYTES = 200
-BATCHES_IN_FLIGHT = 2
+BATCHES_IN_FLIGHT = 3
 """Times `workers.in_flight_mb` that a process holds: a batch, and what the store makes of it."""
 STORING = "the store, and the main process, which packs"
 LIMITS_PER_MINUTE = "the limits per minute of the embedding"
@@ -179,7 +181,7 @@ def forecast(work: Workload, rates: StageRates, machine: Machine, at_limits: flo
         memory_mb=rates.memory_mb
         + BATCHES_IN_FLIGHT * min(machine.in_flight_mb, work.chunk_bytes * work.chunks / 1e6)
         + rates.vector_memory * 4 * work.dimensions * vectors / 1e6,
-        index_mb=(work.index_bytes + (work.dimensions * vectors if rates.vector_index else 0)) / 1e6,
+        index_mb=(work.index_bytes + _VECTOR_INDEX * work.dimensions * vectors) / 1e6,
         lacks_embedding=bool(work.embedded) and (rates.request if work.requests else rates.embedding) is None,
     )
 
