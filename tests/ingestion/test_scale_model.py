@@ -94,7 +94,9 @@ def test_size_is_vectors_texts_and_rows_and_memory_grows_with_the_index_alone() 
     assert predicted.index_mb == (3000 * (4 * 100 + 200) + 2.5 * 3e6) / 1e6
     assert predicted.memory_mb == 300 + 3 * 1.0  # batches in flight
     more = forecast(WORK.times(10), RATES, TWO)
-    assert more.index_mb == pytest.approx(10 * predicted.index_mb + 30_000 * 50 / 1e6)  # the vector index: 4 bits a number
+    assert more.index_mb == pytest.approx(
+        10 * predicted.index_mb + 30_000 * 50 / 1e6
+    )  # the vector index: 4 bits a number
     assert more.memory_mb == pytest.approx(300 + 3 * 1.0 + 1.5 * 30_000 * 4 * 100 / 1e6)
     assert WORK.times(10).dimensions == WORK.dimensions
 
