@@ -134,7 +134,7 @@ def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) ->
         building = growth / (vectors_mb * (1 - approximate[0]["chunks"] / runs[-1]["chunks"]))
     else:
         building = (runs[-1]["memory_mb"] - dry[0]["memory_mb"] - in_flight) / vectors_mb if approximate else 0.0
-    start, storing, graph = _pace(runs, has_graph=vector_index_from == sys.maxsize)
+    start, storing, graph = pace_of(runs, has_graph=vector_index_from == sys.maxsize)
     return StageRates(
         start=start,
         listing=runs[-1]["stages"]["listing"]["wall"] / runs[-1]["documents"],
@@ -152,7 +152,7 @@ def fitted(dry: list[Measured], runs: list[Measured], vector_index_from: int) ->
     )
 
 
-def _pace(runs: list[Measured], *, has_graph: bool) -> tuple[float, float, float]:
+def pace_of(runs: list[Measured], *, has_graph: bool) -> tuple[float, float, float]:
     """Fit seconds = start + storing x chunks + graph x the sum of the roots of chunks."""
     points = [point for run in runs for point in [*run["pace"], (run["stages"]["ingesting"]["wall"], run["chunks"])]]
     seconds, stored = np.array([point for point in points if point[1]]).T

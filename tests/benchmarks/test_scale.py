@@ -65,7 +65,7 @@ def test_the_fit_finds_what_a_growing_graph_adds_to_each_chunk() -> None:
     start, storing, graph = 9.0, 8e-4, 6e-6
     points = [(start + storing * n + graph * root_sum(n), n) for n in range(0, 170_000, 900)]
     run = {"pace": points, "chunks": points[-1][1], "stages": {"ingesting": {"wall": points[-1][0]}}}
-    assert scale._pace([run], has_graph=True) == pytest.approx((start, storing, graph))
+    assert scale.pace_of([run], has_graph=True) == pytest.approx((start, storing, graph))
 
 
 def test_a_step_that_has_its_file_is_not_done_again_and_a_prediction_stays(

@@ -232,14 +232,16 @@ def test_concurrent_sync_adds_new_documents_to_the_index_and_says_when_it_had_en
 
 
 def test_interrupted_benchmark_keeps_the_rates_that_were_measured(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = benchmark_runner._Bench._measure
+    rates = []
 
-    def stopping(self: benchmark_runner._Bench, at: int, rate: float, rates: int) -> dict[str, Any]:
-        if at:
+    def stopping(rate: float, *arguments: Any) -> dict[str, Any]:
+        rates.append(rate)
+        if len(rates) > 1:
             raise KeyboardInterrupt
-        return measure(self, at, rate, rates)
+        return summarize(rate, *arguments)
 
-    monkeypatch.setattr(benchmark_runner._Bench, "_measure", stopping)
+    summarize = rate_summary.summarize
+    monkeypatch.setattr(benchmark_runner, "summarize", stopping)
     with SearchService(answered) as service:
         done = benchmark(place, f"benchmark.target={service.url}", "benchmark.rates=[100,200]")
     assert done.returncode == 130

@@ -35,7 +35,7 @@ def test_most_of_an_index_is_estimated_from_its_own_bytes_per_chunk_and_a_new_on
     with assembly(tmp_path) as stages:
         new = stages.rehearse()
         texts = [len("anchor " * 50), len("bell " * 50)]
-        by_text = [16 * 4 + 3 * size + 200 for size in texts]
+        by_text = [16 * 4 + 2.5 * size + 200 for size in texts]
         assert new.new_chunks == 2
         assert new.index_bytes == pytest.approx(sum(by_text), rel=0.02)  # white space at the ends of texts
         stages.ingest()

@@ -61,7 +61,7 @@ class Workload:
 
     @property
     def graph_steps(self) -> float:
-        """Sum of the square roots of the index's chunks, over the chunks to be stored."""
+        """Sum of the index's square roots over the chunks to be stored."""
         return root_sum(self.index_chunks) - root_sum(self.index_chunks - self.chunks)
 
 
@@ -101,7 +101,7 @@ class StageRates:
         storing: search terms, and appending, in the main process and the store, per chunk; vectors of `hashing` too,
             which is Python of the main process.
         graph: of an index that the store builds as it stores (hnsw), per chunk and square root of the index's chunks
-            (measured: log2, the textbook's, predicts .78 of a run that this predicts .95 of); 0: there is none.
+            (measured: log2, the textbook's, predicts .78 of a run that this predicts .95 of); 0 without one.
         text_index: maintenance and counting at the commit, wall seconds per chunk.
         vector_index: building and measuring approximate search, wall seconds per chunk; 0: the store builds it as it
             stores.

@@ -1,4 +1,4 @@
-"""Recall of an hnsw graph, measured at a commit, and the search width `ef` that it needs.
+"""Recall of an hnsw graph, and the search width that it needs.
 
 By itself the server searches with a width of 100 to 500, whatever the vectors are like. For 152,908 lexical vectors
 (`hashing`, 384 dimensions) that found .59 of the exact ten, and 800 found .88; vectors of a language model cluster, and
@@ -123,8 +123,7 @@ def measure(pair: CollectionPair, chunks: int, questions: Questions) -> GraphRec
         chunks: of the index.
         questions: makes query-like vectors.
     """
-    wanted, given = pair.options.min_ann_recall, pair.options.index["ef"]
-    nothing = GraphRecall(given, {}, 0, chunks, wanted)
+    nothing = GraphRecall(pair.options.index["ef"], {}, 0, chunks, pair.options.min_ann_recall)
     step("asking questions to measure recall")
     try:
         queries = _probes(pair, chunks, questions)
@@ -162,14 +161,14 @@ def _search(pair: CollectionPair) -> Any:
                 vector.tolist(), limit=limit, return_metadata=_DISTANCE, return_properties=[]
             )
 
-        found = pair.connection.limited("measuring recall", depth + 1, near).objects
-        return [(item.uuid, 1.0 - item.metadata.distance) for item in found]
+        objects = pair.connection.limited("measuring recall", depth + 1, near).objects
+        return [(item.uuid, 1.0 - item.metadata.distance) for item in objects]
 
     return search
 
 
 def _probes(pair: CollectionPair, chunks: int, questions: Questions) -> Probes:
-    """Make questions of the chunks in the first buckets: a random sample, and the same one the next time."""
+    """Make questions of the first buckets' chunks: a random, repeatable sample."""
     buckets = -(-2 * QUESTIONS * BUCKETS // max(1, chunks))  # not every text gives a question
     where = Filter.by_property("bucket").less_than(buckets) if buckets < BUCKETS else None
     rows = sorted((stored.row.chunk.id, stored.row.chunk.text) for stored in pair.scan(where))
