@@ -201,11 +201,11 @@ def test_loss_of_an_earlier_run_is_found_by_the_next_one(
     databases: Callable[..., WeaviateDatabase], weaviate_server: Address
 ) -> None:
     database = databases(index={"type": "hnsw"})
-    target = many(30)
+    target = many(6)  # few enough that the sample of older chunks has all of them
     with writer(database) as writing:
         sync(writing, target)
     chunks = pair_of(database)
-    objects = [search_verification.copied_object(item) for item in chunks.objects("Chunks", 1000)]
+    objects = [search_verification.copied_object(item) for item in chunks.objects("Chunks", 100)]
     assert plant_loss(chunks, weaviate_server, objects) > 5
     with writer(database) as writing:
         info = writing.commit({})
