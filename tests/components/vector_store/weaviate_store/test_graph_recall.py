@@ -13,7 +13,7 @@ from ragloom.components.vector_store import recall_probes
 from ragloom.components.vector_store.weaviate_store import graph_recall
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.database import WeaviateDatabase
-from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall
+from ragloom.components.vector_store.weaviate_store.graph_record import AUTOMATIC, GraphRecall
 from ragloom.errors import ServiceError
 from store_tools import Cut, contents, cut, sync, vectors, write, writer
 
@@ -85,7 +85,7 @@ def test_ef_is_raised_until_the_recall_that_is_wanted_was_measured(
     place = databases(index=BAD_GRAPH, ann_threshold=DOCUMENTS)
     info = committed(place, corpus(DOCUMENTS), Asking())
     measured = GraphRecall.of(info.dense)
-    assert measured.ef > graph_recall.AUTOMATIC
+    assert measured.ef > AUTOMATIC
     assert measured.is_enough
     assert measured.chunks == DOCUMENTS
     assert measured.note in info.notes
@@ -173,5 +173,5 @@ def test_commit_stands_when_recall_cannot_be_measured_and_the_next_one_measures(
 def test_tenant_is_measured_and_does_not_change_the_ef_of_all(databases: Callable[..., WeaviateDatabase]) -> None:
     place = databases(index=BAD_GRAPH, ann_threshold=200, tenant="one")
     info = committed(place, corpus(200), Asking())
-    assert info.dense["ef"] == ef_on_the_server(place) == graph_recall.AUTOMATIC
+    assert info.dense["ef"] == ef_on_the_server(place) == AUTOMATIC
     assert info.dense["recall"]

@@ -7,8 +7,8 @@ need far less.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -23,76 +23,22 @@ from ragloom.components.vector_store.recall_probes import (
     ExactLists,
     Probes,
     probes_of,
-    recall_in_words,
     recall_of,
 )
 from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
+from ragloom.components.vector_store.weaviate_store.graph_record import AUTOMATIC, GraphRecall
 from ragloom.components.vector_store.weaviate_store.mutable_settings import set_ef
 from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, chunk_uuid
 from ragloom.core.maintenance_steps import step
 from ragloom.errors import RagloomError
 
-AUTOMATIC = -1
-"""Value of `ef` with which the server decides."""
 LADDER = (AUTOMATIC, 256, 512, 1024, 2048, 4096)
 """Widths that are tried, by cost. Ten times the last is a search of every vector in most indexes."""
 _ROWS_AT_ONCE = 8192
 _ROUNDING = 1e-5
 """Similarities that differ by less are equal: the server computes with 32 bits, from vectors that it normalised."""
 _DISTANCE = MetadataQuery(distance=True)
-
-
-@dataclass(frozen=True)
-class GraphRecall:
-    """What was measured of an hnsw graph; stored with the state.
-
-    Attributes:
-        ef: width that searches have; -1: the server decides.
-        recall: depth -> share of exact search's lists that was found with it; empty where it could not be measured.
-        questions: how many it was measured with.
-        chunks: of the index, then.
-        wanted: recall that was demanded.
-        reason: why nothing was measured; None where it was.
-    """
-
-    ef: int
-    recall: dict[int, float]
-    questions: int
-    chunks: int
-    wanted: float
-    reason: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record of the state."""
-        return {**asdict(self), "recall": {str(depth): share for depth, share in self.recall.items()}}
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> GraphRecall:
-        """Read what `as_json` gave."""
-        return cls(**{**record, "recall": {int(depth): share for depth, share in record["recall"].items()}})
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether the recall that was demanded was measured."""
-        return bool(self.recall) and min(self.recall.values()) >= self.wanted
-
-    @property
-    def note(self) -> str:
-        """Describe in one sentence what dense search finds."""
-        if self.reason is not None:
-            return f"recall of dense search was not measured: {self.reason}"
-        width = "the server's own ef" if self.ef == AUTOMATIC else f"ef={self.ef}"
-        measured = (
-            f"dense search is approximate (hnsw, {width}): {recall_in_words(self.recall)} against exact search, "
-            f"measured with {self.questions} questions at {self.chunks} chunks"
-        )
-        if self.is_enough:
-            return measured
-        return (
-            f"{measured}; that is less than vector_store.min_ann_recall={self.wanted:g}: raise vector_store.index.ef, "
-            "or rebuild with vector_store.index.type=flat, which is exact"
-        )
 
 
 def measured_again(pair: CollectionPair, last: GraphRecall | None, chunks: int, questions: Questions | None) -> bool:

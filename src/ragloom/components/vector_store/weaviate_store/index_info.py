@@ -8,7 +8,7 @@ from typing import Any
 
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
-from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall
+from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.core.records import canonical_json
 

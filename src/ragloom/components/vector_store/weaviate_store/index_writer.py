@@ -23,7 +23,8 @@ from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.document_writer import DocumentWriter
-from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall, measure, measured_again
+from ragloom.components.vector_store.weaviate_store.graph_recall import measure, measured_again
+from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings

@@ -16,7 +16,7 @@ from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
-from ragloom.components.vector_store.weaviate_store.graph_recall import GraphRecall
+from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
