@@ -298,7 +298,7 @@ class _Bench:
         if ingest is None:
             return None
         self.progress("ending the ingest", 0, 0)
-        if self.ingested is None and not self._has_ended(ingest):
+        if not self._has_ended(ingest):
             ingest.send("stop")
             self.ingested = ingest.receive()
         return self.ingested

@@ -15,6 +15,7 @@ import numpy as np
 
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.protocols import Index
+from ragloom.components.vector_store.recall_probes import ExactLists, Probes
 from ragloom.config.builder_keys import needs_of
 
 DEPTH = 10
@@ -58,15 +59,10 @@ def _exact(index: Index, queries: np.ndarray) -> np.ndarray:
 
     Chunks of equal text in one document count once: they have one stored vector.
     """
-    best = np.full((len(queries), DEPTH), -np.inf, dtype=np.float32)
+    lists = ExactLists(Probes([None] * len(queries), queries), DEPTH)
     for documents in _batches(row.id for row in index.manifest() if row.chunks):
-        vectors = np.array(list(index.vectors_of(documents).values()), dtype=np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scores = queries @ (vectors / np.where(lengths > 0, lengths, 1)).T
-        scores[:, lengths[:, 0] == 0] = -np.inf  # no direction: it is not found
-        both = np.concatenate([best, scores], axis=1)
-        best = -np.partition(-both, DEPTH - 1, axis=1)[:, :DEPTH]
-    return -np.sort(-best, axis=1)
+        lists.add(np.array(list(index.vectors_of(documents).values()), dtype=np.float32), own=())
+    return lists.best
 
 
 def _batches(ids: Iterator[str]) -> Iterator[list[str]]:

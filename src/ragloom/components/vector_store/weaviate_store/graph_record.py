@@ -62,3 +62,13 @@ class GraphRecall:
             f"{measured}; that is less than vector_store.min_ann_recall={self.wanted:g}: raise vector_store.index.ef, "
             "or rebuild with vector_store.index.type=flat, which is exact"
         )
+
+
+def measured_ef(dense: Mapping[str, Any] | None, tenant: str | None) -> int | None:
+    """Return the measured width of searches; None: the config decides.
+
+    Args:
+        dense: record in the index's state.
+        tenant: all tenants of a collection share one width, which no measurement changes.
+    """
+    return None if dense is None or tenant is not None else GraphRecall.of(dense).ef

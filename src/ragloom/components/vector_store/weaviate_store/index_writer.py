@@ -24,7 +24,7 @@ from ragloom.components.vector_store.weaviate_store.collection_pair import FILTE
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.document_writer import DocumentWriter
 from ragloom.components.vector_store.weaviate_store.graph_recall import measure, measured_again
-from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
+from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall, measured_ef
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
@@ -67,7 +67,7 @@ class WeaviateWriter(DocumentWriter):
             self.pair = catalog.writable(self.first)
             self.pair.create()
             self._state = self._initial_state()
-            self._notes = update_settings(self.pair, self._measured_ef)
+            self._notes = update_settings(self.pair, measured_ef(self._state.dense, self.pair.options.tenant))
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
             seed = f"{self.identity.name} {self._state.version}"
@@ -176,11 +176,6 @@ class WeaviateWriter(DocumentWriter):
     def require_recovery(self) -> None:
         """Have leftovers of dead workers removed, now that no worker writes."""
         self._recovered = False
-
-    @property
-    def _measured_ef(self) -> int | None:
-        dense = self._state.dense
-        return None if dense is None or self.pair.options.tenant is not None else GraphRecall.of(dense).ef
 
     def _measure_recall(self, questions: Questions | None) -> None:
         """Measure the recall of an hnsw graph, where it is due."""

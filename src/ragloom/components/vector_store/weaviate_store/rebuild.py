@@ -16,7 +16,7 @@ from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
-from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
+from ragloom.components.vector_store.weaviate_store.graph_record import measured_ef
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
@@ -59,8 +59,7 @@ def rebuild(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> I
         rebuilt = replace(
             current, version=current.version + 1, deleted_chunks=0, committed_at=datetime.now(UTC).isoformat()
         )
-        if rebuilt.dense is not None and pair.options.tenant is None:
-            update_settings(copy, GraphRecall.of(rebuilt.dense).ef)
+        update_settings(copy, measured_ef(rebuilt.dense, pair.options.tenant))
         copy.put_state(rebuilt)
         AliasTable(catalog).move(pair.label.index, copy)
         pair.drop()
