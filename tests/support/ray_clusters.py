@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,17 @@ class RayNodes:
 
     def kill_worker(self, seconds: float = 60) -> None:
         """Kill an ingest worker with a task in work, as soon as there is one."""
-        os.kill(wait_for(lambda: _processes(b"ray::IngestWorker.run"), seconds)[0], signal.SIGKILL)
+        workers: list[int] = []
+        listed = 0.0
+
+        def busy() -> list[int]:
+            nonlocal workers, listed
+            # On a busy machine, to read all processes takes longer than a task: the list is used for a while.
+            if time.monotonic() > listed + 0.2:
+                workers, listed = self.workers(), time.monotonic()
+            return [process for process in workers if _title(process).startswith(b"ray::IngestWorker.run")]
+
+        os.kill(wait_for(busy, seconds)[0], signal.SIGKILL)
 
     def kill_node(self) -> None:
         """Kill a node with all its processes; never the one of the driver."""
@@ -75,11 +86,23 @@ def wait_for(probe: Any, seconds: float = 60) -> Any:
     return value
 
 
+@contextlib.contextmanager
+def meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Run something in another thread; its failure is one of the test."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(action)
+        yield
+        running.result()
+
+
 def _processes(title: bytes) -> list[int]:
     """Return the processes with a title, which Ray sets to what a worker does."""
-    ids = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if path.read_bytes().startswith(title):
-                ids.append(int(path.parent.name))
-    return ids
+    processes = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [process for process in processes if _title(process).startswith(title)]
+
+
+def _title(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

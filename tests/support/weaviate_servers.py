@@ -203,6 +203,8 @@ class Server:
     def pause(self) -> None:
         """Stop its answers, with open connections; `resume` ends the pause."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(_is_stopped(path) for path in Path(f"/proc/{self.pid}/task").glob("*/stat")):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -330,6 +332,14 @@ class Cluster:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+
+def _is_stopped(stat: Path) -> bool:
+    """Return whether a thread of `/proc` is stopped, or has ended."""
+    try:
+        return stat.read_text(encoding="utf-8").rpartition(") ")[2][0] in "TtZX"
+    except OSError:
+        return True
 
 
 def _healthy(address: Address) -> int:

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ray_clusters import RayNodes, ray_nodes, wait_for
+from ray_clusters import RayNodes, meanwhile, ray_nodes, wait_for
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -126,10 +125,8 @@ def test_unreadable_documents_are_named_as_by_a_local_ingest(corpus: Corpus, nod
 @pytest.mark.parametrize("corpus", STORES, indirect=True)
 def test_killed_worker_changes_nothing_in_the_index(corpus: Corpus, nodes: RayNodes) -> None:
     corpus.ingest("Local")
-    killer = threading.Thread(target=nodes.kill_worker)
-    killer.start()
-    summary = corpus.ingest("Ray", *nodes.overrides("documents=4"))
-    killer.join()
+    with meanwhile(nodes.kill_worker):
+        summary = corpus.ingest("Ray", *nodes.overrides("documents=4"))
     assert summary.unreadable == []
     corpus.demand_equal("Ray", "Local")
 
@@ -143,10 +140,8 @@ def test_killed_node_changes_nothing_in_the_index(corpus: Corpus) -> None:
             wait_for(lambda: len(own.workers()) == 3)
             own.kill_node()
 
-        killer = threading.Thread(target=kill)
-        killer.start()
-        summary = corpus.ingest("Ray", *own.overrides("documents=4"))
-        killer.join()
+        with meanwhile(kill):
+            summary = corpus.ingest("Ray", *own.overrides("documents=4"))
     assert summary.unreadable == []
     assert any("was lost" in note for note in summary.notes) or summary.added == _DOCUMENTS
     corpus.demand_equal("Ray", "Local")

@@ -207,7 +207,7 @@ def test_parameters_that_do_not_reach_the_recall_leave_search_exact_and_it_is_sa
     info = commit(place, CORPUS, asking=asking)
     assert info.dense is not None
     assert info.dense["parameters"] is None
-    assert 0 < info.dense["recall"]["10"] < 0.98
+    assert 0 < min(info.dense["recall"].values()) < 0.98
     assert exact_search() in info.notes[0]
     assert "min_ann_recall=0.98" in info.notes[0]
     index = place.open("corpus-1")
