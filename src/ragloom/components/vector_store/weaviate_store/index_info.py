@@ -8,8 +8,8 @@ from typing import Any
 
 from ragloom.components.vector_store.record_types import IndexInfo
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
-from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
+from ragloom.components.vector_store.weaviate_store.recall_record import SearchRecall
 from ragloom.core.records import canonical_json
 
 _SAMPLE = 100
@@ -27,7 +27,7 @@ def info_of(pair: CollectionPair, state: IndexState) -> IndexInfo:
         code_version=label.code_version,
         dimensions=label.dimensions,
         bytes_estimated=True,
-        notes=() if state.dense is None else (GraphRecall.of(state.dense).note,),
+        notes=() if state.dense is None else (SearchRecall.of(state.dense).note,),
         **values,
     )
 

@@ -21,7 +21,7 @@ class IndexOptions:
         batch: `vector_store.batch`.
         timeouts: `vector_store.timeouts`.
         code_version: of the builder.
-        ann_threshold: chunks from which the recall of an hnsw graph is measured.
+        ann_threshold: chunks from which the recall of approximate search is measured.
         min_ann_recall: that it must have.
         limits: of write requests, adapted by all writers together.
     """

@@ -33,7 +33,7 @@ class IndexState:
         committed_at: ISO 8601, UTC; empty before the first commit.
         description, summary: as in `IndexInfo`.
         bytes: estimated at the newest commit.
-        dense: record of `GraphRecall`; None where nothing was measured.
+        dense: record of `SearchRecall`; None where nothing was measured.
     """
 
     version: int = 0

@@ -23,13 +23,13 @@ from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import FILTER_DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.crash_recovery import remove_incomplete
 from ragloom.components.vector_store.weaviate_store.document_writer import DocumentWriter
-from ragloom.components.vector_store.weaviate_store.graph_recall import measure, measured_again
-from ragloom.components.vector_store.weaviate_store.graph_record import GraphRecall, measured_ef
 from ragloom.components.vector_store.weaviate_store.index_info import estimated_bytes, info_of, notes_on
 from ragloom.components.vector_store.weaviate_store.index_state import FRESH_SECONDS, IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
+from ragloom.components.vector_store.weaviate_store.recall_record import SearchRecall, measured_width
 from ragloom.components.vector_store.weaviate_store.run_verification import WriteAudit
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS, CollectionLabel
+from ragloom.components.vector_store.weaviate_store.search_recall import measure, measured_again
 from ragloom.components.vector_store.weaviate_store.shared_writer import WriterReport, WriterShare
 from ragloom.core.maintenance_steps import step
 from ragloom.core.suggested_commands import program
@@ -67,7 +67,7 @@ class WeaviateWriter(DocumentWriter):
             self.pair = catalog.writable(self.first)
             self.pair.create()
             self._state = self._initial_state()
-            self._notes = update_settings(self.pair, measured_ef(self._state.dense, self.pair.options.tenant))
+            self._notes = update_settings(self.pair, measured_width(self._state.dense, self.pair.options.tenant))
             self._recovered = self._state.writing is None
             self._unfinished: Counter[tuple[str, str]] = Counter()
             seed = f"{self.identity.name} {self._state.version}"
@@ -125,7 +125,7 @@ class WeaviateWriter(DocumentWriter):
 
         Args:
             summary: of the run.
-            questions: make query-like vectors, with which the recall of an hnsw graph is measured.
+            questions: make query-like vectors, with which the recall of approximate search is measured.
 
         Raises:
             LostToSearch: no search finds a stored chunk, after two rewrites.
@@ -178,9 +178,9 @@ class WeaviateWriter(DocumentWriter):
         self._recovered = False
 
     def _measure_recall(self, questions: Questions | None) -> None:
-        """Measure the recall of an hnsw graph, where it is due."""
+        """Measure the recall of approximate search, where it is due."""
         dense, chunks = self._state.dense, self._state.chunks
-        last = None if dense is None else GraphRecall.of(dense)
+        last = None if dense is None else SearchRecall.of(dense)
         if questions is not None and measured_again(self.pair, last, chunks, questions):
             self._state = replace(self._state, dense=measure(self.pair, chunks, questions).as_json())
 

@@ -16,11 +16,11 @@ from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.catalog import IndexCatalog
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
 from ragloom.components.vector_store.weaviate_store.errors import OutcomeUnknown
-from ragloom.components.vector_store.weaviate_store.graph_record import measured_ef
 from ragloom.components.vector_store.weaviate_store.index_info import info_of
 from ragloom.components.vector_store.weaviate_store.index_state import IndexState
 from ragloom.components.vector_store.weaviate_store.mutable_settings import update_settings
 from ragloom.components.vector_store.weaviate_store.object_mapping import STATE_ID, copied_object
+from ragloom.components.vector_store.weaviate_store.recall_record import measured_width
 from ragloom.components.vector_store.weaviate_store.schema import CHUNKS, DOCUMENTS
 from ragloom.components.vector_store.weaviate_store.search_verification import ChunkSample, confirm, wait_until_indexed
 from ragloom.components.vector_store.weaviate_store.uncertain_writes import no_repair
@@ -59,7 +59,7 @@ def rebuild(catalog: IndexCatalog, pair: CollectionPair, state: IndexState) -> I
         rebuilt = replace(
             current, version=current.version + 1, deleted_chunks=0, committed_at=datetime.now(UTC).isoformat()
         )
-        update_settings(copy, measured_ef(rebuilt.dense, pair.options.tenant))
+        update_settings(copy, measured_width(rebuilt.dense, pair.options.tenant))
         copy.put_state(rebuilt)
         AliasTable(catalog).move(pair.label.index, copy)
         pair.drop()

@@ -1,4 +1,4 @@
-"""Record of what was measured of an hnsw graph."""
+"""Record of what was measured of an approximate dense search."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ragloom.components.vector_store.recall_probes import recall_in_words
-
-AUTOMATIC = -1
-"""Value of `ef` with which the server decides."""
+from ragloom.components.vector_store.weaviate_store.search_width import AUTOMATIC, EF
 
 
 @dataclass(frozen=True)
-class GraphRecall:
-    """What was measured of an hnsw graph; stored with the state.
+class SearchRecall:
+    """What was measured of an approximate dense search; stored with the state.
 
     Attributes:
-        ef: width that searches have; -1: the server decides.
+        kind: of the index, in words.
+        setting: name of the `SearchWidth`.
+        width: value of the setting that searches have.
         recall: depth -> share of exact search's lists that was found with it; empty where it could not be measured.
         questions: how many it was measured with.
         chunks: of the index, then.
@@ -25,7 +25,9 @@ class GraphRecall:
         reason: why nothing was measured; None where it was.
     """
 
-    ef: int
+    kind: str
+    setting: str
+    width: int
     recall: dict[int, float]
     questions: int
     chunks: int
@@ -37,7 +39,7 @@ class GraphRecall:
         return {**asdict(self), "recall": {str(depth): share for depth, share in self.recall.items()}}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> GraphRecall:
+    def of(cls, record: Mapping[str, Any]) -> SearchRecall:
         """Read what `as_json` gave."""
         return cls(**{**record, "recall": {int(depth): share for depth, share in record["recall"].items()}})
 
@@ -51,24 +53,25 @@ class GraphRecall:
         """Describe in one sentence what dense search finds."""
         if self.reason is not None:
             return f"recall of dense search was not measured: {self.reason}"
-        width = "the server's own ef" if self.ef == AUTOMATIC else f"ef={self.ef}"
+        width = "the server's own ef" if self.width == AUTOMATIC else f"{self.setting}={self.width}"
         measured = (
-            f"dense search is approximate (hnsw, {width}): {recall_in_words(self.recall)} against exact search, "
+            f"dense search is approximate ({self.kind}, {width}): {recall_in_words(self.recall)} against exact search, "
             f"measured with {self.questions} questions at {self.chunks} chunks"
         )
         if self.is_enough:
             return measured
+        higher = "raise vector_store.index.ef, or " if self.setting == EF.name else ""
         return (
-            f"{measured}; that is less than vector_store.min_ann_recall={self.wanted:g}: raise vector_store.index.ef, "
-            "or rebuild with vector_store.index.type=flat, which is exact"
+            f"{measured}; that is less than vector_store.min_ann_recall={self.wanted:g}: {higher}choose another index: "
+            "vector_store.index.type=flat without quantization is exact"
         )
 
 
-def measured_ef(dense: Mapping[str, Any] | None, tenant: str | None) -> int | None:
+def measured_width(dense: Mapping[str, Any] | None, tenant: str | None) -> int | None:
     """Return the measured width of searches; None: the config decides.
 
     Args:
         dense: record in the index's state.
         tenant: all tenants of a collection share one width, which no measurement changes.
     """
-    return None if dense is None or tenant is not None else GraphRecall.of(dense).ef
+    return None if dense is None or tenant is not None else SearchRecall.of(dense).width

@@ -15,6 +15,7 @@ from typing import Any
 from weaviate.exceptions import UnexpectedStatusCodeError
 
 from ragloom.components.vector_store.index_identity import Identity
+from ragloom.components.vector_store.weaviate_store.search_width import RESCORE_LIMIT
 from ragloom.core.records import sha256
 from ragloom.errors import DataError
 
@@ -191,6 +192,9 @@ def _vector_index(index: Mapping[str, Any]) -> dict[str, Any]:
         **quantized,
     }
     flat = {"distance": index["distance"], **quantized}
+    if quantization != "none":
+        # Without the cache each search reads the smaller vectors from disk.
+        flat[quantization] = {"enabled": True, "cache": True, "rescoreLimit": RESCORE_LIMIT.ladder[0]}
     if index["type"] == "dynamic":
         return {"distance": index["distance"], "hnsw": graph, "flat": flat}
     return graph if index["type"] == "hnsw" else flat

@@ -1,8 +1,8 @@
-"""Recall of an hnsw graph, and the search width that it needs.
+"""Recall of approximate dense search, and the width that it needs.
 
-By itself the server searches with a width of 100 to 500, whatever the vectors are like. For 152,908 lexical vectors
-(`hashing`, 384 dimensions) that found .59 of the exact ten, and 800 found .88; vectors of a language model cluster, and
-need far less.
+By itself the server searches an hnsw graph with a width of 100 to 500, whatever the vectors are like. For 152,908
+lexical vectors (`hashing`, 384 dimensions) that found .59 of the exact ten, and 800 found .88; vectors of a language
+model cluster, and need far less.
 """
 
 from __future__ import annotations
@@ -27,21 +27,20 @@ from ragloom.components.vector_store.recall_probes import (
 )
 from ragloom.components.vector_store.weaviate_store.bulk_reads import batched
 from ragloom.components.vector_store.weaviate_store.collection_pair import CollectionPair
-from ragloom.components.vector_store.weaviate_store.graph_record import AUTOMATIC, GraphRecall
-from ragloom.components.vector_store.weaviate_store.mutable_settings import set_ef
+from ragloom.components.vector_store.weaviate_store.mutable_settings import set_width
 from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, chunk_uuid
+from ragloom.components.vector_store.weaviate_store.recall_record import SearchRecall
+from ragloom.components.vector_store.weaviate_store.search_width import AUTOMATIC, EF, SearchWidth, configured, width_of
 from ragloom.core.maintenance_steps import step
 from ragloom.errors import RagloomError
 
-LADDER = (AUTOMATIC, 256, 512, 1024, 2048, 4096)
-"""Widths that are tried, by cost. Ten times the last is a search of every vector in most indexes."""
 _ROWS_AT_ONCE = 8192
 _ROUNDING = 1e-5
 """Similarities that differ by less are equal: the server computes with 32 bits, from vectors that it normalised."""
 _DISTANCE = MetadataQuery(distance=True)
 
 
-def measured_again(pair: CollectionPair, last: GraphRecall | None, chunks: int, questions: Questions | None) -> bool:
+def measured_again(pair: CollectionPair, last: SearchRecall | None, chunks: int, questions: Questions | None) -> bool:
     """Decide whether a commit measures recall.
 
     Args:
@@ -51,17 +50,20 @@ def measured_again(pair: CollectionPair, last: GraphRecall | None, chunks: int, 
     """
     options = pair.options
     index = options.index
-    if questions is None or index["type"] != "hnsw" or index["distance"] != "cosine":
+    if questions is None or index["distance"] != "cosine" or width_of(index) is None:
         return False
     if chunks < options.ann_threshold:
         return False
     if last is None or last.reason is not None or chunks > GROWTH * last.chunks:
         return True
-    return last.wanted < options.min_ann_recall or index["ef"] not in (AUTOMATIC, last.ef)
+    if last.wanted < options.min_ann_recall or last.width != configured(index, last.width):
+        return True
+    # An index of type dynamic that is not a graph yet finds all, and may become one at any moment.
+    return index["type"] == "dynamic" and min(last.recall.values()) == 1
 
 
-def measure(pair: CollectionPair, chunks: int, questions: Questions) -> GraphRecall:
-    """Measure recall; raise `ef` until it suffices, unless the config sets it.
+def measure(pair: CollectionPair, chunks: int, questions: Questions) -> SearchRecall:
+    """Measure recall; raise the width until it suffices, unless configured.
 
     An error leaves the index as it is, with the reason: what an ingest has paid for is not to be lost over it.
 
@@ -69,7 +71,13 @@ def measure(pair: CollectionPair, chunks: int, questions: Questions) -> GraphRec
         chunks: of the index.
         questions: makes query-like vectors.
     """
-    nothing = GraphRecall(pair.options.index["ef"], {}, 0, chunks, pair.options.min_ann_recall)
+    index = pair.options.index
+    width = width_of(index)
+    assert width is not None, "exact search is not measured"
+    kind = index["type"] if index["quantization"] == "none" else f"{index['type']} with {index['quantization']}"
+    current = configured(index, None)
+    assert current is not None
+    nothing = SearchRecall(kind, width.name, current, {}, 0, chunks, pair.options.min_ann_recall)
     step("asking questions to measure recall")
     try:
         queries = _probes(pair, chunks, questions)
@@ -78,23 +86,25 @@ def measure(pair: CollectionPair, chunks: int, questions: Questions) -> GraphRec
             return replace(nothing, questions=len(queries.chunks), reason=reason)
         step("searching exactly, to measure recall")
         best = _exact(pair, queries)
-        return _climbed(pair, replace(nothing, questions=len(queries.chunks)), queries, best)
+        return _climbed(pair, width, replace(nothing, questions=len(queries.chunks)), queries, best)
     except RagloomError as error:
         return replace(nothing, reason=f"{error}; the next ingest tries again")
 
 
-def _climbed(pair: CollectionPair, nothing: GraphRecall, queries: Probes, best: np.ndarray) -> GraphRecall:
-    """Raise `ef` from its lowest value until recall suffices."""
-    # A collection has one ef for all tenants: one of them is measured, and does not decide.
-    free = nothing.ef == AUTOMATIC and pair.options.tenant is None
+def _climbed(
+    pair: CollectionPair, width: SearchWidth, nothing: SearchRecall, queries: Probes, best: np.ndarray
+) -> SearchRecall:
+    """Raise the width from its lowest value until recall suffices."""
+    # A collection has one width for all tenants: one of them is measured, and does not decide.
+    free = pair.options.tenant is None and (width is not EF or nothing.width == AUTOMATIC)
     result = nothing
-    for ef in LADDER if free else (nothing.ef,):
-        step(f"measuring recall with ef={ef}")
+    for value in width.ladder if free else (nothing.width,):
+        step(f"measuring recall with {width.name}={value}")
         if free:
-            set_ef(pair, ef)
-        least = nothing.wanted if free and ef != LADDER[-1] else 0.0  # the last one is measured to the end
+            set_width(pair, value)
+        least = nothing.wanted if free and value != width.ladder[-1] else 0.0  # the last one is measured to the end
         shares, _ = recall_of(_search(pair), queries, best, least, _ROUNDING)
-        result = replace(nothing, ef=ef, recall=shares)
+        result = replace(nothing, width=value, recall=shares)
         if result.is_enough:
             break
     return result
