@@ -8,8 +8,12 @@ import pytest
 
 from ragloom.cache.embeddings.embedding_cache import EmbeddingCache
 from ragloom.core import file_systems
+from ragloom.core.budget import Budget
 from ragloom.core.file_systems import network_file_system
 from ragloom.errors import ConfigError
+from ragloom.integrations.executor.ray_cluster.shared_services import SharedServices
+from ragloom.integrations.executor.ray_cluster.task_records import TaskError
+from ragloom.providers.rate_limiter import Rates
 
 MOUNTS = """\
 21 1 8:1 / / rw - ext4 /dev/sda1 rw
@@ -57,3 +61,19 @@ def test_cache_of_a_cluster_is_refused_on_a_network_file_system(
     EmbeddingCache(tmp_path / "local", max_bytes=1).demand_local()
     with pytest.raises(ConfigError, match="nfs4"):
         EmbeddingCache(tmp_path / "share" / "cache", max_bytes=1).demand_local()
+
+
+def test_shared_services_check_the_cache_on_their_own_node(
+    tmp_path: Path, mounts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_file_system, "__defaults__", (mounts,))
+
+    def opened(folder: str) -> TaskError | None:
+        cache = EmbeddingCache(tmp_path / folder, max_bytes=1).for_model({"model": "m"}, dimensions=3, name="m")
+        return SharedServices(Budget(max_usd=None, max_tokens=None, price=0), Rates(), cache, None).open()
+
+    assert opened("local") is None
+    error = opened("share/cache")
+    assert error is not None
+    with pytest.raises(ConfigError, match=r"nfs4.*on node the-head"):
+        raise error.exception("the-head")

@@ -11,9 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ragloom.errors import DataError
+
 # Before Ray is imported: its servers listen on loopback, and report nothing.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+class FailingService:
+    """An actor whose method fails."""
+
+    def fail(self, *problems: str) -> None:
+        """Raise an error for people."""
+        raise DataError(*problems)
+
+    def crash(self) -> None:
+        """Raise a bug."""
+        raise ZeroDivisionError
 
 
 class RayNodes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ragloom.cli.config_arguments import config_arguments
 from ragloom.cli.console import console, stdout_to_stderr
 from ragloom.cli.prerequisites import require_inputs
-from ragloom.cli.startup import collection_paused
+from ragloom.core.garbage_collection import collection_paused
 from ragloom.core.redaction import redact
 from ragloom.core.suggested_commands import command
 from ragloom.errors import ConfigError

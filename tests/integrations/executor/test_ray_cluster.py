@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ray_clusters import RayNodes, meanwhile, ray_nodes, wait_for
+from ray_clusters import FailingService, RayNodes, meanwhile, ray_nodes, wait_for
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -24,7 +24,10 @@ from poisoned_embedding import POISON, PoisonedEmbedding
 from ragloom.assembly import Assembly
 from ragloom.components.vector_store.protocols import Index
 from ragloom.config.config import load
+from ragloom.errors import DataError
 from ragloom.ingestion import IngestSummary
+from ragloom.integrations.executor.ray_cluster.cluster import joined
+from ragloom.integrations.executor.ray_cluster.service_clients import ServiceHandle
 from ray_kills import RayIngests
 from store_tools import contents
 from weaviate_servers import Address, Cluster
@@ -174,7 +177,7 @@ def test_document_that_kills_its_workers_is_named_and_stops_nothing(corpus: Corp
         summary = assembly.ingest()
     (item,) = summary.unreadable
     assert item.location.endswith(f"{_DOCUMENTS:03}.md")
-    assert "2 workers died with it in work" in item.reason
+    assert "2 workers died with it alone in work" in item.reason
     assert summary.added == _DOCUMENTS
     corpus.demand_equal("Ray", "Local")
 
@@ -224,6 +227,18 @@ def test_node_without_the_key_is_named_before_anything_is_sent(
         corpus.ingest(server, *nodes.overrides())
     assert len(refusal.value.problems) == 3, "a line for each node"
     assert server.requests == []
+
+
+def test_error_of_a_shared_service_is_the_error_itself_and_a_bug_stays_one(nodes: RayNodes) -> None:
+    import ray
+
+    with joined(nodes.address):
+        service = ServiceHandle(ray.remote(FailingService).options(num_cpus=0).remote())
+        with pytest.raises(DataError) as caught:
+            service.call("fail", "one", "two")
+        assert caught.value.problems == ("one", "two")
+        with pytest.raises(ZeroDivisionError):
+            service.call("crash")
 
 
 @pytest.mark.weaviate

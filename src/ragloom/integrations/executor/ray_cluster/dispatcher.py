@@ -1,8 +1,8 @@
 """Dispatch of documents to workers: bounded tasks, deaths, retries.
 
 A worker has two tasks: one in work, one that waits. A task ends with a result, or its worker dies. What a dead worker
-had in work goes out again, one document a task; a document that was alone in work when its worker died for the
-second time is reported by name. What a dead node had in work goes out as it was: no document is to blame.
+had in work goes out again, one document a task; a document whose worker died twice with nothing else in work is
+reported by name. What a dead node had in work goes out as it was: no document is to blame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ragloom.integrations.executor.ray_cluster.task_records import IngestTask, T
 _TASKS_EACH = 2
 """Tasks of a worker at once."""
 _MOST_DEATHS = 2
-"""Workers that may die with a document in work."""
+"""Workers that may die with a single document in work; then it is to blame."""
 _MOST_STARTS = 3
 """Starts in a row that may fail on a node; then it does no more work."""
 _POLL_SECONDS = 1.0
@@ -212,15 +212,15 @@ class Dispatcher:
             )
 
     def _repeat(self, task: IngestTask, node: Node, reason: str) -> None:
-        """Repeat documents one by one; report one that ended two workers."""
-        for job in task.jobs:
+        """Repeat documents one by one; report one that alone ended two workers."""
+        if len(task.jobs) == 1:
+            (job,) = task.jobs
             self._deaths[job.entry.id] += 1
-            if len(task.jobs) == 1 and self._deaths[job.entry.id] >= _MOST_DEATHS:
-                times = self._deaths[job.entry.id]
+            if (times := self._deaths[job.entry.id]) == _MOST_DEATHS:
                 where = f"the last one on node {node.address}"
-                self._listener.lost(job, f"{times} workers died with it in work, {where}: {reason}")
-            else:
-                self._retries.append(IngestTask([job], True, task.taken, task.refused))
+                self._listener.lost(job, f"{times} workers died with it alone in work, {where}: {reason}")
+                return
+        self._retries.extend(IngestTask([job], True, task.taken, task.refused) for job in task.jobs)
 
     def _is_alive(self, node: Node) -> bool:
         """Return whether a node lives, once Ray can know it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragloom.core.budget import BudgetSpent
-from ragloom.errors import ServiceError
+from ragloom.errors import RagloomError, ServiceError
 
 if TYPE_CHECKING:
     from ragloom.cache.embeddings.embedding_cache import CacheLookup
@@ -30,13 +30,18 @@ class ServiceHandle:
         """Call a method and wait for its result.
 
         Raises:
+            RagloomError: what the method raised.
             ServiceError: the actor, or its node, has died.
         """
         import ray
-        from ray.exceptions import RayActorError
+        from ray.exceptions import RayActorError, RayTaskError
 
         try:
             return ray.get(getattr(self._actor, method).remote(*args))
+        except RayTaskError as error:
+            if isinstance(error.cause, RagloomError):
+                raise error.cause from None
+            raise
         except RayActorError as error:
             raise ServiceError(
                 "executor: the process with budget, rate limits and embedding cache of this run has died "

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragloom.components.vector_store.record_types import IndexMissing
 from ragloom.core.budget import Budget, BudgetSpent
+from ragloom.errors import RagloomError
+from ragloom.integrations.executor.ray_cluster.task_records import TaskError
 from ragloom.providers.rate_limiter import Limiter, Rates
 
 if TYPE_CHECKING:
@@ -44,15 +46,21 @@ class SharedServices:
         self._budget = budget
         self._limiter = Limiter(rates)
         self._cache = cache
+        self._open_index = open_index
         self._index: Index | None = None
-        if open_index is not None:
-            with suppress(IndexMissing):  # a first ingest was interrupted: nothing is committed
-                self._index = open_index()
         self._owners: dict[str, str] = {}
 
-    def ping(self) -> bool:
-        """Tell that the actor is there."""
-        return True
+    def open(self) -> TaskError | None:
+        """Check the cache's folder on this node, open the index; return a failure."""
+        try:
+            if self._cache is not None:
+                self._cache.cache.demand_local()
+            if self._open_index is not None:
+                with suppress(IndexMissing):  # a first ingest was interrupted: nothing is committed
+                    self._index = self._open_index()
+        except RagloomError as error:
+            return TaskError.of(error)
+        return None
 
     def charge(self, tokens: int, output: int, model: str | None) -> str | None:
         """Reserve what a call may use; return an objection, if any."""

@@ -22,7 +22,9 @@ from ragloom.integrations.executor.ray_cluster.cluster import (
 from ragloom.integrations.executor.ray_cluster.ingest_worker import IngestParts, IngestWorker
 from ragloom.integrations.executor.ray_cluster.model_actor import ModelActor
 from ragloom.integrations.executor.ray_cluster.node_check import SAMPLE, check_nodes, demands
+from ragloom.integrations.executor.ray_cluster.service_clients import ServiceHandle
 from ragloom.integrations.executor.ray_cluster.shared_services import CONCURRENCY, SharedServices
+from ragloom.integrations.executor.ray_cluster.task_records import TaskError
 from ragloom.process_pool.task_queue import PoolLimits
 from ragloom.providers.rate_limiter import Rates
 
@@ -55,7 +57,7 @@ class WorkerSetup:
         limits: of the processes that read.
 
     Raises:
-        ConfigError: the store or the embedding cache cannot be used on a cluster.
+        ConfigError: the store cannot be written from outside of the cluster.
     """
 
     def __init__(self, settings: RaySettings, run: IngestRun, limits: PoolLimits) -> None:
@@ -71,8 +73,6 @@ class WorkerSetup:
                 "vector_store=weaviate"
             )
         self._cache = getattr(embedding, "cache", None)
-        if self._cache is not None:
-            self._cache.cache.demand_local()
         provider = getattr(embedding, "provider", None)
         self._rates = Rates() if provider is None else provider.link.rates
         self._has_model = not (getattr(embedding, "cheap", False) or getattr(embedding, "paid", False))
@@ -115,15 +115,23 @@ class WorkerSetup:
         return nodes
 
     def start_services(self) -> Any:
-        """Start the actor of the shared services at the driver."""
+        """Start the actor of the shared services at the driver.
+
+        Raises:
+            ConfigError, DataError, ServiceError: the cache or the index cannot be used there, or the actor died.
+        """
         open_index = self._run.committed if self._has_index and self._writer is None else None
         actor = self._ray.remote(SharedServices).options(
             num_cpus=0, max_concurrency=CONCURRENCY, scheduling_strategy=on_node(self._all[0].id), **NO_RETRY
         )
         services = actor.remote(self._budget, self._rates, self._cache, open_index)
+        handle = ServiceHandle(services)
+        error: TaskError | None = handle.call("open")
+        if error is not None:
+            raise error.exception(self._all[0].address)
         if self._has_index:
             for owners in self._run.ledger.texts(_OWNERS_AT_ONCE):
-                self._ray.get(services.hold.remote(owners))
+                handle.call("hold", owners)
         self._services = services
         self._shipped = self._ray.put(self._parts)
         return services
