@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ragloom.assembly import Assembly
@@ -216,7 +216,7 @@ def _listed(assembly: Assembly) -> str:
     lines = []
     for item in source.entries():
         location = source.key_location(item.location)
-        line: Any = [_KINDS.get(type(item), type(item).__name__), {**asdict(item), "location": location}]
+        line: Any = [_KINDS.get(type(item), type(item).__name__), _values(item) | {"location": location}]
         if isinstance(item, Entry) and item.mtime_ns is None:
             try:
                 line.append(sha256(source.read(item)))
@@ -226,6 +226,11 @@ def _listed(assembly: Assembly) -> str:
             line.append(item.reason)
         lines.append(canonical_json(line))
     return sha256("\n".join([source.root, *lines]))
+
+
+def _values(item: Any) -> dict[str, Any]:
+    """Return the fields of a listed item, which are plain values."""
+    return {name: getattr(item, name) for name in item.__dataclass_fields__}
 
 
 def _require_complete(summary: IngestSummary) -> None:

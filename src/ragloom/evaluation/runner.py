@@ -31,6 +31,7 @@ from ragloom.evaluation.callbacks import EvaluationCallbacks, QueryProgress
 from ragloom.evaluation.chunk_cache import cache_chunks
 from ragloom.evaluation.environment import environment, git
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
+from ragloom.evaluation.gold_check import GoldCheck
 from ragloom.evaluation.index_sync import (
     IndexContent,
     empty_document_problems,
@@ -85,6 +86,7 @@ class Trial(AbstractContextManager["Trial"]):
         stages: stage cache.
         callbacks: receives progress updates.
         stop: checked before each document of an ingest; True ends it early.
+        gold: shared with other trials; None: for this one alone.
     """
 
     def __init__(
@@ -93,12 +95,14 @@ class Trial(AbstractContextManager["Trial"]):
         stages: StageCache,
         callbacks: EvaluationCallbacks,
         stop: Callable[[], bool] = lambda: False,
+        gold: GoldCheck | None = None,
     ) -> None:
         self.config = config
         self.assembly = Assembly(config)
         self._stages = stages
         self._callbacks = callbacks
         self._stop = stop
+        self._gold = gold or GoldCheck()
         self._units: list[CachedStage] = []
         self._unreadable: list[list[str]] = []
 
@@ -152,7 +156,7 @@ class Trial(AbstractContextManager["Trial"]):
     def _run(self) -> EvaluationResult:
         index, build = self._index()
         content = index_content(index)
-        checked = self._check_gold(index)
+        checked = self._check_gold(index, content.texts)
         cached = CachedQueries(self.assembly, index, self.need)
         try:
             outcomes = self._run_queries(cached, checked.queries)
@@ -185,9 +189,9 @@ class Trial(AbstractContextManager["Trial"]):
         with closing(chunks), self._callbacks.ingesting(self.assembly) as progress:
             return self.assembly.ingest(progress, self._stop, chunks)
 
-    def _check_gold(self, index: Index) -> CheckedQueries:
+    def _check_gold(self, index: Index, texts: str) -> CheckedQueries:
         with naming_unreadable(self._unreadable):
-            checked = self.assembly.dataset.check(functools.partial(text_in, index))
+            checked = self._gold.check(self.assembly.dataset, texts, functools.partial(text_in, index))
             requirements.require_measurable(self.assembly.dataset.name, checked.queries, self.config.tree)
         return checked
 
@@ -302,7 +306,10 @@ def open_stages(config: Config, waiting: Callable[[str], None] = lambda text: No
 
 
 def evaluate(
-    config: Config, callbacks: EvaluationCallbacks | None = None, stop: Callable[[], bool] = lambda: False
+    config: Config,
+    callbacks: EvaluationCallbacks | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    gold: GoldCheck | None = None,
 ) -> EvaluationResult:
     """Evaluate one config and write its run folder.
 
@@ -310,10 +317,11 @@ def evaluate(
         config: validated.
         callbacks: receives progress updates.
         stop: checked before each document of an ingest; True ends it early.
+        gold: shared by the trials of a sweep, whose gold is then checked once.
 
     Raises:
         ConfigError, DataError, ServiceError: nothing can be measured.
     """
     callbacks = callbacks or EvaluationCallbacks()
-    with Trial(config, open_stages(config, callbacks.note), callbacks, stop) as trial:
+    with Trial(config, open_stages(config, callbacks.note), callbacks, stop, gold) as trial:
         return trial.run()

@@ -19,6 +19,7 @@ from ragloom.core.redaction import redact
 from ragloom.errors import RagloomError
 from ragloom.evaluation.callbacks import EvaluationCallbacks
 from ragloom.evaluation.evaluation_result import EvaluationResult, stage_json
+from ragloom.evaluation.gold_check import GoldCheck
 from ragloom.evaluation.runner import Trial, evaluate, open_stages, trial_digest
 from ragloom.evaluation.sweep_log import State, SweepLog, TrialRecord, now, sweep_digest
 from ragloom.evaluation.sweep_preflight import GoldMissing, shared_problems
@@ -53,6 +54,7 @@ class Sweep:
     problems: tuple[str, ...] = ()
     prepared: tuple[dict[str, Any], ...] = ()
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _gold: GoldCheck = field(default_factory=GoldCheck, repr=False, compare=False)
 
     def run_trial(self, config: Config, callbacks: EvaluationCallbacks) -> EvaluationResult | None:
         """Run and record one trial.
@@ -67,7 +69,7 @@ class Sweep:
         began = time.perf_counter()
         with accounted() as budgets:
             try:
-                result = evaluate(_with_remaining_budget(config, *self._spending()), callbacks)
+                result = evaluate(_with_remaining_budget(config, *self._spending()), callbacks, gold=self._gold)
                 details = {
                     **result.metrics,
                     "seconds": round(time.perf_counter() - began, 3),
