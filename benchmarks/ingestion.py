@@ -48,9 +48,11 @@ SERVER = Path(__file__).with_name("endpoint.py")
 class Endpoint:
     """The server's process."""
 
+    def __init__(self, dimensions: int = DIMENSIONS, slots: int = SLOTS) -> None:
+        self._command = [sys.executable, str(SERVER), str(dimensions), str(LATENCY), str(slots)]
+
     def __enter__(self) -> "Endpoint":
-        command = [sys.executable, str(SERVER), str(DIMENSIONS), str(LATENCY), str(SLOTS)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.base_url = self._process.stdout.readline().strip()
         return self

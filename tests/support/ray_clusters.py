@@ -73,18 +73,18 @@ class RayNodes:
 
 
 @contextlib.contextmanager
-def ray_nodes(count: int = 3) -> Iterator[RayNodes]:
-    """Run a cluster of nodes with one CPU each."""
+def ray_nodes(count: int = 3, cpus: int = 1) -> Iterator[RayNodes]:
+    """Run a cluster of nodes with so many CPUs each."""
     import ray
     from ray.cluster_utils import Cluster
 
     # What tests define must be importable in the workers, as an extension's package is on real nodes.
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
     try:
         nodes = RayNodes(cluster, [])
         for _ in range(count - 1):
-            nodes.add_node()
+            nodes.add_node(num_cpus=cpus)
         yield nodes
     finally:
         ray.shutdown()
