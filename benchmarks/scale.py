@@ -89,7 +89,8 @@ def measured(folder: Path, documents: int, options: dict[str, str], *, dry: bool
         keys.append(f"executor={options['executor']}")
         command = [sys.executable, str(SCRIPT), *keys, *(["--dry"] if dry else [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result: Measured = {**json.loads(done.stdout), **_machine()}
+    # Ray may print lines before it, such as that of a dead worker.
+    result: Measured = {**json.loads(done.stdout.splitlines()[-1]), **_machine()}
     _write(path, result)
     if not stays:
         shutil.rmtree(place, ignore_errors=True)

@@ -46,8 +46,10 @@ class RayNodes:
         return ["executor=ray", f"executor.address={self.address}", *(f"executor.{key}" for key in keys)]
 
     def workers(self) -> list[int]:
-        """Return the process ids of the ingest workers."""
-        return _processes(b"ray::IngestWorker")
+        """Return the process ids of this cluster's ingest workers."""
+        nodes = [self._cluster.head_node, *self._nodes]
+        raylets = {info.process.pid for node in nodes for info in node.all_processes.get("raylet", [])}
+        return [process for process in _processes(b"ray::IngestWorker") if _parent(process) in raylets]
 
     def kill_worker(self, seconds: float = 60) -> None:
         """Kill an ingest worker with a task in work, as soon as there is one."""
@@ -113,6 +115,13 @@ def _processes(title: bytes) -> list[int]:
     """Return the processes with a title, which Ray sets to what a worker does."""
     processes = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
     return [process for process in processes if _title(process).startswith(title)]
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _title(process: int) -> bytes:
