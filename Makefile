@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
-# One process more than there are cores: many of all tests wait for a server or a process.
-PYTEST_ALL_ARGS ?= -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+# One process more than there are cores: many of all tests wait for a server or a process. Minutes take those of a
+# cluster, so that a process without tests takes over some of another one's.
+PYTEST_ALL_ARGS ?= -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist worksteal
 # The tests that need no data, server, model, browser or extra, and take five minutes on two cores.
 QUICK := -m "not (slow or weaviate or data or model or browser or extra)"
 # uv is used when it is there, otherwise pip: both install exactly what requirements.lock says.

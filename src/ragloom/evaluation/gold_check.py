@@ -1,4 +1,4 @@
-"""Check of the gold against the stored texts, done once for equal trials."""
+"""Check of gold against stored texts, once for equal trials."""
 
 from __future__ import annotations
 

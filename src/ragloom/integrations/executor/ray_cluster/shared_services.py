@@ -51,7 +51,7 @@ class SharedServices:
         self._owners: dict[str, str] = {}
 
     def open(self) -> TaskError | None:
-        """Check the cache's folder on this node, open the index; return a failure."""
+        """Check the cache's folder, open the index; return a failure."""
         try:
             if self._cache is not None:
                 self._cache.cache.demand_local()
