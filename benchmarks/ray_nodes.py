@@ -26,13 +26,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
-from generated_corpus import write_jsonl
+from fakes import cosine
 from ingestion import MODEL, Endpoint
 from loopback import Fault, OpenAIServer, Request
 from million import KEYS
@@ -41,6 +40,7 @@ from ragloom.config.config import load
 from ragloom.core.tokenizers import load as tokenizer
 from ragloom.ingestion import IngestSummary
 from ray_clusters import RayNodes, ray_nodes
+from scale import SCRIPT, corpus
 from weaviate_servers import Server, find_executable
 
 DOCUMENTS, TURNS, MOST_LOCAL = 20_000, 2, 1.3
@@ -48,7 +48,6 @@ PAID_DOCUMENTS, BATCH, IN_FLIGHT, MOST_TWO = 5_000, 32, 4, 0.6
 LIMITED_DOCUMENTS, REQUESTS, TOKENS, MINUTE = 300, 60, 20_000, 59.5
 """A request may be on its way for half a second."""
 MODEL_DOCUMENTS, MOST_APART = 200, 1e-5
-RUN = Path(__file__).with_name("scale_run.py")
 
 
 class CountingServer(OpenAIServer):
@@ -76,12 +75,9 @@ class CountingServer(OpenAIServer):
         return max(map(len, windows)), max(map(sum, windows))
 
 
-def corpus(folder: Path, documents: int) -> list[str]:
+def source_keys(folder: Path, documents: int) -> list[str]:
     """Write documents where they are missing; return the source's keys."""
-    path = folder / f"documents-{documents}.jsonl"
-    if not path.exists():
-        write_jsonl(path, documents)
-    return ["source=jsonl", f'source.path="{path}"']
+    return ["source=jsonl", f'source.path="{corpus(folder, documents)}"']
 
 
 def stores(folder: Path, stack: ExitStack) -> dict[str, list[str]]:
@@ -96,13 +92,13 @@ def stores(folder: Path, stack: ExitStack) -> dict[str, list[str]]:
 def seconds_of(keys: Iterable[str]) -> float:
     """Ingest in a separate process; return its wall seconds, from its start to its end."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, str(RUN), *keys], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([sys.executable, str(SCRIPT), *keys], stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
 def local(folder: Path, screen: Console) -> bool:
     """Compare one node with no cluster."""
-    source, ratios = corpus(folder, DOCUMENTS), []
+    source, ratios = source_keys(folder, DOCUMENTS), []
     table = Table("store", "executor=local, s", "executor=ray, s", "ratio", title=f"{DOCUMENTS:,} documents, one node")
     with ExitStack() as stack:
         for store, keys in stores(folder, stack).items():
@@ -138,7 +134,7 @@ def endpoint(folder: Path, screen: Console) -> bool:
     """Compare two nodes with one at an endpoint that is slow."""
     times = {}
     with Endpoint(dimensions=384, slots=64) as server:
-        keys = [*corpus(folder, PAID_DOCUMENTS), *paid_keys(server.base_url, 384)]
+        keys = [*source_keys(folder, PAID_DOCUMENTS), *paid_keys(server.base_url, 384)]
         for count in (1, 2):
             with ray_nodes(count) as nodes:
                 times[count] = server.timed(lambda nodes=nodes: ingested(nodes, folder, *keys))  # type: ignore[misc]
@@ -171,27 +167,30 @@ def limits(folder: Path, screen: Console) -> bool:
     """Count requests and tokens at an endpoint."""
     table = Table("limit", "requests", "tokens", "most requests a minute", "most tokens a minute", "seconds")
     kept = []
-    cases: dict[str, tuple[str, Callable[[CountingServer], bool]]] = {
+    cases: dict[str, tuple[str, Callable[[int, int, int], bool]]] = {
         f"{REQUESTS} requests a minute": (
             f"embedding.requests_per_minute={REQUESTS}",
-            lambda server: server.most_in_a_minute()[0] <= REQUESTS,
+            lambda requests, tokens, total: requests <= REQUESTS,
         ),
         f"{TOKENS:,} tokens a minute": (
             f"embedding.tokens_per_minute={TOKENS}",
-            lambda server: server.most_in_a_minute()[1] <= TOKENS,
+            lambda requests, tokens, total: tokens <= TOKENS,
         ),
-        f"{TOKENS:,} tokens in all": (f"budget.max_tokens={TOKENS}", lambda server: 0 < server.tokens <= TOKENS),
+        f"{TOKENS:,} tokens in all": (
+            f"budget.max_tokens={TOKENS}",
+            lambda requests, tokens, total: 0 < total <= TOKENS,
+        ),
     }
     for name, (key, is_kept) in cases.items():
         with CountingServer() as server, ray_nodes(2) as nodes:
-            keys = [*corpus(folder, LIMITED_DOCUMENTS), *paid_keys(server.base_url, server.dimensions)]
+            keys = [*source_keys(folder, LIMITED_DOCUMENTS), *paid_keys(server.base_url, server.dimensions)]
             began = time.perf_counter()
             ingested(nodes, folder, *keys, "embedding.batch_size=8", "executor.documents=16", key)
             seconds = time.perf_counter() - began
             requests, tokens = server.most_in_a_minute()
             row = (len(server.arrivals), server.tokens, requests, tokens)
             table.add_row(name, *(f"{number:,}" for number in row), f"{seconds:.0f}")
-            kept.append(is_kept(server))
+            kept.append(is_kept(requests, tokens, server.tokens))
     screen.print(table)
     return all(kept)
 
@@ -199,7 +198,7 @@ def limits(folder: Path, screen: Console) -> bool:
 def vectors(folder: Path, screen: Console) -> bool:
     """Compare the vectors of a model on two nodes with those of no cluster."""
     model = ["embedding=fastembed", f"embedding.model={json.dumps(str(MODEL))}", "chunking=fixed"]
-    keys = [*corpus(folder, MODEL_DOCUMENTS), *model, "chunking.chunk_size=128", "executor.documents=16"]
+    keys = [*source_keys(folder, MODEL_DOCUMENTS), *model, "chunking.chunk_size=128", "executor.documents=16"]
     found: list[dict[str, Any]] = []
     with ray_nodes(2, cpus=2) as nodes:
         for cluster in (None, nodes):
@@ -214,12 +213,6 @@ def vectors(folder: Path, screen: Console) -> bool:
         f"{len(one)} chunks by a model on two nodes: ids equal, at most {apart:.1e} apart (limit {MOST_APART})"
     )
     return apart <= MOST_APART
-
-
-def cosine(one: Any, other: Any) -> float:
-    """Return the cosine of two vectors, in double precision."""
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from weaviate.classes.config import Reconfigure
 
 from ragloom.components.vector_store.weaviate_store.collection_setup import CollectionSetup
-from ragloom.components.vector_store.weaviate_store.search_width import EF, configured, width_of
+from ragloom.components.vector_store.weaviate_store.search_width import EF, SearchWidth, width_of
 
 _BM25 = ("bm25_k1", "bm25_b")
 
@@ -22,26 +22,24 @@ def update_settings(setup: CollectionSetup, measured: int | None) -> list[str]:
     """
     index = setup.options.index
     wanted: dict[str, float] = {name: index[name] for name in _BM25}
-    width, value = width_of(index), configured(index, measured)
-    if width is not None and value is not None:
-        wanted[width.name] = value
+    width = width_of(index)
+    if width is not None:
+        wanted[width.name] = width.wanted(index, measured)
     current = _settings(setup)
     changed = [name for name, new in wanted.items() if current[name] != new]
     if any(name in changed for name in _BM25):
         weights = Reconfigure.inverted_index(bm25_k1=wanted["bm25_k1"], bm25_b=wanted["bm25_b"])
         set_bm25 = partial(setup.chunks.config.update, inverted_index_config=weights)
         setup.connection.ensure("setting BM25", set_bm25, partial(_are_set, setup, _BM25, wanted))
-    if width is not None and value is not None and width.name in changed:
-        set_width(setup, value)
+    if width is not None and width.name in changed:
+        set_width(setup, width, width.wanted(index, measured))
     keys = {name: f"vector_store.index.{name}" if name in index else f"the {name} of dense search" for name in changed}
     return [f"{keys[name]} was {current[name]} on the server and is now {wanted[name]}" for name in changed]
 
 
-def set_width(setup: CollectionSetup, value: int) -> None:
-    """Set the width of dense searches, of `search_width.width_of`."""
+def set_width(setup: CollectionSetup, width: SearchWidth, value: int) -> None:
+    """Set the width of dense searches."""
     index = setup.options.index
-    width = width_of(index)
-    assert width is not None, "an exact search has no width"
     vectors = Reconfigure.VectorIndex
     if width is EF:
         graph = vectors.hnsw(ef=value)

@@ -30,7 +30,7 @@ from ragloom.components.vector_store.weaviate_store.collection_pair import Colle
 from ragloom.components.vector_store.weaviate_store.mutable_settings import set_width
 from ragloom.components.vector_store.weaviate_store.object_mapping import BUCKETS, chunk_uuid
 from ragloom.components.vector_store.weaviate_store.recall_record import SearchRecall
-from ragloom.components.vector_store.weaviate_store.search_width import AUTOMATIC, EF, SearchWidth, configured, width_of
+from ragloom.components.vector_store.weaviate_store.search_width import AUTOMATIC, EF, SearchWidth, width_of
 from ragloom.core.maintenance_steps import step
 from ragloom.errors import RagloomError
 
@@ -50,13 +50,12 @@ def measured_again(pair: CollectionPair, last: SearchRecall | None, chunks: int,
     """
     options = pair.options
     index = options.index
-    if questions is None or index["distance"] != "cosine" or width_of(index) is None:
-        return False
-    if chunks < options.ann_threshold:
+    width = width_of(index)
+    if questions is None or index["distance"] != "cosine" or width is None or chunks < options.ann_threshold:
         return False
     if last is None or last.reason is not None or chunks > GROWTH * last.chunks:
         return True
-    if last.wanted < options.min_ann_recall or last.width != configured(index, last.width):
+    if last.wanted < options.min_ann_recall or last.width != width.wanted(index, last.width):
         return True
     # An index of type dynamic that is not a graph yet finds all, and may become one at any moment.
     return index["type"] == "dynamic" and min(last.recall.values()) == 1
@@ -75,9 +74,7 @@ def measure(pair: CollectionPair, chunks: int, questions: Questions) -> SearchRe
     width = width_of(index)
     assert width is not None, "exact search is not measured"
     kind = index["type"] if index["quantization"] == "none" else f"{index['type']} with {index['quantization']}"
-    current = configured(index, None)
-    assert current is not None
-    nothing = SearchRecall(kind, width.name, current, {}, 0, chunks, pair.options.min_ann_recall)
+    nothing = SearchRecall(kind, width.name, width.wanted(index, None), {}, 0, chunks, pair.options.min_ann_recall)
     step("asking questions to measure recall")
     try:
         queries = _probes(pair, chunks, questions)
@@ -101,7 +98,7 @@ def _climbed(
     for value in width.ladder if free else (nothing.width,):
         step(f"measuring recall with {width.name}={value}")
         if free:
-            set_width(pair, value)
+            set_width(pair, width, value)
         least = nothing.wanted if free and value != width.ladder[-1] else 0.0  # the last one is measured to the end
         shares, _ = recall_of(_search(pair), queries, best, least, _ROUNDING)
         result = replace(nothing, width=value, recall=shares)

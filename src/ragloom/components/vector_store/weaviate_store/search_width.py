@@ -28,6 +28,17 @@ class SearchWidth:
     name: str
     ladder: tuple[int, ...]
 
+    def wanted(self, index: Mapping[str, Any], measured: int | None) -> int:
+        """Return the value that a collection is to have.
+
+        Args:
+            index: `vector_store.index`, which may set `ef`.
+            measured: what searches were measured to need.
+        """
+        if self is EF and index["ef"] != AUTOMATIC:
+            return int(index["ef"])
+        return self.ladder[0] if measured is None else measured
+
 
 EF = SearchWidth("ef", (AUTOMATIC, 256, 512, 1024, 2048, 4096))
 """Ten times the last is a search of every vector in most indexes."""
@@ -43,18 +54,3 @@ def width_of(index: Mapping[str, Any]) -> SearchWidth | None:
     if index["type"] != "flat":
         return EF
     return None if index["quantization"] == "none" else RESCORE_LIMIT
-
-
-def configured(index: Mapping[str, Any], measured: int | None) -> int | None:
-    """Return the wanted value; None where search is exact.
-
-    Args:
-        index: `vector_store.index`.
-        measured: what searches were measured to need.
-    """
-    width = width_of(index)
-    if width is None:
-        return None
-    if width is EF and index["ef"] != AUTOMATIC:
-        return int(index["ef"])
-    return width.ladder[0] if measured is None else measured
